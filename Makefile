@@ -1,0 +1,62 @@
+# `make help` lists what this file can do. It needs Python 3.11+ and make; everything else goes into .venv and .sistercity.
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+HOME_DIR := .sistercity
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --upgrade
+INSTALL_FAILED = { echo "make: a download failed. Check the network and the package index that pip is set to use, then run the same command again."; exit 1; }
+
+.PHONY: help install demo test unit lint types check bench lock clean
+
+help: ## show this list
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+
+$(VENV)/installed-embedded: requirements/build.txt requirements/embedded.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "make: $(PYTHON) is older than Python 3.11; say which to use: make PYTHON=python3.12 ..."; exit 1; }
+	@echo "installing into $(VENV) (two minutes on a slow line)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(PIP) install --quiet --require-hashes -r requirements/build.txt -r requirements/embedded.txt || $(INSTALL_FAILED)
+	@touch $@
+
+$(VENV)/installed-project: pyproject.toml $(VENV)/installed-embedded
+	@$(PIP) install --quiet --no-deps --no-build-isolation --editable . || $(INSTALL_FAILED)
+	@touch $@
+
+$(VENV)/installed-test: requirements/test.txt $(VENV)/installed-embedded
+	@$(PIP) install --quiet --require-hashes -r requirements/test.txt || $(INSTALL_FAILED)
+	@touch $@
+
+$(HOME_DIR)/installed-services: embedded/kafka.lock $(VENV)/installed-project
+	@$(BIN)/python -m embedded.install $(HOME_DIR)
+	@touch $@
+
+install: $(VENV)/installed-project $(HOME_DIR)/installed-services ## install everything into this folder
+
+demo: install ## two cities exchange their energy; ONCE=1 ends after the table
+	@$(BIN)/sistercity demo $(if $(ONCE),--once)
+
+test: install $(VENV)/installed-test ## lint, types and every test, against the real Kafka and PostgreSQL
+	@$(MAKE) --no-print-directory lint types
+	@$(BIN)/python -m pytest
+
+unit: install $(VENV)/installed-test ## the tests that need neither Kafka nor PostgreSQL
+	@$(BIN)/python -m pytest -m "not services"
+
+lint: $(VENV)/installed-test
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check --quiet . && $(BIN)/lint-imports --no-cache
+
+types: $(VENV)/installed-test
+	@$(BIN)/mypy
+
+bench: install ## readings/s of one process, beside the bare poll on the same topic
+	@$(BIN)/python -m benchmarks.energy
+
+lock: ## resolve the dependencies anew into requirements/ (needs uv)
+	@for extra in client node embedded test; do \
+	  $(COMPILE) --extra $$extra pyproject.toml --output-file requirements/$$extra.txt || exit 1; done
+	@$(COMPILE) requirements/build.in --output-file requirements/build.txt
+
+clean: ## remove what was installed and every embedded service's data
+	@rm -rf $(VENV) $(HOME_DIR) demo.json

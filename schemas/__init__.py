@@ -1,0 +1,1 @@
+"""What a message is: Avro schemas and their committed ids, the wire format, row views, and the metric catalogue."""

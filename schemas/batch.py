@@ -1,0 +1,246 @@
+"""A message is a batch of readings: Avro in Confluent wire format, its rows viewed by numpy without copying.
+
+Wire format: byte 0, the schema's id as four bytes big-endian, then the Avro body. The body is the batch's header
+fields, then one array of records of fixed width. Avro writes such an array as a count, the rows' bytes as they are,
+and a zero byte, so the rows of a message are a slice of it.
+"""
+
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import fastavro
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.registry import schemas
+
+MAGIC = b"\x00"
+PREFIX_BYTES = 5
+
+ESTIMATED = 0
+ACTUAL = 1
+
+LAST_MS = 253_402_300_800_000
+"""The first millisecond of the year 10000: no time at or past it can be written as a date."""
+
+ROW = np.dtype([("source", "<u4"), ("contributor", "<u4"), ("after", "<f4"), ("value", "<f8"), ("quality", "u1")])
+"""A reading as the rows of a message hold it: 21 bytes, little-endian, no padding."""
+
+_ROW_DEFAULTS = {"quality": ACTUAL}
+_FIXED: Mapping[tuple[str, int], str] = {("UInt32LE", 4): "<u4", ("UInt8", 1): "u1"}
+_PRIMITIVE: Mapping[str, str] = {"float": "<f4", "double": "<f8"}
+_VARINT = "varint"
+_STRING = "string"
+
+
+class DecodeError(ValueError):
+    """A message that can't be read. `reason` is a short, fixed word for counting; the text is for people."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """A decoded message.
+
+    `interval` and `start` are milliseconds (`start` since 1970, UTC). `rows` holds `count` records of `ROW`, back to
+    back. `viewed` is false if the rows had to be copied: another legal encoding, or a writer's layout that isn't `ROW`.
+    """
+
+    metric: str
+    area: int
+    class_: str
+    interval: int
+    start: int
+    count: int
+    rows: memoryview | bytes
+    viewed: bool = True
+
+    def array(self) -> NDArray[np.void]:
+        """The rows as an array of `ROW`, shape (count,), without copying."""
+        return np.frombuffer(self.rows, ROW, self.count)
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """How a writer's schema lies in bytes: its header fields in order, and its row as a dtype."""
+
+    parsed: Any
+    header: tuple[tuple[str, str], ...]
+    row: np.dtype[np.void]
+
+
+def encode(
+    schema_id: int, *, metric: str, area: int, class_: str, interval: int, start: int, rows: NDArray[np.void]
+) -> bytes:
+    """One message in today's layout. `rows` has dtype `ROW`, shape (n,); n = 0 makes a tick."""
+    if rows.dtype != ROW:
+        raise TypeError(f"rows must have dtype {ROW}, not {rows.dtype}")
+    name, kind = metric.encode(), class_.encode()
+    return b"".join(
+        (
+            MAGIC,
+            schema_id.to_bytes(4, "big"),
+            _varint(len(name)),
+            name,
+            _varint(area),
+            _varint(len(kind)),
+            kind,
+            _varint(interval),
+            _varint(start),
+            _varint(len(rows)) + rows.tobytes() + b"\x00" if len(rows) else b"\x00",
+        )
+    )
+
+
+def decode(message: bytes | None) -> Batch:
+    """View one message. Raises `DecodeError` for whatever is not exactly one legal batch of a committed schema."""
+    if message is None or len(message) < PREFIX_BYTES:
+        raise DecodeError("cut", f"{len(message or b'')} bytes are too few for a message")
+    if message[:1] != MAGIC:
+        raise DecodeError("not-confluent", f"the first byte is {message[0]}, not 0")
+    schema_id = int.from_bytes(message[1:PREFIX_BYTES], "big")
+    layout = _layouts().get(schema_id)
+    if layout is None:
+        raise DecodeError("unknown-schema", f"no committed schema has the id {schema_id}")
+    batch = _view(layout, message)
+    return batch if batch is not None else _read(layout, message)
+
+
+def _varint(value: int) -> bytes:
+    """Avro's variable-length zig-zag coding of a whole number of 64 bits."""
+    coded = (value << 1) ^ (value >> 63)
+    out = bytearray()
+    while coded > 0x7F:
+        out.append(coded & 0x7F | 0x80)
+        coded >>= 7
+    out.append(coded)
+    return bytes(out)
+
+
+def _view(layout: _Layout, message: bytes) -> Batch | None:
+    """The batch as a view, or None where only a full Avro reader can tell what the bytes are."""
+    fields: dict[str, Any] = {}
+    at = PREFIX_BYTES
+    try:
+        for name, kind in layout.header:
+            at, number = _read_varint(message, at)
+            if kind == _VARINT:
+                fields[name] = number
+            else:
+                end = at + number
+                if number < 0 or end > len(message):
+                    return None
+                fields[name] = message[at:end].decode()
+                at = end
+        at, count = _read_varint(message, at)
+    except (IndexError, UnicodeDecodeError):
+        return None
+    size = count * layout.row.itemsize
+    if count < 0 or at + size + (count > 0) != len(message) or message[-1] != 0:
+        return None
+    rows = memoryview(message)[at : at + size]
+    if layout.row != ROW:
+        return _batch(fields, count, _converted(np.frombuffer(rows, layout.row, count)), viewed=False)
+    return _batch(fields, count, rows, viewed=True)
+
+
+def _read_varint(message: bytes, at: int) -> tuple[int, int]:
+    """Position behind the number at `at`, and the number. Raises IndexError past the end or past ten bytes."""
+    byte = message[at]
+    if byte < 0x80:
+        return at + 1, (byte >> 1) ^ -(byte & 1)
+    coded, shift = byte & 0x7F, 7
+    while byte & 0x80:
+        if shift > 63:
+            raise IndexError
+        at += 1
+        byte = message[at]
+        coded |= (byte & 0x7F) << shift
+        shift += 7
+    return at + 1, (coded >> 1) ^ -(coded & 1)
+
+
+def _read(layout: _Layout, message: bytes) -> Batch:
+    """The batch by a full Avro reader: several blocks, blocks with sizes, and the exact reason of what is wrong."""
+    body = io.BytesIO(message[PREFIX_BYTES:])
+    try:
+        record: Any = fastavro.schemaless_reader(body, layout.parsed, None)
+    except Exception as error:  # fastavro raises whatever its reading ran into
+        reason = "cut" if isinstance(error, EOFError | IndexError) else "not-avro"
+        raise DecodeError(reason, f"{type(error).__name__}: {error}") from error
+    if body.tell() != len(message) - PREFIX_BYTES:
+        raise DecodeError("trailing", f"{len(message) - PREFIX_BYTES - body.tell()} bytes follow the batch")
+    items = record.pop("rows")
+    rows = np.zeros(len(items), layout.row)
+    for name in layout.row.names or ():
+        column = [item[name] for item in items]
+        fixed = column and isinstance(column[0], bytes)
+        rows[name] = np.frombuffer(b"".join(column), layout.row[name]) if fixed else column
+    return _batch(record, len(items), _converted(rows), viewed=False)
+
+
+def _converted(rows: NDArray[np.void]) -> bytes:
+    """Rows of any writer's layout as bytes of `ROW`; a field that the writer lacks takes the reader's default."""
+    out = np.zeros(len(rows), ROW)
+    present = rows.dtype.names or ()
+    for name in ROW.names or ():
+        out[name] = rows[name] if name in present else _ROW_DEFAULTS[name]
+    return out.tobytes()
+
+
+def _batch(fields: dict[str, Any], count: int, rows: memoryview | bytes, *, viewed: bool) -> Batch:
+    area, interval, start = fields["area"], fields["interval"], fields["start"]
+    if not (0 <= area < 2**31 and 0 <= interval < 2**31 and 0 <= start < LAST_MS):
+        raise DecodeError("out-of-range", f"area {area}, interval {interval} or start {start} is out of range")
+    return Batch(fields["metric"], area, fields["class"], interval, start, count, rows, viewed)
+
+
+@cache
+def _layouts() -> Mapping[int, _Layout]:
+    return {number: layout_of(schema.definition) for number, schema in schemas().items()}
+
+
+def layout_of(definition: Mapping[str, Any]) -> _Layout:
+    """How messages of this schema lie in bytes.
+
+    Raises `ValueError` if the schema can't be viewed (R9): a header field that is neither a whole number nor a string,
+    a row with a union or a variable-length field, rows that are not last.
+    """
+    *header, last = definition["fields"]
+    if last["name"] != "rows":
+        raise ValueError("the array of rows must be a batch's last field")
+    named: dict[str, str] = {}
+    kinds = tuple((field["name"], _header_kind(field["type"])) for field in header)
+    row = np.dtype([(field["name"], _row_type(field["type"], named)) for field in last["type"]["items"]["fields"]])
+    plain = {**definition, "fields": [{**field, "type": _plain(field["type"])} for field in header] + [last]}
+    return _Layout(fastavro.parse_schema(plain), kinds, row)
+
+
+def _plain(kind: Any) -> Any:
+    """A header field's type without its logical type: times stay the whole numbers that they are on the wire."""
+    return kind["type"] if isinstance(kind, dict) else kind
+
+
+def _header_kind(kind: Any) -> str:
+    if _plain(kind) in ("int", "long"):
+        return _VARINT
+    if _plain(kind) == "string":
+        return _STRING
+    raise ValueError(f"a header field of type {kind!r} can't be viewed")
+
+
+def _row_type(kind: Any, named: dict[str, str]) -> str:
+    if isinstance(kind, dict) and kind.get("type") == "fixed":
+        named[kind["name"]] = _FIXED[kind["name"], kind["size"]]
+        return named[kind["name"]]
+    if isinstance(kind, str) and kind in named:
+        return named[kind]
+    if isinstance(kind, str) and kind in _PRIMITIVE:
+        return _PRIMITIVE[kind]
+    raise ValueError(f"a row field of type {kind!r} has no fixed width")

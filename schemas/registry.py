@@ -1,0 +1,37 @@
+"""The committed Avro schemas and their ids."""
+
+import json
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """A committed schema: its id on the wire, its name, and its text parsed from JSON."""
+
+    id: int
+    name: str
+    definition: Mapping[str, Any]
+
+
+@cache
+def schemas() -> Mapping[int, Schema]:
+    """Every committed schema by id."""
+    folder = resources.files("schemas.avro")
+    ids = tomllib.loads(folder.joinpath("ids.toml").read_text(encoding="utf-8"))
+    return {
+        int(number): Schema(int(number), name, json.loads(folder.joinpath(f"{name}.avsc").read_text(encoding="utf-8")))
+        for number, name in ids.items()
+    }
+
+
+def schema_named(name: str) -> Schema:
+    """The schema called `name` (`energy.readings.v1`). Raises `KeyError` if there is none."""
+    for schema in schemas().values():
+        if schema.name == name:
+            return schema
+    raise KeyError(name)

@@ -1,0 +1,35 @@
+"""Names and settings of the topics."""
+
+import re
+from collections.abc import Mapping
+
+DEFAULT_PARTITIONS = 32
+
+_PART = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+
+
+def live(city: str, dataset: str) -> str:
+    """The topic of a city's running stream: `isfahan.energy.readings.v1`."""
+    return f"{city}.{dataset}.v1"
+
+
+def history(city: str, dataset: str, name: str) -> str:
+    """The topic of one import of past data (R11): `isfahan.energy.readings.history.household-2007.v1`.
+
+    Raises `ValueError` if `name` is not made of lower-case letters, digits and single hyphens.
+    """
+    if not _PART.fullmatch(name):
+        raise ValueError(f"{name!r} can't name an import: use lower-case letters, digits and hyphens")
+    return f"{city}.{dataset}.history.{name}.v1"
+
+
+def dataset_of(topic: str) -> str:
+    """The dataset that a topic carries; the inverse of `live` and `history`."""
+    parts = topic.split(".")
+    return ".".join(parts[1:3])
+
+
+def settings(dataset: str) -> Mapping[str, str]:
+    """Kafka's topic settings. Retention goes by the broker's clock, or past event times would vanish at once."""
+    del dataset  # every dataset that exists today is kept alike
+    return {"message.timestamp.type": "LogAppendTime", "retention.ms": str(7 * 24 * 3600 * 1000)}

@@ -1,0 +1,57 @@
+"""Connecting to PostgreSQL, and bringing a database to the newest version of the tables."""
+
+from importlib import resources
+from typing import Any
+
+import psycopg
+from alembic import command
+from alembic.config import Config
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.rows import TupleRow
+from sqlalchemy import create_engine
+from sqlalchemy.pool import NullPool
+
+Connection = psycopg.Connection[TupleRow]
+
+_CONNECT_TIMEOUT_S = 10
+_MIGRATION_LOCK = 0x5157E2C17
+"""Key of the advisory lock that lets one process migrate at a time."""
+
+
+def connect(database_url: str, *, name: str = "sistercity") -> Connection:
+    """A connection in autocommit mode: transactions are opened where they are meant (`with connection.transaction()`).
+
+    `name` shows in pg_stat_activity. Raises `psycopg.OperationalError` if the server does not answer within 10 s.
+    """
+    return psycopg.connect(
+        database_url,
+        autocommit=True,
+        connect_timeout=_CONNECT_TIMEOUT_S,
+        application_name=name,
+        options="-c timezone=UTC",
+    )
+
+
+def create_database(server_url: str, name: str) -> str:
+    """Create database `name` unless it is there. Returns its URL."""
+    with connect(server_url) as connection:
+        found = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (name,)).fetchone()
+        if not found:
+            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+    return make_conninfo(server_url, dbname=name)
+
+
+def migrate(database_url: str) -> None:
+    """Bring the tables to the newest version; safe to call from several processes at once."""
+    parameters: dict[str, Any] = {key: value for key, value in conninfo_to_dict(database_url).items() if value}
+    engine = create_engine("postgresql+psycopg://", connect_args=parameters, poolclass=NullPool)
+    with resources.as_file(resources.files("store.migrations")) as folder, engine.connect() as connection:
+        config = Config()
+        config.set_main_option("script_location", str(folder))
+        config.set_main_option("path_separator", "os")
+        connection.exec_driver_sql("SELECT pg_advisory_lock(%s)", (_MIGRATION_LOCK,))
+        connection.commit()
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+        connection.commit()
