@@ -59,4 +59,5 @@ lock: ## resolve the dependencies anew into requirements/ (needs uv)
 	@$(COMPILE) requirements/build.in --output-file requirements/build.txt
 
 clean: ## remove what was installed and every embedded service's data
+	@test ! -x $(BIN)/python || $(BIN)/python -m embedded.remove $(HOME_DIR)
 	@rm -rf $(VENV) $(HOME_DIR) demo.json

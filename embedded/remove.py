@@ -1,0 +1,50 @@
+"""Remove the runtime and the data that this room keeps in a folder: `python -m embedded.remove FOLDER`.
+
+As root, PostgreSQL's files may be elsewhere (see `postgres_place`); deleting the folder alone would leave them. What
+others put into the folder stays.
+"""
+
+import os
+import shutil
+import sys
+import threading
+from pathlib import Path
+
+from embedded.guard import stop_leftovers
+from embedded.hold import AlreadyRunning, StillStopping, held
+from embedded.postgres_place import NoUnprivilegedUser, UnsafeFolder, place_for
+from embedded.record import Member
+
+OURS = ("kafka", "postgres", "postgres-elsewhere", "services.json", "services.json.new", "guard.log", "services.lock")
+
+
+def remove(home: Path) -> None:
+    """Stop what an owner that is gone left running, and delete what is ours. Raises AlreadyRunning, UnsafeFolder."""
+    home = home.resolve()
+    if not any((home / name).exists() for name in OURS):
+        return
+    with held(home, Member.of(os.getpid()), threading.Event()):
+        place = place_for(home)
+        stop_leftovers(home, place)
+        shutil.rmtree(place.folder)
+        for path in (home / name for name in OURS):
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+
+
+def main(arguments: list[str]) -> int:
+    if len(arguments) != 1:
+        print("usage: python -m embedded.remove FOLDER", file=sys.stderr)
+        return 2
+    try:
+        remove(Path(arguments[0]))
+    except (AlreadyRunning, StillStopping, UnsafeFolder, NoUnprivilegedUser) as error:
+        print(f"{error}.", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,39 @@
+import threading
+from pathlib import Path
+
+import pytest
+
+from embedded import fast_start, kafka
+from embedded.jars import classpath, read_lock
+from embedded.kafka_probe import serves_cluster
+from embedded.ports import LOOPBACK
+
+
+@pytest.mark.services
+def test_options_on_trial_never_keep_kafka_from_starting(tmp_path: Path, installed: Path) -> None:
+    jars_path = classpath(installed, read_lock())
+    broker = kafka.start(tmp_path, jars_path, threading.Event(), trial=["-XX:NoSuchOption"])
+    try:
+        assert kafka.running(tmp_path) == [broker.process.pid]
+        assert serves_cluster(LOOPBACK, broker.port, (tmp_path / "cluster-id").read_text())
+    finally:
+        kafka.stop(broker)
+    assert kafka.running(tmp_path) == []
+
+
+@pytest.mark.services
+def test_a_start_that_is_called_off_leaves_no_process(tmp_path: Path, installed: Path) -> None:
+    cancelled = threading.Event()
+    cancelled.set()
+    with pytest.raises(kafka.CalledOff):
+        kafka.start(tmp_path, classpath(installed, read_lock()), cancelled)
+    assert kafka.running(tmp_path) == []
+
+
+def test_the_cache_is_used_where_there_is_one(tmp_path: Path) -> None:
+    jars = read_lock()
+    assert fast_start.options(tmp_path, jars) == ()
+    cache = fast_start.cache_path(tmp_path, jars)
+    cache.parent.mkdir(parents=True)
+    cache.touch()
+    assert fast_start.options(tmp_path, jars) == (f"-XX:AOTCache={cache}",)

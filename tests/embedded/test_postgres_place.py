@@ -1,0 +1,92 @@
+import os
+import stat
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from embedded import postgres
+from embedded.postgres_place import LASTING, UnsafeFolder, elsewhere_name, nobody, own_folder, place_for
+from embedded.remove import remove
+
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root runs PostgreSQL as another user")
+
+
+def modes_above(folder: Path) -> dict[Path, int]:
+    return {parent: parent.stat().st_mode for parent in folder.parents}
+
+
+def test_an_ordinary_user_keeps_everything_in_the_project_folder_and_to_himself(tmp_path: Path) -> None:
+    place = place_for(tmp_path, root=False)
+    assert (place.folder, place.user) == (tmp_path / "postgres", None)
+    assert stat.S_IMODE(place.folder.stat().st_mode) == 0o700
+
+
+def test_a_folder_that_others_may_write_to_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "trap").mkdir()
+    (tmp_path / "trap").chmod(0o777)
+    with pytest.raises(UnsafeFolder):
+        own_folder(tmp_path / "trap", 0o711)
+
+
+def test_a_link_in_its_place_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "target").mkdir(mode=0o700)
+    (tmp_path / "trap").symlink_to(tmp_path / "target")
+    with pytest.raises(UnsafeFolder):
+        own_folder(tmp_path / "trap", 0o711)
+
+
+@as_root
+def test_a_folder_that_another_user_made_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "trap").mkdir(mode=0o700)
+    os.chown(tmp_path / "trap", nobody().uid, nobody().gid)
+    with pytest.raises(UnsafeFolder):
+        own_folder(tmp_path / "trap", 0o711)
+
+
+def test_a_project_folder_made_again_gets_another_place(tmp_path: Path) -> None:
+    first = elsewhere_name(tmp_path)
+    assert elsewhere_name(tmp_path) == first
+    (tmp_path / "postgres-elsewhere").unlink()
+    assert elsewhere_name(tmp_path) != first
+
+
+@as_root
+@pytest.mark.services
+def test_below_a_closed_folder_root_runs_it_elsewhere_and_opens_nothing(tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    home = closed / "home"
+    home.mkdir(mode=0o700)
+    before = modes_above(home)
+    place = place_for(home)
+    try:
+        assert (place.folder.parent, place.user) == (LASTING, nobody())
+        with psycopg.connect(postgres.start(place).url) as connection:
+            assert connection.execute("SELECT 1").fetchone() == (1,)
+        for path, owner, mode in (
+            (place.folder, 0, 0o711),
+            (place.folder / "password", 0, 0o600),
+            (place.data, nobody().uid, 0o700),
+        ):
+            found = path.stat()
+            assert (found.st_uid, stat.S_IMODE(found.st_mode)) == (owner, mode), path
+        assert not (place.folder / "password.new").exists()
+        assert modes_above(home) == before
+    finally:
+        remove(home)
+    assert not place.folder.exists()
+    assert not postgres.running(place)
+
+
+@as_root
+def test_in_the_open_root_keeps_it_in_the_project_folder_and_lets_the_user_pass(tmp_path: Path) -> None:
+    home = Path(f"/var/tmp/sistercity-test-{os.getpid()}")
+    home.mkdir(mode=0o700)
+    try:
+        place = place_for(home)
+        assert (place.folder, place.user) == (home / "postgres", nobody())
+        assert [stat.S_IMODE(folder.stat().st_mode) for folder in (home, place.folder)] == [0o711, 0o711]
+    finally:
+        remove(home)
+        home.rmdir()
