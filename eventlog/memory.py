@@ -1,0 +1,227 @@
+"""A log in memory, for tests of what is built on a log. One thread; rebalances happen at once."""
+
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from zlib import crc32
+
+from eventlog.protocol import (
+    Acknowledged,
+    Listener,
+    OffsetGone,
+    TopicFacts,
+    TopicPartition,
+    UnknownTopic,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryRecord:
+    """A message in a `MemoryLog`."""
+
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+
+
+@dataclass(slots=True)
+class _Partition:
+    records: list[MemoryRecord] = field(default_factory=list)
+    earliest: int = 0
+
+    @property
+    def end(self) -> int:
+        return self.earliest + len(self.records)
+
+
+@dataclass(slots=True)
+class _Topic:
+    id: str
+    partitions: list[_Partition]
+
+
+class MemoryLog:
+    """Keeps the promises of `eventlog.protocol.Log`. `clock` gives the append time in milliseconds."""
+
+    def __init__(self, clock: Callable[[], int]) -> None:
+        self._clock = clock
+        self._topics: dict[str, _Topic] = {}
+        self._groups: dict[str, list[MemoryReader]] = {}
+
+    def create(self, topic: str, partitions: int, settings: Mapping[str, str]) -> None:
+        del settings
+        self._topics.setdefault(topic, _Topic(uuid.uuid4().hex, [_Partition() for _ in range(partitions)]))
+
+    def describe(self, topic: str) -> TopicFacts:
+        found = self._topic(topic)
+        return TopicFacts("memory", found.id, len(found.partitions))
+
+    def topics(self) -> frozenset[str]:
+        return frozenset(self._topics)
+
+    def writer(self) -> "MemoryWriter":
+        return MemoryWriter(self)
+
+    def reader(self, group: str, topics: Sequence[str], listener: Listener) -> "MemoryReader":
+        reader = MemoryReader(self, group, topics, listener)
+        members = self._groups.setdefault(group, [])
+        self._revoke(members)
+        members.append(reader)
+        self._assign(members)
+        return reader
+
+    def append(self, partition: TopicPartition, key: bytes | None, value: bytes | None) -> int:
+        """Append one message; returns its offset."""
+        kept = self._partition(partition)
+        kept.records.append(MemoryRecord(kept.end, self._clock(), key, value))
+        return kept.end - 1
+
+    def forget(self, partition: TopicPartition, before: int) -> None:
+        """Drop what lies before an offset, as retention does."""
+        kept = self._partition(partition)
+        del kept.records[: max(0, before - kept.earliest)]
+        kept.earliest = max(kept.earliest, before)
+
+    def expel(self, reader: "MemoryReader") -> None:
+        """Go on without this member, which learns of it at its next poll: what befalls a frozen process."""
+        members = self._groups[reader.group]
+        members.remove(reader)
+        reader.expelled = True
+        self._revoke(members)
+        self._assign(members)
+
+    def leave(self, reader: "MemoryReader") -> None:
+        """Take a member out; it and the others are told."""
+        members = self._groups[reader.group]
+        if reader in members:
+            self._revoke(members)
+            members.remove(reader)
+            self._assign(members)
+
+    def rejoin(self, reader: "MemoryReader") -> None:
+        """Let an expelled member in again."""
+        members = self._groups[reader.group]
+        self._revoke(members)
+        members.append(reader)
+        self._assign(members)
+
+    def fetch(self, partition: TopicPartition, offset: int, most: int) -> list[MemoryRecord]:
+        """Up to `most` records from `offset`. Raises `OffsetGone`."""
+        kept = self._partition(partition)
+        if not kept.earliest <= offset <= kept.end:
+            raise OffsetGone(partition, offset, kept.earliest, kept.end)
+        return kept.records[offset - kept.earliest :][:most]
+
+    def end(self, partition: TopicPartition) -> int:
+        """The offset that the next message will get."""
+        return self._partition(partition).end
+
+    def _topic(self, topic: str) -> _Topic:
+        if topic not in self._topics:
+            raise UnknownTopic(topic)
+        return self._topics[topic]
+
+    def _partition(self, partition: TopicPartition) -> _Partition:
+        return self._topic(partition.topic).partitions[partition.partition]
+
+    def _revoke(self, members: Sequence["MemoryReader"]) -> None:
+        for member in members:
+            member.give_up()
+
+    def _assign(self, members: Sequence["MemoryReader"]) -> None:
+        names = sorted({topic for member in members for topic in member.topics})
+        every = [TopicPartition(name, n) for name in names for n in range(len(self._topic(name).partitions))]
+        for index, member in enumerate(members):
+            member.take(every[index :: len(members)])
+
+
+class MemoryReader:
+    """Keeps the promises of `eventlog.protocol.Reader`."""
+
+    def __init__(self, log: MemoryLog, group: str, topics: Sequence[str], listener: Listener) -> None:
+        self.group = group
+        self.topics = tuple(topics)
+        self.expelled = False
+        self.most = 500
+        self._log = log
+        self._listener = listener
+        self._positions: dict[TopicPartition, int] = {}
+        self._paused: set[TopicPartition] = set()
+
+    def poll(self, timeout_ms: int) -> Mapping[TopicPartition, Sequence[MemoryRecord]]:
+        del timeout_ms
+        if self.expelled:
+            self.expelled = False
+            self._listener.lost(tuple(self._positions))
+            self._positions.clear()
+            self._log.rejoin(self)
+        found = {}
+        for partition in sorted(set(self._positions) - self._paused):
+            records = self._log.fetch(partition, self._positions[partition], self.most)
+            if records:
+                found[partition] = records
+                self._positions[partition] = records[-1].offset + 1
+        return found
+
+    def seek(self, partition: TopicPartition, offset: int) -> None:
+        self._positions[partition] = offset
+
+    def pause(self, partition: TopicPartition) -> None:
+        self._paused.add(partition)
+
+    def assignment(self) -> frozenset[TopicPartition]:
+        return frozenset(self._positions)
+
+    def ends(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
+        return {partition: self._log.end(partition) for partition in partitions}
+
+    def note(self, positions: Mapping[TopicPartition, int]) -> None:
+        del positions
+
+    def close(self) -> None:
+        self._log.leave(self)
+
+    def give_up(self) -> None:
+        """The log takes every partition back."""
+        if self._positions:
+            self._listener.revoked(tuple(self._positions))
+        self._positions.clear()
+        self._paused.clear()
+
+    def take(self, partitions: Sequence[TopicPartition]) -> None:
+        """The log gives these partitions."""
+        self._positions = dict(self._listener.assigned(partitions))
+
+
+class MemoryWriter:
+    """Keeps the promises of `eventlog.protocol.Writer`; every message is acknowledged at once."""
+
+    def __init__(self, log: MemoryLog) -> None:
+        self._log = log
+        self._acknowledged: dict[tuple[str, int], Acknowledged] = {}
+
+    def send(self, topic: str, key: bytes, value: bytes, readings: int = 0) -> None:
+        self._append(TopicPartition(topic, crc32(key) % self.partitions(topic)), key, value, readings)
+
+    def send_to(self, topic: str, partition: int, value: bytes) -> None:
+        self._append(TopicPartition(topic, partition), None, value, 0)
+
+    def flush(self) -> None:
+        """Nothing is ever outstanding."""
+
+    def partitions(self, topic: str) -> int:
+        return self._log.describe(topic).partitions
+
+    def acknowledged(self) -> Mapping[tuple[str, int], Acknowledged]:
+        return dict(self._acknowledged)
+
+    def close(self) -> None:
+        """Nothing to let go."""
+
+    def _append(self, partition: TopicPartition, key: bytes | None, value: bytes, readings: int) -> None:
+        offset = self._log.append(partition, key, value)
+        before = self._acknowledged.get(partition, Acknowledged(0, 0, offset, offset))
+        self._acknowledged[partition] = Acknowledged(
+            before.messages + 1, before.readings + readings, before.first_offset, offset
+        )

@@ -1,0 +1,16 @@
+"""What a processor shows to Prometheus. Labels say dataset, partition, outcome and reason, nothing else (P2)."""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+MESSAGES = Counter("sistercity_messages", "Messages accounted for, by outcome", ["dataset", "outcome"])
+READINGS = Counter("sistercity_readings", "Readings accounted for, by outcome", ["dataset", "outcome"])
+DEAD_LETTERS = Counter("sistercity_dead_letters", "Dead messages and rejected rows, by reason", ["dataset", "reason"])
+OPEN = Gauge("sistercity_open_readings", "Readings in open windows of this process", ["dataset"])
+CELLS = Counter("sistercity_cells", "Cells written: closed windows, by area and class", ["dataset"])
+WINDOWS = Counter("sistercity_windows_closed", "Windows closed, per partition and metric", ["dataset"])
+LAG = Gauge("sistercity_lag_messages", "Messages not yet accounted for", ["dataset", "partition"])
+WATERMARK = Gauge("sistercity_latest_event_seconds", "Latest event time seen, Unix time", ["dataset", "partition"])
+STOPPED = Gauge("sistercity_partitions_stopped", "Partitions that this process stopped reading", ["dataset"])
+FENCED = Counter("sistercity_fenced", "Commits refused because another process had taken over", ["dataset"])
+BATCH_SECONDS = Histogram("sistercity_batch_seconds", "Folding of what one poll brought", ["dataset"])
+COMMIT_SECONDS = Histogram("sistercity_commit_seconds", "One commit to PostgreSQL", ["dataset"])

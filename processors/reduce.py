@@ -1,0 +1,185 @@
+"""The reduction of one closed window: a winner per source and interval, then a sum per group. Pure functions."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Indices = NDArray[np.intp]
+
+_SCRATCH_LIMIT = 1 << 24
+"""Entries of the scratch table (64 MB): larger keys are sorted instead, which takes ten times as long."""
+
+_SUM_LIMIT = 2.0**62
+"""An absolute sum up to here fits into a bigint with every rounding of its estimate."""
+
+_LOW_BITS = 26
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Accepted readings of one metric in one window, in the order of the log; every array has shape (n,).
+
+    `group` numbers the (area, class) of each row; `value` is in the smallest unit; `start` and `interval` are
+    milliseconds; `offset` is the message's, `row` the place in it.
+    """
+
+    group: NDArray[np.uint16]
+    source: NDArray[np.uint32]
+    contributor: NDArray[np.uint32]
+    start: NDArray[np.int64]
+    value: NDArray[np.int64]
+    quality: NDArray[np.uint8]
+    interval: NDArray[np.int32]
+    offset: NDArray[np.int64]
+    row: NDArray[np.int32]
+
+    def __len__(self) -> int:
+        return len(self.group)
+
+    def take(self, which: Indices | NDArray[np.bool_] | slice) -> "Rows":
+        """The rows at these places, in that order."""
+        return Rows(*(getattr(self, name)[which] for name in self.__slots__))
+
+    @staticmethod
+    def join(parts: "list[Rows]") -> "Rows":
+        """All rows, one part behind the other."""
+        return Rows(*(np.concatenate([getattr(part, name) for part in parts]) for name in Rows.__slots__))
+
+
+@dataclass(frozen=True, slots=True)
+class GroupSum:
+    """What is left of one group. Amounts in the smallest unit; see `store.processing.Cell` for the words."""
+
+    group: int
+    value: int
+    readings: int
+    contributors: int
+    largest: int
+    absolute: int
+    covered_ms: int
+    first_offset: int
+    last_offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reduced:
+    """A window's groups, and what did not go into them: duplicates, and rows of groups whose sum fits no bigint."""
+
+    groups: tuple[GroupSum, ...]
+    aggregated: int
+    duplicate: int
+    overflowed: Indices
+
+
+class Scratch:
+    """A table that `representatives` writes into without ever clearing it. One per thread; it grows up to 64 MB."""
+
+    def __init__(self) -> None:
+        self._table: NDArray[np.int32] = np.empty(0, np.int32)
+
+    def table(self, size: int) -> NDArray[np.int32] | None:
+        """A table of at least `size` entries of undefined content, or None if that is too large."""
+        if size > _SCRATCH_LIMIT:
+            return None
+        if size > len(self._table):
+            self._table = np.empty(max(size, 2 * len(self._table)), np.int32)
+        return self._table
+
+
+def reduce_window(rows: Rows, scratch: Scratch) -> Reduced:
+    """Reduce all rows of one metric in one window (R6, R7). The result doesn't depend on how the log was polled."""
+    winners = winning(rows, scratch)
+    winners = winners[np.argsort(rows.group[winners], kind="stable")]  # a radix sort: groups are 16 bits wide
+    kept = rows.take(winners)
+    if not len(kept):
+        return Reduced((), 0, 0, winners)
+    edges = np.flatnonzero(np.r_[True, kept.group[1:] != kept.group[:-1]])
+    ends = np.r_[edges[1:], len(kept)]
+    fits = np.add.reduceat(np.abs(kept.value.astype(np.float64)), edges) < _SUM_LIMIT
+    sums = _sums(kept, edges, ends, scratch)
+    overflowed = winners[np.repeat(~fits, ends - edges)]
+    groups = tuple(one for one, fit in zip(sums, fits, strict=True) if fit)
+    return Reduced(groups, len(kept) - len(overflowed), len(rows) - len(kept), overflowed)
+
+
+def winning(rows: Rows, scratch: Scratch) -> Indices:
+    """Places of the winners, ascending: per group, source and start the highest quality, and of these the last (R6)."""
+    if not len(rows):
+        return np.zeros(0, np.intp)
+    key = _interval_key(rows)
+    chosen = representatives(key, rows.group, scratch)
+    count = np.bincount(chosen, minlength=len(rows))
+    if len(rows) == np.count_nonzero(count):
+        return np.arange(len(rows))
+    crowded = np.flatnonzero(count[chosen] > 1)
+    order = np.lexsort((crowded, rows.quality[crowded], chosen[crowded]))
+    ordered = crowded[order]
+    last_of_its_kind = np.r_[chosen[ordered][1:] != chosen[ordered][:-1], True]
+    wins = count[chosen] == 1
+    wins[ordered[last_of_its_kind]] = True
+    return np.flatnonzero(wins)
+
+
+def representatives(key: NDArray[np.uint64], group: NDArray[np.uint16], scratch: Scratch) -> Indices:
+    """For each row the place of one row with the same key and group, the same for all of them. Shape (n,).
+
+    Writing each row's place into a table at its key, and reading it back, finds one row per key in linear time,
+    whatever the table held before and in whatever order numpy writes.
+    """
+    table = scratch.table(int(key.max()) + 1) if len(key) else None
+    if table is None:
+        return _sorted_representatives(key, group)
+    table[key] = np.arange(len(key), dtype=np.int32)
+    found = table[key].astype(np.intp)
+    strangers = np.flatnonzero(group[found] != group)  # the key was also seen in another group
+    if len(strangers):
+        found[strangers] = strangers[_sorted_representatives(key[strangers], group[strangers])]
+    return found
+
+
+def _sorted_representatives(key: NDArray[np.uint64], group: NDArray[np.uint16]) -> Indices:
+    order = np.lexsort((key, group))
+    fresh = np.ones(len(key), np.bool_)
+    fresh[1:] = (key[order][1:] != key[order][:-1]) | (group[order][1:] != group[order][:-1])
+    found = np.empty(len(key), np.intp)
+    found[order] = order[fresh][np.cumsum(fresh) - 1]
+    return found
+
+
+def _interval_key(rows: Rows) -> NDArray[np.uint64]:
+    """One number per (source, interval start), as small as the window's grid of starts allows."""
+    since = rows.start - rows.start.min()
+    step = int(np.gcd.reduce(since)) or 1
+    slot = (since // step).astype(np.uint64)
+    key: NDArray[np.uint64] = rows.source.astype(np.uint64) * np.uint64(int(slot.max()) + 1) + slot
+    return key
+
+
+def _sums(rows: Rows, edges: Indices, ends: Indices, scratch: Scratch) -> list[GroupSum]:
+    """One sum per group of `rows`, which lie group by group; group i from `edges[i]` up to `ends[i]`."""
+    net, places = _net_per_contributor(rows, scratch)
+    of_group = np.searchsorted(places, edges)
+    absolute = np.abs(net)
+    columns = (
+        rows.group[edges],
+        np.add.reduceat(rows.value, edges),
+        ends - edges,
+        np.diff(np.r_[of_group, len(places)]),
+        np.maximum.reduceat(absolute, of_group),
+        np.add.reduceat(absolute, of_group),
+        np.add.reduceat(rows.interval, edges, dtype=np.int64),
+        np.minimum.reduceat(rows.offset, edges),
+        np.maximum.reduceat(rows.offset, edges),
+    )
+    return [GroupSum(*values) for values in zip(*(column.tolist() for column in columns), strict=True)]
+
+
+def _net_per_contributor(rows: Rows, scratch: Scratch) -> tuple[NDArray[np.int64], Indices]:
+    """The net amount of every (group, contributor), and the place of one of its rows, ascending. Both shape (c,)."""
+    chosen = representatives(rows.contributor.astype(np.uint64), rows.group, scratch)
+    places = np.flatnonzero(np.bincount(chosen, minlength=len(rows)))
+    # bincount adds doubles. Halves of 26 bits and the rest keep every partial sum below 2^53, so exact.
+    low = np.bincount(chosen, rows.value & ((1 << _LOW_BITS) - 1), minlength=len(rows))[places]
+    high = np.bincount(chosen, rows.value >> _LOW_BITS, minlength=len(rows))[places]
+    return (high.astype(np.int64) << _LOW_BITS) + low.astype(np.int64), places

@@ -1,0 +1,244 @@
+"""The loop that owns poll, commit and rebalance. One thread, one process per core.
+
+A partition is this process's from `assigned` to `revoked` or `lost`. Taking it over raises its epoch in the store, and
+a commit names the epoch: whoever was frozen meanwhile is refused (R3). After a failed commit nothing in memory is
+believed: the process leaves the group, joins again, and reads every position anew.
+"""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from threading import Event
+from time import monotonic
+
+from eventlog.protocol import Log, LogUnavailable, OffsetGone, Reader, Record, TopicPartition
+from processors import metrics
+from processors.partition import DEAD_LIMIT, PartitionFold, ReplayDiffers, Step, TooManyDead
+from processors.reduce import Scratch
+from processors.windows import Windows
+from schemas.catalogue import Metric
+from schemas.topics import dataset_of
+from store.processing import Account, Fenced, Place, Position, Progress, Store, StoreUnavailable
+
+logger = logging.getLogger(__name__)
+
+_POLL_MS = 250
+_BACKOFF_S = (0.2, 0.5, 1.0, 2.0, 5.0)
+
+
+class Stopped(Exception):
+    """Processing can't go on without a person; the text says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a processor is to do.
+
+    `metrics` by topic; `zone` is the city's; `commit_s` seconds between commits; `dead_limit` dead messages in a block
+    stop a partition; `accept_gap` goes on past offsets that retention has taken, counting them as lost;
+    `until_caught_up` ends when nothing is left to read, instead of waiting for more.
+    """
+
+    group: str
+    metrics: Mapping[str, Sequence[Metric]]
+    zone: str
+    commit_s: float = 1.0
+    dead_limit: int = DEAD_LIMIT
+    accept_gap: bool = False
+    until_caught_up: bool = False
+
+
+@dataclass(slots=True)
+class _Owned:
+    """A partition that is this process's: its epoch, its fold, and the position last committed."""
+
+    epoch: int
+    fold: PartitionFold
+    committed: Position
+
+
+class Runner:
+    """Runs a `Plan` on a log and a store until told to stop."""
+
+    def __init__(self, log: Log, store: Store, plan: Plan, *, clock: Callable[[], float] = monotonic) -> None:
+        self._log = log
+        self._store = store
+        self._plan = plan
+        self._clock = clock
+        self._scratch = Scratch()
+        self._windows = {
+            topic: {metric.name: Windows(plan.zone, metric.window_ms) for metric in of_topic}
+            for topic, of_topic in plan.metrics.items()
+        }
+        self._owned: dict[Place, _Owned] = {}
+        self._stopped: dict[Place, str] = {}
+        self._commit_due = 0.0
+
+    def run(self, stop: Event) -> None:
+        """Process until `stop` is set or the plan is done; commits before it returns.
+
+        Raises `Stopped` where a person has to decide, and `store.processing.TopicChanged`.
+        """
+        failures = 0
+        while not stop.is_set():
+            started = self._clock()
+            try:
+                self._register()
+                self._session(stop)
+                return
+            except (StoreUnavailable, LogUnavailable) as error:
+                failures = 0 if self._clock() - started > 60 else failures + 1
+                pause = _BACKOFF_S[min(failures, len(_BACKOFF_S)) - 1]
+                logger.warning("%s; nothing uncommitted is kept, trying again in %.1f s", error, pause)
+                stop.wait(pause)
+
+    def assigned(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
+        claimed = self._store.claim([Place(*one) for one in partitions])
+        for place, (epoch, position) in claimed.items():
+            self._owned[place] = _Owned(epoch, self._fold(place, position), position)
+        if partitions:
+            logger.info("took over %d partitions", len(partitions))
+        return {TopicPartition(*place): position.resume_offset for place, (_, position) in claimed.items()}
+
+    def revoked(self, partitions: Sequence[TopicPartition]) -> None:
+        try:
+            self._commit()
+        except StoreUnavailable as error:
+            logger.warning("gave partitions up without a last commit; the next owner reads them again: %s", error)
+        self.lost(partitions)
+
+    def lost(self, partitions: Sequence[TopicPartition]) -> None:
+        for one in partitions:
+            self._owned.pop(Place(*one), None)
+            self._stopped.pop(Place(*one), None)
+
+    def _register(self) -> None:
+        for topic in self._plan.metrics:
+            facts = self._log.describe(topic)
+            self._store.register_topic(topic, facts.cluster_id, facts.topic_id, facts.partitions)
+
+    def _session(self, stop: Event) -> None:
+        """One membership in the group, from joining to leaving."""
+        reader = self._log.reader(self._plan.group, tuple(self._plan.metrics), self)
+        try:
+            while not stop.is_set():
+                self._turn(reader)
+                if self._clock() >= self._commit_due:
+                    self._commit()
+                    lag = self._observe(reader)
+                    self._commit_due = self._clock() + self._plan.commit_s
+                    if self._plan.until_caught_up and lag == 0:
+                        break
+            self._commit()
+        except BaseException:
+            self._owned.clear()  # so that leaving the group commits nothing more
+            raise
+        finally:
+            reader.close()
+
+    def _turn(self, reader: Reader) -> None:
+        try:
+            polled = reader.poll(_POLL_MS)
+        except OffsetGone as gone:
+            self._gone(reader, gone)
+            return
+        for partition, records in polled.items():
+            place = Place(*partition)
+            if place in self._owned:
+                self._feed(reader, place, records)
+
+    def _feed(self, reader: Reader, place: Place, records: Sequence[Record]) -> None:
+        try:
+            with metrics.BATCH_SECONDS.labels(dataset_of(place.topic)).time():
+                self._owned[place].fold.feed(records)
+        except TooManyDead as error:
+            # What this partition had not committed is dropped: a later version may be able to read it.
+            del self._owned[place]
+            self._stopped[place] = str(error)
+            reader.pause(TopicPartition(*place))
+            metrics.STOPPED.labels(dataset_of(place.topic)).set(len(self._stopped))
+            logger.error("stopped %s partition %d: %s", place.topic, place.partition, error)
+            if not self._owned:
+                raise Stopped(f"every partition is stopped, the last was {place}: {error}") from error
+        except ReplayDiffers as error:
+            raise Stopped(f"{place.topic} partition {place.partition}: {error}") from error
+
+    def _gone(self, reader: Reader, gone: OffsetGone) -> None:
+        """The log no longer holds what comes next: stop, or note the gap and go on behind it (R5)."""
+        place = Place(*gone.partition)
+        owned = self._owned[place]
+        if gone.offset > gone.end or owned.committed.next_offset > gone.end:
+            raise Stopped(f"{gone}: the log was cut short or replaced by another; its stored offsets do not fit it")
+        if not self._plan.accept_gap:
+            raise Stopped(
+                f"{gone}: retention took messages before they were processed. Start with --accept-gap to go on behind"
+                " them; they are then counted as lost and their windows marked incomplete"
+            )
+        logger.error("%s: going on at %d, the rest is lost", gone, gone.earliest)
+        owned.fold = self._fold(place, owned.committed, gap=True)
+        reader.seek(gone.partition, gone.earliest)
+
+    def _fold(self, place: Place, position: Position, *, gap: bool = False) -> PartitionFold:
+        topic = place.topic
+        return PartitionFold(
+            self._plan.metrics[topic],
+            self._windows[topic],
+            position,
+            self._scratch,
+            gap=gap,
+            dead_limit=self._plan.dead_limit,
+        )
+
+    def _commit(self) -> None:
+        """Commit what every partition has come to. Partitions that another process owns by now are let go."""
+        steps = {place: step for place, owned in self._owned.items() if (step := owned.fold.step())}
+        while steps:
+            try:
+                with metrics.COMMIT_SECONDS.labels(dataset_of(next(iter(steps)).topic)).time():
+                    self._store.commit([self._progress(place, step) for place, step in steps.items()])
+                break
+            except Fenced as fenced:
+                logger.warning("another process took over: %s", fenced)
+                for place in fenced.places:
+                    metrics.FENCED.labels(dataset_of(place.topic)).inc()
+                    del steps[place], self._owned[place]
+        for place, step in steps.items():
+            _count(place, self._owned[place].committed.account, step)
+            self._owned[place].committed = step.position
+
+    def _progress(self, place: Place, step: Step) -> Progress:
+        owned = self._owned[place]
+        return Progress(place, owned.epoch, owned.committed.next_offset, step.position, step.cells, step.dead_letters)
+
+    def _observe(self, reader: Reader) -> int | None:
+        """Show where the partitions stand, and leave the positions with the log for its own tools.
+
+        Returns how many messages are left to read, or None while no partition is this process's.
+        """
+        partitions = [TopicPartition(*place) for place in self._owned]
+        reader.note({one: self._owned[Place(*one)].committed.next_offset for one in partitions})
+        for topic in self._plan.metrics:
+            dataset = dataset_of(topic)
+            open_here = sum(owned.fold.buffered for place, owned in self._owned.items() if place.topic == topic)
+            metrics.OPEN.labels(dataset).set(open_here)
+        ends = reader.ends(partitions)
+        for one, end in ends.items():
+            position = self._owned[Place(*one)].committed
+            labels = (dataset_of(one.topic), str(one.partition))
+            metrics.LAG.labels(*labels).set(end - position.next_offset)
+            if position.max_event_time is not None:
+                metrics.WATERMARK.labels(*labels).set(position.max_event_time / 1000)
+        left = [end - self._owned[Place(*one)].fold.next_offset for one, end in ends.items()]
+        return sum(left) if left else None
+
+
+def _count(place: Place, before: Account, step: Step) -> None:
+    dataset, after = dataset_of(place.topic), step.position.account
+    for outcome in ("decoded", "dead", "converted", "lost_messages"):
+        metrics.MESSAGES.labels(dataset, outcome).inc(getattr(after, outcome) - getattr(before, outcome))
+    for outcome in ("aggregated", "duplicate", "late", "rejected", "lost"):
+        metrics.READINGS.labels(dataset, outcome).inc(getattr(after, outcome) - getattr(before, outcome))
+    for letter in step.dead_letters:
+        metrics.DEAD_LETTERS.labels(dataset, letter.reason).inc()
+    metrics.CELLS.labels(dataset).inc(len(step.cells))
+    metrics.WINDOWS.labels(dataset).inc(len({(cell.metric, cell.window_start) for cell in step.cells}))

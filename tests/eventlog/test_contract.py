@@ -1,0 +1,157 @@
+"""What `eventlog.protocol` promises, held to the log in memory and to Kafka."""
+
+import time
+from collections.abc import Callable
+
+import pytest
+
+from eventlog.memory import MemoryLog
+from eventlog.protocol import OffsetGone, TopicPartition, UnknownTopic
+from schemas.topics import live, settings
+
+
+class Membership:
+    """A listener that starts at 0 and remembers what it was told."""
+
+    def __init__(self, start: int = 0) -> None:
+        self.start = start
+        self.owned: set[TopicPartition] = set()
+        self.told: list[str] = []
+
+    def assigned(self, partitions):
+        self.told.append("assigned")
+        self.owned |= set(partitions)
+        return dict.fromkeys(partitions, self.start)
+
+    def revoked(self, partitions):
+        self.told.append("revoked")
+        self.owned -= set(partitions)
+
+    def lost(self, partitions):
+        self.told.append("lost")
+        self.owned -= set(partitions)
+
+
+@pytest.fixture(params=["memory", pytest.param("kafka", marks=pytest.mark.services)])
+def log(request):
+    if request.param == "memory":
+        return MemoryLog(lambda: 1_790_000_000_000)
+    return request.getfixturevalue("kafka_log")
+
+
+@pytest.fixture
+def topic(log, city):
+    name = live(city, "energy.readings")
+    log.create(name, 4, settings("energy.readings"))
+    return name
+
+
+def until(condition: Callable[[], bool], *readers, seconds: float = 30) -> list:
+    """Poll the readers until the condition holds; returns all records that came."""
+    deadline = time.monotonic() + seconds
+    records = []
+    while not condition():
+        assert time.monotonic() < deadline, "the condition did not come to hold"
+        for reader in readers:
+            for partition, found in reader.poll(100).items():
+                records += [(partition, one) for one in found]
+    return records
+
+
+def read(reader, count: int) -> list:
+    records = []
+    deadline = time.monotonic() + 30
+    while len(records) < count:
+        assert time.monotonic() < deadline, f"{len(records)} of {count} records came"
+        for partition, found in reader.poll(100).items():
+            records += [(partition, one) for one in found]
+    return records
+
+
+def test_a_topic_is_made_once_and_described(log, topic):
+    before = log.describe(topic)
+    log.create(topic, 8, settings("energy.readings"))
+    assert log.describe(topic) == before
+    assert before.partitions == 4
+    assert topic in log.topics()
+
+
+def test_an_unknown_topic_is_an_error(log, city):
+    with pytest.raises(UnknownTopic):
+        log.describe(live(city, "no.such"))
+
+
+def test_messages_of_one_key_come_back_in_order_from_one_partition(log, topic, city):
+    writer = log.writer()
+    for number in range(50):
+        writer.send(topic, b"17", b"%d" % number, readings=2)
+    writer.flush()
+    reader = log.reader(city, [topic], Membership())
+    records = read(reader, 50)
+    assert len({partition for partition, _ in records}) == 1
+    assert [(one.key, one.value) for _, one in records] == [(b"17", b"%d" % number) for number in range(50)]
+    assert [one.offset for _, one in records] == list(range(50))
+    [(where, counts)] = writer.acknowledged().items()
+    assert where == tuple(records[0][0])
+    assert (counts.messages, counts.readings, counts.first_offset, counts.last_offset) == (50, 100, 0, 49)
+    reader.close()
+
+
+def test_the_logs_own_clock_stamps_every_record(log, topic, city):
+    writer = log.writer()
+    writer.send_to(topic, 3, b"tick")
+    writer.flush()
+    reader = log.reader(city, [topic], Membership())
+    [(partition, record)] = read(reader, 1)
+    assert partition == TopicPartition(topic, 3)
+    assert (record.key, record.value) == (None, b"tick")
+    assert record.timestamp > 1_700_000_000_000
+    reader.close()
+
+
+def test_reading_starts_where_the_listener_says_and_can_be_moved(log, topic, city):
+    writer = log.writer()
+    for number in range(10):
+        writer.send_to(topic, 0, b"%d" % number)
+    writer.flush()
+    reader = log.reader(city, [topic], Membership(start=0))
+    read(reader, 10)
+    reader.seek(TopicPartition(topic, 0), 7)
+    assert [one.value for _, one in read(reader, 3)] == [b"7", b"8", b"9"]
+    assert reader.ends([TopicPartition(topic, 0)]) == {TopicPartition(topic, 0): 10}
+    reader.close()
+
+
+def test_an_offset_that_the_log_does_not_hold_is_an_error(log, topic, city):
+    reader = log.reader(city, [topic], Membership(start=5))
+    deadline = time.monotonic() + 30
+    with pytest.raises(OffsetGone) as gone:
+        while time.monotonic() < deadline:
+            reader.poll(100)
+    assert (gone.value.offset, gone.value.earliest, gone.value.end) == (5, 0, 0)
+    reader.close()
+
+
+def test_what_the_listener_raises_comes_out_of_poll(log, topic, city):
+    class Refusing(Membership):
+        def assigned(self, partitions):
+            raise LookupError("no position")
+
+    deadline = time.monotonic() + 30
+    with pytest.raises(LookupError):
+        reader = log.reader(city, [topic], Refusing())
+        while time.monotonic() < deadline:
+            reader.poll(100)
+
+
+def test_two_members_share_the_partitions_and_one_takes_over_when_the_other_leaves(log, topic, city):
+    first, second = Membership(), Membership()
+    one = log.reader(city, [topic], first)
+    until(lambda: len(first.owned) == 4, one)
+    two = log.reader(city, [topic], second)
+    until(lambda: len(first.owned) == 2 and len(second.owned) == 2, one, two)
+    assert not first.owned & second.owned
+    two.close()
+    until(lambda: len(first.owned) == 4, one)
+    assert second.told[-1] == "revoked"
+    one.close()

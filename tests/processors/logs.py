@@ -1,0 +1,75 @@
+"""Logs for property tests: few sources, areas and hours, so that duplicates, late rows and repeats are common."""
+
+import numpy as np
+from hypothesis import strategies as st
+
+from eventlog.memory import MemoryRecord
+from schemas.batch import ROW, encode
+
+T0 = 1_790_000_000_000 - 1_790_000_000_000 % 3_600_000
+MINUTE = 60_000
+METRICS = ("energy.import", "energy.solar")
+
+
+def rows_of(readings) -> np.ndarray:
+    """An array of `ROW` from tuples of its fields."""
+    return np.array(readings, ROW)
+
+
+values = st.one_of(
+    st.integers(0, 5_000),
+    st.integers(0, 5_000),
+    st.integers(-3, 10**12),
+    st.sampled_from([float("nan"), float("inf"), 0.5, 1e18, -0.0]),
+)
+afters = st.one_of(
+    st.integers(0, 16).map(lambda n: n * 15 * MINUTE),
+    st.integers(0, 16).map(lambda n: n * 15 * MINUTE),
+    st.sampled_from([-1.0, 0.5, float("nan"), 1e12]),
+)
+reading = st.tuples(st.integers(0, 6), st.integers(0, 4), afters, values, st.sampled_from([0, 1, 1, 1, 2]))
+
+
+@st.composite
+def messages(draw):
+    """Key, value and append time of one message: mostly a batch, sometimes a tick, sometimes broken."""
+    area = draw(st.integers(1, 3))
+    start = T0 + draw(st.integers(0, 30)) * 15 * MINUTE
+    body = encode(
+        1,
+        metric=draw(st.sampled_from((*METRICS, *METRICS, "waste.unknown"))),
+        area=area,
+        class_=draw(st.sampled_from(("residential", "residential", "commercial", "rural"))),
+        interval=draw(st.sampled_from((15, 15, 15, 60, 61, 0))) * MINUTE,
+        start=start,
+        rows=rows_of(draw(st.lists(reading, max_size=12))),
+    )
+    kind = draw(st.integers(0, 19))
+    if kind == 0:
+        body = body[: draw(st.integers(0, len(body) - 1))]
+    elif kind == 1:
+        body += draw(st.binary(min_size=1, max_size=3))
+    elif kind == 2:
+        body = draw(st.binary(max_size=30))
+    elif kind == 3:
+        body = b"\x00\x00\x00\x00\x63" + body[5:]
+    key = str(area if kind != 4 else area + 1).encode()
+    appended = start + draw(st.sampled_from((5, 5, 3, 1))) * 60 * MINUTE
+    return key, body, appended
+
+
+@st.composite
+def logs(draw, most=40):
+    """Records of one partition, offsets with holes as transactions leave them."""
+    offset, records = draw(st.integers(0, 3)), []
+    for key, body, appended in draw(st.lists(messages(), max_size=most)):
+        records.append(MemoryRecord(offset, appended, key, body))
+        offset += draw(st.sampled_from((1, 1, 1, 2)))
+    return records
+
+
+@st.composite
+def splits(draw, length):
+    """Cut points of a list: where polls end."""
+    cuts = sorted(draw(st.sets(st.integers(0, length), max_size=6)))
+    return list(zip([0, *cuts], [*cuts, length], strict=True))

@@ -1,0 +1,150 @@
+"""The rules R1, R4, R6, R7 and R8 once more, row by row and without arrays: what the fold is compared with."""
+
+import io
+import math
+import struct
+from collections import defaultdict
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import fastavro
+
+from schemas.catalogue import Metric
+from schemas.registry import schemas
+
+HOUR = timedelta(hours=1)
+
+
+@dataclass
+class Outcome:
+    """What a log must come to."""
+
+    messages: int = 0
+    dead: list[tuple[int, str]] = field(default_factory=list)
+    rejected: list[tuple[int, int, str]] = field(default_factory=list)
+    readings: int = 0
+    late: int = 0
+    duplicate: int = 0
+    aggregated: int = 0
+    open: int = 0
+    cells: dict[tuple, dict] = field(default_factory=dict)
+
+
+def window(zone: str, ms: int) -> tuple[int, int]:
+    """The hour that holds `ms` in the zone, by stepping from local midnight."""
+    place = ZoneInfo(zone)
+    local = datetime.fromtimestamp(ms / 1000, place)
+    begin = datetime(local.year, local.month, local.day, tzinfo=place).astimezone(UTC)
+    nextday = (datetime(local.year, local.month, local.day, tzinfo=place) + timedelta(days=1)).astimezone(UTC)
+    moment = datetime.fromtimestamp(ms / 1000, UTC)
+    while begin + HOUR <= moment:
+        begin += HOUR
+    return round(begin.timestamp() * 1000), round(min(begin + HOUR, nextday).timestamp() * 1000)
+
+
+def outcome(records, metrics: dict[str, Metric], zone: str) -> Outcome:
+    """Fold records one row at a time."""
+    result = Outcome()
+    latest = None
+    pending = defaultdict(list)
+    for record in records:
+        result.messages += 1
+        message = _decode(record, metrics)
+        if isinstance(message, str):
+            result.dead.append((record.offset, message))
+            continue
+        seen = [message["start"]] if not message["rows"] else []
+        for index, row in enumerate(message["rows"]):
+            result.readings += 1
+            reason, start, value = _check(row, message, metrics[message["metric"]], record.timestamp)
+            if reason:
+                result.rejected.append((record.offset, index, reason))
+                continue
+            seen.append(start)
+            begin, end = window(zone, start)
+            if latest is not None and end <= latest - metrics[message["metric"]].lateness_ms:
+                result.late += 1
+                continue
+            cell = (message["metric"], begin, end, message["area"], message["class"])
+            pending[cell].append((row, start, value, message["interval"], record.offset, index))
+        if seen:
+            latest = max(seen) if latest is None else max(latest, *seen)
+    for cell, rows in pending.items():
+        if latest is not None and cell[2] <= latest - metrics[cell[0]].lateness_ms:
+            _reduce(result, cell, rows)
+        else:
+            result.open += len(rows)
+    return result
+
+
+def _decode(record, metrics):
+    value = record.value
+    if value is None or len(value) < 5:
+        return "cut"
+    if value[0]:
+        return "not-confluent"
+    schema = schemas().get(struct.unpack(">I", value[1:5])[0])
+    if schema is None:
+        return "unknown-schema"
+    body = io.BytesIO(value[5:])
+    try:
+        message = fastavro.schemaless_reader(body, fastavro.parse_schema(dict(schema.definition)))
+    except Exception as error:
+        return "cut" if isinstance(error, EOFError | IndexError) else "not-avro"
+    if body.read():
+        return "trailing"
+    message["start"] = round(message["start"].timestamp() * 1000)
+    if not message["rows"]:
+        return "future-tick" if message["start"] > record.timestamp + 300_000 else message
+    if message["metric"] not in metrics:
+        return "unknown-metric"
+    if record.key != str(message["area"]).encode():
+        return "wrong-key"
+    if message["class"] not in metrics[message["metric"]].classes:
+        return "unknown-class"
+    return message
+
+
+def _check(row, message, metric, appended):
+    after, value = row["after"], row["value"]
+    if not 0 < message["interval"] <= 3_600_000:
+        return "interval", 0, 0
+    if not (math.isfinite(after) and after >= 0 and after == int(after) and after < 2**31):
+        return "time", 0, 0
+    start = message["start"] + int(after)
+    if start + message["interval"] > appended + 300_000:
+        return "future", 0, 0
+    if not math.isfinite(value):
+        return "not-finite", 0, 0
+    if value != int(value):
+        return "not-whole", 0, 0
+    if not metric.minimum <= value <= metric.maximum:
+        return "out-of-range", 0, 0
+    if row["quality"][0] > 1:
+        return "quality", 0, 0
+    return None, start, int(value)
+
+
+def _reduce(result: Outcome, cell, rows) -> None:
+    winners = {}
+    for row, start, value, interval, offset, index in rows:
+        key = (row["source"], start)
+        rank = (row["quality"][0], offset, index)
+        if key not in winners or rank > winners[key][0]:
+            winners[key] = (rank, value, row["contributor"], interval, offset)
+    result.duplicate += len(rows) - len(winners)
+    result.aggregated += len(winners)
+    net = defaultdict(int)
+    for _, value, contributor, _, _ in winners.values():
+        net[contributor] += value
+    result.cells[cell] = {
+        "value": sum(value for _, value, _, _, _ in winners.values()),
+        "readings": len(winners),
+        "contributors": len(net),
+        "largest": max(abs(amount) for amount in net.values()),
+        "absolute": sum(abs(amount) for amount in net.values()),
+        "covered_ms": sum(interval for _, _, _, interval, _ in winners.values()),
+        "first_offset": min(offset for *_, offset in winners.values()),
+        "last_offset": max(offset for *_, offset in winners.values()),
+    }

@@ -1,0 +1,194 @@
+"""The fold over a partition's log gives what the rules say, however it is polled and however often replayed."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from eventlog.memory import MemoryRecord
+from processors.partition import PartitionFold, ReplayDiffers, TooManyDead
+from processors.reduce import Scratch
+from processors.windows import Windows
+from schemas.batch import ROW, encode
+from schemas.catalogue import metrics_of
+from store.processing import Position
+from tests.processors.logs import MINUTE, T0, logs, rows_of, splits
+from tests.processors.model import outcome
+
+ZONE = "Asia/Tehran"
+METRICS = {metric.name: metric for metric in metrics_of("energy.readings")}
+WINDOWS = {name: Windows(ZONE, metric.window_ms) for name, metric in METRICS.items()}
+
+
+START = Position()
+
+
+def fold(position: Position = START, **options) -> PartitionFold:
+    return PartitionFold(tuple(METRICS.values()), WINDOWS, position, Scratch(), **options)
+
+
+def batch(offset: int, *readings, start: int = T0, appended: int | None = None, **header) -> MemoryRecord:
+    fields = {"metric": "energy.import", "area": 1, "class_": "residential", "interval": 15 * MINUTE, **header}
+    when = T0 + 24 * 60 * MINUTE if appended is None else appended
+    return MemoryRecord(offset, when, b"1", encode(1, **fields, start=start, rows=rows_of(list(readings))))
+
+
+def tick(offset: int, time: int, appended: int | None = None) -> MemoryRecord:
+    return batch(offset, start=time, appended=appended if appended is not None else time)
+
+
+def table(steps) -> dict:
+    """Cells of all steps by key; a cell that comes twice is an error."""
+    cells = {}
+    for step in steps:
+        for cell in step.cells:
+            key = (cell.metric, cell.window_start, cell.window_end, cell.area, cell.class_)
+            assert key not in cells
+            cells[key] = {name: getattr(cell, name) for name in cell.__slots__ if name in NUMBERS}
+    return cells
+
+
+NUMBERS = {
+    "value", "readings", "contributors", "largest", "absolute", "covered_ms", "first_offset", "last_offset",
+}  # fmt: skip
+
+
+def letters(steps) -> tuple[list, list]:
+    every = [letter for step in steps for letter in step.dead_letters]
+    dead = sorted((one.offset, one.reason) for one in every if one.row < 0)
+    return dead, sorted((one.offset, one.row, one.reason) for one in every if one.row >= 0)
+
+
+def assert_as_modelled(steps, records) -> None:
+    expected = outcome(records, METRICS, ZONE)
+    assert table(steps) == expected.cells
+    dead, rejected = letters(steps)
+    assert (dead, rejected) == (sorted(expected.dead), sorted(expected.rejected))
+    account = steps[-1].position.account if steps else Position().account
+    assert account.balanced()
+    assert (account.messages, account.dead) == (expected.messages, len(expected.dead))
+    assert (account.readings, account.rejected) == (expected.readings, len(expected.rejected))
+    assert (account.late, account.duplicate) == (expected.late, expected.duplicate)
+    assert (account.aggregated, account.open) == (expected.aggregated, expected.open)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.data())
+def test_any_split_of_the_log_gives_what_the_rules_say(data):
+    records = data.draw(logs())
+    subject, steps = fold(), []
+    for first, last in data.draw(splits(len(records))):
+        subject.feed(records[first:last])
+        if data.draw(st.booleans()) and (step := subject.step()):
+            steps.append(step)
+    if step := subject.step():
+        steps.append(step)
+    assert_as_modelled(steps, records)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.data())
+def test_a_replay_from_any_committed_position_changes_nothing(data):
+    records = data.draw(logs())
+    subject, steps = fold(), []
+    for first, last in data.draw(splits(len(records))):
+        subject.feed(records[first:last])
+        if data.draw(st.booleans()) and (step := subject.step()):
+            steps.append(step)
+        if data.draw(st.booleans()):  # a crash: what was not committed is gone
+            position = steps[-1].position if steps else Position()
+            subject = fold(position)
+            again = [one for one in records[:last] if one.offset >= position.resume_offset]
+            for begin, end in data.draw(splits(len(again))):
+                subject.feed(again[begin:end])
+    if step := subject.step():
+        steps.append(step)
+    assert_as_modelled(steps, records)
+
+
+def test_a_late_actual_beats_an_earlier_estimate_and_a_repeat_counts_once():
+    subject = fold()
+    subject.feed([
+        batch(0, (7, 3, 0, 100, 0)),
+        batch(1, (7, 3, 0, 140, 1)),
+        batch(2, (7, 3, 0, 120, 0)),
+        tick(3, T0 + 180 * MINUTE),
+    ])  # fmt: skip
+    step = subject.step()
+    assert [cell.value for cell in step.cells] == [140]
+    assert (step.position.account.aggregated, step.position.account.duplicate) == (1, 2)
+
+
+def test_a_clock_in_the_future_moves_no_watermark():
+    subject = fold()
+    year_2043 = T0 + 17 * 365 * 24 * 60 * MINUTE
+    subject.feed([
+        batch(0, (1, 1, 0, 10, 1)),
+        batch(1, (2, 2, 0, 10, 1), start=year_2043, appended=T0 + 60 * MINUTE),
+        tick(2, year_2043, appended=T0 + 60 * MINUTE),
+        batch(3, (3, 3, 0, 10, 1)),
+    ])  # fmt: skip
+    step = subject.step()
+    assert step.position.max_event_time == T0
+    assert [(one.offset, one.row, one.reason) for one in step.dead_letters] == [
+        (2, -1, "future-tick"),
+        (1, 0, "future"),
+    ]
+    assert step.position.account.open == 2
+
+
+def test_rejected_rows_and_dead_messages_keep_their_bytes():
+    broken = MemoryRecord(0, T0, b"1", b"\x00\x00\x00\x00\x01broken")
+    nan = batch(1, (1, 1, 0, float("nan"), 1))
+    subject = fold()
+    subject.feed([broken, nan])
+    dead, rejected = subject.step().dead_letters
+    assert (dead.row, dead.original) == (-1, broken.value)
+    assert (rejected.row, rejected.original) == (0, np.array([(1, 1, 0, float("nan"), 1)], ROW).tobytes())
+
+
+def test_a_sum_beyond_bigint_is_rejected_row_by_row_and_crashes_nothing():
+    largest = METRICS["energy.import"].maximum
+    rows = [(source, source, 0, largest, 1) for source in range(3_000)]
+    subject = fold()
+    subject.feed([batch(0, *rows), batch(1, (1, 1, 0, 5, 1), area=2, start=T0), tick(2, T0 + 180 * MINUTE)])
+    step = subject.step()
+    account = step.position.account
+    assert account.balanced()
+    assert (account.rejected, account.dead) == (3_000, 1)  # the second batch's key is not its area
+    assert {letter.reason for letter in step.dead_letters} == {"sum-overflow", "wrong-key"}
+
+
+def test_more_than_one_percent_dead_messages_stop_the_partition():
+    subject = fold()
+    subject.feed([MemoryRecord(offset, T0, b"1", b"dead") for offset in range(100)])
+    with pytest.raises(TooManyDead):
+        subject.feed([MemoryRecord(100, T0, b"1", b"dead")])
+
+
+def test_dead_messages_that_lie_far_apart_stop_nothing():
+    subject = fold()
+    for block in range(3):
+        good = [tick(block * 20_000 + n, T0) for n in range(9_950)]
+        subject.feed(good + [MemoryRecord(block * 20_000 + 9_950 + n, T0, b"1", b"dead") for n in range(50)])
+    assert subject.step().position.account.dead == 150
+
+
+def test_a_log_that_was_changed_below_the_stored_offset_is_noticed():
+    subject = fold()
+    subject.feed([batch(0, (1, 1, 0, 10, 1)), batch(1, (2, 2, 0, 10, 1))])
+    again = fold(subject.step().position)
+    with pytest.raises(ReplayDiffers):
+        again.feed([batch(0), batch(1, (2, 2, 0, 10, 1)), batch(2, (3, 3, 0, 10, 1))])
+
+
+def test_what_retention_took_is_counted_as_lost_and_its_windows_are_incomplete():
+    subject = fold()
+    subject.feed([batch(0, (1, 1, 0, 10, 1)), batch(1, (2, 2, 0, 20, 1))])
+    again = fold(subject.step().position, gap=True)
+    again.feed([batch(5, (3, 3, 0, 40, 1), appended=T0 + 30 * MINUTE), tick(6, T0 + 180 * MINUTE)])
+    step = again.step()
+    account = step.position.account
+    assert account.balanced()
+    assert (account.lost, account.lost_messages, account.aggregated) == (2, 3, 1)
+    assert [(cell.value, cell.incomplete) for cell in step.cells] == [(40, True)]
