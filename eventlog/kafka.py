@@ -3,7 +3,7 @@
 import logging
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
@@ -49,11 +49,9 @@ class KafkaLog:
     def create(self, topic: str, partitions: int, settings: Mapping[str, str]) -> None:
         wanted = NewTopic(topic, num_partitions=partitions, topic_configs=dict(settings))
         with self._admin() as admin:
-            try:
+            with suppress(kafka_errors.TopicAlreadyExistsError):
                 admin.create_topics([wanted])
-                admin.wait_for_topics([topic])
-            except kafka_errors.TopicAlreadyExistsError:
-                pass
+            admin.wait_for_topics([topic])  # whoever made it: brokers learn of it a little later
 
     def describe(self, topic: str) -> TopicFacts:
         with self._admin() as admin:

@@ -65,6 +65,9 @@ class OffsetGone(Exception):
 class UnknownTopic(Exception):
     """The log has no such topic."""
 
+    def __init__(self, topic: str) -> None:
+        super().__init__(f"there is no topic {topic}")
+
 
 class LogUnavailable(Exception):
     """The log did not answer."""

@@ -23,7 +23,8 @@ from store.processing import Account, Fenced, Place, Position, Progress, Store, 
 logger = logging.getLogger(__name__)
 
 _POLL_MS = 250
-_BACKOFF_S = (0.2, 0.5, 1.0, 2.0, 5.0)
+_STEADY_S = 60
+"""A session that lasted this long ends a row of failures."""
 
 
 class Stopped(Exception):
@@ -36,7 +37,8 @@ class Plan:
 
     `metrics` by topic; `zone` is the city's; `commit_s` seconds between commits; `dead_limit` dead messages in a block
     stop a partition; `accept_gap` goes on past offsets that retention has taken, counting them as lost;
-    `until_caught_up` ends when nothing is left to read, instead of waiting for more.
+    `until_caught_up` ends when nothing is left to read, instead of waiting for more; `backoff_s` are the pauses after
+    one, two and more failures of the store or the log in a row.
     """
 
     group: str
@@ -46,6 +48,7 @@ class Plan:
     dead_limit: int = DEAD_LIMIT
     accept_gap: bool = False
     until_caught_up: bool = False
+    backoff_s: Sequence[float] = (0.2, 0.5, 1.0, 2.0, 5.0)
 
 
 @dataclass(slots=True)
@@ -79,7 +82,7 @@ class Runner:
 
         Raises `Stopped` where a person has to decide, and `store.processing.TopicChanged`.
         """
-        failures = 0
+        failures = -1
         while not stop.is_set():
             started = self._clock()
             try:
@@ -87,8 +90,8 @@ class Runner:
                 self._session(stop)
                 return
             except (StoreUnavailable, LogUnavailable) as error:
-                failures = 0 if self._clock() - started > 60 else failures + 1
-                pause = _BACKOFF_S[min(failures, len(_BACKOFF_S)) - 1]
+                failures = failures + 1 if self._clock() - started < _STEADY_S else 0
+                pause = self._plan.backoff_s[min(failures, len(self._plan.backoff_s) - 1)]
                 logger.warning("%s; nothing uncommitted is kept, trying again in %.1f s", error, pause)
                 stop.wait(pause)
 

@@ -140,7 +140,7 @@ CREATE TABLE dead_letters (
 PUBLICATIONS = """
 -- One row: the log's identity, which a restore must change, and the counter of all publications.
 CREATE TABLE publication_log (
-    only      boolean PRIMARY KEY DEFAULT true CHECK (only),
+    single    boolean PRIMARY KEY DEFAULT true CHECK (single),
     id        uuid NOT NULL DEFAULT gen_random_uuid(),
     position  bigint NOT NULL DEFAULT 0
 );

@@ -1,0 +1,66 @@
+"""The federated API of one city, as an ASGI app."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from api import problems
+from api.readers import Readers
+from api.reads import routes
+from federation.city import CityFacts
+from federation.wire import Problem
+
+_DESCRIPTION = """
+What a city gives to its partners: aggregates that passed a disclosure rule, and nothing else.
+
+Begin with the catalogue, then follow the log of publications. Times are RFC 3339 in UTC. Amounts are exact whole
+numbers of a metric's smallest unit; they need 64 bits. Every error is an RFC 9457 problem: tell them apart by `type`.
+Fields may be added to answers (never to a cell), so ignore what you don't know.
+"""
+
+_TAGS = [
+    {"name": "catalogue", "description": "What there is, and what it means."},
+    {"name": "publications", "description": "Everything, in the order in which it was published."},
+    {"name": "series", "description": "One metric over time."},
+    {"name": "node", "description": "For those who run the node."},
+]
+
+
+def create_app(city: CityFacts, database_url: str) -> FastAPI:
+    """The API of `city`, reading the database at `database_url` (migrated before).
+
+    Starts without its database too: it answers 503 until that is there. Bind it to loopback only, see `api.binding`.
+    """
+    readers = Readers(database_url)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        readers.open()
+        try:
+            yield
+        finally:
+            readers.close()
+
+    # The interactive pages would load scripts from other people's servers.
+    app = FastAPI(title=f"sistercity: {city.name}", version="1", lifespan=lifespan, docs_url=None, redoc_url=None)
+    app.include_router(routes(city, readers))
+    problems.install(app)
+    _describe(app)
+    return app
+
+
+def _describe(app: FastAPI) -> None:
+    def described() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            document = get_openapi(
+                title=app.title, version=app.version, description=_DESCRIPTION, routes=app.routes, tags=_TAGS
+            )
+            schema = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+            document["components"]["schemas"] |= {**schema.pop("$defs"), "Problem": schema}
+            app.openapi_schema = document
+        return app.openapi_schema
+
+    app.openapi = described  # type: ignore[method-assign]

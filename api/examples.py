@@ -1,0 +1,114 @@
+"""Examples in the API's description. Each is valid under the model that it shows; a test holds them to it."""
+
+from typing import Any
+
+from federation.disclosure import CPUC_2014
+from federation.wire import InvalidParameter, Problem
+
+_LOG = "6c1f2c1e-8f2a-4b6e-9d57-0a4f4f1c2b3d"
+_CURSOR = "bB8sHo8qS26dVwpPTxwrPQAAAAAAAAAC"
+
+_CELLS: list[dict[str, Any]] = [
+    {"area": 1, "class": "commercial", "status": "suppressed", "rule": "cpuc-2014"},
+    {
+        "area": 1,
+        "class": "residential",
+        "status": "released",
+        "value": 1_482_337_800_000,
+        "coverage": 99,
+        "rule": "cpuc-2014",
+    },
+]
+
+_REVISION: dict[str, Any] = {
+    "sequence": 2,
+    "revision": 0,
+    "window": {"start": "2025-06-01T05:30:00Z", "end": "2025-06-01T06:30:00Z"},
+    "published_at": "2025-06-01T07:31:02.418Z",
+    "cells": _CELLS,
+}
+
+CATALOG: dict[str, Any] = {
+    "city": {
+        "id": "isfahan",
+        "name": "Isfahan",
+        "names": {"fa": "اصفهان", "en": "Isfahan"},
+        "country": "IR",
+        "zone": "Asia/Tehran",
+        "population": 1_961_260,
+        "districts": 15,
+        "sources": ["Census of 2016"],
+    },
+    "log": _LOG,
+    "metrics": [
+        {
+            "name": "energy.import",
+            "title": "Electricity taken from the grid",
+            "definition": "Energy that customers drew from the grid, summed over the meters of an area.",
+            "dataset": "energy.readings",
+            "unit": "Wh",
+            "smallest_unit": "mJ",
+            "smallest_per_unit": 3_600_000,
+            "kind": "sum",
+            "contributor": "customer",
+            "classes": ["residential", "commercial"],
+            "window": "hour",
+            "lateness_seconds": 3600,
+            "rule": {"id": CPUC_2014.id, "words": CPUC_2014.words, "source": CPUC_2014.source},
+            "areas": [{"number": 1, "name": "District 1", "population": 79_091, "valid_from": "2025-03-20T20:30:00Z"}],
+        }
+    ],
+}
+
+PAGE: dict[str, Any] = {
+    "city": "isfahan",
+    "log": _LOG,
+    "publications": [{"metric": "energy.import", "unit": "mJ", **_REVISION}],
+    "next": _CURSOR,
+}
+
+SERIES: dict[str, Any] = {
+    "city": "isfahan",
+    "metric": "energy.import",
+    "unit": "mJ",
+    "windows": [_REVISION],
+    "next": None,
+}
+
+BAD_CURSOR = Problem(
+    type="urn:sistercity:problem:bad-cursor",
+    title="Not a cursor",
+    status=400,
+    detail="this is not a cursor: use the `next` of an earlier answer as it was",
+)
+LOG_CHANGED = Problem(
+    type="urn:sistercity:problem:log-changed",
+    title="This cursor's log is gone",
+    status=410,
+    detail="Start again without `after`: the log that the cursor belongs to is not the one that is served.",
+)
+UNKNOWN_FILTER = Problem(
+    type="urn:sistercity:problem:unknown-class",
+    title="No such class",
+    status=400,
+    detail="energy.import has the classes residential, commercial",
+)
+UNKNOWN_METRIC = Problem(
+    type="urn:sistercity:problem:unknown-metric",
+    title="No such metric",
+    status=404,
+    detail="'energy.exprot' is not in the catalogue",
+)
+INVALID = Problem(
+    type="urn:sistercity:problem:invalid-parameters",
+    title="Parameters were refused",
+    status=422,
+    detail="limit: Input should be less than or equal to 1000",
+    errors=[InvalidParameter(name="limit", reason="Input should be less than or equal to 1000")],
+)
+UNAVAILABLE = Problem(
+    type="urn:sistercity:problem:unavailable",
+    title="Try again later",
+    status=503,
+    detail="The node's database did not answer.",
+)

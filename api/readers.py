@@ -1,0 +1,40 @@
+"""How handlers read the database: a pool of connections that lives as long as the app."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+from psycopg_pool import ConnectionPool
+
+from store.database import Connection
+from store.publication_log import snapshots
+
+_MOST_CONNECTIONS = 8
+_WAIT_S = 3.0
+
+
+class Readers:
+    """Connections for reading, from `open` to `close`. The database may come later, or go and return."""
+
+    def __init__(self, database_url: str) -> None:
+        self._url = database_url
+        self._pool: ConnectionPool[Connection] | None = None
+
+    def open(self) -> None:
+        """Start connecting, without waiting for it."""
+        self._pool = snapshots(self._url, most=_MOST_CONNECTIONS, wait_s=_WAIT_S)
+        self._pool.open(wait=False)
+
+    def close(self) -> None:
+        """Close every connection."""
+        if self._pool is not None:
+            self._pool.close()
+            self._pool = None
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Connection]:
+        """One state of the database, for as long as the context. Raises `psycopg.OperationalError` if it is away."""
+        if self._pool is None:
+            raise psycopg.OperationalError("the app is not running")
+        with self._pool.connection() as connection:
+            yield connection

@@ -1,0 +1,87 @@
+"""What the store holds, in the words of `federation.wire`.
+
+Plain dicts and lists, because a page holds up to 100,000 cells: a model each would cost more than all the rest.
+That they fit the models is tested.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from federation.city import CityFacts
+from federation.disclosure import rule_of
+from federation.wire import rfc3339
+from schemas.catalogue import Metric
+from store.publication_log import Area, Columns
+from store.publications import Header
+
+Json = dict[str, Any]
+
+
+def catalog(city: CityFacts, log: str, metrics: Mapping[str, Metric], areas: Mapping[str, Sequence[Area]]) -> Json:
+    """`federation.wire.Catalog`."""
+    return {
+        "city": {**asdict(city), "names": dict(city.names), "sources": list(city.sources)},
+        "log": log,
+        "metrics": [_metric(metric, areas.get(name, ())) for name, metric in metrics.items()],
+    }
+
+
+def publication(header: Header, columns: Columns, unit: str) -> Json:
+    """`federation.wire.Publication`."""
+    return {"metric": header.metric, "unit": unit, **revision(header, columns)}
+
+
+def revision(header: Header, columns: Columns) -> Json:
+    """`federation.wire.Revision`."""
+    return {
+        "sequence": header.sequence,
+        "revision": header.revision,
+        "window": {"start": rfc3339(header.window.start), "end": rfc3339(header.window.end)},
+        "published_at": rfc3339(header.published_at),
+        "cells": _cells(columns),
+    }
+
+
+def _cells(columns: Columns) -> list[Json]:
+    rows = zip(columns.area, columns.class_, columns.value, columns.coverage, columns.rule, strict=True)
+    return [
+        {"area": area, "class": class_, "status": "suppressed", "rule": rule}
+        if value is None
+        else {
+            "area": area,
+            "class": class_,
+            "status": "released",
+            "value": value,
+            "coverage": coverage,
+            "rule": rule,
+        }
+        for area, class_, value, coverage, rule in rows
+    ]
+
+
+def _metric(metric: Metric, areas: Sequence[Area]) -> Json:
+    return {
+        "name": metric.name,
+        "title": metric.title,
+        "definition": metric.definition,
+        "dataset": metric.dataset,
+        "unit": metric.unit,
+        "smallest_unit": metric.smallest_unit,
+        "smallest_per_unit": metric.smallest_per_unit,
+        "kind": metric.kind,
+        "contributor": metric.contributor,
+        "classes": list(metric.classes),
+        "window": metric.window,
+        "lateness_seconds": metric.lateness_ms // 1000,
+        "rule": asdict(rule_of(metric.rule)),
+        "areas": [
+            {
+                "number": area.number,
+                "name": area.name,
+                "population": area.population,
+                "valid_from": rfc3339(area.valid_from),
+            }
+            for area in areas
+        ],
+    }

@@ -1,0 +1,75 @@
+"""Which cells may leave the city: disclosure rules in exact integer arithmetic (P5). Pure.
+
+`cpuc-2014` are the aggregation rules of the California Public Utilities Commission, decision D.14-05-016 of 1 May 2014
+("15/15" and "100"), there for the energy that customers of one area used.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+RESIDENTIAL = "residential"
+_RESIDENTIAL_CONTRIBUTORS = 100
+_OTHER_CONTRIBUTORS = 15
+_LARGEST_PERCENT = 15
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What a rule looks at. Amounts are whole numbers of the metric's smallest unit.
+
+    `largest` is the largest absolute net amount of one contributor, `absolute` the sum of all contributors' absolute
+    net amounts.
+    """
+
+    contributors: int
+    largest: int
+    absolute: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A disclosure rule as it is told to others: its id, what it asks, and where it is from."""
+
+    id: str
+    words: str
+    source: str
+
+
+class UnknownRule(ValueError):
+    """A disclosure rule that nobody wrote: nothing may be released under it."""
+
+
+CPUC_2014 = Rule(
+    id="cpuc-2014",
+    words=(
+        "A residential cell is released if at least 100 customers contributed to it. A cell of any other class is"
+        " released if at least 15 customers contributed and none of them accounts for more than 15 % of the sum of all"
+        " customers' absolute net amounts. A cell without any contributor, or in which every customer's amount is"
+        " zero, is not released."
+    ),
+    source="California Public Utilities Commission, decision D.14-05-016, 1 May 2014",
+)
+
+RULES: Mapping[str, Rule] = {rule.id: rule for rule in (CPUC_2014,)}
+
+
+def rule_of(rule: str) -> Rule:
+    """The rule with this id. Raises `UnknownRule` if there is none."""
+    try:
+        return RULES[rule]
+    except KeyError:
+        raise UnknownRule(f"{rule!r} is no disclosure rule; these are: {', '.join(RULES)}") from None
+
+
+def released(rule: str, class_: str, counts: Counts) -> bool:
+    """Whether a cell of `class_` with these counts may leave the city under `rule`. Raises `UnknownRule`.
+
+    A cell whose absolute sum is zero is kept back whatever its size: it would tell that everyone's amount is zero.
+    """
+    rule_of(rule)
+    if counts.absolute <= 0:
+        return False
+    if class_ == RESIDENTIAL:
+        return counts.contributors >= _RESIDENTIAL_CONTRIBUTORS
+    few = counts.contributors < _OTHER_CONTRIBUTORS
+    return not few and counts.largest * 100 <= _LARGEST_PERCENT * counts.absolute

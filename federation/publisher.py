@@ -1,0 +1,169 @@
+"""Publishing (R12): every window that all partitions have passed goes out once, whole, by one publisher.
+
+A publication holds every cell of its window's lattice. A released cell carries value, coverage and rule; a suppressed
+one status and rule, whether it failed its rule or nothing came in for it, which nobody outside can tell apart.
+"""
+
+import logging
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import psycopg
+from prometheus_client import Counter
+
+from federation.disclosure import Counts, released, rule_of
+from schemas.catalogue import Metric
+from store.database import Connection, connect
+from store.publications import (
+    Aggregate,
+    Header,
+    Lattice,
+    LatticeCell,
+    PublishedCell,
+    Window,
+    aggregates,
+    lattice,
+    publish,
+    publisher_lock,
+    ready_windows,
+)
+
+log = logging.getLogger(__name__)
+
+PUBLICATIONS = Counter("sistercity_publications", "Publications appended to the log.", ["dataset"])
+CELLS = Counter(
+    "sistercity_published_cells",
+    "Cells decided: released, suppressed, or outside (reduced for an area or class that the window does not have).",
+    ["dataset", "outcome"],
+)
+
+_WINDOWS_AT_ONCE = 100
+
+
+class NoAreas(LookupError):
+    """A metric has cells but no areas: the register is missing, and an empty publication could never be mended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A publication that was made, and how many of its cells left with a value."""
+
+    header: Header
+    released: int
+    suppressed: int
+
+
+def decide(metric: Metric, window: Window, cells: Lattice, found: Sequence[Aggregate]) -> tuple[PublishedCell, ...]:
+    """Every cell of the lattice, released or suppressed under the metric's rule. Pure. Raises `UnknownRule`."""
+    by_place = {(aggregate.area, aggregate.class_): aggregate for aggregate in found}
+    return tuple(_cell(metric.rule, window, cell, by_place.get((cell.area, cell.class_))) for cell in cells.cells)
+
+
+def coverage(covered_ms: int, sources: int, window: Window) -> int:
+    """How much of its window a cell's sources reported, in whole percent, rounded down and at most 100.
+
+    0 where no source is registered: nothing then says what complete would be.
+    """
+    whole = sources * (window.end - window.start)
+    return max(0, min(100, 100 * covered_ms // whole)) if whole else 0
+
+
+def publish_ready(
+    connection: Connection, metrics: Sequence[Metric], topic: str, *, most: int = _WINDOWS_AT_ONCE
+) -> list[Published]:
+    """Publish the topic's oldest ready windows, at most `most`, in order of their starts; each in its own transaction.
+
+    `connection` is one of `store.database.connect`, and `metrics` are those of the topic's dataset. Returns nothing if
+    another publisher is at work. A crash leaves whole publications and no gap; the next call goes on. Raises
+    `UnknownRule` before anything is published, `NoAreas`, and psycopg's errors.
+    """
+    for metric in metrics:
+        rule_of(metric.rule)
+    with publisher_lock(connection) as alone:
+        if not alone:
+            return []
+        ready = sorted(
+            ((window, metric) for metric in metrics for window in _ready(connection, topic, metric, most)),
+            key=lambda pair: (pair[0].start, pair[1].name),
+        )
+        lattices: dict[str, Lattice] = {}  # kept for this call alone: a register may be loaded between two
+        return [_publish(connection, topic, metric, window, lattices) for window, metric in ready[:most]]
+
+
+class Publisher:
+    """Publishes what is ready in some topics, again and again, until told to stop.
+
+    `topics` names the metrics of each topic. Several of these may run against one database: one publishes, the others
+    stand by.
+    """
+
+    def __init__(
+        self, database_url: str, topics: Mapping[str, Sequence[Metric]], *, poll_s: float, stop: threading.Event
+    ) -> None:
+        self._url = database_url
+        self._topics = topics
+        self._poll_s = poll_s
+        self._stop = stop
+
+    def run(self) -> None:
+        """Run until `stop` is set. A database that is away is logged and tried again at the next poll.
+
+        Raises `UnknownRule` and `NoAreas`, which no second try would mend.
+        """
+        while not self._stop.is_set():
+            try:
+                with connect(self._url, name="sistercity publish") as connection:
+                    self._poll(connection)
+            except psycopg.OperationalError as error:
+                log.warning("the database did not answer; trying again in %s s: %s", self._poll_s, error)
+                self._stop.wait(self._poll_s)
+
+    def _poll(self, connection: Connection) -> None:
+        while not self._stop.is_set():
+            counts = [len(publish_ready(connection, metrics, topic)) for topic, metrics in self._topics.items()]
+            if not any(counts):
+                self._stop.wait(self._poll_s)
+
+
+def _ready(connection: Connection, topic: str, metric: Metric, most: int) -> list[Window]:
+    return ready_windows(connection, topic, metric.name, metric.lateness_ms, most)
+
+
+def _publish(
+    connection: Connection, topic: str, metric: Metric, window: Window, lattices: dict[str, Lattice]
+) -> Published:
+    known = lattices.get(metric.name)
+    if known is None or not known.holds(window):
+        known = lattices[metric.name] = lattice(connection, metric.name, metric.classes, window)
+    if not known.cells:
+        raise NoAreas(f"{metric.name} has cells in {topic} but no areas; load the register")
+    found = aggregates(connection, topic, metric.name, window)
+    cells = decide(metric, window, known, found)
+    header = publish(connection, metric.name, window, topic, cells)
+    count = sum(cell.value is not None for cell in cells)
+    _account(metric, header, released=count, suppressed=len(cells) - count, outside=_outside(known, found))
+    return Published(header, count, len(cells) - count)
+
+
+def _outside(cells: Lattice, found: Sequence[Aggregate]) -> int:
+    places = {(cell.area, cell.class_) for cell in cells.cells}
+    return sum((aggregate.area, aggregate.class_) not in places for aggregate in found)
+
+
+def _account(metric: Metric, header: Header, *, released: int, suppressed: int, outside: int) -> None:
+    PUBLICATIONS.labels(metric.dataset).inc()
+    for outcome, count in (("released", released), ("suppressed", suppressed), ("outside", outside)):
+        CELLS.labels(metric.dataset, outcome).inc(count)
+    if outside:
+        log.warning(
+            "publication %s of %s leaves out %s cells: their areas or classes are not those of its window",
+            *(header.position, metric.name, outside),
+        )
+
+
+def _cell(rule: str, window: Window, cell: LatticeCell, found: Aggregate | None) -> PublishedCell:
+    if found is None or not released(rule, cell.class_, Counts(found.contributors, found.largest, found.absolute)):
+        return PublishedCell(cell.area, cell.class_, None, None, rule)
+    covered = coverage(found.covered_ms, cell.sources, window)
+    return PublishedCell(cell.area, cell.class_, found.value, covered, rule)

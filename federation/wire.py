@@ -1,0 +1,245 @@
+"""What cities say to each other in JSON: the catalogue, publications, series, problems.
+
+The API describes its answers by these models, and the partner client checks with them everything that it is sent: types
+are strict, numbers fit 64 bits, texts are bounded and printable, a cell has the fields of its status and no other.
+"""
+
+from collections import Counter
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema, model_validator
+
+from store.moments import milliseconds, moment
+
+MOST_CELLS = 100_000
+"""As many cells as one answer holds; one publication alone may hold more, up to `MOST_CELLS_OF_ONE`."""
+
+MOST_CELLS_OF_ONE = 250_000
+MOST_PUBLICATIONS = 1000
+
+_BIGINT = 2**63
+_PRINTABLE = r"^[^\x00-\x1f\x7f]*$"
+
+
+def instant(text: str) -> int:
+    """Milliseconds since 1970 of an RFC 3339 time with its offset; finer fractions are cut off. Raises `ValueError`."""
+    when = datetime.fromisoformat(text)
+    if when.tzinfo is None:
+        raise ValueError("a time needs its offset from UTC, for instance a final Z")
+    try:
+        return milliseconds(when.astimezone(UTC))
+    except OverflowError:
+        raise ValueError("the time lies outside the years 1 to 9999") from None
+
+
+def rfc3339(ms: int) -> str:
+    """The inverse of `instant`, in UTC; with milliseconds only where there are some."""
+    return moment(ms).isoformat(timespec="milliseconds" if ms % 1000 else "seconds").replace("+00:00", "Z")
+
+
+def _checked(text: str) -> str:
+    instant(text)
+    return text
+
+
+Instant = Annotated[
+    str,
+    StringConstraints(max_length=24, pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{3})?Z$"),
+    AfterValidator(_checked),
+    WithJsonSchema({"type": "string", "format": "date-time", "description": "RFC 3339, UTC"}),
+]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=_PRINTABLE)]
+Text = Annotated[str, StringConstraints(max_length=5000, pattern=_PRINTABLE)]
+Cursor = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[A-Za-z0-9_-]+$")]
+Amount = Annotated[int, Field(ge=-_BIGINT, lt=_BIGINT)]
+Count = Annotated[int, Field(ge=0, lt=_BIGINT)]
+AreaNumber = Annotated[int, Field(ge=0, lt=2**31)]
+
+
+class _Message(BaseModel):
+    """Fields that a later version adds are ignored."""
+
+    model_config = ConfigDict(strict=True, frozen=True)
+
+
+class _Cell(BaseModel):
+    """Nothing may be added to a cell: whatever else is known of it stays inside its city."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
+
+    area: AreaNumber = Field(description="Number of the area, see the catalogue.")
+    class_: Name = Field(alias="class", description="Class of the contributors, see the catalogue.")
+
+
+class ReleasedCell(_Cell):
+    """A cell that its disclosure rule lets out."""
+
+    status: Literal["released"]
+    value: Amount = Field(description="Amount in the publication's `unit`, exact.")
+    coverage: int = Field(
+        ge=0, le=100, description="Share of the window that the registered sources reported, in whole percent."
+    )
+    rule: Name = Field(description="Disclosure rule under which the cell was decided.")
+
+
+class SuppressedCell(_Cell):
+    """A cell that its disclosure rule keeps in, or for which nothing came in: from outside these look the same."""
+
+    status: Literal["suppressed"]
+    rule: Name = Field(description="Disclosure rule under which the cell was decided.")
+
+
+Cell = Annotated[ReleasedCell | SuppressedCell, Field(discriminator="status")]
+
+
+class Span(_Message):
+    """A window: from `start` up to, not including, `end`. Windows follow the city's own clock."""
+
+    start: Instant
+    end: Instant
+
+    @model_validator(mode="after")
+    def _runs_forward(self) -> "Span":
+        if instant(self.end) <= instant(self.start):
+            raise ValueError("a window must end after its start")
+        return self
+
+
+class Revision(_Message):
+    """All cells of one window in one revision. Immutable once published."""
+
+    sequence: int = Field(ge=1, lt=_BIGINT, description="Rises by one with each publication of the metric: no gap.")
+    revision: int = Field(ge=0, lt=2**31, description="0 at first; a correction of the window is the next number.")
+    window: Span
+    published_at: Instant
+    cells: list[Cell] = Field(max_length=MOST_CELLS_OF_ONE, description="Ordered by area, then class.")
+
+    @model_validator(mode="after")
+    def _has_each_cell_once(self) -> "Revision":
+        twice = [place for place, n in Counter((cell.area, cell.class_) for cell in self.cells).items() if n > 1]
+        if twice:
+            raise ValueError(f"area {twice[0][0]}, class {twice[0][1]!r} stands there twice")
+        return self
+
+
+class Publication(Revision):
+    """A revision of a window, with the metric that it is of."""
+
+    metric: Name
+    unit: Name = Field(description="Unit of every value: the metric's smallest unit.")
+
+
+class PublicationPage(_Message):
+    """A piece of the log of publications, in the order in which they were made."""
+
+    city: Name
+    log: Name = Field(description="Identity of the log. A city that restored a backup starts a new one.")
+    publications: list[Publication] = Field(max_length=MOST_PUBLICATIONS)
+    next: Cursor = Field(description="Give this as `after` to go on, now or later. Present at the log's end as well.")
+
+
+class Series(_Message):
+    """A metric over time: the latest revision of each window."""
+
+    city: Name
+    metric: Name
+    unit: Name = Field(description="Unit of every value: the metric's smallest unit.")
+    windows: list[Revision] = Field(description="Ordered by start. Windows in which nothing came in are missing.")
+    next: Instant | None = Field(description="Give this as `from` to read on; null if the range is complete.")
+
+
+class City(_Message):
+    """What the city says about itself."""
+
+    id: Name
+    name: Name
+    names: dict[Name, Name] = Field(max_length=500, description="The city's name by language (BCP 47).")
+    country: Name
+    zone: Name = Field(description="IANA time zone; windows follow it.")
+    population: Count
+    districts: Count
+    sources: list[Text] = Field(max_length=1000, description="Where these facts are from.")
+
+
+class DisclosureRule(_Message):
+    """What decides which cells leave the city."""
+
+    id: Name
+    words: Text
+    source: Text
+
+
+class CatalogArea(_Message):
+    """A part of the city; a metric's areas of one date are a partition of it."""
+
+    number: AreaNumber
+    name: Name
+    population: Count
+    valid_from: Instant = Field(
+        description="Windows that begin from here on use this area, until a later date's areas."
+    )
+
+
+class CatalogMetric(_Message):
+    """What a metric means, and where in the city it is measured."""
+
+    name: Name
+    title: Text
+    definition: Text
+    dataset: Name
+    unit: Name = Field(description="Unit to show amounts in.")
+    smallest_unit: Name = Field(description="Unit in which amounts are exact whole numbers.")
+    smallest_per_unit: int = Field(ge=1, lt=_BIGINT)
+    kind: Name = Field(description="How readings become a value: `sum`.")
+    contributor: Name = Field(description="What the disclosure rule counts.")
+    classes: list[Name] = Field(min_length=1, max_length=100)
+    window: Name
+    lateness_seconds: Count = Field(description="A window stays open for late readings so long.")
+    rule: DisclosureRule
+    areas: list[CatalogArea] = Field(max_length=100_000)
+
+
+class Catalog(_Message):
+    """What a city publishes: itself, its metrics, their areas."""
+
+    city: City
+    log: Name = Field(description="Identity of the log of publications.")
+    metrics: list[CatalogMetric] = Field(max_length=1000)
+
+    @model_validator(mode="after")
+    def _names_each_once(self) -> "Catalog":
+        _once("metric", [metric.name for metric in self.metrics])
+        for metric in self.metrics:
+            _once(f"area of {metric.name}", [area.number for area in metric.areas])
+            _once(f"class of {metric.name}", metric.classes)
+        return self
+
+
+class Problem(BaseModel):
+    """An error, as RFC 9457 describes it. Tell errors apart by `type`; `detail` is for people."""
+
+    type: str = "about:blank"
+    title: str
+    status: int = Field(ge=400, le=599)
+    detail: str | None = None
+    errors: list["InvalidParameter"] | None = Field(default=None, description="Which parameters were refused, and why.")
+
+
+class InvalidParameter(BaseModel):
+    """A parameter that was refused."""
+
+    name: str
+    reason: str
+
+
+class Health(BaseModel):
+    """The node answers, and so does its database."""
+
+    status: Literal["ok"]
+
+
+def _once(what: str, names: list[Any]) -> None:
+    twice = [name for name, n in Counter(names).items() if n > 1]
+    if twice:
+        raise ValueError(f"{what} {twice[0]!r} stands there twice")

@@ -1,0 +1,151 @@
+"""Resolved energy readings become messages: grouped, sorted, cut into batches, encoded. Pure, and fast by arrays."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.batch import ROW, encode
+from schemas.catalogue import Metric, metrics_of
+from schemas.registry import schema_named
+
+DATASET = "energy.readings"
+SCHEMA = schema_named(f"{DATASET}.v1").id
+LARGEST_BATCH = 500
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Readings:
+    """Resolved readings of one metric and one interval length (milliseconds), as columns of shape (n,).
+
+    `area` int32; `class_` uint8, an index into `metric.classes`; `source` and `contributor` uint32; `start` int64,
+    milliseconds since 1970, UTC; `value` float64, whole numbers of the metric's smallest unit; `quality` uint8.
+    """
+
+    metric: Metric
+    interval: int
+    area: NDArray[np.int32]
+    class_: NDArray[np.uint8]
+    source: NDArray[np.uint32]
+    contributor: NDArray[np.uint32]
+    start: NDArray[np.int64]
+    value: NDArray[np.float64]
+    quality: NDArray[np.uint8]
+
+    def __len__(self) -> int:
+        return len(self.start)
+
+    def take(self, rows: NDArray[np.integer]) -> "Readings":
+        """The readings at these places, in this order."""
+        return Readings(
+            self.metric,
+            self.interval,
+            self.area[rows],
+            self.class_[rows],
+            self.source[rows],
+            self.contributor[rows],
+            self.start[rows],
+            self.value[rows],
+            self.quality[rows],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A batch as the log takes it: the key is the area in decimal digits, `readings` the number of rows."""
+
+    key: bytes
+    value: bytes
+    readings: int
+
+
+def messages(readings: Readings) -> Iterator[Message]:
+    """The readings as messages of at most `LARGEST_BATCH` rows, each of one area and one class.
+
+    Rows are in the order of their times, those of the same time as they came. A batch ends early where the float32 of
+    the wire could not hold the milliseconds since its first row exactly.
+    """
+    if not len(readings):
+        return
+    readings = _sorted(readings)
+    edges = _edges(readings)
+    begins = readings.start[edges[:-1]]
+    rows = np.empty(len(readings), ROW)
+    rows["source"] = readings.source
+    rows["contributor"] = readings.contributor
+    rows["after"] = readings.start - np.repeat(begins, np.diff(edges))
+    rows["value"] = readings.value
+    rows["quality"] = readings.quality
+    metric, classes = readings.metric.name, readings.metric.classes
+    first = edges[:-1]
+    heads = zip(readings.area[first].tolist(), readings.class_[first].tolist(), begins.tolist(), strict=True)
+    places = edges.tolist()
+    for index, (area, class_, start) in enumerate(heads):
+        batch = rows[places[index] : places[index + 1]]
+        value = encode(
+            SCHEMA,
+            metric=metric,
+            area=area,
+            class_=classes[class_],
+            interval=readings.interval,
+            start=start,
+            rows=batch,
+        )
+        yield Message(b"%d" % area, value, len(batch))
+
+
+def tick(time_ms: int) -> bytes:
+    """A batch without rows: its source's time has come as far as `time_ms`. It stands for every metric of the topic."""
+    metric = metrics_of(DATASET)[0]
+    nothing = np.empty(0, ROW)
+    return encode(SCHEMA, metric=metric.name, area=0, class_=metric.classes[0], interval=0, start=time_ms, rows=nothing)
+
+
+def _group(readings: Readings) -> NDArray[np.int64]:
+    return readings.area.astype(np.int64) * len(readings.metric.classes) + readings.class_
+
+
+def _sorted(readings: Readings) -> Readings:
+    """Ordered by area, class and time; the same object if it is in order already, as a regular source's is."""
+    group = _group(readings)
+    group_step, time_step = np.diff(group), np.diff(readings.start)
+    if not ((group_step < 0) | ((group_step == 0) & (time_step < 0))).any():
+        return readings
+    earliest, lowest = int(readings.start.min()), int(group.min())
+    span = int(readings.start.max()) - earliest + 1
+    if (int(group.max()) - lowest + 1) * span < 2**62:  # one sort instead of two
+        packed = (group - lowest) * span + (readings.start - earliest)
+        return readings.take(np.argsort(packed, kind="stable"))
+    return readings.take(np.lexsort((readings.start, group)))
+
+
+def _edges(readings: Readings) -> NDArray[np.int64]:
+    """Where batches begin, and the end of the last: shape (batches + 1,)."""
+    count = len(readings)
+    changes = np.flatnonzero(np.diff(_group(readings))) + 1
+    groups = np.concatenate(([0], changes, [count]))
+    sizes = np.diff(groups)
+    pieces = -(-sizes // LARGEST_BATCH)
+    piece = np.arange(pieces.sum()) - np.repeat(np.cumsum(pieces) - pieces, pieces)
+    edges = np.append(np.repeat(groups[:-1], pieces) + piece * LARGEST_BATCH, count)
+    after = readings.start - np.repeat(readings.start[edges[:-1]], np.diff(edges))
+    inexact = after != after.astype(np.float32).astype(np.int64)
+    if not inexact.any():
+        return edges
+    extra: list[int] = []
+    for batch in np.unique(np.searchsorted(edges, np.flatnonzero(inexact), side="right") - 1).tolist():
+        extra += _cuts(readings.start, int(edges[batch]), int(edges[batch + 1]))
+    return np.sort(np.concatenate((edges, extra)).astype(np.int64))
+
+
+def _cuts(start: NDArray[np.int64], begin: int, end: int) -> list[int]:
+    """Where this batch must be cut so that every row's distance from its batch's first is a whole float32."""
+    found: list[int] = []
+    while True:
+        after = start[begin:end] - start[begin]
+        inexact = np.flatnonzero(after != after.astype(np.float32).astype(np.int64))
+        if not len(inexact):
+            return found
+        begin += int(inexact[0])
+        found.append(begin)

@@ -1,0 +1,121 @@
+"""What a simulated city sends wrong on purpose, and the exact account that the processors must come to."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from datetime import UTC, datetime
+
+import numpy as np
+
+from ingest.energy import Message, Readings
+from schemas.batch import ESTIMATED, MAGIC, PREFIX_BYTES
+from store.moments import milliseconds
+
+FAR_FUTURE_MS = milliseconds(datetime(2043, 1, 1, tzinfo=UTC))
+NEAR_FUTURE_MS = 10 * 60_000
+"""Dates that a broken clock writes: a year far away, and ten minutes ahead of the log's clock (R4 allows five)."""
+
+_TOO_LONG = 2
+"""An interval of so many windows fits in none (R7)."""
+_UNKNOWN_ID = (2**31 - 1).to_bytes(4, "big")
+_ESTIMATE_OFF = 0.9
+
+
+@dataclass(frozen=True, slots=True)
+class FaultRates:
+    """How much goes wrong. `repeated` and `broken` are shares of messages, the others of readings; 0 is never.
+
+    Processors stop a partition with more than 1 % of broken messages, so `broken` must stay far below.
+    """
+
+    repeated: float = 0.005
+    broken: float = 0.002
+    estimated: float = 0.002
+    late: float = 0.001
+    future: float = 0.0001
+    too_long: float = 0.0001
+    invalid: float = 0.0002
+
+    def __post_init__(self) -> None:
+        for rate in fields(self):
+            limit = 0.002 if rate.name == "broken" else 0.1
+            if not 0 <= getattr(self, rate.name) <= limit:
+                raise ValueError(f"the rate of {rate.name} must lie between 0 and {limit}")
+
+
+NO_FAULTS = FaultRates(0, 0, 0, 0, 0, 0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What was sent, ticks included, and what must become of it once every window has closed.
+
+    `readings` are those in sound messages, the `duplicate`, `late` and `rejected` ones among them; `dead` messages are
+    among `messages`; `refused` readings never became a message.
+    """
+
+    messages: int = 0
+    readings: int = 0
+    duplicate: int = 0
+    late: int = 0
+    rejected: int = 0
+    dead: int = 0
+    refused: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Split:
+    """Readings taken apart: `now` is to be sent, some of it as estimates whose `actual` values follow; `withheld` is to
+    be sent too late."""
+
+    now: Readings
+    actual: Readings
+    withheld: Readings
+
+
+def split(readings: Readings, rates: FaultRates, rng: np.random.Generator, *, revise: bool, withhold: bool) -> Split:
+    """Choose readings to estimate first (if `revise`) and to hold back (if `withhold`), no reading for both."""
+    count = len(readings)
+    estimates = rng.binomial(count, rates.estimated) if revise else 0
+    held = rng.binomial(count, rates.late) if withhold else 0
+    chosen = rng.choice(count, estimates + held, replace=False)
+    estimated, held_back = np.sort(chosen[:estimates]), np.sort(chosen[estimates:])
+    quality, value = readings.quality.copy(), readings.value.copy()
+    quality[estimated] = ESTIMATED
+    value[estimated] = np.rint(value[estimated] * _ESTIMATE_OFF)
+    kept = np.delete(np.arange(count), held_back)
+    now = replace(readings, quality=quality, value=value).take(kept)
+    return Split(now, readings.take(estimated), readings.take(held_back))
+
+
+def rejects(readings: Readings, rates: FaultRates, rng: np.random.Generator, clock_ms: int) -> Sequence[Readings]:
+    """Copies of readings that no processor may accept: from the future, over too long a time, with no whole value."""
+
+    def some(rate: float) -> Readings:
+        return readings.take(np.sort(rng.choice(len(readings), rng.binomial(len(readings), rate), replace=False)))
+
+    future, too_long, invalid = some(rates.future), some(rates.too_long), some(rates.invalid)
+    dates = np.array([FAR_FUTURE_MS, clock_ms + NEAR_FUTURE_MS])
+    maximum = float(readings.metric.maximum)
+    values = np.array([np.nan, 0.5, np.inf, 2 * maximum, -2 * maximum])
+    return (
+        replace(future, start=np.resize(dates, len(future))),
+        replace(too_long, interval=_TOO_LONG * readings.metric.window_ms),
+        replace(invalid, value=np.resize(values, len(invalid))),
+    )
+
+
+def chosen(messages: Sequence[Message], rate: float, rng: np.random.Generator) -> Sequence[Message]:
+    """Each message with the probability `rate`."""
+    return [messages[index] for index in np.flatnonzero(rng.random(len(messages)) < rate).tolist()]
+
+
+def broken(message: Message, kind: int) -> Message:
+    """A copy that can't be decoded: cut off, of an unknown schema, with a byte too many, or no Avro (`kind` mod 4)."""
+    value = message.value
+    spoiled = (
+        value[: len(value) // 2],
+        MAGIC + _UNKNOWN_ID + value[PREFIX_BYTES:],
+        value + b"\x00",
+        value[:PREFIX_BYTES] + b"\xff" * 12,
+    )
+    return Message(message.key, spoiled[kind % len(spoiled)], 0)

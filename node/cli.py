@@ -1,0 +1,46 @@
+"""The `sistercity` command."""
+
+import sys
+
+import typer
+
+from node.commands import demo, ingest, migrate, process, publish, pull, query, register, serve, services, status
+from node.wiring import CommandError
+
+app = typer.Typer(
+    help="A city's streams, reduced to aggregates and shared with partner cities.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(demo.demo)
+app.command()(services.services)
+app.command()(migrate.migrate)
+app.add_typer(register.app, name="register")
+app.add_typer(ingest.app, name="ingest")
+app.command()(process.process)
+app.command()(publish.publish)
+app.command()(serve.serve)
+app.command()(pull.pull)
+app.command()(query.query)
+app.command()(status.status)
+
+
+def main() -> None:
+    """Run the command; an error that an operator can mend is one message and exit code 1, not a traceback."""
+    try:
+        app()
+    except Exception as error:
+        if not isinstance(error, CommandError) and type(error).__name__ not in _EXPLAINED:
+            raise
+        print(f"sistercity: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+_EXPLAINED = frozenset({
+    "AlreadyRunning", "ChildEnded", "CityFileError", "DeliveryFailed", "DemoFailed", "LogUnavailable", "NoAreas",
+    "NoHouseholdFile", "NotInstalled", "NotLoopback", "OperationalError", "PartnerError", "RegisterError", "ServicesFailed", "Stopped", "StoreUnavailable",
+    "TopicChanged", "UndefinedTable", "UnknownTopic", "UnsafeFolder",
+})  # fmt: skip
+"""Errors whose text is written for an operator. By name: importing them all would import every room."""

@@ -1,0 +1,54 @@
+"""`sistercity process`: from Kafka to cells."""
+
+from typing import Annotated
+
+import typer
+
+from node import wiring
+from node.settings import settings
+
+
+def process(
+    history: Annotated[list[str] | None, typer.Option(help="process this import, not the running streams")] = None,
+    until_caught_up: Annotated[bool, typer.Option(help="end when nothing is left to read")] = False,
+    accept_gap: Annotated[bool, typer.Option(help="go on past messages that retention took")] = False,
+    accept_dead: Annotated[bool, typer.Option(help="go on however many messages are dead")] = False,
+) -> None:
+    """Reduce the city's streams to cells, until stopped. Start one for each core: they share the partitions."""
+    from processors.partition import DEAD_BLOCK, DEAD_LIMIT
+    from processors.runner import Plan, Runner
+    from schemas.catalogue import metrics_of
+    from schemas.topics import dataset_of
+    from store.processing import PostgresStore
+
+    stop = wiring.start("process")
+    city, log = wiring.city(), wiring.log()
+    topics = topics_of(city.id, history)
+    for topic in topics:
+        wiring.ensure_topic(log, topic)
+    plan = Plan(
+        group=f"{city.id}.process" if not history else f"{city.id}.process.{'.'.join(sorted(history))}",
+        metrics={topic: metrics_of(dataset_of(topic)) for topic in topics},
+        zone=city.zone,
+        commit_s=settings().commit_seconds,
+        dead_limit=DEAD_BLOCK if accept_dead else DEAD_LIMIT,
+        accept_gap=accept_gap,
+        until_caught_up=until_caught_up,
+    )
+    store = PostgresStore(wiring.database_url())
+    try:
+        Runner(log, store, plan).run(stop)
+    finally:
+        store.close()
+
+
+def topics_of(city: str, history: list[str] | None) -> list[str]:
+    """The topics of the running streams, or of the imports that are named."""
+    from schemas.catalogue import catalogue
+    from schemas.topics import history as history_topic
+    from schemas.topics import live
+
+    datasets = sorted({metric.dataset for metric in catalogue().values()})
+    if not history:
+        return [live(city, dataset) for dataset in datasets]
+    return [history_topic(city, dataset, name) for dataset in datasets for name in history]

@@ -1,0 +1,36 @@
+"""`sistercity pull`: what partner cities publish."""
+
+from typing import Annotated
+
+import typer
+
+from node import wiring
+
+
+def pull(
+    url: Annotated[list[str], typer.Argument(help="address of a partner's API, http://host:port")],
+    follow: Annotated[bool, typer.Option(help="keep pulling until stopped")] = False,
+    every: Annotated[float, typer.Option(min=0.1, help="seconds between pulls when following")] = 30.0,
+) -> None:
+    """Pull what partners have published since the last time, and keep it in this city's database."""
+    import asyncio
+
+    from federation.partner import Partner
+    from federation.partner import follow as keep_pulling
+    from federation.partner import pull as pull_once
+
+    stop = wiring.start("pull")
+    partners = [Partner(one) for one in url]
+    own, database = wiring.city().id, wiring.database_url()
+
+    async def following() -> None:
+        ended, loop = asyncio.Event(), asyncio.get_running_loop()
+        wiring.stop_when(stop, lambda: loop.call_soon_threadsafe(ended.set))
+        await keep_pulling(partners, database, own, ended, poll_s=every)
+
+    async def once() -> None:
+        for partner in partners:
+            done = await pull_once(partner, database, own)
+            typer.echo(f"{done.city}: {done.publications} publications in {done.pages} pages")
+
+    asyncio.run(following() if follow else once())

@@ -1,0 +1,39 @@
+"""`sistercity serve`: the federated API of the city."""
+
+from typing import Annotated
+
+import typer
+
+from node import wiring
+from node.settings import settings
+
+
+def serve(
+    host: Annotated[str, typer.Option(help="a loopback address; signatures and agreements come later")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535)] = 8080,
+) -> None:
+    """Serve the city's publications to partners, until stopped. Binds to loopback only."""
+    import uvicorn
+
+    from api.app import create_app
+    from api.binding import loopback_only
+    from federation.city import CityFacts
+
+    loopback_only(host)
+    stop = wiring.start("serve")
+    city = wiring.city()
+    facts = CityFacts(
+        id=city.id,
+        name=city.name,
+        names=dict(city.names),
+        country=city.country,
+        zone=city.zone,
+        population=city.population,
+        sources=city.sources,
+        districts=len(city.districts),
+    )
+    app = create_app(facts, wiring.database_url())
+    config = uvicorn.Config(app, host=host, port=port, log_level=settings().log_level.lower(), access_log=False)
+    server = uvicorn.Server(config)
+    wiring.stop_when(stop, lambda: setattr(server, "should_exit", True))
+    server.run()

@@ -1,0 +1,37 @@
+"""`sistercity status`: how the streams' accounts stand."""
+
+import json
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from node import wiring
+
+
+def status(as_json: Annotated[bool, typer.Option("--json", help="all of it, as JSON")] = False) -> None:
+    """Show what became of every message and reading, what was published, and what was pulled."""
+    from store.overview import pulled, refused, streams
+
+    with wiring.database("status") as connection:
+        found, partners, at_source = streams(connection), pulled(connection), refused(connection)
+    if as_json:
+        content = {"streams": [asdict(one) for one in found], "partners": [asdict(one) for one in partners]}
+        typer.echo(json.dumps(content | {"refused": at_source}, indent=2))
+        return
+    for one in found:
+        typer.echo(one.topic)
+        typer.echo(f"  acknowledged {one.acknowledged.messages} messages, {one.acknowledged.readings} readings")
+        for name, count in asdict(one.account).items():
+            typer.echo(f"  {name:14} {count}")
+        typer.echo(f"  {'balanced':14} {'yes' if one.account.balanced() else 'NO'}")
+        typer.echo(
+            f"  {one.windows} windows closed, {one.publications} publications: {one.cells_released} cells released,"
+            f" {one.cells_suppressed} suppressed"
+        )
+        for reason, count in one.reasons.items():
+            typer.echo(f"  dead letters, {reason}: {count}")
+    for reason, count in at_source.items():
+        typer.echo(f"refused at the source, {reason}: {count}")
+    for partner in partners:
+        typer.echo(f"partner {partner.city} at {partner.url}: {partner.publications} publications pulled")

@@ -1,0 +1,146 @@
+"""From settings to the parts that commands work with."""
+
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from node.settings import settings
+
+if TYPE_CHECKING:
+    from eventlog.kafka import KafkaLog
+    from ingest.cities import City
+    from store.database import Connection
+
+_EMBEDDED_MISSING = (
+    "set SISTERCITY_{setting} to your own {name}, or start the embedded one with `sistercity services` in another"
+    " terminal and leave it running"
+)
+
+
+class CommandError(Exception):
+    """A command can't do what it was told; the text says why and what to do."""
+
+
+def start(role: str) -> threading.Event:
+    """Prepare a process that runs until told to stop: its log, its metrics, its signals. Returns the event to obey.
+
+    The first SIGINT or SIGTERM sets the event; a second one ends the process at once.
+    """
+    chosen = settings()
+    logging.basicConfig(
+        level=chosen.log_level, format=f"%(asctime)s {role} %(levelname)s %(message)s", stream=sys.stderr
+    )
+    for chatty in ("kafka", "httpx", "alembic", "uvicorn.access"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+    stop = threading.Event()
+
+    def obey(number: int, frame: object) -> None:
+        del frame
+        stop.set()
+        signal.signal(number, signal.SIG_DFL)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, obey)
+    if chosen.stop_with_stdin:
+        threading.Thread(target=_stop_with_stdin, args=(stop,), daemon=True).start()
+    if chosen.metrics_port is not None:
+        from prometheus_client import start_http_server
+
+        start_http_server(chosen.metrics_port, addr=chosen.metrics_host)
+    return stop
+
+
+def stop_when(stop: threading.Event, act: Callable[[], object]) -> None:
+    """Call `act`, in a thread of its own, when the event is set."""
+
+    def wait() -> None:
+        stop.wait()
+        act()
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+def _stop_with_stdin(stop: threading.Event) -> None:
+    """The parent holds the other end: it ends with the parent, however that ends."""
+    while os.read(sys.stdin.fileno(), 4096):  # past Python's own buffer, whose lock would outlive the interpreter
+        pass
+    stop.set()
+
+
+def city() -> "City":
+    """The city of this node. Raises `CommandError` and `ingest.cities.CityFileError`."""
+    from ingest.cities import load_city, shipped_cities
+
+    if settings().city is None:
+        raise CommandError(
+            f"set SISTERCITY_CITY to one of {', '.join(shipped_cities())}, or to the path of your own city file"
+        )
+    return load_city(str(settings().city))
+
+
+def log() -> "KafkaLog":
+    """The Kafka cluster of this node. Raises `CommandError`."""
+    from eventlog.kafka import KafkaLog
+
+    return KafkaLog(bootstrap(), session_timeout_ms=settings().session_timeout_ms)
+
+
+def bootstrap() -> str:
+    """Bootstrap servers of the Kafka cluster. Raises `CommandError`."""
+    if settings().kafka is not None:
+        return str(settings().kafka)
+    embedded = _embedded()
+    if embedded is None:
+        raise CommandError(_EMBEDDED_MISSING.format(setting="KAFKA", name="Kafka"))
+    return embedded[0]
+
+
+def database_url() -> str:
+    """URL of the city's database. The embedded one is made and migrated here; one's own is taken as it is."""
+    given = settings().database_url
+    if given is not None:
+        return given.get_secret_value()
+    from store.database import create_database, migrate
+
+    embedded = _embedded()
+    if embedded is None:
+        raise CommandError(_EMBEDDED_MISSING.format(setting="DATABASE_URL", name="PostgreSQL"))
+    url = create_database(embedded[1], city().id.replace("-", "_"))
+    migrate(url)
+    return url
+
+
+@contextmanager
+def database(role: str) -> "Iterator[Connection]":
+    """A connection to the city's database, closed at the end."""
+    from store.database import connect
+
+    with connect(database_url(), name=f"sistercity {role}") as connection:
+        yield connection
+
+
+def ensure_topic(log: "KafkaLog", topic: str) -> None:
+    """Make the topic unless it is there. A topic that someone else made is taken as it is."""
+    from eventlog.protocol import UnknownTopic
+    from schemas.topics import dataset_of
+    from schemas.topics import settings as topic_settings
+
+    try:
+        log.describe(topic)
+    except UnknownTopic:
+        log.create(topic, settings().partitions, topic_settings(dataset_of(topic)))
+
+
+def _embedded() -> tuple[str, str] | None:
+    """Kafka's and PostgreSQL's addresses, if `sistercity services` is running on this node's home."""
+    try:
+        from embedded.services import running
+    except ImportError:  # installed without the extra
+        return None
+    found = running(settings().home)
+    return None if found is None else (found.kafka, found.database_url)

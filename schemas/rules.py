@@ -1,0 +1,19 @@
+"""The numbers of the disclosure rules: how many contributors a cell must have before it may leave the city.
+
+Two rooms need them and neither may import the other: ingest draws areas in which a rule will hold, federation decides
+what is released.
+"""
+
+from collections.abc import Mapping
+
+OTHERS = "*"
+"""Stands for every class that a rule does not name."""
+
+MINIMUM_CONTRIBUTORS: Mapping[str, Mapping[str, int]] = {"cpuc-2014": {"residential": 100, OTHERS: 15}}
+"""Rule -> class -> least number of distinct contributors. `cpuc-2014`: California PUC, decision 14-05-016."""
+
+
+def minimum_contributors(rule: str, class_: str) -> int:
+    """The least number of distinct contributors of a class under a rule. Raises `KeyError` for an unknown rule."""
+    minimums = MINIMUM_CONTRIBUTORS[rule]
+    return minimums.get(class_, minimums[OTHERS])

@@ -1,0 +1,95 @@
+"""The areas of a metric: versions of a partition of the city, each made of whole districts."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from store.database import Connection
+from store.moments import milliseconds, moment
+
+# A contributor with premises in several districts counts in one of them only: the sum over an area is never too high.
+_COUNTS = """
+SELECT district, class, count(*) FROM (
+    SELECT min(district) AS district, class FROM sources
+    WHERE metric = %(metric)s AND valid_from <= %(at)s AND (valid_to IS NULL OR valid_to > %(at)s)
+    GROUP BY contributor, class
+) once GROUP BY district, class
+"""
+_VERSION_AT = """
+SELECT version FROM area_versions WHERE metric = %(metric)s
+ORDER BY valid_from > %(at)s, CASE WHEN valid_from <= %(at)s THEN valid_from END DESC, valid_from LIMIT 1
+"""
+_AREAS = """
+SELECT areas.number, version, name, population, array_agg(district ORDER BY district COLLATE "C")
+FROM areas JOIN area_versions USING (version) JOIN area_districts ON area = areas.number
+WHERE metric = %s GROUP BY areas.number ORDER BY areas.number
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Area:
+    """A part of the city: whole districts by id, in order, and the number of people its cells stand for."""
+
+    name: str
+    districts: tuple[str, ...]
+    population: int
+
+
+@dataclass(frozen=True, slots=True)
+class AreaVersion:
+    """A partition of the city for a metric. It holds from `valid_from_ms` until the next version's."""
+
+    version: int
+    valid_from_ms: int
+    areas: Mapping[int, Area]
+
+
+def contributors(connection: Connection, metric: str, at_ms: int) -> Mapping[tuple[str, str], int]:
+    """(district, class) -> distinct contributors with a source of the metric that is valid at that time."""
+    rows = connection.execute(_COUNTS, {"metric": metric, "at": moment(at_ms)})
+    return {(district, class_): count for district, class_, count in rows}
+
+
+def versions(connection: Connection, metric: str) -> Sequence[AreaVersion]:
+    """All versions of the metric's areas, oldest first; the areas by their numbers."""
+    areas: dict[int, dict[int, Area]] = defaultdict(dict)
+    for number, version, name, population, districts in connection.execute(_AREAS, (metric,)):
+        areas[version][number] = Area(name, tuple(districts), population)
+    rows = connection.execute(
+        "SELECT version, valid_from FROM area_versions WHERE metric = %s ORDER BY valid_from", (metric,)
+    )
+    return [AreaVersion(version, milliseconds(begins), areas[version]) for version, begins in rows]
+
+
+def version_at(connection: Connection, metric: str, at_ms: int) -> int | None:
+    """The version that holds at that time: the greatest begun, else the earliest. None if there is none at all."""
+    found = connection.execute(_VERSION_AT, {"metric": metric, "at": moment(at_ms)}).fetchone()
+    return found[0] if found else None
+
+
+def create_version(connection: Connection, metric: str, valid_from_ms: int, areas: Sequence[Area]) -> int:
+    """Store a partition and return its version. One with the same metric and time is replaced.
+
+    The caller sees to it that no version is replaced that has begun. Raises `psycopg.errors.ForeignKeyViolation` if
+    the replaced one has been published already.
+    """
+    with connection.transaction():
+        key = (metric, moment(valid_from_ms))
+        old = connection.execute("SELECT version FROM area_versions WHERE metric = %s AND valid_from = %s", key)
+        for (version,) in old.fetchall():
+            connection.execute(
+                "DELETE FROM area_districts USING areas WHERE area = number AND version = %s", (version,)
+            )
+            connection.execute("DELETE FROM areas WHERE version = %s", (version,))
+            connection.execute("DELETE FROM area_versions WHERE version = %s", (version,))
+        created = connection.execute(
+            "INSERT INTO area_versions (metric, valid_from) VALUES (%s, %s) RETURNING version", key
+        ).fetchone()
+        assert created is not None
+        for area in areas:
+            connection.execute(
+                "WITH area AS (INSERT INTO areas (version, name, population) VALUES (%s, %s, %s) RETURNING number) "
+                "INSERT INTO area_districts SELECT number, unnest(%s::text[]) FROM area",
+                (created[0], area.name, area.population, list(area.districts)),
+            )
+    return int(created[0])

@@ -1,0 +1,77 @@
+"""Ingest's own account: what the log acknowledged, and readings that never became a message."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from uuid import UUID
+
+from store.database import Connection
+
+_RECORD = """
+INSERT INTO deliveries (run, topic, partition, messages, readings, first_offset, last_offset)
+VALUES (%s, %s, %s, %s, %s, %s, %s)
+ON CONFLICT (run, topic, partition) DO UPDATE SET messages = excluded.messages, readings = excluded.readings,
+    first_offset = excluded.first_offset, last_offset = excluded.last_offset, updated_at = now()
+"""
+_TOTALS = "SELECT topic, sum(messages)::bigint, sum(readings)::bigint FROM deliveries GROUP BY topic"
+_REFUSE = """
+INSERT INTO source_dead_letters (origin, position, reason, original) VALUES (%s, %s, %s, %s)
+ON CONFLICT (origin, position) DO NOTHING
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What one partition acknowledged in one run so far."""
+
+    topic: str
+    partition: int
+    messages: int
+    readings: int
+    first_offset: int
+    last_offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """What a topic acknowledged over all runs."""
+
+    messages: int
+    readings: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A reading that became no message: its place in its origin, a fixed word for counting, and its own bytes."""
+
+    position: int
+    reason: str
+    original: bytes
+
+
+def record(connection: Connection, run: UUID, deliveries: Iterable[Delivery]) -> None:
+    """Put down the state of a run in place of what was put down for it before: repeating it counts nothing twice."""
+    with connection.transaction(), connection.cursor() as cursor:
+        cursor.executemany(
+            _RECORD,
+            [(run, d.topic, d.partition, d.messages, d.readings, d.first_offset, d.last_offset) for d in deliveries],
+        )
+
+
+def totals(connection: Connection) -> Mapping[str, Delivered]:
+    """Topic -> what all runs together delivered."""
+    rows = connection.execute(_TOTALS)
+    return {topic: Delivered(messages, readings) for topic, messages, readings in rows}
+
+
+def refuse(connection: Connection, origin: str, refused: Iterable[Refused]) -> None:
+    """Keep readings that became no message; one that is there already (the same origin and position) stays as it is."""
+    with connection.transaction(), connection.cursor() as cursor:
+        cursor.executemany(_REFUSE, [(origin, r.position, r.reason, r.original) for r in refused])
+
+
+def refusals(connection: Connection, origin: str) -> Mapping[str, int]:
+    """Reason -> how many readings of this origin became no message."""
+    rows = connection.execute(
+        "SELECT reason, count(*) FROM source_dead_letters WHERE origin = %s GROUP BY reason", (origin,)
+    )
+    return dict(rows.fetchall())

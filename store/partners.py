@@ -1,0 +1,172 @@
+"""What partner cities published: where following each stands, and what it brought.
+
+Times are milliseconds since 1970, UTC. Amounts are whole numbers of the partner's smallest unit. A partner's row says
+what its cursor stands for: every publication before it is stored, because a page and its cursor are one transaction.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from psycopg.types.json import Jsonb
+
+from store.database import Connection
+from store.moments import milliseconds, moment
+from store.publication_log import Columns, WindowTotal
+from store.publications import Window
+
+
+@dataclass(frozen=True, slots=True)
+class Partner:
+    """A partner as it was last seen. `cursor` is null until its log has been read."""
+
+    city: str
+    url: str
+    log_id: str
+    cursor: str | None
+    catalog: object
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A publication of a partner."""
+
+    metric: str
+    sequence: int
+    window: Window
+    revision: int
+    published_at: int
+    cells: Columns
+
+
+class Conflict(Exception):
+    """What came does not follow on what is stored; nothing was changed."""
+
+
+def partner_at(connection: Connection, url: str) -> Partner | None:
+    """The partner that was last pulled from this URL."""
+    row = connection.execute(f"SELECT {_PARTNER} FROM partners WHERE url = %s", (url,)).fetchone()
+    return None if row is None else Partner(*row)
+
+
+def partner_named(connection: Connection, city: str) -> Partner | None:
+    """The partner with this city id."""
+    row = connection.execute(f"SELECT {_PARTNER} FROM partners WHERE city = %s", (city,)).fetchone()
+    return None if row is None else Partner(*row)
+
+
+def partners(connection: Connection) -> list[Partner]:
+    """Every partner, by city."""
+    return [Partner(*row) for row in connection.execute(f"SELECT {_PARTNER} FROM partners ORDER BY city")]
+
+
+def save_catalog(connection: Connection, city: str, url: str, log_id: str, catalog: object) -> None:
+    """Keep a partner's catalogue (anything that JSON can say) and its URL. A new partner starts without a cursor."""
+    connection.execute(
+        "INSERT INTO partners (city, url, log_id, catalog) VALUES (%(city)s, %(url)s, %(log)s, %(catalog)s)"
+        " ON CONFLICT (city) DO UPDATE SET url = %(url)s, catalog = %(catalog)s",
+        {"city": city, "url": url, "log": log_id, "catalog": Jsonb(catalog)},
+    )
+
+
+def start_over(connection: Connection, city: str, log_id: str) -> None:
+    """Forget where following stands: the partner's log is another one now.
+
+    What is stored stays until the new log says it again; until then it belongs to no log.
+    """
+    with connection.transaction():
+        connection.execute("UPDATE partners SET log_id = %s, cursor = NULL WHERE city = %s", (log_id, city))
+        connection.execute("UPDATE partner_publications SET log_id = '' WHERE city = %s", (city,))
+
+
+def store_page(
+    connection: Connection, city: str, log_id: str, *, before: str | None, following: str, page: Sequence[Received]
+) -> None:
+    """Store a page that was asked for with the cursor `before`, and move the cursor to `following`; all or nothing.
+
+    Raises `Conflict` if the stored cursor or log is no longer that (someone else follows the same partner), if a
+    metric's sequence leaves one out, or if a window's revision comes twice in one log.
+    """
+    with connection.transaction():
+        moved = connection.execute(
+            "UPDATE partners SET cursor = %s, pulled_at = now()"
+            " WHERE city = %s AND log_id = %s AND cursor IS NOT DISTINCT FROM %s",
+            (following, city, log_id, before),
+        )
+        if moved.rowcount != 1:
+            raise Conflict(f"another process has moved the cursor of {city}")
+        _check_sequences(connection, city, log_id, page)
+        for one in page:
+            _store(connection, city, log_id, one)
+
+
+def partner_totals(connection: Connection, city: str, metric: str, last_ms: int) -> list[WindowTotal]:
+    """As `store.publication_log.window_totals`, of a partner, with the populations of its catalogue."""
+    rows = connection.execute(
+        """
+        WITH latest AS (
+            SELECT DISTINCT ON (window_start) window_start, window_end, revision FROM partner_publications
+            WHERE city = %(city)s AND metric = %(metric)s AND window_end > (
+                SELECT max(window_end) - %(last)s * interval '1 millisecond'
+                FROM partner_publications WHERE city = %(city)s AND metric = %(metric)s)
+            ORDER BY window_start, revision DESC
+        ), areas AS (
+            SELECT (area ->> 'number')::integer AS area, (area ->> 'population')::bigint AS population
+            FROM partners, jsonb_array_elements(catalog -> 'metrics') AS metric, jsonb_array_elements(metric -> 'areas')
+            AS area WHERE city = %(city)s AND metric ->> 'name' = %(metric)s
+        )
+        SELECT class, window_start, window_end, coalesce(sum(value), 0)::numeric, count(value), count(*),
+               coalesce(sum(population) FILTER (WHERE value IS NOT NULL), 0)::numeric,
+               coalesce(sum(population), 0)::numeric
+        FROM latest JOIN partner_cells USING (window_start, revision) LEFT JOIN areas USING (area)
+        WHERE city = %(city)s AND metric = %(metric)s
+        GROUP BY class, window_start, window_end ORDER BY class, window_start
+        """,
+        {"city": city, "metric": metric, "last": last_ms},
+    )
+    return [
+        WindowTotal(metric, class_, Window(milliseconds(start), milliseconds(end)), *map(int, numbers))
+        for class_, start, end, *numbers in rows
+    ]
+
+
+_PARTNER = "city, url, log_id, cursor, catalog"
+
+
+def _check_sequences(connection: Connection, city: str, log_id: str, page: Sequence[Received]) -> None:
+    last: dict[str, int] = dict(
+        connection.execute(
+            "SELECT metric, max(sequence) FROM partner_publications WHERE city = %s AND log_id = %s GROUP BY metric",
+            (city, log_id),
+        ).fetchall()
+    )
+    for one in page:
+        expected = last.get(one.metric, 0) + 1
+        if one.sequence != expected:
+            raise Conflict(f"publication {expected} of {one.metric} was to come, and {one.sequence} came")
+        last[one.metric] = expected
+
+
+def _store(connection: Connection, city: str, log_id: str, one: Received) -> None:
+    key = (city, one.metric, moment(one.window.start), one.revision)
+    stored = connection.execute(
+        "INSERT INTO partner_publications"
+        " (city, metric, window_start, revision, window_end, sequence, log_id, published_at)"
+        " VALUES (%s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT (city, metric, window_start, revision) DO UPDATE SET"
+        " window_end = excluded.window_end, sequence = excluded.sequence, log_id = excluded.log_id,"
+        " published_at = excluded.published_at, received_at = now()"
+        " WHERE partner_publications.log_id <> excluded.log_id",
+        (*key, moment(one.window.end), one.sequence, log_id, moment(one.published_at)),
+    )
+    if stored.rowcount != 1:
+        raise Conflict(f"{one.metric}, {moment(one.window.start)}, revision {one.revision} came before in this log")
+    connection.execute(
+        "DELETE FROM partner_cells WHERE city = %s AND metric = %s AND window_start = %s AND revision = %s", key
+    )
+    cells = one.cells
+    connection.execute(
+        "INSERT INTO partner_cells (city, metric, window_start, revision, area, class, status, value, coverage, rule)"
+        " SELECT %s, %s, %s, %s, area, class, CASE WHEN value IS NULL THEN 'suppressed' ELSE 'released' END,"
+        " value, coverage, rule FROM unnest(%s::integer[], %s::text[], %s::bigint[], %s::integer[], %s::text[])"
+        " AS cells (area, class, value, coverage, rule)",
+        (*key, *map(list, (cells.area, cells.class_, cells.value, cells.coverage, cells.rule))),
+    )

@@ -1,0 +1,223 @@
+"""Reading what left the city: the log in order, a metric's series, its areas, and totals to compare cities by.
+
+Times are milliseconds since 1970, UTC. Amounts are whole numbers of the metric's smallest unit.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from psycopg import IsolationLevel
+from psycopg_pool import ConnectionPool
+
+from store.database import Connection
+from store.moments import milliseconds, moment
+from store.publications import Header, Window
+
+_STATEMENT_LIMIT_MS = 30_000
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """A publication's cells by column, all of one length, ordered by area and class. `None` marks a suppressed cell."""
+
+    area: Sequence[int]
+    class_: Sequence[str]
+    value: Sequence[int | None]
+    coverage: Sequence[int | None]
+    rule: Sequence[str]
+
+
+_NO_CELLS = Columns((), (), (), (), ())
+
+
+@dataclass(frozen=True, slots=True)
+class LogState:
+    """Identity of the publication log, which a restore changes, and the position of the newest publication."""
+
+    id: str
+    head: int
+
+
+@dataclass(frozen=True, slots=True)
+class Area:
+    """An area of a metric, and since when its version holds."""
+
+    number: int
+    name: str
+    population: int
+    valid_from: int
+
+
+@dataclass(frozen=True, slots=True)
+class WindowTotal:
+    """One class of one window, over its areas: the sum of what was released, and of how many cells and people."""
+
+    metric: str
+    class_: str
+    window: Window
+    value: int
+    released: int
+    cells: int
+    released_population: int
+    population: int
+
+
+def snapshots(database_url: str, *, most: int, wait_s: float) -> ConnectionPool[Connection]:
+    """A closed pool for readers: each `with pool.connection()` sees one state of the database and can't write.
+
+    At most `most` connections. A reader that gets none within `wait_s` seconds gets `psycopg.OperationalError`, as does
+    one whose statement runs for more than 30 s.
+    """
+
+    def configure(connection: Connection) -> None:
+        connection.isolation_level = IsolationLevel.REPEATABLE_READ
+        connection.read_only = True
+
+    return ConnectionPool(
+        database_url,
+        open=False,
+        min_size=1,
+        max_size=most,
+        timeout=wait_s,
+        configure=configure,
+        check=ConnectionPool.check_connection,
+        kwargs={
+            "application_name": "sistercity api",
+            "connect_timeout": 5,
+            "options": f"-c timezone=UTC -c statement_timeout={_STATEMENT_LIMIT_MS}",
+        },
+        name="sistercity api",
+    )
+
+
+def log_state(connection: Connection) -> LogState:
+    """The log's id and its newest position (0 while it is empty)."""
+    row = connection.execute("SELECT id::text, position FROM publication_log").fetchone()
+    if row is None:
+        raise LookupError("publication_log has no row: the database was not migrated, or someone emptied it")
+    return LogState(*row)
+
+
+def areas(connection: Connection) -> Mapping[str, list[Area]]:
+    """Every metric's areas, of all versions, in order of their numbers."""
+    found: dict[str, list[Area]] = {}
+    for metric, number, name, population, valid_from in connection.execute(
+        "SELECT metric, number, name, population, valid_from FROM areas JOIN area_versions USING (version)"
+        " ORDER BY metric, number"
+    ):
+        found.setdefault(metric, []).append(Area(number, name, population, milliseconds(valid_from)))
+    return found
+
+
+def areas_stamp(connection: Connection) -> str:
+    """Something that changes whenever areas are added or taken away."""
+    query = "SELECT count(*) || '-' || coalesce(max(number), 0) || '-' || coalesce(sum(population), 0) FROM areas"
+    row = connection.execute(query).fetchone()
+    return "" if row is None else str(row[0])
+
+
+def after(connection: Connection, position: int, limit: int, most_cells: int) -> list[tuple[Header, Columns]]:
+    """The publications behind `position`, in order: at most `limit`, and no more than hold `most_cells` (but one)."""
+    headers = _headers(
+        connection,
+        f"SELECT {_HEADER} FROM publications WHERE position > %s ORDER BY position LIMIT %s",
+        position,
+        limit,
+    )
+    return _with_cells(connection, headers, most_cells)
+
+
+def series(
+    connection: Connection,
+    metric: str,
+    start: int,
+    end: int,
+    *,
+    area: int | None,
+    class_: str | None,
+    limit: int,
+    most_cells: int,
+) -> tuple[list[tuple[Header, Columns]], int | None]:
+    """The latest revision of each window of a metric that begins in [start, end), ordered by window.
+
+    At most `limit` windows, and no more than hold `most_cells` cells (but one); cells of one area or class if given.
+    Also returns the start of the first window that was left out for that, if one was.
+    """
+    headers = _headers(
+        connection,
+        f"SELECT DISTINCT ON (window_start) {_HEADER} FROM publications"
+        " WHERE metric = %s AND window_start >= %s AND window_start < %s"
+        " ORDER BY window_start, revision DESC LIMIT %s",
+        *(metric, moment(start), moment(end), limit + 1),
+    )
+    found = _with_cells(connection, headers[:limit], most_cells, area, class_)
+    return found, headers[len(found)].window.start if len(found) < len(headers) else None
+
+
+def newest_window(connection: Connection, metric: str) -> Window | None:
+    """The last window of a metric that has been published."""
+    row = connection.execute(
+        "SELECT window_start, window_end FROM publications WHERE metric = %s ORDER BY window_start DESC LIMIT 1",
+        (metric,),
+    ).fetchone()
+    return None if row is None else Window(milliseconds(row[0]), milliseconds(row[1]))
+
+
+def window_totals(connection: Connection, metric: str, last_ms: int) -> list[WindowTotal]:
+    """Totals of each class in the windows that ended in the last `last_ms` before the newest published window's end."""
+    rows = connection.execute(
+        """
+        WITH latest AS (
+            SELECT DISTINCT ON (window_start) position, window_start, window_end FROM publications
+            WHERE metric = %(metric)s AND window_end > (
+                SELECT max(window_end) - %(last)s * interval '1 millisecond'
+                FROM publications WHERE metric = %(metric)s)
+            ORDER BY window_start, revision DESC
+        )
+        SELECT class, window_start, window_end, coalesce(sum(value), 0)::numeric, count(value), count(*),
+               coalesce(sum(population) FILTER (WHERE value IS NOT NULL), 0)::bigint, sum(population)::bigint
+        FROM latest JOIN published_cells USING (position) JOIN areas ON number = area
+        GROUP BY class, window_start, window_end ORDER BY class, window_start
+        """,
+        {"metric": metric, "last": last_ms},
+    )
+    return [
+        WindowTotal(metric, class_, Window(milliseconds(start), milliseconds(end)), int(value), *counts)
+        for class_, start, end, value, *counts in rows
+    ]
+
+
+_HEADER = "position, metric, sequence, window_start, window_end, revision, published_at"
+
+
+def _headers(connection: Connection, query: str, *terms: object) -> list[Header]:
+    return [
+        Header(position, metric, sequence, Window(milliseconds(start), milliseconds(end)), revision, milliseconds(at))
+        for position, metric, sequence, start, end, revision, at in connection.execute(query, terms)
+    ]
+
+
+def _with_cells(
+    connection: Connection, headers: list[Header], most_cells: int, area: int | None = None, class_: str | None = None
+) -> list[tuple[Header, Columns]]:
+    chosen = "position = ANY(%(positions)s)"
+    chosen += " AND area = %(area)s" if area is not None else ""
+    chosen += " AND class = %(class)s" if class_ is not None else ""
+    terms = {"positions": [header.position for header in headers], "area": area, "class": class_}
+    counted = f"SELECT position, count(*) FROM published_cells WHERE {chosen} GROUP BY position"
+    sizes: dict[int, int] = dict(connection.execute(counted, terms).fetchall())
+    kept, total = 0, 0
+    for header in headers:
+        total += sizes.get(header.position, 0)
+        if kept and total > most_cells:
+            break
+        kept += 1
+    terms["positions"] = [header.position for header in headers[:kept]]
+    rows = connection.execute(
+        "SELECT position, array_agg(area ORDER BY area, class), array_agg(class ORDER BY area, class),"
+        " array_agg(value ORDER BY area, class), array_agg(coverage ORDER BY area, class),"
+        f" array_agg(rule ORDER BY area, class) FROM published_cells WHERE {chosen} GROUP BY position",
+        terms,
+    )
+    columns = {position: Columns(*lists) for position, *lists in rows}
+    return [(header, columns.get(header.position, _NO_CELLS)) for header in headers[:kept]]

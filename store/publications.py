@@ -1,0 +1,221 @@
+"""What leaves the city: the windows that are ready, and publications appended to their gap-free log.
+
+Times are milliseconds since 1970, UTC. Amounts are whole numbers of the metric's smallest unit. Connections are those
+of `store.database.connect`. What was published is read in `store.publication_log`.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from store.database import Connection
+from store.moments import milliseconds, moment
+
+_PUBLISHER_LOCK = 0x5157E2CB1
+"""Key of the advisory lock that makes its holder the one publisher (R12)."""
+
+_NEVER = 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A window of a metric: its first millisecond and the first one behind it."""
+
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class LatticeCell:
+    """A cell that every publication of a window holds, and the number of sources registered in it."""
+
+    area: int
+    class_: str
+    sources: int
+
+
+@dataclass(frozen=True, slots=True)
+class Lattice:
+    """All cells of a window. They are those of later windows as well, as far as `holds` says."""
+
+    cells: tuple[LatticeCell, ...]
+    window: Window
+    next_source: int
+    next_end: int
+    next_version: int
+
+    def holds(self, window: Window) -> bool:
+        """Whether no source came or went and no other areas began between the two windows."""
+        later = window.start >= self.window.start and window.end >= self.window.end
+        return later and window.end <= self.next_source and window.start < min(self.next_end, self.next_version)
+
+
+@dataclass(frozen=True, slots=True)
+class Aggregate:
+    """A cell as the processor reduced it. Everything but `value` stays inside the city (P2)."""
+
+    area: int
+    class_: str
+    value: int
+    contributors: int
+    largest: int
+    absolute: int
+    covered_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedCell:
+    """A cell as it leaves. A suppressed one has neither value nor coverage (whole percent)."""
+
+    area: int
+    class_: str
+    value: int | None
+    coverage: int | None
+    rule: str
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """A publication without its cells: place in the log, place in its metric's sequence, window, revision."""
+
+    position: int
+    metric: str
+    sequence: int
+    window: Window
+    revision: int
+    published_at: int
+
+
+@contextmanager
+def publisher_lock(connection: Connection) -> Iterator[bool]:
+    """Try to be the one publisher of this database; yields whether it worked. The connection's end ends it."""
+    held = bool(_value(connection, "SELECT pg_try_advisory_lock(%s)", _PUBLISHER_LOCK))
+    try:
+        yield held
+    finally:
+        if held and not connection.closed:
+            connection.execute("SELECT pg_advisory_unlock(%s)", (_PUBLISHER_LOCK,))
+
+
+def ready_windows(connection: Connection, topic: str, metric: str, lateness_ms: int, limit: int) -> list[Window]:
+    """The oldest windows of a metric that can be published, at most `limit`, in order (R12).
+
+    Ready is a window that the watermark of every partition of the topic has passed, that has a cell of this topic, and
+    that has no publication yet. A window in which nothing at all came in is never published.
+    """
+    rows = connection.execute(
+        """
+        WITH RECURSIVE passed AS (
+            SELECT min(max_event_time) - %(lateness)s AS bound
+            FROM stream_offsets WHERE topic = %(topic)s
+            HAVING count(max_event_time) = (SELECT partitions FROM stream_topics WHERE topic = %(topic)s)
+        ), windows AS (
+            (SELECT window_start, window_end FROM cells WHERE topic = %(topic)s AND metric = %(metric)s
+             ORDER BY window_start LIMIT 1)
+            UNION ALL  -- one step through the index per window: reading every cell would take minutes after a year
+            SELECT following.window_start, following.window_end FROM windows, LATERAL (
+                SELECT window_start, window_end FROM cells
+                WHERE topic = %(topic)s AND metric = %(metric)s AND window_start > windows.window_start
+                ORDER BY window_start LIMIT 1) AS following
+        )
+        SELECT window_start, window_end FROM windows, passed
+        WHERE extract(epoch FROM window_end) * 1000 <= bound AND NOT EXISTS (
+            SELECT FROM publications WHERE publications.metric = %(metric)s
+            AND publications.window_start = windows.window_start)
+        ORDER BY window_start LIMIT %(limit)s
+        """,
+        {"topic": topic, "metric": metric, "lateness": lateness_ms, "limit": limit},
+    ).fetchall()
+    return [Window(milliseconds(start), milliseconds(end)) for start, end in rows]
+
+
+def lattice(connection: Connection, metric: str, classes: Sequence[str], window: Window) -> Lattice:
+    """Every area of the metric that holds at the window's start, times every class.
+
+    Before the first version of areas, that one holds. A source counts if it was registered for any part of the window.
+    """
+    terms = {"metric": metric, "classes": list(classes), "start": moment(window.start), "end": moment(window.end)}
+    rows = connection.execute(
+        """
+        WITH counted AS (
+            SELECT district, class, count(*) AS sources FROM sources
+            WHERE metric = %(metric)s AND valid_from < %(end)s AND (valid_to IS NULL OR valid_to > %(start)s)
+            GROUP BY district, class
+        ), version AS (
+            SELECT version FROM area_versions WHERE metric = %(metric)s
+            ORDER BY valid_from > %(start)s, abs(extract(epoch FROM valid_from - %(start)s)) LIMIT 1
+        )
+        SELECT number, classes.class, coalesce(sum(sources), 0)::bigint
+        FROM areas JOIN version USING (version) CROSS JOIN unnest(%(classes)s::text[]) AS classes (class)
+        LEFT JOIN area_districts ON area = number
+        LEFT JOIN counted ON counted.district = area_districts.district AND counted.class = classes.class
+        GROUP BY number, classes.class ORDER BY number, classes.class
+        """,
+        terms,
+    ).fetchall()
+    changes = connection.execute(
+        """
+        SELECT (SELECT min(valid_from) FROM sources WHERE metric = %(metric)s AND valid_from >= %(end)s),
+               (SELECT min(valid_to) FROM sources WHERE metric = %(metric)s AND valid_to > %(start)s),
+               (SELECT min(valid_from) FROM area_versions WHERE metric = %(metric)s AND valid_from > %(start)s)
+        """,
+        terms,
+    ).fetchone()
+    bounds = (_NEVER if change is None else milliseconds(change) for change in changes or ())
+    return Lattice(tuple(LatticeCell(*row) for row in rows), window, *bounds)
+
+
+def aggregates(connection: Connection, topic: str, metric: str, window: Window) -> list[Aggregate]:
+    """The cells of one window of one topic."""
+    rows = connection.execute(
+        "SELECT area, class, value, contributors, largest, absolute, covered_ms FROM cells"
+        " WHERE topic = %s AND metric = %s AND window_start = %s",
+        (topic, metric, moment(window.start)),
+    )
+    return [Aggregate(*row) for row in rows]
+
+
+def publish(
+    connection: Connection, metric: str, window: Window, topic: str, cells: Sequence[PublishedCell], revision: int = 0
+) -> Header:
+    """Append a publication to the log, in one transaction.
+
+    The counters' rows stay locked until it commits, so positions (over all) and sequences (per metric) have no gap and
+    nobody sees a later one first. Raises `psycopg.errors.UniqueViolation` if the window has this revision already.
+    """
+    with connection.transaction():
+        position = _value(connection, "UPDATE publication_log SET position = position + 1 RETURNING position")
+        sequence = _value(
+            connection,
+            "INSERT INTO publication_sequences VALUES (%s, 1) ON CONFLICT (metric)"
+            " DO UPDATE SET sequence = publication_sequences.sequence + 1 RETURNING sequence",
+            metric,
+        )
+        published_at = _value(
+            connection,
+            "INSERT INTO publications (position, metric, sequence, window_start, window_end, revision, topic)"
+            " VALUES (%s, %s, %s, %s, %s, %s, %s) RETURNING published_at",
+            *(position, metric, sequence, moment(window.start), moment(window.end), revision, topic),
+        )
+        columns: tuple[list[Any], ...] = tuple(
+            map(list, zip(*((c.area, c.class_, c.value, c.coverage, c.rule) for c in cells), strict=True))
+        ) or ([], [], [], [], [])
+        connection.execute(
+            "INSERT INTO published_cells SELECT %s, area, class,"
+            " CASE WHEN value IS NULL THEN 'suppressed' ELSE 'released' END, value, coverage, rule"
+            " FROM unnest(%s::integer[], %s::text[], %s::bigint[], %s::integer[], %s::text[])"
+            " AS cells (area, class, value, coverage, rule)",
+            (position, *columns),
+        )
+    return Header(position, metric, sequence, window, revision, milliseconds(published_at))
+
+
+def new_log(connection: Connection) -> str:
+    """Give the log a new id, and return it: after a restore, what followers hold may not be what the log says."""
+    return str(_value(connection, "UPDATE publication_log SET id = gen_random_uuid() RETURNING id"))
+
+
+def _value(connection: Connection, query: str, *terms: object) -> Any:
+    row = connection.execute(query, terms).fetchone()
+    return None if row is None else row[0]

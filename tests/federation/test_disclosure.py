@@ -1,0 +1,83 @@
+"""Which cells may leave: the rule's boundary, told by fractions instead of the integers that decide it."""
+
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from federation.disclosure import RULES, Counts, UnknownRule, released
+from schemas.catalogue import catalogue
+
+RULE = "cpuc-2014"
+LIMIT = Fraction(15, 100)
+
+amounts = st.integers(0, 2**62)
+customers = st.lists(amounts, min_size=1, max_size=40)
+
+
+def counts(values: list[int]) -> Counts:
+    return Counts(len(values), max(map(abs, values)), sum(map(abs, values)))
+
+
+@given(amounts.filter(bool), amounts)
+def test_a_residential_cell_needs_a_hundred_customers(absolute: int, largest: int) -> None:
+    assert not released(RULE, "residential", Counts(99, largest, absolute))
+    assert released(RULE, "residential", Counts(100, largest, absolute))
+
+
+@pytest.mark.parametrize("class_", ["commercial", "industrial", ""])
+def test_any_other_cell_needs_fifteen_customers(class_: str) -> None:
+    assert not released(RULE, class_, Counts(14, 1, 1000))
+    assert released(RULE, class_, Counts(15, 1, 1000))
+    assert not released(RULE, class_, Counts(99, 151, 1000))
+
+
+@given(st.integers(1, 2**60))
+def test_fifteen_percent_exactly_is_released_and_one_unit_more_is_not(step: int) -> None:
+    absolute, largest = 20 * step, 3 * step
+    assert Fraction(largest, absolute) == LIMIT
+    assert released(RULE, "commercial", Counts(15, largest, absolute))
+    assert not released(RULE, "commercial", Counts(15, largest + 1, absolute))
+    assert not released(RULE, "commercial", Counts(15, largest, absolute - 1))
+
+
+@given(customers)
+def test_a_commercial_cell_leaves_iff_enough_take_part_and_nobody_has_more_than_their_share(values: list[int]) -> None:
+    total = sum(values)
+    allowed = len(values) >= 15 and total > 0 and all(Fraction(value, total) <= LIMIT for value in values)
+    assert released(RULE, "commercial", counts(values)) == allowed
+
+
+@given(st.lists(st.integers(1, 1000), min_size=15, max_size=40), st.randoms(use_true_random=False))
+def test_order_and_scale_and_sign_change_nothing(values: list[int], random: object) -> None:
+    expected = released(RULE, "commercial", counts(values))
+    shuffled = list(values)
+    random.shuffle(shuffled)  # type: ignore[attr-defined]
+    assert released(RULE, "commercial", counts(shuffled)) == expected
+    assert released(RULE, "commercial", counts([value * 3_600_000 for value in values])) == expected
+    assert released(RULE, "commercial", counts([-value for value in values])) == expected
+
+
+@given(st.lists(st.integers(0, 10**6), min_size=14, max_size=60))
+def test_a_commercial_cell_that_one_customer_dominates_never_leaves(others: list[int]) -> None:
+    dominant = sum(others) + 1
+    assert not released(RULE, "commercial", counts([*others, dominant]))
+
+
+@pytest.mark.parametrize("class_", ["residential", "commercial"])
+@pytest.mark.parametrize("contributors", [0, 15, 100, 1_000_000])
+def test_a_cell_of_zeros_or_of_nobody_never_leaves(class_: str, contributors: int) -> None:
+    assert not released(RULE, class_, Counts(contributors, 0, 0))
+    assert not released(RULE, class_, Counts(0, 1, 1000))
+
+
+def test_an_unknown_rule_is_an_error() -> None:
+    with pytest.raises(UnknownRule, match="cpuc-2015"):
+        released("cpuc-2015", "residential", Counts(100, 1, 1000))
+
+
+def test_every_metric_has_a_rule_that_exists_and_says_where_it_is_from() -> None:
+    for metric in catalogue().values():
+        assert RULES[metric.rule].words
+        assert "D.14-05-016" in RULES[metric.rule].source

@@ -1,0 +1,210 @@
+from collections import Counter
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from threading import Event
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ingest.faults import NO_FAULTS, Expected, FaultRates
+from ingest.feed import Feed
+from ingest.fleet import INTERVAL_MS, PEOPLE_PER_METER, Fleet
+from ingest.journal import NoJournal
+from ingest.simulator import Simulator
+from schemas.batch import decode
+from schemas.catalogue import Metric, catalogue
+from schemas.topics import live
+from store.resolution import Resolved
+from tests.ingest.account import RecordingWriter, outcome, read
+from tests.ingest.small_city import END, HOUR, QUARTER, city, registered
+
+LATENESS = timedelta(milliseconds=catalogue()["energy.import"].lateness_ms)
+MANY = FaultRates(repeated=0.1, broken=0.002, estimated=0.05, late=0.05, future=0.01, too_long=0.01, invalid=0.02)
+
+
+def replayed(
+    fleet: Fleet, rates: FaultRates, *, hours: int = 12, partitions: int = 5, end: int = END, clock: int = END
+) -> tuple[RecordingWriter, Expected]:
+    writer, journal = RecordingWriter(partitions, clock), NoJournal()
+    feed = Feed(writer, live(fleet.city.id, "energy.readings"), journal)
+    simulator = Simulator(fleet, feed, journal, registered(fleet), lambda: clock, rates)
+    expected = simulator.replay(end - hours * HOUR, end)
+    assert journal.refused == expected.refused
+    return writer, expected
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    zone=st.sampled_from(["Asia/Tehran", "Asia/Ho_Chi_Minh", "Asia/Kathmandu"]),
+    seed=st.integers(0, 10**6),
+    partitions=st.sampled_from([1, 3, 16]),
+    quarters=st.integers(1, 50),
+    shift=st.integers(0, 3),
+)
+def test_what_is_expected_is_what_the_rules_make_of_the_messages(
+    zone: str, seed: int, partitions: int, quarters: int, shift: int
+) -> None:
+    fleet = Fleet(city(zone), 60, seed)
+    writer, journal = RecordingWriter(partitions, END + HOUR), NoJournal()
+    feed = Feed(writer, "topic", journal)
+    simulator = Simulator(fleet, feed, journal, registered(fleet), lambda: END + HOUR, MANY)
+    end = END - shift * QUARTER
+    expected = simulator.replay(end - quarters * QUARTER, end)
+    found = outcome(writer.sent, zone, LATENESS)
+    assert replace(expected, refused=0) == found.expected
+    assert found.estimates_that_won == 0
+
+
+def test_a_day_of_a_small_city_holds_every_fault_and_comes_to_the_expected_account() -> None:
+    fleet = Fleet(city(), 400, 1)
+    writer, expected = replayed(fleet, MANY, hours=26)
+    found = outcome(writer.sent, "Asia/Tehran", LATENESS)
+    assert replace(expected, refused=0) == found.expected
+    assert min(expected.duplicate, expected.late, expected.rejected, expected.dead, expected.refused) > 0
+    assert found.aggregated > 30_000
+    assert expected.refused == 26 * 4  # the one stray's intervals
+
+
+def test_without_faults_every_reading_arrives_once_and_in_time() -> None:
+    fleet = Fleet(city(), 100, 1, strays=0)
+    writer, expected = replayed(fleet, NO_FAULTS)
+    channels = sum(len(channels.ids) for channels in fleet.channels)
+    assert expected == Expected(messages=len(writer.sent), readings=channels * 12 * 4)
+    assert outcome(writer.sent, "Asia/Tehran", LATENESS).expected == expected
+
+
+def test_the_same_seed_city_and_start_give_the_same_bytes_and_another_seed_others() -> None:
+    first, _ = replayed(Fleet(city(), 50, 1), MANY)
+    again, _ = replayed(Fleet(city(), 50, 1), MANY)
+    other, _ = replayed(Fleet(city(), 50, 2), MANY)
+    assert first.sent == again.sent
+    assert first.sent != other.sent
+
+
+def test_an_interval_reads_the_same_whatever_span_is_asked_for() -> None:
+    fleet = Fleet(city(), 50, 1)
+    values = fleet.values(fleet.imports, END)
+    fleet.values(fleet.imports, END + QUARTER)
+    assert (fleet.values(fleet.imports, END) == values).all()
+    assert (Fleet(city(), 50, 1).values(fleet.imports, END) == values).all()
+
+
+def test_no_id_of_a_source_or_customer_is_in_any_message() -> None:
+    fleet = Fleet(city(), 100, 1)
+    writer, _ = replayed(fleet, MANY)
+    everything = b"\n".join(message.value + (message.key or b"") for message in writer.sent)
+    for row in fleet.register():
+        assert row["source"].encode() not in everything
+        assert row["contributor"].encode() not in everything
+    assert b"SIM-" not in everything
+
+
+def test_the_fleet_is_a_plausible_city(tmp_path: Path) -> None:
+    fleet = Fleet(city(), 5000, 1, strays=3)
+    fleet.write_register(tmp_path / "register.csv")
+    rows = list(fleet.register())
+    assert len((tmp_path / "register.csv").read_text(encoding="utf-8").splitlines()) == len(rows) + 1
+    imports = [row for row in rows if row["metric"] == "energy.import"]
+    solar = [row for row in rows if row["metric"] == "energy.solar"]
+    assert len(imports) == 5000
+    assert fleet.people == round(5000 * PEOPLE_PER_METER)
+    assert 0.85 <= sum(row["class"] == "residential" for row in imports) / 5000 <= 0.90
+    assert 0.08 <= len(solar) / 5000 <= 0.12
+    owners = {row["contributor"]: row for row in imports}
+    assert len(owners) == 5000
+    for row in solar:
+        assert (row["class"], row["district"]) == tuple(owners[row["contributor"]][k] for k in ("class", "district"))
+    assert len({row["source"] for row in rows}) == len(rows)
+    populations = {district.id: district.population for district in city().districts}
+    for district, count in Counter(row["district"] for row in imports).items():
+        assert count == pytest.approx(5000 * populations[district] / city().population, rel=0.25)
+
+
+def test_values_are_whole_millijoules_and_only_solar_is_negative_at_night() -> None:
+    fleet = Fleet(city(), 2000, 1)
+    night = [fleet.values(channels, END - END % (24 * HOUR) + 20 * HOUR) for channels in fleet.channels]
+    noon = [fleet.values(channels, END - END % (24 * HOUR) + 9 * HOUR) for channels in fleet.channels]
+    for values in (*night, *noon):
+        assert (values % INTERVAL_MS == 0).all()  # whole watts
+    assert night[0].min() >= 0 and noon[0].min() >= 0
+    assert set(np.unique(night[1] / INTERVAL_MS)) <= {-1.0, -2.0, -3.0, -4.0, -5.0}
+    assert noon[1].min() > 0
+
+
+def test_what_the_register_does_not_know_is_refused_and_never_sent() -> None:
+    fleet = Fleet(city(), 50, 1, strays=0)
+    hidden = frozenset(fleet.imports.ids[:2])
+    writer, journal = RecordingWriter(4, END), NoJournal()
+    feed = Feed(writer, "topic", journal)
+    simulator = Simulator(fleet, feed, journal, registered(fleet, hidden), lambda: END)
+    expected = simulator.replay(END - HOUR, END)
+    assert expected.refused == journal.refused == 2 * 4
+    assert expected.readings == (50 - 2 + len(fleet.plants.ids)) * 4
+
+
+def test_a_change_of_the_register_within_a_step_takes_effect_at_its_time() -> None:
+    fleet = Fleet(city(), 30, 1, strays=0)
+    whole = registered(fleet)
+    change = END - HOUR + 2 * QUARTER
+
+    def resolve(metric: Metric, at_ms: int) -> Resolved:
+        resolved = whole(metric, at_ms)
+        if at_ms < change:
+            return replace(resolved, holds_until_ms=change)
+        return replace(resolved, area=resolved.area + 500, holds_from_ms=change)
+
+    writer, journal = RecordingWriter(4, END), NoJournal()
+    Simulator(fleet, Feed(writer, "topic", journal), journal, resolve, lambda: END).replay(END - HOUR, END)
+    batches = [batch for batch in (decode(message.value) for message in writer.sent) if batch.count]
+    for batch in batches:
+        is_new = batch.area % 1000 > 500
+        assert (batch.start + batch.array()["after"] >= change).all() == is_new
+
+
+def test_every_partition_hears_how_far_the_time_has_come() -> None:
+    writer, _ = replayed(Fleet(city(), 10, 1), NO_FAULTS, hours=3, partitions=7)
+    last = {message.partition: read(message.value) for message in writer.sent}
+    assert sorted(last) == list(range(7))
+    for batch in last.values():
+        assert batch is not None and batch["rows"] == []
+        assert batch["start"].timestamp() * 1000 == END
+
+
+def test_after_the_replay_each_interval_is_sent_once_the_clock_has_passed_it() -> None:
+    fleet = Fleet(city(), 10, 1, strays=0)
+    clock = [END]
+
+    class Stop(Event):
+        """Time passes while the simulator waits; after five quarters it is told to stop."""
+
+        def wait(self, timeout: float | None = None) -> bool:
+            assert timeout is not None and 0 < timeout <= 60
+            clock[0] += round(timeout * 1000)
+            if clock[0] > END + 5 * QUARTER:
+                self.set()
+            return self.is_set()
+
+    writer, journal = RecordingWriter(2, END), NoJournal()
+    simulator = Simulator(fleet, Feed(writer, "topic", journal), journal, registered(fleet), lambda: clock[0], MANY)
+    expected = simulator.run(Stop(), END)
+    assert expected.readings == 5 * sum(len(channels.ids) for channels in fleet.channels)
+    starts = {batch.start for batch in (decode(message.value) for message in writer.sent) if batch.count}
+    assert starts == {END + n * QUARTER for n in range(5)}
+    assert writer.flushes == 5
+
+
+@pytest.mark.parametrize(("start", "end"), [(END - HOUR + 1, END), (END, END), (END, END + QUARTER)])
+def test_a_span_that_cannot_be_replayed_is_refused(start: int, end: int) -> None:
+    fleet = Fleet(city(), 10, 1)
+    journal = NoJournal()
+    simulator = Simulator(fleet, Feed(RecordingWriter(1, END), "t", journal), journal, registered(fleet), lambda: END)
+    with pytest.raises(ValueError, match=r"quarter|replay"):
+        simulator.replay(start, end)
+
+
+def test_a_rate_of_broken_messages_that_would_stop_a_partition_is_refused() -> None:
+    with pytest.raises(ValueError, match="broken"):
+        FaultRates(broken=0.02)

@@ -1,0 +1,156 @@
+"""The loop around the fold: what fails in it leaves no trace in the tables. On the log and the store in memory."""
+
+from threading import Event
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from eventlog.memory import MemoryLog
+from eventlog.protocol import TopicPartition
+from processors.runner import Plan, Runner, Stopped
+from schemas.catalogue import metrics_of
+from store.processing import Account, MemoryStore, Place, StoreUnavailable, TopicChanged
+from tests.processors.logs import messages
+from tests.processors.model import outcome
+
+TOPIC = "isfahan.energy.readings.v1"
+METRICS = metrics_of("energy.readings")
+ZONE = "Asia/Tehran"
+HERE = TopicPartition(TOPIC, 0)
+
+
+class Clock:
+    """The log's clock, set by hand."""
+
+    now = 0
+
+    def __call__(self) -> int:
+        return self.now
+
+
+def log_of(entries, partitions: int = 1) -> MemoryLog:
+    clock = Clock()
+    log = MemoryLog(clock)
+    log.create(TOPIC, partitions, {})
+    for key, body, appended in entries:
+        clock.now = appended
+        log.append(TopicPartition(TOPIC, int(key) % partitions), key, body)
+    return log
+
+
+def process(log, store, **plan) -> None:
+    options = {"commit_s": 0.0, "until_caught_up": True, "dead_limit": 10_000, "backoff_s": (0.0,), **plan}
+    Runner(log, store, Plan("group", {TOPIC: METRICS}, ZONE, **options)).run(Event())
+
+
+class FailingStore(MemoryStore):
+    """Loses its connection at chosen commits, before or after they took effect."""
+
+    def __init__(self, failures) -> None:
+        super().__init__()
+        self.failures = list(failures)
+
+    def commit(self, progress):
+        failure = self.failures.pop(0) if self.failures else None
+        if failure == "before":
+            raise StoreUnavailable("cut before COMMIT")
+        super().commit(progress)
+        if failure == "after":
+            raise StoreUnavailable("cut after COMMIT")
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(messages(), max_size=60), st.lists(st.sampled_from([None, None, "before", "after"]), max_size=4))
+def test_a_store_that_fails_around_its_commits_counts_nothing_twice(entries, failures):
+    log = log_of(entries)
+    undisturbed, disturbed = MemoryStore(), FailingStore(failures)
+    process(log, undisturbed)
+    process(log, disturbed)
+    assert disturbed.cells == undisturbed.cells
+    assert disturbed.dead_letters == undisturbed.dead_letters
+    assert disturbed.position(Place(*HERE)) == undisturbed.position(Place(*HERE))
+    expected = outcome(log.fetch(HERE, 0, 1000), {metric.name: metric for metric in METRICS}, ZONE)
+    assert len(undisturbed.cells) == len(expected.cells)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(messages(), max_size=60), st.integers(1, 5))
+def test_where_a_run_ends_and_the_next_begins_does_not_show(entries, runs):
+    whole, pieces = MemoryStore(), MemoryStore()
+    log = log_of(entries, partitions=2)
+    process(log, whole)
+    growing = log_of([], partitions=2)
+    # The same topic, filled bit by bit, with a processor of its own for each bit.
+    for part in range(runs):
+        for number in range(2):
+            place = TopicPartition(TOPIC, number)
+            records = log.fetch(place, 0, 1000)
+            for one in records[len(records) * part // runs : len(records) * (part + 1) // runs]:
+                growing._clock.now = one.timestamp
+                growing.append(place, one.key, one.value)
+        process(growing, pieces)
+    assert pieces.cells == whole.cells
+    for number in range(2):
+        assert pieces.position(Place(TOPIC, number)) == whole.position(Place(TOPIC, number))
+
+
+def test_a_frozen_member_is_fenced_and_the_other_ones_result_stands():
+    entries = [(b"1", b"broken", 1_790_000_000_000)] * 5
+    log, store = log_of(entries), MemoryStore()
+    store.register_topic(TOPIC, "memory", log.describe(TOPIC).topic_id, 1)
+    plan = Plan("group", {TOPIC: METRICS}, ZONE, commit_s=0.0, until_caught_up=True)
+    frozen = Runner(log, store, plan)
+    reader = log.reader("group", [TOPIC], frozen)
+    frozen._turn(reader)
+    log.expel(reader)
+    process(log, store)
+    after = store.position(Place(*HERE))
+    frozen._commit()
+    assert store.position(Place(*HERE)) == after
+    assert after.account == Account(messages=5, dead=5)
+
+
+def test_a_partition_with_too_many_dead_messages_stops_and_commits_none_of_them():
+    log, store = log_of([(b"1", b"broken", 1_790_000_000_000)] * 200), MemoryStore()
+    with pytest.raises(Stopped, match="dead messages"):
+        process(log, store, dead_limit=100)
+    assert store.position(Place(*HERE)).account == Account()
+
+
+def test_retention_that_overtook_the_processor_stops_it_until_someone_accepts_the_gap():
+    log, store = log_of([(b"1", b"broken", 1_790_000_000_000)] * 10), MemoryStore()
+    process(log_of([]), MemoryStore())
+    log.forget(HERE, 4)
+    with pytest.raises(Stopped, match="--accept-gap"):
+        process(log, store)
+    process(log, store, accept_gap=True)
+    assert store.position(Place(*HERE)).account == Account(messages=10, dead=6, lost_messages=4)
+
+
+def test_a_log_that_was_cut_short_stops_the_processor():
+    log, store = log_of([(b"1", b"broken", 1_790_000_000_000)] * 10), MemoryStore()
+    process(log, store)
+    log._topics[TOPIC].partitions[0].records.clear()
+    with pytest.raises(Stopped, match="cut short"):
+        process(log, store, accept_gap=True)
+
+
+def test_a_topic_that_was_made_anew_stops_the_processor():
+    store = MemoryStore()
+    process(log_of([(b"1", b"broken", 0)]), store)
+    with pytest.raises(TopicChanged):
+        process(log_of([(b"1", b"broken", 0)]), store)
+
+
+def test_a_fenced_commit_keeps_the_other_partitions():
+    entries = [(b"1", b"broken", 0), (b"2", b"broken", 0)]
+    log, store = log_of(entries, partitions=2), MemoryStore()
+    store.register_topic(TOPIC, "memory", log.describe(TOPIC).topic_id, 2)
+    runner = Runner(log, store, Plan("group", {TOPIC: METRICS}, ZONE))
+    reader = log.reader("group", [TOPIC], runner)
+    runner._turn(reader)
+    store.claim([Place(TOPIC, 0)])
+    runner._commit()
+    assert store.position(Place(TOPIC, 0)).account == Account()
+    assert store.position(Place(TOPIC, 1)).account == Account(messages=1, dead=1)

@@ -1,0 +1,124 @@
+"""What `store.processing.Store` promises, held to the one in memory and to PostgreSQL."""
+
+import psycopg
+import pytest
+
+from store.processing import (
+    Account,
+    Cell,
+    DeadLetter,
+    Fenced,
+    MemoryStore,
+    Place,
+    Position,
+    PostgresStore,
+    Progress,
+    StoreUnavailable,
+    TopicChanged,
+)
+
+TOPIC = "isfahan.energy.readings.v1"
+HERE, THERE = Place(TOPIC, 0), Place(TOPIC, 1)
+
+
+@pytest.fixture(params=["memory", pytest.param("postgres", marks=pytest.mark.services)])
+def store(request):
+    if request.param == "memory":
+        yield MemoryStore()
+        return
+    opened = PostgresStore(request.getfixturevalue("database_url"))
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def registered(store):
+    store.register_topic(TOPIC, "cluster", "topic-id", 2)
+    return store
+
+
+def cell(start: int, **changes) -> Cell:
+    numbers = {"value": 10, "readings": 2, "contributors": 2, "largest": 6, "absolute": 10, "covered_ms": 1_800_000}
+    numbers |= {"first_offset": 0, "last_offset": 4, "incomplete": False, **changes}
+    return Cell("energy.import", start, start + 3_600_000, 7, "residential", **numbers)
+
+
+def progress(place: Place, epoch: int, expected: int, reached: int, **content) -> Progress:
+    account = content.pop("account", Account(messages=reached, decoded=reached, readings=6, aggregated=4, open=2))
+    position = Position(reached, max(0, reached - 2), 1_790_000_000_000, None, account)
+    return Progress(place, epoch, expected, position, content.pop("cells", ()), content.pop("dead_letters", ()))
+
+
+def test_a_claimed_partition_starts_at_nothing(registered):
+    assert registered.claim([HERE]) == {HERE: (1, Position())}
+
+
+def test_what_was_committed_is_what_the_next_owner_gets(registered):
+    registered.claim([HERE])
+    done = progress(HERE, 1, 0, 5, cells=[cell(0)], dead_letters=[DeadLetter(3, -1, "cut", b"\x00\xff")])
+    registered.commit([done])
+    assert registered.claim([HERE]) == {HERE: (2, done.position)}
+
+
+def test_an_older_epoch_commits_nothing(registered):
+    registered.claim([HERE])
+    registered.claim([HERE])
+    with pytest.raises(Fenced) as fenced:
+        registered.commit([progress(HERE, 1, 0, 5)])
+    assert fenced.value.places == (HERE,)
+    assert registered.claim([HERE])[HERE][1] == Position()
+
+
+def test_a_moved_offset_commits_nothing(registered):
+    registered.claim([HERE])
+    registered.commit([progress(HERE, 1, 0, 5)])
+    with pytest.raises(Fenced):
+        registered.commit([progress(HERE, 1, 0, 6)])
+
+
+def test_one_fenced_partition_holds_back_the_whole_commit(registered):
+    registered.claim([HERE, THERE])
+    registered.claim([THERE])
+    with pytest.raises(Fenced) as fenced:
+        registered.commit([progress(HERE, 1, 0, 5, cells=[cell(0)]), progress(THERE, 1, 0, 5)])
+    assert fenced.value.places == (THERE,)
+    registered.commit([progress(HERE, 1, 0, 5, cells=[cell(0)])])
+
+
+def test_another_topic_under_the_same_name_is_refused(registered):
+    registered.register_topic(TOPIC, "cluster", "topic-id", 2)
+    for changed in (("other", "topic-id", 2), ("cluster", "other", 2), ("cluster", "topic-id", 3)):
+        with pytest.raises(TopicChanged):
+            registered.register_topic(TOPIC, *changed)
+
+
+def test_a_partition_that_the_topic_did_not_have_is_refused(registered):
+    with pytest.raises(TopicChanged):
+        registered.claim([Place(TOPIC, 2)])
+
+
+def test_an_account_that_does_not_add_up_is_refused_by_the_store(registered):
+    registered.claim([HERE])
+    with pytest.raises((ValueError, psycopg.errors.CheckViolation)):
+        registered.commit([progress(HERE, 1, 0, 5, account=Account(messages=5, decoded=5, readings=9, open=8))])
+
+
+def test_a_cell_can_not_be_written_twice(registered):
+    registered.claim([HERE])
+    registered.commit([progress(HERE, 1, 0, 5, cells=[cell(0)])])
+    with pytest.raises((ValueError, psycopg.errors.UniqueViolation)):
+        registered.commit([progress(HERE, 1, 5, 6, cells=[cell(0)])])
+    registered.commit([progress(HERE, 1, 5, 6, cells=[cell(3_600_000)])])
+
+
+@pytest.mark.services
+def test_a_cut_connection_is_reported_and_the_next_call_connects_again(database_url):
+    store = PostgresStore(database_url)
+    store.register_topic(TOPIC, "cluster", "topic-id", 2)
+    store.claim([HERE])
+    with psycopg.connect(database_url, autocommit=True) as other:
+        other.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE '%process'")
+    with pytest.raises(StoreUnavailable):
+        store.commit([progress(HERE, 1, 0, 5)])
+    store.commit([progress(HERE, 1, 0, 5)])
+    store.close()

@@ -1,0 +1,256 @@
+"""The log of publications: what is ready, what stands in a lattice, numbers without gaps."""
+
+import threading
+
+import psycopg
+import pytest
+
+from store.database import connect
+from store.publication_log import after, areas, areas_stamp, log_state, series, snapshots, window_totals
+from store.publications import (
+    LatticeCell,
+    PublishedCell,
+    Window,
+    aggregates,
+    lattice,
+    new_log,
+    publish,
+    publisher_lock,
+    ready_windows,
+)
+from tests.federation.city import HOUR, IMPORT, T0, TOPIC, add_cell, found_areas, open_topic, pass_time, register
+
+pytestmark = pytest.mark.services
+
+METRIC = IMPORT.name
+LATENESS = IMPORT.lateness_ms
+CLASSES = ("commercial", "residential")
+
+
+def hour(number: int) -> Window:
+    return Window(T0 + number * HOUR, T0 + (number + 1) * HOUR)
+
+
+def cell(area: int, value: int | None = 5, class_: str = "residential") -> PublishedCell:
+    return PublishedCell(area, class_, value, None if value is None else 90, "cpuc-2014")
+
+
+def test_a_window_is_ready_when_every_partition_has_passed_it(database_url: str) -> None:
+    with connect(database_url) as connection:
+        open_topic(connection)
+        add_cell(connection, 0, 1)
+        pass_time(connection, hour(9).end, partition=0)
+        assert ready_windows(connection, TOPIC, METRIC, LATENESS, 10) == []  # the other has said nothing yet
+        pass_time(connection, hour(0).end + LATENESS - 1, partition=1)
+        assert ready_windows(connection, TOPIC, METRIC, LATENESS, 10) == []
+        pass_time(connection, hour(0).end + LATENESS, partition=1)
+        assert ready_windows(connection, TOPIC, METRIC, LATENESS, 10) == [hour(0)]
+
+
+def test_a_partition_without_a_row_holds_everything_back(database_url: str) -> None:
+    with connect(database_url) as connection:
+        open_topic(connection)
+        add_cell(connection, 0, 1)
+        pass_time(connection, hour(9).end)
+        connection.execute("DELETE FROM stream_offsets WHERE partition = 1")
+        assert ready_windows(connection, TOPIC, METRIC, LATENESS, 10) == []
+
+
+def test_windows_are_ready_in_order_without_those_that_are_published_empty_or_of_others(database_url: str) -> None:
+    with connect(database_url) as connection:
+        (area,) = found_areas(connection, [1])
+        for topic in (TOPIC, "other"):
+            open_topic(connection, topic)
+            pass_time(connection, hour(9).end, topic=topic)
+        for number in (5, 0, 2, 3, 9):
+            add_cell(connection, number, area)
+        add_cell(connection, 0, area + 1)
+        add_cell(connection, 1, area, topic="other")
+        add_cell(connection, 4, area, metric="energy.solar")
+        publish(connection, METRIC, hour(2), "other", [cell(area)])
+        assert ready_windows(connection, TOPIC, METRIC, LATENESS, 10) == [hour(0), hour(3), hour(5)]
+        assert ready_windows(connection, TOPIC, METRIC, LATENESS, 2) == [hour(0), hour(3)]
+
+
+def test_a_lattice_holds_every_area_and_class_and_counts_the_sources_of_the_window(database_url: str) -> None:
+    with connect(database_url) as connection:
+        first, second = found_areas(connection, [10, 20])
+        connection.execute("INSERT INTO area_districts VALUES (%s, 'district 7')", (second,))
+        register(connection, 0, "residential", 3)
+        register(connection, 0, "residential", 40, metric="energy.solar")
+        register(connection, 1, "commercial", 2)
+        register(connection, 7, "commercial", 1)
+        register(connection, 0, "residential", 8, to=hour(5).start)
+        register(connection, 0, "residential", 16, since=hour(6).end)
+        register(connection, 0, "residential", 32, since=hour(6).end - 1)
+        found = lattice(connection, METRIC, CLASSES, hour(5)).cells
+        assert found == (
+            LatticeCell(first, "commercial", 0),
+            LatticeCell(first, "residential", 3),
+            LatticeCell(second, "commercial", 3),
+            LatticeCell(second, "residential", 0),
+        )
+        assert [lattice(connection, METRIC, CLASSES, hour(n)).cells[1].sources for n in (4, 6, 7)] == [11, 35, 51]
+
+
+def test_a_lattice_is_kept_exactly_as_long_as_it_would_come_out_the_same(database_url: str) -> None:
+    with connect(database_url) as connection:
+        found_areas(connection, [10])
+        register(connection, 0, "residential", 1)
+        register(connection, 0, "residential", 1, to=hour(5).start)
+        register(connection, 0, "residential", 2, since=hour(8).start + 1)
+        found_areas(connection, [10, 20], since=hour(11).start)
+        hours = [hour(number) for number in range(14)]
+        lattices = [lattice(connection, METRIC, CLASSES, one) for one in hours]
+        for index, known in enumerate(lattices):
+            for later in range(index, len(hours)):
+                assert known.holds(hours[later]) == (known.cells == lattices[later].cells)
+        assert not lattices[3].holds(hours[2])
+
+
+def test_the_areas_of_a_window_are_those_of_the_last_version_before_it_or_else_the_first(database_url: str) -> None:
+    with connect(database_url) as connection:
+        (second,) = found_areas(connection, [1], since=hour(8).start)
+        (first,) = found_areas(connection, [1], since=hour(4).start)
+        chosen = [lattice(connection, METRIC, ["x"], hour(n)).cells[0].area for n in (0, 3, 4, 7, 8, 99)]
+        assert chosen == [first, first, first, first, second, second]
+
+
+def test_positions_and_sequences_have_no_gap_when_many_publish_and_some_fail(database_url: str) -> None:
+    with connect(database_url) as connection:
+        (area,) = found_areas(connection, [1])
+    ready = threading.Barrier(6)
+
+    def work(worker: int) -> None:
+        metric = ("energy.import", "energy.solar")[worker % 2]
+        with connect(database_url) as connection:
+            ready.wait(10)
+            for number in range(20):
+                broken = (number + worker) % 3 == 0
+                cells = [cell(area), cell(area + 999 if broken else area, class_="commercial")]
+                try:
+                    publish(connection, metric, hour(100 * worker + number), TOPIC, cells)
+                except psycopg.errors.ForeignKeyViolation:
+                    assert broken
+
+    threads = [threading.Thread(target=work, args=(worker,)) for worker in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    with connect(database_url) as connection:
+        found = [header for header, _ in after(connection, 0, 1000, 10**6)]
+        assert len(found) == 6 * 20 - 40
+        assert [header.position for header in found] == list(range(1, len(found) + 1))
+        for metric in ("energy.import", "energy.solar"):
+            sequences = [header.sequence for header in found if header.metric == metric]
+            assert sequences == list(range(1, len(sequences) + 1))
+        assert log_state(connection).head == len(found)
+
+
+def test_a_window_is_published_once_per_revision(database_url: str) -> None:
+    with connect(database_url) as connection:
+        (area,) = found_areas(connection, [1])
+        publish(connection, METRIC, hour(0), TOPIC, [cell(area)])
+        with pytest.raises(psycopg.errors.UniqueViolation):
+            publish(connection, METRIC, hour(0), TOPIC, [cell(area)])
+        assert log_state(connection).head == 1
+        assert publish(connection, METRIC, hour(0), TOPIC, [cell(area)], revision=1).sequence == 2
+
+
+def test_there_is_one_publisher_until_it_ends(database_url: str) -> None:
+    with connect(database_url) as one, connect(database_url) as other:
+        with publisher_lock(one) as first, publisher_lock(other) as second:
+            assert (first, second) == (True, False)
+        with publisher_lock(other) as second:
+            assert second
+
+
+def test_the_log_is_read_in_order_within_its_limits(database_url: str) -> None:
+    with connect(database_url) as connection:
+        numbers = found_areas(connection, [1, 2])
+        for index in range(5):
+            cells = [cell(numbers[1], None), cell(numbers[0], 2**63 - 1), cell(numbers[0], -3, "commercial")]
+            publish(connection, METRIC, hour(index), TOPIC, cells)
+        assert [header.position for header, _ in after(connection, 2, 2, 100)] == [3, 4]
+        assert [header.position for header, _ in after(connection, 1, 9, 8)] == [2, 3]
+        assert [header.position for header, _ in after(connection, 1, 9, 1)] == [2]
+        assert after(connection, 5, 9, 100) == []
+        header, columns = after(connection, 0, 1, 100)[0]
+        assert (header.window, header.sequence, header.revision) == (hour(0), 1, 0)
+        assert list(zip(columns.area, columns.class_, columns.value, columns.coverage, strict=True)) == [
+            (numbers[0], "commercial", -3, 90),
+            (numbers[0], "residential", 2**63 - 1, 90),
+            (numbers[1], "residential", None, None),
+        ]
+
+
+def test_a_series_gives_the_latest_revision_of_each_window_and_where_it_stopped(database_url: str) -> None:
+    with connect(database_url) as connection:
+        first, second = found_areas(connection, [1, 2])
+        for index in (2, 0, 1):
+            publish(connection, METRIC, hour(index), TOPIC, [cell(first, index), cell(second)])
+        publish(connection, METRIC, hour(1), TOPIC, [cell(first, 77), cell(second)], revision=1)
+        publish(connection, "energy.solar", hour(0), TOPIC, [cell(first)])
+
+        def read(start: int, end: int, limit: int = 9, cells: int = 99) -> tuple[list[object], int | None]:
+            found, rest = series(connection, METRIC, start, end, area=first, class_=None, limit=limit, most_cells=cells)
+            return [columns.value for _, columns in found], rest
+
+        assert read(hour(0).start, hour(3).start) == ([[0], [77], [2]], None)
+        assert read(hour(0).start + 1, hour(2).start) == ([[77]], None)
+        assert read(hour(0).start, hour(3).start, limit=2) == ([[0], [77]], hour(2).start)
+        assert read(hour(0).start, hour(3).start, cells=1) == ([[0]], hour(1).start)
+
+
+def test_a_restored_log_has_another_id_and_the_same_head(database_url: str) -> None:
+    with connect(database_url) as connection:
+        (area,) = found_areas(connection, [1])
+        publish(connection, METRIC, hour(0), TOPIC, [cell(area)])
+        before = log_state(connection)
+        assert new_log(connection) != before.id
+        assert log_state(connection).id != before.id
+        assert log_state(connection).head == before.head == 1
+
+
+def test_areas_come_with_their_people_and_their_stamp_changes_with_them(database_url: str) -> None:
+    with connect(database_url) as connection:
+        empty = areas_stamp(connection)
+        (number,) = found_areas(connection, [17])
+        assert [(area.number, area.population, area.valid_from) for area in areas(connection)[METRIC]] == [
+            (number, 17, T0 - 1000 * HOUR)
+        ]
+        assert areas_stamp(connection) != empty
+
+
+def test_totals_span_the_last_day_of_the_newest_window_in_its_latest_revision(database_url: str) -> None:
+    with connect(database_url) as connection:
+        first, second = found_areas(connection, [10, 30])
+        for index in (0, 1, 24):
+            publish(connection, METRIC, hour(index), TOPIC, [cell(first, 2**63 - 1), cell(second, 2**63 - 1)])
+        publish(connection, METRIC, hour(24), TOPIC, [cell(first, 5), cell(second, None)], revision=1)
+        found = window_totals(connection, METRIC, 24 * HOUR)
+        assert [(t.window, t.value, t.released, t.cells, t.released_population, t.population) for t in found] == [
+            (hour(1), 2**64 - 2, 2, 2, 40, 40),
+            (hour(24), 5, 1, 2, 10, 40),
+        ]
+
+
+def test_cells_are_read_by_topic_and_window(database_url: str) -> None:
+    with connect(database_url) as connection:
+        for topic in (TOPIC, "other"):
+            open_topic(connection, topic)
+        add_cell(connection, 0, 1, value=11)
+        add_cell(connection, 1, 1)
+        add_cell(connection, 0, 2, topic="other")
+        assert [one.value for one in aggregates(connection, TOPIC, METRIC, hour(0))] == [11]
+
+
+def test_readers_see_one_state_and_write_nothing(database_url: str) -> None:
+    with snapshots(database_url, most=2, wait_s=5) as pool, connect(database_url) as writer:
+        with pool.connection() as reader:
+            before = log_state(reader)
+            new_log(writer)
+            assert log_state(reader) == before
+        with pytest.raises(psycopg.errors.ReadOnlySqlTransaction), pool.connection() as reader:
+            reader.execute("INSERT INTO publication_sequences VALUES ('x', 1)")
