@@ -15,6 +15,15 @@ from sqlalchemy.pool import NullPool
 Connection = psycopg.Connection[TupleRow]
 
 _CONNECT_TIMEOUT_S = 10
+_SESSION = {
+    "timezone": "UTC",
+    # A client that froze or vanished in a transaction must not hold its locks for long: others wait for them.
+    "idle_in_transaction_session_timeout": "20s",
+    "lock_timeout": "60s",
+    "tcp_keepalives_idle": "10",
+    "tcp_keepalives_interval": "5",
+    "tcp_keepalives_count": "3",
+}
 _MIGRATION_LOCK = 0x5157E2C17
 """Key of the advisory lock that lets one process migrate at a time."""
 
@@ -29,7 +38,7 @@ def connect(database_url: str, *, name: str = "sistercity") -> Connection:
         autocommit=True,
         connect_timeout=_CONNECT_TIMEOUT_S,
         application_name=name,
-        options="-c timezone=UTC",
+        options=" ".join(f"-c {name}={value}" for name, value in _SESSION.items()),
     )
 
 

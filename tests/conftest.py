@@ -42,9 +42,19 @@ def _migrated(server_url: str) -> str:
 @pytest.fixture
 def database_url(server_url: str, _migrated: str) -> str:
     """URL of a fresh database with all tables."""
+    return _copy(server_url, _migrated)
+
+
+@pytest.fixture
+def second_database_url(server_url: str, _migrated: str) -> str:
+    """URL of another fresh database: a second city's, or a second opinion's."""
+    return _copy(server_url, _migrated)
+
+
+def _copy(server_url: str, template: str) -> str:
     name = f"test_{next(_numbers)}"
     with psycopg.connect(server_url, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name} TEMPLATE {_migrated}")
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
     return create_database(server_url, name)
 
 
