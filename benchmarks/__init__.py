@@ -1,0 +1,1 @@
+"""Throughput, measured against something in the same run. `make bench` runs them."""

@@ -1,0 +1,199 @@
+"""Readings per second of one process, from Kafka to committed rows, beside a bare poll of the same topic.
+
+Both go through the same reader with the same settings, in turns, on topics of the same messages; time runs from the
+assignment of the partitions to the last record (bare poll) or the last commit (processor). Starting up, joining the
+group and producing are not measured. The result is checked outside the timed part: every reading must be accounted for.
+
+It doesn't measure a network, a disk that is slower than this one, replication, or more than one process.
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Event
+from time import perf_counter
+
+import numpy as np
+
+from embedded.remove import remove
+from embedded.services import Services, services
+from eventlog.kafka import KafkaLog
+from eventlog.protocol import TopicPartition
+from ingest.energy import Readings, messages, tick
+from processors.runner import Plan, Runner
+from schemas.batch import ACTUAL
+from schemas.catalogue import catalogue, metrics_of
+from schemas.topics import settings
+from store.database import connect, create_database, migrate
+from store.overview import streams
+from store.processing import Place, Position, PostgresStore, Progress
+
+DATASET = "energy.readings"
+TOPIC = f"bench.{DATASET}.v1"
+INTERVAL_MS = 900_000
+HOUR_MS = 3_600_000
+AREAS = 24
+PARTITIONS = 32
+DUPLICATES = 0.01
+START_MS = 1_790_000_000_000 // HOUR_MS * HOUR_MS
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """What the topic holds."""
+
+    readings: int
+    messages: int
+    bytes: int
+
+
+def fill(log: KafkaLog, sources: int, hours: int) -> Workload:
+    """Write hours of 15-minute readings of `sources` meters in random order, some twice, and a closing tick."""
+    log.create(TOPIC, PARTITIONS, settings(DATASET))
+    writer, rng = log.writer(), np.random.default_rng(1)
+    metric = catalogue()["energy.import"]
+    number = rng.permutation(sources).astype(np.uint32)
+    area = rng.integers(1, AREAS + 1, sources).astype(np.int32)
+    class_ = (rng.random(sources) < 0.13).astype(np.uint8)
+    sent = count = size = 0
+    for step in range(hours * HOUR_MS // INTERVAL_MS):
+        again = rng.choice(sources, int(sources * DUPLICATES), replace=False)
+        which = np.concatenate((rng.permutation(sources), again))
+        readings = Readings(
+            metric=metric,
+            interval=INTERVAL_MS,
+            area=area[which],
+            class_=class_[which],
+            source=number[which],
+            contributor=number[which],
+            start=np.full(len(which), START_MS + step * INTERVAL_MS, np.int64),
+            value=rng.integers(0, 2_000, len(which)) * 900_000.0,
+            quality=np.full(len(which), ACTUAL, np.uint8),
+        )
+        for message in messages(readings):
+            writer.send(TOPIC, message.key, message.value, message.readings)
+            sent, count, size = sent + message.readings, count + 1, size + len(message.value)
+    for partition in range(PARTITIONS):
+        writer.send_to(TOPIC, partition, tick(START_MS + (hours + 2) * HOUR_MS))
+    writer.close()
+    return Workload(sent, count + PARTITIONS, size)
+
+
+class _FromTheBeginning:
+    """A listener that reads everything and notes when it began."""
+
+    began = 0.0
+
+    def assigned(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
+        self.began = perf_counter()
+        return dict.fromkeys(partitions, 0)
+
+    def revoked(self, partitions: Sequence[TopicPartition]) -> None: ...
+
+    def lost(self, partitions: Sequence[TopicPartition]) -> None: ...
+
+
+def bare_poll(log: KafkaLog, group: str, workload: Workload) -> float:
+    """Seconds to poll every message and look at none."""
+    listener = _FromTheBeginning()
+    reader = log.reader(group, [TOPIC], listener)
+    left = workload.messages
+    while left:
+        left -= sum(len(records) for records in reader.poll(1000).values())
+    seconds = perf_counter() - listener.began
+    reader.close()
+    return seconds
+
+
+class _TimedStore(PostgresStore):
+    """Notes when the partitions were taken over and when the last commit was done."""
+
+    began = ended = 0.0
+
+    def claim(self, places: Sequence[Place]) -> Mapping[Place, tuple[int, Position]]:
+        claimed = super().claim(places)
+        self.began = perf_counter()
+        return claimed
+
+    def commit(self, progress: Sequence[Progress]) -> None:
+        super().commit(progress)
+        self.ended = perf_counter()
+
+
+def process(log: KafkaLog, group: str, database_url: str) -> float:
+    """Seconds to process every message into committed rows."""
+    store = _TimedStore(database_url)
+    plan = Plan(group, {TOPIC: metrics_of(DATASET)}, "Asia/Ho_Chi_Minh", until_caught_up=True)
+    Runner(log, store, plan).run(Event())
+    store.close()
+    return store.ended - store.began
+
+
+def check(database_url: str, workload: Workload) -> None:
+    """Every reading is accounted for, every window closed, the duplicates are known."""
+    with connect(database_url) as connection:
+        [stream] = streams(connection)
+    account = stream.account
+    duplicates = workload.readings - round(workload.readings / (1 + DUPLICATES))
+    if not account.balanced() or account.readings != workload.readings or account.open:
+        sys.exit(f"the account is wrong: {account}")
+    if abs(account.duplicate - duplicates) > AREAS:
+        sys.exit(f"{account.duplicate} duplicates were found, about {duplicates} were sent")
+
+
+def measure(running: Services, sources: int, hours: int, rounds: int) -> Mapping[str, object]:
+    """Fill the topic once, then read it in turns."""
+    log = KafkaLog(running.kafka)
+    workload = fill(log, sources, hours)
+    print(f"{workload.readings:,} readings in {workload.messages:,} messages, {workload.bytes / 1e6:,.0f} MB")
+    pairs = []
+    for number in range(rounds + 1):
+        url = create_database(running.database_url, f"bench_{number}")
+        migrate(url)
+        bare, processed = bare_poll(log, f"bare-{number}", workload), process(log, f"process-{number}", url)
+        check(url, workload)
+        if number:  # the first pair warms up
+            pairs.append((workload.readings / bare, workload.readings / processed))
+            print(f"bare poll {pairs[-1][0] / 1e6:6.2f} M/s   processed {pairs[-1][1] / 1e6:6.2f} M/s", flush=True)
+    return {
+        "readings": workload.readings,
+        "sources": sources,
+        "bare_poll_per_s": round(statistics.median(bare for bare, _ in pairs)),
+        "processed_per_s": round(statistics.median(done for _, done in pairs)),
+        "ratio": round(statistics.median(done / bare for bare, done in pairs), 3),
+        "rounds": rounds,
+        "python": platform.python_version(),
+        "cores": os.cpu_count(),
+    }
+
+
+def main() -> None:
+    """Measure, print, and write the numbers where they are wanted."""
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--sources", type=int, default=500_000)
+    options.add_argument("--hours", type=int, default=4)
+    options.add_argument("--rounds", type=int, default=5)
+    options.add_argument("--installed", type=Path, default=Path(".sistercity"))
+    options.add_argument("--output", type=Path)
+    chosen = options.parse_args()
+    home = Path(tempfile.mkdtemp(prefix="sistercity-bench-"))
+    home.chmod(0o755)
+    try:
+        with services(home, installed=chosen.installed) as running:
+            result = measure(running, chosen.sources, chosen.hours, chosen.rounds)
+    finally:
+        remove(home)
+    print(json.dumps(result, indent=2))
+    if chosen.output is not None:
+        chosen.output.write_text(json.dumps(result, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
