@@ -74,7 +74,7 @@ def fill(log: KafkaLog, sources: int, hours: int) -> Workload:
             source=number[which],
             contributor=number[which],
             start=np.full(len(which), START_MS + step * INTERVAL_MS, np.int64),
-            value=rng.integers(0, 2_000, len(which)) * 900_000.0,
+            value=rng.integers(0, 2_000, len(which)).astype(np.float64) * 900_000,
             quality=np.full(len(which), ACTUAL, np.uint8),
         )
         for message in messages(readings):

@@ -38,9 +38,29 @@ def main() -> None:
         sys.exit(1)
 
 
-_EXPLAINED = frozenset({
-    "AlreadyRunning", "ChildEnded", "CityFileError", "DeliveryFailed", "DemoFailed", "LogUnavailable", "NoAreas",
-    "NoHouseholdFile", "NotInstalled", "NotLoopback", "OperationalError", "PartnerError", "RegisterError", "ServicesFailed", "Stopped", "StoreUnavailable",
-    "TopicChanged", "UndefinedTable", "UnknownTopic", "UnsafeFolder",
-})  # fmt: skip
+_EXPLAINED = frozenset(
+    {
+        "AlreadyRunning",
+        "ChildEnded",
+        "CityFileError",
+        "DeliveryFailed",
+        "DemoFailed",
+        "LogUnavailable",
+        "NoAreas",
+        "NoHouseholdFile",
+        "NotInstalled",
+        "NotLoopback",
+        "OperationalError",
+        "PartnerError",
+        "RegisterError",
+        "ServicesFailed",
+        "Stopped",
+        "StoreUnavailable",
+        "TopicChanged",
+        "UndefinedTable",
+        "UnknownTopic",
+        "UnsafeFolder",
+        "ValidationError",
+    }
+)
 """Errors whose text is written for an operator. By name: importing them all would import every room."""

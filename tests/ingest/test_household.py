@@ -1,0 +1,204 @@
+import csv
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from eventlog.protocol import Writer
+from ingest.feed import Feed
+from ingest.household import HouseholdImport, Imported, NoHouseholdFile
+from schemas.catalogue import Metric
+from schemas.topics import history
+from store.deliveries import Refused
+from store.resolution import BEGINNING_MS, NEVER_MS, Resolved
+from tests.ingest.account import RecordingWriter, outcome, read
+
+REAL = Path(__file__).parents[3] / "shared/data/streams/energy/household_power_consumption_2007-02-01_02.txt"
+HEADER = "Date;Time;Global_active_power;Global_reactive_power;Voltage;Global_intensity;Sub_1;Sub_2;Sub_3\n"
+TOPIC = history("town", "energy.readings", "household-2007")
+NOW = 1_790_000_000_000
+PARIS_WINTER = timedelta(hours=1)
+
+
+class Journal:
+    """Keeps refusals as the database does: one for each origin and position."""
+
+    def __init__(self) -> None:
+        self.kept: dict[tuple[str, int], Refused] = {}
+        self.acknowledgements = 0
+
+    def acknowledged(self, writer: Writer) -> None:
+        del writer
+        self.acknowledgements += 1
+
+    def refuse(self, origin: str, refused: Sequence[Refused]) -> None:
+        for item in refused:
+            self.kept.setdefault((origin, item.position), item)
+
+
+def known(metric: Metric, at_ms: int) -> Resolved:
+    del metric, at_ms
+    return source(BEGINNING_MS, NEVER_MS)
+
+
+def source(begins: int, ends: int, area: int = 3, count: int = 1) -> Resolved:
+    return Resolved(
+        ids=np.array([b"household"] * count, dtype=np.bytes_),
+        number=np.full(count, 11, np.uint32),
+        contributor=np.full(count, 5, np.uint32),
+        area=np.full(count, area, np.int32),
+        class_=np.zeros(count, np.uint8),
+        holds_from_ms=begins,
+        holds_until_ms=ends,
+    )
+
+
+def imported(
+    path: Path,
+    resolve: Callable[[Metric, int], Resolved] = known,
+    journal: Journal | None = None,
+    zone: str = "Etc/GMT-1",
+) -> tuple[Imported, RecordingWriter, Journal]:
+    journal = journal or Journal()
+    writer = RecordingWriter(4, NOW)
+    importer = HouseholdImport(Feed(writer, TOPIC, journal), journal, resolve, lambda: NOW, zone)
+    return importer.run(path), writer, journal
+
+
+def sent(writer: RecordingWriter) -> list[tuple[datetime, int]]:
+    """(begin, millijoules) of every reading, in the order of the log."""
+    found = []
+    for message in writer.sent:
+        batch = read(message.value)
+        assert batch is not None
+        for row in batch["rows"]:
+            assert (batch["metric"], batch["area"], batch["class"]) == ("energy.import", 3, "residential")
+            assert (batch["interval"], row["quality"], row["source"]) == (60_000, b"\x01", b"\x0b\0\0\0")
+            found.append((batch["start"] + timedelta(milliseconds=row["after"]), int(row["value"])))
+    return found
+
+
+@pytest.mark.skipif(not REAL.exists(), reason="the extract of UCI 235 is not beside this checkout (../shared/data)")
+def test_the_real_file_gives_what_csv_and_decimal_find_in_it() -> None:
+    with REAL.open(newline="", encoding="ascii") as file:
+        rows = list(csv.DictReader(file, delimiter=";"))
+    wanted = []
+    for row in rows:
+        local = datetime.strptime(row["Date"] + row["Time"], "%d/%m/%Y%H:%M:%S").replace(tzinfo=UTC)
+        joules = Decimal(row["Global_active_power"]) * 1000 * 60
+        wanted.append((local - PARIS_WINTER, int(joules * 1000)))
+    report, writer, journal = imported(REAL)
+    assert report == Imported(len(rows), len(rows), {})
+    assert sent(writer) == wanted
+    assert journal.kept == {}
+
+
+def test_a_small_file_with_all_that_can_be_wrong_loses_nothing(tmp_path: Path) -> None:
+    lines = [
+        b"1/2/2007;23:59:00;0.326;0;0;0;0;0;0",
+        b"2/2/2007;00:00:00;?;?;?;?;?;?;",
+        b"2/2/2007;00:01:00;;;;;;;",
+        b"30/2/2007;00:02:00;1.000;0;0;0;0;0;0",
+        b"2/2/2007;24:00:00;1.000;0;0;0;0;0;0",
+        b"2/2/2007;00:03:00;-1.000;0;0;0;0;0;0",
+        b"2/2/2007;00:04:00;NaN;0;0;0;0;0;0",
+        b"2/2/2007;00:05:00;1e3;0;0;0;0;0;0",
+        b"2/2/2007;00:06:00;0.0000000001;0;0;0;0;0;0",
+        b"2/2/2007;00:07:00;123456789012.0;0;0;0;0;0;0",
+        b"1/1/1960;00:00:00;1.000;0;0;0;0;0;0",
+        b"",
+        b"\xff\xfe",
+        b'"2/2/2007;00:08:00;1.0',
+        b"2/2/2007",
+        b"x" * 10_000,
+        b"3/2/2007;00:00:00;2.5;0;0;0;0;0;0",
+    ]
+    path = tmp_path / "household.txt"
+    path.write_bytes(HEADER.encode() + b"\n".join(lines))
+    report, writer, journal = imported(path)
+    assert report == Imported(17, 2, {"missing": 2, "unreadable": 13})
+    midnight = datetime(2007, 2, 1, 23, tzinfo=UTC)
+    assert sent(writer) == [
+        (midnight - timedelta(minutes=1), 19_560_000),
+        (midnight + timedelta(days=1), 150_000_000),
+    ]
+    assert journal.kept["household.txt", 3] == Refused(3, "missing", lines[1])
+    assert journal.kept["household.txt", 14] == Refused(14, "unreadable", lines[12])
+    assert journal.kept["household.txt", 17].original == b"x" * 1000
+    assert {position for _, position in journal.kept} == set(range(2, 19)) - {2, 18}
+
+
+def test_importing_again_keeps_no_refusal_twice(tmp_path: Path) -> None:
+    path = tmp_path / "household.txt"
+    path.write_text(HEADER + "1/2/2007;00:00:00;?;;;;;;\n", encoding="ascii")
+    journal = Journal()
+    imported(path, journal=journal)
+    imported(path, journal=journal)
+    assert len(journal.kept) == 1
+
+
+def test_an_unknown_source_is_refused_line_by_line(tmp_path: Path) -> None:
+    path = write_minutes(tmp_path, 3)
+    report, writer, journal = imported(path, lambda metric, at: source(BEGINNING_MS, NEVER_MS, count=0))
+    assert report == Imported(3, 0, {"unknown-source": 3})
+    assert writer.sent == []
+    assert {item.reason for item in journal.kept.values()} == {"unknown-source"}
+
+
+def test_a_source_is_what_it_was_at_the_time_of_each_reading(tmp_path: Path) -> None:
+    change = int(datetime(2007, 1, 31, 23, 2, tzinfo=UTC).timestamp() * 1000)
+
+    def resolve(metric: Metric, at_ms: int) -> Resolved:
+        return source(BEGINNING_MS, change, 3) if at_ms < change else source(change, NEVER_MS, count=0)
+
+    report, _, _ = imported(write_minutes(tmp_path, 5), resolve)
+    assert report == Imported(5, 2, {"unknown-source": 3})
+
+
+def test_ticks_at_the_end_close_every_window_in_every_partition(tmp_path: Path) -> None:
+    _, writer, _ = imported(write_minutes(tmp_path, 90))
+    found = outcome(writer.sent, "Europe/Paris", timedelta(hours=1))
+    assert (found.aggregated, found.open) == (90, 0)
+    last = [read(message.value) for message in writer.sent[-4:]]
+    assert [message.partition for message in writer.sent[-4:]] == [0, 1, 2, 3]
+    assert all(batch is not None and batch["rows"] == [] for batch in last)
+
+
+def test_under_a_clock_with_summer_time_the_hour_that_never_was_is_unreadable(tmp_path: Path) -> None:
+    path = tmp_path / "household.txt"
+    path.write_text(HEADER + "25/3/2007;02:30:00;1.0;;;;;;\n25/3/2007;03:30:00;1.0;;;;;;\n", encoding="ascii")
+    report, writer, _ = imported(path, zone="Europe/Paris")
+    assert report == Imported(2, 1, {"unreadable": 1})
+    assert sent(writer)[0][0] == datetime(2007, 3, 25, 3, 30, tzinfo=ZoneInfo("Europe/Paris"))
+    report, _, _ = imported(path)
+    assert report == Imported(2, 2, {})
+
+
+def test_a_file_of_something_else_is_refused_before_anything_is_sent(tmp_path: Path) -> None:
+    path = tmp_path / "other.txt"
+    path.write_text("a;b;c\n1;2;3\n", encoding="ascii")
+    with pytest.raises(NoHouseholdFile):
+        imported(path)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.decimals(0, 1000, places=3))
+def test_every_power_of_three_decimals_is_exact(tmp_path: Path, kilowatts: Decimal) -> None:
+    path = tmp_path / "household.txt"
+    path.write_text(HEADER + f"1/2/2007;00:00:00;{kilowatts};;;;;;\n", encoding="ascii")
+    _, writer, _ = imported(path)
+    assert sent(writer)[0][1] == kilowatts * 60_000_000
+
+
+def write_minutes(folder: Path, count: int) -> Path:
+    """A file of so many minutes from midnight on 1 February 2007."""
+    path = folder / "household.txt"
+    lines = [f"1/2/2007;{n // 60:02}:{n % 60:02}:00;{n / 1000:.3f};0;0;0;0;0;0\n" for n in range(count)]
+    path.write_text(HEADER + "".join(lines), encoding="ascii")
+    return path
