@@ -264,6 +264,6 @@ def _address(text: str) -> httpx.URL:
         url = httpx.URL(text if text.endswith("/") else text + "/")
     except httpx.InvalidURL as error:
         raise PartnerError("bad-url", f"{text!r} is no URL: {error}") from None
-    if url.scheme not in ("http", "https") or not url.host or url.query or url.fragment:
-        raise PartnerError("bad-url", f"{text!r} must be an http or https address without query and fragment")
+    if url.scheme not in ("http", "https") or not url.host or url.query or url.fragment or url.userinfo:
+        raise PartnerError("bad-url", f"{str(url)!r} must be http or https, a host and a path, and nothing else")
     return url

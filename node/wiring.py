@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -20,6 +21,9 @@ _EMBEDDED_MISSING = (
     "set SISTERCITY_{setting} to your own {name}, or start the embedded one with `sistercity services` in another"
     " terminal and leave it running"
 )
+
+
+_GRACE_S = 10
 
 
 class CommandError(Exception):
@@ -66,10 +70,12 @@ def stop_when(stop: threading.Event, act: Callable[[], object]) -> None:
 
 
 def _stop_with_stdin(stop: threading.Event) -> None:
-    """The parent holds the other end: it ends with the parent, however that ends."""
+    """The parent holds the other end: it ends with the parent, however that ends, and so must this process."""
     while os.read(sys.stdin.fileno(), 4096):  # past Python's own buffer, whose lock would outlive the interpreter
         pass
     stop.set()
+    time.sleep(_GRACE_S)
+    os._exit(1)  # what it waits for, Kafka perhaps, has ended with the parent
 
 
 def city() -> "City":

@@ -35,7 +35,8 @@ class Stopped(Exception):
 class Plan:
     """What a processor is to do.
 
-    `metrics` by topic; `zone` is the city's; `commit_s` seconds between commits; `dead_limit` dead messages in a block
+    `metrics` by topic; `zone` is the city's; `commit_s` seconds between commits while messages come in, when none do it
+    commits at once; `dead_limit` dead messages in a block
     stop a partition; `accept_gap` goes on past offsets that retention has taken, counting them as lost;
     `until_caught_up` ends when nothing is left to read, instead of waiting for more; `backoff_s` are the pauses after
     one, two and more failures of the store or the log in a row.
@@ -125,8 +126,8 @@ class Runner:
         reader = self._log.reader(self._plan.group, tuple(self._plan.metrics), self)
         try:
             while not stop.is_set():
-                self._turn(reader)
-                if self._clock() >= self._commit_due:
+                busy = self._turn(reader)
+                if not busy or self._clock() >= self._commit_due:
                     self._commit()
                     lag = self._observe(reader)
                     self._commit_due = self._clock() + self._plan.commit_s
@@ -139,16 +140,18 @@ class Runner:
         finally:
             reader.close()
 
-    def _turn(self, reader: Reader) -> None:
+    def _turn(self, reader: Reader) -> bool:
+        """Poll once and fold what came; whether anything did."""
         try:
             polled = reader.poll(_POLL_MS)
         except OffsetGone as gone:
             self._gone(reader, gone)
-            return
+            return False
         for partition, records in polled.items():
             place = Place(*partition)
             if place in self._owned:
                 self._feed(reader, place, records)
+        return bool(polled)
 
     def _feed(self, reader: Reader, place: Place, records: Sequence[Record]) -> None:
         try:

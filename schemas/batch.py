@@ -67,7 +67,7 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True)
-class _Layout:
+class Layout:
     """How a writer's schema lies in bytes: its header fields in order, and its row as a dtype."""
 
     parsed: Any
@@ -98,14 +98,17 @@ def encode(
     )
 
 
-def decode(message: bytes | None) -> Batch:
-    """View one message. Raises `DecodeError` for whatever is not exactly one legal batch of a committed schema."""
+def decode(message: bytes | None, layouts: Mapping[int, "Layout"] | None = None) -> Batch:
+    """View one message. Raises `DecodeError` for whatever is not exactly one legal batch of a committed schema.
+
+    `layouts` by schema id; by default those of all committed schemas.
+    """
     if message is None or len(message) < PREFIX_BYTES:
         raise DecodeError("cut", f"{len(message or b'')} bytes are too few for a message")
     if message[:1] != MAGIC:
         raise DecodeError("not-confluent", f"the first byte is {message[0]}, not 0")
     schema_id = int.from_bytes(message[1:PREFIX_BYTES], "big")
-    layout = _layouts().get(schema_id)
+    layout = (_layouts() if layouts is None else layouts).get(schema_id)
     if layout is None:
         raise DecodeError("unknown-schema", f"no committed schema has the id {schema_id}")
     batch = _view(layout, message)
@@ -123,7 +126,7 @@ def _varint(value: int) -> bytes:
     return bytes(out)
 
 
-def _view(layout: _Layout, message: bytes) -> Batch | None:
+def _view(layout: Layout, message: bytes) -> Batch | None:
     """The batch as a view, or None where only a full Avro reader can tell what the bytes are."""
     fields: dict[str, Any] = {}
     at = PREFIX_BYTES
@@ -166,7 +169,7 @@ def _read_varint(message: bytes, at: int) -> tuple[int, int]:
     return at + 1, (coded >> 1) ^ -(coded & 1)
 
 
-def _read(layout: _Layout, message: bytes) -> Batch:
+def _read(layout: Layout, message: bytes) -> Batch:
     """The batch by a full Avro reader: several blocks, blocks with sizes, and the exact reason of what is wrong."""
     body = io.BytesIO(message[PREFIX_BYTES:])
     try:
@@ -202,11 +205,11 @@ def _batch(fields: dict[str, Any], count: int, rows: memoryview | bytes, *, view
 
 
 @cache
-def _layouts() -> Mapping[int, _Layout]:
+def _layouts() -> Mapping[int, Layout]:
     return {number: layout_of(schema.definition) for number, schema in schemas().items()}
 
 
-def layout_of(definition: Mapping[str, Any]) -> _Layout:
+def layout_of(definition: Mapping[str, Any]) -> Layout:
     """How messages of this schema lie in bytes.
 
     Raises `ValueError` if the schema can't be viewed (R9): a header field that is neither a whole number nor a string,
@@ -219,7 +222,7 @@ def layout_of(definition: Mapping[str, Any]) -> _Layout:
     kinds = tuple((field["name"], _header_kind(field["type"])) for field in header)
     row = np.dtype([(field["name"], _row_type(field["type"], named)) for field in last["type"]["items"]["fields"]])
     plain = {**definition, "fields": [{**field, "type": _plain(field["type"])} for field in header] + [last]}
-    return _Layout(fastavro.parse_schema(plain), kinds, row)
+    return Layout(fastavro.parse_schema(plain), kinds, row)
 
 
 def _plain(kind: Any) -> Any:

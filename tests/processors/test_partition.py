@@ -137,6 +137,13 @@ def test_a_clock_in_the_future_moves_no_watermark():
     assert step.position.account.open == 2
 
 
+@pytest.mark.parametrize(("ahead", "accepted"), [(0, 1), (1, 0)])
+def test_a_clock_may_be_five_minutes_off_and_not_a_millisecond_more(ahead, accepted):
+    subject = fold()
+    subject.feed([batch(0, (1, 1, 0, 10, 1), appended=T0 + 10 * MINUTE - ahead)])  # the interval ends at T0 + 15
+    assert subject.step().position.account.open == accepted
+
+
 def test_rejected_rows_and_dead_messages_keep_their_bytes():
     broken = MemoryRecord(0, T0, b"1", b"\x00\x00\x00\x00\x01broken")
     nan = batch(1, (1, 1, 0, float("nan"), 1))

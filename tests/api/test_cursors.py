@@ -1,0 +1,31 @@
+"""Cursors mean one place in one log, or nothing."""
+
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from api.cursors import BadCursor, cursor, place
+
+
+@given(st.uuids(), st.integers(0, 2**63 - 1))
+def test_a_cursor_is_its_place(log: UUID, position: int) -> None:
+    text = cursor(str(log), position)
+    assert place(text) == (str(log), position)
+    assert text.isascii() and text.replace("-", "").replace("_", "").isalnum()
+
+
+@given(st.text(max_size=40))
+def test_any_other_text_is_refused(text: str) -> None:
+    try:
+        log, position = place(text)
+    except BadCursor:
+        return
+    assert cursor(log, position) == text
+
+
+@pytest.mark.parametrize("text", ["", "A" * 31, "A" * 33, "A" * 31 + "=", "A" * 31 + "+", "A" * 16 + "\n" + "A" * 16])
+def test_what_nearly_is_a_cursor_is_refused(text: str) -> None:
+    with pytest.raises(BadCursor):
+        place(text)

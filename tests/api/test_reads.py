@@ -1,0 +1,274 @@
+"""The API's answers, from a real database."""
+
+from collections.abc import Iterator
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from fastapi.testclient import TestClient
+
+from api import reads
+from api.app import create_app
+from api.cursors import cursor
+from federation.wire import Catalog, Problem, PublicationPage, Series, rfc3339
+from schemas.catalogue import catalogue
+from store.database import connect
+from store.publication_log import log_state
+from store.publications import PublishedCell, Window, new_log, publish
+from tests.federation.city import (
+    HOUR,
+    IMPORT,
+    ISFAHAN,
+    T0,
+    TOPIC,
+    a_published_city,
+    found_areas,
+    pass_time,
+    publish_hours,
+)
+
+pytestmark = pytest.mark.services
+
+HOURS = 5
+
+
+@pytest.fixture
+def areas(database_url: str) -> Iterator[list[int]]:
+    with a_published_city(database_url, HOURS) as numbers:
+        yield numbers
+
+
+@pytest.fixture
+def api(database_url: str, areas: list[int]) -> Iterator[TestClient]:
+    with TestClient(create_app(ISFAHAN, database_url), raise_server_exceptions=False) as client:
+        yield client
+
+
+def problem(response: Any, status: int, kind: str | None = None) -> Problem:
+    assert response.status_code == status
+    assert response.headers["content-type"] == "application/problem+json"
+    assert response.headers["cache-control"] == "no-store"
+    found = Problem.model_validate(response.json())
+    assert found.status == status
+    assert found.type == ("about:blank" if kind is None else f"urn:sistercity:problem:{kind}")
+    return found
+
+
+def test_the_catalogue_says_what_the_city_is_and_what_its_metrics_mean(api: TestClient, areas: list[int]) -> None:
+    response = api.get("/v1/catalog")
+    found = Catalog.model_validate_json(response.content)
+    assert response.json() == found.model_dump(mode="json", by_alias=True)
+    assert (found.city.id, found.city.population, found.city.districts) == ("isfahan", 1_961_260, 15)
+    assert [metric.name for metric in found.metrics] == list(catalogue())
+    metric = next(one for one in found.metrics if one.name == IMPORT.name)
+    assert (metric.unit, metric.smallest_unit, metric.smallest_per_unit) == ("Wh", "mJ", 3_600_000)
+    assert "at least 100 customers" in metric.rule.words
+    assert metric.lateness_seconds == 3600
+    assert [(area.number, area.population) for area in metric.areas] == list(zip(areas, (1000, 3000), strict=True))
+
+
+def test_the_log_is_paged_without_gap_or_repetition(api: TestClient, areas: list[int]) -> None:
+    after, seen = None, []
+    while True:
+        response = api.get("/v1/publications", params={"limit": 2} | ({"after": after} if after else {}))
+        page = PublicationPage.model_validate_json(response.content)
+        assert response.json() == page.model_dump(mode="json", by_alias=True)
+        after = page.next
+        if not page.publications:
+            break
+        seen += page.publications
+    assert [one.sequence for one in seen] == list(range(1, HOURS + 1))
+    assert [one.window.start for one in seen] == [rfc3339(T0 + hour * HOUR) for hour in range(HOURS)]
+    assert {len(one.cells) for one in seen} == {4}
+    assert {one.unit for one in seen} == {"mJ"}
+
+
+def test_a_publication_holds_values_and_suppressed_cells_by_status_alone(api: TestClient, areas: list[int]) -> None:
+    cells = api.get("/v1/publications").json()["publications"][3]["cells"]
+    assert cells == [
+        cell
+        for area in areas
+        for cell in (
+            {"area": area, "class": "commercial", "status": "suppressed", "rule": "cpuc-2014"},
+            {
+                "area": area,
+                "class": "residential",
+                "status": "released",
+                "value": 3000 + area,
+                "coverage": 0,
+                "rule": "cpuc-2014",
+            },
+        )
+    ]
+
+
+def test_a_cursor_at_the_end_goes_on_when_more_is_published(
+    api: TestClient, database_url: str, areas: list[int]
+) -> None:
+    end = api.get("/v1/publications").json()["next"]
+    assert api.get("/v1/publications", params={"after": end}).json()["next"] == end
+    with connect(database_url) as connection:
+        publish_hours(connection, areas, range(HOURS, HOURS + 1))
+    page = api.get("/v1/publications", params={"after": end}).json()
+    assert [one["sequence"] for one in page["publications"]] == [HOURS + 1]
+
+
+def test_a_cursor_of_another_log_or_from_the_future_is_gone_and_a_broken_one_is_refused(
+    api: TestClient, database_url: str
+) -> None:
+    with connect(database_url) as connection:
+        log = log_state(connection).id
+        problem(api.get("/v1/publications", params={"after": cursor(str(uuid4()), 0)}), 410, "log-changed")
+        problem(api.get("/v1/publications", params={"after": cursor(log, HOURS + 1)}), 410, "log-changed")
+        assert api.get("/v1/publications", params={"after": cursor(log, HOURS)}).status_code == 200
+        problem(api.get("/v1/publications", params={"after": "nonsense"}), 400, "bad-cursor")
+        problem(api.get("/v1/publications", params={"after": ""}), 400, "bad-cursor")
+        new_log(connection)
+        problem(api.get("/v1/publications", params={"after": cursor(log, HOURS)}), 410, "log-changed")
+
+
+@pytest.mark.parametrize("limit", [0, 1001, "many", 10**30])
+def test_a_limit_out_of_range_is_refused_by_name(api: TestClient, limit: object) -> None:
+    found = problem(api.get("/v1/publications", params={"limit": str(limit)}), 422, "invalid-parameters")
+    assert found.errors is not None
+    assert [one.name for one in found.errors] == ["limit"]
+
+
+def test_a_series_holds_every_cell_of_the_range(api: TestClient, areas: list[int]) -> None:
+    parameters = {"from": rfc3339(T0 + HOUR), "to": rfc3339(T0 + 3 * HOUR)}
+    response = api.get(f"/v1/series/{IMPORT.name}", params=parameters)
+    found = Series.model_validate_json(response.content)
+    assert response.json() == found.model_dump(mode="json", by_alias=True)
+    assert [one.window.start for one in found.windows] == [rfc3339(T0 + HOUR), rfc3339(T0 + 2 * HOUR)]
+    assert {len(one.cells) for one in found.windows} == {4}
+    assert (found.unit, found.next) == ("mJ", None)
+
+
+def test_a_series_without_a_range_is_the_last_week(api: TestClient, database_url: str, areas: list[int]) -> None:
+    assert len(api.get(f"/v1/series/{IMPORT.name}").json()["windows"]) == HOURS
+    with connect(database_url) as connection:
+        publish_hours(connection, areas, range(7 * 24 + 2, 7 * 24 + 3))
+    windows = api.get(f"/v1/series/{IMPORT.name}").json()["windows"]
+    assert windows[0]["window"]["start"] == rfc3339(T0 + 3 * HOUR)
+    assert api.get("/v1/series/energy.solar").json()["windows"] == []
+
+
+def test_a_series_can_be_of_one_area_and_class(api: TestClient, areas: list[int]) -> None:
+    found = api.get(f"/v1/series/{IMPORT.name}", params={"area": areas[1], "class": "residential"}).json()
+    assert {(cell["area"], cell["class"]) for one in found["windows"] for cell in one["cells"]} == {
+        (areas[1], "residential")
+    }
+    assert len(found["windows"]) == HOURS
+    problem(api.get(f"/v1/series/{IMPORT.name}", params={"class": "houses"}), 400, "unknown-class")
+    problem(api.get(f"/v1/series/{IMPORT.name}", params={"area": max(areas) + 1}), 400, "unknown-area")
+    problem(api.get("/v1/series/energy.exprot"), 404, "unknown-metric")
+
+
+def test_a_series_shows_the_latest_revision(api: TestClient, database_url: str, areas: list[int]) -> None:
+    cells = [PublishedCell(area, "residential", 42, 100, "cpuc-2014") for area in areas]
+    with connect(database_url) as connection:
+        publish(connection, IMPORT.name, Window(T0 + HOUR, T0 + 2 * HOUR), TOPIC, cells, revision=1)
+    windows = api.get(f"/v1/series/{IMPORT.name}").json()["windows"]
+    assert [one["revision"] for one in windows] == [0, 1, 0, 0, 0]
+    assert [cell["value"] for cell in windows[1]["cells"]] == [42, 42]
+
+
+def test_a_long_series_is_read_on_from_next(api: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reads, "_MOST_WINDOWS", 2)
+    start: str | None = rfc3339(T0)
+    seen: list[str] = []
+    while start is not None:
+        found = api.get(f"/v1/series/{IMPORT.name}", params={"from": start}).json()
+        assert len(found["windows"]) <= 2
+        seen += [one["window"]["start"] for one in found["windows"]]
+        start = found["next"]
+    assert seen == [rfc3339(T0 + hour * HOUR) for hour in range(HOURS)]
+
+
+@pytest.mark.parametrize("when", ["yesterday", "2025-06-01T00:00:00", "2025-13-01T00:00:00Z", "1748736000", "\x00"])
+def test_a_time_without_offset_or_sense_is_refused(api: TestClient, when: str) -> None:
+    problem(api.get(f"/v1/series/{IMPORT.name}", params={"from": when}), 422, "invalid-parameters")
+
+
+def test_a_time_may_come_in_any_offset_and_from_any_year(api: TestClient) -> None:
+    local = api.get(f"/v1/series/{IMPORT.name}", params={"from": "2025-06-01T05:30:00+03:30"}).json()
+    assert local["windows"][0]["window"]["start"] == rfc3339(T0 + 2 * HOUR)
+    ages = {"from": "0001-01-01T00:00:00Z", "to": "9999-12-31T23:59:59Z"}
+    assert len(api.get(f"/v1/series/{IMPORT.name}", params=ages).json()["windows"]) == HOURS
+    problem(
+        api.get(f"/v1/series/{IMPORT.name}", params={"from": "0001-01-01T00:00:00+10:00"}), 422, "invalid-parameters"
+    )
+
+
+@pytest.mark.parametrize("path", ["/v1/catalog", "/v1/publications", f"/v1/series/{IMPORT.name}"])
+def test_what_has_not_changed_is_not_sent_again(
+    api: TestClient, database_url: str, areas: list[int], path: str
+) -> None:
+    first = api.get(path)
+    tag = first.headers["etag"]
+    assert first.headers["cache-control"] == "no-cache"
+    for known in (tag, tag.removeprefix("W/"), f'"other", {tag}', "*"):
+        again = api.get(path, headers={"If-None-Match": known})
+        assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", tag)
+    assert api.get(path, headers={"If-None-Match": '"other"'}).status_code == 200
+    with connect(database_url) as connection:
+        found_areas(connection, [5], since=T0 + 900 * HOUR)
+        pass_time(connection, T0 + 50 * HOUR)
+        publish_hours(connection, areas, range(HOURS, HOURS + 1))
+    changed = api.get(path, headers={"If-None-Match": tag})
+    assert changed.status_code == 200
+    with connect(database_url) as connection:
+        new_log(connection)
+    assert api.get(path, headers={"If-None-Match": changed.headers["etag"]}).status_code == 200
+
+
+def test_queries_differ_in_their_etags(api: TestClient, areas: list[int]) -> None:
+    end = api.get("/v1/publications").json()["next"]
+    paths = [
+        "/v1/publications",
+        "/v1/publications?limit=1",
+        f"/v1/publications?after={end}",
+        f"/v1/series/{IMPORT.name}",
+        "/v1/series/energy.solar",
+        f"/v1/series/{IMPORT.name}?class=residential",
+        f"/v1/series/{IMPORT.name}?area={areas[0]}",
+        f"/v1/series/{IMPORT.name}?from={rfc3339(T0)}",
+        f"/v1/series/{IMPORT.name}?to={rfc3339(T0)}",
+    ]
+    assert len({api.get(path).headers["etag"] for path in paths}) == len(paths)
+
+
+def test_whatever_the_framework_refuses_is_a_problem_too(api: TestClient) -> None:
+    problem(api.get("/v1/nothing"), 404)
+    refused = api.post("/v1/catalog")
+    problem(refused, 405)
+    assert refused.headers["allow"] == "GET"
+
+
+def test_an_error_that_was_not_foreseen_tells_nothing(api: TestClient, database_url: str) -> None:
+    with connect(database_url) as connection:
+        connection.execute("ALTER TABLE published_cells RENAME COLUMN rule TO secret_rule")
+    found = problem(api.get("/v1/publications"), 500)
+    assert found.detail is None
+
+
+def test_a_node_is_healthy_while_its_database_answers(api: TestClient) -> None:
+    response = api.get("/healthz")
+    assert (response.status_code, response.json()) == (200, {"status": "ok"})
+    assert response.headers["cache-control"] == "no-store"
+
+
+def test_a_database_that_goes_and_comes_back_is_noticed(api: TestClient, database_url: str, server_url: str) -> None:
+    with connect(server_url) as server, connect(database_url) as connection:
+        name = connection.info.dbname
+        server.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+        server.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND pid <> %s",
+            (name, connection.info.backend_pid),
+        )
+        for path in ("/healthz", "/v1/catalog"):
+            response = api.get(path)
+            problem(response, 503, "unavailable")
+            assert response.headers["retry-after"]
+        server.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+    assert api.get("/healthz").status_code == 200

@@ -1,0 +1,162 @@
+"""A partner that answers what it is told to, right or wrong: a real HTTP server on loopback."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from copy import deepcopy
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+Json = dict[str, Any]
+Edit = Callable[[Json], Any]
+
+CATALOG: Json = {
+    "city": {
+        "id": "hue",
+        "name": "Huế",
+        "names": {"vi": "Huế"},
+        "country": "VN",
+        "zone": "Asia/Ho_Chi_Minh",
+        "population": 652_572,
+        "districts": 9,
+        "sources": [],
+    },
+    "log": "log-1",
+    "metrics": [
+        {
+            "name": "energy.import",
+            "title": "Electricity",
+            "definition": "Drawn from the grid",
+            "dataset": "energy.readings",
+            "unit": "Wh",
+            "smallest_unit": "mJ",
+            "smallest_per_unit": 3_600_000,
+            "kind": "sum",
+            "contributor": "customer",
+            "classes": ["residential"],
+            "window": "hour",
+            "lateness_seconds": 3600,
+            "rule": {"id": "cpuc-2014", "words": "Many", "source": "D.14-05-016"},
+            "areas": [
+                {"number": 1, "name": "A", "population": 10, "valid_from": "2025-01-01T00:00:00Z"},
+                {"number": 2, "name": "B", "population": 20, "valid_from": "2025-01-01T00:00:00Z"},
+            ],
+        }
+    ],
+}
+
+
+def publication(sequence: int) -> Json:
+    """The nth publication: its nth hour, one area released and one not."""
+    return {
+        "metric": "energy.import",
+        "unit": "mJ",
+        "sequence": sequence,
+        "revision": 0,
+        "window": {"start": f"2025-06-01T{sequence:02}:00:00Z", "end": f"2025-06-01T{sequence + 1:02}:00:00Z"},
+        "published_at": "2025-06-02T00:00:00.123Z",
+        "cells": [
+            {
+                "area": 1,
+                "class": "residential",
+                "status": "released",
+                "value": 500,
+                "coverage": 99,
+                "rule": "cpuc-2014",
+            },
+            {"area": 2, "class": "residential", "status": "suppressed", "rule": "cpuc-2014"},
+        ],
+    }
+
+
+@dataclass
+class Reply:
+    """An answer, word for word."""
+
+    status: int = 200
+    body: bytes = b""
+    headers: dict[str, str] = field(default_factory=lambda: {"Content-Type": "application/json"})
+
+
+class Partner:
+    """Two pages of two publications, then empty ones.
+
+    To spoil them: `catalog` is what it says, `page` edits the second page, `replies` are given first, one per request
+    for their path, `hold` delays every answer. With a `tag` as their ETag, answers to those who know it become 304.
+    """
+
+    def __init__(self) -> None:
+        self.catalog: Json = deepcopy(CATALOG)
+        self.page: Edit = lambda page: None
+        self.replies: dict[str, list[Reply]] = {}
+        self.requests: list[str] = []
+        self.tag: str | None = None
+        self.unchanged: dict[str, int] = {}
+        self.hold = threading.Event()
+        self.hold.set()
+
+    def answer(self, path: str) -> Reply:
+        """What a request for this path and query gets."""
+        self.requests.append(path)
+        self.hold.wait(30)
+        plain = path.partition("?")[0]
+        if self.replies.get(plain):
+            return self.replies[plain].pop(0)
+        return reply(self.catalog) if plain == "/v1/catalog" else reply(self._page(path))
+
+    def tagged(self, path: str, known: str | None, answer: Reply) -> Reply:
+        """The answer with its ETag, or 304."""
+        if known == self.tag:
+            plain = path.partition("?")[0]
+            self.unchanged[plain] = self.unchanged.get(plain, 0) + 1
+            return Reply(304, headers={"ETag": known})
+        return Reply(answer.status, answer.body, answer.headers | {"ETag": self.tag or ""})
+
+    def _page(self, path: str) -> Any:
+        number = {"c1": 2, "c2": 3}.get(path.partition("after=")[2], 1)
+        publications = {1: [publication(1), publication(2)], 2: [publication(3), publication(4)]}.get(number, [])
+        page = {"city": "hue", "log": self.catalog["log"], "publications": publications, "next": f"c{min(number, 2)}"}
+        edited = self.page(page) if number == 2 else None
+        return page if edited is None else edited
+
+
+def reply(content: Any) -> Reply:
+    """JSON, or bytes as they are."""
+    return Reply(body=content if isinstance(content, bytes) else json.dumps(content).encode())
+
+
+@contextmanager
+def serving_partner(partner: Partner) -> Iterator[str]:
+    """The partner on a free port; yields its URL."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            answer = partner.answer(self.path)
+            if partner.tag is not None:
+                answer = partner.tagged(self.path, self.headers.get("If-None-Match"), answer)
+            self.send_response(answer.status)
+            for name, value in answer.headers.items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", str(len(answer.body)))
+            self.end_headers()
+            try:
+                self.wfile.write(answer.body)
+            except ConnectionError:
+                self.close_connection = True
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        partner.hold.set()
+        server.shutdown()
+        thread.join()
+        server.server_close()

@@ -1,0 +1,229 @@
+"""Publishing: every cell of the lattice once, whole publications in order, one publisher, whatever happens between."""
+
+import threading
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client import REGISTRY
+
+from federation.publisher import NoAreas, Publisher, coverage, decide, publish_ready
+from schemas.catalogue import metrics_of
+from store.database import Connection, connect
+from store.publication_log import after, log_state
+from store.publications import Aggregate, Lattice, LatticeCell, Window, publisher_lock
+from tests.federation.city import (
+    HOUR,
+    IMPORT,
+    SOLAR,
+    T0,
+    TOPIC,
+    add_cell,
+    found_areas,
+    open_topic,
+    pass_time,
+    register,
+    until,
+)
+
+WINDOW = Window(T0, T0 + HOUR)
+NEVER = 2**63 - 1
+
+places = st.tuples(st.integers(1, 5), st.sampled_from(["residential", "commercial"]))
+aggregates = st.builds(
+    lambda place, contributors, shares, covered: Aggregate(
+        *place, sum(shares), contributors, max(shares), sum(shares), covered
+    ),
+    places,
+    st.sampled_from([0, 14, 15, 99, 100]),
+    st.lists(st.integers(0, 100), min_size=1, max_size=12),
+    st.integers(0, 10 * HOUR),
+)
+
+
+def lattice_of(cells: set[tuple[int, str]], sources: int) -> Lattice:
+    return Lattice(tuple(LatticeCell(*cell, sources) for cell in sorted(cells)), WINDOW, NEVER, NEVER, NEVER)
+
+
+@given(st.sets(places), st.lists(aggregates, unique_by=lambda one: (one.area, one.class_)), st.integers(0, 3))
+def test_every_cell_of_the_lattice_is_decided_and_only_what_the_rule_allows_has_a_value(
+    cells: set[tuple[int, str]], found: list[Aggregate], sources: int
+) -> None:
+    decided = decide(IMPORT, WINDOW, lattice_of(cells, sources), found)
+    assert [(cell.area, cell.class_) for cell in decided] == sorted(cells)
+    known = {(one.area, one.class_): one for one in found}
+    for cell in decided:
+        one = known.get((cell.area, cell.class_))
+        many = one is not None and one.contributors >= (100 if cell.class_ == "residential" else 15)
+        even = one is not None and one.absolute > 0 and Fraction(one.largest, one.absolute) <= Fraction(15, 100)
+        allowed = many and one is not None and one.absolute > 0 and (even or cell.class_ == "residential")
+        assert cell.value == (one.value if allowed and one else None)
+        assert (cell.coverage is None) == (cell.value is None)
+        assert cell.rule == "cpuc-2014"
+
+
+@given(st.integers(0, 10**12), st.integers(0, 10**6), st.integers(1, 90_000_000))
+def test_coverage_is_a_whole_percent_rounded_down(covered: int, sources: int, width: int) -> None:
+    percent = coverage(covered, sources, Window(T0, T0 + width))
+    whole = sources * width
+    if not whole:
+        assert percent == 0
+    elif covered >= whole:
+        assert percent == 100
+    else:
+        assert 0 <= Fraction(100 * covered, whole) - percent < 1
+
+
+def a_city(database_url: str, hours: int) -> list[int]:
+    """Two areas, and cells of two metrics that are ready to be published."""
+    with connect(database_url) as connection:
+        areas = found_areas(connection, [1000, 2000])
+        solar = found_areas(connection, [3000], metric=SOLAR.name)
+        register(connection, 0, "residential", 200)
+        open_topic(connection)
+        for hour in range(hours):
+            add_cell(connection, hour, areas[0], value=hour, covered_ms=100 * HOUR)
+            add_cell(connection, hour, solar[0], metric=SOLAR.name, value=-hour)
+        pass_time(connection, T0 + hours * HOUR + IMPORT.lateness_ms)
+    return areas
+
+
+def assert_complete(connection: Connection, hours: int) -> None:
+    """Both metrics' hours stand in the log once each, in order, without a gap."""
+    found = [header for header, _ in after(connection, 0, 1000, 10**6)]
+    assert [header.position for header in found] == list(range(1, 2 * hours + 1))
+    assert log_state(connection).head == 2 * hours
+    for metric in (IMPORT.name, SOLAR.name):
+        own = [header for header in found if header.metric == metric]
+        assert [header.sequence for header in own] == list(range(1, hours + 1))
+        assert [header.window.start for header in own] == [T0 + hour * HOUR for hour in range(hours)]
+
+
+def crash_at(connection: Connection, publication: int) -> None:
+    """Make PostgreSQL end the connection that writes the nth publication, once, in the middle of its cells."""
+    connection.execute(
+        f"""
+        CREATE SEQUENCE crashes;
+        CREATE FUNCTION crash() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+            IF NEW.position = {publication} AND nextval('crashes') = 1 THEN
+                PERFORM pg_terminate_backend(pg_backend_pid());
+            END IF;
+            RETURN NEW;
+        END $$;
+        CREATE TRIGGER crash AFTER INSERT ON published_cells FOR EACH ROW EXECUTE FUNCTION crash();
+        """
+    )
+
+
+@pytest.mark.services
+def test_a_ready_window_goes_out_whole_and_once(database_url: str) -> None:
+    areas = a_city(database_url, 1)
+    with connect(database_url) as connection:
+        made = publish_ready(connection, [IMPORT], TOPIC)
+        assert [(one.header.metric, one.released, one.suppressed) for one in made] == [(IMPORT.name, 1, 3)]
+        [(_, columns)] = after(connection, 0, 9, 99)
+        rows = zip(columns.area, columns.class_, columns.value, columns.coverage, strict=True)
+        assert list(rows) == [
+            (areas[0], "commercial", None, None),
+            (areas[0], "residential", 0, 50),
+            (areas[1], "commercial", None, None),
+            (areas[1], "residential", None, None),
+        ]
+        assert publish_ready(connection, [IMPORT], TOPIC) == []
+
+
+@pytest.mark.services
+def test_metrics_take_turns_by_window_and_a_limit_cuts_the_newest(database_url: str) -> None:
+    a_city(database_url, 3)
+    with connect(database_url) as connection:
+        made = publish_ready(connection, [SOLAR, IMPORT], TOPIC, most=3)
+        order = [(one.header.window.start, one.header.metric) for one in made]
+        assert order == [(T0, IMPORT.name), (T0, SOLAR.name), (T0 + HOUR, IMPORT.name)]
+        publish_ready(connection, [SOLAR, IMPORT], TOPIC)
+        assert_complete(connection, 3)
+
+
+@pytest.mark.services
+def test_while_one_publishes_another_does_not(database_url: str) -> None:
+    a_city(database_url, 1)
+    with connect(database_url) as one, connect(database_url) as other, publisher_lock(one):
+        assert publish_ready(other, [IMPORT], TOPIC) == []
+        assert log_state(other).head == 0
+
+
+@pytest.mark.services
+def test_two_publishers_race_and_each_window_goes_out_once(database_url: str) -> None:
+    a_city(database_url, 40)
+    stop = threading.Event()
+    publishers = [
+        Publisher(database_url, {TOPIC: metrics_of("energy.readings")}, poll_s=0.01, stop=stop) for _ in range(2)
+    ]
+    threads = [threading.Thread(target=publisher.run) for publisher in publishers]
+    for thread in threads:
+        thread.start()
+    with connect(database_url) as connection:
+        until(lambda: log_state(connection).head >= 80)
+        stop.set()
+        for thread in threads:
+            thread.join(10)
+            assert not thread.is_alive()
+        assert_complete(connection, 40)
+
+
+@pytest.mark.services
+def test_a_crash_in_the_middle_leaves_whole_publications_and_the_publisher_goes_on(database_url: str) -> None:
+    a_city(database_url, 5)
+    stop = threading.Event()
+    with connect(database_url) as connection:
+        crash_at(connection, 4)
+        thread = threading.Thread(target=Publisher(database_url, {TOPIC: [IMPORT, SOLAR]}, poll_s=0.1, stop=stop).run)
+        thread.start()
+        until(lambda: log_state(connection).head >= 10)
+        stop.set()
+        thread.join(10)
+        crashes = connection.execute("SELECT is_called FROM crashes").fetchone()
+        assert crashes == (True,)
+        assert_complete(connection, 5)
+        cells = [len(columns.area) for _, columns in after(connection, 0, 99, 999)]
+        assert cells == [4, 2] * 5
+
+
+def test_a_publisher_waits_for_a_database_that_is_away_and_stops_when_told(caplog: pytest.LogCaptureFixture) -> None:
+    stop = threading.Event()
+    nowhere = "postgresql://nobody@127.0.0.1:1/nothing?connect_timeout=1"
+    thread = threading.Thread(target=Publisher(nowhere, {TOPIC: [IMPORT]}, poll_s=60, stop=stop).run)
+    thread.start()
+    until(lambda: "did not answer" in caplog.text)
+    stop.set()
+    thread.join(5)
+    assert not thread.is_alive()
+
+
+@pytest.mark.services
+def test_cells_without_any_areas_stop_the_publisher_instead_of_an_empty_publication(database_url: str) -> None:
+    with connect(database_url) as connection:
+        open_topic(connection)
+        add_cell(connection, 0, 1)
+        pass_time(connection, T0 + 9 * HOUR)
+        with pytest.raises(NoAreas, match=r"energy\.import"):
+            publish_ready(connection, [IMPORT], TOPIC)
+        assert log_state(connection).head == 0
+
+
+@pytest.mark.services
+def test_what_was_decided_is_counted(database_url: str) -> None:
+    def counted(outcome: str) -> float:
+        labels = {"dataset": "energy.readings", "outcome": outcome}
+        return REGISTRY.get_sample_value("sistercity_published_cells_total", labels) or 0
+
+    before = {outcome: counted(outcome) for outcome in ("released", "suppressed", "outside")}
+    areas = a_city(database_url, 2)
+    with connect(database_url) as connection:
+        add_cell(connection, 0, max(areas) + 100)
+        publish_ready(connection, [IMPORT], TOPIC)
+    assert {outcome: counted(outcome) - was for outcome, was in before.items()} == {
+        "released": 2,
+        "suppressed": 6,
+        "outside": 1,
+    }

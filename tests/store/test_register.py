@@ -1,0 +1,212 @@
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+
+import psycopg
+import pytest
+
+from store.areas import Area, contributors, create_version, version_at, versions
+from store.database import Connection, connect
+from store.register import Loaded, RegisterError, RegisterRow, load
+from store.resolution import BEGINNING_MS, NEVER_MS, resolve
+
+pytestmark = pytest.mark.services
+
+METRIC = "energy.import"
+CLASSES = ("residential", "commercial")
+DAY = 86_400_000
+T0 = 20_000 * DAY
+
+
+@pytest.fixture
+def connection(database_url: str) -> Iterator[Connection]:
+    with connect(database_url) as opened:
+        yield opened
+
+
+def row(number: int, begins: int = T0, ends: int | None = None, **changes: str) -> RegisterRow:
+    given = {"source": f"meter {number:04}", "metric": METRIC, "district": "a", "class_": "residential"}
+    given |= {"contributor": f"customer {number:04}", **changes}
+    return RegisterRow(line=number + 2, valid_from_ms=begins, valid_to_ms=ends, **given)
+
+
+def numbers(connection: Connection, table: str) -> list[int]:
+    return [n for (n,) in connection.execute(f"SELECT number FROM {table} ORDER BY {table[:-1]}").fetchall()]
+
+
+def one_area(connection: Connection, districts: Sequence[str] = ("a", "b"), begins: int = T0) -> int:
+    return create_version(connection, METRIC, begins, [Area("all", tuple(districts), 10)])
+
+
+def test_numbers_are_dense_and_in_random_order(connection: Connection) -> None:
+    assert load(connection, (row(n) for n in range(500))) == Loaded(500, 0, 0, 500)
+    for table in ("sources", "contributors"):
+        given = numbers(connection, table)
+        assert sorted(given) == list(range(500))
+        assert sum(after == before + 1 for before, after in pairwise(given)) < 20
+    assert numbers(connection, "sources") != numbers(connection, "contributors")
+
+
+def test_numbers_are_never_given_twice(connection: Connection) -> None:
+    load(connection, [row(n) for n in range(10)])
+    first = numbers(connection, "sources")
+    assert load(connection, [row(n) for n in range(5, 20)]) == Loaded(10, 0, 5, 10)
+    load(connection, [row(3, ends=T0 + DAY), row(3, begins=T0 + DAY, class_="commercial")])
+    rows = connection.execute("SELECT source, number FROM sources WHERE valid_from = to_timestamp(%s)", (T0 / 1000,))
+    after = dict(rows.fetchall())
+    assert [after[f"meter {n:04}"] for n in range(10)] == first
+    everything = [n for (n,) in connection.execute("SELECT number FROM sources")]
+    assert sorted(everything) == list(range(21))
+
+
+def test_loading_the_same_again_changes_nothing_and_an_end_can_move(connection: Connection) -> None:
+    load(connection, [row(n) for n in range(4)])
+    assert load(connection, [row(n) for n in range(4)]) == Loaded(0, 0, 4, 0)
+    assert load(connection, [row(0, ends=T0 + DAY), row(1)]) == Loaded(0, 1, 1, 0)
+    assert load(connection, [row(0)]) == Loaded(0, 1, 0, 0)
+
+
+@pytest.mark.parametrize("column", ["class_", "district", "contributor"])
+def test_what_a_source_is_changes_only_with_a_new_row(connection: Connection, column: str) -> None:
+    load(connection, [row(n) for n in range(4)])
+    with pytest.raises(RegisterError, match="later valid_from") as caught:
+        load(connection, [row(8), row(2, **{column: "commercial"})])
+    assert (caught.value.line, caught.value.column) == (4, column.rstrip("_"))
+    assert "meter" not in str(caught.value)
+    assert len(numbers(connection, "sources")) == 4
+    assert load(connection, [row(2, ends=T0 + 1), row(2, begins=T0 + 1, **{column: "commercial"})]).sources_new == 1
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [row(1), row(1)],
+        [row(1), row(1, begins=T0 + DAY)],
+        [row(1, ends=T0 + DAY + 1), row(1, begins=T0 + DAY)],
+        [row(1, begins=T0 - DAY), row(5)],
+        [row(1, begins=T0 + DAY, ends=T0 + 2 * DAY)],
+    ],
+)
+def test_a_source_is_never_valid_twice_at_one_time(connection: Connection, rows: list[RegisterRow]) -> None:
+    load(connection, [row(1)])
+    with pytest.raises(RegisterError) as caught:
+        load(connection, rows)
+    assert caught.value.line == 3
+    assert len(numbers(connection, "sources")) == 1
+
+
+def test_an_error_while_rows_are_read_loads_nothing(connection: Connection) -> None:
+    def rows() -> Iterator[RegisterRow]:
+        yield row(1)
+        raise RegisterError("is empty", 3, "source")
+
+    with pytest.raises(RegisterError):
+        load(connection, rows())
+    assert numbers(connection, "sources") == []
+    assert load(connection, [row(1)]).sources_new == 1
+
+
+def test_resolving_finds_who_is_valid_and_how_long_that_holds(connection: Connection) -> None:
+    load(
+        connection,
+        [
+            row(1),
+            row(2, ends=T0 + 5 * DAY),
+            row(2, begins=T0 + 5 * DAY, class_="commercial", district="b"),
+            row(3, begins=T0 + 7 * DAY),
+            row(4, source="đồng hồ", district="b"),
+            row(5, metric="energy.solar"),
+        ],
+    )
+    area = one_area(connection)
+    before = resolve(connection, METRIC, T0 - 1, CLASSES)
+    assert (len(before.ids), before.holds_from_ms, before.holds_until_ms) == (0, BEGINNING_MS, T0)
+    early = resolve(connection, METRIC, T0 + DAY, CLASSES)
+    assert [i.decode() for i in early.ids] == ["meter 0001", "meter 0002", "đồng hồ"]
+    assert (early.holds_from_ms, early.holds_until_ms) == (T0, T0 + 5 * DAY)
+    assert early.class_.tolist() == [0, 0, 0]
+    assert early.rows_of(["đồng hồ", "meter 0003", "meter 0001", "", "z" * 300]).tolist() == [2, -1, 0, -1, -1]
+    late = resolve(connection, METRIC, T0 + 9 * DAY, CLASSES)
+    assert late.class_[late.rows_of(["meter 0002"])].tolist() == [1]
+    assert (late.holds_from_ms, late.holds_until_ms) == (T0 + 7 * DAY, NEVER_MS)
+    assert set(late.area.tolist()) == {n for v in versions(connection, METRIC) for n in v.areas}
+    assert area == version_at(connection, METRIC, T0)
+    rows = connection.execute("SELECT s.source, s.number, contributor FROM sources s WHERE metric = %s", (METRIC,))
+    wanted = {(name.encode(), number, owner) for name, number, owner in rows}
+    assert set(zip(early.ids.tolist(), early.number.tolist(), early.contributor.tolist(), strict=True)) <= wanted
+
+
+def test_one_source_can_be_resolved_alone(connection: Connection) -> None:
+    load(connection, [row(1), row(2, begins=T0 + DAY, ends=T0 + 2 * DAY)])
+    one_area(connection)
+    alone = resolve(connection, METRIC, T0 + 5 * DAY, CLASSES, source="meter 0001")
+    assert [i.decode() for i in alone.ids] == ["meter 0001"]
+    assert (alone.holds_from_ms, alone.holds_until_ms) == (T0, NEVER_MS)
+    assert len(resolve(connection, METRIC, T0, CLASSES, source="nobody").ids) == 0
+
+
+def test_an_empty_register_resolves_to_nothing(connection: Connection) -> None:
+    resolved = resolve(connection, METRIC, T0, CLASSES)
+    assert len(resolved.number) == 0
+    assert resolved.rows_of(["a"]).tolist() == [-1]
+    assert (resolved.holds_from_ms, resolved.holds_until_ms) == (BEGINNING_MS, NEVER_MS)
+
+
+def test_a_source_without_area_or_with_an_unknown_class_is_an_error(connection: Connection) -> None:
+    load(connection, [row(1), row(2, district="b", class_="commercial")])
+    with pytest.raises(RegisterError, match="no area"):
+        resolve(connection, METRIC, T0, CLASSES)
+    one_area(connection, ["a"])
+    with pytest.raises(RegisterError, match="no area"):
+        resolve(connection, METRIC, T0, CLASSES)
+    one_area(connection)
+    with pytest.raises(RegisterError, match="class"):
+        resolve(connection, METRIC, T0, ["residential"])
+
+
+def test_the_areas_are_those_of_the_time_and_before_all_versions_the_earliest(connection: Connection) -> None:
+    load(connection, [row(1, begins=T0 - 100 * DAY)])
+    second, first = (one_area(connection, begins=T0 + shift) for shift in (10 * DAY, 0))
+    by_time = {at: version_at(connection, METRIC, T0 + at) for at in (-50 * DAY, 0, 10 * DAY - 1, 10 * DAY, 99 * DAY)}
+    assert list(by_time.values()) == [first, first, first, second, second]
+    area = {v.version: list(v.areas) for v in versions(connection, METRIC)}
+    for at, version in by_time.items():
+        resolved = resolve(connection, METRIC, T0 + at, CLASSES)
+        assert resolved.area.tolist() == area[version or 0]
+        assert resolved.holds(T0 + at)
+        # The earliest version's beginning is no change: it serves the time before, too.
+        assert resolved.holds(T0 - 1) == (version == first)
+
+
+def test_replacing_a_version_leaves_one_with_numbers_never_used_before(connection: Connection) -> None:
+    one_area(connection)
+    before = {n for v in versions(connection, METRIC) for n in v.areas}
+    create_version(connection, METRIC, T0, [Area("A", ("a",), 4), Area("B", ("b",), 6)])
+    (version,) = versions(connection, METRIC)
+    assert sorted(version.areas.values(), key=lambda area: area.name) == [Area("A", ("a",), 4), Area("B", ("b",), 6)]
+    assert not before & set(version.areas)
+
+
+def test_contributors_count_once_in_all_districts_and_only_while_valid(connection: Connection) -> None:
+    load(
+        connection,
+        [
+            row(1, contributor="x"),
+            row(2, contributor="x"),
+            row(3, contributor="x", district="b"),
+            row(4, district="b", class_="commercial"),
+            row(5, ends=T0 + DAY),
+            row(6, metric="energy.solar"),
+        ],
+    )
+    assert contributors(connection, METRIC, T0) == {("a", "residential"): 2, ("b", "commercial"): 1}
+    assert contributors(connection, METRIC, T0 + DAY) == {("a", "residential"): 1, ("b", "commercial"): 1}
+    assert contributors(connection, METRIC, T0 - 1) == {}
+
+
+def test_resolving_inside_a_transaction_sees_it(connection: Connection) -> None:
+    with connection.transaction():
+        load(connection, [row(1)])
+        one_area(connection)
+        assert len(resolve(connection, METRIC, T0, CLASSES).ids) == 1
+        raise psycopg.Rollback
+    assert len(resolve(connection, METRIC, T0, CLASSES).ids) == 0

@@ -1,0 +1,92 @@
+"""The demo of two cities, small: what it writes, what it serves, and that nothing of it stays behind."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.conftest import INSTALLED
+from tests.system.streams import until
+
+pytestmark = pytest.mark.services
+
+OUTCOMES = ("aggregated", "duplicate", "late", "rejected", "open", "lost")
+
+
+def demo(folder: Path, *arguments: str) -> "subprocess.Popen[str]":
+    home = folder / "home"
+    home.mkdir(exist_ok=True)
+    for one in INSTALLED.iterdir():  # what was installed, and nothing of what another demo left
+        if one.name != "demo":
+            (home / one.name).symlink_to(one)
+    environment = {**os.environ, "SISTERCITY_HOME": str(home), "PYTHONUNBUFFERED": "1"}
+    command = [sys.executable, "-m", "node", "demo", "--meters", "2000", "--output", str(folder / "demo.json")]
+    with (folder / "demo.log").open("w") as output:
+        return subprocess.Popen([*command, *arguments], env=environment, stdout=output, stderr=output, text=True)
+
+
+def gone(processes: list[psutil.Process]) -> bool:
+    return not psutil.wait_procs(processes, timeout=0)[1]
+
+
+def family(process: "subprocess.Popen[str]", folder: Path) -> list[psutil.Process]:
+    """The demo's processes, and whatever else runs on its data."""
+    children = psutil.Process(process.pid).children(recursive=True)
+    mine = str(folder / "home")
+    others = [
+        one for one in psutil.process_iter(["cmdline"]) if any(mine in part for part in one.info["cmdline"] or ())
+    ]
+    return list({one.pid: one for one in [*children, *others]}.values())
+
+
+def test_two_cities_exchange_a_day_and_every_account_adds_up(tmp_path):
+    process = demo(tmp_path, "--once")
+    assert process.wait(240) == 0, (tmp_path / "demo.log").read_text()
+    content = json.loads((tmp_path / "demo.json").read_text())
+    assert content["seconds"] > 0
+    assert set(content["cities"]) == {"isfahan", "ho-chi-minh-city"}
+    for streams in content["cities"].values():
+        counts = streams["energy.readings"]
+        assert counts["in"] == sum(counts[name] for name in OUTCOMES) == counts["acknowledged"]
+        assert counts["messages"] == counts["acknowledged_messages"]
+        assert counts["lost"] == 0
+        assert min(counts[name] for name in ("duplicate", "late", "rejected", "dead", "refused")) > 0
+        assert counts["windows_closed"] == counts["publications_made"] == 48
+        assert counts["publications_pulled"] == 48
+        assert counts["cells_released"] > 0
+    said = (tmp_path / "demo.log").read_text()
+    assert "Wh per person and day" in said
+
+
+def test_it_stays_up_until_ctrl_c_and_then_nothing_of_it_is_left(tmp_path):
+    process = demo(tmp_path)
+    log = tmp_path / "demo.log"
+    until(lambda: "Ctrl-C stops everything" in log.read_text() or process.poll() is not None, "it is up", 240)
+    [address] = {word for word in log.read_text().split() if word.endswith(":8080/v1/catalog")} or {None}
+    if address is not None:
+        with urllib.request.urlopen(address) as answer:
+            assert json.load(answer)["city"]["id"] == "isfahan"
+    processes = family(process, tmp_path)
+    assert len(processes) > 10
+    process.send_signal(signal.SIGINT)
+    assert process.wait(60) == 0, log.read_text()
+    until(lambda: gone(processes), "all processes ended")
+
+
+def test_killed_it_takes_everything_with_it(tmp_path):
+    process = demo(tmp_path)
+    log = tmp_path / "demo.log"
+    until(lambda: "started both cities" in log.read_text() or process.poll() is not None, "it has begun", 120)
+    deadline = time.monotonic() + 60
+    while len(processes := family(process, tmp_path)) <= 10:
+        assert time.monotonic() < deadline, log.read_text()
+    process.kill()
+    process.wait()
+    until(lambda: gone(processes), "all processes ended")
