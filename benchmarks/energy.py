@@ -33,7 +33,8 @@ from schemas.catalogue import catalogue, metrics_of
 from schemas.topics import settings
 from store.database import connect, create_database, migrate
 from store.overview import streams
-from store.processing import Place, Position, PostgresStore, Progress
+from store.processing import Place, Position, Progress
+from store.processing_postgres import PostgresStore
 
 DATASET = "energy.readings"
 TOPIC = f"bench.{DATASET}.v1"

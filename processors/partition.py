@@ -6,11 +6,11 @@ Everything here is a function of the log alone: no clock, no I/O. Any split of t
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from eventlog.protocol import Record
 from processors.readings import FUTURE_MS, OVERFLOW, Messages, Readings, check
 from processors.reduce import Rows, Scratch, reduce_window
 from processors.windows import Windows
@@ -23,19 +23,6 @@ DEAD_LIMIT = DEAD_BLOCK // 100
 """More dead messages than this in a block of `DEAD_BLOCK` stop the partition: a bad deploy must not drain a topic."""
 
 _MOST_GROUPS = 1 << 16
-
-
-class Record(Protocol):
-    """A message of the log; `timestamp` is its append time in milliseconds."""
-
-    @property
-    def offset(self) -> int: ...
-    @property
-    def timestamp(self) -> int: ...
-    @property
-    def key(self) -> bytes | None: ...
-    @property
-    def value(self) -> bytes | None: ...
 
 
 class TooManyDead(Exception):

@@ -19,7 +19,7 @@ def process(
     from processors.runner import Plan, Runner
     from schemas.catalogue import metrics_of
     from schemas.topics import dataset_of
-    from store.processing import PostgresStore
+    from store.processing_postgres import PostgresStore
 
     stop = wiring.start("process")
     city, log = wiring.city(), wiring.log()

@@ -10,7 +10,8 @@ from eventlog.memory import MemoryLog
 from eventlog.protocol import TopicPartition
 from processors.runner import Plan, Runner, Stopped
 from schemas.catalogue import metrics_of
-from store.processing import Account, MemoryStore, Place, StoreUnavailable, TopicChanged
+from store.processing import Account, Place, StoreUnavailable, TopicChanged
+from store.processing_memory import MemoryStore
 from tests.processors.logs import messages
 from tests.processors.model import outcome
 

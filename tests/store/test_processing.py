@@ -8,14 +8,14 @@ from store.processing import (
     Cell,
     DeadLetter,
     Fenced,
-    MemoryStore,
     Place,
     Position,
-    PostgresStore,
     Progress,
     StoreUnavailable,
     TopicChanged,
 )
+from store.processing_memory import MemoryStore
+from store.processing_postgres import PostgresStore
 
 TOPIC = "isfahan.energy.readings.v1"
 HERE, THERE = Place(TOPIC, 0), Place(TOPIC, 1)

@@ -22,7 +22,7 @@ from ingest.simulator import Simulator
 from processors.runner import Plan, Runner
 from schemas.catalogue import metrics_of
 from schemas.topics import settings
-from store.processing import PostgresStore
+from store.processing_postgres import PostgresStore
 from tests.ingest.small_city import city as small_city
 from tests.ingest.small_city import registered
 

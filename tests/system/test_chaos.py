@@ -9,7 +9,7 @@ from threading import Event
 import pytest
 
 from schemas.topics import live
-from store.processing import PostgresStore
+from store.processing_postgres import PostgresStore
 from tests.system.proxy import CuttingProxy
 from tests.system.streams import (
     DATASET,

@@ -1,0 +1,155 @@
+"""`store.processing.Store` in PostgreSQL."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+
+import psycopg
+from psycopg import sql
+
+from store.database import Connection, connect
+from store.moments import moment
+from store.processing import (
+    Account,
+    Cell,
+    Fenced,
+    Place,
+    Position,
+    Progress,
+    StoreUnavailable,
+    TopicChanged,
+    check_topic,
+)
+
+_NUMBERS = tuple(one.name for one in fields(Account))
+_POSITION = ("next_offset", "resume_offset", "max_event_time", "incomplete_before", *_NUMBERS)
+_CELL = (
+    "metric, window_start, window_end, area, class, topic, partition, value, readings, contributors, largest, absolute,"
+    " covered_ms, first_offset, last_offset, incomplete"
+)
+
+
+class PostgresStore:
+    """Keeps `Store` in PostgreSQL. Reconnects by itself; used by one thread at a time."""
+
+    def __init__(self, database_url: str) -> None:
+        self._url = database_url
+        self._connection: Connection | None = None
+
+    def register_topic(self, topic: str, cluster_id: str, topic_id: str, partitions: int) -> None:
+        with _Unavailable(self), self._open().transaction():
+            self._open().execute(
+                "INSERT INTO stream_topics VALUES (%s, %s, %s, %s) ON CONFLICT DO NOTHING",
+                (topic, cluster_id, topic_id, partitions),
+            )
+            known = self._open().execute(
+                "SELECT cluster_id, topic_id, partitions FROM stream_topics WHERE topic = %s", (topic,)
+            )
+            check_topic(topic, known.fetchone(), (cluster_id, topic_id, partitions))
+            self._open().execute(
+                "INSERT INTO stream_offsets (topic, partition) SELECT %s, generate_series(0, %s - 1)"
+                " ON CONFLICT DO NOTHING",
+                (topic, partitions),
+            )
+
+    def claim(self, places: Sequence[Place]) -> Mapping[Place, tuple[int, Position]]:
+        claimed: dict[Place, tuple[int, Position]] = {}
+        update = sql.SQL(
+            "UPDATE stream_offsets SET epoch = epoch + 1 WHERE topic = %s AND partition = %s RETURNING epoch, {}"
+        ).format(sql.SQL(", ").join(map(sql.Identifier, _POSITION)))
+        with _Unavailable(self), self._open().transaction():
+            for place in sorted(places):
+                row = self._open().execute(update, place).fetchone()
+                if row is None:
+                    raise TopicChanged(f"{place.topic} had no partition {place.partition} when its processing began")
+                epoch, next_offset, resume_offset, latest, incomplete, *counts = row
+                position = Position(next_offset, resume_offset, latest, incomplete, Account(*counts))
+                claimed[place] = (epoch, position)
+        return claimed
+
+    def commit(self, progress: Sequence[Progress]) -> None:
+        ordered = sorted(progress, key=lambda one: one.place)  # one order for all processes, or two may wait in a ring
+        with _Unavailable(self), self._open().transaction():
+            fenced = [one.place for one in ordered if not self._move(one)]
+            if fenced:
+                raise Fenced(fenced)
+            self._copy_cells(ordered)
+            self._copy_dead_letters(ordered)
+
+    def close(self) -> None:
+        """Close the connection, if there is one."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _open(self) -> Connection:
+        if self._connection is None:
+            self._connection = connect(self._url, name="sistercity process")
+        return self._connection
+
+    def _move(self, one: Progress) -> bool:
+        position = one.position
+        values = [getattr(position, name) for name in _POSITION[:4]]
+        values += [getattr(position.account, name) for name in _NUMBERS]
+        moved = self._open().execute(
+            sql.SQL(
+                "UPDATE stream_offsets SET ({}) = ROW({}) WHERE topic = %s AND partition = %s AND epoch = %s"
+                " AND next_offset = %s"
+            ).format(
+                sql.SQL(", ").join(map(sql.Identifier, _POSITION)),
+                sql.SQL(", ").join([sql.Placeholder()] * len(_POSITION)),
+            ),
+            [*values, *one.place, one.epoch, one.expected_offset],
+        )
+        return moved.rowcount == 1
+
+    def _copy_cells(self, progress: Sequence[Progress]) -> None:
+        if not any(one.cells for one in progress):
+            return
+        with self._open().cursor().copy(f"COPY cells ({_CELL}) FROM STDIN") as copy:
+            for one in progress:
+                for cell in one.cells:
+                    copy.write_row(_cell_row(one.place, cell))
+
+    def _copy_dead_letters(self, progress: Sequence[Progress]) -> None:
+        if not any(one.dead_letters for one in progress):
+            return
+        into = 'COPY dead_letters (topic, partition, "offset", row, reason, original) FROM STDIN'
+        with self._open().cursor().copy(into) as copy:
+            for one in progress:
+                for letter in one.dead_letters:
+                    copy.write_row((*one.place, letter.offset, letter.row, letter.reason, letter.original))
+
+
+class _Unavailable:
+    """Turns a broken connection into `StoreUnavailable`, and drops it so that the next call opens another."""
+
+    def __init__(self, store: PostgresStore) -> None:
+        self._store = store
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
+            self._store.close()
+            raise StoreUnavailable(f"PostgreSQL: {error}") from error
+
+
+def _cell_row(place: Place, cell: Cell) -> tuple[object, ...]:
+    return (
+        cell.metric,
+        moment(cell.window_start),
+        moment(cell.window_end),
+        cell.area,
+        cell.class_,
+        *place,
+        cell.value,
+        cell.readings,
+        cell.contributors,
+        cell.largest,
+        cell.absolute,
+        cell.covered_ms,
+        cell.first_offset,
+        cell.last_offset,
+        cell.incomplete,
+    )
