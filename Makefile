@@ -6,9 +6,9 @@ BIN := $(VENV)/bin
 HOME_DIR := .sistercity
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --upgrade
-INSTALL_FAILED = { echo "make: a download failed. Check the network and the package index that pip is set to use, then run the same command again."; exit 1; }
+INSTALL_FAILED = { echo "make: an installation failed; check the network and the package index that pip is set to use (what pip said is in $(VENV)/pip.log), then run the same command again." >&2; exit 1; }
 
-.PHONY: help install demo test unit lint types check bench lock clean
+.PHONY: help install demo test unit lint types bench lock clean
 
 help: ## show this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -17,15 +17,15 @@ $(VENV)/installed-embedded: requirements/build.txt requirements/embedded.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "make: $(PYTHON) is older than Python 3.11; say which to use: make PYTHON=python3.12 ..."; exit 1; }
 	@echo "installing into $(VENV) (two minutes on a slow line)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(PIP) install --quiet --require-hashes -r requirements/build.txt -r requirements/embedded.txt || $(INSTALL_FAILED)
+	@$(PIP) install --require-hashes -r requirements/build.txt -r requirements/embedded.txt 2> $(VENV)/pip.log || $(INSTALL_FAILED)
 	@touch $@
 
 $(VENV)/installed-project: pyproject.toml $(VENV)/installed-embedded
-	@$(PIP) install --quiet --no-deps --no-build-isolation --editable . || $(INSTALL_FAILED)
+	@$(PIP) install --quiet --no-deps --no-build-isolation --editable . 2> $(VENV)/pip.log || $(INSTALL_FAILED)
 	@touch $@
 
 $(VENV)/installed-test: requirements/test.txt $(VENV)/installed-embedded
-	@$(PIP) install --quiet --require-hashes -r requirements/test.txt || $(INSTALL_FAILED)
+	@$(PIP) install --require-hashes -r requirements/test.txt 2> $(VENV)/pip.log || $(INSTALL_FAILED)
 	@touch $@
 
 $(HOME_DIR)/installed-services: embedded/kafka.lock $(VENV)/installed-project

@@ -223,12 +223,13 @@ class KafkaWriter:
     def _send(self, size: int, readings: int, topic: str, **message: Any) -> None:
         with self._settled:
             self._settled.wait_for(lambda: self._outstanding < _UNACKNOWLEDGED_BYTES or self._failure)
-            self._outstanding += size
         self._raise_failure()
         try:
             future = self._producer.send(topic, **message)
         except kafka_errors.KafkaError as error:
             raise DeliveryFailed(f"{topic}: {error}") from error
+        with self._settled:
+            self._outstanding += size
         future.add_callback(self._took, size, readings)
         future.add_errback(self._refused, size)
 

@@ -7,9 +7,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from schemas.rules import minimum_contributors
+
 RESIDENTIAL = "residential"
-_RESIDENTIAL_CONTRIBUTORS = 100
-_OTHER_CONTRIBUTORS = 15
 _LARGEST_PERCENT = 15
 
 
@@ -67,9 +67,6 @@ def released(rule: str, class_: str, counts: Counts) -> bool:
     A cell whose absolute sum is zero is kept back whatever its size: it would tell that everyone's amount is zero.
     """
     rule_of(rule)
-    if counts.absolute <= 0:
+    if counts.absolute <= 0 or counts.contributors < minimum_contributors(rule, class_):
         return False
-    if class_ == RESIDENTIAL:
-        return counts.contributors >= _RESIDENTIAL_CONTRIBUTORS
-    few = counts.contributors < _OTHER_CONTRIBUTORS
-    return not few and counts.largest * 100 <= _LARGEST_PERCENT * counts.absolute
+    return class_ == RESIDENTIAL or counts.largest * 100 <= _LARGEST_PERCENT * counts.absolute

@@ -3,8 +3,8 @@
 `Date;Time;Global_active_power;...`: D/M/YYYY, kilowatts averaged over the minute that begins at the time, `?` or
 nothing where a value is missing. The publisher's extracts with quotes and a column of line numbers are read as well.
 
-The file does not say which clock it follows. It has every minute of the calendar exactly once, also on the days on
-which France changes its clocks, so the default is the winter time of Paris all year (`Etc/GMT-1` is one hour east of
+The file does not say which clock it follows. Its publisher describes it as having every minute of the calendar, which
+no clock with summer time has, so the default is the winter time of Paris all year (`Etc/GMT-1` is one hour east of
 Greenwich): under `Europe/Paris` an hour of each March would never have been, and one of each October would be double.
 """
 

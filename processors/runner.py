@@ -127,8 +127,11 @@ class Runner:
         try:
             while not stop.is_set():
                 busy = self._turn(reader)
-                if not busy or self._clock() >= self._commit_due:
-                    self._commit()
+                due = self._clock() >= self._commit_due
+                if busy and not due:
+                    continue
+                self._commit()
+                if due or self._plan.until_caught_up:
                     lag = self._observe(reader)
                     self._commit_due = self._clock() + self._plan.commit_s
                     if self._plan.until_caught_up and lag == 0:

@@ -298,8 +298,10 @@ def test_fields_that_a_later_version_adds_are_ignored(partner: Partner, url: str
     assert run(url, database_url).publications == 4
 
 
-def test_an_etag_that_cannot_be_sent_back_is_let_go(partner: Partner, url: str, database_url: str) -> None:
-    odd = reply(partner.catalog)
-    odd.headers = SHORT | {"ETag": '"é"'}
-    partner.replies = {CATALOG: [odd]}
-    assert run(url, database_url).publications == 4
+def test_a_log_that_changes_before_anything_was_read_is_no_contradiction(
+    partner: Partner, url: str, database_url: str
+) -> None:
+    partner.replies = {PAGE: [Reply(404)]}
+    refused(url, database_url, "refused")
+    partner.catalog["log"] = "log-2"
+    assert run(url, database_url) == Pulled("hue", 4, 2, restarted=True)

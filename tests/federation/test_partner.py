@@ -228,6 +228,14 @@ def test_polls_of_an_unchanged_partner_are_answered_without_a_body(database_url:
     assert count(database_url) == 4
 
 
+def test_an_etag_that_cannot_be_sent_back_is_let_go(database_url: str) -> None:
+    hostile = Hostile()
+    hostile.tag = '"\xe9"'
+    with serving_partner(hostile) as url, following([Partner(url)], database_url):
+        until(lambda: hostile.requests.count("/v1/catalog") > 2)
+    assert count(database_url) == 4
+
+
 def test_following_brings_what_is_published_meanwhile(
     url: str, database_url: str, second_database_url: str, areas: list[int]
 ) -> None:

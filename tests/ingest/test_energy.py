@@ -71,6 +71,9 @@ def test_a_distance_that_float32_would_round_starts_a_new_batch() -> None:
 def test_rows_of_one_time_keep_their_order() -> None:
     (message,) = messages(readings([(1, 0, T0 + 900_000, 1), (1, 0, T0, 2), (1, 0, T0, 3)]))
     assert decode(message.value).array()["source"].tolist() == [1, 2, 0]
+    mixed = [(1 + n % 3, 0, T0, n) for n in range(600)]
+    for sent in messages(readings(mixed)):
+        assert (np.diff(decode(sent.value).array()["source"].astype(int)) == 3).all()
 
 
 def test_far_apart_areas_and_times_are_sorted_all_the_same() -> None:

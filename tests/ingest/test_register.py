@@ -7,6 +7,7 @@ from pathlib import Path
 from uuid import uuid4
 from zoneinfo import ZoneInfo
 
+import psycopg
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -162,6 +163,13 @@ def test_areas_that_have_begun_stay_and_changed_ones_wait_for_the_next_quarter(c
     # And in the next quarter it has begun.
     later = load_register(connection, city(), town("0 0 0 0 0 1", start=8000), NEXT_QUARTER + 1)
     assert later.drawn[0].valid_from_ms > NEXT_QUARTER
+
+
+@pytest.mark.services
+def test_if_the_areas_cannot_be_stored_nothing_is_loaded(connection: Connection) -> None:
+    with pytest.raises(psycopg.errors.CheckViolation):
+        load_register(connection, city(), town("1 1 1 1 1 1"), NOW, people=-600)
+    assert connection.execute("SELECT count(*) FROM sources").fetchone() == (0,)
 
 
 @pytest.mark.services

@@ -17,9 +17,8 @@ def connection(database_url: str) -> Iterator[Connection]:
 
 def test_a_run_is_put_down_once_however_often_it_is_told(connection: Connection) -> None:
     run = uuid4()
-    record(
-        connection, run, [Delivery("t", 0, 2, 500, 0, 1), Delivery("t", 1, 1, 7, 4, 4), Delivery("u", 0, 1, 1, 0, 0)]
-    )
+    other = [Delivery("t", 1, 1, 7, 4, 4), Delivery("u", 0, 1, 1, 0, 0)]
+    record(connection, run, [Delivery("t", 0, 2, 500, 0, 1), *other])
     record(connection, run, [Delivery("t", 0, 3, 900, 0, 2)])
     record(connection, run, [])
     assert totals(connection) == {"t": Delivered(4, 907), "u": Delivered(1, 1)}

@@ -99,6 +99,7 @@ def test_a_lattice_is_kept_exactly_as_long_as_it_would_come_out_the_same(databas
         register(connection, 0, "residential", 1)
         register(connection, 0, "residential", 1, to=hour(5).start)
         register(connection, 0, "residential", 2, since=hour(8).start + 1)
+        register(connection, 0, "residential", 4, since=hour(10).start)
         found_areas(connection, [10, 20], since=hour(11).start)
         hours = [hour(number) for number in range(14)]
         lattices = [lattice(connection, METRIC, CLASSES, one) for one in hours]

@@ -125,6 +125,9 @@ def test_resolving_finds_who_is_valid_and_how_long_that_holds(connection: Connec
     assert (early.holds_from_ms, early.holds_until_ms) == (T0, T0 + 5 * DAY)
     assert early.class_.tolist() == [0, 0, 0]
     assert early.rows_of(["đồng hồ", "meter 0003", "meter 0001", "", "z" * 300]).tolist() == [2, -1, 0, -1, -1]
+    changed = resolve(connection, METRIC, T0 + 5 * DAY, CLASSES)
+    assert [i.decode() for i in changed.ids] == ["meter 0001", "meter 0002", "đồng hồ"]
+    assert changed.class_.tolist() == [0, 1, 0]
     late = resolve(connection, METRIC, T0 + 9 * DAY, CLASSES)
     assert late.class_[late.rows_of(["meter 0002"])].tolist() == [1]
     assert (late.holds_from_ms, late.holds_until_ms) == (T0 + 7 * DAY, NEVER_MS)

@@ -42,6 +42,7 @@ MESSAGE_KINDS = {
     "cut": (b"1", GOOD[:-5]),
     "unknown-schema": (b"1", b"\x00\x00\x00\x03\xe7" + GOOD[5:]),
     "not-confluent": (b"1", b"{}" + GOOD),
+    "not-avro": (b"1", GOOD[:5] + b"\x04\xff\xfe" + GOOD[6:]),  # the metric is no UTF-8
     "trailing": (b"1", GOOD + b"\x00\x00"),
     "unknown-metric": (b"1", batch(good(1), metric="energy.export")),
     "unknown-class": (b"1", batch(good(1), class_="rural")),
@@ -90,7 +91,7 @@ def test_each_ends_where_the_rules_put_it_and_the_stream_goes_on(kafka_log, city
             " FROM stream_offsets WHERE partition = 0"
         ).fetchone()
         cells = connection.execute("SELECT value, readings, contributors FROM cells").fetchall()
-    assert account == (22, 14, 8, 1, 14, 3, 2, 1, 7, 1)
+    assert account == (23, 14, 9, 1, 14, 3, 2, 1, 7, 1)
     assert cells == [(300, 3, 3)]
 
 

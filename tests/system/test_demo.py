@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from tests.conftest import INSTALLED
 from tests.system.streams import until
@@ -65,6 +66,16 @@ def test_two_cities_exchange_a_day_and_every_account_adds_up(tmp_path):
     assert "Wh per person and day" in said
 
 
+def assert_metrics_name_nobody(address: str) -> None:
+    """Our own metrics are there, and their labels are those that may be (P2)."""
+    with urllib.request.urlopen(address) as answer:
+        families = [one for one in text_string_to_metric_families(answer.read().decode()) if "sistercity" in one.name]
+    labels = {name for family in families for sample in family.samples for name in sample.labels}
+    assert labels <= {"dataset", "partition", "outcome", "reason", "le"}
+    if any(family.name == "sistercity_readings" and family.samples for family in families):  # the processor's
+        assert {"sistercity_lag_messages", "sistercity_latest_event_seconds"} <= {family.name for family in families}
+
+
 def test_it_stays_up_until_ctrl_c_and_then_nothing_of_it_is_left(tmp_path):
     process = demo(tmp_path)
     log = tmp_path / "demo.log"
@@ -73,6 +84,8 @@ def test_it_stays_up_until_ctrl_c_and_then_nothing_of_it_is_left(tmp_path):
     if address is not None:
         with urllib.request.urlopen(address) as answer:
             assert json.load(answer)["city"]["id"] == "isfahan"
+    for address in {word for word in log.read_text().split() if word.endswith("/metrics")}:
+        assert_metrics_name_nobody(address)
     processes = family(process, tmp_path)
     assert len(processes) > 10
     process.send_signal(signal.SIGINT)
