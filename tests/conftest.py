@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
@@ -40,22 +41,26 @@ def _migrated(server_url: str) -> str:
 
 
 @pytest.fixture
-def database_url(server_url: str, _migrated: str) -> str:
+def database_url(server_url: str, _migrated: str) -> Iterator[str]:
     """URL of a fresh database with all tables."""
-    return _copy(server_url, _migrated)
+    with _copy(server_url, _migrated) as url:
+        yield url
 
 
 @pytest.fixture
-def second_database_url(server_url: str, _migrated: str) -> str:
+def second_database_url(server_url: str, _migrated: str) -> Iterator[str]:
     """URL of another fresh database: a second city's, or a second opinion's."""
-    return _copy(server_url, _migrated)
+    with _copy(server_url, _migrated) as url:
+        yield url
 
 
-def _copy(server_url: str, template: str) -> str:
+@contextmanager
+def _copy(server_url: str, template: str) -> Iterator[str]:
     name = f"test_{next(_numbers)}"
     with psycopg.connect(server_url, autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
-    return create_database(server_url, name)
+        yield create_database(server_url, name)
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture(scope="session")

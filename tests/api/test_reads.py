@@ -258,6 +258,15 @@ def test_a_node_is_healthy_while_its_database_answers(api: TestClient) -> None:
     assert response.headers["cache-control"] == "no-store"
 
 
+def test_connections_that_died_cost_no_request(api: TestClient, database_url: str) -> None:
+    assert api.get("/healthz").status_code == 200
+    with connect(database_url) as connection:
+        mine = connection.info.backend_pid
+        end = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = current_database()"
+        assert connection.execute(f"{end} AND pid <> %s", (mine,)).fetchall()
+    assert api.get("/healthz").status_code == 200
+
+
 def test_a_database_that_goes_and_comes_back_is_noticed(api: TestClient, database_url: str, server_url: str) -> None:
     with connect(server_url) as server, connect(database_url) as connection:
         name = connection.info.dbname
