@@ -19,6 +19,7 @@ from eventlog.protocol import (
     Listener,
     LogUnavailable,
     OffsetGone,
+    ProducersTime,
     Record,
     TopicFacts,
     TopicPartition,
@@ -31,6 +32,8 @@ _UNACKNOWLEDGED_BYTES = 64 << 20
 _DELIVERY_TIMEOUT_S = 120
 _POLL_MESSAGES = 2_000
 _FETCH_BYTES = 4 << 20
+_LOG_APPEND_TIME = 1
+"""Kafka's code for a record whose timestamp is the broker's."""
 
 
 class KafkaLog:
@@ -139,13 +142,17 @@ class KafkaReader:
 
     def poll(self, timeout_ms: int) -> Mapping[TopicPartition, Sequence[Record]]:
         try:
-            found: Mapping[TopicPartition, Sequence[Record]] = self._consumer.poll(timeout_ms=timeout_ms)
+            found: Mapping[TopicPartition, Sequence[Any]] = self._consumer.poll(timeout_ms=timeout_ms)
         except kafka_errors.OffsetOutOfRangeError as error:
             raise self._gone(error) from error
         except kafka_errors.KafkaError as error:
             if error.__cause__ is not None and not isinstance(error.__cause__, kafka_errors.KafkaError):
                 raise error.__cause__ from None  # what the listener raised, wrapped by kafka-python
             raise LogUnavailable(f"Kafka: {error}") from error
+        for partition, records in found.items():
+            for record in records:
+                if record.timestamp_type != _LOG_APPEND_TIME:
+                    raise ProducersTime(TopicPartition(*partition), record.offset)
         return found
 
     def seek(self, partition: TopicPartition, offset: int) -> None:

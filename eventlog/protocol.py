@@ -69,6 +69,17 @@ class UnknownTopic(Exception):
         super().__init__(f"there is no topic {topic}")
 
 
+class ProducersTime(Exception):
+    """A topic's messages bear the producers' time: nothing then limits a clock in the future (R4)."""
+
+    def __init__(self, partition: TopicPartition, offset: int) -> None:
+        super().__init__(
+            f"{partition.topic} partition {partition.partition} has a message (offset {offset}) that bears its"
+            " producer's time, not Kafka's. Set message.timestamp.type=LogAppendTime on the topic; messages that were"
+            " written before have to be written anew"
+        )
+
+
 class LogUnavailable(Exception):
     """The log did not answer."""
 
@@ -90,7 +101,10 @@ class Reader(Protocol):
     """One member of a group of readers; partitions are shared among the members."""
 
     def poll(self, timeout_ms: int) -> Mapping[TopicPartition, Sequence[Record]]:
-        """Records in offset order per partition, possibly none. Raises `OffsetGone`, and what the listener raised."""
+        """Records in offset order per partition, possibly none.
+
+        Raises `OffsetGone`, `ProducersTime`, and what the listener raised.
+        """
 
     def seek(self, partition: TopicPartition, offset: int) -> None:
         """Go on reading an assigned partition at `offset`."""

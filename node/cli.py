@@ -52,6 +52,7 @@ _EXPLAINED = frozenset(
         "NotLoopback",
         "OperationalError",
         "PartnerError",
+        "ProducersTime",
         "RegisterError",
         "ServicesFailed",
         "Stopped",

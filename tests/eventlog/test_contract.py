@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from eventlog.memory import MemoryLog
-from eventlog.protocol import DeliveryFailed, OffsetGone, TopicPartition, UnknownTopic
+from eventlog.protocol import DeliveryFailed, OffsetGone, ProducersTime, TopicPartition, UnknownTopic
 from schemas.topics import live, settings
 
 
@@ -168,3 +168,16 @@ def test_a_message_that_kafka_refuses_is_an_error_and_not_a_loss(kafka_log, city
         writer.flush()
     writer.flush()
     assert [counts.messages for counts in writer.acknowledged().values()] == [1]
+
+
+@pytest.mark.services
+def test_a_topic_whose_producers_set_the_time_is_refused(kafka_log, city):
+    name = live(city, "energy.readings")
+    kafka_log.create(name, 1, {"message.timestamp.type": "CreateTime"})
+    writer = kafka_log.writer()
+    writer.send_to(name, 0, b"anything")
+    writer.flush()
+    reader = kafka_log.reader(city, [name], Membership())
+    with pytest.raises(ProducersTime, match="LogAppendTime"):
+        read(reader, 1)
+    reader.close()
