@@ -3,6 +3,7 @@
 import sys
 
 import typer
+from pydantic import ValidationError
 
 from node.commands import demo, ingest, migrate, process, publish, pull, query, register, serve, services, status
 from node.wiring import CommandError
@@ -34,8 +35,16 @@ def main() -> None:
     except Exception as error:
         if not isinstance(error, CommandError) and type(error).__name__ not in _EXPLAINED:
             raise
-        print(f"sistercity: {error}", file=sys.stderr)
+        print(f"sistercity: {_in_words(error)}", file=sys.stderr)
         sys.exit(1)
+
+
+def _in_words(error: Exception) -> str:
+    if type(error).__name__ == "UndefinedTable":
+        return "the database has no tables of ours, or old ones: run `sistercity migrate`"
+    if isinstance(error, ValidationError):
+        return "; ".join(f"SISTERCITY_{'_'.join(map(str, one['loc'])).upper()}: {one['msg']}" for one in error.errors())
+    return str(error)
 
 
 _EXPLAINED = frozenset(

@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 
 
@@ -11,7 +10,7 @@ class Command:
     """Runs `sistercity` with the settings of one city."""
 
     def __init__(self, city_file: Path, kafka: str, database_url: str, home: Path) -> None:
-        self.environment: Mapping[str, str] = {
+        self.environment: dict[str, str] = {
             **os.environ,
             "SISTERCITY_CITY": str(city_file),
             "SISTERCITY_KAFKA": kafka,

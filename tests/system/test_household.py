@@ -120,6 +120,13 @@ def test_what_an_operator_can_mend_is_one_sentence(command, tmp_path):
     assert "loopback" in command.fails("serve", "--host", "0.0.0.0")
 
 
+def test_a_database_without_tables_and_a_setting_of_the_wrong_kind_are_said_in_words(kafka, server_url, city, tmp_path):
+    command = Command(city_file(tmp_path, city), kafka, server_url, tmp_path)
+    assert "run `sistercity migrate`" in command.fails("status")
+    command.environment |= {"SISTERCITY_PARTITIONS": "many"}
+    assert command.fails("status").startswith("sistercity: SISTERCITY_PARTITIONS: ")
+
+
 def _over_http(command: Command, path: str) -> dict:
     """One answer of the city's API, served by the command."""
     with socket.socket() as probe:
