@@ -15,6 +15,7 @@ def pull(
     """Pull what partners have published since the last time, and keep it in this city's database."""
     import asyncio
 
+    from federation.fetching import PartnerError
     from federation.partner import Partner
     from federation.partner import follow as keep_pulling
     from federation.partner import pull as pull_once
@@ -29,8 +30,15 @@ def pull(
         await keep_pulling(partners, database, own, ended, poll_s=every)
 
     async def once() -> None:
+        failures = []
         for partner in partners:
-            done = await pull_once(partner, database, own)
-            typer.echo(f"{done.city}: {done.publications} publications in {done.pages} pages")
+            try:
+                done = await pull_once(partner, database, own)
+            except PartnerError as error:  # one partner that is away keeps nobody from the others
+                failures.append(str(error))
+            else:
+                typer.echo(f"{done.city}: {done.publications} publications in {done.pages} pages")
+        if failures:
+            raise wiring.CommandError("\n".join(failures))
 
     asyncio.run(following() if follow else once())

