@@ -30,6 +30,7 @@ logger = logging.getLogger(__name__)
 
 _UNACKNOWLEDGED_BYTES = 64 << 20
 _DELIVERY_TIMEOUT_S = 120
+_METADATA_MS = 30_000
 _POLL_MESSAGES = 2_000
 _FETCH_BYTES = 4 << 20
 _LOG_APPEND_TIME = 1
@@ -78,10 +79,18 @@ class KafkaLog:
                 enable_auto_commit=False,
                 session_timeout_ms=self._session_timeout_ms,
                 heartbeat_interval_ms=self._session_timeout_ms // 5,
+                metadata_max_age_ms=_METADATA_MS,
                 max_poll_records=_POLL_MESSAGES,
                 max_partition_fetch_bytes=_FETCH_BYTES,
             )
-        return KafkaReader(consumer, topics, listener)
+            reader = KafkaReader(consumer, topics, listener)
+            for topic in topics:
+                # A leader that has not heard of a topic yet deals out none of its partitions, and nothing corrects it
+                # before the metadata's next refresh.
+                if not consumer.partitions_for_topic(topic):
+                    consumer.close()
+                    raise UnknownTopic(topic)
+            return reader
 
     def writer(self) -> "KafkaWriter":
         with _unavailable():
