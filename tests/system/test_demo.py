@@ -13,6 +13,7 @@ import psutil
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from embedded.remove import remove
 from tests.conftest import INSTALLED
 from tests.system.streams import until
 
@@ -31,6 +32,13 @@ def demo(folder: Path, *arguments: str) -> "subprocess.Popen[str]":
     command = [sys.executable, "-m", "node", "demo", "--meters", "2000", "--output", str(folder / "demo.json")]
     with (folder / "demo.log").open("w") as output:
         return subprocess.Popen([*command, *arguments], env=environment, stdout=output, stderr=output, text=True)
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_outside(tmp_path):
+    """PostgreSQL's files lie elsewhere where its user can't enter the test's folder."""
+    yield
+    remove(tmp_path / "home" / "demo")
 
 
 def gone(processes: list[psutil.Process]) -> bool:
