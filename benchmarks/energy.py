@@ -33,7 +33,7 @@ from schemas.catalogue import catalogue, metrics_of
 from schemas.topics import settings
 from store.database import connect, create_database, migrate
 from store.overview import streams
-from store.processing import Place, Position, Progress
+from store.processing import Claim, Place, Progress
 from store.processing_postgres import PostgresStore
 
 DATASET = "energy.readings"
@@ -118,7 +118,7 @@ class _TimedStore(PostgresStore):
 
     began = ended = 0.0
 
-    def claim(self, places: Sequence[Place]) -> Mapping[Place, tuple[int, Position]]:
+    def claim(self, places: Sequence[Place]) -> Mapping[Place, Claim]:
         claimed = super().claim(places)
         self.began = perf_counter()
         return claimed

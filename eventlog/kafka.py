@@ -134,6 +134,7 @@ class _Rebalance(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-pyth
         starts = self._listener.assigned([TopicPartition(*one) for one in assigned])
         for one in assigned:
             self._consumer.seek(one, starts[TopicPartition(*one)])
+        self._consumer.resume(*assigned)  # a pause would outlast the rebalance
 
     def on_partitions_revoked(self, revoked: Sequence[Any]) -> None:
         self._listener.revoked([TopicPartition(*one) for one in revoked])
@@ -153,7 +154,9 @@ class KafkaReader:
         try:
             found: Mapping[TopicPartition, Sequence[Any]] = self._consumer.poll(timeout_ms=timeout_ms)
         except kafka_errors.OffsetOutOfRangeError as error:
-            raise self._gone(error) from error
+            with _unavailable():
+                gone = self._gone(error)
+            raise gone from error
         except kafka_errors.KafkaError as error:
             if error.__cause__ is not None and not isinstance(error.__cause__, kafka_errors.KafkaError):
                 raise error.__cause__ from None  # what the listener raised, wrapped by kafka-python
@@ -185,7 +188,10 @@ class KafkaReader:
             logger.debug("Kafka took no note of the positions: %s", error)
 
     def close(self) -> None:
-        self._consumer.close(autocommit=False)
+        try:
+            self._consumer.close(autocommit=False)
+        except kafka_errors.KafkaError as error:
+            logger.warning("leaving the group failed; it will notice by itself: %s", error)
 
     def _gone(self, error: Exception) -> Exception:
         partition, offset = next(iter(error.args[0].items()))

@@ -4,7 +4,7 @@ Everything here is a function of the log alone: no clock, no I/O. Any split of t
 `Position.resume_offset`, gives the same cells, dead letters and account (R1, R2).
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -14,7 +14,7 @@ from eventlog.protocol import Record
 from processors.readings import FUTURE_MS, OVERFLOW, Messages, Readings, check
 from processors.reduce import Rows, Scratch, reduce_window
 from processors.windows import Windows
-from schemas.batch import ROW, Batch, DecodeError, decode
+from schemas.batch import LAST_MS, ROW, Batch, DecodeError, decode
 from schemas.catalogue import Metric
 from store.processing import Account, Cell, DeadLetter, Position
 
@@ -53,7 +53,8 @@ class _OpenWindow:
 class PartitionFold:
     """Folds the records of one partition, from `position` on.
 
-    `metrics` are those of the topic's dataset, `windows` the windows of each by name. With `gap` the log has lost what
+    `metrics` are those of the topic's dataset, `windows` the windows of each by name. `settled` are the dead letters
+    that a replay meets again, as (offset, row). With `gap` the log has lost what
     lay before its first record (R5): missing readings are counted as lost, and their windows marked incomplete. More
     than `dead_limit` dead messages in a block of `DEAD_BLOCK` are an error.
     """
@@ -65,6 +66,7 @@ class PartitionFold:
         position: Position,
         scratch: Scratch,
         *,
+        settled: Set[tuple[int, int]] = frozenset(),
         gap: bool = False,
         dead_limit: int = DEAD_LIMIT,
     ) -> None:
@@ -72,6 +74,7 @@ class PartitionFold:
         self._by_index = tuple((metric, windows[metric.name]) for metric in metrics)
         self._scratch = scratch
         self._position = position
+        self._settled = settled
         self._gap = gap
         self._replaying = position.account.open > 0 or position.resume_offset < position.next_offset
         self._groups: dict[tuple[int, int, str], int] = {}
@@ -85,8 +88,8 @@ class PartitionFold:
         self._cells: list[Cell] = []
         self._dead_letters: list[DeadLetter] = []
         self._dead_limit = dead_limit
-        self._block = 0
-        self._dead_in_block = 0
+        self._block = position.account.messages // DEAD_BLOCK
+        self._dead_in_block = position.dead_in_block
 
     @property
     def next_offset(self) -> int:
@@ -111,19 +114,36 @@ class PartitionFold:
         if replayed < len(records):
             if self._replaying or self._gap:
                 self._end_replay(records[replayed])
+            if self._incomplete_before == LAST_MS:
+                self._incomplete_before = records[replayed].timestamp + FUTURE_MS
             self._fold(records[replayed:], fresh=True)
 
     def step(self) -> Step | None:
         """What is to be committed, or None if nothing moved since the last step."""
-        if self._next == self._position.next_offset:
+        if self._next == self._position.next_offset and self._account == self._position.account:
             return None
         resume = min((window.first_offset for window in self._open.values()), default=self._next)
         account = replace(self._account, open=self._buffered)
-        position = Position(self._next, resume, self._latest, self._incomplete_before, account)
+        position = Position(
+            self._next, resume, self._latest, self._incomplete_before, self._dead_in_block_under_way(), account
+        )
         step = Step(position, tuple(self._cells), tuple(self._dead_letters))
         self._position, self._account = position, account
         self._cells, self._dead_letters = [], []
         return step
+
+    def skip_to(self, offset: int) -> None:
+        """Go on at `offset` where the log holds nothing at all: what lay before is lost (R5).
+
+        Every window may lack readings until the next record says how far the log's clock has come.
+        """
+        skipped, missing = offset - self._next, self._account.open
+        self._account = replace(self._account + Account(messages=skipped, lost_messages=skipped, lost=missing), open=0)
+        self._next, self._replaying, self._gap = offset, False, False
+        self._incomplete_before = LAST_MS
+
+    def _dead_in_block_under_way(self) -> int:
+        return self._dead_in_block if self._block == self._account.messages // DEAD_BLOCK else 0
 
     def _end_replay(self, record: Record) -> None:
         self._replaying = False
@@ -142,7 +162,8 @@ class PartitionFold:
 
     def _fold(self, records: Sequence[Record], *, fresh: bool) -> None:
         arrived, ticks = self._decode(records, fresh=fresh)
-        checked = {index: check(messages, self._by_index[index][0]) for index, messages in arrived.items()}
+        settled: Set[tuple[int, int]] = frozenset() if fresh else self._settled
+        checked = {index: check(messages, self._by_index[index][0], settled) for index, messages in arrived.items()}
         before = self._watermarks(len(records), arrived, checked, ticks)
         counted = Account()
         for index, readings in checked.items():
@@ -160,6 +181,8 @@ class PartitionFold:
         ticks: dict[int, int] = {}
         dead = converted = 0
         for sequence, record in enumerate(records):
+            if not fresh and (record.offset, -1) in self._settled:
+                continue
             try:
                 batch = decode(record.value)
                 if batch.count:

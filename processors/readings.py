@@ -1,6 +1,6 @@
 """From messages to checked columns: which rows of a poll are readings, which are rejected and why. Pure functions."""
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -58,18 +58,21 @@ class Readings:
     rejected: Sequence[DeadLetter]
 
 
-def check(messages: Messages, metric: Metric) -> Readings:
-    """Read and check the rows of one metric (R4, R7). Every row is accepted or rejected; none raises."""
+def check(messages: Messages, metric: Metric, settled: Set[tuple[int, int]] = frozenset()) -> Readings:
+    """Read and check the rows of one metric (R4, R7). Every row is accepted or rejected; none raises.
+
+    Rows that are `settled`, as (offset, row), are neither: they were rejected before.
+    """
     raw = np.frombuffer(b"".join(messages.rows), ROW)
     counts = np.array(messages.count)
     first = np.cumsum(counts) - counts
     message = np.repeat(np.arange(len(counts), dtype=np.int32), counts)
     row = (np.arange(len(raw)) - first[message]).astype(np.int32)
     faults = _Faults(raw, messages, metric, message)
-    rejected: list[DeadLetter] = []
-    if not faults.sound.all():
-        rejected = faults.explain(row)
-        keep = np.flatnonzero(faults.sound)
+    rejected = faults.explain(row) if not faults.sound.all() else []
+    usable = faults.sound & ~_marked(settled, messages, first, len(raw)) if settled else faults.sound
+    if not usable.all():
+        keep = np.flatnonzero(usable)
         raw, message, row = raw[keep], message[keep], row[keep]
     start = np.array(messages.start, np.int64)[message] + raw["after"].astype(np.int64)
     latest = np.full(len(counts), -1, np.int64)
@@ -77,6 +80,18 @@ def check(messages: Messages, metric: Metric) -> Readings:
         edges = np.flatnonzero(np.r_[True, message[1:] != message[:-1]])
         latest[message[edges]] = np.maximum.reduceat(start, edges)
     return Readings(raw, message, row, start, raw["value"].astype(np.int64), latest, rejected)
+
+
+def _marked(
+    settled: Set[tuple[int, int]], messages: Messages, first: NDArray[np.int64], count: int
+) -> NDArray[np.bool_]:
+    """Which of all rows are settled. Shape (count,)."""
+    marked = np.zeros(count, np.bool_)
+    begins = dict(zip(messages.offset, first.tolist(), strict=True))
+    for offset, row in settled:
+        if row >= 0 and offset in begins:
+            marked[begins[offset] + row] = True
+    return marked
 
 
 class _Faults:

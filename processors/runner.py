@@ -18,7 +18,7 @@ from processors.reduce import Scratch
 from processors.windows import Windows
 from schemas.catalogue import Metric
 from schemas.topics import dataset_of
-from store.processing import Account, Fenced, Place, Position, Progress, Store, StoreUnavailable
+from store.processing import Account, Claim, Fenced, Place, Position, Progress, Store, StoreUnavailable
 
 logger = logging.getLogger(__name__)
 
@@ -54,9 +54,9 @@ class Plan:
 
 @dataclass(slots=True)
 class _Owned:
-    """A partition that is this process's: its epoch, its fold, and the position last committed."""
+    """A partition that is this process's: how it was taken over, its fold, and the position last committed."""
 
-    epoch: int
+    claim: Claim
     fold: PartitionFold
     committed: Position
 
@@ -76,6 +76,7 @@ class Runner:
         }
         self._owned: dict[Place, _Owned] = {}
         self._stopped: dict[Place, str] = {}
+        self._gave_up: dict[Place, str] = {}
         self._commit_due = 0.0
 
     def run(self, stop: Event) -> None:
@@ -88,8 +89,11 @@ class Runner:
             started = self._clock()
             try:
                 self._register()
-                self._session(stop)
-                return
+                if self._session(stop):
+                    self._check_stopped()
+                    return
+                failures = -1
+                stop.wait(self._plan.backoff_s[0])
             except (StoreUnavailable, LogUnavailable) as error:
                 failures = failures + 1 if self._clock() - started < _STEADY_S else 0
                 pause = self._plan.backoff_s[min(failures, len(self._plan.backoff_s) - 1)]
@@ -98,11 +102,11 @@ class Runner:
 
     def assigned(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
         claimed = self._store.claim([Place(*one) for one in partitions])
-        for place, (epoch, position) in claimed.items():
-            self._owned[place] = _Owned(epoch, self._fold(place, position), position)
+        for place, claim in claimed.items():
+            self._owned[place] = _Owned(claim, self._fold(place, claim.position, claim), claim.position)
         if partitions:
             logger.info("took over %d partitions", len(partitions))
-        return {TopicPartition(*place): position.resume_offset for place, (_, position) in claimed.items()}
+        return {TopicPartition(*place): claim.position.resume_offset for place, claim in claimed.items()}
 
     def revoked(self, partitions: Sequence[TopicPartition]) -> None:
         try:
@@ -115,14 +119,20 @@ class Runner:
         for one in partitions:
             self._owned.pop(Place(*one), None)
             self._stopped.pop(Place(*one), None)
+        self._show_stopped()
 
     def _register(self) -> None:
         for topic in self._plan.metrics:
             facts = self._log.describe(topic)
             self._store.register_topic(topic, facts.cluster_id, facts.topic_id, facts.partitions)
 
-    def _session(self, stop: Event) -> None:
-        """One membership in the group, from joining to leaving."""
+    def _check_stopped(self) -> None:
+        if self._plan.until_caught_up and self._gave_up:
+            place, reason = next(iter(self._gave_up.items()))
+            raise Stopped(f"{len(self._gave_up)} partitions were stopped, {place} among them: {reason}")
+
+    def _session(self, stop: Event) -> bool:
+        """One membership in the group, from joining to leaving; whether that was the end, or it has to join again."""
         reader = self._log.reader(self._plan.group, tuple(self._plan.metrics), self)
         try:
             while not stop.is_set():
@@ -130,13 +140,16 @@ class Runner:
                 due = self._clock() >= self._commit_due
                 if busy and not due:
                     continue
-                self._commit()
+                if not self._commit():
+                    return False
                 if due or self._plan.until_caught_up:
                     lag = self._observe(reader)
                     self._commit_due = self._clock() + self._plan.commit_s
                     if self._plan.until_caught_up and lag == 0:
                         break
             self._commit()
+            self._gave_up = dict(self._stopped)
+            return True
         except BaseException:
             self._owned.clear()  # so that leaving the group commits nothing more
             raise
@@ -165,17 +178,25 @@ class Runner:
             del self._owned[place]
             self._stopped[place] = str(error)
             reader.pause(TopicPartition(*place))
-            metrics.STOPPED.labels(dataset_of(place.topic)).set(len(self._stopped))
+            self._show_stopped()
             logger.error("stopped %s partition %d: %s", place.topic, place.partition, error)
             if not self._owned:
                 raise Stopped(f"every partition is stopped, the last was {place}: {error}") from error
         except ReplayDiffers as error:
             raise Stopped(f"{place.topic} partition {place.partition}: {error}") from error
 
+    def _show_stopped(self) -> None:
+        for topic in self._plan.metrics:
+            count = sum(place.topic == topic for place in self._stopped)
+            metrics.STOPPED.labels(dataset_of(topic)).set(count)
+
     def _gone(self, reader: Reader, gone: OffsetGone) -> None:
         """The log no longer holds what comes next: stop, or note the gap and go on behind it (R5)."""
         place = Place(*gone.partition)
-        owned = self._owned[place]
+        owned = self._owned.get(place)
+        if owned is None:
+            reader.pause(gone.partition)  # fenced or stopped: not this process's to read any more
+            return
         if gone.offset > gone.end or owned.committed.next_offset > gone.end:
             raise Stopped(f"{gone}: the log was cut short or replaced by another; its stored offsets do not fit it")
         if not self._plan.accept_gap:
@@ -184,22 +205,30 @@ class Runner:
                 " them; they are then counted as lost and their windows marked incomplete"
             )
         logger.error("%s: going on at %d, the rest is lost", gone, gone.earliest)
-        owned.fold = self._fold(place, owned.committed, gap=True)
+        owned.fold = self._fold(place, owned.committed, owned.claim, gap=True)
+        if gone.earliest == gone.end:  # nothing is left whose arrival would tell of the gap
+            owned.fold.skip_to(gone.end)
         reader.seek(gone.partition, gone.earliest)
 
-    def _fold(self, place: Place, position: Position, *, gap: bool = False) -> PartitionFold:
+    def _fold(self, place: Place, position: Position, claim: Claim, *, gap: bool = False) -> PartitionFold:
         topic = place.topic
         return PartitionFold(
             self._plan.metrics[topic],
             self._windows[topic],
             position,
             self._scratch,
+            settled=claim.settled,
             gap=gap,
             dead_limit=self._plan.dead_limit,
         )
 
-    def _commit(self) -> None:
-        """Commit what every partition has come to. Partitions that another process owns by now are let go."""
+    def _commit(self) -> bool:
+        """Commit what every partition has come to. Partitions that another process owns by now are let go.
+
+        False if there were any: the group may still count them as this process's, so it has to join again, or nobody
+        would read them.
+        """
+        fenced_off = False
         steps = {place: step for place, owned in self._owned.items() if (step := owned.fold.step())}
         while steps:
             try:
@@ -208,16 +237,20 @@ class Runner:
                 break
             except Fenced as fenced:
                 logger.warning("another process took over: %s", fenced)
+                fenced_off = True
                 for place in fenced.places:
                     metrics.FENCED.labels(dataset_of(place.topic)).inc()
                     del steps[place], self._owned[place]
         for place, step in steps.items():
             _count(place, self._owned[place].committed.account, step)
             self._owned[place].committed = step.position
+        return not fenced_off
 
     def _progress(self, place: Place, step: Step) -> Progress:
         owned = self._owned[place]
-        return Progress(place, owned.epoch, owned.committed.next_offset, step.position, step.cells, step.dead_letters)
+        return Progress(
+            place, owned.claim.epoch, owned.committed.next_offset, step.position, step.cells, step.dead_letters
+        )
 
     def _observe(self, reader: Reader) -> int | None:
         """Show where the partitions stand, and leave the positions with the log for its own tools.

@@ -51,13 +51,14 @@ class Position:
 
     All below `next_offset` is accounted for; `resume_offset` is the first offset that an open window needs;
     `max_event_time` is the latest event time below `next_offset`; windows that begin before `incomplete_before` may
-    lack readings that retention took.
+    lack readings that retention took; `dead_in_block` counts the dead messages of the block of messages under way.
     """
 
     next_offset: int = 0
     resume_offset: int = 0
     max_event_time: int | None = None
     incomplete_before: int | None = None
+    dead_in_block: int = 0
     account: Account = Account()
 
 
@@ -96,6 +97,19 @@ class DeadLetter:
 
 
 @dataclass(frozen=True, slots=True)
+class Claim:
+    """A partition that was taken over: the epoch to commit with, the position, and what was settled behind it.
+
+    `settled` are the dead letters, as (offset, row), at or behind `position.resume_offset`: a replay leaves them be,
+    also where a later version could read them (R2).
+    """
+
+    epoch: int
+    position: Position
+    settled: frozenset[tuple[int, int]] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
 class Progress:
     """What a commit moves: from the position at `expected_offset` to `position`."""
 
@@ -129,8 +143,8 @@ class Store(Protocol):
     def register_topic(self, topic: str, cluster_id: str, topic_id: str, partitions: int) -> None:
         """Note what the topic is, the first time; raises `TopicChanged` if it is another one now."""
 
-    def claim(self, places: Sequence[Place]) -> Mapping[Place, tuple[int, Position]]:
-        """Take partitions over: their new epochs and positions. From now on older epochs can't commit."""
+    def claim(self, places: Sequence[Place]) -> Mapping[Place, Claim]:
+        """Take partitions over, with new epochs. From now on older epochs can't commit."""
 
     def commit(self, progress: Sequence[Progress]) -> None:
         """All or nothing. Raises `Fenced` if an epoch or a next offset is no longer what it was."""

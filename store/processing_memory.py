@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from store.processing import Cell, DeadLetter, Fenced, Place, Position, Progress, TopicChanged, check_topic
+from store.processing import Cell, Claim, DeadLetter, Fenced, Place, Position, Progress, TopicChanged, check_topic
 
 
 class MemoryStore:
@@ -22,13 +22,13 @@ class MemoryStore:
         for number in range(partitions):
             self._positions.setdefault(Place(topic, number), (0, Position()))
 
-    def claim(self, places: Sequence[Place]) -> Mapping[Place, tuple[int, Position]]:
+    def claim(self, places: Sequence[Place]) -> Mapping[Place, Claim]:
         for place in places:
             if place not in self._positions:
                 raise TopicChanged(f"{place.topic} had no partition {place.partition} when its processing began")
             epoch, position = self._positions[place]
             self._positions[place] = (epoch + 1, position)
-        return {place: self._positions[place] for place in places}
+        return {place: Claim(*self._positions[place], self._settled(place)) for place in places}
 
     def commit(self, progress: Sequence[Progress]) -> None:
         fenced = [one.place for one in progress if self._stands(one.place) != (one.epoch, one.expected_offset)]
@@ -44,6 +44,10 @@ class MemoryStore:
     def position(self, place: Place) -> Position:
         """Where a partition stands."""
         return self._positions[place][1]
+
+    def _settled(self, place: Place) -> frozenset[tuple[int, int]]:
+        resume = self._positions[place][1].resume_offset
+        return frozenset((offset, row) for at, offset, row in self.dead_letters if at == place and offset >= resume)
 
     def _stands(self, place: Place) -> tuple[int, int]:
         epoch, position = self._positions[place]

@@ -11,6 +11,7 @@ from store.moments import moment
 from store.processing import (
     Account,
     Cell,
+    Claim,
     Fenced,
     Place,
     Position,
@@ -21,7 +22,9 @@ from store.processing import (
 )
 
 _NUMBERS = tuple(one.name for one in fields(Account))
-_POSITION = ("next_offset", "resume_offset", "max_event_time", "incomplete_before", *_NUMBERS)
+_OWN = ("next_offset", "resume_offset", "max_event_time", "incomplete_before", "dead_in_block")
+_POSITION = (*_OWN, *_NUMBERS)
+_SETTLED = 'SELECT "offset", row FROM dead_letters WHERE topic = %s AND partition = %s AND "offset" >= %s'
 _CELL = (
     "metric, window_start, window_end, area, class, topic, partition, value, readings, contributors, largest, absolute,"
     " covered_ms, first_offset, last_offset, incomplete"
@@ -51,8 +54,8 @@ class PostgresStore:
                 (topic, partitions),
             )
 
-    def claim(self, places: Sequence[Place]) -> Mapping[Place, tuple[int, Position]]:
-        claimed: dict[Place, tuple[int, Position]] = {}
+    def claim(self, places: Sequence[Place]) -> Mapping[Place, Claim]:
+        claimed: dict[Place, Claim] = {}
         update = sql.SQL(
             "UPDATE stream_offsets SET epoch = epoch + 1 WHERE topic = %s AND partition = %s RETURNING epoch, {}"
         ).format(sql.SQL(", ").join(map(sql.Identifier, _POSITION)))
@@ -61,9 +64,10 @@ class PostgresStore:
                 row = self._open().execute(update, place).fetchone()
                 if row is None:
                     raise TopicChanged(f"{place.topic} had no partition {place.partition} when its processing began")
-                epoch, next_offset, resume_offset, latest, incomplete, *counts = row
-                position = Position(next_offset, resume_offset, latest, incomplete, Account(*counts))
-                claimed[place] = (epoch, position)
+                epoch, next_offset, resume_offset, latest, incomplete, dead, *counts = row
+                position = Position(next_offset, resume_offset, latest, incomplete, dead, Account(*counts))
+                settled = self._open().execute(_SETTLED, (*place, resume_offset)).fetchall()
+                claimed[place] = Claim(epoch, position, frozenset((offset, at) for offset, at in settled))
         return claimed
 
     def commit(self, progress: Sequence[Progress]) -> None:
@@ -88,7 +92,7 @@ class PostgresStore:
 
     def _move(self, one: Progress) -> bool:
         position = one.position
-        values = [getattr(position, name) for name in _POSITION[:4]]
+        values = [getattr(position, name) for name in _OWN]
         values += [getattr(position.account, name) for name in _NUMBERS]
         moved = self._open().execute(
             sql.SQL(
@@ -120,6 +124,10 @@ class PostgresStore:
                     copy.write_row((*one.place, letter.offset, letter.row, letter.reason, letter.original))
 
 
+_TRANSIENT = (psycopg.OperationalError, psycopg.InterfaceError, psycopg.InternalError)
+"""Internal errors are the server's own: a transaction that was idle for too long, a fail-over to a read-only server."""
+
+
 class _Unavailable:
     """Turns a broken connection into `StoreUnavailable`, and drops it so that the next call opens another."""
 
@@ -130,7 +138,7 @@ class _Unavailable:
         return None
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
+        if isinstance(error, _TRANSIENT):
             self._store.close()
             raise StoreUnavailable(f"PostgreSQL: {error}") from error
 

@@ -9,7 +9,7 @@ from node.settings import settings
 
 
 def process(
-    history: Annotated[list[str] | None, typer.Option(help="process this import, not the running streams")] = None,
+    history: Annotated[str | None, typer.Option(help="process this import, not the running streams")] = None,
     until_caught_up: Annotated[bool, typer.Option(help="end when nothing is left to read")] = False,
     accept_gap: Annotated[bool, typer.Option(help="go on past messages that retention took")] = False,
     accept_dead: Annotated[bool, typer.Option(help="go on however many messages are dead")] = False,
@@ -23,11 +23,11 @@ def process(
 
     stop = wiring.start("process")
     city, log = wiring.city(), wiring.log()
-    topics = topics_of(city.id, history)
+    topics = topics_of(city.id, [history] if history is not None else None)
     for topic in topics:
         wiring.ensure_topic(log, topic)
     plan = Plan(
-        group=f"{city.id}.process" if not history else f"{city.id}.process.{'.'.join(sorted(history))}",
+        group=f"{city.id}.process" if history is None else f"{city.id}.process.{history}",  # one group a topic
         metrics={topic: metrics_of(dataset_of(topic)) for topic in topics},
         zone=city.zone,
         commit_s=settings().commit_seconds,
@@ -51,4 +51,7 @@ def topics_of(city: str, history: list[str] | None) -> list[str]:
     datasets = sorted({metric.dataset for metric in catalogue().values()})
     if not history:
         return [live(city, dataset) for dataset in datasets]
-    return [history_topic(city, dataset, name) for dataset in datasets for name in history]
+    try:
+        return [history_topic(city, dataset, name) for dataset in datasets for name in history]
+    except ValueError as error:
+        raise wiring.CommandError(str(error)) from None

@@ -181,3 +181,19 @@ def test_a_topic_whose_producers_set_the_time_is_refused(kafka_log, city):
     with pytest.raises(ProducersTime, match="LogAppendTime"):
         read(reader, 1)
     reader.close()
+
+
+def test_a_pause_ends_with_the_next_assignment(log, topic, city):
+    writer, first, second = log.writer(), Membership(), Membership()
+    one = log.reader(city, [topic], first)
+    until(lambda: len(first.owned) == 4, one)
+    for partition in first.owned:
+        one.pause(partition)
+    two = log.reader(city, [topic], second)
+    until(lambda: len(first.owned) == 2 and len(second.owned) == 2, one, two)
+    for partition in range(4):
+        writer.send_to(topic, partition, b"tick")
+    writer.flush()
+    assert len(read(one, 2)) == 2
+    for reader in (one, two):
+        reader.close()

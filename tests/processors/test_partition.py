@@ -199,3 +199,49 @@ def test_what_retention_took_is_counted_as_lost_and_its_windows_are_incomplete()
     assert account.balanced()
     assert (account.lost, account.lost_messages, account.aggregated) == (2, 3, 1)
     assert [(cell.value, cell.incomplete) for cell in step.cells] == [(40, True)]
+
+
+def test_what_was_settled_stays_settled_when_a_later_version_could_read_it():
+    older = fold()
+    older.feed([
+        batch(0, (1, 1, 0, 10, 1)),
+        MemoryRecord(1, T0 + 60 * MINUTE, b"1", b"unreadable for the older version"),
+        batch(2, (2, 2, 0, 0.5, 1), (3, 3, 0, 30, 1)),
+    ])  # fmt: skip
+    step = older.step()
+    settled = frozenset((letter.offset, letter.row) for letter in step.dead_letters)
+    assert settled == {(1, -1), (2, 0)}
+    newer = fold(step.position, settled=settled)
+    newer.feed([
+        batch(0, (1, 1, 0, 10, 1)),
+        batch(1, (9, 9, 0, 500, 1)),
+        batch(2, (2, 2, 0, 50, 1), (3, 3, 0, 30, 1)),
+        tick(3, T0 + 180 * MINUTE),
+    ])  # fmt: skip
+    done = newer.step()
+    assert [cell.value for cell in done.cells] == [40]
+    assert done.position.account.balanced()
+
+
+def test_the_brake_counts_on_after_a_restart():
+    subject = fold()
+    subject.feed([MemoryRecord(offset, T0, b"1", b"dead") for offset in range(60)])
+    again = fold(subject.step().position)
+    again.feed([MemoryRecord(60 + n, T0, b"1", b"dead") for n in range(40)])
+    with pytest.raises(TooManyDead):
+        again.feed([MemoryRecord(100, T0, b"1", b"dead")])
+
+
+def test_a_log_that_holds_nothing_any_more_is_passed_and_its_windows_are_incomplete():
+    subject = fold()
+    subject.feed([batch(0, (1, 1, 0, 10, 1))])
+    again = fold(subject.step().position, gap=True)
+    again.skip_to(8)
+    passed = again.step().position
+    assert (passed.next_offset, passed.account.lost, passed.account.lost_messages) == (8, 1, 7)
+    assert passed.account.balanced()
+    later = fold(passed)
+    later.feed([batch(8, (3, 3, 0, 40, 1), appended=T0 + 30 * MINUTE), tick(9, T0 + 180 * MINUTE)])
+    step = later.step()
+    assert step.position.incomplete_before == T0 + 35 * MINUTE
+    assert [cell.incomplete for cell in step.cells] == [True]

@@ -155,3 +155,34 @@ def test_a_fenced_commit_keeps_the_other_partitions():
     runner._commit()
     assert store.position(Place(TOPIC, 0)).account == Account()
     assert store.position(Place(TOPIC, 1)).account == Account(messages=1, dead=1)
+
+
+def test_a_caught_up_run_with_a_stopped_partition_is_no_success():
+    log = log_of([(b"1", b"broken", 0)] * 200 + [(b"2", b"broken", 0)], partitions=2)
+    with pytest.raises(Stopped, match="partitions were stopped"):
+        process(log, MemoryStore(), dead_limit=100)
+
+
+def test_a_gap_to_the_very_end_of_the_log_is_passed_without_another_message():
+    log, store = log_of([(b"1", b"broken", 0)] * 10), MemoryStore()
+    log.forget(HERE, 10)
+    process(log, store, accept_gap=True)
+    assert store.position(Place(*HERE)).account == Account(messages=10, lost_messages=10)
+
+
+class StealingStore(MemoryStore):
+    """Another process takes the partition over just before the first commit."""
+
+    stolen = False
+
+    def commit(self, progress):
+        if not self.stolen:
+            self.stolen = True
+            self.claim([one.place for one in progress])
+        super().commit(progress)
+
+
+def test_a_fenced_processor_joins_again_instead_of_leaving_the_partition_to_nobody():
+    log, store = log_of([(b"1", b"broken", 0)] * 5), StealingStore()
+    process(log, store)
+    assert store.position(Place(*HERE)).account == Account(messages=5, dead=5)

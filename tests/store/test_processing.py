@@ -6,6 +6,7 @@ import pytest
 from store.processing import (
     Account,
     Cell,
+    Claim,
     DeadLetter,
     Fenced,
     Place,
@@ -45,19 +46,19 @@ def cell(start: int, **changes) -> Cell:
 
 def progress(place: Place, epoch: int, expected: int, reached: int, **content) -> Progress:
     account = content.pop("account", Account(messages=reached, decoded=reached, readings=6, aggregated=4, open=2))
-    position = Position(reached, max(0, reached - 2), 1_790_000_000_000, None, account)
+    position = Position(reached, max(0, reached - 2), 1_790_000_000_000, None, 0, account)
     return Progress(place, epoch, expected, position, content.pop("cells", ()), content.pop("dead_letters", ()))
 
 
 def test_a_claimed_partition_starts_at_nothing(registered):
-    assert registered.claim([HERE]) == {HERE: (1, Position())}
+    assert registered.claim([HERE]) == {HERE: Claim(1, Position())}
 
 
 def test_what_was_committed_is_what_the_next_owner_gets(registered):
     registered.claim([HERE])
     done = progress(HERE, 1, 0, 5, cells=[cell(0)], dead_letters=[DeadLetter(3, -1, "cut", b"\x00\xff")])
     registered.commit([done])
-    assert registered.claim([HERE]) == {HERE: (2, done.position)}
+    assert registered.claim([HERE]) == {HERE: Claim(2, done.position, frozenset({(3, -1)}))}
 
 
 def test_an_older_epoch_commits_nothing(registered):
@@ -66,7 +67,7 @@ def test_an_older_epoch_commits_nothing(registered):
     with pytest.raises(Fenced) as fenced:
         registered.commit([progress(HERE, 1, 0, 5)])
     assert fenced.value.places == (HERE,)
-    assert registered.claim([HERE])[HERE][1] == Position()
+    assert registered.claim([HERE])[HERE].position == Position()
 
 
 def test_a_moved_offset_commits_nothing(registered):

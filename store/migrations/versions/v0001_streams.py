@@ -87,6 +87,7 @@ CREATE TABLE stream_offsets (
     messages       bigint NOT NULL DEFAULT 0,
     decoded        bigint NOT NULL DEFAULT 0,
     dead           bigint NOT NULL DEFAULT 0,
+    dead_in_block  bigint NOT NULL DEFAULT 0,
     converted      bigint NOT NULL DEFAULT 0,
     lost_messages  bigint NOT NULL DEFAULT 0,
     readings       bigint NOT NULL DEFAULT 0,
