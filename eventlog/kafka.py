@@ -15,6 +15,7 @@ from kafka.structs import OffsetAndMetadata
 
 from eventlog.protocol import (
     Acknowledged,
+    BadAddress,
     DeliveryFailed,
     Listener,
     LogUnavailable,
@@ -121,6 +122,8 @@ def _unavailable() -> Iterator[None]:
         yield
     except kafka_errors.KafkaError as error:
         raise LogUnavailable(f"Kafka: {error}") from error
+    except ValueError as error:  # bootstrap servers that are no addresses
+        raise BadAddress(f"Kafka: {error}") from error
 
 
 class _Rebalance(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python ships no types

@@ -80,6 +80,10 @@ class ProducersTime(Exception):
         )
 
 
+class BadAddress(Exception):
+    """The address of the log is none; trying again would not help."""
+
+
 class LogUnavailable(Exception):
     """The log did not answer."""
 

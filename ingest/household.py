@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
+from threading import Event
 from typing import BinaryIO
 from zoneinfo import ZoneInfo
 
@@ -98,11 +99,12 @@ class HouseholdImport:
         self._metric = catalogue()[METRIC]
         self._resolved: Resolved | None = None
 
-    def run(self, path: Path) -> Imported:
+    def run(self, path: Path, stop: Event | None = None) -> Imported:
         """Read the file as a stream, send what is readable and known, keep the rest, and close all windows by ticks.
 
-        Importing a file again refuses nothing twice: what is kept goes by the file's name and the line's number. Raises
-        `NoHouseholdFile` before anything is sent; `eventlog.protocol.DeliveryFailed` if the log fails.
+        `stop` ends it early, and then no window is closed. Importing a file again refuses nothing twice: what is kept
+        goes by the file's name and the line's number. Raises `NoHouseholdFile` before anything is sent;
+        `eventlog.protocol.DeliveryFailed` if the log fails.
         """
         tally = _Tally()
         with path.open("rb") as file:
@@ -119,6 +121,8 @@ class HouseholdImport:
                 if len(parsed) + len(refused) == _LINES_PER_STEP:
                     self._step(path.name, parsed, refused, tally)
                     parsed, refused = [], []
+                    if stop is not None and stop.is_set():
+                        return Imported(tally.lines, tally.readings, tally.refused)
             self._step(path.name, parsed, refused, tally)
         if tally.latest_ms is not None:
             # The last window ends within a window of the latest reading. The log's clock limits a tick, as all (R4).

@@ -141,8 +141,10 @@ class Simulator:
             self._feed.messages, self._feed.readings, c.duplicate, c.late, c.rejected, c.dead, refused=c.refused
         )
 
-    def replay(self, start_ms: int, end_ms: int) -> Expected:
+    def replay(self, start_ms: int, end_ms: int, stop: Event | None = None) -> Expected:
         """Send all intervals of start <= time < end in order of time, and a tick at the end to every partition.
+
+        `stop` ends it early, between two steps.
 
         Raises `ValueError` if a bound is no quarter of an hour on the city's clock, if the span is empty, or if it
         ends in the future; `eventlog.protocol.DeliveryFailed` if the log fails.
@@ -153,7 +155,7 @@ class Simulator:
         if not start_ms < end_ms <= self._clock():
             raise ValueError("a replay must end after its start and not in the future")
         now, steps = start_ms, 0
-        while now < end_ms:
+        while now < end_ms and not (stop is not None and stop.is_set()):
             now += self._step(now, min(INTERVALS_PER_STEP, (end_ms - now) // INTERVAL_MS), end_ms, self._rates)
             steps += 1
             if steps % STEPS_PER_FLUSH == 0:

@@ -50,6 +50,7 @@ def _in_words(error: Exception) -> str:
 _EXPLAINED = frozenset(
     {
         "AlreadyRunning",
+        "BadAddress",
         "ChildEnded",
         "CityFileError",
         "DeliveryFailed",
@@ -62,6 +63,7 @@ _EXPLAINED = frozenset(
         "OperationalError",
         "PartnerError",
         "ProducersTime",
+        "ProgrammingError",
         "RegisterError",
         "ServicesFailed",
         "Stopped",

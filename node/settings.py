@@ -2,6 +2,7 @@
 
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -19,11 +20,13 @@ class Settings(BaseSettings):
     kafka: str | None = Field(None, description="bootstrap servers; without it the embedded Kafka")
     database_url: SecretStr | None = Field(None, description="the city's database; without it the embedded PostgreSQL")
     partitions: int = Field(32, ge=1, le=1024, description="partitions of a topic that is made; never changed later")
-    metrics_port: int | None = Field(None, description="port of this process's Prometheus metrics; without it none")
+    metrics_port: int | None = Field(
+        None, ge=1, le=65535, description="port of this process's Prometheus metrics; without it none"
+    )
     metrics_host: str = Field("127.0.0.1", description="address that the metrics listen on")
     session_timeout_ms: int = Field(10_000, ge=1_000, description="silence after which a processor counts as gone")
     commit_seconds: float = Field(1.0, gt=0, description="seconds between a processor's commits")
-    log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="how much is logged")
     stop_with_stdin: bool = Field(False, description="stop when standard input ends: for whoever starts this process")
 
 

@@ -55,7 +55,12 @@ def start(role: str) -> threading.Event:
     if chosen.metrics_port is not None:
         from prometheus_client import start_http_server
 
-        start_http_server(chosen.metrics_port, addr=chosen.metrics_host)
+        try:
+            start_http_server(chosen.metrics_port, addr=chosen.metrics_host)
+        except OSError as error:
+            raise CommandError(
+                f"metrics can't listen on {chosen.metrics_host}:{chosen.metrics_port}: {error}"
+            ) from None
     return stop
 
 

@@ -66,9 +66,9 @@ def simulate(
         )
         start, end = last_day(_now_ms(), city.zone)
         logger.info("replaying %d hours", (end - start) // 3_600_000)
-        expected = simulator.replay(start, end)
+        expected = simulator.replay(start, end, stop)
         logger.info("%s", expected)
-        if report is not None:
+        if report is not None and not stop.is_set():
             _write(report, asdict(expected))
         if follow:
             simulator.run(stop, end)
@@ -88,19 +88,24 @@ def household(
     from ingest.journal import StoreJournal
     from schemas.topics import history
 
-    wiring.start("ingest")
+    stop = wiring.start("ingest")
     city, log = wiring.city(), wiring.log()
-    topic = history(city.id, DATASET, name)
+    try:
+        topic = history(city.id, DATASET, name)
+    except ValueError as error:
+        raise wiring.CommandError(str(error)) from None
     wiring.ensure_topic(log, topic)
     with wiring.database("ingest") as connection:
         journal = StoreJournal(connection, uuid.uuid4())
         writer = log.writer()
         feed = Feed(writer, topic, journal)
         importer = HouseholdImport(feed, journal, _resolver(connection, source), _now_ms, zone or WINTER_TIME_OF_PARIS)
-        imported = importer.run(file)
+        imported = importer.run(file, stop)
         writer.close()
     refused = ", ".join(f"{count} {reason}" for reason, count in imported.refused.items()) or "none"
     typer.echo(f"{topic}: {imported.readings} of {imported.lines} lines sent; refused: {refused}")
+    if stop.is_set():
+        raise wiring.CommandError("stopped before the end of the file; import it again under another name")
     typer.echo(f"next: sistercity process --history {name} --until-caught-up")
 
 

@@ -32,7 +32,7 @@ def publish(
         return
     with wiring.database("publish") as connection:
         for topic, of_topic in metrics.items():
-            while made := publish_ready(connection, of_topic, topic):
+            while not stop.is_set() and (made := publish_ready(connection, of_topic, topic)):
                 for one in made:
                     window = one.header
                     typer.echo(

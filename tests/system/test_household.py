@@ -127,6 +127,26 @@ def test_a_database_without_tables_and_a_setting_of_the_wrong_kind_are_said_in_w
     assert command.fails("status").startswith("sistercity: SISTERCITY_PARTITIONS: ")
 
 
+@pytest.mark.parametrize(
+    ("settings", "arguments"),
+    [
+        ({"SISTERCITY_DATABASE_URL": "nonsense"}, ["status"]),
+        ({"SISTERCITY_DATABASE_URL": "nonsense"}, ["migrate"]),
+        ({"SISTERCITY_KAFKA": "host:notaport"}, ["process"]),
+        ({"SISTERCITY_LOG_LEVEL": "verbose"}, ["process"]),
+        ({"SISTERCITY_METRICS_PORT": "99999"}, ["process"]),
+        ({"SISTERCITY_METRICS_PORT": "9", "SISTERCITY_METRICS_HOST": "192.0.2.1"}, ["process"]),
+        ({}, ["process", "--history", "Bad_Name"]),
+        ({}, ["publish", "--once", "--history", "Bad_Name"]),
+    ],
+)
+def test_a_wrong_setting_or_name_is_said_in_words(settings, arguments, command):
+    command.environment |= settings
+    said = command.fails(*arguments)
+    assert said.startswith("sistercity: ")
+    assert "Traceback" not in said
+
+
 def _over_http(command: Command, path: str) -> dict:
     """One answer of the city's API, served by the command."""
     with socket.socket() as probe:
