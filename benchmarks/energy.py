@@ -26,7 +26,7 @@ from embedded.remove import remove
 from embedded.services import Services, services
 from eventlog.kafka import KafkaLog
 from eventlog.protocol import TopicPartition
-from ingest.energy import Readings, messages, tick
+from ingest.batches import Readings, messages, tick
 from processors.runner import Plan, Runner
 from schemas.batch import ACTUAL
 from schemas.catalogue import catalogue, metrics_of
@@ -82,7 +82,7 @@ def fill(log: KafkaLog, sources: int, hours: int) -> Workload:
             writer.send(TOPIC, message.key, message.value, message.readings)
             sent, count, size = sent + message.readings, count + 1, size + len(message.value)
     for partition in range(PARTITIONS):
-        writer.send_to(TOPIC, partition, tick(START_MS + (hours + 2) * HOUR_MS))
+        writer.send_to(TOPIC, partition, tick(DATASET, START_MS + (hours + 2) * HOUR_MS))
     writer.close()
     return Workload(sent, count + PARTITIONS, size)
 

@@ -1,7 +1,7 @@
 """Which cells may leave the city: disclosure rules in exact integer arithmetic (P5). Pure.
 
 `cpuc-2014` are the aggregation rules of the California Public Utilities Commission, decision D.14-05-016 of 1 May 2014
-("15/15" and "100"), there for the energy that customers of one area used.
+("15/15" and "100"), there for the energy that customers of one area used. The others are this project's own (P5).
 """
 
 from collections.abc import Mapping
@@ -50,7 +50,26 @@ CPUC_2014 = Rule(
     source="California Public Utilities Commission, decision D.14-05-016, 1 May 2014",
 )
 
-RULES: Mapping[str, Rule] = {rule.id: rule for rule in (CPUC_2014,)}
+WASTE_11 = Rule(
+    id="waste-11",
+    words=(
+        "A cell is released if at least 11 premises, containers or collection rounds contributed to it. A cell without"
+        " any contributor, or in which everyone's amount is zero, is not released."
+    ),
+    source="This project: a threshold of eleven, as health statistics use it for small cells",
+)
+TRAFFIC_11 = Rule(
+    id="traffic-11",
+    words=(
+        "A cell is released if one of its cameras alone counted at least 11. A cell without any camera, or with smaller"
+        " counts, zero among them, is not released."
+    ),
+    source="This project: a threshold of eleven, as health statistics use it for small cells",
+)
+
+RULES: Mapping[str, Rule] = {rule.id: rule for rule in (CPUC_2014, WASTE_11, TRAFFIC_11)}
+
+_LEAST_AT_ONE_CAMERA = 11
 
 
 def rule_of(rule: str) -> Rule:
@@ -69,4 +88,8 @@ def released(rule: str, class_: str, counts: Counts) -> bool:
     rule_of(rule)
     if counts.absolute <= 0 or counts.contributors < minimum_contributors(rule, class_):
         return False
-    return class_ == RESIDENTIAL or counts.largest * 100 <= _LARGEST_PERCENT * counts.absolute
+    if rule == TRAFFIC_11.id:
+        return counts.largest >= _LEAST_AT_ONE_CAMERA
+    if rule == CPUC_2014.id and class_ != RESIDENTIAL:
+        return counts.largest * 100 <= _LARGEST_PERCENT * counts.absolute
+    return True

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 
-from ingest.energy import Message, Readings
+from ingest.batches import Message, Readings
 from schemas.batch import ESTIMATED, MAGIC, PREFIX_BYTES
 from store.moments import milliseconds
 
@@ -103,7 +103,7 @@ def rejects(readings: Readings, rates: FaultRates, rng: np.random.Generator, clo
     values = np.array([np.nan, 0.5, np.inf, 2 * maximum, -2 * maximum])
     return (
         replace(future, start=np.resize(dates, len(future))),
-        replace(too_long, interval=_TOO_LONG * readings.metric.window_ms),
+        replace(too_long, interval=_TOO_LONG * readings.metric.longest_window_ms),
         replace(invalid, value=np.resize(values, len(invalid))),
     )
 

@@ -3,8 +3,9 @@
 from collections.abc import Iterable
 
 from eventlog.protocol import Writer
-from ingest.energy import Message, tick
+from ingest.batches import Message, tick
 from ingest.journal import Journal
+from schemas.topics import dataset_of
 
 
 class Feed:
@@ -16,6 +17,7 @@ class Feed:
         self.readings = 0
         self._writer = writer
         self._journal = journal
+        self._dataset = dataset_of(topic)
         self._partitions = range(writer.partitions(topic))
 
     def send(self, messages: Iterable[Message]) -> None:
@@ -31,7 +33,7 @@ class Feed:
         A source's areas need not reach every partition, and which partition a key falls in is the log's business; a
         tick to a partition that was fed costs 40 bytes, a partition without one would hold back every window (R12).
         """
-        value = tick(time_ms)
+        value = tick(self._dataset, time_ms)
         for partition in self._partitions:
             self._writer.send_to(self.topic, partition, value)
             self.messages += 1

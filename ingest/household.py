@@ -21,7 +21,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from ingest.energy import Readings, messages
+from ingest.batches import Readings, messages
 from ingest.feed import Feed
 from ingest.journal import Journal
 from schemas.batch import ACTUAL, LAST_MS
@@ -126,7 +126,7 @@ class HouseholdImport:
             self._step(path.name, parsed, refused, tally)
         if tally.latest_ms is not None:
             # The last window ends within a window of the latest reading. The log's clock limits a tick, as all (R4).
-            closed = tally.latest_ms + self._metric.window_ms + self._metric.lateness_ms
+            closed = tally.latest_ms + self._metric.longest_window_ms + self._metric.lateness_ms
             self._feed.tick(min(closed, self._clock()))
         self._feed.flush()
         return Imported(tally.lines, tally.readings, tally.refused)

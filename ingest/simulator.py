@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ingest import faults
-from ingest.energy import Message, Readings, messages
+from ingest.batches import Message, Readings, messages
 from ingest.faults import NO_FAULTS, Expected, FaultRates
 from ingest.feed import Feed
 from ingest.fleet import INTERVAL_MS, Channels, Fleet
@@ -124,7 +124,7 @@ class Simulator:
         self._zone = ZoneInfo(fleet.city.zone)
         self._metrics = [catalogue()[channels.metric] for channels in fleet.channels]
         self._lateness_ms = max(metric.lateness_ms for metric in self._metrics)
-        self._window_ms = max(metric.window_ms for metric in self._metrics)
+        self._window_ms = max(metric.longest_window_ms for metric in self._metrics)
         self._bound: list[_Bound] = []
         self._actual: list[Readings] = []
         self._withheld: list[tuple[int, Readings]] = []

@@ -285,8 +285,8 @@ class PartitionFold:
     def _reduce(self, index: int, number: int) -> None:
         metric, windows = self._by_index[index]
         rows = Rows.join(self._open.pop((index, number)).parts)
-        reduced = reduce_window(rows, self._scratch)
         start, end = windows.bounds(number)
+        reduced = reduce_window(rows, self._scratch, metric, end - start)
         incomplete = self._incomplete_before is not None and start < self._incomplete_before
         for one in reduced.groups:
             area, class_ = self._group_names[one.group]
@@ -330,7 +330,7 @@ def _rows(messages: Messages, readings: Readings) -> Rows:
         start=readings.start,
         value=readings.value,
         quality=raw["quality"].copy(),
-        interval=np.array(messages.interval, np.int32)[message],
+        interval=np.array(messages.interval, np.uint32)[message],
         offset=np.array(messages.offset, np.int64)[message],
         row=readings.row,
     )

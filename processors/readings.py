@@ -102,7 +102,10 @@ class _Faults:
         self._messages = messages
         self._message = message
         interval = np.array(messages.interval, np.int64)
-        fitting = (interval > 0) & (interval <= metric.window_ms)
+        if metric.reading == "moment":
+            fitting = interval == 0
+        else:
+            fitting = (interval > 0) & (interval <= metric.longest_window_ms)
         # How far behind the batch's start an interval may begin so that it ends before the log's clock + tolerance.
         room = np.array(messages.appended, np.float64) + FUTURE_MS - interval - np.array(messages.start, np.float64)
         after, value = raw["after"], raw["value"].copy()

@@ -1,9 +1,12 @@
 """The reduction of one closed window: a winner per source and interval, then a sum per group. Pure functions."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
+
+from schemas.catalogue import Metric
 
 Indices = NDArray[np.intp]
 
@@ -30,7 +33,7 @@ class Rows:
     start: NDArray[np.int64]
     value: NDArray[np.int64]
     quality: NDArray[np.uint8]
-    interval: NDArray[np.int32]
+    interval: NDArray[np.uint32]
     offset: NDArray[np.int64]
     row: NDArray[np.int32]
 
@@ -87,20 +90,55 @@ class Scratch:
         return self._table
 
 
-def reduce_window(rows: Rows, scratch: Scratch) -> Reduced:
-    """Reduce all rows of one metric in one window (R6, R7). The result doesn't depend on how the log was polled."""
+def reduce_window(rows: Rows, scratch: Scratch, metric: Metric, width_ms: int) -> Reduced:
+    """Reduce all rows of one metric in one window of `width_ms` (R6, R7), however the log was polled.
+
+    A metric of moments covers the whole window with each source that was heard of in it.
+    """
     winners = winning(rows, scratch)
     winners = winners[np.argsort(rows.group[winners], kind="stable")]  # a radix sort: groups are 16 bits wide
     kept = rows.take(winners)
     if not len(kept):
         return Reduced((), 0, 0, winners)
-    edges = np.flatnonzero(np.r_[True, kept.group[1:] != kept.group[:-1]])
-    ends = np.r_[edges[1:], len(kept)]
+    edges, ends = _runs(kept.group)
     fits = np.add.reduceat(np.abs(kept.value.astype(np.float64)), edges) < _SUM_LIMIT
-    sums = _sums(kept, edges, ends, scratch)
+    sums = _sums(kept, scratch)
+    if metric.reading == "moment":
+        sums = _of_sources(sums, kept, scratch, width_ms, mean=metric.kind == "mean-of-last")
     overflowed = winners[np.repeat(~fits, ends - edges)]
     groups = tuple(one for one, fit in zip(sums, fits, strict=True) if fit)
     return Reduced(groups, len(kept) - len(overflowed), len(rows) - len(kept), overflowed)
+
+
+def _runs(group: NDArray[np.uint16]) -> tuple[Indices, Indices]:
+    """Where each run of equal groups begins, and the place behind its end."""
+    edges = np.flatnonzero(np.r_[True, group[1:] != group[:-1]])
+    return edges, np.r_[edges[1:], len(group)]
+
+
+def _of_sources(sums: list[GroupSum], rows: Rows, scratch: Scratch, width_ms: int, *, mean: bool) -> list[GroupSum]:
+    """The sums with what each source stands for: the window's width, and for a mean its last row alone.
+
+    `rows` lie group by group. A mean is rounded to a whole smallest unit, halves to the even one.
+    """
+    order = np.lexsort((rows.start, rows.source, rows.group))
+    source, group = rows.source[order], rows.group[order]
+    last = rows.take(order[np.r_[(source[1:] != source[:-1]) | (group[1:] != group[:-1]), True]])
+    edges, ends = _runs(last.group)
+    counted = [
+        replace(one, covered_ms=width_ms * sources) for one, sources in zip(sums, (ends - edges).tolist(), strict=True)
+    ]
+    if not mean:
+        return counted
+    return [
+        replace(
+            one,
+            value=round(Fraction(of_last.value, of_last.readings)),
+            largest=of_last.largest,
+            absolute=of_last.absolute,
+        )
+        for one, of_last in zip(counted, _sums(last, scratch), strict=True)
+    ]
 
 
 def winning(rows: Rows, scratch: Scratch) -> Indices:
@@ -156,8 +194,9 @@ def _interval_key(rows: Rows) -> NDArray[np.uint64]:
     return key
 
 
-def _sums(rows: Rows, edges: Indices, ends: Indices, scratch: Scratch) -> list[GroupSum]:
-    """One sum per group of `rows`, which lie group by group; group i from `edges[i]` up to `ends[i]`."""
+def _sums(rows: Rows, scratch: Scratch) -> list[GroupSum]:
+    """One sum per group of `rows`, which lie group by group."""
+    edges, ends = _runs(rows.group)
     net, places = _net_per_contributor(rows, scratch)
     of_group = np.searchsorted(places, edges)
     absolute = np.abs(net)

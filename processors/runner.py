@@ -71,7 +71,7 @@ class Runner:
         self._clock = clock
         self._scratch = Scratch()
         self._windows = {
-            topic: {metric.name: Windows(plan.zone, metric.window_ms) for metric in of_topic}
+            topic: {metric.name: Windows(plan.zone, metric.window) for metric in of_topic}
             for topic, of_topic in plan.metrics.items()
         }
         self._owned: dict[Place, _Owned] = {}

@@ -2,7 +2,7 @@
 
 Wire format: byte 0, the schema's id as four bytes big-endian, then the Avro body. The body is the batch's header
 fields, then one array of records of fixed width. Avro writes such an array as a count, the rows' bytes as they are,
-and a zero byte, so the rows of a message are a slice of it.
+and a zero byte, so the rows of a message are a slice of it. Plate regions are such an array of their own before it.
 """
 
 import io
@@ -29,11 +29,19 @@ LAST_MS = 253_402_300_800_000
 ROW = np.dtype([("source", "<u4"), ("contributor", "<u4"), ("after", "<f4"), ("value", "<f8"), ("quality", "u1")])
 """A reading as the rows of a message hold it: 21 bytes, little-endian, no padding."""
 
-_ROW_DEFAULTS = {"quality": ACTUAL}
-_FIXED: Mapping[tuple[str, int], str] = {("UInt32LE", 4): "<u4", ("UInt8", 1): "u1"}
+REGION = np.dtype([("x", "<u2"), ("y", "<u2"), ("w", "<u2"), ("h", "<u2"), ("score", "<f4"), ("form", "u1")])
+"""Where a plate is in a picture, in pixels; `score` 0 to 1; `form` one of `FORM_UNKNOWN`, `ONE_LINE`, `TWO_LINES`."""
+
+FORM_UNKNOWN = 0
+ONE_LINE = 1
+TWO_LINES = 2
+
+_DEFAULTS = {"quality": ACTUAL, "score": 0, "form": FORM_UNKNOWN}
+_FIXED: Mapping[tuple[str, int], str] = {("UInt32LE", 4): "<u4", ("UInt16LE", 2): "<u2", ("UInt8", 1): "u1"}
 _PRIMITIVE: Mapping[str, str] = {"float": "<f4", "double": "<f8"}
 _VARINT = "varint"
 _STRING = "string"
+_REGIONS = "regions"
 
 
 class DecodeError(ValueError):
@@ -50,6 +58,7 @@ class Batch:
 
     `interval` and `start` are milliseconds (`start` since 1970, UTC). `rows` holds `count` records of `ROW`, back to
     back. `viewed` is false if the rows had to be copied: another legal encoding, or a writer's layout that isn't `ROW`.
+    `regions` holds records of `REGION`, if the schema has them.
     """
 
     metric: str
@@ -60,6 +69,7 @@ class Batch:
     count: int
     rows: memoryview | bytes
     viewed: bool = True
+    regions: bytes = b""
 
     def array(self) -> NDArray[np.void]:
         """The rows as an array of `ROW`, shape (count,), without copying."""
@@ -68,17 +78,32 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """How a writer's schema lies in bytes: its header fields in order, and its row as a dtype."""
+    """How a writer's schema lies in bytes: its header fields in order, its row, and its region if it has any.
+
+    A header field's kind is `varint`, `string` or `regions`.
+    """
 
     parsed: Any
     header: tuple[tuple[str, str], ...]
     row: np.dtype[np.void]
+    region: np.dtype[np.void] | None = None
 
 
 def encode(
-    schema_id: int, *, metric: str, area: int, class_: str, interval: int, start: int, rows: NDArray[np.void]
+    schema_id: int,
+    *,
+    metric: str,
+    area: int,
+    class_: str,
+    interval: int,
+    start: int,
+    rows: NDArray[np.void],
+    regions: NDArray[np.void] | None = None,
 ) -> bytes:
-    """One message in today's layout. `rows` has dtype `ROW`, shape (n,); n = 0 makes a tick."""
+    """One message in today's layout. `rows` has dtype `ROW`, shape (n,); n = 0 makes a tick.
+
+    `regions` has dtype `REGION`, shape (m,), and is given exactly where the schema has them.
+    """
     if rows.dtype != ROW:
         raise TypeError(f"rows must have dtype {ROW}, not {rows.dtype}")
     name, kind = metric.encode(), class_.encode()
@@ -93,9 +118,14 @@ def encode(
             kind,
             _varint(interval),
             _varint(start),
-            _varint(len(rows)) + rows.tobytes() + b"\x00" if len(rows) else b"\x00",
+            b"" if regions is None else _array(regions),
+            _array(rows),
         )
     )
+
+
+def _array(records: NDArray[np.void]) -> bytes:
+    return _varint(len(records)) + records.tobytes() + b"\x00" if len(records) else b"\x00"
 
 
 def decode(message: bytes | None, layouts: Mapping[int, "Layout"] | None = None) -> Batch:
@@ -135,6 +165,8 @@ def _view(layout: Layout, message: bytes) -> Batch | None:
             at, number = _read_varint(message, at)
             if kind == _VARINT:
                 fields[name] = number
+            elif kind == _REGIONS:
+                at, fields[name] = _view_regions(layout, message, at, number)
             else:
                 end = at + number
                 if number < 0 or end > len(message):
@@ -149,8 +181,20 @@ def _view(layout: Layout, message: bytes) -> Batch | None:
         return None
     rows = memoryview(message)[at : at + size]
     if layout.row != ROW:
-        return _batch(fields, count, _converted(np.frombuffer(rows, layout.row, count)), viewed=False)
+        return _batch(fields, count, _converted(np.frombuffer(rows, layout.row, count), ROW), viewed=False)
     return _batch(fields, count, rows, viewed=True)
+
+
+def _view_regions(layout: Layout, message: bytes, at: int, count: int) -> tuple[int, bytes]:
+    """Position behind an array of regions of one block, and its records. Raises IndexError for any other encoding."""
+    assert layout.region is not None
+    end = at + count * layout.region.itemsize
+    if count < 0 or (count and message[end]):
+        raise IndexError
+    regions = message[at:end]
+    if layout.region != REGION:
+        regions = _converted(np.frombuffer(regions, layout.region, count), REGION)
+    return end + (count > 0), regions
 
 
 def _read_varint(message: bytes, at: int) -> tuple[int, int]:
@@ -180,33 +224,41 @@ def _read(layout: Layout, message: bytes) -> Batch:
     if body.tell() != len(message) - PREFIX_BYTES:
         raise DecodeError("trailing", f"{len(message) - PREFIX_BYTES - body.tell()} bytes follow the batch")
     items = record.pop("rows")
-    rows = np.zeros(len(items), layout.row)
-    for name in layout.row.names or ():
+    if layout.region is not None:
+        record[_REGIONS] = _converted(_records(record[_REGIONS], layout.region), REGION)
+    return _batch(record, len(items), _converted(_records(items, layout.row), ROW), viewed=False)
+
+
+def _records(items: list[dict[str, Any]], kind: np.dtype[np.void]) -> NDArray[np.void]:
+    """What a full Avro reader gave, as an array."""
+    records = np.zeros(len(items), kind)
+    for name in kind.names or ():
         column = [item[name] for item in items]
         fixed = column and isinstance(column[0], bytes)
-        rows[name] = np.frombuffer(b"".join(column), layout.row[name]) if fixed else column
-    return _batch(record, len(items), _converted(rows), viewed=False)
+        records[name] = np.frombuffer(b"".join(column), kind[name]) if fixed else column
+    return records
 
 
-def _converted(rows: NDArray[np.void]) -> bytes:
-    """Rows of any writer's layout as bytes of `ROW`; a field that the writer lacks takes the reader's default."""
-    out = np.zeros(len(rows), ROW)
-    present = rows.dtype.names or ()
-    for name in ROW.names or ():
-        out[name] = rows[name] if name in present else _ROW_DEFAULTS[name]
+def _converted(records: NDArray[np.void], to: np.dtype[np.void]) -> bytes:
+    """Records of any writer's layout as bytes of `to`; a field that the writer lacks takes the reader's default."""
+    out = np.zeros(len(records), to)
+    present = records.dtype.names or ()
+    for name in to.names or ():
+        out[name] = records[name] if name in present else _DEFAULTS[name]
     return out.tobytes()
 
 
 def _batch(fields: dict[str, Any], count: int, rows: memoryview | bytes, *, viewed: bool) -> Batch:
     area, interval, start = fields["area"], fields["interval"], fields["start"]
-    if not (0 <= area < 2**31 and 0 <= interval < 2**31 and 0 <= start < LAST_MS):
+    if not (0 <= area < 2**31 and 0 <= interval < 2**32 and 0 <= start < LAST_MS):
         raise DecodeError("out-of-range", f"area {area}, interval {interval} or start {start} is out of range")
-    return Batch(fields["metric"], area, fields["class"], interval, start, count, rows, viewed)
+    regions = fields.get(_REGIONS, b"")
+    return Batch(fields["metric"], area, fields["class"], interval, start, count, rows, viewed, regions)
 
 
 @cache
 def _layouts() -> Mapping[int, Layout]:
-    return {number: layout_of(schema.definition) for number, schema in schemas().items()}
+    return {number: layout_of(schema.definition) for number, schema in schemas().items() if schema.is_batch}
 
 
 def layout_of(definition: Mapping[str, Any]) -> Layout:
@@ -219,22 +271,31 @@ def layout_of(definition: Mapping[str, Any]) -> Layout:
     if last["name"] != "rows":
         raise ValueError("the array of rows must be a batch's last field")
     named: dict[str, str] = {}
-    kinds = tuple((field["name"], _header_kind(field["type"])) for field in header)
-    row = np.dtype([(field["name"], _row_type(field["type"], named)) for field in last["type"]["items"]["fields"]])
+    kinds = tuple((field["name"], _header_kind(field)) for field in header)
+    region = next((_record(field, named) for field in header if field["name"] == _REGIONS), None)
+    row = _record(last, named)
     plain = {**definition, "fields": [{**field, "type": _plain(field["type"])} for field in header] + [last]}
-    return Layout(fastavro.parse_schema(plain), kinds, row)
+    return Layout(fastavro.parse_schema(plain), kinds, row, region)
+
+
+def _record(field: Mapping[str, Any], named: dict[str, str]) -> np.dtype[np.void]:
+    """The dtype of a field that is an array of records."""
+    return np.dtype([(one["name"], _row_type(one["type"], named)) for one in field["type"]["items"]["fields"]])
 
 
 def _plain(kind: Any) -> Any:
     """A header field's type without its logical type: times stay the whole numbers that they are on the wire."""
-    return kind["type"] if isinstance(kind, dict) else kind
+    return kind["type"] if isinstance(kind, dict) and "logicalType" in kind else kind
 
 
-def _header_kind(kind: Any) -> str:
-    if _plain(kind) in ("int", "long"):
+def _header_kind(field: Mapping[str, Any]) -> str:
+    kind = _plain(field["type"])
+    if kind in ("int", "long"):
         return _VARINT
-    if _plain(kind) == "string":
+    if kind == "string":
         return _STRING
+    if field["name"] == _REGIONS:
+        return _REGIONS
     raise ValueError(f"a header field of type {kind!r} can't be viewed")
 
 

@@ -7,11 +7,22 @@ from functools import cache
 from importlib import resources
 from typing import Any, Literal
 
-Window = Literal["hour"]
-Kind = Literal["sum"]
+Window = Literal["quarter-hour", "hour", "day", "month"]
+Kind = Literal["sum", "count", "mean-of-last"]
+"""How readings become a value: their sum (a `count` is a sum of things), or the mean of each source's last one."""
+
+Reading = Literal["interval", "moment"]
+"""What a reading speaks for: the time of its interval (energy used), or its own moment (a level, a weighing)."""
 
 MINUTE_MS = 60_000
-WINDOW_MS: Mapping[Window, int] = {"hour": 60 * MINUTE_MS}
+_HOUR_MS = 60 * MINUTE_MS
+LONGEST_MS: Mapping[Window, int] = {
+    "quarter-hour": 15 * MINUTE_MS,
+    "hour": _HOUR_MS,
+    "day": 25 * _HOUR_MS,
+    "month": 31 * 24 * _HOUR_MS + _HOUR_MS,
+}
+"""The width of a window at its greatest: clocks are set back by an hour."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +37,7 @@ class Metric:
     smallest_unit: str
     smallest_per_unit: int
     kind: Kind
+    reading: Reading
     contributor: str
     classes: tuple[str, ...]
     window: Window
@@ -35,9 +47,9 @@ class Metric:
     rule: str
 
     @property
-    def window_ms(self) -> int:
-        """Nominal width of a window; a change of clocks can make a single one shorter."""
-        return WINDOW_MS[self.window]
+    def longest_window_ms(self) -> int:
+        """Width of its windows at their greatest."""
+        return LONGEST_MS[self.window]
 
 
 def _metric(name: str, entry: dict[str, Any]) -> Metric:
@@ -60,3 +72,8 @@ def catalogue() -> Mapping[str, Metric]:
 def metrics_of(dataset: str) -> tuple[Metric, ...]:
     """The metrics that are computed from one dataset (`energy.readings`)."""
     return tuple(metric for metric in catalogue().values() if metric.dataset == dataset)
+
+
+def datasets() -> tuple[str, ...]:
+    """The datasets that metrics are computed from, by name."""
+    return tuple(sorted({metric.dataset for metric in catalogue().values()}))

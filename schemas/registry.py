@@ -17,6 +17,11 @@ class Schema:
     name: str
     definition: Mapping[str, Any]
 
+    @property
+    def is_batch(self) -> bool:
+        """Whether its messages are batches of readings; pictures are not."""
+        return bool(self.definition["fields"][-1]["name"] == "rows")
+
 
 @cache
 def schemas() -> Mapping[int, Schema]:

@@ -9,8 +9,13 @@ from collections.abc import Mapping
 OTHERS = "*"
 """Stands for every class that a rule does not name."""
 
-MINIMUM_CONTRIBUTORS: Mapping[str, Mapping[str, int]] = {"cpuc-2014": {"residential": 100, OTHERS: 15}}
-"""Rule -> class -> least number of distinct contributors. `cpuc-2014`: California PUC, decision 14-05-016."""
+MINIMUM_CONTRIBUTORS: Mapping[str, Mapping[str, int]] = {
+    "cpuc-2014": {"residential": 100, OTHERS: 15},
+    "waste-11": {OTHERS: 11},
+    "traffic-11": {OTHERS: 1},
+}
+"""Rule -> class -> least number of distinct contributors. `cpuc-2014`: California PUC, decision 14-05-016; the others
+are this project's own, see `federation.disclosure`."""
 
 
 def minimum_contributors(rule: str, class_: str) -> int:

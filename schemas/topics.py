@@ -5,6 +5,17 @@ from collections.abc import Mapping
 
 DEFAULT_PARTITIONS = 32
 
+FRAMES = "traffic.frames"
+"""The dataset of pictures, the only one that is no batch of readings."""
+
+REGIONS = "traffic.plate-regions"
+"""The dataset of what was found in the pictures."""
+
+LARGEST_MESSAGE = 4 << 20
+"""Bytes of a message with a picture, at most."""
+
+_READINGS = {"retention.ms": str(7 * 24 * 3600 * 1000)}
+_FRAMES = {"retention.ms": "300000", "segment.ms": "60000", "max.message.bytes": str(LARGEST_MESSAGE)}
 _PART = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 
@@ -30,6 +41,9 @@ def dataset_of(topic: str) -> str:
 
 
 def settings(dataset: str) -> Mapping[str, str]:
-    """Kafka's topic settings. Retention goes by the broker's clock, or past event times would vanish at once."""
-    del dataset  # every dataset that exists today is kept alike
-    return {"message.timestamp.type": "LogAppendTime", "retention.ms": str(7 * 24 * 3600 * 1000)}
+    """Kafka's topic settings. Retention goes by the broker's clock, or past event times would vanish at once.
+
+    Pictures stay for minutes and nowhere else (P1).
+    """
+    kept = _FRAMES if dataset == FRAMES else _READINGS
+    return {"message.timestamp.type": "LogAppendTime", **kept}

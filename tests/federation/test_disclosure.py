@@ -80,4 +80,18 @@ def test_an_unknown_rule_is_an_error() -> None:
 def test_every_metric_has_a_rule_that_exists_and_says_where_it_is_from() -> None:
     for metric in catalogue().values():
         assert RULES[metric.rule].words
-        assert "D.14-05-016" in RULES[metric.rule].source
+        assert RULES[metric.rule].source
+    assert "D.14-05-016" in RULES["cpuc-2014"].source
+
+
+@pytest.mark.parametrize(("contributors", "absolute", "expected"), [(10, 500, False), (11, 1, True), (11, 0, False)])
+def test_waste_needs_eleven_contributors_and_something_else_than_zero(contributors, absolute, expected) -> None:
+    assert released("waste-11", "residual", Counts(contributors, absolute, absolute)) == expected
+
+
+@pytest.mark.parametrize(
+    ("contributors", "largest", "absolute", "expected"),
+    [(1, 11, 11, True), (1, 10, 10, False), (3, 10, 30, False), (2, 11, 12, True), (0, 0, 0, False)],
+)
+def test_traffic_needs_eleven_at_one_camera(contributors, largest, absolute, expected) -> None:
+    assert released("traffic-11", "any", Counts(contributors, largest, absolute)) == expected

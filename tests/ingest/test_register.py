@@ -180,11 +180,11 @@ def test_a_simulated_city_loads_resolves_and_leaves_its_account(connection: Conn
     report = load_register(connection, city(), path, END, fleet.people)
     assert report.rows.contributors_new == 300
     log = MemoryLog(lambda: END)
-    log.create("topic", 4, {})
+    log.create("city.energy.readings.v1", 4, {})
     journal = StoreJournal(connection, uuid4())
     simulator = Simulator(
         fleet,
-        Feed(log.writer(), "topic", journal),
+        Feed(log.writer(), "city.energy.readings.v1", journal),
         journal,
         lambda metric, at: resolve(connection, metric.name, at, metric.classes),
         lambda: END,

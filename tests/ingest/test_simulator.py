@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingest.energy import Message
+from ingest.batches import Message
 from ingest.faults import NO_FAULTS, Expected, FaultRates, broken
 from ingest.feed import Feed
 from ingest.fleet import INTERVAL_MS, PEOPLE_PER_METER, Fleet
@@ -24,6 +24,8 @@ from tests.ingest.small_city import END, HOUR, QUARTER, city, registered
 
 LATENESS = timedelta(milliseconds=catalogue()["energy.import"].lateness_ms)
 MANY = FaultRates(repeated=0.1, broken=0.005, estimated=0.05, late=0.05, future=0.01, too_long=0.01, invalid=0.02)
+
+TOPIC = live("city", "energy.readings")
 
 
 def replayed(
@@ -50,7 +52,7 @@ def test_what_is_expected_is_what_the_rules_make_of_the_messages(
 ) -> None:
     fleet = Fleet(city(zone), 60, seed)
     writer, journal = RecordingWriter(partitions, END + HOUR), NoJournal()
-    feed = Feed(writer, "topic", journal)
+    feed = Feed(writer, TOPIC, journal)
     simulator = Simulator(fleet, feed, journal, registered(fleet), lambda: END + HOUR, MANY)
     end = END - shift * QUARTER
     expected = simulator.replay(end - quarters * QUARTER, end)
@@ -157,7 +159,7 @@ def test_what_the_register_does_not_know_is_refused_and_never_sent() -> None:
     fleet = Fleet(city(), 50, 1, strays=0)
     hidden = frozenset(fleet.imports.ids[:2])
     writer, journal = RecordingWriter(4, END), NoJournal()
-    feed = Feed(writer, "topic", journal)
+    feed = Feed(writer, TOPIC, journal)
     simulator = Simulator(fleet, feed, journal, registered(fleet, hidden), lambda: END)
     expected = simulator.replay(END - HOUR, END)
     assert expected.refused == journal.refused == 2 * 4
@@ -176,7 +178,7 @@ def test_a_change_of_the_register_within_a_step_takes_effect_at_its_time() -> No
         return replace(resolved, area=resolved.area + 500, holds_from_ms=change)
 
     writer, journal = RecordingWriter(4, END), NoJournal()
-    Simulator(fleet, Feed(writer, "topic", journal), journal, resolve, lambda: END).replay(END - HOUR, END)
+    Simulator(fleet, Feed(writer, TOPIC, journal), journal, resolve, lambda: END).replay(END - HOUR, END)
     batches = [batch for batch in (decode(message.value) for message in writer.sent) if batch.count]
     for batch in batches:
         after_change = batch.start + batch.array()["after"] >= change
@@ -207,7 +209,7 @@ def test_after_the_replay_each_interval_is_sent_once_the_clock_has_passed_it() -
             return self.is_set()
 
     writer, journal = RecordingWriter(2, END), NoJournal()
-    simulator = Simulator(fleet, Feed(writer, "topic", journal), journal, registered(fleet), lambda: clock[0], MANY)
+    simulator = Simulator(fleet, Feed(writer, TOPIC, journal), journal, registered(fleet), lambda: clock[0], MANY)
     expected = simulator.run(Stop(), END)
     assert expected.readings == 5 * sum(len(channels.ids) for channels in fleet.channels)
     starts = {batch.start for batch in (decode(message.value) for message in writer.sent) if batch.count}
@@ -219,7 +221,7 @@ def test_after_the_replay_each_interval_is_sent_once_the_clock_has_passed_it() -
 def test_a_span_that_cannot_be_replayed_is_refused(start: int, end: int) -> None:
     fleet = Fleet(city(), 10, 1)
     journal = NoJournal()
-    simulator = Simulator(fleet, Feed(RecordingWriter(1, END), "t", journal), journal, registered(fleet), lambda: END)
+    simulator = Simulator(fleet, Feed(RecordingWriter(1, END), TOPIC, journal), journal, registered(fleet), lambda: END)
     with pytest.raises(ValueError, match=r"quarter|replay"):
         simulator.replay(start, end)
 

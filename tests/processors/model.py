@@ -5,15 +5,14 @@ import math
 import struct
 from collections import defaultdict
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
 from zoneinfo import ZoneInfo
 
 import fastavro
 
 from schemas.catalogue import Metric
 from schemas.registry import schemas
-
-HOUR = timedelta(hours=1)
 
 
 @dataclass
@@ -31,16 +30,20 @@ class Outcome:
     cells: dict[tuple, dict] = field(default_factory=dict)
 
 
-def window(zone: str, ms: int) -> tuple[int, int]:
-    """The hour that holds `ms` in the zone, by stepping from local midnight."""
+def window(zone: str, ms: int, kind: str = "hour") -> tuple[int, int]:
+    """The window that holds `ms` in the zone: the local month or day, or what stepping from local midnight finds."""
     place = ZoneInfo(zone)
     local = datetime.fromtimestamp(ms / 1000, place)
-    begin = datetime(local.year, local.month, local.day, tzinfo=place).astimezone(UTC)
-    nextday = (datetime(local.year, local.month, local.day, tzinfo=place) + timedelta(days=1)).astimezone(UTC)
+    day = date(local.year, local.month, 1 if kind == "month" else local.day)
+    following = (day.replace(day=28) + timedelta(days=4)).replace(day=1) if kind == "month" else day + timedelta(days=1)
+    begin, end = (datetime.combine(one, time(), place).astimezone(UTC) for one in (day, following))
+    if kind in ("day", "month"):
+        return round(begin.timestamp() * 1000), round(end.timestamp() * 1000)
+    width = {"hour": timedelta(hours=1), "quarter-hour": timedelta(minutes=15)}[kind]
     moment = datetime.fromtimestamp(ms / 1000, UTC)
-    while begin + HOUR <= moment:
-        begin += HOUR
-    return round(begin.timestamp() * 1000), round(min(begin + HOUR, nextday).timestamp() * 1000)
+    while begin + width <= moment:
+        begin += width
+    return round(begin.timestamp() * 1000), round(min(begin + width, end).timestamp() * 1000)
 
 
 def outcome(records, metrics: dict[str, Metric], zone: str) -> Outcome:
@@ -62,7 +65,7 @@ def outcome(records, metrics: dict[str, Metric], zone: str) -> Outcome:
                 result.rejected.append((record.offset, index, reason))
                 continue
             seen.append(start)
-            begin, end = window(zone, start)
+            begin, end = window(zone, start, metrics[message["metric"]].window)
             if latest is not None and end <= latest - metrics[message["metric"]].lateness_ms:
                 result.late += 1
                 continue
@@ -72,7 +75,7 @@ def outcome(records, metrics: dict[str, Metric], zone: str) -> Outcome:
             latest = max(seen) if latest is None else max(latest, *seen)
     for cell, rows in pending.items():
         if latest is not None and cell[2] <= latest - metrics[cell[0]].lateness_ms:
-            _reduce(result, cell, rows)
+            _reduce(result, cell, rows, metrics[cell[0]])
         else:
             result.open += len(rows)
     return result
@@ -85,7 +88,7 @@ def _decode(record, metrics):
     if value[0]:
         return "not-confluent"
     schema = schemas().get(struct.unpack(">I", value[1:5])[0])
-    if schema is None:
+    if schema is None or schema.name == "traffic.frames.v1":
         return "unknown-schema"
     body = io.BytesIO(value[5:])
     try:
@@ -108,7 +111,10 @@ def _decode(record, metrics):
 
 def _check(row, message, metric, appended):
     after, value = row["after"], row["value"]
-    if not 0 < message["interval"] <= 3_600_000:
+    longest = {"quarter-hour": 15, "hour": 60, "day": 25 * 60, "month": (31 * 24 + 1) * 60}[metric.window] * 60_000
+    if message["interval"] and metric.reading == "moment":
+        return "interval", 0, 0
+    if metric.reading == "interval" and not 0 < message["interval"] <= longest:
         return "interval", 0, 0
     if not (math.isfinite(after) and after >= 0 and after == int(after) and after < 2**31):
         return "time", 0, 0
@@ -126,7 +132,7 @@ def _check(row, message, metric, appended):
     return None, start, int(value)
 
 
-def _reduce(result: Outcome, cell, rows) -> None:
+def _reduce(result: Outcome, cell, rows, metric) -> None:
     winners = {}
     for row, start, value, interval, offset, index in rows:
         key = (row["source"], start)
@@ -135,16 +141,24 @@ def _reduce(result: Outcome, cell, rows) -> None:
             winners[key] = (rank, value, row["contributor"], interval, offset)
     result.duplicate += len(rows) - len(winners)
     result.aggregated += len(winners)
+    counted = winners
+    if metric.kind == "mean-of-last":
+        latest = {source: max(start for of, start in winners if of == source) for source, _ in winners}
+        counted = {key: winners[key] for key in latest.items()}
     net = defaultdict(int)
-    for _, value, contributor, _, _ in winners.values():
+    for _, value, contributor, _, _ in counted.values():
         net[contributor] += value
+    total = sum(value for _, value, _, _, _ in counted.values())
+    sources = {source for source, _ in winners}
     result.cells[cell] = {
-        "value": sum(value for _, value, _, _, _ in winners.values()),
+        "value": round(Decimal(total) / len(counted)) if metric.kind == "mean-of-last" else total,
         "readings": len(winners),
-        "contributors": len(net),
+        "contributors": len({contributor for _, _, contributor, _, _ in winners.values()}),
         "largest": max(abs(amount) for amount in net.values()),
         "absolute": sum(abs(amount) for amount in net.values()),
-        "covered_ms": sum(interval for _, _, _, interval, _ in winners.values()),
+        "covered_ms": len(sources) * (cell[2] - cell[1])
+        if metric.reading == "moment"
+        else sum(interval for _, _, _, interval, _ in winners.values()),
         "first_offset": min(offset for *_, offset in winners.values()),
         "last_offset": max(offset for *_, offset in winners.values()),
     }

@@ -10,21 +10,22 @@ from processors.partition import PartitionFold, ReplayDiffers, TooManyDead
 from processors.reduce import Scratch
 from processors.windows import Windows
 from schemas.batch import ROW, encode
-from schemas.catalogue import metrics_of
+from schemas.catalogue import catalogue, metrics_of
 from store.processing import Position
-from tests.processors.logs import MINUTE, T0, logs, rows_of, splits
+from tests.processors.logs import MINUTE, STEPS, T0, logs, rows_of, splits
 from tests.processors.model import outcome
 
 ZONE = "Asia/Tehran"
-METRICS = {metric.name: metric for metric in metrics_of("energy.readings")}
-WINDOWS = {name: Windows(ZONE, metric.window_ms) for name, metric in METRICS.items()}
-
-
+ENERGY = "energy.readings"
 START = Position()
 
+every_dataset = pytest.mark.parametrize("dataset", sorted(STEPS))
 
-def fold(position: Position = START, **options) -> PartitionFold:
-    return PartitionFold(tuple(METRICS.values()), WINDOWS, position, Scratch(), **options)
+
+def fold(position: Position = START, dataset: str = ENERGY, **options) -> PartitionFold:
+    metrics = metrics_of(dataset)
+    windows = {metric.name: Windows(ZONE, metric.window) for metric in metrics}
+    return PartitionFold(metrics, windows, position, Scratch(), **options)
 
 
 def batch(offset: int, *readings, start: int = T0, appended: int | None = None, **header) -> MemoryRecord:
@@ -59,8 +60,8 @@ def letters(steps) -> tuple[list, list]:
     return dead, sorted((one.offset, one.row, one.reason) for one in every if one.row >= 0)
 
 
-def assert_as_modelled(steps, records) -> None:
-    expected = outcome(records, METRICS, ZONE)
+def assert_as_modelled(steps, records, dataset=ENERGY) -> None:
+    expected = outcome(records, {metric.name: metric for metric in metrics_of(dataset)}, ZONE)
     assert table(steps) == expected.cells
     dead, rejected = letters(steps)
     assert (dead, rejected) == (sorted(expected.dead), sorted(expected.rejected))
@@ -72,38 +73,40 @@ def assert_as_modelled(steps, records) -> None:
     assert (account.aggregated, account.open) == (expected.aggregated, expected.open)
 
 
-@settings(max_examples=300, deadline=None)
+@every_dataset
+@settings(max_examples=150, deadline=None)
 @given(st.data())
-def test_any_split_of_the_log_gives_what_the_rules_say(data):
-    records = data.draw(logs())
-    subject, steps = fold(), []
+def test_any_split_of_the_log_gives_what_the_rules_say(dataset, data):
+    records = data.draw(logs(dataset))
+    subject, steps = fold(dataset=dataset), []
     for first, last in data.draw(splits(len(records))):
         subject.feed(records[first:last])
         if data.draw(st.booleans()) and (step := subject.step()):
             steps.append(step)
     if step := subject.step():
         steps.append(step)
-    assert_as_modelled(steps, records)
+    assert_as_modelled(steps, records, dataset)
 
 
-@settings(max_examples=300, deadline=None)
+@every_dataset
+@settings(max_examples=150, deadline=None)
 @given(st.data())
-def test_a_replay_from_any_committed_position_changes_nothing(data):
-    records = data.draw(logs())
-    subject, steps = fold(), []
+def test_a_replay_from_any_committed_position_changes_nothing(dataset, data):
+    records = data.draw(logs(dataset))
+    subject, steps = fold(dataset=dataset), []
     for first, last in data.draw(splits(len(records))):
         subject.feed(records[first:last])
         if data.draw(st.booleans()) and (step := subject.step()):
             steps.append(step)
         if data.draw(st.booleans()):  # a crash: what was not committed is gone
             position = steps[-1].position if steps else Position()
-            subject = fold(position)
+            subject = fold(position, dataset)
             again = [one for one in records[:last] if one.offset >= position.resume_offset]
             for begin, end in data.draw(splits(len(again))):
                 subject.feed(again[begin:end])
     if step := subject.step():
         steps.append(step)
-    assert_as_modelled(steps, records)
+    assert_as_modelled(steps, records, dataset)
 
 
 def test_a_late_actual_beats_an_earlier_estimate_and_a_repeat_counts_once():
@@ -155,7 +158,7 @@ def test_rejected_rows_and_dead_messages_keep_their_bytes():
 
 
 def test_a_sum_beyond_bigint_is_rejected_row_by_row_and_crashes_nothing():
-    largest = METRICS["energy.import"].maximum
+    largest = catalogue()["energy.import"].maximum
     rows = [(source, source, 0, largest, 1) for source in range(3_000)]
     subject = fold()
     subject.feed([batch(0, *rows), batch(1, (1, 1, 0, 5, 1), area=2, start=T0), tick(2, T0 + 180 * MINUTE)])

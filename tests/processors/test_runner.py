@@ -17,6 +17,7 @@ from tests.processors.model import outcome
 
 TOPIC = "isfahan.energy.readings.v1"
 METRICS = metrics_of("energy.readings")
+MESSAGES = messages("energy.readings")
 ZONE = "Asia/Tehran"
 HERE = TopicPartition(TOPIC, 0)
 
@@ -62,7 +63,10 @@ class FailingStore(MemoryStore):
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(messages(), max_size=60), st.lists(st.sampled_from([None, None, "before", "after"]), max_size=4))
+@given(
+    st.lists(MESSAGES, max_size=60),
+    st.lists(st.sampled_from([None, None, "before", "after"]), max_size=4),
+)
 def test_a_store_that_fails_around_its_commits_counts_nothing_twice(entries, failures):
     log = log_of(entries)
     undisturbed, disturbed = MemoryStore(), FailingStore(failures)
@@ -76,7 +80,7 @@ def test_a_store_that_fails_around_its_commits_counts_nothing_twice(entries, fai
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.lists(messages(), max_size=60), st.integers(1, 5))
+@given(st.lists(MESSAGES, max_size=60), st.integers(1, 5))
 def test_where_a_run_ends_and_the_next_begins_does_not_show(entries, runs):
     whole, pieces = MemoryStore(), MemoryStore()
     log = log_of(entries, partitions=2)

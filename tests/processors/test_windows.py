@@ -20,23 +20,25 @@ ZONES = (
     "America/Sao_Paulo",
     "Asia/Kathmandu",
 )
-GRIDS = {zone: Windows(zone, HOUR) for zone in ZONES}
+KINDS = ("quarter-hour", "hour", "day", "month")
+GRIDS = {zone: Windows(zone, "hour") for zone in ZONES}
+EVERY = {(zone, kind): Windows(zone, kind) for zone in ZONES for kind in KINDS}
 moments = st.integers(0, 4_000_000_000_000)
 
 
-@given(st.sampled_from(ZONES), st.lists(moments, min_size=1, max_size=20))
-def test_a_time_lies_in_its_window_and_in_the_one_that_stepping_finds(zone, times):
-    grid = GRIDS[zone]
+@given(st.sampled_from(ZONES), st.sampled_from(KINDS), st.lists(moments, min_size=1, max_size=20))
+def test_a_time_lies_in_its_window_and_in_the_one_that_stepping_finds(zone, kind, times):
+    grid = EVERY[zone, kind]
     for time, number in zip(times, grid.numbers(np.array(times)).tolist(), strict=True):
         start, end = grid.bounds(number)
         assert start <= time < end
-        assert (start, end) == window(zone, time)
+        assert (start, end) == window(zone, time, kind)
 
 
-@given(st.sampled_from(ZONES), moments, moments)
-def test_numbers_rise_with_time(zone, one, other):
+@given(st.sampled_from(ZONES), st.sampled_from(KINDS), moments, moments)
+def test_numbers_rise_with_time(zone, kind, one, other):
     low, high = sorted((one, other))
-    assert GRIDS[zone].number(low) <= GRIDS[zone].number(high)
+    assert EVERY[zone, kind].number(low) <= EVERY[zone, kind].number(high)
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ from tests.ingest.small_city import city as small_city
 from tests.ingest.small_city import registered
 
 DATASET = "energy.readings"
+DAY = "day.energy.readings.v1"
 ZONE = "Asia/Tehran"
 PARTITIONS = 4
 FAULTS = FaultRates(repeated=0.05, broken=0.002, estimated=0.05, late=0.02, future=0.005, too_long=0.005, invalid=0.005)
@@ -39,7 +40,7 @@ def day(meters: int = 2_500, hours: int = 26, seed: int = 7) -> list[tuple[bytes
     now = round(time.time() * 1000)
     end = now // HOUR * HOUR - HOUR // 2  # a full hour on the clock of Tehran
     log = MemoryLog(lambda: now)
-    log.create("day", PARTITIONS, {})
+    log.create(DAY, PARTITIONS, {})
     sent: list[tuple[bytes | None, int, bytes]] = []
 
     class Recording:
@@ -67,7 +68,7 @@ def day(meters: int = 2_500, hours: int = 26, seed: int = 7) -> list[tuple[bytes
         def close(self) -> None:
             pass
 
-    feed = Feed(Recording(), "day", NoJournal())
+    feed = Feed(Recording(), DAY, NoJournal())
     Simulator(fleet, feed, NoJournal(), registered(fleet), lambda: now, FAULTS).replay(end - hours * HOUR, end)
     return sent
 

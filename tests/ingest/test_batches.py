@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.energy import LARGEST_BATCH, Readings, messages, tick
+from ingest.batches import LARGEST_BATCH, Readings, messages, tick
 from schemas.batch import decode
 from schemas.catalogue import catalogue
 
@@ -84,5 +84,5 @@ def test_far_apart_areas_and_times_are_sorted_all_the_same() -> None:
 
 
 def test_a_tick_is_a_batch_without_rows() -> None:
-    batch = decode(tick(T0))
+    batch = decode(tick("energy.readings", T0))
     assert (batch.start, batch.count) == (T0, 0)

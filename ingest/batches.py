@@ -1,23 +1,23 @@
-"""Resolved energy readings become messages: grouped, sorted, cut into batches, encoded. Pure, and fast by arrays."""
+"""Resolved readings become messages: grouped, sorted, cut into batches, encoded. Pure, and fast by arrays."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.batch import ROW, encode
+from schemas.batch import REGION, ROW, encode
 from schemas.catalogue import Metric, metrics_of
 from schemas.registry import schema_named
+from schemas.topics import REGIONS
 
-DATASET = "energy.readings"
-SCHEMA = schema_named(f"{DATASET}.v1").id
 LARGEST_BATCH = 500
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Readings:
-    """Resolved readings of one metric and one interval length (milliseconds), as columns of shape (n,).
+    """Resolved readings of one metric and one interval length (milliseconds, 0 for moments), as columns of shape (n,).
 
     `area` int32; `class_` uint8, an index into `metric.classes`; `source` and `contributor` uint32; `start` int64,
     milliseconds since 1970, UTC; `value` float64, whole numbers of the metric's smallest unit; `quality` uint8.
@@ -78,13 +78,14 @@ def messages(readings: Readings) -> Iterator[Message]:
     rows["value"] = readings.value
     rows["quality"] = readings.quality
     metric, classes = readings.metric.name, readings.metric.classes
+    schema = schema_of(readings.metric.dataset)
     first = edges[:-1]
     heads = zip(readings.area[first].tolist(), readings.class_[first].tolist(), begins.tolist(), strict=True)
     places = edges.tolist()
     for index, (area, class_, start) in enumerate(heads):
         batch = rows[places[index] : places[index + 1]]
         value = encode(
-            SCHEMA,
+            schema,
             metric=metric,
             area=area,
             class_=classes[class_],
@@ -95,11 +96,25 @@ def messages(readings: Readings) -> Iterator[Message]:
         yield Message(b"%d" % area, value, len(batch))
 
 
-def tick(time_ms: int) -> bytes:
+def tick(dataset: str, time_ms: int) -> bytes:
     """A batch without rows: its source's time has come as far as `time_ms`. It stands for every metric of the topic."""
-    metric = metrics_of(DATASET)[0]
-    nothing = np.empty(0, ROW)
-    return encode(SCHEMA, metric=metric.name, area=0, class_=metric.classes[0], interval=0, start=time_ms, rows=nothing)
+    metric = metrics_of(dataset)[0]
+    return encode(
+        schema_of(dataset),
+        metric=metric.name,
+        area=0,
+        class_=metric.classes[0],
+        interval=0,
+        start=time_ms,
+        rows=np.empty(0, ROW),
+        regions=np.empty(0, REGION) if dataset == REGIONS else None,
+    )
+
+
+@cache
+def schema_of(dataset: str) -> int:
+    """Id of the schema that this version writes a dataset's batches with."""
+    return schema_named(f"{dataset}.v1").id
 
 
 def _group(readings: Readings) -> NDArray[np.int64]:

@@ -1,0 +1,36 @@
+"""What every command of `sistercity ingest` needs."""
+
+import json
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from time import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from schemas.catalogue import Metric
+    from store.database import Connection
+    from store.resolution import Resolved
+
+
+def resolver(connection: "Connection", source: str | None = None) -> "Callable[[Metric, int], Resolved]":
+    """The register at a time: all sources of a metric, or one."""
+    return partial(_resolved, connection, source)
+
+
+def _resolved(connection: "Connection", source: str | None, metric: "Metric", at_ms: int) -> "Resolved":
+    from store.resolution import resolve
+
+    return resolve(connection, metric.name, at_ms, metric.classes, source)
+
+
+def now_ms() -> int:
+    """Milliseconds since 1970, UTC."""
+    return round(time() * 1000)
+
+
+def write(path: Path, content: object) -> None:
+    """Write JSON at once: whoever waits for the file finds all of it."""
+    draft = path.with_suffix(".part")
+    draft.write_text(json.dumps(content))
+    draft.replace(path)

@@ -1,0 +1,75 @@
+"""`sistercity ingest simulate`: a city's meters that nobody has."""
+
+import logging
+import uuid
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+from zoneinfo import ZoneInfo
+
+import typer
+
+from node import wiring
+from node.commands.ingest.shared import now_ms, resolver, write
+from node.settings import settings
+
+logger = logging.getLogger(__name__)
+
+DATASET = "energy.readings"
+DAY_MS = 86_400_000
+QUARTER_MS = 900_000
+
+
+def simulate(
+    meters: Annotated[int, typer.Option(min=1, help="how many meters the city has")] = 20_000,
+    seed: Annotated[int, typer.Option(help="the same seed makes the same city and the same readings")] = 1,
+    faults: Annotated[bool, typer.Option(help="send some readings twice, late, broken, and count them")] = True,
+    follow: Annotated[bool, typer.Option(help="after the last day, go on in real time until stopped")] = False,
+    report: Annotated[Path | None, typer.Option(help="write what was sent, as JSON, when the replay is done")] = None,
+) -> None:
+    """Simulate a city's meters: load their register, replay the last day as fast as possible, then follow the clock."""
+    from ingest.faults import NO_FAULTS, FaultRates
+    from ingest.feed import Feed
+    from ingest.fleet import Fleet
+    from ingest.journal import StoreJournal
+    from ingest.register import load_register
+    from ingest.simulator import Simulator
+    from schemas.topics import live
+
+    stop = wiring.start("ingest")
+    city, log = wiring.city(), wiring.log()
+    topic = live(city.id, DATASET)
+    wiring.ensure_topic(log, topic)
+    fleet = Fleet(city, meters, seed)
+    with wiring.database("ingest") as connection:
+        path = settings().home / f"register-{city.id}.csv"
+        fleet.write_register(path)
+        logger.info("loading the register of %d meters", meters)
+        load_register(connection, city, path, now_ms(), fleet.people)
+        journal = StoreJournal(connection, uuid.uuid4())
+        writer = log.writer()
+        feed = Feed(writer, topic, journal)
+        simulator = Simulator(fleet, feed, journal, resolver(connection), now_ms, FaultRates() if faults else NO_FAULTS)
+        start, end = last_day(now_ms(), city.zone)
+        logger.info("replaying %d hours", (end - start) // 3_600_000)
+        expected = simulator.replay(start, end, stop)
+        logger.info("%s", expected)
+        if report is not None and not stop.is_set():
+            write(report, asdict(expected))
+        if follow:
+            simulator.run(stop, end)
+        writer.close()
+
+
+def last_day(now_ms: int, zone: str) -> tuple[int, int]:
+    """The span whose replay closes the last 24 whole hours: up to the last full quarter hour on the city's clock."""
+    from schemas.catalogue import metrics_of
+
+    offset = datetime.fromtimestamp(now_ms / 1000, ZoneInfo(zone)).utcoffset()
+    shift = round(offset.total_seconds() * 1000) if offset else 0
+    end = now_ms - (now_ms + shift) % QUARTER_MS
+    lateness = max(metric.lateness_ms for metric in metrics_of(DATASET))
+    closed = end - lateness
+    closed -= (closed + shift) % 3_600_000
+    return closed - DAY_MS, end

@@ -1,0 +1,94 @@
+"""A picture as a message: Avro in Confluent wire format. Its bytes live in this one topic, for minutes (P1)."""
+
+import io
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import fastavro
+
+from schemas.batch import LAST_MS, MAGIC, PREFIX_BYTES, DecodeError
+from schemas.registry import schema_named
+from schemas.topics import FRAMES
+
+SCHEMA = schema_named(f"{FRAMES}.v1").id
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One picture that a camera owed, or a tick.
+
+    `interval` is milliseconds from one picture to the next, `start` when it was taken, milliseconds since 1970, UTC.
+    `camera` and `contributor` are the register's numbers. `picture` is JPEG; empty if the camera gave none; None makes
+    a tick, whose camera says nothing.
+    """
+
+    metric: str
+    area: int
+    class_: str
+    interval: int
+    start: int
+    camera: int
+    contributor: int
+    picture: bytes | None
+
+
+def encode_frame(frame: Frame) -> bytes:
+    """The message of a frame."""
+    out = io.BytesIO()
+    out.write(MAGIC + SCHEMA.to_bytes(4, "big"))
+    record = {
+        "metric": frame.metric,
+        "area": frame.area,
+        "class": frame.class_,
+        "interval": frame.interval,
+        "start": frame.start,
+        "camera": frame.camera,
+        "contributor": frame.contributor,
+        "picture": frame.picture,
+    }
+    fastavro.schemaless_writer(out, _parsed(), record)
+    return out.getvalue()
+
+
+def decode_frame(message: bytes | None) -> Frame:
+    """The frame of a message. Raises `DecodeError`, whose text holds nothing of the message."""
+    if message is None or len(message) < PREFIX_BYTES:
+        raise DecodeError("cut", f"{len(message or b'')} bytes are too few for a message")
+    if message[:1] != MAGIC:
+        raise DecodeError("not-confluent", f"the first byte is {message[0]}, not 0")
+    schema_id = int.from_bytes(message[1:PREFIX_BYTES], "big")
+    if schema_id != SCHEMA:
+        raise DecodeError("unknown-schema", f"the schema {schema_id} is not that of frames, {SCHEMA}")
+    body = io.BytesIO(message[PREFIX_BYTES:])
+    try:
+        record: Any = fastavro.schemaless_reader(body, _parsed(), None)
+    except Exception as error:  # fastavro raises whatever its reading ran into
+        reason = "cut" if isinstance(error, EOFError | IndexError) else "not-avro"
+        raise DecodeError(reason, type(error).__name__) from None
+    if body.tell() != len(message) - PREFIX_BYTES:
+        raise DecodeError("trailing", f"{len(message) - PREFIX_BYTES - body.tell()} bytes follow the frame")
+    frame = Frame(
+        metric=record["metric"],
+        area=record["area"],
+        class_=record["class"],
+        interval=record["interval"],
+        start=record["start"],
+        camera=record["camera"],
+        contributor=record["contributor"],
+        picture=record["picture"],
+    )
+    numbers = (frame.camera, frame.contributor)
+    if not (0 <= frame.start < LAST_MS and frame.area >= 0 and frame.interval >= 0 and min(numbers) >= 0):
+        raise DecodeError("out-of-range", "a number is negative, or the time lies past the year 9999")
+    if max(numbers) >= 2**32:
+        raise DecodeError("out-of-range", "a number of the register has 32 bits")
+    return frame
+
+
+@cache
+def _parsed() -> Any:
+    definition = schema_named(f"{FRAMES}.v1").definition
+    # Times stay the whole numbers that they are on the wire.
+    fields = [{**field, "type": "long"} if field["name"] == "start" else field for field in definition["fields"]]
+    return fastavro.parse_schema({**definition, "fields": fields})
