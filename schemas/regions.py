@@ -1,0 +1,34 @@
+"""What was found in one picture, as a message: how many plate regions, and where."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.batch import ACTUAL, ROW, encode
+from schemas.frames import Frame
+from schemas.registry import schema_named
+from schemas.topics import REGIONS
+
+_SCHEMA = schema_named(f"{REGIONS}.v1").id
+
+
+def key_of(frame: Frame) -> bytes:
+    """The key of the message: one partition owns an area's cells (R5)."""
+    return b"%d" % frame.area
+
+
+def encode_regions(frame: Frame, regions: NDArray[np.void]) -> bytes:
+    """The message of a picture in which `regions` were found: dtype `REGION`, shape (n,), n = 0 included.
+
+    Its one reading is of the frame's time and interval, and its value is n.
+    """
+    counted = np.array([(frame.camera, frame.contributor, 0, len(regions), ACTUAL)], ROW)
+    return encode(
+        _SCHEMA,
+        metric=frame.metric,
+        area=frame.area,
+        class_=frame.class_,
+        interval=frame.interval,
+        start=frame.start,
+        rows=counted,
+        regions=regions,
+    )
