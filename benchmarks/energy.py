@@ -27,6 +27,7 @@ from embedded.services import Services, services
 from eventlog.kafka import KafkaLog
 from eventlog.protocol import TopicPartition
 from ingest.batches import Readings, messages, tick
+from processors.metric_folds import MetricFolds
 from processors.runner import Plan, Runner
 from schemas.batch import ACTUAL
 from schemas.catalogue import catalogue, metrics_of
@@ -131,8 +132,8 @@ class _TimedStore(PostgresStore):
 def process(log: KafkaLog, group: str, database_url: str) -> float:
     """Seconds to process every message into committed rows."""
     store = _TimedStore(database_url)
-    plan = Plan(group, {TOPIC: metrics_of(DATASET)}, "Asia/Ho_Chi_Minh", until_caught_up=True)
-    Runner(log, store, plan).run(Event())
+    folds = MetricFolds({TOPIC: metrics_of(DATASET)}, "Asia/Ho_Chi_Minh")
+    Runner(log, store, folds, Plan(group, until_caught_up=True)).run(Event())
     store.close()
     return store.ended - store.began
 

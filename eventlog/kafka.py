@@ -34,6 +34,9 @@ _DELIVERY_TIMEOUT_S = 120
 _METADATA_MS = 30_000
 _POLL_MESSAGES = 2_000
 _FETCH_BYTES = 4 << 20
+_LARGEST_REQUEST = 5 << 20
+"""Bytes: the largest message, a picture, and what Kafka puts around it."""
+
 _LOG_APPEND_TIME = 1
 """Kafka's code for a record whose timestamp is the broker's."""
 
@@ -70,7 +73,9 @@ class KafkaLog:
         with self._admin() as admin:
             return frozenset(admin.list_topics())
 
-    def reader(self, group: str, topics: Sequence[str], listener: Listener) -> "KafkaReader":
+    def reader(
+        self, group: str, topics: Sequence[str], listener: Listener, at_once: int = _POLL_MESSAGES
+    ) -> "KafkaReader":
         with _unavailable():
             consumer = KafkaConsumer(
                 **self._client,
@@ -81,7 +86,7 @@ class KafkaLog:
                 session_timeout_ms=self._session_timeout_ms,
                 heartbeat_interval_ms=self._session_timeout_ms // 5,
                 metadata_max_age_ms=_METADATA_MS,
-                max_poll_records=_POLL_MESSAGES,
+                max_poll_records=at_once,
                 max_partition_fetch_bytes=_FETCH_BYTES,
             )
             reader = KafkaReader(consumer, topics, listener)
@@ -101,6 +106,7 @@ class KafkaLog:
                 acks="all",
                 linger_ms=20,
                 batch_size=512 << 10,
+                max_request_size=_LARGEST_REQUEST,
                 delivery_timeout_ms=_DELIVERY_TIMEOUT_S * 1000,
             )
         return KafkaWriter(producer)

@@ -63,8 +63,8 @@ class MemoryLog:
     def writer(self) -> "MemoryWriter":
         return MemoryWriter(self)
 
-    def reader(self, group: str, topics: Sequence[str], listener: Listener) -> "MemoryReader":
-        reader = MemoryReader(self, group, topics, listener)
+    def reader(self, group: str, topics: Sequence[str], listener: Listener, at_once: int = 2_000) -> "MemoryReader":
+        reader = MemoryReader(self, group, topics, listener, at_once)
         members = self._groups.setdefault(group, [])
         self._revoke(members)
         members.append(reader)
@@ -139,11 +139,11 @@ class MemoryLog:
 class MemoryReader:
     """Keeps the promises of `eventlog.protocol.Reader`."""
 
-    def __init__(self, log: MemoryLog, group: str, topics: Sequence[str], listener: Listener) -> None:
+    def __init__(self, log: MemoryLog, group: str, topics: Sequence[str], listener: Listener, at_once: int) -> None:
         self.group = group
         self.topics = tuple(topics)
         self.expelled = False
-        self.most = 500
+        self._at_once = at_once
         self._log = log
         self._listener = listener
         self._positions: dict[TopicPartition, int] = {}
@@ -158,7 +158,7 @@ class MemoryReader:
             self._log.rejoin(self)
         found = {}
         for partition in sorted(set(self._positions) - self._paused):
-            records = self._log.fetch(partition, self._positions[partition], self.most)
+            records = self._log.fetch(partition, self._positions[partition], self._at_once)
             if records:
                 found[partition] = records
                 self._positions[partition] = records[-1].offset + 1

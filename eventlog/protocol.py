@@ -163,6 +163,7 @@ class Log(Protocol):
     def topics(self) -> frozenset[str]:
         """The names of all topics."""
 
-    def reader(self, group: str, topics: Sequence[str], listener: Listener) -> Reader: ...
+    def reader(self, group: str, topics: Sequence[str], listener: Listener, at_once: int = 2_000) -> Reader:
+        """Join a group of readers; a poll brings at most `at_once` records. Raises `UnknownTopic`."""
 
     def writer(self) -> Writer: ...

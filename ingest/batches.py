@@ -7,8 +7,9 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.batch import REGION, ROW, encode
+from schemas.batch import ROW, encode
 from schemas.catalogue import Metric, metrics_of
+from schemas.regions import encode_tick
 from schemas.registry import schema_named
 from schemas.topics import REGIONS
 
@@ -98,17 +99,11 @@ def messages(readings: Readings) -> Iterator[Message]:
 
 def tick(dataset: str, time_ms: int) -> bytes:
     """A batch without rows: its source's time has come as far as `time_ms`. It stands for every metric of the topic."""
-    metric = metrics_of(dataset)[0]
-    return encode(
-        schema_of(dataset),
-        metric=metric.name,
-        area=0,
-        class_=metric.classes[0],
-        interval=0,
-        start=time_ms,
-        rows=np.empty(0, ROW),
-        regions=np.empty(0, REGION) if dataset == REGIONS else None,
-    )
+    if dataset == REGIONS:
+        return encode_tick(time_ms)
+    metric, nothing = metrics_of(dataset)[0], np.empty(0, ROW)
+    schema, class_ = schema_of(dataset), metric.classes[0]
+    return encode(schema, metric=metric.name, area=0, class_=class_, interval=0, start=time_ms, rows=nothing)
 
 
 @cache

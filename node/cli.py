@@ -5,7 +5,20 @@ import sys
 import typer
 from pydantic import ValidationError
 
-from node.commands import demo, ingest, migrate, process, publish, pull, query, register, serve, services, status
+from node.commands import (
+    demo,
+    detect,
+    ingest,
+    migrate,
+    process,
+    publish,
+    pull,
+    query,
+    register,
+    serve,
+    services,
+    status,
+)
 from node.wiring import CommandError
 
 app = typer.Typer(
@@ -20,6 +33,7 @@ app.command()(services.services)
 app.command()(migrate.migrate)
 app.add_typer(register.app, name="register")
 app.add_typer(ingest.app, name="ingest")
+app.command()(detect.detect)
 app.command()(process.process)
 app.command()(publish.publish)
 app.command()(serve.serve)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eventlog.protocol import Record
+from processors.fold import DEAD_LIMIT, DeadBlock, ReplayDiffers, Step
 from processors.readings import FUTURE_MS, OVERFLOW, Messages, Readings, check
 from processors.reduce import Rows, Scratch, reduce_window
 from processors.windows import Windows
@@ -18,28 +19,7 @@ from schemas.batch import LAST_MS, ROW, Batch, DecodeError, decode
 from schemas.catalogue import Metric
 from store.processing import Account, Cell, DeadLetter, Position
 
-DEAD_BLOCK = 10_000
-DEAD_LIMIT = DEAD_BLOCK // 100
-"""More dead messages than this in a block of `DEAD_BLOCK` stop the partition: a bad deploy must not drain a topic."""
-
 _MOST_GROUPS = 1 << 16
-
-
-class TooManyDead(Exception):
-    """A partition has more dead messages than ordinary trouble explains (R8)."""
-
-
-class ReplayDiffers(Exception):
-    """The log below the stored position no longer gives the readings that were open there (R5)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """What a partition has come to since the last step: the new position, and what goes with it."""
-
-    position: Position
-    cells: Sequence[Cell]
-    dead_letters: Sequence[DeadLetter]
 
 
 @dataclass(slots=True)
@@ -56,7 +36,7 @@ class PartitionFold:
     `metrics` are those of the topic's dataset, `windows` the windows of each by name. `settled` are the dead letters
     that a replay meets again, as (offset, row). With `gap` the log has lost what
     lay before its first record (R5): missing readings are counted as lost, and their windows marked incomplete. More
-    than `dead_limit` dead messages in a block of `DEAD_BLOCK` are an error.
+    than `dead_limit` dead messages in a block of messages are an error.
     """
 
     def __init__(
@@ -87,9 +67,7 @@ class PartitionFold:
         self._account = position.account
         self._cells: list[Cell] = []
         self._dead_letters: list[DeadLetter] = []
-        self._dead_limit = dead_limit
-        self._block = position.account.messages // DEAD_BLOCK
-        self._dead_in_block = position.dead_in_block
+        self._dead_block = DeadBlock(dead_limit, position)
 
     @property
     def next_offset(self) -> int:
@@ -124,9 +102,8 @@ class PartitionFold:
             return None
         resume = min((window.first_offset for window in self._open.values()), default=self._next)
         account = replace(self._account, open=self._buffered)
-        position = Position(
-            self._next, resume, self._latest, self._incomplete_before, self._dead_in_block_under_way(), account
-        )
+        dead = self._dead_block.under_way(account.messages)
+        position = Position(self._next, resume, self._latest, self._incomplete_before, dead, account)
         step = Step(position, tuple(self._cells), tuple(self._dead_letters))
         self._position, self._account = position, account
         self._cells, self._dead_letters = [], []
@@ -141,9 +118,6 @@ class PartitionFold:
         self._account = replace(self._account + Account(messages=skipped, lost_messages=skipped, lost=missing), open=0)
         self._next, self._replaying, self._gap = offset, False, False
         self._incomplete_before = LAST_MS
-
-    def _dead_in_block_under_way(self) -> int:
-        return self._dead_in_block if self._block == self._account.messages // DEAD_BLOCK else 0
 
     def _end_replay(self, record: Record) -> None:
         self._replaying = False
@@ -230,15 +204,7 @@ class PartitionFold:
         return self._groups[name]
 
     def _dead_letter(self, sequence: int, record: Record, error: DecodeError) -> None:
-        block = (self._account.messages + sequence) // DEAD_BLOCK
-        if block != self._block:
-            self._block, self._dead_in_block = block, 0
-        self._dead_in_block += 1
-        if self._dead_in_block > self._dead_limit:
-            raise TooManyDead(
-                f"{self._dead_in_block} dead messages within {DEAD_BLOCK} messages, the last at offset {record.offset}:"
-                f" {error}. If the messages are right, this version can't read them; if they are not, accept them"
-            )
+        self._dead_block.count(self._account.messages + sequence, record.offset, error)
         self._dead_letters.append(DeadLetter(record.offset, -1, error.reason, record.value or b""))
 
     def _watermarks(

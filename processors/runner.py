@@ -13,10 +13,7 @@ from time import monotonic
 
 from eventlog.protocol import Log, LogUnavailable, OffsetGone, Reader, Record, TopicPartition
 from processors import metrics
-from processors.partition import DEAD_LIMIT, PartitionFold, ReplayDiffers, Step, TooManyDead
-from processors.reduce import Scratch
-from processors.windows import Windows
-from schemas.catalogue import Metric
+from processors.fold import Fold, Folds, ReplayDiffers, Step, TooManyDead
 from schemas.topics import dataset_of
 from store.processing import Account, Claim, Fenced, Place, Position, Progress, Store, StoreUnavailable
 
@@ -33,22 +30,19 @@ class Stopped(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a processor is to do.
+    """How a processor is to go about it.
 
-    `metrics` by topic; `zone` is the city's; `commit_s` seconds between commits while messages come in, when none do it
-    commits at once; `dead_limit` dead messages in a block
-    stop a partition; `accept_gap` goes on past offsets that retention has taken, counting them as lost;
-    `until_caught_up` ends when nothing is left to read, instead of waiting for more; `backoff_s` are the pauses after
+    `commit_s` seconds between commits while messages come in, when none do it commits at once; `accept_gap` goes on
+    past offsets that retention has taken, counting them as lost; `until_caught_up` ends when nothing is left to read,
+    instead of waiting for more; `at_once` is the most messages that one poll brings; `backoff_s` are the pauses after
     one, two and more failures of the store or the log in a row.
     """
 
     group: str
-    metrics: Mapping[str, Sequence[Metric]]
-    zone: str
     commit_s: float = 1.0
-    dead_limit: int = DEAD_LIMIT
     accept_gap: bool = False
     until_caught_up: bool = False
+    at_once: int = 2_000
     backoff_s: Sequence[float] = (0.2, 0.5, 1.0, 2.0, 5.0)
 
 
@@ -57,23 +51,21 @@ class _Owned:
     """A partition that is this process's: how it was taken over, its fold, and the position last committed."""
 
     claim: Claim
-    fold: PartitionFold
+    fold: Fold
     committed: Position
 
 
 class Runner:
-    """Runs a `Plan` on a log and a store until told to stop."""
+    """Folds topics of a log into a store until told to stop."""
 
-    def __init__(self, log: Log, store: Store, plan: Plan, *, clock: Callable[[], float] = monotonic) -> None:
+    def __init__(
+        self, log: Log, store: Store, folds: Folds, plan: Plan, *, clock: Callable[[], float] = monotonic
+    ) -> None:
         self._log = log
         self._store = store
+        self._folds = folds
         self._plan = plan
         self._clock = clock
-        self._scratch = Scratch()
-        self._windows = {
-            topic: {metric.name: Windows(plan.zone, metric.window) for metric in of_topic}
-            for topic, of_topic in plan.metrics.items()
-        }
         self._owned: dict[Place, _Owned] = {}
         self._stopped: dict[Place, str] = {}
         self._gave_up: dict[Place, str] = {}
@@ -84,6 +76,12 @@ class Runner:
 
         Raises `Stopped` where a person has to decide, and `store.processing.TopicChanged`.
         """
+        try:
+            self._run(stop)
+        finally:
+            self._folds.close()
+
+    def _run(self, stop: Event) -> None:
         failures = -1
         while not stop.is_set():
             started = self._clock()
@@ -111,7 +109,7 @@ class Runner:
     def revoked(self, partitions: Sequence[TopicPartition]) -> None:
         try:
             self._commit()
-        except StoreUnavailable as error:
+        except (StoreUnavailable, LogUnavailable) as error:
             logger.warning("gave partitions up without a last commit; the next owner reads them again: %s", error)
         self.lost(partitions)
 
@@ -122,7 +120,7 @@ class Runner:
         self._show_stopped()
 
     def _register(self) -> None:
-        for topic in self._plan.metrics:
+        for topic in self._folds.topics:
             facts = self._log.describe(topic)
             self._store.register_topic(topic, facts.cluster_id, facts.topic_id, facts.partitions)
 
@@ -133,7 +131,7 @@ class Runner:
 
     def _session(self, stop: Event) -> bool:
         """One membership in the group, from joining to leaving; whether that was the end, or it has to join again."""
-        reader = self._log.reader(self._plan.group, tuple(self._plan.metrics), self)
+        reader = self._log.reader(self._plan.group, self._folds.topics, self, self._plan.at_once)
         try:
             while not stop.is_set():
                 busy = self._turn(reader)
@@ -186,7 +184,7 @@ class Runner:
             raise Stopped(f"{place.topic} partition {place.partition}: {error}") from error
 
     def _show_stopped(self) -> None:
-        for topic in self._plan.metrics:
+        for topic in self._folds.topics:
             count = sum(place.topic == topic for place in self._stopped)
             metrics.STOPPED.labels(dataset_of(topic)).set(count)
 
@@ -210,17 +208,8 @@ class Runner:
             owned.fold.skip_to(gone.end)
         reader.seek(gone.partition, gone.earliest)
 
-    def _fold(self, place: Place, position: Position, claim: Claim, *, gap: bool = False) -> PartitionFold:
-        topic = place.topic
-        return PartitionFold(
-            self._plan.metrics[topic],
-            self._windows[topic],
-            position,
-            self._scratch,
-            settled=claim.settled,
-            gap=gap,
-            dead_limit=self._plan.dead_limit,
-        )
+    def _fold(self, place: Place, position: Position, claim: Claim, *, gap: bool = False) -> Fold:
+        return self._folds.fold(place.topic, place.partition, position, claim.settled, gap=gap)
 
     def _commit(self) -> bool:
         """Commit what every partition has come to. Partitions that another process owns by now are let go.
@@ -249,7 +238,13 @@ class Runner:
     def _progress(self, place: Place, step: Step) -> Progress:
         owned = self._owned[place]
         return Progress(
-            place, owned.claim.epoch, owned.committed.next_offset, step.position, step.cells, step.dead_letters
+            place,
+            owned.claim.epoch,
+            owned.committed.next_offset,
+            step.position,
+            step.cells,
+            step.dead_letters,
+            step.cameras,
         )
 
     def _observe(self, reader: Reader) -> int | None:
@@ -259,7 +254,7 @@ class Runner:
         """
         partitions = [TopicPartition(*place) for place in self._owned]
         reader.note({one: self._owned[Place(*one)].committed.next_offset for one in partitions})
-        for topic in self._plan.metrics:
+        for topic in self._folds.topics:
             dataset = dataset_of(topic)
             open_here = sum(owned.fold.buffered for place, owned in self._owned.items() if place.topic == topic)
             metrics.OPEN.labels(dataset).set(open_here)

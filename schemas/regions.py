@@ -1,9 +1,10 @@
-"""What was found in one picture, as a message: how many plate regions, and where."""
+"""What was found in one picture, as a message: how many plate regions, and where. And the ticks of that topic."""
 
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.batch import ACTUAL, ROW, encode
+from schemas.batch import ACTUAL, REGION, ROW, encode
+from schemas.catalogue import metrics_of
 from schemas.frames import Frame
 from schemas.registry import schema_named
 from schemas.topics import REGIONS
@@ -31,4 +32,19 @@ def encode_regions(frame: Frame, regions: NDArray[np.void]) -> bytes:
         start=frame.start,
         rows=counted,
         regions=regions,
+    )
+
+
+def encode_tick(time_ms: int) -> bytes:
+    """A batch without rows: the cameras' time has come as far as `time_ms`."""
+    metric = metrics_of(REGIONS)[0]
+    return encode(
+        _SCHEMA,
+        metric=metric.name,
+        area=0,
+        class_=metric.classes[0],
+        interval=0,
+        start=time_ms,
+        rows=np.empty(0, ROW),
+        regions=np.empty(0, REGION),
     )

@@ -22,6 +22,16 @@ class Schema:
         """Whether its messages are batches of readings; pictures are not."""
         return bool(self.definition["fields"][-1]["name"] == "rows")
 
+    @property
+    def dataset(self) -> str:
+        """The dataset that it is of (`energy.readings`)."""
+        return self.name.rpartition(".v")[0]
+
+    @property
+    def version(self) -> int:
+        """Which version of its dataset's schema it is: 1, 2, ..."""
+        return int(self.name.rpartition(".v")[2])
+
 
 @cache
 def schemas() -> Mapping[int, Schema]:

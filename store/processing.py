@@ -6,6 +6,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import NamedTuple, Protocol
+from uuid import UUID
+
+from store.deliveries import Delivery
 
 
 class Place(NamedTuple):
@@ -97,6 +100,34 @@ class DeadLetter:
 
 
 @dataclass(frozen=True, slots=True)
+class CameraCount:
+    """The pictures of one camera in one hour: `expected` = `seen` + `undecodable` + `stale` + `missing`.
+
+    `camera` is the register's number, `hour` the start of the hour (UTC), milliseconds. `stale` pictures repeat the
+    one before; `missing` ones never came from the camera.
+    """
+
+    camera: int
+    hour: int
+    expected: int
+    seen: int
+    undecodable: int
+    stale: int
+    missing: int
+
+    def __add__(self, other: "CameraCount") -> "CameraCount":
+        return CameraCount(
+            self.camera,
+            self.hour,
+            self.expected + other.expected,
+            self.seen + other.seen,
+            self.undecodable + other.undecodable,
+            self.stale + other.stale,
+            self.missing + other.missing,
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Claim:
     """A partition that was taken over: the epoch to commit with, the position, and what was settled behind it.
 
@@ -111,7 +142,7 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """What a commit moves: from the position at `expected_offset` to `position`."""
+    """What a commit moves: from the position at `expected_offset` to `position`. `cameras` add to what is there."""
 
     place: Place
     epoch: int
@@ -119,6 +150,7 @@ class Progress:
     position: Position
     cells: Sequence[Cell]
     dead_letters: Sequence[DeadLetter]
+    cameras: Sequence[CameraCount] = ()
 
 
 class Fenced(Exception):
@@ -145,6 +177,9 @@ class Store(Protocol):
 
     def claim(self, places: Sequence[Place]) -> Mapping[Place, Claim]:
         """Take partitions over, with new epochs. From now on older epochs can't commit."""
+
+    def delivered(self, run: UUID, deliveries: Sequence[Delivery]) -> None:
+        """Put down what the log has acknowledged to a writer so far, in place of what was put down for it before."""
 
     def commit(self, progress: Sequence[Progress]) -> None:
         """All or nothing. Raises `Fenced` if an epoch or a next offset is no longer what it was."""

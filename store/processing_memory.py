@@ -3,8 +3,21 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
+from uuid import UUID
 
-from store.processing import Cell, Claim, DeadLetter, Fenced, Place, Position, Progress, TopicChanged, check_topic
+from store.deliveries import Delivery
+from store.processing import (
+    CameraCount,
+    Cell,
+    Claim,
+    DeadLetter,
+    Fenced,
+    Place,
+    Position,
+    Progress,
+    TopicChanged,
+    check_topic,
+)
 
 
 class MemoryStore:
@@ -13,6 +26,8 @@ class MemoryStore:
     def __init__(self) -> None:
         self.cells: dict[tuple[object, ...], tuple[Place, Cell]] = {}
         self.dead_letters: dict[tuple[Place, int, int], DeadLetter] = {}
+        self.cameras: dict[tuple[int, int], CameraCount] = {}
+        self.deliveries: dict[tuple[UUID, str, int], Delivery] = {}
         self._topics: dict[str, tuple[str, str, int]] = {}
         self._positions: dict[Place, tuple[int, Position]] = {}
 
@@ -30,6 +45,9 @@ class MemoryStore:
             self._positions[place] = (epoch + 1, position)
         return {place: Claim(*self._positions[place], self._settled(place)) for place in places}
 
+    def delivered(self, run: UUID, deliveries: Sequence[Delivery]) -> None:
+        self.deliveries |= {(run, one.topic, one.partition): one for one in deliveries}
+
     def commit(self, progress: Sequence[Progress]) -> None:
         fenced = [one.place for one in progress if self._stands(one.place) != (one.epoch, one.expected_offset)]
         if fenced:
@@ -39,6 +57,9 @@ class MemoryStore:
                 raise ValueError(f"a constraint is violated: {one.position}")
             _insert(self.cells, {_key(one.place, cell): (one.place, cell) for cell in one.cells})
             _insert(self.dead_letters, {(one.place, dead.offset, dead.row): dead for dead in one.dead_letters})
+            for count in one.cameras:
+                known = self.cameras.get((count.camera, count.hour))
+                self.cameras[count.camera, count.hour] = count if known is None else known + count
             self._positions[one.place] = (one.epoch, replace(one.position))
 
     def position(self, place: Place) -> Position:

@@ -2,14 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
+from uuid import UUID
 
 import psycopg
 from psycopg import sql
 
 from store.database import Connection, connect
+from store.deliveries import Delivery, record
 from store.moments import moment
 from store.processing import (
     Account,
+    CameraCount,
     Cell,
     Claim,
     Fenced,
@@ -29,6 +32,12 @@ _CELL = (
     "metric, window_start, window_end, area, class, topic, partition, value, readings, contributors, largest, absolute,"
     " covered_ms, first_offset, last_offset, incomplete"
 )
+_ADD_CAMERA = """
+INSERT INTO camera_pictures VALUES (%s, %s, %s, %s, %s, %s, %s)
+ON CONFLICT (camera, hour) DO UPDATE SET expected = camera_pictures.expected + excluded.expected,
+    seen = camera_pictures.seen + excluded.seen, undecodable = camera_pictures.undecodable + excluded.undecodable,
+    stale = camera_pictures.stale + excluded.stale, missing = camera_pictures.missing + excluded.missing
+"""
 
 
 class PostgresStore:
@@ -70,6 +79,10 @@ class PostgresStore:
                 claimed[place] = Claim(epoch, position, frozenset((offset, at) for offset, at in settled))
         return claimed
 
+    def delivered(self, run: UUID, deliveries: Sequence[Delivery]) -> None:
+        with _Unavailable(self):
+            record(self._open(), run, deliveries)
+
     def commit(self, progress: Sequence[Progress]) -> None:
         ordered = sorted(progress, key=lambda one: one.place)  # one order for all processes, or two may wait in a ring
         with _Unavailable(self), self._open().transaction():
@@ -78,6 +91,7 @@ class PostgresStore:
                 raise Fenced(fenced)
             self._copy_cells(ordered)
             self._copy_dead_letters(ordered)
+            self._add_cameras(ordered)
 
     def close(self) -> None:
         """Close the connection, if there is one."""
@@ -123,6 +137,13 @@ class PostgresStore:
                 for letter in one.dead_letters:
                     copy.write_row((*one.place, letter.offset, letter.row, letter.reason, letter.original))
 
+    def _add_cameras(self, progress: Sequence[Progress]) -> None:
+        # One order for all processes, as above: an hour of a camera may be counted from two partitions.
+        counts = sorted((count for one in progress for count in one.cameras), key=lambda one: (one.camera, one.hour))
+        if counts:
+            with self._open().cursor() as cursor:
+                cursor.executemany(_ADD_CAMERA, [_camera_row(count) for count in counts])
+
 
 _TRANSIENT = (psycopg.OperationalError, psycopg.InterfaceError, psycopg.InternalError)
 """Internal errors are the server's own: a transaction that was idle for too long, a fail-over to a read-only server."""
@@ -161,3 +182,8 @@ def _cell_row(place: Place, cell: Cell) -> tuple[object, ...]:
         cell.last_offset,
         cell.incomplete,
     )
+
+
+def _camera_row(count: CameraCount) -> tuple[object, ...]:
+    hour = moment(count.hour)
+    return (count.camera, hour, count.expected, count.seen, count.undecodable, count.stale, count.missing)

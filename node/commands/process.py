@@ -15,7 +15,8 @@ def process(
     accept_dead: Annotated[bool, typer.Option(help="go on however many messages are dead")] = False,
 ) -> None:
     """Reduce the city's streams to cells, until stopped. Start one for each core: they share the partitions."""
-    from processors.partition import DEAD_BLOCK, DEAD_LIMIT
+    from processors.fold import DEAD_BLOCK, DEAD_LIMIT
+    from processors.metric_folds import MetricFolds
     from processors.runner import Plan, Runner
     from schemas.catalogue import metrics_of
     from schemas.topics import dataset_of
@@ -26,32 +27,33 @@ def process(
     topics = topics_of(city.id, [history] if history is not None else None)
     for topic in topics:
         wiring.ensure_topic(log, topic)
+    folds = MetricFolds(
+        {topic: metrics_of(dataset_of(topic)) for topic in topics},
+        city.zone,
+        dead_limit=DEAD_BLOCK if accept_dead else DEAD_LIMIT,
+    )
     plan = Plan(
         group=f"{city.id}.process" if history is None else f"{city.id}.process.{history}",  # one group a topic
-        metrics={topic: metrics_of(dataset_of(topic)) for topic in topics},
-        zone=city.zone,
         commit_s=settings().commit_seconds,
-        dead_limit=DEAD_BLOCK if accept_dead else DEAD_LIMIT,
         accept_gap=accept_gap,
         until_caught_up=until_caught_up,
     )
     store = PostgresStore(wiring.database_url())
     try:
-        Runner(log, store, plan).run(stop)
+        Runner(log, store, folds, plan).run(stop)
     finally:
         store.close()
 
 
 def topics_of(city: str, history: list[str] | None) -> list[str]:
     """The topics of the running streams, or of the imports that are named."""
-    from schemas.catalogue import catalogue
+    from schemas.catalogue import datasets
     from schemas.topics import history as history_topic
     from schemas.topics import live
 
-    datasets = sorted({metric.dataset for metric in catalogue().values()})
     if not history:
-        return [live(city, dataset) for dataset in datasets]
+        return [live(city, dataset) for dataset in datasets()]
     try:
-        return [history_topic(city, dataset, name) for dataset in datasets for name in history]
+        return [history_topic(city, dataset, name) for dataset in datasets() for name in history]
     except ValueError as error:
         raise wiring.CommandError(str(error)) from None

@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eventlog.memory import MemoryRecord
-from processors.partition import PartitionFold, ReplayDiffers, TooManyDead
+from processors.fold import ReplayDiffers, TooManyDead
+from processors.partition import PartitionFold
 from processors.reduce import Scratch
 from processors.windows import Windows
 from schemas.batch import ROW, encode

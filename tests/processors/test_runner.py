@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from eventlog.memory import MemoryLog
 from eventlog.protocol import TopicPartition
+from processors.metric_folds import MetricFolds
 from processors.runner import Plan, Runner, Stopped
 from schemas.catalogue import metrics_of
 from store.processing import Account, Place, StoreUnavailable, TopicChanged
@@ -42,8 +43,9 @@ def log_of(entries, partitions: int = 1) -> MemoryLog:
 
 
 def process(log, store, **plan) -> None:
-    options = {"commit_s": 0.0, "until_caught_up": True, "dead_limit": 10_000, "backoff_s": (0.0,), **plan}
-    Runner(log, store, Plan("group", {TOPIC: METRICS}, ZONE, **options)).run(Event())
+    folds = MetricFolds({TOPIC: METRICS}, ZONE, dead_limit=plan.pop("dead_limit", 10_000))
+    options = {"commit_s": 0.0, "until_caught_up": True, "backoff_s": (0.0,), **plan}
+    Runner(log, store, folds, Plan("group", **options)).run(Event())
 
 
 class FailingStore(MemoryStore):
@@ -104,8 +106,8 @@ def test_a_frozen_member_is_fenced_and_the_other_ones_result_stands():
     entries = [(b"1", b"broken", 1_790_000_000_000)] * 5
     log, store = log_of(entries), MemoryStore()
     store.register_topic(TOPIC, "memory", log.describe(TOPIC).topic_id, 1)
-    plan = Plan("group", {TOPIC: METRICS}, ZONE, commit_s=0.0, until_caught_up=True)
-    frozen = Runner(log, store, plan)
+    folds = MetricFolds({TOPIC: METRICS}, ZONE)
+    frozen = Runner(log, store, folds, Plan("group", commit_s=0.0, until_caught_up=True))
     reader = log.reader("group", [TOPIC], frozen)
     frozen._turn(reader)
     log.expel(reader)
@@ -152,7 +154,7 @@ def test_a_fenced_commit_keeps_the_other_partitions():
     entries = [(b"1", b"broken", 0), (b"2", b"broken", 0)]
     log, store = log_of(entries, partitions=2), MemoryStore()
     store.register_topic(TOPIC, "memory", log.describe(TOPIC).topic_id, 2)
-    runner = Runner(log, store, Plan("group", {TOPIC: METRICS}, ZONE))
+    runner = Runner(log, store, MetricFolds({TOPIC: METRICS}, ZONE), Plan("group"))
     reader = log.reader("group", [TOPIC], runner)
     runner._turn(reader)
     store.claim([Place(TOPIC, 0)])

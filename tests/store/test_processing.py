@@ -1,10 +1,14 @@
 """What `store.processing.Store` promises, held to the one in memory and to PostgreSQL."""
 
+from uuid import uuid4
+
 import psycopg
 import pytest
 
+from store.deliveries import Delivered, Delivery, totals
 from store.processing import (
     Account,
+    CameraCount,
     Cell,
     Claim,
     DeadLetter,
@@ -47,7 +51,8 @@ def cell(start: int, **changes) -> Cell:
 def progress(place: Place, epoch: int, expected: int, reached: int, **content) -> Progress:
     account = content.pop("account", Account(messages=reached, decoded=reached, readings=6, aggregated=4, open=2))
     position = Position(reached, max(0, reached - 2), 1_790_000_000_000, None, 0, account)
-    return Progress(place, epoch, expected, position, content.pop("cells", ()), content.pop("dead_letters", ()))
+    parts = [content.pop(name, ()) for name in ("cells", "dead_letters", "cameras")]
+    return Progress(place, epoch, expected, position, *parts)
 
 
 def test_a_claimed_partition_starts_at_nothing(registered):
@@ -123,3 +128,49 @@ def test_a_cut_connection_is_reported_and_the_next_call_connects_again(database_
         store.commit([progress(HERE, 1, 0, 5)])
     store.commit([progress(HERE, 1, 0, 5)])
     store.close()
+
+
+def test_pictures_of_a_camera_add_up_over_commits_and_partitions(registered):
+    one, other = CameraCount(7, 0, 4, 1, 1, 1, 1), CameraCount(7, 0, 2, 2, 0, 0, 0)
+    registered.claim([HERE, THERE])
+    registered.commit([
+        progress(HERE, 1, 0, 5, cameras=[one, CameraCount(8, 0, 1, 1, 0, 0, 0)]),
+        progress(THERE, 1, 0, 5, cameras=[other]),
+    ])  # fmt: skip
+    registered.commit([progress(HERE, 1, 5, 6, cameras=[one, CameraCount(7, 3_600_000, 1, 0, 0, 0, 1)])])
+    assert pictures(registered) == [
+        CameraCount(7, 0, 10, 4, 2, 2, 2),
+        CameraCount(7, 3_600_000, 1, 0, 0, 0, 1),
+        CameraCount(8, 0, 1, 1, 0, 0, 0),
+    ]
+
+
+def test_a_refused_commit_counts_no_pictures(registered):
+    registered.claim([HERE])
+    registered.claim([HERE])
+    with pytest.raises(Fenced):
+        registered.commit([progress(HERE, 1, 0, 5, cameras=[CameraCount(7, 0, 1, 1, 0, 0, 0)])])
+    assert pictures(registered) == []
+
+
+def pictures(store) -> list[CameraCount]:
+    if isinstance(store, MemoryStore):
+        return [store.cameras[key] for key in sorted(store.cameras)]
+    with psycopg.connect(store._url) as connection:
+        rows = connection.execute(
+            "SELECT camera, (extract(epoch FROM hour) * 1000)::bigint, expected, seen, undecodable, stale, missing"
+            " FROM camera_pictures ORDER BY camera, hour"
+        )
+        return [CameraCount(*row) for row in rows.fetchall()]
+
+
+def test_what_a_writer_delivered_is_put_down_in_place_of_what_it_was(registered):
+    run = uuid4()
+    registered.delivered(run, [Delivery(TOPIC, 0, 1, 1, 0, 0), Delivery(TOPIC, 1, 2, 2, 0, 1)])
+    registered.delivered(run, [Delivery(TOPIC, 0, 5, 4, 0, 4)])
+    if isinstance(registered, MemoryStore):
+        found = sorted(registered.deliveries.values(), key=lambda one: one.partition)
+        assert found == [Delivery(TOPIC, 0, 5, 4, 0, 4), Delivery(TOPIC, 1, 2, 2, 0, 1)]
+    else:
+        with psycopg.connect(registered._url) as connection:
+            assert totals(connection) == {TOPIC: Delivered(7, 6)}

@@ -19,9 +19,10 @@ from ingest.feed import Feed
 from ingest.fleet import Fleet
 from ingest.journal import NoJournal
 from ingest.simulator import Simulator
+from processors.metric_folds import MetricFolds
 from processors.runner import Plan, Runner
 from schemas.catalogue import metrics_of
-from schemas.topics import settings
+from schemas.topics import dataset_of, settings
 from store.processing_postgres import PostgresStore
 from tests.ingest.small_city import city as small_city
 from tests.ingest.small_city import registered
@@ -97,9 +98,10 @@ def process_undisturbed(
 ) -> None:
     """Read the topic from beginning to end with a processor of its own."""
     store = store or PostgresStore(database_url)
-    plan = Plan(group, {topic: metrics_of(DATASET)}, ZONE, commit_s=0.0, dead_limit=10_000, until_caught_up=True)
+    folds = MetricFolds({topic: metrics_of(dataset_of(topic))}, ZONE, dead_limit=10_000)
+    plan = Plan(group, commit_s=0.0, until_caught_up=True)
     try:
-        Runner(log, store, plan).run(Event())
+        Runner(log, store, folds, plan).run(Event())
     finally:
         store.close()
 

@@ -1,0 +1,48 @@
+"""`sistercity detect`: from pictures to plate regions."""
+
+from typing import Annotated
+
+import typer
+
+from node import wiring
+from node.settings import settings
+
+_PICTURES_AT_ONCE = 50
+
+
+def detect(
+    until_caught_up: Annotated[bool, typer.Option(help="end when nothing is left to look at")] = False,
+) -> None:
+    """Find plate regions in the cameras' pictures, until stopped. Start one for each core: they share the cameras.
+
+    Pictures stay in Kafka for minutes: those that were not looked at in time are counted as lost.
+    """
+    import cv2
+    from processors.plates.classical import ClassicalDetector
+    from processors.plates.pictures import decode_picture
+
+    from processors.frames import FrameFolds
+    from processors.runner import Plan, Runner
+    from schemas.topics import FRAMES, REGIONS, live
+    from store.processing_postgres import PostgresStore
+
+    stop = wiring.start("detect")
+    cv2.setNumThreads(1)  # one process a core: threads of its own would only get in each other's way
+    city, log = wiring.city(), wiring.log()
+    frames, regions = live(city.id, FRAMES), live(city.id, REGIONS)
+    for topic in (frames, regions):
+        wiring.ensure_topic(log, topic)
+    detector = ClassicalDetector()
+    store = PostgresStore(wiring.database_url())
+    folds = FrameFolds(log, store, frames, regions, lambda picture: detector.detect(decode_picture(picture)))
+    plan = Plan(
+        group=f"{city.id}.detect",
+        commit_s=settings().commit_seconds,
+        accept_gap=True,
+        until_caught_up=until_caught_up,
+        at_once=_PICTURES_AT_ONCE,
+    )
+    try:
+        Runner(log, store, folds, plan).run(stop)
+    finally:
+        store.close()
