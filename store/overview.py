@@ -40,6 +40,18 @@ class Pulled:
     cells_suppressed: int
 
 
+@dataclass(frozen=True, slots=True)
+class Camera:
+    """A camera by its id in the register, and what became of its pictures so far."""
+
+    source: str
+    expected: int
+    seen: int
+    undecodable: int
+    stale: int
+    missing: int
+
+
 def streams(connection: Connection) -> list[Stream]:
     """Every topic that was ever processed, by name."""
     numbers = ", ".join(f"sum({name})::bigint" for name in _NUMBERS)
@@ -81,9 +93,26 @@ def pulled(connection: Connection) -> list[Pulled]:
     return [Pulled(*row) for row in rows]
 
 
+def cameras(connection: Connection) -> list[Camera]:
+    """Every camera whose pictures were looked at, by id."""
+    rows = connection.execute(
+        """
+        SELECT source, sum(expected)::bigint, sum(seen)::bigint, sum(undecodable)::bigint, sum(stale)::bigint,
+               sum(missing)::bigint
+        FROM camera_pictures JOIN sources ON number = camera GROUP BY source ORDER BY source
+        """
+    )
+    return [Camera(*row) for row in rows]
+
+
 def refused(connection: Connection) -> Mapping[str, int]:
     """How many readings ingest refused before Kafka, by reason."""
     return dict(_pairs(connection, "SELECT reason, count(*) FROM source_dead_letters GROUP BY reason ORDER BY reason"))
+
+
+def refused_by_origin(connection: Connection) -> Mapping[str, int]:
+    """How many readings ingest refused before Kafka, by where they came from."""
+    return dict(_pairs(connection, "SELECT origin, count(*) FROM source_dead_letters GROUP BY origin ORDER BY origin"))
 
 
 def cells(connection: Connection, metric: str, start: int, end: int) -> Iterator[tuple[str, str, Cell]]:

@@ -11,12 +11,14 @@ from node import wiring
 
 def status(as_json: Annotated[bool, typer.Option("--json", help="all of it, as JSON")] = False) -> None:
     """Show what became of every message and reading, what was published, and what was pulled."""
-    from store.overview import pulled, refused, streams
+    from store.overview import cameras, pulled, refused, streams
 
     with wiring.database("status") as connection:
         found, partners, at_source = streams(connection), pulled(connection), refused(connection)
+        pictures = cameras(connection)
     if as_json:
-        content = {"streams": [asdict(one) for one in found], "partners": [asdict(one) for one in partners]}
+        lists = {"streams": found, "partners": partners, "cameras": pictures}
+        content = {name: [asdict(one) for one in rows] for name, rows in lists.items()}
         typer.echo(json.dumps(content | {"refused": at_source}, indent=2))
         return
     for one in found:
@@ -33,5 +35,10 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="all of it, as J
             typer.echo(f"  dead letters, {reason}: {count}")
     for reason, count in at_source.items():
         typer.echo(f"refused at the source, {reason}: {count}")
+    for camera in pictures:
+        typer.echo(
+            f"camera {camera.source}: {camera.expected} pictures expected, {camera.seen} seen,"
+            f" {camera.undecodable} undecodable, {camera.stale} stale, {camera.missing} missing"
+        )
     for partner in partners:
         typer.echo(f"partner {partner.city} at {partner.url}: {partner.publications} publications pulled")
