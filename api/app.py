@@ -10,6 +10,7 @@ from fastapi.openapi.utils import get_openapi
 from api import problems
 from api.readers import Readers
 from api.reads import routes
+from api.schema_registry import registry_routes
 from federation.city import CityFacts
 from federation.wire import Problem
 
@@ -18,6 +19,7 @@ What a city gives to its partners: aggregates that passed a disclosure rule, and
 
 Begin with the catalogue, then follow the log of publications. Times are RFC 3339 in UTC. Amounts are exact whole
 numbers of a metric's smallest unit; they need 64 bits. Every error is an RFC 9457 problem: tell them apart by `type`.
+Only the schema registry answers, and errs, in its own protocol, for the clients that speak it.
 Fields may be added to answers (never to a cell), so ignore what you don't know.
 """
 
@@ -25,6 +27,7 @@ _TAGS = [
     {"name": "catalogue", "description": "What there is, and what it means."},
     {"name": "publications", "description": "Everything, in the order in which it was published."},
     {"name": "series", "description": "One metric over time."},
+    {"name": "schemas", "description": "The schemas of the city's topics, as a read-only Confluent schema registry."},
     {"name": "node", "description": "For those who run the node."},
 ]
 
@@ -47,6 +50,7 @@ def create_app(city: CityFacts, database_url: str) -> FastAPI:
     # The interactive pages would load scripts from other people's servers.
     app = FastAPI(title=f"sistercity: {city.name}", version="1", lifespan=lifespan, docs_url=None, redoc_url=None)
     app.include_router(routes(city, readers))
+    app.include_router(registry_routes(city.id))
     problems.install(app)
     _describe(app)
     return app

@@ -16,12 +16,22 @@ def etag(*state: object) -> str:
     return f'W/"{digest[:32]}"'
 
 
-def conditional(request: Request, tag: str, body: Callable[[], object]) -> Response:
-    """304 if the client has this state already, else `body()` as JSON. Caches may keep it, and must ask each time."""
-    headers = {"ETag": tag, "Cache-Control": "no-cache"}
+def conditional(
+    request: Request,
+    tag: str,
+    body: Callable[[], object],
+    *,
+    media_type: str = "application/json",
+    cache_control: str = "no-cache",
+) -> Response:
+    """304 if the client has this state already, else `body()` as JSON.
+
+    Caches may keep it; unless `cache_control` says otherwise they must ask each time.
+    """
+    headers = {"ETag": tag, "Cache-Control": cache_control}
     if _matches(request.headers.get("if-none-match", ""), tag):
         return Response(status_code=304, headers=headers)
-    return Response(to_json(body()), headers=headers, media_type="application/json")
+    return Response(to_json(body()), headers=headers, media_type=media_type)
 
 
 def _matches(wanted: str, tag: str) -> bool:

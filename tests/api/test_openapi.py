@@ -4,10 +4,22 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from pydantic import TypeAdapter
 
 from api import examples
 from api.app import create_app
 from api.cursors import place
+from api.schema_protocol import (
+    MEDIA_TYPE,
+    Compatibility,
+    GivenSchema,
+    Mode,
+    RegisteredSchema,
+    RegistryProblem,
+    SchemaId,
+    SchemaText,
+    SubjectVersion,
+)
 from federation.wire import Catalog, Health, Problem, PublicationPage, Series
 from tests.federation.city import ISFAHAN
 
@@ -16,6 +28,36 @@ OPERATIONS = {
     "/v1/publications": "list_publications",
     "/v1/series/{metric}": "get_series",
     "/healthz": "health",
+}
+REGISTRY = {
+    ("get", "/schemas/ids/{schema_id}"): "get_schema",
+    ("get", "/schemas/ids/{schema_id}/subjects"): "list_subjects_of_schema",
+    ("get", "/schemas/ids/{schema_id}/versions"): "list_versions_of_schema",
+    ("get", "/schemas/types"): "list_schema_types",
+    ("get", "/subjects"): "list_subjects",
+    ("get", "/subjects/{subject}/versions"): "list_versions",
+    ("post", "/subjects/{subject}/versions"): "register_schema",
+    ("get", "/subjects/{subject}/versions/{version}"): "get_version",
+    ("post", "/subjects/{subject}"): "find_schema",
+    ("get", "/config"): "get_compatibility",
+    ("get", "/config/{subject}"): "get_subject_compatibility",
+    ("get", "/mode"): "get_mode",
+    ("get", "/mode/{subject}"): "get_subject_mode",
+}
+REGISTRY_ANSWERS: dict[str, Any] = {
+    "get_schema": SchemaText,
+    "list_subjects_of_schema": list[str],
+    "list_versions_of_schema": list[SubjectVersion],
+    "list_schema_types": list[str],
+    "list_subjects": list[str],
+    "list_versions": list[int],
+    "register_schema": SchemaId,
+    "get_version": RegisteredSchema,
+    "find_schema": RegisteredSchema,
+    "get_compatibility": Compatibility,
+    "get_subject_compatibility": Compatibility,
+    "get_mode": Mode,
+    "get_subject_mode": Mode,
 }
 PROBLEMS = {
     "get_catalog": {"503"},
@@ -41,13 +83,21 @@ def operations(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield from path.values()
 
 
+def of_the_city(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    return (operation for operation in operations(document) if "schemas" not in operation["tags"])
+
+
+def of_the_registry(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    return (operation for operation in operations(document) if "schemas" in operation["tags"])
+
+
 def test_paths_and_operation_ids_are_these(document: dict[str, Any]) -> None:
-    found = {path: {method: op["operationId"] for method, op in ops.items()} for path, ops in document["paths"].items()}
-    assert found == {path: {"get": name} for path, name in OPERATIONS.items()}
+    found = {(method, path): op["operationId"] for path, ops in document["paths"].items() for method, op in ops.items()}
+    assert found == {("get", path): name for path, name in OPERATIONS.items()} | REGISTRY
 
 
 def test_parameters_are_these(document: dict[str, Any]) -> None:
-    found = {op["operationId"]: [one["name"] for one in op.get("parameters", [])] for op in operations(document)}
+    found = {op["operationId"]: [one["name"] for one in op.get("parameters", [])] for op in of_the_city(document)}
     assert found == {
         "get_catalog": [],
         "list_publications": ["after", "limit"],
@@ -63,7 +113,7 @@ def test_every_operation_says_what_it_does_and_every_parameter_what_it_means(doc
 
 
 def test_every_example_is_valid_under_the_schema_beside_it(document: dict[str, Any]) -> None:
-    for operation in operations(document):
+    for operation in of_the_city(document):
         name = operation["operationId"]
         errors = {status for status in operation["responses"] if status >= "400"}
         assert errors == PROBLEMS[name]
@@ -76,6 +126,22 @@ def test_every_example_is_valid_under_the_schema_beside_it(document: dict[str, A
             shown = content["application/problem+json"]
             assert shown["schema"] == {"$ref": "#/components/schemas/Problem"}
             assert Problem.model_validate(shown["example"]).status == int(status)
+
+
+def test_every_example_of_the_registry_is_valid_under_the_schema_beside_it(document: dict[str, Any]) -> None:
+    for operation in of_the_registry(document):
+        name = operation["operationId"]
+        shown = operation["responses"]["200"]["content"]
+        assert list(shown) == [MEDIA_TYPE] and shown[MEDIA_TYPE]["schema"]
+        TypeAdapter(REGISTRY_ANSWERS[name]).validate_python(shown[MEDIA_TYPE]["example"])
+        if body := operation.get("requestBody"):
+            GivenSchema.model_validate(body["content"][MEDIA_TYPE]["example"])
+        assert operation["responses"].keys() <= {"200", "4XX"}
+        assert ("4XX" in operation["responses"]) == bool(operation.get("parameters"))
+        if refused := operation["responses"].get("4XX"):
+            assert list(refused["content"]) == [MEDIA_TYPE]
+            for code, example in refused["content"][MEDIA_TYPE]["examples"].items():
+                assert RegistryProblem.model_validate(example["value"]).error_code == int(code)
 
 
 def test_the_examples_hang_together() -> None:
