@@ -1,18 +1,26 @@
-"""Cities side by side: released energy per person and day.
+"""Cities side by side: what was released, per person and day, or as a mean.
 
-Definition. The day of a city is the 24 hours before the end of its newest published window of the metric. For each
-window in it, the released amount of a class is divided by the people who live in the areas where that class was
-released; these quotients are summed over the windows. So a suppressed area takes neither amount nor people into the
-figure, and the figure speaks for the areas in which the rule let something out, `population_share` of the people. A
-window in which nothing was released, or nothing published, adds nothing: `windows` says how many did, 24 in a whole day
-of hours. It is a figure per inhabitant, not per customer of the class.
+A metric that is a sum or a count is told per person and day. For each window of the span, the released amount of a
+class is divided by the people who live in the areas where that class was released; these quotients are added up over
+the windows, and divided by the span's days. So a suppressed area takes neither amount nor people into the figure, and
+the figure speaks for the areas in which the rule let something out, `population_share` of the people. A window in which
+nothing was released, or nothing published, adds nothing: `windows` says how many did, 24 in a whole day of hours. It is
+a figure per inhabitant, not per customer of the class.
+
+A metric that is a mean stays one: the mean of the released cells' values over the windows of the span, each weighted by
+the people of its area.
+
+The span ends with the newest window that the city has published. Windows shorter than a day: those of the 24 hours
+before that end, one day. Longer ones: the newest window alone, and its days are the local days that it has.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from math import floor, log10
+from typing import Literal
 
-from federation.wire import Catalog
+from federation.wire import Catalog, CatalogMetric
 from schemas.catalogue import Metric
 from store.database import Connection
 from store.partners import partner_totals, partners
@@ -20,67 +28,143 @@ from store.publication_log import WindowTotal, window_totals
 
 DAY_MS = 86_400_000
 
+Measure = Literal["per-person-per-day", "mean"]
+
+_OF_ONE_PERSON: Mapping[str, tuple[str, int]] = {"t": ("kg", 1000)}
+"""Units that are too large for one person's day: the unit to tell it in, and how many of it the large one is."""
+
+_NEWEST_MS = 1
+_DIGITS = 3
+
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """One city, metric and class. `per_person_per_day` is in `unit`, None if nothing was released.
+    """One city, metric and class. `figure` is in `unit`, per person and day or a mean, as `measure` says.
 
-    `cells_share` is the share of the lattice's cells that were released, `population_share` that of the people (both 0
-    to 1, over the windows of the day). `windows` is the number of windows with anything released.
+    It is None if nothing was released, or nothing where people live. `cells_share` is the share of the lattice's cells
+    that were released, `population_share` that of the people (both 0 to 1, over the windows of the span). `windows` is
+    the number of windows with anything released, `until` the end of the newest one published (ms since 1970, UTC).
     """
 
     city: str
     metric: str
     class_: str
     unit: str
-    per_person_per_day: float | None
+    measure: Measure
+    figure: float | None
     cells_share: float
     population_share: float
     windows: int
+    until: int
 
 
 def compare(
-    city: str, class_: str, unit: str, smallest_per_unit: int, totals: Sequence[WindowTotal]
+    city: str, class_: str, metric: Metric, smallest_per_unit: int, totals: Sequence[WindowTotal]
 ) -> Comparison | None:
-    """The figure of one class from the totals of one metric's windows; None if there is none of that class. Pure."""
+    """The figure of one class from the totals of one metric's windows; None if there is none of that class. Pure.
+
+    `smallest_per_unit` is the city's own: amounts in `totals` are whole numbers of its smallest unit.
+    """
     chosen = [total for total in totals if total.class_ == class_]
     if not chosen:
         return None
+    measure, unit, factor = _measured(metric)
     peopled = [total for total in chosen if total.released and total.released_population]
-    amount = sum((Fraction(total.value, total.released_population) for total in peopled), Fraction())
+    amount = _mean(peopled) if measure == "mean" else _per_person_per_day(metric, peopled)
     return Comparison(
         city=city,
-        metric=chosen[0].metric,
+        metric=metric.name,
         class_=class_,
         unit=unit,
-        per_person_per_day=float(amount / smallest_per_unit) if peopled else None,
+        measure=measure,
+        figure=None if amount is None else float(amount * factor / smallest_per_unit),
         cells_share=_share(sum(total.released for total in chosen), sum(total.cells for total in chosen)),
         population_share=_share(
             sum(total.released_population for total in chosen), sum(total.population for total in chosen)
         ),
         windows=len(peopled),
+        until=max(total.window.end for total in chosen),
     )
 
 
-def comparisons(connection: Connection, own_city: str, metrics: Mapping[str, Metric]) -> list[Comparison]:
+def comparisons(
+    connection: Connection,
+    own_city: str,
+    metrics: Mapping[str, Metric],
+    catalogs: Mapping[str, Catalog] | None = None,
+) -> list[Comparison]:
     """This city and every partner that was pulled, by metric, class and city (this one first).
 
-    Cities that have published nothing of a metric are left out, and so are partners that show it in another unit.
+    Cities that have published nothing of a metric are left out, and so are partners that define it otherwise.
+    `catalogs` are `partner_catalogs`, for who has read them already.
     """
-    catalogs = {one.city: Catalog.model_validate(one.catalog) for one in partners(connection)}
+    known = partner_catalogs(connection) if catalogs is None else catalogs
     rows: list[Comparison] = []
     for metric in metrics.values():
-        own = window_totals(connection, metric.name, DAY_MS)
-        found = [(own_city, metric.smallest_per_unit, own)]
-        for city, catalog in catalogs.items():
-            theirs = next((one for one in catalog.metrics if one.name == metric.name), None)
-            if theirs is not None and theirs.unit == metric.unit:
-                totals = partner_totals(connection, city, metric.name, DAY_MS)
+        span_ms = DAY_MS if _is_short(metric) else _NEWEST_MS
+        found = [(own_city, metric.smallest_per_unit, window_totals(connection, metric.name, span_ms))]
+        for city, catalog in known.items():
+            theirs = offered(catalog, metric)
+            if theirs is not None and comparable(metric, theirs):
+                totals = partner_totals(connection, city, metric.name, span_ms)
                 found.append((city, theirs.smallest_per_unit, totals))
         for class_ in metric.classes:
-            row = (compare(city, class_, metric.unit, factor, totals) for city, factor, totals in found)
+            row = (compare(city, class_, metric, factor, totals) for city, factor, totals in found)
             rows.extend(one for one in row if one is not None)
     return rows
+
+
+def partner_catalogs(connection: Connection) -> Mapping[str, Catalog]:
+    """The catalogue of every partner that was pulled, by city."""
+    return {one.city: Catalog.model_validate(one.catalog) for one in partners(connection)}
+
+
+def offered(catalog: Catalog, metric: Metric) -> CatalogMetric | None:
+    """What a partner says of the metric of this name, if it has one."""
+    return next((one for one in catalog.metrics if one.name == metric.name), None)
+
+
+def comparable(metric: Metric, theirs: CatalogMetric) -> bool:
+    """Whether both mean the same by the metric's name: unit, kind and window."""
+    return (theirs.unit, theirs.kind, theirs.window) == (metric.unit, metric.kind, metric.window)
+
+
+def whole_span(metric: Metric) -> int:
+    """How many windows a span holds when none is missing."""
+    return DAY_MS // metric.longest_window_ms if _is_short(metric) else 1
+
+
+def decimals(figure: float) -> int:
+    """How many decimals leave a figure at least three significant digits; its whole part is never rounded."""
+    return 0 if figure == 0 else max(0, _DIGITS - 1 - floor(log10(abs(figure))))
+
+
+def _measured(metric: Metric) -> tuple[Measure, str, int]:
+    """How a metric is compared, in which unit, and how many of it are one of the metric's."""
+    if metric.kind == "mean-of-last":
+        return "mean", metric.unit, 1
+    return "per-person-per-day", *_OF_ONE_PERSON.get(metric.unit, (metric.unit, 1))
+
+
+def _mean(peopled: Sequence[WindowTotal]) -> Fraction | None:
+    people = sum(total.released_population for total in peopled)
+    return Fraction(sum(total.weighted for total in peopled), people) if people else None
+
+
+def _per_person_per_day(metric: Metric, peopled: Sequence[WindowTotal]) -> Fraction | None:
+    if not peopled:
+        return None
+    amount = sum((Fraction(total.value, total.released_population) for total in peopled), Fraction())
+    return amount if _is_short(metric) else amount / max(_local_days(total) for total in peopled)
+
+
+def _local_days(total: WindowTotal) -> int:
+    """A day in which clocks are moved is one day too."""
+    return max(1, round((total.window.end - total.window.start) / DAY_MS))
+
+
+def _is_short(metric: Metric) -> bool:
+    return metric.longest_window_ms < DAY_MS
 
 
 def _share(part: int, whole: int) -> float:

@@ -114,9 +114,9 @@ def partner_totals(connection: Connection, city: str, metric: str, last_ms: int)
             FROM partners, jsonb_array_elements(catalog -> 'metrics') AS metric, jsonb_array_elements(metric -> 'areas')
             AS area WHERE city = %(city)s AND metric ->> 'name' = %(metric)s
         )
-        SELECT class, window_start, window_end, coalesce(sum(value), 0)::numeric, count(value), count(*),
-               coalesce(sum(population) FILTER (WHERE value IS NOT NULL), 0)::numeric,
-               coalesce(sum(population), 0)::numeric
+        SELECT class, window_start, window_end, coalesce(sum(value), 0), count(value), count(*),
+               coalesce(sum(population) FILTER (WHERE value IS NOT NULL), 0), coalesce(sum(population), 0),
+               coalesce(sum(value::numeric * population), 0)
         FROM latest JOIN partner_cells USING (window_start, revision) LEFT JOIN areas USING (area)
         WHERE city = %(city)s AND metric = %(metric)s
         GROUP BY class, window_start, window_end ORDER BY class, window_start

@@ -50,7 +50,10 @@ class Area:
 
 @dataclass(frozen=True, slots=True)
 class WindowTotal:
-    """One class of one window, over its areas: the sum of what was released, and of how many cells and people."""
+    """One class of one window, over its areas: the sum of what was released, and of how many cells and people.
+
+    `weighted` is the sum of each released value times the people of its area.
+    """
 
     metric: str
     class_: str
@@ -60,6 +63,7 @@ class WindowTotal:
     cells: int
     released_population: int
     population: int
+    weighted: int
 
 
 def snapshots(database_url: str, *, most: int, wait_s: float) -> ConnectionPool[Connection]:
@@ -174,16 +178,17 @@ def window_totals(connection: Connection, metric: str, last_ms: int) -> list[Win
                 FROM publications WHERE metric = %(metric)s)
             ORDER BY window_start, revision DESC
         )
-        SELECT class, window_start, window_end, coalesce(sum(value), 0)::numeric, count(value), count(*),
-               coalesce(sum(population) FILTER (WHERE value IS NOT NULL), 0)::bigint, sum(population)::bigint
+        SELECT class, window_start, window_end, coalesce(sum(value), 0), count(value), count(*),
+               coalesce(sum(population) FILTER (WHERE value IS NOT NULL), 0), sum(population),
+               coalesce(sum(value::numeric * population), 0)
         FROM latest JOIN published_cells USING (position) JOIN areas ON number = area
         GROUP BY class, window_start, window_end ORDER BY class, window_start
         """,
         {"metric": metric, "last": last_ms},
     )
     return [
-        WindowTotal(metric, class_, Window(milliseconds(start), milliseconds(end)), int(value), *counts)
-        for class_, start, end, value, *counts in rows
+        WindowTotal(metric, class_, Window(milliseconds(start), milliseconds(end)), *map(int, numbers))
+        for class_, start, end, *numbers in rows
     ]
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 
-from federation.compare import Comparison
+from federation.compare import Comparison, decimals
 from node.demo.cities import DATASET, DemoCity, Stand
 
 
@@ -56,19 +56,19 @@ def summary(content: Mapping[str, Mapping[str, int]]) -> Iterator[str]:
 
 
 def table(rows: Sequence[Comparison], cities: Sequence[str]) -> Iterator[str]:
-    """The comparison per person and day; suppressed is said in so many words."""
+    """The comparison per person and day, or as a mean where it says so; suppressed is said in so many words."""
     by_city = {(row.metric, row.class_, row.city): row for row in rows}
-    yield f"  {'Wh per person and day':30}" + "".join(f"{name:>22}" for name in cities)
+    means = {row.metric for row in rows if row.measure == "mean"}
+    yield f"  {'per person and day':32}" + "".join(f"{name:>25}" for name in cities)
     for metric, class_ in dict.fromkeys((row.metric, row.class_) for row in rows):
-        line = f"  {metric + ', ' + class_:30}"
-        for name in cities:
-            line += f"{_figure(by_city.get((metric, class_, name))):>22}"
-        yield line
+        label = f"{metric}, {class_}" + (", mean" if metric in means else "")
+        figures = (_figure(by_city.get((metric, class_, name))) for name in cities)
+        yield f"  {label:32}" + "".join(f"{figure:>25}" for figure in figures)
 
 
 def _figure(row: Comparison | None) -> str:
     if row is None:
         return "nothing published"
-    if row.per_person_per_day is None:
+    if row.figure is None:
         return "suppressed"
-    return f"{row.per_person_per_day:,.0f} ({row.population_share:.0%} shown)"
+    return f"{row.figure:,.{decimals(row.figure)}f} {row.unit} ({row.population_share:.0%} shown)"

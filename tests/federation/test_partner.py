@@ -281,5 +281,5 @@ def test_both_cities_are_compared_by_the_same_arithmetic(url: str, database_url:
     run(url, database_url)
     with connect(second_database_url) as theirs, connect(database_url) as ours:
         own = comparisons(theirs, "isfahan", catalogue())
-        assert own[0].per_person_per_day and own[0].metric == IMPORT.name
+        assert own[0].figure and own[0].metric == IMPORT.name
         assert comparisons(ours, OWN, catalogue()) == own

@@ -134,4 +134,5 @@ def test_totals_take_the_latest_revision_and_the_people_of_the_catalogue(databas
             (2**63 - 1, 1, 2, 10, 40),
             (6, 1, 2, 10, 40),
         ]
+        assert [t.weighted for t in found] == [10 * (2**63 - 1), 60]
         assert [t.population for t in partner_totals(connection, "hue", "x", HOUR)] == [0]

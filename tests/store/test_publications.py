@@ -235,6 +235,7 @@ def test_totals_span_the_last_day_of_the_newest_window_in_its_latest_revision(da
             (hour(1), 2**64 - 2, 2, 2, 40, 40),
             (hour(24), 5, 1, 2, 10, 40),
         ]
+        assert [t.weighted for t in found] == [40 * (2**63 - 1), 50]
 
 
 def test_cells_are_read_by_topic_and_window(database_url: str) -> None:

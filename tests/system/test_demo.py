@@ -71,7 +71,7 @@ def test_two_cities_exchange_a_day_and_every_account_adds_up(tmp_path):
         assert counts["publications_pulled"] == 48
         assert counts["cells_released"] > 0
     said = (tmp_path / "demo.log").read_text()
-    assert "Wh per person and day" in said
+    assert "per person and day" in said
 
 
 def assert_metrics_name_nobody(address: str) -> None:
