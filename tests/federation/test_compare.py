@@ -18,7 +18,7 @@ from tests.federation.city import HOUR, IMPORT, T0, TOPIC, a_published_city, fou
 
 FILL, COLLECTED, TONNAGE = (catalogue()[name] for name in ("waste.fill", "waste.collected", "waste.tonnage"))
 REGIONS = catalogue()["traffic.regions"]
-DAY = Window(T0, T0 + DAY_MS)
+SHORT_DAY = Window(T0, T0 + 23 * HOUR)
 
 
 def total(value: int, released: int, people: int, *, class_: str = "residential", hour: int = 0) -> WindowTotal:
@@ -92,16 +92,18 @@ def window_of(metric: Metric, class_: str, start: datetime, end: datetime, grams
 
 
 @pytest.mark.parametrize(
-    ("month", "next_month", "days"),
-    [((2024, 2), (2024, 3), 29), ((2025, 2), (2025, 3), 28), ((2025, 7), (2025, 8), 31)],
+    ("start", "end", "days"),
+    [
+        ("2024-02-01T00:00:00+00:00", "2024-03-01T00:00:00+00:00", 29),
+        ("2025-02-01T00:00:00+00:00", "2025-03-01T00:00:00+00:00", 28),
+        ("2025-03-01T00:00:00+01:00", "2025-04-01T00:00:00+02:00", 31),  # clocks are set forward in it
+        ("2025-10-01T00:00:00+02:00", "2025-11-01T00:00:00+01:00", 31),
+    ],
 )
-def test_a_month_is_divided_by_its_own_days_and_tons_are_told_in_kilograms(
-    month: tuple[int, int], next_month: tuple[int, int], days: int
-) -> None:
-    bounds = (datetime(*month, 1, tzinfo=UTC), datetime(*next_month, 1, tzinfo=UTC))
-    found = compare(
-        "hue", "residual", TONNAGE, 1_000_000, [window_of(TONNAGE, "residual", *bounds, grams=days * 1_500_000)]
-    )
+def test_a_month_is_divided_by_its_own_days_and_tons_are_told_in_kilograms(start: str, end: str, days: int) -> None:
+    bounds = (datetime.fromisoformat(start), datetime.fromisoformat(end))
+    month = window_of(TONNAGE, "residual", *bounds, grams=days * 1_500_000)
+    found = compare("hue", "residual", TONNAGE, 1_000_000, [month])
     assert found is not None
     assert (found.figure, found.unit, found.windows) == (1.5, "kg", 1)
 
@@ -191,7 +193,7 @@ def test_means_days_months_and_quarter_hours_are_compared_in_their_own_span(data
         release(FILL, "organic", Window(T0 - 2 * HOUR, T0 - HOUR), [2000, 6000])
         release(FILL, "organic", Window(T0 - HOUR, T0), [1000, None])
         release(COLLECTED, "residual", Window(T0 - 23 * HOUR, T0), [9, 9])
-        release(COLLECTED, "residual", DAY, [600_000, 1_000_000])
+        release(COLLECTED, "residual", SHORT_DAY, [600_000, 1_000_000])
         release(TONNAGE, "residual", Window(T0 - 30 * DAY_MS, T0), [9, 9])
         release(TONNAGE, "residual", Window(T0, T0 + 31 * DAY_MS), [31 * 1_200_000, None])
         for number in range(97):
