@@ -17,9 +17,13 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="all of it, as J
         found, partners, at_source = streams(connection), pulled(connection), refused(connection)
         pictures = cameras(connection)
     if as_json:
-        lists = {"streams": found, "partners": partners, "cameras": pictures}
-        content = {name: [asdict(one) for one in rows] for name, rows in lists.items()}
-        typer.echo(json.dumps(content | {"refused": at_source}, indent=2))
+        content = {
+            "streams": [asdict(one) for one in found],
+            "partners": [asdict(one) for one in partners],
+            "cameras": [asdict(one) for one in pictures],
+            "refused": at_source,
+        }
+        typer.echo(json.dumps(content, indent=2))
         return
     for one in found:
         typer.echo(one.topic)
