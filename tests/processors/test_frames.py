@@ -1,0 +1,211 @@
+"""Pictures become readings of another topic, at least once; nothing of a picture is kept anywhere else."""
+
+from threading import Event
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from eventlog.memory import MemoryLog
+from eventlog.protocol import TopicPartition
+from processors.frames import FrameFolds
+from processors.plates.pictures import BadPicture
+from processors.runner import Plan, Runner
+from schemas.batch import REGION, decode
+from schemas.frames import Frame, encode_frame
+from schemas.topics import FRAMES, REGIONS, live
+from store.processing import Account, CameraCount, Place, StoreUnavailable
+from store.processing_memory import MemoryStore
+
+TAKEN, FOUND = live("isfahan", FRAMES), live("isfahan", REGIONS)
+NOW = 1_790_000_000_000
+HOUR = NOW // 3_600_000 * 3_600_000
+SECRET = b"51A 123.45"
+
+
+class Clock:
+    """The log's clock, set by hand."""
+
+    now = NOW
+
+    def __call__(self) -> int:
+        return self.now
+
+
+def frame(camera: int, number: int, picture: bytes | None, **changes) -> Frame:
+    fields = {"metric": "traffic.regions", "area": 7, "class_": "any", "interval": 500, "start": NOW - 60_000}
+    fields["start"] += 500 * number
+    return Frame(**{**fields, **changes}, camera=camera, contributor=camera, picture=picture)
+
+
+def detect(picture: bytes) -> np.ndarray:
+    """As many regions as the picture has bytes behind its first one; `!` can't be decoded."""
+    if picture.startswith(b"!"):
+        raise BadPicture("cut")
+    return np.array([(n, n, 20, 8, 0.5, 1) for n in range(len(picture) - 1)], REGION)
+
+
+def new_log(partitions: int = 1, found: int = 1) -> tuple[MemoryLog, Clock]:
+    clock = Clock()
+    log = MemoryLog(clock)
+    log.create(TAKEN, partitions, {})
+    log.create(FOUND, found, {})
+    return log, clock
+
+
+def put(log: MemoryLog, one: Frame, partition: int = 0) -> None:
+    key = None if one.picture is None else str(one.camera).encode()
+    log.append(TopicPartition(TAKEN, partition), key, encode_frame(one))
+
+
+def run(log: MemoryLog, store: MemoryStore, look=detect) -> None:
+    folds = FrameFolds(log, store, TAKEN, FOUND, look)
+    Runner(log, store, folds, Plan("detect", commit_s=0.0, until_caught_up=True, accept_gap=True, at_once=3)).run(
+        Event()
+    )
+
+
+def found(log: MemoryLog, partition: int = 0) -> list:
+    """What came out: time and number of regions of every picture, None for a tick."""
+    batches = [decode(record.value) for record in log.fetch(TopicPartition(FOUND, partition), 0, 10_000)]
+    return [(batch.start, int(batch.array()["value"][0]) if batch.count else None) for batch in batches]
+
+
+def test_every_picture_has_one_outcome():
+    log, _ = new_log()
+    for one in (
+        frame(1, 0, b"xab"),
+        frame(1, 1, b"x"),
+        frame(2, 1, b"x"),  # another camera may see the same
+        frame(1, 2, b"x"),  # stale
+        frame(1, 3, b""),  # missing
+        frame(1, 4, b"!" + SECRET),  # undecodable
+        frame(1, 5, b"xyz", start=NOW + 3_600_000),  # of the future
+        frame(1, 6, b"xyz", interval=0),
+    ):
+        put(log, one)
+    store = MemoryStore()
+    run(log, store)
+    assert found(log) == [(NOW - 60_000, 2), (NOW - 59_500, 0), (NOW - 59_500, 0)]
+    account = store.position(Place(TAKEN, 0)).account
+    assert account.balanced()
+    assert account == Account(messages=8, decoded=8, readings=8, aggregated=3, duplicate=1, rejected=4)
+    assert store.cameras[1, HOUR] == CameraCount(1, HOUR, 5, 2, 1, 1, 1)
+    assert store.cameras[2, HOUR] == CameraCount(2, HOUR, 1, 1, 0, 0, 0)
+    reasons = [letter.reason for letter in store.dead_letters.values()]
+    assert reasons == ["missing", "cut", "future", "interval"]
+    [delivery] = store.deliveries.values()
+    assert (delivery.topic, delivery.messages, delivery.readings) == (FOUND, 3, 3)
+
+
+def test_what_is_no_frame_is_dead_and_nothing_of_a_picture_is_kept():
+    log, _ = new_log()
+    whole = encode_frame(frame(1, 0, SECRET))
+    here = TopicPartition(TAKEN, 0)
+    log.append(here, b"1", whole[:-2])
+    log.append(here, b"1", whole + b"x")
+    log.append(here, b"2", whole)  # another camera's key
+    put(log, frame(1, 0, SECRET, metric="energy.import"))
+    put(log, frame(1, 0, SECRET, class_="lorries"))
+    put(log, frame(1, 0, b"!" + SECRET))
+    log.append(here, None, encode_frame(frame(0, 0, None, start=NOW + 3_600_000)))
+    store = MemoryStore()
+    run(log, store)
+    letters = list(store.dead_letters.values())
+    assert [one.reason for one in letters] == [
+        *("cut", "trailing", "wrong-key", "unknown-metric", "unknown-class", "cut", "future-tick"),
+    ]
+    assert not any(SECRET in letter.original for letter in letters)
+    assert letters[0].original.startswith(b"%d bytes, sha256 " % (len(whole) - 2))
+    assert found(log) == []
+
+
+def test_a_tick_reaches_every_partition_of_regions_once():
+    log, _ = new_log(partitions=2, found=5)
+    for partition in range(2):
+        put(log, frame(0, 0, None), partition)
+    run(log, MemoryStore())
+    assert [found(log, partition) for partition in range(5)] == [[(NOW - 60_000, None)]] * 5
+
+
+def test_a_picture_is_stale_for_a_minute_of_the_log():
+    log, clock = new_log()
+    put(log, frame(1, 0, b"x"))
+    clock.now += 60_001
+    put(log, frame(1, 1, b"x"))
+    clock.now += 60_000
+    put(log, frame(1, 2, b"x"))
+    store = MemoryStore()
+    run(log, store)
+    assert store.cameras[1, HOUR] == CameraCount(1, HOUR, 3, 2, 0, 1, 0)
+
+
+class FailingStore(MemoryStore):
+    """Loses its connection at chosen commits, before or after they took effect."""
+
+    def __init__(self, failures) -> None:
+        super().__init__()
+        self.failures = list(failures)
+
+    def commit(self, progress):
+        failure = self.failures.pop(0) if self.failures else None
+        if failure == "before":
+            raise StoreUnavailable("cut before COMMIT")
+        super().commit(progress)
+        if failure == "after":
+            raise StoreUnavailable("cut after COMMIT")
+
+
+pictures = st.sampled_from([b"x", b"xa", b"xab", b"", b"!"])
+cameras = st.tuples(st.integers(1, 3), pictures, st.integers(0, 40_000))
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.lists(cameras, max_size=25), st.lists(st.sampled_from([None, "before", "after"]), max_size=5))
+def test_failures_around_commits_count_nothing_twice_and_send_again_at_most(taken, failures):
+    def filled() -> MemoryLog:
+        log, clock = new_log()
+        for number, (camera, picture, pause) in enumerate(taken):
+            clock.now += pause
+            put(log, frame(camera, number, picture))
+        return log
+
+    calm, disturbed = filled(), filled()
+    undisturbed, failing = MemoryStore(), FailingStore(failures)
+    run(calm, undisturbed)
+    folds = FrameFolds(disturbed, failing, TAKEN, FOUND, detect)
+    plan = Plan("detect", commit_s=0.0, until_caught_up=True, at_once=3, backoff_s=(0.0,))
+    Runner(disturbed, failing, folds, plan).run(Event())
+    assert failing.cameras == undisturbed.cameras
+    assert failing.dead_letters == undisturbed.dead_letters
+    assert failing.position(Place(TAKEN, 0)) == undisturbed.position(Place(TAKEN, 0))
+    assert set(found(disturbed)) == set(found(calm))
+    assert len(found(disturbed)) >= len(found(calm))
+
+
+def test_pictures_that_retention_took_are_counted_as_lost():
+    log, _ = new_log()
+    store = MemoryStore()
+    put(log, frame(1, 0, b"x"))
+    run(log, store)
+    for number in range(1, 6):
+        put(log, frame(1, number, b"x%d" % number))
+    log.forget(TopicPartition(TAKEN, 0), 4)
+    run(log, store)
+    account = store.position(Place(TAKEN, 0)).account
+    assert account.balanced()
+    assert (account.messages, account.lost_messages, account.aggregated) == (6, 3, 3)
+
+
+def test_a_detector_that_fails_is_an_error_and_no_picture_is_passed_over():
+    log, _ = new_log()
+    put(log, frame(1, 0, b"x"))
+    store = MemoryStore()
+
+    def broken(picture: bytes) -> np.ndarray:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        run(log, store, broken)
+    assert store.position(Place(TAKEN, 0)).next_offset == 0
