@@ -2,9 +2,15 @@
 
 import typer
 
-from node.commands.ingest.files import household
+from node.commands.ingest import files
 from node.commands.ingest.simulate import simulate
 
 app = typer.Typer(help="Send a source's readings to Kafka.", no_args_is_help=True)
 app.command()(simulate)
-app.command()(household)
+app.command()(files.household)
+app.command()(files.green_button)
+app.command()(files.solar)
+app.command()(files.smart_bins)
+app.command()(files.lorawan)
+app.command()(files.trash_wheel)
+app.command()(files.dsny)

@@ -1,33 +1,109 @@
-"""`sistercity ingest household`: one dwelling's file."""
+"""`sistercity ingest household` and its like: files of the past, or of today, as sources."""
 
 import uuid
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
+from zoneinfo import ZoneInfo
 
 import typer
 
 from node import wiring
 from node.commands.ingest.shared import now_ms, resolver
 
-DATASET = "energy.readings"
+if TYPE_CHECKING:
+    from ingest.cities import City
+    from ingest.files.importing import Imported
+    from ingest.files.reading import Format
+
+_NAME = "a name for an import of the past; it becomes part of its topic"
+
+Files = Annotated[list[Path], typer.Argument(exists=True, dir_okay=False, metavar="FILE...")]
+Name = Annotated[str | None, typer.Option(help=f"{_NAME}. Without it the readings go into today's stream")]
+Source = Annotated[str, typer.Option(help="the source's id in the register")]
+Zone = Annotated[str | None, typer.Option(help="zone of the file's times; default: the city's")]
+Tons = Annotated[Literal["short", "metric"], typer.Option(help="what the file calls a ton")]
 
 
 def household(
-    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="the file of UCI data set 235")],
-    source: Annotated[str, typer.Option(help="the source's id in the register")],
-    name: Annotated[str, typer.Option(help="a name for this import; it becomes part of its topic")],
+    files: Files,
+    source: Source,
+    name: Annotated[str, typer.Option(help=_NAME)],
     zone: Annotated[str | None, typer.Option(help="zone of the file's times; default: Paris' winter time")] = None,
 ) -> None:
-    """Import one dwelling's measurements as history, into a topic of their own."""
+    """Import one dwelling's measurements, minute by minute (UCI data set 235), as history."""
+    from ingest.files.household import WINTER_TIME_OF_PARIS, Household
+
+    _bring(lambda city: Household(_zone(zone or WINTER_TIME_OF_PARIS)), files, name, source)
+
+
+def green_button(files: Files, source: Source, name: Name = None) -> None:
+    """Import a customer's electricity from a Green Button file (ESPI)."""
+    from ingest.files.green_button import GreenButton
+
+    _bring(lambda city: GreenButton(), files, name, source)
+
+
+def solar(files: Files, source: Source, name: Name = None) -> None:
+    """Import a solar plant's output from NREL's CSV (measured_on, ac_power)."""
+    from ingest.files.solar import Solar
+
+    _bring(lambda city: Solar(), files, name, source)
+
+
+def smart_bins(files: Files, name: Name = None, zone: Zone = None) -> None:
+    """Import fill levels from Wyndham's GeoJSON snapshots. A source is a bin's serial number."""
+    from ingest.files.smart_bins import SmartBins
+
+    _bring(lambda city: SmartBins(_zone(zone or city.zone)), files, name)
+
+
+def lorawan(
+    files: Files,
+    depth_mm: Annotated[int, typer.Option(min=1, help="from the sensor to the floor of the empty container, mm")],
+    name: Name = None,
+) -> None:
+    """Import fill levels from a bin sensor's LoRaWAN uplinks (EM310-UDL). A source is a device's EUI in lower case."""
+    from ingest.files.lorawan import LoraWan
+
+    _bring(lambda city: LoraWan(depth_mm), files, name)
+
+
+def trash_wheel(files: Files, name: Name = None, zone: Zone = None, ton: Tons = "short") -> None:
+    """Import the weighed dumpsters of Baltimore's trash wheels. A source is a wheel's ID."""
+    from ingest.files.trash_wheel import TrashWheel
+
+    _bring(lambda city: TrashWheel(_zone(zone or city.zone), ton), files, name)
+
+
+def dsny(files: Files, name: Name = None, zone: Zone = None, ton: Tons = "short") -> None:
+    """Import New York's monthly tonnage. A source is a district's stream: Queens 08/REFUSE."""
+    from ingest.files.dsny import Dsny
+
+    _bring(lambda city: Dsny(_zone(zone or city.zone), ton), files, name)
+
+
+def _zone(name: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(name)
+    except (KeyError, OSError, ValueError):  # absent; a folder of zones such as "Asia"; a path such as "../x"
+        raise wiring.CommandError(f"the time zone {name!r} is not known") from None
+
+
+def _bring(
+    form_for: "Callable[[City], Format]", files: list[Path], name: str | None, source: str | None = None
+) -> None:
+    """Send the files' readings into today's topic, or into one of history under this name, and say what came of it."""
     from ingest.feed import Feed
-    from ingest.household import WINTER_TIME_OF_PARIS, HouseholdImport
+    from ingest.files.importing import FileImport
     from ingest.journal import StoreJournal
-    from schemas.topics import history
+    from schemas.topics import history, live
 
     stop = wiring.start("ingest")
     city, log = wiring.city(), wiring.log()
+    form = form_for(city)
     try:
-        topic = history(city.id, DATASET, name)
+        topic = live(city.id, form.dataset) if name is None else history(city.id, form.dataset, name)
     except ValueError as error:
         raise wiring.CommandError(str(error)) from None
     wiring.ensure_topic(log, topic)
@@ -35,11 +111,17 @@ def household(
         journal = StoreJournal(connection, uuid.uuid4())
         writer = log.writer()
         feed = Feed(writer, topic, journal)
-        importer = HouseholdImport(feed, journal, resolver(connection, source), now_ms, zone or WINTER_TIME_OF_PARIS)
-        imported = importer.run(file, stop)
+        lookup = resolver(connection, source)
+        imported = FileImport(feed, journal, lookup, now_ms, source, history=name is not None).run(form, files, stop)
         writer.close()
+    typer.echo(f"{topic}: {_in_words(imported, form.noun)}")
+    if not imported.complete:
+        again = "import it again" if name is None else "import it again under another name"
+        raise wiring.CommandError(f"stopped before the end; {again}")
+    typer.echo(f"next: sistercity process{'' if name is None else f' --history {name} --until-caught-up'}")
+
+
+def _in_words(imported: "Imported", noun: str) -> str:
     refused = ", ".join(f"{count} {reason}" for reason, count in imported.refused.items()) or "none"
-    typer.echo(f"{topic}: {imported.readings} of {imported.lines} lines sent; refused: {refused}")
-    if stop.is_set():
-        raise wiring.CommandError("stopped before the end of the file; import it again under another name")
-    typer.echo(f"next: sistercity process --history {name} --until-caught-up")
+    empty = "".join(f"; {count} {reason}" for reason, count in imported.empty.items())
+    return f"{imported.readings} of {imported.read} {noun} sent; refused: {refused}{empty}"

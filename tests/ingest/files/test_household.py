@@ -1,62 +1,32 @@
 import csv
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from eventlog.protocol import Writer
-from ingest.feed import Feed
-from ingest.household import HouseholdImport, Imported, NoHouseholdFile
+from ingest.files.household import Household
+from ingest.files.importing import Imported
+from ingest.files.reading import NotSuchFile
 from schemas.catalogue import Metric
-from schemas.topics import history
 from store.deliveries import Refused
-from store.resolution import BEGINNING_MS, NEVER_MS, Resolved
+from store.resolution import Resolved
 from tests.ingest.account import RecordingWriter, outcome, read
+from tests.ingest.files import imports
+from tests.ingest.files.imports import ABSENT, DATA, Journal, register
 
-REAL = Path(__file__).parents[3] / "shared/data/streams/energy/household_power_consumption_2007-02-01_02.txt"
+REAL = DATA / "energy/household_power_consumption_2007-02-01_02.txt"
 HEADER = "Date;Time;Global_active_power;Global_reactive_power;Voltage;Global_intensity;Sub_1;Sub_2;Sub_3\n"
-TOPIC = history("town", "energy.readings", "household-2007")
-NOW = 1_790_000_000_000
 PARIS_WINTER = timedelta(hours=1)
-
-
-class Journal:
-    """Keeps refusals as the database does: one for each origin and position."""
-
-    def __init__(self) -> None:
-        self.kept: dict[tuple[str, int], Refused] = {}
-        self.acknowledgements = 0
-
-    def acknowledged(self, writer: Writer) -> None:
-        del writer
-        self.acknowledgements += 1
-
-    def refuse(self, origin: str, refused: Sequence[Refused]) -> None:
-        for item in refused:
-            self.kept.setdefault((origin, item.position), item)
 
 
 def known(metric: Metric, at_ms: int) -> Resolved:
     del metric, at_ms
-    return source(BEGINNING_MS, NEVER_MS)
-
-
-def source(begins: int, ends: int, area: int = 3, count: int = 1) -> Resolved:
-    return Resolved(
-        ids=np.array([b"household"] * count, dtype=np.bytes_),
-        number=np.full(count, 11, np.uint32),
-        contributor=np.full(count, 5, np.uint32),
-        area=np.full(count, area, np.int32),
-        class_=np.zeros(count, np.uint8),
-        holds_from_ms=begins,
-        holds_until_ms=ends,
-    )
+    return register("household")
 
 
 def imported(
@@ -65,10 +35,7 @@ def imported(
     journal: Journal | None = None,
     zone: str = "Etc/GMT-1",
 ) -> tuple[Imported, RecordingWriter, Journal]:
-    journal = journal or Journal()
-    writer = RecordingWriter(4, NOW)
-    importer = HouseholdImport(Feed(writer, TOPIC, journal), journal, resolve, lambda: NOW, zone)
-    return importer.run(path), writer, journal
+    return imports.imported(Household(ZoneInfo(zone)), path, resolve, journal, "household")
 
 
 def sent(writer: RecordingWriter) -> list[tuple[datetime, int]]:
@@ -79,12 +46,12 @@ def sent(writer: RecordingWriter) -> list[tuple[datetime, int]]:
         assert batch is not None
         for row in batch["rows"]:
             assert (batch["metric"], batch["area"], batch["class"]) == ("energy.import", 3, "residential")
-            assert (batch["interval"], row["quality"], row["source"]) == (60_000, b"\x01", b"\x0b\0\0\0")
+            assert (batch["interval"], row["quality"], row["source"]) == (60_000, b"\x01", b"\x0a\0\0\0")
             found.append((batch["start"] + timedelta(milliseconds=row["after"]), int(row["value"])))
     return found
 
 
-@pytest.mark.skipif(not REAL.exists(), reason="the extract of UCI 235 is not beside this checkout (../shared/data)")
+@pytest.mark.skipif(not REAL.exists(), reason=ABSENT)
 def test_the_real_file_gives_what_csv_and_decimal_find_in_it() -> None:
     with REAL.open(newline="", encoding="ascii") as file:
         rows = list(csv.DictReader(file, delimiter=";"))
@@ -122,7 +89,7 @@ def test_a_small_file_with_all_that_can_be_wrong_loses_nothing(tmp_path: Path) -
     path = tmp_path / "household.txt"
     path.write_bytes(HEADER.encode() + b"\n".join(lines))
     report, writer, journal = imported(path)
-    assert report == Imported(17, 2, {"missing": 2, "unreadable": 13})
+    assert report == Imported(17, 2, {"missing": 2, "unreadable": 12, "out-of-range": 1})
     midnight = datetime(2007, 2, 1, 23, tzinfo=UTC)
     assert sent(writer) == [
         (midnight - timedelta(minutes=1), 19_560_000),
@@ -145,7 +112,7 @@ def test_importing_again_keeps_no_refusal_twice(tmp_path: Path) -> None:
 
 def test_an_unknown_source_is_refused_line_by_line(tmp_path: Path) -> None:
     path = write_minutes(tmp_path, 3)
-    report, writer, journal = imported(path, lambda metric, at: source(BEGINNING_MS, NEVER_MS, count=0))
+    report, writer, journal = imported(path, lambda metric, at: register())
     assert report == Imported(3, 0, {"unknown-source": 3})
     assert writer.sent == []
     assert {item.reason for item in journal.kept.values()} == {"unknown-source"}
@@ -155,7 +122,7 @@ def test_a_source_is_what_it_was_at_the_time_of_each_reading(tmp_path: Path) -> 
     change = int(datetime(2007, 1, 31, 23, 2, tzinfo=UTC).timestamp() * 1000)
 
     def resolve(metric: Metric, at_ms: int) -> Resolved:
-        return source(BEGINNING_MS, change, 3) if at_ms < change else source(change, NEVER_MS, count=0)
+        return register("household", ends=change) if at_ms < change else register(begins=change)
 
     report, _, _ = imported(write_minutes(tmp_path, 5), resolve)
     assert report == Imported(5, 2, {"unknown-source": 3})
@@ -183,7 +150,7 @@ def test_under_a_clock_with_summer_time_the_hour_that_never_was_is_unreadable(tm
 def test_a_file_of_something_else_is_refused_before_anything_is_sent(tmp_path: Path) -> None:
     path = tmp_path / "other.txt"
     path.write_text("a;b;c\n1;2;3\n", encoding="ascii")
-    with pytest.raises(NoHouseholdFile):
+    with pytest.raises(NotSuchFile):
         imported(path)
 
 

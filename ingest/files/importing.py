@@ -1,0 +1,251 @@
+"""From files to a topic: what is readable, in range and known is sent in the order of time, the rest is kept."""
+
+import os
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from threading import Event
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ingest.batches import Readings, messages
+from ingest.feed import Feed
+from ingest.files.ordering import Placed, TimeOrder
+from ingest.files.reading import Empty, Format, Outcome, Parsed
+from ingest.journal import Journal
+from ingest.register import LONGEST_ID
+from schemas.catalogue import Metric, catalogue
+from store.deliveries import Refused
+from store.resolution import Resolved
+
+UNKNOWN_SOURCE = "unknown-source"
+OUT_OF_RANGE = "out-of-range"
+
+_STEP = 20_000
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """What became of files: `read` = `readings` (sent) + all of `refused` and `empty` (reason -> how many).
+
+    That does not hold for an import that was stopped before its end: `complete` is false then.
+    """
+
+    read: int
+    readings: int
+    refused: Mapping[str, int]
+    empty: Mapping[str, int] = field(default_factory=dict)
+    complete: bool = True
+
+
+@dataclass(slots=True)
+class _Tally:
+    read: int = 0
+    readings: int = 0
+    latest_ms: int = -1
+    reach_ms: int = 0
+    refused: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    empty: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+
+    def report(self, *, complete: bool) -> Imported:
+        return Imported(self.read, self.readings, dict(self.refused), dict(self.empty), complete)
+
+
+class FileImport:
+    """Brings files of one format into one topic, as readings of registered sources.
+
+    `resolve(metric, at_ms)` gives the sources of a metric as the register has them at a time; `source` is that of
+    readings which name none. `clock` gives milliseconds. An import into a topic of `history` (R11) ends with ticks that
+    close all its windows; one into a running topic says only how far its own readings went.
+    """
+
+    def __init__(
+        self,
+        feed: Feed,
+        journal: Journal,
+        resolve: Callable[[Metric, int], Resolved],
+        clock: Callable[[], int],
+        source: str | None = None,
+        *,
+        history: bool = True,
+    ) -> None:
+        self._feed = feed
+        self._journal = journal
+        self._resolve = resolve
+        self._clock = clock
+        self._source = source
+        self._history = history
+        self._resolved: dict[str, Resolved] = {}
+
+    def run(self, form: Format, paths: Sequence[Path], stop: Event | None = None) -> Imported:
+        """Read all files, then send their readings in the order of time, then ticks.
+
+        `stop` ends it early, and then there are no ticks. Importing a file again refuses nothing twice: what is kept
+        goes by the file's name and the place in it. Raises `NotSuchFile` before anything is sent, and
+        `eventlog.protocol.DeliveryFailed` if the log fails.
+        """
+        tally = _Tally()
+        origins = named(paths)
+        names = list(origins)
+        with TimeOrder() as order:
+            for number, (origin, path) in enumerate(origins.items()):
+                for outcomes in _steps(form.read(path)):
+                    self._sift(outcomes, origin, number, order, tally)
+                    if stop is not None and stop.is_set():
+                        return tally.report(complete=False)
+            for step in _steps(order):
+                self._send(step, names, tally)
+                if stop is not None and stop.is_set():
+                    return tally.report(complete=False)
+        if tally.latest_ms >= 0:
+            # The log's clock limits a tick, as all (R4).
+            reach = tally.reach_ms if self._history else 0
+            self._feed.tick(min(tally.latest_ms + reach, self._clock()))
+        self._feed.flush()
+        return tally.report(complete=True)
+
+    def _sift(self, outcomes: Iterable[Outcome], origin: str, file: int, order: TimeOrder, tally: _Tally) -> None:
+        """Put what can be used in its order, and keep what can't."""
+        refused: list[Refused] = []
+        for outcome in outcomes:
+            tally.read += 1
+            if isinstance(outcome, Empty):
+                tally.empty[outcome.reason] += 1
+            elif isinstance(outcome, Refused):
+                refused.append(outcome)
+            elif _in_range(outcome):
+                order.add(Placed(file, outcome))
+            else:
+                refused.append(Refused(outcome.position, OUT_OF_RANGE, outcome.original))
+        self._refuse(origin, refused, tally)
+
+    def _refuse(self, origin: str, refused: Sequence[Refused], tally: _Tally) -> None:
+        self._journal.refuse(origin, refused)
+        for item in refused:
+            tally.refused[item.reason] += 1
+
+    def _send(self, step: Sequence[Placed], names: Sequence[str], tally: _Tally) -> None:
+        """Send readings that lie in the order of time."""
+        unknown: dict[int, list[Refused]] = defaultdict(list)
+        for part in _slices(step):
+            for (name, interval), group in _grouped(part).items():
+                self._send_alike(catalogue()[name], interval, group, unknown, tally)
+        for file, refused in unknown.items():
+            self._refuse(names[file], refused, tally)
+        self._feed.flush()
+
+    def _send_alike(
+        self,
+        metric: Metric,
+        interval: int,
+        group: Sequence[Placed],
+        unknown: dict[int, list[Refused]],
+        tally: _Tally,
+    ) -> None:
+        """Send readings of one metric and interval length, for as long at a time as their sources stay the same."""
+        begin = 0
+        while begin < len(group):
+            resolved = self._at(metric, group[begin].parsed.start_ms)
+            end = bisect_left(group, resolved.holds_until_ms, begin + 1, key=lambda placed: placed.parsed.start_ms)
+            rows = resolved.rows_of([self._id(placed.parsed) for placed in group[begin:end]])
+            known: list[Parsed] = []
+            for (file, parsed), row in zip(group[begin:end], rows.tolist(), strict=True):
+                if row >= 0:
+                    known.append(parsed)
+                else:
+                    unknown[file].append(Refused(parsed.position, UNKNOWN_SOURCE, parsed.original))
+            self._feed.send(messages(_columns(metric, interval, known, resolved, rows[rows >= 0])))
+            self._count(metric, interval, known, tally)
+            begin = end
+
+    def _at(self, metric: Metric, at_ms: int) -> Resolved:
+        resolved = self._resolved.get(metric.name)
+        if resolved is None or not resolved.holds(at_ms):
+            resolved = self._resolved[metric.name] = self._resolve(metric, at_ms)
+        return resolved
+
+    def _id(self, parsed: Parsed) -> str:
+        """A source's id; nothing for one that no register can hold, so that it is found in none."""
+        source = parsed.source if parsed.source is not None else self._source or ""
+        return source if len(source) <= LONGEST_ID and source.isprintable() else ""
+
+    def _count(self, metric: Metric, interval: int, sent: Sequence[Parsed], tally: _Tally) -> None:
+        if not sent:
+            return
+        tally.readings += len(sent)
+        tally.reach_ms = max(tally.reach_ms, metric.longest_window_ms + metric.lateness_ms)
+        now = self._clock()  # what is not over yet is rejected behind the log, and must not move its time
+        over = (parsed.start_ms for parsed in reversed(sent) if parsed.start_ms + interval <= now)
+        tally.latest_ms = max(tally.latest_ms, next(over, -1))
+
+
+def named(paths: Sequence[Path]) -> Mapping[str, Path]:
+    """The files by a name of their own: their last part, or as many parts as tell all of them apart."""
+    distinct = list(dict.fromkeys(path.absolute() for path in paths))
+    parts = 1
+    while len({path.parts[-parts:] for path in distinct}) < len(distinct):
+        parts += 1
+    # A name need not be text on every system, but it must be in the database.
+    return {os.fsencode(Path(*path.parts[-parts:])).decode("utf-8", "backslashreplace"): path for path in distinct}
+
+
+def _in_range(parsed: Parsed) -> bool:
+    metric = catalogue()[parsed.metric]
+    return metric.minimum <= parsed.value <= metric.maximum
+
+
+def _steps(items: Iterable[T]) -> Iterator[list[T]]:
+    iterator = iter(items)
+    while step := list(islice(iterator, _STEP)):
+        yield step
+
+
+def _slices(step: Sequence[Placed]) -> Iterator[Sequence[Placed]]:
+    """Parts in which messages may go out in any order and make nothing late.
+
+    Messages hold one area and class each, so the times of one end where those of the next begin again. Within the
+    metric's lateness that does no harm (R1). One source's messages are in order anyway.
+    """
+    kinds = {(parsed.metric, parsed.interval_ms, parsed.source) for _, parsed in step}
+    if len(kinds) == 1:
+        yield step
+        return
+    lateness = min(catalogue()[metric].lateness_ms for metric, _, _ in kinds)
+    begin = 0
+    while begin < len(step):
+        last = step[begin].parsed.start_ms + lateness
+        end = bisect_left(step, last + 1, begin, key=lambda placed: placed.parsed.start_ms)
+        yield step[begin:end]
+        begin = end
+
+
+def _grouped(part: Sequence[Placed]) -> Mapping[tuple[str, int], list[Placed]]:
+    """By metric and length of the interval, each in the order that it has."""
+    groups: dict[tuple[str, int], list[Placed]] = defaultdict(list)
+    for placed in part:
+        groups[placed.parsed.metric, placed.parsed.interval_ms].append(placed)
+    return groups
+
+
+def _columns(
+    metric: Metric, interval: int, parsed: Sequence[Parsed], resolved: Resolved, rows: NDArray[np.int64]
+) -> Readings:
+    """The readings with what the register says of their sources, which stand at `rows`."""
+    return Readings(
+        metric=metric,
+        interval=interval,
+        area=resolved.area[rows],
+        class_=resolved.class_[rows],
+        source=resolved.number[rows],
+        contributor=resolved.contributor[rows],
+        start=np.array([one.start_ms for one in parsed], np.int64),
+        value=np.array([one.value for one in parsed], np.float64),
+        quality=np.array([one.quality for one in parsed], np.uint8),
+    )

@@ -1,0 +1,98 @@
+"""The fill levels of Wyndham's solar compactor bins: a GeoJSON snapshot of all bins, one feature a bin.
+
+A level is 0 to 10 in tenths of the bin; the time is local and names no zone. A bin that says ALERT at level 0 has a
+sensor that sees nothing: an empty bin would not raise one.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import ClassVar, TypeGuard
+from zoneinfo import ZoneInfo
+
+from ingest.files.clocks import instant
+from ingest.files.documents import load
+from ingest.files.reading import KEPT_BYTES, UNREADABLE, NotSuchFile, Outcome, Parsed
+from schemas.batch import ACTUAL
+from store.deliveries import Refused
+
+METRIC = "waste.fill"
+SMALLEST_PER_TENTH = 1_000
+
+SENSOR_FAULT = "sensor-fault"
+
+LARGEST_FILE = 64 << 20
+
+_LARGEST_SERIAL = 10**18
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d)?", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class SmartBins:
+    """Such files, with times of this zone; a bin's source is its serial number in decimal digits."""
+
+    zone: ZoneInfo
+
+    dataset: ClassVar[str] = "waste.fill-levels"
+    noun: ClassVar[str] = "bins"
+
+    def read(self, path: Path) -> Iterator[Outcome]:
+        """See `Format`; positions are the features' places in the file, from 1."""
+        for position, feature in enumerate(_features(path), 1):
+            yield self._outcome(position, feature)
+
+    def _outcome(self, position: int, feature: object) -> Outcome:
+        properties = feature.get("properties") if isinstance(feature, dict) else None
+        reading = self._reading(properties) if isinstance(properties, dict) else None
+        if reading is None:
+            return Refused(position, UNREADABLE, _original(feature))
+        serial, start, level = reading
+        if level == 0 and isinstance(properties, dict) and properties["status"] == "ALERT":
+            return Refused(position, SENSOR_FAULT, _original(feature))
+        value = level * SMALLEST_PER_TENTH
+        return Parsed(position, str(serial), METRIC, start, 0, value, ACTUAL, _original(feature))
+
+    def _reading(self, properties: Mapping[str, object]) -> tuple[int, int, int] | None:
+        """Serial number, time and level; None if one of them, or the status, is not as it must be."""
+        serial, level = (properties.get(name) for name in ("serial_num", "fill_lvl"))
+        written, status = (properties.get(name) for name in ("timestamp", "status"))
+        if not _whole(serial, _LARGEST_SERIAL) or not _whole(level, 10):
+            return None
+        if not isinstance(written, str) or not isinstance(status, str) or not _TIME.fullmatch(written):
+            return None
+        try:
+            start = instant(datetime.fromisoformat(written), self.zone)
+        except ValueError:
+            return None
+        return None if start is None else (serial, start, level)
+
+
+def _features(path: Path) -> list[object]:
+    with path.open("rb") as file:
+        content = file.read(LARGEST_FILE + 1)
+    if len(content) > LARGEST_FILE:
+        raise NotSuchFile(f"{path.name}: is larger than {LARGEST_FILE >> 20} MB")
+    try:
+        document = load(content)
+    except ValueError as error:
+        raise NotSuchFile(f"{path.name}: is not JSON: {error}") from None
+    collection = document if isinstance(document, dict) else {}
+    features = collection.get("features")
+    if collection.get("type") != "FeatureCollection" or not isinstance(features, list):
+        raise NotSuchFile(f"{path.name}: is no GeoJSON FeatureCollection")
+    return features
+
+
+def _whole(value: object, largest: int) -> TypeGuard[int]:
+    """Whether it is a whole number from 0 to `largest`; to Python true and false are numbers as well."""
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= largest
+
+
+def _original(feature: object) -> bytes:
+    try:
+        return json.dumps(feature, separators=(",", ":")).encode()[:KEPT_BYTES]
+    except RecursionError:
+        return b""

@@ -1,0 +1,79 @@
+"""The dumpsters that Baltimore's trash wheels filled, weighed one by one: `ID,Dumpster,Month,Year,Date,Weight,...`.
+
+A date is M/D/YYYY or M/D/YY (of this century); the weight is tons, American ones unless one says otherwise. Nobody
+wrote the hour down. So that the dumpsters of one day are weighings of their own, each stands at the first moment of its
+local day and as many milliseconds later as its number says.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import ClassVar
+from zoneinfo import ZoneInfo
+
+from ingest.files.clocks import day_start
+from ingest.files.reading import MISSING, UNREADABLE, Outcome, Parsed
+from ingest.files.tables import Row, rows
+from ingest.files.weights import Ton, grams
+from schemas.batch import ACTUAL
+from store.deliveries import Refused
+
+METRIC = "waste.collected"
+
+CONTRADICTION = "contradiction"
+"""The columns Month and Year name another month than the date."""
+
+_COLUMNS = ("ID", "Dumpster", "Month", "Year", "Date", "Weight")
+_MONTHS = (
+    *("january", "february", "march", "april", "may", "june"),
+    *("july", "august", "september", "october", "november", "december"),
+)
+_DATE = re.compile(r"(\d{1,2})/(\d{1,2})/(\d{4}|\d\d)", re.ASCII)
+_YEAR = re.compile(r"\d{4}", re.ASCII)
+_DUMPSTER = re.compile(r"\d{1,6}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class TrashWheel:
+    """Such files, with dates of this zone and this kind of tons; a line's source is its ID."""
+
+    zone: ZoneInfo
+    ton: Ton = "short"
+
+    dataset: ClassVar[str] = "waste.collections"
+    noun: ClassVar[str] = "lines"
+
+    def read(self, path: Path) -> Iterator[Outcome]:
+        """See `Format`; positions are the lines' numbers, the header's is 1."""
+        for row in rows(path, _COLUMNS):
+            yield self._outcome(row)
+
+    def _outcome(self, row: Row) -> Outcome:
+        line = row.line
+        if row.fields is None:
+            return Refused(line.number, UNREADABLE, line.kept)
+        source, dumpster, month, year, written, weight = (field.strip() for field in row.fields)
+        day = _day(written)
+        midnight = None if day is None else day_start(day, self.zone)
+        value = grams(weight, self.ton)
+        readable = source and _DUMPSTER.fullmatch(dumpster) and month.lower() in _MONTHS and _YEAR.fullmatch(year)
+        if day is None or midnight is None or not readable:
+            return Refused(line.number, UNREADABLE, line.kept)
+        if (_MONTHS[day.month - 1], day.year) != (month.lower(), int(year)):
+            return Refused(line.number, CONTRADICTION, line.kept)
+        if value is None:
+            return Refused(line.number, MISSING if weight in ("", "NA") else UNREADABLE, line.kept)
+        return Parsed(line.number, source, METRIC, midnight + int(dumpster), 0, value, ACTUAL, line.kept)
+
+
+def _day(text: str) -> date | None:
+    found = _DATE.fullmatch(text)
+    if found is None:
+        return None
+    year = int(found[3]) + (2000 if len(found[3]) == 2 else 0)
+    try:
+        return date(year, int(found[1]), int(found[2]))
+    except ValueError:
+        return None
