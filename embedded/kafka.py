@@ -103,10 +103,13 @@ class Broker:
         return f"{LOOPBACK}:{self.port}"
 
 
-def start(folder: Path, classpath: str, cancelled: threading.Event, *, trial: Sequence[str] = ()) -> Broker:
+def start(
+    folder: Path, classpath: str, cancelled: threading.Event, *, trial: Sequence[str] = (), extra: str = ""
+) -> Broker:
     """Start the broker on the data in `folder` (formatted first, if there is none) and wait until it answers.
 
-    `trial` holds options of the JVM that a second attempt leaves out. Raises KafkaFailed, or CalledOff when `cancelled`
+    `trial` holds options of the JVM that a second attempt leaves out; `extra` is added to the broker's properties, with
+    the same fields in braces, and a later line beats an earlier one. Raises KafkaFailed, or CalledOff when `cancelled`
     is set meanwhile; no process is left then.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -116,7 +119,7 @@ def start(folder: Path, classpath: str, cancelled: threading.Event, *, trial: Se
     cluster_id = formatted(folder, classpath, trial)
     for attempt in range(ATTEMPTS):
         port, controller_port = free_ports(2)
-        settings = write_settings(folder / "server.properties", "data", port, controller_port)
+        settings = write_settings(folder / "server.properties", "data", port, controller_port, extra)
         options = trial if attempt == 0 else ()
         broker = Broker(launch(folder, classpath, "kafka.Kafka", str(settings), options=options), port)
         try:
@@ -137,7 +140,8 @@ def formatted(folder: Path, classpath: str, trial: Sequence[str] = ()) -> str:
         # Formatted under another name and renamed when whole: an interrupted start must not leave half a storage.
         shutil.rmtree(folder / "data.new", ignore_errors=True)
         cluster_id = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=").replace("-", "_")
-        settings = write_settings(folder / "format.properties", "data.new", *free_ports(2))
+        port, controller_port = free_ports(2)
+        settings = write_settings(folder / "format.properties", "data.new", port, controller_port)
         arguments = ("format", "--cluster-id", cluster_id, "--config", str(settings))
         for options in (trial, ()):
             tool = launch(folder, classpath, "kafka.tools.StorageTool", *arguments, options=options)
@@ -150,8 +154,8 @@ def formatted(folder: Path, classpath: str, trial: Sequence[str] = ()) -> str:
     return identity.read_text()
 
 
-def write_settings(path: Path, data: str, port: int, controller_port: int) -> Path:
-    path.write_text(SERVER.format(host=LOOPBACK, port=port, controller_port=controller_port, data=data))
+def write_settings(path: Path, data: str, port: int, controller_port: int, extra: str = "") -> Path:
+    path.write_text((SERVER + extra).format(host=LOOPBACK, port=port, controller_port=controller_port, data=data))
     return path
 
 

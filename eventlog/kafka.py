@@ -1,19 +1,26 @@
 """The log on Apache Kafka. kafka-python ships no types: this module alone imports it."""
 
 import logging
+import ssl
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
 from kafka import TopicPartition as KafkaPartition
 from kafka import errors as kafka_errors
-from kafka.admin import NewTopic
+from kafka.admin import ConfigResource, ConfigResourceType, NewTopic, OffsetSpec
 from kafka.consumer.subscription_state import ConsumerRebalanceListener
+from kafka.net.compat import KafkaNetClient
+from kafka.net.manager import KafkaConnectionManager
+from kafka.net.selector import NetworkSelector
 from kafka.structs import OffsetAndMetadata
 
+from eventlog.inspection import ClusterState, TopicState
 from eventlog.protocol import (
+    AccessRefused,
     Acknowledged,
     BadAddress,
     DeliveryFailed,
@@ -26,6 +33,7 @@ from eventlog.protocol import (
     TopicPartition,
     UnknownTopic,
 )
+from eventlog.security import PLAIN_TEXT, Security
 
 logger = logging.getLogger(__name__)
 
@@ -44,39 +52,70 @@ _LOG_APPEND_TIME = 1
 class KafkaLog:
     """Keeps the promises of `eventlog.protocol.Log` on a cluster.
 
-    `session_timeout_ms`: how long a member may be silent before the group goes on without it.
+    `security`: how its clients prove who they are; `session_timeout_ms`: how long a member may be silent before the
+    group goes on without it; `patience_s`: how long to wait for a first answer, and for those to an administrator.
     """
 
-    def __init__(self, bootstrap: str, *, client_id: str = "sistercity", session_timeout_ms: int = 10_000) -> None:
+    def __init__(
+        self,
+        bootstrap: str,
+        *,
+        security: Security = PLAIN_TEXT,
+        client_id: str = "sistercity",
+        session_timeout_ms: int = 10_000,
+        patience_s: float = 30.0,
+    ) -> None:
+        """Connects nothing yet. Raises `AccessRefused` if a file of `security` can't be used."""
+        self._bootstrap = bootstrap
+        self._protocol = security.protocol
+        self._connections = _Connections()
+        self._patience_ms = round(patience_s * 1000)
         self._client: dict[str, Any] = {
             "bootstrap_servers": bootstrap.split(","),
+            "bootstrap_timeout_ms": self._patience_ms,
             "client_id": client_id,
+            "kafka_client": self._connections,
+            **_secured(security),
         }
         self._session_timeout_ms = session_timeout_ms
 
     def create(self, topic: str, partitions: int, settings: Mapping[str, str]) -> None:
         wanted = NewTopic(topic, num_partitions=partitions, topic_configs=dict(settings))
         with self._admin() as admin:
-            with suppress(kafka_errors.TopicAlreadyExistsError):
+            try:
                 admin.create_topics([wanted])
+            except kafka_errors.TopicAlreadyExistsError:
+                pass
+            except kafka_errors.AuthorizationError as error:  # its own text is the whole request
+                raise AccessRefused(f"Kafka does not let this client make the topic {topic}") from error
             admin.wait_for_topics([topic])  # whoever made it: brokers learn of it a little later
 
     def describe(self, topic: str) -> TopicFacts:
         with self._admin() as admin:
             [found] = admin.describe_topics([topic])
-            if found["error_code"] == kafka_errors.UnknownTopicOrPartitionError.errno:
+            if _missing(found):
                 raise UnknownTopic(topic)
-            cluster = admin.describe_cluster()
-        return TopicFacts(cluster["cluster_id"], str(found["topic_id"]), len(found["partitions"]))
+            return _facts(admin, found)
 
     def topics(self) -> frozenset[str]:
         with self._admin() as admin:
             return frozenset(admin.list_topics())
 
+    def inspect(self, topics: Sequence[str], groups: Sequence[str]) -> ClusterState:
+        """How the cluster, these topics and these groups stand, as far as this client may know."""
+        with self._admin() as admin:
+            brokers = len(admin.describe_cluster()["brokers"])
+            described = admin.describe_topics(list(topics))
+            states = {found["name"]: _state(admin, found) for found in described if not _missing(found)}
+            members = {group: _members(admin, group) for group in groups}
+            asked_ms = _now_ms()
+            clock_ms = _controllers_clock(admin)
+            return ClusterState(brokers, states, members, clock_ms, asked_ms, _now_ms())
+
     def reader(
         self, group: str, topics: Sequence[str], listener: Listener, at_once: int = _POLL_MESSAGES
     ) -> "KafkaReader":
-        with _unavailable():
+        with self._opening():
             consumer = KafkaConsumer(
                 **self._client,
                 metrics_enabled=False,
@@ -99,7 +138,7 @@ class KafkaLog:
             return reader
 
     def writer(self) -> "KafkaWriter":
-        with _unavailable():
+        with self._opening():
             producer = KafkaProducer(
                 **self._client,
                 metrics_enabled=False,
@@ -113,23 +152,177 @@ class KafkaLog:
 
     @contextmanager
     def _admin(self) -> Iterator[KafkaAdminClient]:
+        with self._opening():
+            admin = KafkaAdminClient(**self._client, request_timeout_ms=self._patience_ms)
         with _unavailable():
-            admin = KafkaAdminClient(**self._client)
             try:
                 yield admin
             finally:
                 admin.close()
 
+    @contextmanager
+    def _opening(self) -> Iterator[None]:
+        """`_unavailable`, with the reason why no connection came about."""
+        with _unavailable():
+            try:
+                yield
+            except kafka_errors.KafkaTimeoutError as error:
+                reason = self._connections.failure or "it closes connections before an answer"
+                raise LogUnavailable(
+                    f"Kafka does not answer {self._protocol} at {self._bootstrap}: {reason}"
+                ) from error
+
+
+class _Connections:
+    """Makes kafka-python's clients, and keeps why the last attempt to connect failed.
+
+    kafka-python says that in its log only, and goes on trying a wrong password until its time is up.
+    """
+
+    def __init__(self) -> None:
+        self.failure: BaseException | None = None
+
+    def __call__(self, **settings: Any) -> KafkaNetClient:
+        net = NetworkSelector(**settings)
+        return KafkaNetClient(net=net, manager=_Manager(self, net, **settings), **settings)
+
+
+class _Manager(KafkaConnectionManager):  # type: ignore[misc]  # kafka-python ships no types
+    """Hears a broker's last words, and gives up at once where the first connection was refused for good."""
+
+    def __init__(self, connections: _Connections, net: NetworkSelector, **settings: Any) -> None:
+        super().__init__(net, **settings)
+        self._connections = connections
+
+    async def _build_transport(self, *args: Any, **kwargs: Any) -> Any:
+        transport = await super()._build_transport(*args, **kwargs)
+        transport._sock_recv = _then_the_end(transport._sock_recv)
+        return transport
+
+    async def _connect(self, node: Any, conn: Any, *args: Any, **kwargs: Any) -> None:
+        await super()._connect(node, conn, *args, **kwargs)
+        failure = conn.init_future.exception
+        if failure is not None:
+            self._connections.failure = failure
+            if self.cluster.is_bootstrap(node.node_id) and _refused(failure):
+                self._auth_failures[node.node_id] = failure  # what the next attempt raises instead of connecting
+
+
+def _then_the_end(
+    receive: Callable[[], tuple[bytes, Exception | None]],
+) -> Callable[[], tuple[bytes, Exception | None]]:
+    """What a socket gave before its end; the end itself comes with the next call.
+
+    kafka-python throws away what comes together with the end: a broker's reason for closing the connection.
+    """
+
+    def received() -> tuple[bytes, Exception | None]:
+        data, error = receive()
+        return data, None if data else error
+
+    return received
+
+
+def _secured(security: Security) -> dict[str, Any]:
+    """kafka-python's settings. At level DEBUG its log holds what it sends to authenticate: keep it above."""
+    named: dict[str, Any] = {"security_protocol": security.protocol, "ssl_context": security.tls()}
+    if security.mechanism is not None:
+        named |= {
+            "sasl_mechanism": security.mechanism,
+            "sasl_plain_username": security.username,
+            "sasl_plain_password": security.password,
+        }
+    return named
+
+
+_REFUSALS = (
+    kafka_errors.SaslAuthenticationFailedError,
+    kafka_errors.UnsupportedSaslMechanismError,
+    kafka_errors.IllegalSaslStateError,
+    kafka_errors.AuthorizationError,
+)
+
+
+def _refused(error: BaseException) -> bool:
+    """Whether trying again would not help: a wrong password, a certificate that one of the two does not accept."""
+    behind = error.__context__ if error.__context__ is not None else next(iter(error.args), None)
+    alert = isinstance(behind, ssl.SSLError) and "ALERT" in (behind.reason or "")
+    return alert or isinstance(behind, ssl.SSLCertVerificationError) or isinstance(error, _REFUSALS)
+
 
 @contextmanager
 def _unavailable() -> Iterator[None]:
-    """Turns whatever kafka-python raises into `LogUnavailable`."""
+    """Turns whatever kafka-python raises into `LogUnavailable`, `AccessRefused` or `BadAddress`."""
     try:
         yield
     except kafka_errors.KafkaError as error:
+        if _refused(error):
+            raise AccessRefused(f"Kafka refuses this client: {error}") from error
         raise LogUnavailable(f"Kafka: {error}") from error
     except ValueError as error:  # bootstrap servers that are no addresses
         raise BadAddress(f"Kafka: {error}") from error
+
+
+def _missing(found: Mapping[str, Any]) -> bool:
+    return bool(found["error_code"] == kafka_errors.UnknownTopicOrPartitionError.errno)
+
+
+def _facts(admin: KafkaAdminClient, found: Mapping[str, Any]) -> TopicFacts:
+    if found["error_code"]:
+        raise kafka_errors.for_code(found["error_code"])(f"topic {found['name']}")
+    cluster = admin.describe_cluster()["cluster_id"]
+    return TopicFacts(cluster, str(found["topic_id"]), len(found["partitions"]))
+
+
+def _state(admin: KafkaAdminClient, found: Mapping[str, Any]) -> TopicState | str:
+    """The topic as it stands, or why that is not to be had."""
+    try:
+        return _readable_state(admin, found)
+    except kafka_errors.KafkaError as error:
+        return str(error)
+
+
+def _readable_state(admin: KafkaAdminClient, found: Mapping[str, Any]) -> TopicState:
+    facts, name = _facts(admin, found), found["name"]
+    partitions = [KafkaPartition(name, number) for number in range(facts.partitions)]
+    told = admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name)], config_filter="all")
+    settings = {key: str(value["value"]) for key, value in told["topic"][name].items()}
+    replicas = min(len(one["replica_nodes"]) for one in found["partitions"])
+    ends = admin.list_partition_offsets(dict.fromkeys(partitions, OffsetSpec.LATEST))
+    return TopicState(facts, replicas, settings, [ends[one].offset for one in partitions], _newest(admin, partitions))
+
+
+def _newest(admin: KafkaAdminClient, partitions: Sequence[Any]) -> int | None:
+    try:
+        newest = admin.list_partition_offsets(dict.fromkeys(partitions, OffsetSpec.MAX_TIMESTAMP))
+    except kafka_errors.KafkaError:  # brokers before 3.0 don't know the question
+        return None
+    latest: int = max(one.timestamp for one in newest.values())
+    return latest if latest > 0 else None
+
+
+def _members(admin: KafkaAdminClient, group: str) -> int | None:
+    try:
+        found = admin.describe_groups([group])[group]
+    except kafka_errors.KafkaError:
+        return None
+    return None if found["error"] is not None else len(found["members"])
+
+
+def _controllers_clock(admin: KafkaAdminClient) -> int | None:
+    """The clock of the cluster's controller: it tells when it last heard of each voter, and for itself that is now."""
+    try:
+        [topic] = admin.describe_metadata_quorum()["topics"]
+    except kafka_errors.KafkaError:
+        return None
+    [quorum] = topic["partitions"]
+    leader = quorum["leader_id"]
+    heard = [one["last_fetch_timestamp"] for one in quorum["current_voters"] if one["replica_id"] == leader]
+    return heard[0] if heard and heard[0] > 0 else None
+
+
+def _now_ms() -> int:
+    return round(time.time() * 1000)
 
 
 class _Rebalance(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python ships no types
@@ -169,7 +362,8 @@ class KafkaReader:
         except kafka_errors.KafkaError as error:
             if error.__cause__ is not None and not isinstance(error.__cause__, kafka_errors.KafkaError):
                 raise error.__cause__ from None  # what the listener raised, wrapped by kafka-python
-            raise LogUnavailable(f"Kafka: {error}") from error
+            with _unavailable():
+                raise
         for partition, records in found.items():
             for record in records:
                 if record.timestamp_type != _LOG_APPEND_TIME:

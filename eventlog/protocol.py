@@ -88,6 +88,10 @@ class LogUnavailable(Exception):
     """The log did not answer."""
 
 
+class AccessRefused(Exception):
+    """The log does not let this client in, or not do what it asked for; trying again would not help."""
+
+
 class Listener(Protocol):
     """What a member of a group is told. Errors raised here come out of the member's `poll`."""
 

@@ -1,6 +1,7 @@
 """The `sistercity` command."""
 
 import sys
+from typing import TYPE_CHECKING
 
 import typer
 from pydantic import ValidationError
@@ -18,8 +19,13 @@ from node.commands import (
     serve,
     services,
     status,
+    topics,
 )
+from node.settings import PREFIX
 from node.wiring import CommandError
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 app = typer.Typer(
     help="A city's streams, reduced to aggregates and shared with partner cities.",
@@ -32,6 +38,7 @@ app.command()(demo.demo)
 app.command()(services.services)
 app.command()(migrate.migrate)
 app.add_typer(register.app, name="register")
+app.add_typer(topics.app, name="topics")
 app.add_typer(ingest.app, name="ingest")
 app.command()(detect.detect)
 app.command()(process.process)
@@ -57,12 +64,19 @@ def _in_words(error: Exception) -> str:
     if type(error).__name__ == "UndefinedTable":
         return "the database has no tables of ours, or old ones: run `sistercity migrate`"
     if isinstance(error, ValidationError):
-        return "; ".join(f"SISTERCITY_{'_'.join(map(str, one['loc'])).upper()}: {one['msg']}" for one in error.errors())
+        return "; ".join(map(_setting_in_words, error.errors()))
     return str(error)
+
+
+def _setting_in_words(error: "ErrorDetails") -> str:
+    if not error["loc"]:  # of several settings together: the text names them
+        return error["msg"].removeprefix("Value error, ")
+    return f"{PREFIX}{'_'.join(map(str, error['loc'])).upper()}: {error['msg']}"
 
 
 _EXPLAINED = frozenset(
     {
+        "AccessRefused",
         "AlreadyRunning",
         "BadAddress",
         "ChildEnded",
@@ -76,6 +90,7 @@ _EXPLAINED = frozenset(
         "NotSuchFile",
         "OperationalError",
         "PartnerError",
+        "PermissionError",
         "ProducersTime",
         "ProgrammingError",
         "RegisterError",

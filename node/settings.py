@@ -1,24 +1,57 @@
 """What a node is told by its environment: read once, here, and passed on as plain values."""
 
+import os
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field, SecretStr
+from pydantic import Field, FilePath, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+SECRETS = Path(os.environ.get("SISTERCITY_SECRETS_DIR") or "/run/secrets")
+"""Folder of settings that are files: where containers find theirs, unless this one variable names another."""
+
+PREFIX = "SISTERCITY_"
 
 
 class Settings(BaseSettings):
-    """Every setting is a variable `SISTERCITY_<NAME>`, or a file of that name, in lower case, in /run/secrets."""
+    """Every setting is a variable `SISTERCITY_<NAME>`, or a file of that name, in lower case, in /run/secrets.
+
+    A variable comes before a file; an empty one counts as not set.
+    """
 
     model_config = SettingsConfigDict(
-        env_prefix="SISTERCITY_", secrets_dir="/run/secrets" if Path("/run/secrets").is_dir() else None
+        env_prefix=PREFIX,
+        env_ignore_empty=True,
+        secrets_dir=SECRETS if SECRETS.is_dir() else None,
+        hide_input_in_errors=True,
     )
 
     city: str | None = Field(None, description="a shipped city (isfahan, ho-chi-minh-city) or the path of a city file")
     home: Path = Field(Path(".sistercity"), description="folder of what is installed and kept on this machine")
     kafka: str | None = Field(None, description="bootstrap servers; without it the embedded Kafka")
-    database_url: SecretStr | None = Field(None, description="the city's database; without it the embedded PostgreSQL")
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        "PLAINTEXT", description="how to speak to Kafka: with TLS (SSL), with user and password (SASL), or both"
+    )
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = Field(
+        None, description="how user and password are proved to Kafka"
+    )
+    kafka_username: str | None = Field(None, description="this process's user at Kafka")
+    kafka_password: SecretStr | None = Field(None, description="its password")
+    kafka_ca_file: FilePath | None = Field(
+        None, description="PEM file of the authorities that may vouch for Kafka; without it the system's"
+    )
+    kafka_cert_file: FilePath | None = Field(None, description="PEM file of this process's own certificate")
+    kafka_key_file: FilePath | None = Field(
+        None, description="PEM file of its key, not encrypted; without it the key lies in the certificate's file"
+    )
+    database_url: SecretStr | None = Field(
+        None, description="the city's database, its TLS too (sslmode); without it the embedded PostgreSQL"
+    )
+    database_password: SecretStr | None = Field(
+        None, description="password for the database, so that the URL need not hold it"
+    )
     partitions: int = Field(32, ge=1, le=1024, description="partitions of a topic that is made; never changed later")
     metrics_port: int | None = Field(
         None, ge=1, le=65535, description="port of this process's Prometheus metrics; without it none"
@@ -28,6 +61,51 @@ class Settings(BaseSettings):
     commit_seconds: float = Field(1.0, gt=0, description="seconds between a processor's commits")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="how much is logged")
     stop_with_stdin: bool = Field(False, description="stop when standard input ends: for whoever starts this process")
+    serve_in_container: bool = Field(
+        False,
+        description="`serve` has a network of its own, so it may listen beyond loopback; what reaches it reads all",
+    )
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> Self:
+        if wrong := _wrong_security(self):
+            raise ValueError(wrong)
+        if self.database_password is not None and self.database_url is None:
+            raise ValueError(f"{PREFIX}DATABASE_PASSWORD goes with {PREFIX}DATABASE_URL, which is not set")
+        return self
+
+
+def _wrong_security(given: Settings) -> str | None:
+    """What is wrong with the settings of Kafka's security, in a sentence; None if they fit together."""
+    protocol = given.kafka_security_protocol
+    who = {
+        "KAFKA_SASL_MECHANISM": given.kafka_sasl_mechanism,
+        "KAFKA_USERNAME": given.kafka_username,
+        "KAFKA_PASSWORD": given.kafka_password,
+    }
+    files = {
+        "KAFKA_CA_FILE": given.kafka_ca_file,
+        "KAFKA_CERT_FILE": given.kafka_cert_file,
+        "KAFKA_KEY_FILE": given.kafka_key_file,
+    }
+    named = f"{PREFIX}KAFKA_SECURITY_PROTOCOL={protocol}"
+    if protocol != "PLAINTEXT" and given.kafka is None:
+        return f"{named} goes with {PREFIX}KAFKA, which is not set: the embedded Kafka knows neither TLS nor users"
+    missing, present = _named(who, absent=True), _named(who, absent=False)
+    if protocol.startswith("SASL_") and missing:
+        return f"{named} needs {missing}"
+    if not protocol.startswith("SASL_") and present:
+        return f"{named} knows no users, but there is {present}; use SASL_SSL"
+    if not protocol.endswith("SSL") and (useless := _named(files, absent=False)):
+        return f"{named} knows no TLS, but there is {useless}; use SSL or SASL_SSL"
+    if given.kafka_key_file is not None and given.kafka_cert_file is None:
+        return f"{PREFIX}KAFKA_KEY_FILE goes with {PREFIX}KAFKA_CERT_FILE, which is not set"
+    return None
+
+
+def _named(settings: Mapping[str, object], *, absent: bool) -> str:
+    """The names of those that are not set, or of those that are."""
+    return ", ".join(f"{PREFIX}{name}" for name, value in settings.items() if (value is None) == absent)
 
 
 @cache

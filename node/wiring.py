@@ -14,6 +14,7 @@ from node.settings import settings
 
 if TYPE_CHECKING:
     from eventlog.kafka import KafkaLog
+    from eventlog.security import Security
     from ingest.cities import City
     from store.database import Connection
 
@@ -94,11 +95,30 @@ def city() -> "City":
     return load_city(str(settings().city))
 
 
-def log() -> "KafkaLog":
-    """The Kafka cluster of this node. Raises `CommandError`."""
+def log(patience_s: float = 30.0) -> "KafkaLog":
+    """The Kafka cluster of this node. Raises `CommandError`, and `AccessRefused` for a useless certificate."""
     from eventlog.kafka import KafkaLog
 
-    return KafkaLog(bootstrap(), session_timeout_ms=settings().session_timeout_ms)
+    return KafkaLog(
+        bootstrap(), security=security(), session_timeout_ms=settings().session_timeout_ms, patience_s=patience_s
+    )
+
+
+def security() -> "Security":
+    """How this node's clients prove to Kafka who they are."""
+    from eventlog.security import Security
+
+    chosen = settings()
+    password = chosen.kafka_password
+    return Security(
+        protocol=chosen.kafka_security_protocol,
+        mechanism=chosen.kafka_sasl_mechanism,
+        username=chosen.kafka_username,
+        password=None if password is None else password.get_secret_value(),
+        ca_file=chosen.kafka_ca_file,
+        cert_file=chosen.kafka_cert_file,
+        key_file=chosen.kafka_key_file,
+    )
 
 
 def bootstrap() -> str:
@@ -113,9 +133,8 @@ def bootstrap() -> str:
 
 def database_url() -> str:
     """URL of the city's database. The embedded one is made and migrated here; one's own is taken as it is."""
-    given = settings().database_url
-    if given is not None:
-        return given.get_secret_value()
+    if settings().database_url is not None:
+        return _own_database_url()
     from store.database import create_database, migrate
 
     embedded = _embedded()
@@ -124,6 +143,15 @@ def database_url() -> str:
     url = create_database(embedded[1], city().id.replace("-", "_"))
     migrate(url)
     return url
+
+
+def _own_database_url() -> str:
+    from store.database import with_password
+
+    given, password = settings().database_url, settings().database_password
+    assert given is not None
+    url = given.get_secret_value()
+    return url if password is None else with_password(url, password.get_secret_value())
 
 
 @contextmanager
@@ -135,8 +163,8 @@ def database(role: str) -> "Iterator[Connection]":
         yield connection
 
 
-def ensure_topic(log: "KafkaLog", topic: str) -> None:
-    """Make the topic unless it is there. A topic that someone else made is taken as it is."""
+def ensure_topic(log: "KafkaLog", topic: str) -> bool:
+    """Make the topic unless it is there; whether it was made. A topic that someone else made is taken as it is."""
     from eventlog.protocol import UnknownTopic
     from schemas.topics import dataset_of
     from schemas.topics import settings as topic_settings
@@ -145,6 +173,8 @@ def ensure_topic(log: "KafkaLog", topic: str) -> None:
         log.describe(topic)
     except UnknownTopic:
         log.create(topic, settings().partitions, topic_settings(dataset_of(topic)))
+        return True
+    return False
 
 
 def _embedded() -> tuple[str, str] | None:

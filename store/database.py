@@ -51,6 +51,11 @@ def create_database(server_url: str, name: str) -> str:
     return make_conninfo(server_url, dbname=name)
 
 
+def with_password(database_url: str, password: str) -> str:
+    """The URL with a password that is kept apart from it. Raises `psycopg.ProgrammingError` if it is no URL."""
+    return make_conninfo(database_url, password=password)
+
+
 def migrate(database_url: str) -> None:
     """Bring the tables to the newest version; safe to call from several processes at once."""
     parameters: dict[str, Any] = {key: value for key, value in conninfo_to_dict(database_url).items() if value}

@@ -1,0 +1,48 @@
+"""How a client proves to Kafka who it is, and how the two hide what they say from others."""
+
+import ssl
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from eventlog.protocol import AccessRefused
+
+
+@dataclass(frozen=True, slots=True)
+class Security:
+    """What every client of a cluster is told, as plain values.
+
+    `protocol` is PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL; the SASL ones go with `mechanism` (PLAIN, SCRAM-SHA-256
+    or SCRAM-SHA-512), `username` and `password`, the SSL ones with files in PEM. Without `ca_file` the system's
+    certificates are trusted. `key_file` may lie inside `cert_file`. Whoever makes one sees to it that they fit.
+    """
+
+    protocol: str = "PLAINTEXT"
+    mechanism: str | None = None
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+    ca_file: Path | None = None
+    cert_file: Path | None = None
+    key_file: Path | None = None
+
+    @property
+    def encrypted(self) -> bool:
+        """Whether connections are TLS."""
+        return self.protocol in ("SSL", "SASL_SSL")
+
+    def tls(self) -> ssl.SSLContext | None:
+        """The context of TLS connections, None without TLS. Raises `AccessRefused` if a file is none of its kind."""
+        if not self.encrypted:
+            return None
+        file = self.ca_file
+        try:
+            context = ssl.create_default_context(cafile=file)
+            if self.cert_file is not None:
+                file = self.cert_file
+                # The empty password keeps OpenSSL from asking for one at the terminal.
+                context.load_cert_chain(self.cert_file, self.key_file, password="")
+        except (OSError, ValueError) as error:
+            raise AccessRefused(f"Kafka: {file} can't be used as TLS certificate or key: {error}") from error
+        return context
+
+
+PLAIN_TEXT = Security()

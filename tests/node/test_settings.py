@@ -1,0 +1,98 @@
+"""Settings that do not fit together are one sentence; secrets are files and are never shown."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from node.settings import Settings
+
+
+@pytest.fixture
+def given(monkeypatch):
+    """Reads settings from nothing but what the test gives, by name."""
+    for name in os.environ:
+        if name.startswith("SISTERCITY_"):
+            monkeypatch.delenv(name)
+
+    def read(*, secrets: Path | None = None, **values: str) -> Settings:
+        for name, value in values.items():
+            monkeypatch.setenv(f"SISTERCITY_{name.upper()}", value)
+        return Settings(_secrets_dir=secrets)
+
+    return read
+
+
+SCRAM = {"kafka": "k:1", "kafka_sasl_mechanism": "SCRAM-SHA-512", "kafka_username": "u", "kafka_password": "geheim"}
+
+
+@pytest.mark.parametrize("protocol", ["SASL_SSL", "SASL_PLAINTEXT"])
+def test_a_user_goes_with_a_protocol_that_knows_users(protocol, given):
+    found = given(**SCRAM, kafka_security_protocol=protocol)
+    assert found.kafka_password is not None
+    assert found.kafka_password.get_secret_value() == "geheim"
+    assert "geheim" not in repr(found)
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        (SCRAM, "PLAINTEXT knows no users, but there is SISTERCITY_KAFKA_SASL_MECHANISM, SISTERCITY_KAFKA_USERNAME"),
+        ({**SCRAM, "kafka_security_protocol": "SSL"}, "SSL knows no users"),
+        ({"kafka": "k:1", "kafka_security_protocol": "SASL_SSL"}, "needs SISTERCITY_KAFKA_SASL_MECHANISM, SISTERCITY_"),
+        ({**SCRAM, "kafka_security_protocol": "SASL_SSL", "kafka_password": ""}, "needs SISTERCITY_KAFKA_PASSWORD"),
+        ({"kafka": "k:1", "kafka_ca_file": __file__}, "knows no TLS, but there is SISTERCITY_KAFKA_CA_FILE"),
+        (
+            {**SCRAM, "kafka_security_protocol": "SASL_PLAINTEXT", "kafka_cert_file": __file__},
+            "knows no TLS, but there is SISTERCITY_KAFKA_CERT_FILE",
+        ),
+        (
+            {"kafka": "k:1", "kafka_security_protocol": "SSL", "kafka_key_file": __file__},
+            "SISTERCITY_KAFKA_KEY_FILE goes with SISTERCITY_KAFKA_CERT_FILE",
+        ),
+        ({"kafka_security_protocol": "SSL"}, "goes with SISTERCITY_KAFKA, which is not set"),
+        ({"database_password": "geheim"}, "goes with SISTERCITY_DATABASE_URL"),
+    ],
+)
+def test_what_does_not_fit_together_is_said_without_the_secret(values, words, given):
+    with pytest.raises(ValidationError) as wrong:
+        given(**values)
+    [error] = wrong.value.errors()
+    assert words in error["msg"]
+    assert "geheim" not in str(wrong.value)
+
+
+def test_a_certificate_that_is_no_file_is_refused(given):
+    with pytest.raises(ValidationError, match="does not point to a file"):
+        given(kafka="k:1", kafka_security_protocol="SSL", kafka_ca_file="/no/such/file")
+
+
+def test_an_empty_variable_counts_as_not_set(given):
+    found = given(metrics_port="", kafka_username="", partitions="")
+    assert (found.metrics_port, found.kafka_username, found.partitions) == (None, None, 32)
+
+
+def test_a_setting_may_be_a_file_in_the_folder_of_secrets_and_a_variable_beats_it(given, tmp_path):
+    (tmp_path / "sistercity_kafka_password").write_text("from the file\n")
+    (tmp_path / "sistercity_kafka_username").write_text("from the file\n")
+    (tmp_path / "sistercity_unknown").write_text("nobody's")
+    values = {"kafka": "k:1", "kafka_security_protocol": "SASL_SSL", "kafka_sasl_mechanism": "PLAIN"}
+    found = given(**values, kafka_username="from the variable", secrets=tmp_path)
+    assert found.kafka_password is not None
+    assert found.kafka_password.get_secret_value() == "from the file"
+    assert found.kafka_username == "from the variable"
+
+
+def test_an_operator_reads_one_sentence(tmp_path: Path):
+    environment = {**os.environ, "SISTERCITY_KAFKA_PASSWORD": "geheim", "SISTERCITY_CITY": "isfahan"}
+    command = [sys.executable, "-m", "node", "topics", "plan"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr == (
+        "sistercity: SISTERCITY_KAFKA_SECURITY_PROTOCOL=PLAINTEXT knows no users, but there is"
+        " SISTERCITY_KAFKA_PASSWORD; use SASL_SSL\n"
+    )
+    assert "geheim" not in done.stdout
