@@ -8,6 +8,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from api import problems
+from api.page import page_routes
 from api.readers import Readers
 from api.reads import routes
 from api.schema_registry import registry_routes
@@ -51,6 +52,7 @@ def create_app(city: CityFacts, database_url: str) -> FastAPI:
     app = FastAPI(title=f"sistercity: {city.name}", version="1", lifespan=lifespan, docs_url=None, redoc_url=None)
     app.include_router(routes(city, readers))
     app.include_router(registry_routes(city.id))
+    app.include_router(page_routes(city, readers))
     problems.install(app)
     _describe(app)
     return app

@@ -15,7 +15,7 @@ from federation.wire import InvalidParameter, Problem
 log = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
-_RETRY_AFTER_S = 5
+RETRY_AFTER_S = 5
 
 
 class ApiProblem(Exception):
@@ -52,7 +52,7 @@ def install(app: FastAPI) -> None:
     def of_the_database(_: Request, error: psycopg.OperationalError) -> Response:
         log.warning("the database did not answer: %s", error)
         problem = ApiProblem(503, "unavailable", "Try again later", "The node's database did not answer.").problem
-        return answer(problem, {"Retry-After": str(_RETRY_AFTER_S)})
+        return answer(problem, {"Retry-After": str(RETRY_AFTER_S)})
 
     @app.exception_handler(Exception)
     def unforeseen(_: Request, error: Exception) -> Response:

@@ -68,7 +68,7 @@ def compare(
     chosen = [total for total in totals if total.class_ == class_]
     if not chosen:
         return None
-    measure, unit, factor = _measured(metric)
+    measure, unit, factor = measured(metric)
     peopled = [total for total in chosen if total.released and total.released_population]
     amount = _mean(peopled) if measure == "mean" else _per_person_per_day(metric, peopled)
     return Comparison(
@@ -134,16 +134,16 @@ def whole_span(metric: Metric) -> int:
     return DAY_MS // metric.longest_window_ms if _is_short(metric) else 1
 
 
-def decimals(figure: float) -> int:
-    """How many decimals leave a figure at least three significant digits; its whole part is never rounded."""
-    return 0 if figure == 0 else max(0, _DIGITS - 1 - floor(log10(abs(figure))))
-
-
-def _measured(metric: Metric) -> tuple[Measure, str, int]:
+def measured(metric: Metric) -> tuple[Measure, str, int]:
     """How a metric is compared, in which unit, and how many of it are one of the metric's."""
     if metric.kind == "mean-of-last":
         return "mean", metric.unit, 1
     return "per-person-per-day", *_OF_ONE_PERSON.get(metric.unit, (metric.unit, 1))
+
+
+def decimals(figure: float) -> int:
+    """How many decimals leave a figure at least three significant digits; its whole part is never rounded."""
+    return 0 if figure == 0 else max(0, _DIGITS - 1 - floor(log10(abs(figure))))
 
 
 def _mean(peopled: Sequence[WindowTotal]) -> Fraction | None:

@@ -1,0 +1,171 @@
+"""What the page of a city says, before it is put into words: facts and numbers, of one state of the database."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from federation.city import CityFacts
+from federation.compare import (
+    Comparison,
+    Measure,
+    comparable,
+    comparisons,
+    measured,
+    offered,
+    partner_catalogs,
+    whole_span,
+)
+from federation.wire import Catalog
+from schemas.catalogue import Metric
+from schemas.topics import dataset_of, live
+from store.database import Connection
+from store.overview import refused
+from store.processing import Account
+from store.standing import Standing, followed, standings
+
+State = Literal["shown", "suppressed", "nobody-lives-there", "not-published", "not-received", "other-definition"]
+
+OTHER = "other"
+"""Counts every reason that is not one of the fixed words."""
+
+_FIXED_WORD = re.compile(r"[a-z]{1,20}(-[a-z]{1,20}){0,4}")
+
+
+@dataclass(frozen=True, slots=True)
+class City:
+    """A column of the comparison: this city, or a partner as its catalogue says."""
+
+    id: str
+    name: str
+    names: Mapping[str, str]
+    own: bool
+
+    def called(self, language: str) -> str:
+        """Its name in a language, or else the name that it has."""
+        return self.names.get(language, self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One city's figure of one class, or why there is none. `compared` is there if anything was published."""
+
+    state: State
+    compared: Comparison | None
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One class of a metric: a figure of each city."""
+
+    class_: str
+    figures: Sequence[Figure]
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """One metric: how it is compared and over how many windows, its rows, and up to when each city has published it."""
+
+    metric: Metric
+    measure: Measure
+    unit: str
+    windows: int
+    rows: Sequence[Row]
+    until: Sequence[int | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """One dataset's account. `history` sums the topics of all imports of past data: their names are the operator's."""
+
+    dataset: str
+    history: bool
+    account: Account
+    reasons: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Partner:
+    """What came from a partner, and when the last of it did."""
+
+    city: City
+    publications: int
+    received_at: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """All of the page. `refused` counts readings that ingest turned away before any stream, by reason."""
+
+    cities: Sequence[City]
+    blocks: Sequence[Block]
+    streams: Sequence[Stream]
+    refused: Mapping[str, int]
+    partners: Sequence[Partner]
+
+
+def gather(connection: Connection, city: CityFacts, metrics: Mapping[str, Metric]) -> Content:
+    """Everything that the page of this city says, from one snapshot."""
+    catalogs = partner_catalogs(connection)
+    partners = {id_: City(id_, catalog.city.name, catalog.city.names, own=False) for id_, catalog in catalogs.items()}
+    cities = [City(city.id, city.name, city.names, own=True), *partners.values()]
+    found = {(row.metric, row.class_, row.city): row for row in comparisons(connection, city.id, metrics, catalogs)}
+    return Content(
+        cities=cities,
+        blocks=[_block(metric, cities, catalogs, found) for metric in metrics.values()],
+        streams=list(_streams(city.id, standings(connection))),
+        refused=fixed_words(refused(connection)),
+        partners=[Partner(partners[one.city], one.publications, one.received_at) for one in followed(connection)],
+    )
+
+
+def fixed_words(reasons: Mapping[str, int]) -> Mapping[str, int]:
+    """The same counts, but a reason that is not made of a few plain words is told as `other`: it might be anything."""
+    counted: dict[str, int] = {}
+    for reason, count in reasons.items():
+        word = reason if _FIXED_WORD.fullmatch(reason) else OTHER
+        counted[word] = counted.get(word, 0) + count
+    return counted
+
+
+Found = Mapping[tuple[str, str, str], Comparison]
+
+
+def _block(metric: Metric, cities: Sequence[City], catalogs: Mapping[str, Catalog], found: Found) -> Block:
+    rows = [
+        Row(class_, [_figure(metric, one, catalogs, found.get((metric.name, class_, one.id))) for one in cities])
+        for class_ in metric.classes
+    ]
+    until = [
+        max((row.until for (name, _, of), row in found.items() if (name, of) == (metric.name, one.id)), default=None)
+        for one in cities
+    ]
+    measure, unit, _ = measured(metric)
+    return Block(metric, measure, unit, whole_span(metric), rows, until)
+
+
+def _figure(metric: Metric, city: City, catalogs: Mapping[str, Catalog], compared: Comparison | None) -> Figure:
+    if compared is None:
+        return Figure("not-published" if city.own else _absent(metric, catalogs[city.id]), None)
+    if compared.figure is not None:
+        return Figure("shown", compared)
+    return Figure("nobody-lives-there" if compared.cells_share else "suppressed", compared)
+
+
+def _absent(metric: Metric, catalog: Catalog) -> State:
+    theirs = offered(catalog, metric)
+    return "not-received" if theirs is None or comparable(metric, theirs) else "other-definition"
+
+
+def _streams(city: str, found: Sequence[Standing]) -> Iterator[Stream]:
+    """Live streams by name, then those of past data; every topic of a dataset's history in one."""
+    merged: dict[tuple[bool, str], Stream] = {}
+    for one in found:
+        dataset = dataset_of(one.topic)
+        history = one.topic != live(city, dataset)
+        known = merged.get((history, dataset), Stream(dataset, history, Account(), {}))
+        reasons = dict(known.reasons)
+        for reason, count in fixed_words(one.reasons).items():
+            reasons[reason] = reasons.get(reason, 0) + count
+        merged[history, dataset] = Stream(dataset, history, known.account + one.account, reasons)
+    yield from (merged[key] for key in sorted(merged))
