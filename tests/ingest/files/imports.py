@@ -1,7 +1,9 @@
 """Files into a log in memory: what a test of a format, or of the import, needs."""
 
+import tracemalloc
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from threading import Event
 
 import numpy as np
 
@@ -10,7 +12,7 @@ from ingest.feed import Feed
 from ingest.files.importing import FileImport, Imported
 from ingest.files.reading import Empty, Format, Outcome, Parsed
 from schemas.catalogue import Metric
-from schemas.topics import history
+from schemas.topics import live
 from store.deliveries import Refused
 from store.resolution import BEGINNING_MS, NEVER_MS, Resolved
 from tests.ingest.account import RecordingWriter
@@ -57,14 +59,17 @@ def imported(
     resolve: Callable[[Metric, int], Resolved],
     journal: Journal | None = None,
     source: str | None = None,
-    **more: bool,
+    *,
+    history: bool = True,
+    stop: Event | None = None,
+    writer: RecordingWriter | None = None,
 ) -> tuple[Imported, RecordingWriter, Journal]:
     """The report, all that went to the log, and what was kept."""
     journal = journal or Journal()
-    writer = RecordingWriter(PARTITIONS, NOW)
-    feed = Feed(writer, history("town", form.dataset, "past"), journal)
-    importer = FileImport(feed, journal, resolve, lambda: NOW, source, **more)
-    return importer.run(form, [paths] if isinstance(paths, Path) else paths), writer, journal
+    writer = writer or RecordingWriter(PARTITIONS, NOW)
+    feed = Feed(writer, live("town", form.dataset), journal)
+    importer = FileImport(feed, journal, resolve, lambda: NOW, source, history=history)
+    return importer.run(form, [paths] if isinstance(paths, Path) else paths, stop), writer, journal
 
 
 def outcomes(form: Format, path: Path) -> list[Outcome]:
@@ -81,3 +86,13 @@ def parsed(form: Format, path: Path) -> list[Parsed]:
 def reasons(form: Format, path: Path) -> dict[int, str]:
     """Position -> why it was refused."""
     return {one.position: one.reason for one in outcomes(form, path) if isinstance(one, Refused)}
+
+
+def peak_bytes(action: Callable[[], object]) -> int:
+    """The most memory that Python held at once while it ran."""
+    tracemalloc.start()
+    try:
+        action()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()

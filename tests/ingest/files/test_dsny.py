@@ -1,0 +1,87 @@
+import csv
+from datetime import datetime
+from fractions import Fraction
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from ingest.files.dsny import STREAMS, Dsny
+from ingest.files.reading import Empty, NotSuchFile
+from tests.ingest.files.imports import ABSENT, DATA, outcomes, parsed, reasons
+
+REAL = DATA / "waste/nyc_dsny_monthly_2021_2022.csv"
+NEW_YORK = ZoneInfo("America/New_York")
+HEADER = b"MONTH,BOROUGH,COMMUNITYDISTRICT," + ",".join(STREAMS).encode() + b",BOROUGH_ID\n"
+
+
+@pytest.fixture
+def file(tmp_path: Path):
+    def write(*lines: bytes, header: bytes = HEADER) -> Path:
+        path = tmp_path / "dsny.csv"
+        path.write_bytes(header + b"\n".join(lines))
+        return path
+
+    return write
+
+
+def empty(path: Path) -> int:
+    return sum(isinstance(one, Empty) and one.reason == "not-collected" for one in outcomes(Dsny(NEW_YORK), path))
+
+
+@pytest.mark.skipif(not REAL.exists(), reason=ABSENT)
+def test_the_real_file_gives_what_csv_finds_in_it_and_counts_what_was_not_collected() -> None:
+    names = ["REFUSE", "PAPER", "MGP", "RESORGANICS", "SCHOOLORGANIC", "LEAVESORGANIC", "XMASTREE"]
+    wanted, blank = [], 0
+    with REAL.open(newline="") as lines:
+        for month, borough, district, *rest in list(csv.reader(lines))[1:]:
+            year, number = int(month[:4]), int(month[-2:])
+            begin = datetime(year, number, 1, tzinfo=NEW_YORK).timestamp()
+            end = datetime(year + number // 12, number % 12 + 1, 1, tzinfo=NEW_YORK).timestamp()
+            for name, tons in zip(names, rest[:7], strict=True):
+                blank += tons == ""
+                if tons:
+                    value = round(Fraction(tons) * Fraction("907184.74"))
+                    wanted.append((f"{borough} {district}/{name}", begin * 1000, (end - begin) * 1000, value))
+    form = Dsny(NEW_YORK)
+    assert [(one.source, one.start_ms, one.interval_ms, one.value) for one in parsed(form, REAL)] == wanted
+    assert reasons(form, REAL) == {}
+    assert empty(REAL) == blank == 4_728
+    assert len(wanted) == 4_379
+
+
+def test_a_month_is_the_local_one_however_long_it_is(file) -> None:
+    path = file(*(b"2021 / %02d,Queens,08,1,,,,,,,4" % month for month in (2, 3, 4, 11, 12)))
+    hours = [one.interval_ms / 3_600_000 for one in parsed(Dsny(NEW_YORK), path)]
+    assert hours == [28 * 24, 31 * 24 - 1, 30 * 24, 30 * 24 + 1, 31 * 24]
+
+
+def test_every_field_has_an_outcome_at_a_place_of_its_own(file) -> None:
+    path = file(
+        b"2021 / 01,Queens,08,1.5,x,-2,,,0,\xff,4",
+        b"2021 / 01,Queens,08,1.5,x,-2,,0, ,3,4",
+        b"2021 / 13,Queens,08,1,1,1,1,1,1,1,4",
+        b"01 / 2021,Queens,08,1,1,1,1,1,1,1,4",
+        b"2021 / 01,,08,1,1,1,1,1,1,1,4",
+        b"2021 / 01,Queens, ,1,1,1,1,1,1,1,4",
+        b"1950 / 01,Queens,08,1,1,1,1,1,1,1,4",
+        b"9999 / 12,Queens,08,1,1,1,1,1,1,1,4",
+        b"2021 / 01,Queens,08,1,1,1",
+        b"",
+        b"2021/02,Staten Island,01,2,,,,,,,5",
+    )
+    form = Dsny(NEW_YORK, "metric")
+    assert [(one.position, one.source, one.value) for one in parsed(form, path)] == [
+        (31, "Queens 08/REFUSE", 1_500_000),
+        (35, "Queens 08/SCHOOLORGANIC", 0),
+        (37, "Queens 08/XMASTREE", 3_000_000),
+        (121, "Staten Island 01/REFUSE", 2_000_000),
+    ]
+    whole_lines = dict.fromkeys([20, *range(40, 120, 10)], "unreadable")
+    assert reasons(form, path) == {32: "unreadable", 33: "unreadable"} | whole_lines
+    assert empty(path) == 2 + 6
+
+
+def test_a_file_of_something_else_is_refused(file) -> None:
+    with pytest.raises(NotSuchFile, match="XMASTREETONS"):
+        outcomes(Dsny(NEW_YORK), file(header=HEADER.replace(b"XMASTREETONS", b"TREES")))

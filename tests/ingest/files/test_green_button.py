@@ -1,0 +1,280 @@
+from datetime import UTC, datetime
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ingest.files.green_button import MOST_LINKS, GreenButton
+from ingest.files.markup import LONGEST_MARKUP, LONGEST_TEXT
+from ingest.files.reading import NotSuchFile, Parsed
+from tests.ingest.files.imports import ABSENT, DATA, imported, outcomes, parsed, peak_bytes, reasons, register
+
+REAL = (DATA / "energy/cew821_sample_greenbutton_data.xml", DATA / "energy/openespi_test_usage_data_01.xml")
+ESPI = "{http://naesb.org/espi}"
+START = 1_330_578_000
+DELIVERED_WH = {"uom": 72, "flowDirection": 1, "accumulationBehaviour": 4, "commodity": 1}
+
+
+def element(name: str, **fields: object) -> str:
+    inside = "".join(f"<{key}>{value}</{key}>" for key, value in fields.items())
+    return f'<{name} xmlns="http://naesb.org/espi">{inside}</{name}>'
+
+
+def entry(content: str, **links: str | list[str]) -> str:
+    pairs = [(rel, href) for rel, hrefs in links.items() for href in ([hrefs] if isinstance(hrefs, str) else hrefs)]
+    found = "".join(f'<link rel="{"self" if rel == "own" else rel}" href="{href}"/>' for rel, href in pairs)
+    return f"<entry>{found}<content>{content}</content></entry>"
+
+
+def reading(value: object, start: int = START, duration: int = 900, quality: str = "") -> str:
+    qualities = "".join(f"<ReadingQuality><quality>{one}</quality></ReadingQuality>" for one in quality.split())
+    period = f"<timePeriod><duration>{duration}</duration><start>{start}</start></timePeriod>"
+    return f"<IntervalReading>{qualities}{period}<value>{value}</value></IntervalReading>"
+
+
+def block(*readings: str) -> str:
+    whole = f"<interval><duration>86400</duration><start>{START}</start></interval>"
+    return f'<IntervalBlock xmlns="http://naesb.org/espi">{whole}{"".join(readings)}</IntervalBlock>'
+
+
+def feed(*entries: str) -> str:
+    return f'<?xml version="1.0"?><feed xmlns="http://www.w3.org/2005/Atom">{"".join(entries)}</feed>'
+
+
+def metered(said: dict[str, object], *readings: str) -> str:
+    """A feed of one channel, linked as the standard has it."""
+    return feed(
+        entry(element("MeterReading"), own="M/1", up="M", related=["M/1/IntervalBlock", "T/1"]),
+        entry(element("ReadingType", **said), own="T/1", up="T"),
+        entry(block(*readings), own="M/1/IntervalBlock/1", up="M/1/IntervalBlock"),
+    )
+
+
+@pytest.fixture
+def file(tmp_path: Path):
+    def write(content: str | bytes) -> Path:
+        path = tmp_path / "usage.xml"
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return path
+
+    return write
+
+
+@pytest.mark.parametrize("path", REAL, ids=lambda path: path.stem)
+def test_the_real_files_give_what_an_xml_tree_holds(path: Path) -> None:
+    if not path.exists():
+        pytest.skip(ABSENT)
+    wanted = []
+    for one in ElementTree.parse(path).iter(f"{ESPI}IntervalReading"):
+        start, duration = (int(one.findtext(f"{ESPI}timePeriod/{ESPI}{name}") or 0) for name in ("start", "duration"))
+        estimated = one.findtext(f"{ESPI}ReadingQuality/{ESPI}quality") == "8"
+        value = int(one.findtext(f"{ESPI}value") or 0) * 3_600_000
+        wanted.append(("energy.import", start * 1000, duration * 1000, value, 0 if estimated else 1))
+    found = parsed(GreenButton(), path)
+    assert [(p.metric, p.start_ms, p.interval_ms, p.value, p.quality) for p in found] == wanted
+    assert len(found) == len(outcomes(GreenButton(), path)) > 90
+    assert [one.position for one in found] == list(range(1, len(found) + 1))
+    assert all(one.original.startswith(b"<IntervalReading>") and b"<value>" in one.original for one in found)
+
+
+@pytest.mark.parametrize(
+    ("said", "value", "millijoules"),
+    [
+        (DELIVERED_WH, 282, 282 * 3_600_000),
+        ({"uom": 72}, 7, 7 * 3_600_000),
+        ({"uom": 72, "powerOfTenMultiplier": 3}, 2, 7_200_000_000),
+        ({"uom": 72, "powerOfTenMultiplier": -3}, 1, 3_600),
+        ({"uom": 72, "powerOfTenMultiplier": -5}, 3, 108),
+        ({"uom": 72, "commodity": 2}, 1, 3_600_000),
+        ({"uom": 38}, 5, 5 * 900_000),
+        ({"uom": 38, "accumulationBehaviour": 12, "dataQualifier": 2}, 5, 5 * 900_000),
+        ({"uom": 38, "powerOfTenMultiplier": -3}, 10, 9_000),
+        (DELIVERED_WH, -4, -4 * 3_600_000),
+    ],
+)
+def test_units_and_powers_of_ten_are_exact_millijoules(file, said, value, millijoules) -> None:
+    assert [one.value for one in parsed(GreenButton(), file(metered(said, reading(value))))] == [millijoules]
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.integers(-(10**15) + 1, 10**15 - 1), st.integers(-12, 12))
+def test_an_amount_is_exact_or_refused(file, value: int, power: int) -> None:
+    [found] = outcomes(GreenButton(), file(metered({"uom": 72, "powerOfTenMultiplier": power}, reading(value))))
+    if isinstance(found, Parsed):
+        assert found.value * 10 ** max(-power, 0) == value * 3_600_000 * 10 ** max(power, 0)
+    else:
+        assert found.reason == "unreadable"
+        assert value * 3_600_000 % 10 ** max(-power, 0)
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        ({"uom": 119, "commodity": 7}, "unit"),
+        ({"uom": 72, "commodity": 7}, "unit"),
+        ({"uom": 71}, "unit"),
+        ({"uom": 29}, "unit"),
+        ({}, "unit"),
+        ({"uom": 72, "powerOfTenMultiplier": 13}, "unit"),
+        ({"uom": 72, "powerOfTenMultiplier": "many"}, "unit"),
+        ({"uom": 72, "flowDirection": 19}, "flow-direction"),
+        ({"uom": 72, "flowDirection": 4}, "flow-direction"),
+        ({"uom": 72, "accumulationBehaviour": 3}, "accumulation"),
+        ({"uom": 72, "accumulationBehaviour": 12}, "accumulation"),
+        ({"uom": 38, "accumulationBehaviour": 3}, "accumulation"),
+        ({"uom": 38, "dataQualifier": 8}, "qualifier"),
+    ],
+)
+def test_what_is_no_energy_delivered_in_an_interval_is_refused_by_its_reason(file, said, reason) -> None:
+    assert reasons(GreenButton(), file(metered(said, reading(1), reading(2)))) == {1: reason, 2: reason}
+
+
+def test_every_other_fault_of_a_reading_is_one_of_its_own(file) -> None:
+    path = file(
+        metered(
+            DELIVERED_WH,
+            reading(1, duration=3_601),
+            reading(""),
+            reading("1.5"),
+            reading("abc"),
+            reading(1, start=-5),
+            reading(1, start=999_999_999_999),
+            reading(1, duration=0),
+            "<IntervalReading/>",
+            "<IntervalReading><value>1</value></IntervalReading>",
+            reading("9" * 16),
+            reading(1, duration=3_600),
+        )
+    )
+    assert reasons(GreenButton(), path) == {
+        **{1: "interval", 2: "missing", 3: "unreadable", 4: "unreadable", 5: "unreadable", 6: "unreadable"},
+        **{7: "unreadable", 8: "missing", 9: "unreadable", 10: "unreadable"},
+    }
+    assert [one.position for one in parsed(GreenButton(), path)] == [11]
+
+
+def test_estimated_and_projected_values_are_estimates(file) -> None:
+    qualities = ["", "0", "7", "8", "9", "12", "17", "17 9", "10"]
+    found = parsed(GreenButton(), file(metered(DELIVERED_WH, *(reading(1, quality=one) for one in qualities))))
+    assert [one.quality for one in found] == [1, 1, 1, 0, 0, 0, 1, 0, 1]
+
+
+def test_links_say_what_a_block_means_wherever_they_stand(file) -> None:
+    path = file(
+        feed(
+            entry(block(reading(1)), own="M/1/IntervalBlock/1", up="M/1/IntervalBlock"),
+            entry(block(reading(2)), own="M/2/IntervalBlock/1", up="M/2/IntervalBlock"),
+            entry(element("ReadingType", uom=72, powerOfTenMultiplier=3), own="T/kilo"),
+            entry(element("ReadingType", uom=72, flowDirection=19), own="T/reverse"),
+            entry(element("MeterReading"), own="M/1", related=["M/1/IntervalBlock", "T/kilo"]),
+            entry(element("MeterReading"), own="M/2", related=["T/reverse"]),
+        )
+    )
+    assert [one.value for one in parsed(GreenButton(), path)] == [3_600_000_000]
+    assert reasons(GreenButton(), path) == {2: "flow-direction"}
+
+
+def test_one_import_is_one_channel(file) -> None:
+    types = [entry(element("ReadingType", **DELIVERED_WH), own=f"T/{n}") for n in (1, 2)]
+    meters = [entry(element("MeterReading"), own=f"M/{n}", related=[f"T/{n}"]) for n in (1, 2)]
+    blocks = [entry(block(reading(n)), up=f"M/{n}/IntervalBlock") for n in (1, 2, 1)]
+    path = file(feed(*types, *meters, *blocks))
+    assert [one.value for one in parsed(GreenButton(), path)] == [3_600_000, 3_600_000]
+    assert reasons(GreenButton(), path) == {2: "other-meter"}
+
+
+def test_without_links_the_only_type_of_a_feed_or_of_a_bare_document_is_meant(file) -> None:
+    only = element("ReadingType", **DELIVERED_WH)
+    assert len(parsed(GreenButton(), file(feed(entry(block(reading(1))), entry(only))))) == 1
+    assert len(parsed(GreenButton(), file(f'<x xmlns="http://naesb.org/espi">{only}{block(reading(1))}</x>'))) == 1
+    two = feed(entry(block(reading(1))), entry(only), entry(element("ReadingType", uom=119)))
+    assert reasons(GreenButton(), file(two)) == {1: "unit"}
+    assert reasons(GreenButton(), file(block(reading(1)))) == {1: "unit"}
+
+
+def test_any_encoding_that_the_parser_knows_by_itself_is_read(file) -> None:
+    text = metered(DELIVERED_WH, reading(5)).removeprefix('<?xml version="1.0"?>')
+    for charset in ("UTF-16", "ISO-8859-1", "us-ascii"):
+        declared = f'<?xml version="1.0" encoding="{charset}"?><!-- -->{text}'
+        assert [one.value for one in parsed(GreenButton(), file(declared.encode(charset)))] == [18_000_000]
+
+
+BOMB = '<!DOCTYPE f [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;&a;&a;">]>'
+EXTERNAL = '<!DOCTYPE f [<!ENTITY a SYSTEM "file:///etc/hostname">]>'
+PARAMETER = '<!DOCTYPE f [<!ENTITY % a SYSTEM "http://127.0.0.1:9/"> %a;]>'
+GOOD = metered(DELIVERED_WH, *(reading(n, START + 900 * n) for n in range(96)))
+
+
+def declared(charset: str) -> str:
+    return GOOD.replace('version="1.0"', f'version="1.0" encoding="{charset}"')
+
+
+def in_content(text: str) -> str:
+    return GOOD.replace("<content>", f"<content>{text}", 1)
+
+
+UNSOUND: dict[str, tuple[str | bytes, str]] = {
+    "entities in each other": (GOOD.replace("<feed", BOMB + "<feed").replace("<value>1<", "<value>&b;<"), "DOCTYPE"),
+    "an external entity": (GOOD.replace("<feed", EXTERNAL + "<feed").replace("<value>1<", "<value>&a;<"), "DOCTYPE"),
+    "a parameter entity": (GOOD.replace("<feed", PARAMETER + "<feed"), "DOCTYPE"),
+    "an unknown entity": (GOOD.replace("<value>1<", "<value>&undefined;<"), "undefined entity"),
+    "cut in a tag": (GOOD[: GOOD.rindex("<value>") + 4], "unclosed token"),
+    "cut in a value": (GOOD[: GOOD.rindex("<value>") + 8], "no element found"),
+    "a zero byte": (GOOD[:5000] + "\0" + GOOD[5000:], "not well-formed"),
+    "zero bytes behind": (GOOD.encode() + bytes(3), "not well-formed"),
+    "not UTF-8": (in_content("\xff").encode("latin-1"), "not well-formed"),
+    "a charset of many bytes": (declared("shift_jis"), "charset"),
+    "a charset that is none": (declared("zip"), "charset"),
+    "another charset than declared": (declared("utf-16"), "encoding"),
+    "too deep": (in_content("<a>" * 100 + "</a>" * 100), "deep"),
+    "a long text": (in_content("x" * (LONGEST_TEXT + 1)), "text"),
+    "a long comment": (in_content("<!--" + "x" * 2 * LONGEST_MARKUP + "-->"), "comment"),
+    "a long tag": (in_content("<a b='" + "x" * 2 * LONGEST_MARKUP + "'/>"), "tag"),
+    "many links": (feed("".join(entry("", up=str(n)) for n in range(MOST_LINKS + 1))), "links"),
+    "long links": (feed("".join(entry("", up=f"{n}" * 30_000) for n in range(10, 300))), "links"),
+    "nothing": ("", "no element found"),
+    "a table": ("measured_on,ac_power\n", "syntax error"),
+    "a page": ("<html><body/></html>", "neither"),
+    "a picture": (b"\x89PNG\r\n\x1a\n" + bytes(1000), "not well-formed"),
+}
+
+
+@pytest.mark.parametrize(("content", "word"), UNSOUND.values(), ids=UNSOUND)
+def test_a_file_that_is_not_sound_to_its_end_gives_nothing_and_is_explained(file, content, word) -> None:
+    path = file(content)
+    with pytest.raises(NotSuchFile, match=word) as refused:
+        outcomes(GreenButton(), path)
+    assert str(refused.value).startswith("usage.xml: ")
+
+
+def test_nothing_is_sent_of_a_cut_file(file) -> None:
+    writer = None
+    with pytest.raises(NotSuchFile):
+        _, writer, _ = imported(GreenButton(), file(GOOD[:-1]), lambda metric, at: register("meter"))
+    assert writer is None
+    report, _, _ = imported(GreenButton(), file(GOOD), lambda metric, at: register("meter"), source="meter")
+    assert report.readings == 96
+
+
+def test_a_large_file_and_an_endless_comment_need_little_memory(file) -> None:
+    many = file(metered(DELIVERED_WH, *(reading(n, START + 900 * n) for n in range(20_000))))
+    assert many.stat().st_size > 2_000_000
+
+    def count() -> None:
+        assert sum(1 for _ in GreenButton().read(many)) == 20_000
+
+    assert peak_bytes(count) < 1_500_000
+    endless = file(GOOD.replace("<content>", "<content><!--" + "x" * 20_000_000 + "-->", 1))
+
+    def refuse() -> None:
+        with pytest.raises(NotSuchFile):
+            outcomes(GreenButton(), endless)
+
+    assert peak_bytes(refuse) < 3_000_000
+
+
+def test_the_time_is_seconds_since_1970(file) -> None:
+    [found] = parsed(GreenButton(), file(metered(DELIVERED_WH, reading(1))))
+    assert datetime.fromtimestamp(found.start_ms / 1000, UTC) == datetime(2012, 3, 1, 5, tzinfo=UTC)

@@ -1,0 +1,224 @@
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+from threading import Event
+from typing import ClassVar
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ingest.files import importing
+from ingest.files.importing import Imported, named
+from ingest.files.reading import Empty, NotSuchFile, Outcome, Parsed
+from schemas.batch import ROW, decode
+from schemas.catalogue import Metric, catalogue
+from store.deliveries import Refused
+from store.resolution import Resolved
+from tests.ingest.account import RecordingWriter, outcome
+from tests.ingest.files.imports import NOW, PARTITIONS, imported, register
+
+HOUR = 3_600_000
+DAY = 24 * HOUR
+QUARTER = 900_000
+START = 1_500_000_000_000 // DAY * DAY
+FILE = Path("/somewhere/readings.txt")
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A format whose file says what the test says; a file called broken is of another kind."""
+
+    found: Sequence[Outcome]
+    dataset: ClassVar[str] = "energy.readings"
+    noun: ClassVar[str] = "readings"
+
+    def read(self, path: Path) -> Iterator[Outcome]:
+        yield from self.found
+        if path.name == "broken":
+            raise NotSuchFile("broken")
+
+
+@dataclass(frozen=True)
+class Weights(Listed):
+    dataset: ClassVar[str] = "waste.collections"
+
+
+def reading(start: int, source: str | None = "a", value: int = 1, position: int = 1, **more: object) -> Parsed:
+    found = Parsed(position, source, "energy.import", start, QUARTER, value, 1, b"%d" % position)
+    return replace(found, **more)
+
+
+def town(*ids: str):
+    """A register that never changes: every source in an area of its own."""
+    rows = replace_areas(register(*ids))
+    return lambda metric, at_ms: rows
+
+
+def replace_areas(rows: Resolved) -> Resolved:
+    return Resolved(
+        ids=rows.ids,
+        number=rows.number,
+        contributor=rows.contributor,
+        area=np.arange(len(rows.ids), dtype=np.int32),
+        class_=rows.class_,
+        holds_from_ms=rows.holds_from_ms,
+        holds_until_ms=rows.holds_until_ms,
+    )
+
+
+def ticks(writer) -> list[tuple[int, int]]:
+    """Partition and time of every tick."""
+    batches = [(message.partition, decode(message.value)) for message in writer.sent]
+    return [(partition, batch.start) for partition, batch in batches if not batch.count]
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from("abcdefgh"), st.integers(0, 3_000)), min_size=1, max_size=300, unique=True),
+    st.integers(1, 50),
+)
+def test_no_order_of_a_file_makes_a_reading_late(places, step: int) -> None:
+    """One source behind the other over years, newest first, or any other way."""
+    found = [reading(START + quarter * 7 * QUARTER, source) for source, quarter in places]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(importing, "_STEP", step)
+        report, writer, _ = imported(Listed(found), FILE, town(*"abcdefgh"))
+    account = outcome(writer.sent, "Asia/Tehran", timedelta(hours=1))
+    assert report == Imported(len(found), len(found), {})
+    assert (account.aggregated, account.expected.late, account.open) == (len(found), 0, 0)
+
+
+def test_the_register_is_asked_once_for_each_period_in_which_nothing_changes() -> None:
+    asked: list[int] = []
+    change = START + DAY
+
+    def resolve(metric: Metric, at_ms: int) -> Resolved:
+        asked.append(at_ms)
+        return register("a", "b", ends=change) if at_ms < change else register("a", area=4, begins=change)
+
+    found = [reading(START + n * 37 % 96 * QUARTER * 2, "ab"[n % 2], position=n) for n in range(192)]
+    report, writer, journal = imported(Listed(found), FILE, resolve)
+    assert len(asked) == 2
+    assert report == Imported(192, 144, {"unknown-source": 48})
+    batches = [decode(message.value) for message in writer.sent]
+    assert Counter(batch.area for batch in batches for _ in range(batch.count)) == {3: 96, 4: 48}
+    assert {kept.original for kept in journal.kept.values()} == {
+        one.original for one in found if one.source == "b" and one.start_ms >= change
+    }
+
+
+def test_every_reading_has_an_outcome_and_only_refusals_are_kept() -> None:
+    largest = catalogue()["energy.import"].maximum
+    found = [
+        reading(START, position=1),
+        reading(START + QUARTER, value=-1, position=2),
+        reading(START + QUARTER, value=largest, position=3),
+        reading(START + 2 * QUARTER, value=largest + 1, position=4),
+        reading(START, "stranger", position=5),
+        reading(START, "a\0", position=6),
+        reading(START, "x" * 1_000_000, position=7),
+        reading(START, None, position=8),
+        Refused(9, "missing", b"nine"),
+        Empty("not-collected"),
+        Empty("not-collected"),
+    ]
+    report, writer, journal = imported(Listed(found), FILE, town("a"))
+    assert report.refused == {"out-of-range": 2, "unknown-source": 4, "missing": 1}
+    assert report.empty == {"not-collected": 2}
+    assert report.read == report.readings + sum(report.refused.values()) + sum(report.empty.values()) == len(found)
+    assert sum(message.readings for message in writer.sent) == report.readings == 2
+    assert {(origin, position) for origin, position in journal.kept} == {
+        ("readings.txt", position) for position in (2, 4, 5, 6, 7, 8, 9)
+    }
+
+
+def test_values_qualities_and_intervals_reach_the_log_exactly() -> None:
+    found = [
+        reading(START, value=3_600_000_000_000_000, quality=0),
+        reading(START + 1, value=1, interval_ms=60_000),
+        reading(START + 2, "b", value=7),
+    ]
+    _, writer, _ = imported(Listed(found), FILE, town("a", "b"))
+    seen = set()
+    for message in writer.sent:
+        batch = decode(message.value)
+        for row in np.frombuffer(batch.rows, ROW):
+            start = batch.start + int(row["after"])
+            seen.add((batch.area, batch.interval, start, int(row["value"]), int(row["quality"]), int(row["source"])))
+    assert seen == {
+        (0, QUARTER, START, 3_600_000_000_000_000, 0, 10),
+        (0, 60_000, START + 1, 1, 1, 10),
+        (1, QUARTER, START + 2, 7, 1, 11),
+    }
+
+
+def test_history_ends_with_ticks_that_close_the_longest_window_of_its_metrics() -> None:
+    found = [
+        Parsed(1, "a", "waste.collected", START, 0, 5, 1, b""),
+        Parsed(2, "a", "waste.tonnage", START, 28 * DAY, 5, 1, b""),
+    ]
+    _, writer, _ = imported(Weights(found), FILE, town("a"))
+    closes = START + 31 * DAY + HOUR + 14 * DAY
+    assert ticks(writer) == [(partition, closes) for partition in range(PARTITIONS)]
+    _, writer, _ = imported(Weights(found[:1]), FILE, town("a"))
+    assert ticks(writer) == [(partition, START + 25 * HOUR + 6 * HOUR) for partition in range(PARTITIONS)]
+
+
+def test_no_tick_is_ahead_of_the_clock_and_nothing_of_the_future_moves_it() -> None:
+    recent = [reading(NOW - 2 * QUARTER), reading(NOW - QUARTER + 1), reading(NOW + DAY)]
+    _, writer, _ = imported(Listed(recent), FILE, town("a"))
+    assert {time for _, time in ticks(writer)} == {NOW}
+    _, writer, _ = imported(Listed(recent), FILE, town("a"), history=False)
+    assert ticks(writer) == [(partition, NOW - 2 * QUARTER) for partition in range(PARTITIONS)]
+    report, writer, _ = imported(Listed([reading(NOW + DAY)]), FILE, town("a"))
+    assert (report.readings, ticks(writer)) == (1, [])
+
+
+def test_without_any_reading_there_is_no_tick() -> None:
+    report, writer, _ = imported(Listed([reading(START, "stranger")]), FILE, town("a"))
+    assert (report.readings, writer.sent) == (0, [])
+
+
+def test_a_file_of_another_kind_stops_the_import_before_anything_is_sent() -> None:
+    writer = RecordingWriter(PARTITIONS, NOW)
+    with pytest.raises(NotSuchFile):
+        imported(Listed([reading(START)]), [FILE, Path("/x/broken")], town("a"), writer=writer)
+    assert writer.sent == []
+    imported(Listed([reading(START)]), [FILE, Path("/x/sound")], town("a"), writer=writer)
+    assert writer.sent != []
+
+
+@pytest.mark.parametrize("when", ["while reading", "while sending"])
+def test_a_stopped_import_says_so_and_closes_no_window(when: str, monkeypatch) -> None:
+    monkeypatch.setattr(importing, "_STEP", 10)
+    stop = Event()
+    if when == "while reading":
+        stop.set()
+
+    def resolve(metric: Metric, at_ms: int) -> Resolved:
+        stop.set()
+        return register("a")
+
+    form = Listed([reading(START + n * QUARTER) for n in range(30)])
+    report, writer, _ = imported(form, FILE, resolve, stop=stop)
+    assert not report.complete
+    assert ticks(writer) == []
+    assert (report.read, report.readings) == ((10, 0) if when == "while reading" else (30, 10))
+
+
+def test_files_are_told_apart_by_as_much_of_their_paths_as_it_takes() -> None:
+    assert list(named([Path("/a/x.csv"), Path("/b/y.csv")])) == ["x.csv", "y.csv"]
+    assert list(named([Path("/a/x.csv"), Path("/b/x.csv")])) == ["a/x.csv", "b/x.csv"]
+    assert list(named([Path("/a/c/x.csv"), Path("/b/c/x.csv"), Path("/y")])) == ["a/c/x.csv", "b/c/x.csv", "/y"]
+    assert list(named([Path("/a/x.csv"), Path("/a/x.csv")])) == ["x.csv"]
+    [name] = named([Path("/a/\udcff.csv")])
+    assert name.encode() == rb"\xff.csv"
+
+
+def test_what_is_refused_is_kept_by_its_file() -> None:
+    found = [reading(START, "stranger"), Refused(2, "missing", b"")]
+    _, _, journal = imported(Listed(found), [Path("/a/x"), Path("/b/x")], town("a"))
+    assert set(journal.kept) == {("a/x", 1), ("a/x", 2), ("b/x", 1), ("b/x", 2)}

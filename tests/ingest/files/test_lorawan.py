@@ -1,0 +1,211 @@
+import base64
+import json
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ingest.files.lorawan import BadUplink, LoraWan, Uplink, decode_uplink, fill_level
+from ingest.files.reading import NotSuchFile
+from tests.ingest.files.imports import ABSENT, DATA, outcomes, parsed, peak_bytes, reasons
+
+REAL = sorted((DATA / "waste/lorawan_uplinks").glob("**/payload*.json"))
+EUI = "24E124713C000001"
+WORDS = bytes.fromhex("01755c03824408040001")
+
+
+def loriot(payload: bytes = WORDS, **more: object) -> dict[str, object]:
+    return {"cmd": "rx", "EUI": EUI, "ts": 1_684_478_801_936, "data": payload.hex()} | more
+
+
+def chirpstack(payload: bytes = WORDS, **more: object) -> dict[str, object]:
+    device = {"deviceInfo": {"devEui": EUI}, "time": "2023-05-22T07:47:05.404859+00:00"}
+    return device | {"data": base64.b64encode(payload).decode()} | more
+
+
+def content(document: object) -> bytes:
+    return json.dumps(document).encode()
+
+
+@pytest.fixture
+def file(tmp_path: Path):
+    def write(*lines: bytes) -> Path:
+        path = tmp_path / "uplinks.json"
+        path.write_bytes(b"\n".join(lines))
+        return path
+
+    return write
+
+
+@pytest.mark.skipif(not REAL, reason=ABSENT)
+@pytest.mark.parametrize("path", REAL, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_the_real_uplinks_give_their_published_results(path: Path) -> None:
+    published = json.loads(path.with_name(path.name.replace("payload", "result")).read_text())
+    result = published[0] if isinstance(published, list) else published
+    telemetry = result["telemetry"][0]
+    wanted = telemetry["values"]
+    uplink = decode_uplink(path.read_bytes())
+    assert (uplink.battery, uplink.distance_mm, uplink.position) == (
+        wanted["battery"],
+        wanted["distance"],
+        wanted["position"],
+    )
+    assert uplink.time_ms == telemetry["ts"]
+    assert uplink.device in (result["attributes"].get("eui"), result["deviceName"].split()[-1])
+    [found] = parsed(LoraWan(3_000), path)
+    assert (found.source, found.start_ms, found.interval_ms) == (uplink.device, telemetry["ts"], 0)
+    assert found.value == round(Fraction(10_000 * (3_000 - wanted["distance"]), 3_000))
+    assert found.quality == 0  # tilted
+    assert len(REAL) == 6
+
+
+def test_a_level_is_what_lies_between_the_floor_and_the_sensor() -> None:
+    assert [fill_level(distance, 2_000) for distance in (1, 500, 1_000, 2_000, 4_000)] == [9_995, 7_500, 5_000, 0, 0]
+    assert [fill_level(distance, 80_000) for distance in (4, 12, 20)] == [10_000, 9_998, 9_998]  # halves to the even
+
+
+@given(st.integers(1, 4_500), st.integers(1, 10_000))
+def test_a_level_is_a_whole_hundredth_of_a_percent_next_to_the_true_one(distance: int, depth: int) -> None:
+    found = fill_level(distance, depth)
+    assert 0 <= found <= 10_000
+    assert abs(found - max(0, Fraction(10_000 * (depth - distance), depth))) <= Fraction(1, 2)
+
+
+@pytest.mark.parametrize(
+    ("words", "battery", "distance", "position"),
+    [
+        ("01755c03824408040001", 92, 2116, "tilt"),
+        ("03821e00040000", None, 30, "normal"),
+        ("017564", 100, None, None),
+        ("", None, None, None),
+        ("ff0bffff0101ff166713d12345670000ff090100ff0a0101ff0f00", None, None, None),
+        ("038210000382ff00", None, 255, None),
+        ("038210002ace01755c", None, 16, None),  # behind a block of unknown length nothing can be read
+    ],
+)
+def test_blocks_of_channel_type_and_value(words: str, battery, distance, position) -> None:
+    uplink = decode_uplink(content(loriot(bytes.fromhex(words))))
+    assert uplink == Uplink(EUI.lower(), 1_684_478_801_936, battery, distance, position)
+    assert decode_uplink(content(chirpstack(bytes.fromhex(words)))).distance_mm == distance
+
+
+@pytest.mark.parametrize(
+    ("written", "time_ms"),
+    [
+        ("2020-03-27T12:39:05.547336Z", 1_585_312_745_547),
+        ("2020-0327T12:39:05.547336Z", 1_585_312_745_547),
+        ("2020-03-27T12:39:05Z", 1_585_312_745_000),
+        ("2020-03-27T12:39:05.5Z", 1_585_312_745_500),
+        ("2020-03-27T16:09:05.547999999+03:30", 1_585_312_745_547),
+        ("2020-03-27 07:39:05.547-05:00", 1_585_312_745_547),
+    ],
+)
+def test_a_time_is_cut_to_milliseconds(written: str, time_ms: int) -> None:
+    assert decode_uplink(content(chirpstack(time=written))).time_ms == time_ms
+
+
+BAD = {
+    "nothing": b"",
+    "not JSON": b"{",
+    "a list": b"[]",
+    "deep": b"[" * 100_000,
+    "no envelope": b"{}",
+    "not UTF-8": b'{"EUI": "\xff"}',
+    "a short EUI": content(loriot(EUI="24e1")),
+    "an EUI that is a number": content(loriot(EUI=1_000_000_000_000_001)),
+    "an EUI with other letters": content(loriot(EUI="g" * 16)),
+    "a device that is a list": content({"deviceInfo": ["devEui"]}),
+    "no time": content(loriot(ts=None)),
+    "a time that is true": content(loriot(ts=True)),
+    "a time that is a fraction": content(loriot(ts=1.5)),
+    "a time before 1970": content(loriot(ts=-1)),
+    "a time past all calendars": content(loriot(ts=10**20)),
+    "a time without offset": content(chirpstack(time="2020-03-27T12:39:05")),
+    "a date that never was": content(chirpstack(time="2020-02-30T12:39:05Z")),
+    "no payload": content(loriot(data=None)),
+    "a payload that is a number": content(loriot(data=5)),
+    "half a digit pair": content(loriot(data="01755")),
+    "no digits": content(loriot(data="xyz")),
+    "no base64": content(chirpstack(data="AXVcA4JECAQAAQ=")),
+    "letters outside base64": content(chirpstack(data="AXVc\u00e9A4JECAQAAQ==")),
+    "cut in a block": content(loriot(WORDS[:-1])),
+    "cut in a kind": content(loriot(WORDS + b"\x03")),
+    "cut in a distance": content(loriot(bytes.fromhex("038244"))),
+    "no position": content(loriot(bytes.fromhex("040002"))),
+}
+
+
+@pytest.mark.parametrize("bad", BAD.values(), ids=BAD)
+def test_what_is_no_uplink_is_explained(bad: bytes) -> None:
+    with pytest.raises(BadUplink):
+        decode_uplink(bad)
+
+
+@given(st.binary(max_size=60))
+def test_no_payload_does_any_harm(payload: bytes) -> None:
+    try:
+        found = decode_uplink(content(loriot(payload)))
+    except BadUplink:
+        return
+    assert found.distance_mm is None or 0 <= found.distance_mm < 1 << 16
+
+
+def test_every_uplink_of_a_file_has_an_outcome(file) -> None:
+    path = file(
+        content(loriot(bytes.fromhex("0382f401040000"))),
+        b"",
+        content(chirpstack(bytes.fromhex("0382f401040001"))),
+        content(loriot(bytes.fromhex("01755c"))),
+        content(loriot(bytes.fromhex("03820000"))),
+        content(loriot(bytes.fromhex("0382ffff"))),
+        content(loriot(bytes.fromhex("03829511"))),
+        b'{"event": "join"}',
+        b"{",
+        b"\xff",
+        content(loriot(more="x" * 70_000)),
+        content(loriot(bytes.fromhex("03829411"))),
+    )
+    form = LoraWan(1_000)
+    assert [(one.position, one.value, one.quality) for one in parsed(form, path)] == [
+        (1, 5_000, 1),
+        (3, 5_000, 0),
+        (12, 0, 1),
+    ]
+    assert reasons(form, path) == {
+        **{4: "missing", 5: "sensor-fault", 6: "sensor-fault", 7: "sensor-fault"},
+        **dict.fromkeys(range(8, 12), "unreadable"),
+    }
+    assert {one.source for one in parsed(form, path)} == {EUI.lower()}
+
+
+def test_one_uplink_may_stand_on_many_lines_and_one_that_is_none_is_refused(file) -> None:
+    assert len(parsed(LoraWan(1_000), file(json.dumps(loriot(), indent=2).encode()))) == 1
+    assert reasons(LoraWan(1_000), file(b'{"event":\n "join"}')) == {1: "unreadable"}
+
+
+NOT_SUCH = {
+    "nothing": b"",
+    "blank lines": b"\n \n",
+    "cut": json.dumps(loriot(), indent=2).encode()[:-4],
+    "a list": b"[1]",
+    "zero bytes": bytes(100),
+    "deep": b"[" * 100_000,
+    "a long line": b"x" * 3_000_000,
+}
+
+
+@pytest.mark.parametrize("bad", NOT_SUCH.values(), ids=NOT_SUCH)
+def test_a_file_of_something_else_is_refused(file, bad: bytes) -> None:
+    with pytest.raises(NotSuchFile, match=r"uplinks\.json"):
+        outcomes(LoraWan(1_000), file(bad))
+
+
+def test_many_uplinks_and_a_line_without_an_end_need_little_memory(file) -> None:
+    path = file(*[content(loriot(bytes.fromhex("0382f401")))] * 15_000, b"{" + b" " * 20_000_000)
+
+    def read() -> None:
+        assert sum(1 for _ in LoraWan(1_000).read(path)) == 15_001
+
+    assert peak_bytes(read) < 6_000_000

@@ -1,0 +1,44 @@
+import gc
+from pathlib import Path
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ingest.files.ordering import Placed, TimeOrder
+from ingest.files.reading import Parsed
+from tests.ingest.files.imports import peak_bytes
+
+
+def reading(start: int, position: int, original: bytes = b"") -> Parsed:
+    return Parsed(position, None, "energy.import", start, 60_000, 1, 1, original)
+
+
+@given(st.lists(st.integers(0, 50), max_size=200), st.integers(1, 40))
+def test_readings_come_by_time_and_equal_times_as_they_came(starts: list[int], run: int) -> None:
+    placed = [Placed(position % 3, reading(start, position)) for position, start in enumerate(starts)]
+    with TimeOrder(run) as order:
+        for one in placed:
+            order.add(one)
+        assert list(order) == sorted(placed, key=lambda one: one.parsed.start_ms)
+
+
+def test_more_than_memory_holds_lies_on_disk() -> None:
+    def sort(run: int) -> None:
+        with TimeOrder(run) as order:
+            for position in range(20_000):
+                order.add(Placed(0, reading(position * 7919 % 20_000, position, b"%0500d" % position)))
+            assert sum(1 for _ in order) == 20_000
+
+    assert peak_bytes(lambda: sort(20_001)) > 10_000_000
+    assert peak_bytes(lambda: sort(1_000)) < 10_000_000
+
+
+def test_nothing_is_left_behind(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with TimeOrder(2) as order:
+        for position in range(5):
+            order.add(Placed(0, reading(position, position)))
+        assert len(list(order)) == 5
+        assert list(tmp_path.iterdir()) == []  # it never had a name
+    gc.collect()
+    assert list(tmp_path.iterdir()) == []

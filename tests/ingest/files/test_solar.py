@@ -1,0 +1,107 @@
+import csv
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ingest.files.reading import NotSuchFile
+from ingest.files.solar import Solar
+from tests.ingest.files.imports import ABSENT, DATA, outcomes, parsed, peak_bytes, reasons
+
+REAL = DATA / "energy/serf_east_15min_ac_power.csv"
+HEADER = b"measured_on,ac_power\n"
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+def file(tmp_path: Path):
+    def write(*lines: bytes, header: bytes = HEADER) -> Path:
+        path = tmp_path / "solar.csv"
+        path.write_bytes(header + b"".join(lines))
+        return path
+
+    return write
+
+
+@pytest.mark.skipif(not REAL.exists(), reason=ABSENT)
+def test_the_real_file_gives_what_csv_and_decimal_find_in_it() -> None:
+    with REAL.open(newline="") as lines:
+        rows = [row for row in csv.reader(lines) if row][1:]
+    wanted = []
+    for when, watts in rows:
+        start = (datetime.strptime(when, "%Y-%m-%d %H:%M:%S%z") - EPOCH) // timedelta(milliseconds=1)
+        wanted.append((start, 900_000, int(Decimal(watts) * 900 * 1000), 1))
+    found = parsed(Solar(), REAL)
+    assert [(one.start_ms, one.interval_ms, one.value, one.quality) for one in found] == wanted
+    assert len(outcomes(Solar(), REAL)) == len(wanted) == 10_000
+    assert min(one.value for one in found) < 0
+
+
+def test_every_line_has_an_outcome_and_empty_lines_are_none(file) -> None:
+    path = file(
+        b"2016-07-01 00:00:00-07:00,-2.8601\n",
+        b"\n",
+        b"2016-07-01T07:15:00Z,1e-05\r\n",
+        b"2016-07-01 00:30:00-07:00,\n",
+        b"2016-07-01 00:45:00-07:00,nan\n",
+        b"2016-07-01 01:00:00,5.0\n",
+        b"2016-02-30 01:00:00-07:00,5.0\n",
+        b"2016-07-01 01:15:00-07:00,0.0000001\n",
+        b"2016-07-01 01:30:00-07:00,inf\n",
+        b"2016-07-01 01:45:00-07:00,5.0,6.0\n",
+        b"2016-07-01 02:00:00-07:00\n",
+        b'"2016-07-01 02:15:00-07:00,5.0\n',
+        b"2016-07-01 02:30:00-07:00,\xff\n",
+        b"2016-07-01 02:45:00-07:00,1\x00\n",
+        b"1969-12-31 02:45:00-07:00,1\n",
+        b"0001-01-01 00:00:00+09:00,1\n",
+        b"2016-07-01 03:00:00-07:00," + b"1" * 10_000 + b"\n",
+        b"   \n",
+        b"2016-07-01 03:15:00-07:00,0\n",
+    )
+    assert [(one.position, one.value) for one in parsed(Solar(), path)] == [(2, -2_574_090), (4, 9), (20, 0)]
+    assert reasons(Solar(), path) == {5: "missing", 6: "missing"} | dict.fromkeys(range(7, 19), "unreadable")
+
+
+def test_a_last_line_that_may_have_lost_digits_is_refused(file) -> None:
+    path = file(b"2016-07-01 00:00:00-07:00,12.5\n", b"2016-07-01 00:15:00-07:00,12.5")
+    assert len(parsed(Solar(), path)) == 1
+    assert reasons(Solar(), path) == {3: "cut"}
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.decimals(-100_000, 100_000, places=4))
+def test_every_power_of_four_decimals_is_exact(file, watts: Decimal) -> None:
+    [found] = parsed(Solar(), file(f"2016-07-01 00:00:00-07:00,{watts}\n".encode()))
+    assert found.value == watts * 900 * 1000
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"a,b\n1,2\n",
+        "measured_on,ac_power\n".encode("utf-16"),
+        b"\0" * 100,
+        b"x" * 9_000 + b",measured_on,ac_power",
+    ],
+)
+def test_a_file_of_something_else_is_refused(file, content: bytes) -> None:
+    with pytest.raises(NotSuchFile, match=r"solar\.csv: the first line must name"):
+        outcomes(Solar(), file(header=content))
+
+
+def test_a_mark_in_front_of_the_header_is_no_part_of_it(file) -> None:
+    assert len(parsed(Solar(), file(b"2016-07-01 00:00:00Z,1\n", header=b"\xef\xbb\xbf" + HEADER))) == 1
+
+
+def test_a_line_without_an_end_needs_little_memory(file) -> None:
+    path = file(b"2016-07-01 00:00:00Z,1", b"1" * 30_000_000)
+
+    def read() -> None:
+        assert reasons(Solar(), path) == {2: "unreadable"}
+
+    assert peak_bytes(read) < 1_000_000
