@@ -7,6 +7,7 @@ from zlib import crc32
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from ingest.cameras.drawing import FINENESS, Picture, Sprite, car, motorcycle, nearness, street
 
@@ -17,10 +18,11 @@ _SLOT_S = 3.0
 _JITTER_S = 0.5
 _SPEED = (0.30, 0.34)
 """Frame heights a second; all vehicles of a lane go at one speed."""
-_LONGEST_S = 8.0
+_LONGEST_S = 5.5
+"""No vehicle takes longer to pass."""
 _NOISE = 3.0
 _SHIFT = 64
-_KEPT = 32
+_KEPT = 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +86,7 @@ class RenderedCamera:
         self._phases = rng.uniform(0, _SLOT_S, len(self._lanes)).tolist()
         between = tuple((a.offset + b.offset) / 2 for a, b in zip(self._lanes, self._lanes[1:], strict=False))
         self._street = street(rng, width, height, between)
-        noise = rng.normal(0, _NOISE, (height + _SHIFT, width + _SHIFT, 3))
-        self._noise = np.rint(noise).astype(np.int16)
+        self._noise = _noise(width, height)
         self._vehicle = lru_cache(_KEPT)(self._draw)
 
     def frame(self, number: int) -> Picture:
@@ -136,6 +137,13 @@ class RenderedCamera:
         if rng.random() >= self._lanes[lane].share:
             return begins, None
         return begins, (car if self._lanes[lane].cars else motorcycle)(rng, self._country)
+
+
+@lru_cache(4)
+def _noise(width: int, height: int) -> NDArray[np.int16]:
+    """What all cameras of one size share."""
+    noise = np.random.default_rng(0).normal(0, _NOISE, (height + _SHIFT, width + _SHIFT, 3))
+    return np.rint(noise).astype(np.int16)
 
 
 def _paste(picture: Picture, placed: _Placed) -> None:

@@ -249,7 +249,7 @@ def _share(part: int, whole: int) -> float:
 
 
 def macro(scores: Sequence[Score]) -> Score:
-    """The mean over kinds, each weighing the same; counts are sums. A kind without plates doesn't count where it can't."""
+    """The mean over kinds, each weighing the same; counts are sums. NaN, of a kind without plates, is left out."""
     names = ("ap50", "ap30", "precision", "recall", "covered", "false_per_image")
     means = {}
     for name in names:

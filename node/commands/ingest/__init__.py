@@ -2,7 +2,7 @@
 
 import typer
 
-from node.commands.ingest import files
+from node.commands.ingest import camera, files
 from node.commands.ingest.simulate import simulate
 
 app = typer.Typer(help="Send a source's readings to Kafka.", no_args_is_help=True)
@@ -14,3 +14,5 @@ app.command()(files.smart_bins)
 app.command()(files.lorawan)
 app.command()(files.trash_wheel)
 app.command()(files.dsny)
+app.command()(camera.camera)
+app.command()(camera.simulate_cameras)

@@ -1,0 +1,48 @@
+"""Pictures as JPEG that fits into a message."""
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ingest.cameras.sizes import JPEG, pixel_size
+from schemas.topics import LARGEST_MESSAGE
+
+LARGEST_PICTURE = LARGEST_MESSAGE - (64 << 10)
+"""Bytes: what is around a picture in a message, and around that in Kafka, needs room."""
+MOST_PIXELS = 40_000_000
+
+_QUALITY = 90
+_SMALLER = 0.7
+_LONGEST_SIDE = 65_500
+"""Pixels: the format holds no more."""
+
+
+def fitting(data: bytes) -> bytes:
+    """A picture file's contents as a JPEG of at most `LARGEST_PICTURE` bytes; empty for what is no picture.
+
+    A JPEG that is small enough stays as it is, also a damaged one: whoever looks at it says what is wrong. Another
+    format's transparency is dropped. What can't be decoded, or has more than `MOST_PIXELS`, is no picture.
+    """
+    if data.startswith(JPEG) and len(data) <= LARGEST_PICTURE:
+        return data
+    size = pixel_size(data)
+    if size is None or not 0 < size[0] * size[1] <= MOST_PIXELS:
+        return b""
+    try:
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    except cv2.error:
+        return b""
+    return b"" if pixels is None else encoded(np.asarray(pixels, np.uint8))
+
+
+def encoded(pixels: NDArray[np.uint8]) -> bytes:
+    """Pixels, shape (h, w, 3), BGR, as a JPEG of at most `LARGEST_PICTURE` bytes: made smaller until it is."""
+    longest = max(pixels.shape[:2])
+    while True:
+        if longest <= _LONGEST_SIDE:
+            done, data = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
+            if done and len(data) <= LARGEST_PICTURE:
+                return data.tobytes()
+        height, width = (max(int(side * _SMALLER), 1) for side in pixels.shape[:2])
+        pixels = np.asarray(cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+        longest = max(height, width)

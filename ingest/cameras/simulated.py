@@ -1,0 +1,232 @@
+"""Cameras that nobody has: their register, and what they send, right and wrong, counted exactly."""
+
+import csv
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Event
+from zlib import crc32
+
+import numpy as np
+
+from ingest.cameras.jpeg import encoded
+from ingest.cameras.rendered import RenderedCamera
+from ingest.cameras.sending import METRIC, TICK_MS, CameraFeed
+from ingest.cameras.sources import Shot, interval_of, time_of
+from ingest.cities import City
+from ingest.register import COLUMNS
+from schemas.catalogue import catalogue
+
+logger = logging.getLogger(__name__)
+
+_HOUR_MS = 3_600_000
+_QUARTER_MS = 900_000
+_VALID_FROM = "2015-01-01"
+_MOST_CAMERAS = 100
+_FRAMES_PER_FAULT = 30
+_TICKS_PER_FLUSH = 10
+_MOST_BEHIND_MS = 10_000
+
+_UNDECODABLE, _STALE, _MISSING = "undecodable", "stale", "missing"
+_FAULTS = (_UNDECODABLE, _STALE, _MISSING)
+
+
+@dataclass(frozen=True, slots=True)
+class CameraExpected:
+    """What one camera, by the register's number, owed (`expected`), and what must become of it."""
+
+    camera: int
+    expected: int
+    seen: int
+    undecodable: int
+    stale: int
+    missing: int
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What was sent, ticks included, and what must become of it.
+
+    `readings` are the frames in sound messages, the `duplicate` (stale) and `rejected` (undecodable, missing) ones
+    among them; `dead` messages are among `messages`; `refused` frames, of a camera in no register, became no message.
+    Sent beside a detector, `readings` are the pictures that were looked at, and there are none of the others.
+    """
+
+    messages: int
+    readings: int
+    duplicate: int
+    late: int
+    rejected: int
+    dead: int
+    refused: int
+    cameras: tuple[CameraExpected, ...]
+
+
+class SimulatedCameras:
+    """`count` cameras of a city, in districts by population, and one more that is in no register.
+
+    Raises `ValueError` for less than one camera or more than one process can draw.
+    """
+
+    def __init__(self, city: City, count: int, seed: int) -> None:
+        if not 1 <= count <= _MOST_CAMERAS:
+            raise ValueError(f"a simulated city has 1 to {_MOST_CAMERAS} cameras, not {count}")
+        self.city = city
+        self.count = count
+        self.seed = seed
+        rng = np.random.default_rng((seed % 2**63, count, crc32(city.id.encode())))
+        weights = np.array([district.population for district in city.districts], float)
+        self._districts = rng.choice(len(weights), count, p=weights / weights.sum()).tolist()
+        marks = np.cumsum(rng.integers(1, 10**10 // (2 * count + 2), 2 * count + 1))
+        rng.shuffle(marks)
+        prefix = f"SIM-{city.id}-{seed}-{count}"
+        names = [f"{prefix}-K{mark:010d}" for mark in marks[: count + 1].tolist()]
+        self.ids, self.stray = tuple(names[:count]), names[count]
+        self._contributors = [f"{prefix}-P{mark:010d}" for mark in marks[count + 1 :].tolist()]
+
+    @property
+    def origin(self) -> str:
+        """What the cameras are called where their refused pictures are kept."""
+        return f"simulated/{self.city.id}/{self.seed}/{self.count}/{METRIC}"
+
+    def camera(self, index: int, rate: float) -> RenderedCamera:
+        """What the camera at this place in `ids` sees; `count` stands for the stray one."""
+        return RenderedCamera(self.seed * (_MOST_CAMERAS + 1) + index, self.city.country, rate=rate)
+
+    def register(self) -> Iterator[dict[str, str]]:
+        """The rows of the cameras' register file."""
+        class_ = catalogue()[METRIC].classes[0]
+        for source, district, contributor in zip(self.ids, self._districts, self._contributors, strict=True):
+            known = (source, METRIC, self.city.districts[district].id, contributor, class_, _VALID_FROM, "")
+            yield dict(zip(COLUMNS, known, strict=True))
+
+    def write_register(self, path: Path) -> None:
+        """Write the register file that `ingest.register.load_register` reads."""
+        with path.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(self.register())
+
+
+class CameraSimulator:
+    """Sends simulated cameras' pictures through a feed, `rate` a second. One thread.
+
+    `clock` gives milliseconds since 1970, and must be the log's clock to within minutes. The same cameras, register,
+    rate and clock give the same messages. Without `faults` nothing is sent wrong, and nothing is refused.
+    """
+
+    def __init__(
+        self,
+        cameras: SimulatedCameras,
+        feed: CameraFeed,
+        clock: Callable[[], int],
+        rate: float,
+        *,
+        faults: bool = True,
+    ) -> None:
+        self._cameras = cameras
+        self._feed = feed
+        self._clock = clock
+        self._rate = rate
+        self._interval = interval_of(rate)
+        self._faults = faults
+        self._views = [cameras.camera(index, rate) for index in range(cameras.count + 1)]
+
+    def replay(self, seconds: float, stop: Event | None = None) -> Expected:
+        """Send a past span of `seconds`, then a tick at the clock's now, which closes the windows of all of it.
+
+        `stop` ends it early, between two pictures. Raises `eventlog.protocol.DeliveryFailed`.
+        """
+        frames = max(round(seconds * self._rate), 1)
+        begin = self.begin(seconds)
+        plans = [self._plan(index, frames) for index in range(self._cameras.count)]
+        strays = {0, frames // 2} if self._faults else set()
+        broken = frames // 3 if self._faults and not self._feed.detecting else None
+        sent, ticked, ticks = 0, begin, 0
+        while sent < frames and not (stop is not None and stop.is_set()):
+            at = time_of(sent, self._rate, begin)
+            self._send(sent, at, plans)
+            if sent in strays:
+                self._feed.send(self._cameras.stray, self._interval, self._shot(self._cameras.count, sent, at))
+            if sent == broken:
+                self._feed.send_broken(self._cameras.ids[0], self._interval, self._shot(0, sent, at))
+            sent += 1
+            if at - ticked >= TICK_MS:
+                self._feed.tick(at)
+                ticked, ticks = at, ticks + 1
+                if ticks % _TICKS_PER_FLUSH == 0:
+                    self._feed.flush()
+        self._feed.tick(self._clock())
+        self._feed.flush()
+        return self._expected(plans, sent, begin, dead=int(broken is not None and broken < sent))
+
+    def follow(self, stop: Event, first: int = 0) -> None:
+        """Send pictures as the clock comes to them, from frame number `first` on, without faults, until `stop`."""
+        number, due, ticked = first, self._next(), 0
+        while not stop.is_set():
+            left = due - self._clock()
+            if left > 0:
+                stop.wait(min(left / 1000, 1.0))
+                continue
+            if left < -_MOST_BEHIND_MS:  # the machine slept: these pictures were never taken
+                logger.warning("the cameras were %d s behind the clock; they go on from now", -left // 1000)
+                due = self._next()
+                continue
+            self._send(number, due)
+            if due - ticked >= TICK_MS:
+                self._feed.tick(due)
+                self._feed.flush()
+                ticked = due
+            number, due = number + 1, due + self._interval
+        self._feed.flush()
+
+    def begin(self, seconds: float) -> int:
+        """Where a replay begins: the last full quarter hour from which all its windows are closed by now, and at least
+        an hour ago. Every zone's windows keep to quarters of an hour."""
+        metric = catalogue()[METRIC]
+        needed = round(seconds * 1000) + metric.longest_window_ms + metric.lateness_ms
+        return (self._clock() - max(needed, _HOUR_MS)) // _QUARTER_MS * _QUARTER_MS
+
+    def _next(self) -> int:
+        return -(-self._clock() // self._interval) * self._interval
+
+    def _plan(self, index: int, frames: int) -> Mapping[int, str]:
+        """Which frames of a camera go wrong, and how: odd ones, so that the one before is always right."""
+        odd = np.arange(1, frames, 2)
+        each = min(round(frames / _FRAMES_PER_FAULT), len(odd) // len(_FAULTS)) if self._faults else 0
+        rng = np.random.default_rng((self._cameras.seed % 2**63, index, frames))
+        chosen = rng.choice(odd, each * len(_FAULTS), replace=False).tolist() if each else []
+        return dict(zip(chosen, np.repeat(_FAULTS, each).tolist(), strict=True))
+
+    def _send(self, number: int, at: int, plans: Sequence[Mapping[int, str]] = ()) -> None:
+        """Send every camera's frame of this number."""
+        for index, source in enumerate(self._cameras.ids):
+            fault = plans[index].get(number) if plans else None
+            self._feed.send(source, self._interval, self._shot(index, number, at, fault))
+
+    def _shot(self, index: int, number: int, at: int, fault: str | None = None) -> Shot:
+        if fault == _MISSING:
+            return Shot(number, at, b"")
+        view = self._views[index]
+        picture = encoded(view.frame(number - 1 if fault == _STALE else number))
+        return Shot(number, at, picture[: len(picture) // 2] if fault == _UNDECODABLE else picture)
+
+    def _expected(self, plans: Sequence[Mapping[int, str]], sent: int, begin: int, dead: int) -> Expected:
+        cameras = []
+        for source, plan in zip(self._cameras.ids, plans, strict=True):
+            wrong = {kind: sum(n < sent and fault == kind for n, fault in plan.items()) for kind in _FAULTS}
+            camera = self._feed.number_of(source, begin)
+            if camera is None:  # its district may have been taken out of the register: all of it was refused
+                continue
+            cameras.append(CameraExpected(camera, sent, sent - sum(wrong.values()), **wrong))
+        return Expected(
+            messages=self._feed.messages,
+            readings=self._feed.readings,
+            duplicate=0 if self._feed.detecting else sum(one.stale for one in cameras),
+            late=0,
+            rejected=0 if self._feed.detecting else sum(one.undecodable + one.missing for one in cameras),
+            dead=dead,
+            refused=self._feed.rows_refused,
+            cameras=tuple(cameras),
+        )

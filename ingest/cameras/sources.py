@@ -1,0 +1,225 @@
+"""Where pictures come from: a video file, a folder of images, a rendered camera. Each owes one picture an interval."""
+
+import math
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Protocol
+
+import cv2
+import numpy as np
+
+from ingest.cameras.jpeg import MOST_PIXELS, encoded, fitting
+from ingest.cameras.rendered import RenderedCamera
+
+LEAST_RATE = 0.002
+MOST_RATE = 60.0
+"""Pictures a second. An interval of more than a quarter of an hour would fit into no window."""
+
+_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
+_LARGEST_FILE = 64 << 20
+_LONGEST_PROMISE_S = 3600
+"""Seconds of video that never come although the file's header has them: a broken header may promise years."""
+_MOST_FRAMES_A_SECOND = 1000.0
+_MOST_FRAMES = 2.0**31
+_HEAD_BYTES = 400
+_MPEG_PACKET = 188
+
+
+class NoSource(ValueError):
+    """What is there can't be used as a camera at all; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shot:
+    """A picture that a camera owed: its number from 0, when it was taken (milliseconds since 1970, UTC), and JPEG.
+
+    `picture` is empty if there was none.
+    """
+
+    number: int
+    start_ms: int
+    picture: bytes
+
+
+class Source(Protocol):
+    """A camera's pictures, in the order of time."""
+
+    @property
+    def interval_ms(self) -> int:
+        """From one picture to the next."""
+
+    @property
+    def length_ms(self) -> int:
+        """How long all of it takes, as far as can be told beforehand."""
+
+    def shots(self, start_ms: int) -> Iterator[Shot]:
+        """All pictures, the first of them taken at `start_ms`."""
+
+
+def open_source(path: Path, rate: float) -> Source:
+    """The video file or folder of images at `path`, at most `rate` pictures a second. Raises `NoSource`."""
+    if not LEAST_RATE <= rate <= MOST_RATE:
+        raise NoSource(f"a camera gives {LEAST_RATE} to {MOST_RATE:.0f} pictures a second, not {rate}")
+    return PictureFolder(path, rate) if path.is_dir() else VideoFile(path, rate)
+
+
+def interval_of(rate: float) -> int:
+    """Milliseconds from one picture to the next."""
+    return max(round(1000 / rate), 1)
+
+
+def time_of(number: int, rate: float, start_ms: int) -> int:
+    """When picture `number` was taken, milliseconds: rates that are no whole milliseconds don't drift."""
+    return start_ms + round(number * 1000 / rate)
+
+
+class VideoFile:
+    """Frames of a video, sampled down to `rate`; a video of fewer frames a second gives its own.
+
+    Times go by the file's own rate. What it holds no longer, after a break or an early end, is an empty picture for
+    every frame that its header still promised. Raises `NoSource` where nothing can be read at all.
+    """
+
+    def __init__(self, path: Path, rate: float) -> None:
+        self._path = path
+        _check_container(path)
+        with self._open() as capture:
+            self._frames_a_second = float(capture.get(cv2.CAP_PROP_FPS))
+            promised = capture.get(cv2.CAP_PROP_FRAME_COUNT)
+            if not 0 < promised < _MOST_FRAMES:  # some kinds of file don't say
+                promised = sum(1 for _ in iter(partial(_grabbed, capture), False))
+            width, height = capture.get(cv2.CAP_PROP_FRAME_WIDTH), capture.get(cv2.CAP_PROP_FRAME_HEIGHT)
+        if not LEAST_RATE <= self._frames_a_second <= _MOST_FRAMES_A_SECOND:
+            raise NoSource("the video does not say, or not rightly, how many frames a second it has")
+        if not 0 < width * height <= MOST_PIXELS:
+            raise NoSource(f"the video's frames must have at most {MOST_PIXELS} pixels")
+        self.rate = min(rate, self._frames_a_second)
+        self._promised = int(promised)
+        self.interval_ms = interval_of(self.rate)
+
+    @property
+    def length_ms(self) -> int:
+        """See `Source`."""
+        return time_of(self._owed, self.rate, 0)
+
+    @property
+    def _owed(self) -> int:
+        """How many pictures the header promises."""
+        if not self._promised:
+            return 0
+        return math.floor((self._promised - 1) * self.rate / self._frames_a_second + 1e-6) + 1
+
+    def shots(self, start_ms: int) -> Iterator[Shot]:
+        """See `Source`."""
+        number = 0
+        with self._open() as capture:
+            at = -1
+            while True:
+                wanted = math.ceil(number * self._frames_a_second / self.rate - 1e-6)
+                while at < wanted and _grabbed(capture):
+                    at += 1
+                if at < wanted:
+                    break
+                yield Shot(number, time_of(number, self.rate, start_ms), _retrieved(capture))
+                number += 1
+        missing = min(self._owed - number, math.ceil(_LONGEST_PROMISE_S * self.rate))
+        for later in range(number, number + missing):
+            yield Shot(later, time_of(later, self.rate, start_ms), b"")
+
+    @contextmanager
+    def _open(self) -> Iterator[cv2.VideoCapture]:
+        capture = cv2.VideoCapture(str(self._path.absolute()), cv2.CAP_FFMPEG)
+        try:
+            if not capture.isOpened():
+                raise NoSource("the file can't be read as a video")
+            yield capture
+        finally:
+            capture.release()
+
+
+class PictureFolder:
+    """The images of a folder, by name, one an interval. Raises `NoSource` where there are none.
+
+    A file that is no picture is an empty one; a JPEG that is damaged goes on as it is.
+    """
+
+    def __init__(self, path: Path, rate: float) -> None:
+        self.rate = rate
+        self.interval_ms = interval_of(rate)
+        files = (file for file in path.iterdir() if file.suffix.lower() in _SUFFIXES and file.is_file())
+        self._files = sorted(files, key=lambda file: file.name)
+        if not self._files:
+            raise NoSource(f"the folder holds no images ({', '.join(sorted(_SUFFIXES))})")
+
+    @property
+    def length_ms(self) -> int:
+        """See `Source`."""
+        return time_of(len(self._files), self.rate, 0)
+
+    def shots(self, start_ms: int) -> Iterator[Shot]:
+        """See `Source`."""
+        for number, file in enumerate(self._files):
+            yield Shot(number, time_of(number, self.rate, start_ms), _contents(file))
+
+
+class Rendered:
+    """The first `frames` frames of a rendered camera."""
+
+    def __init__(self, camera: RenderedCamera, frames: int) -> None:
+        self._camera = camera
+        self._frames = frames
+        self.interval_ms = interval_of(camera.rate)
+
+    @property
+    def length_ms(self) -> int:
+        """See `Source`."""
+        return time_of(self._frames, self._camera.rate, 0)
+
+    def shots(self, start_ms: int) -> Iterator[Shot]:
+        """See `Source`."""
+        for number in range(self._frames):
+            yield Shot(number, time_of(number, self._camera.rate, start_ms), encoded(self._camera.frame(number)))
+
+
+def _check_container(path: Path) -> None:
+    """Only what is a video by its first bytes: the library would also play playlists, which name other files."""
+    try:
+        if not path.is_file():
+            raise NoSource("there is neither a file nor a folder of this name")
+        with closing(path.open("rb")) as file:
+            head = file.read(_HEAD_BYTES)
+    except OSError as error:
+        raise NoSource(f"the file can't be read: {error.strerror}") from None
+    known = (
+        head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"),
+        head[:4] == b"RIFF" and head[8:12] == b"AVI ",
+        head.startswith((b"\x1aE\xdf\xa3", b"\x00\x00\x01\xba", b"\x00\x00\x01\xb3", b"FLV\x01")),
+        len(head) > _MPEG_PACKET and head[0] == head[_MPEG_PACKET] == 0x47,
+    )
+    if not any(known):
+        raise NoSource("the file is no video of a known kind (MP4, MOV, AVI, Matroska, WebM, MPEG, FLV)")
+
+
+def _grabbed(capture: cv2.VideoCapture) -> bool:
+    try:
+        return bool(capture.grab())
+    except cv2.error:
+        return False
+
+
+def _retrieved(capture: cv2.VideoCapture) -> bytes:
+    try:
+        done, frame = capture.retrieve()
+    except cv2.error:
+        return b""
+    return encoded(np.asarray(frame, np.uint8)) if done and frame is not None and frame.size else b""
+
+
+def _contents(file: Path) -> bytes:
+    try:
+        return fitting(file.read_bytes()) if file.stat().st_size <= _LARGEST_FILE else b""
+    except OSError:
+        return b""

@@ -1,0 +1,173 @@
+"""`sistercity ingest camera` and `simulate-cameras`: pictures, or what a detector beside the camera found in them."""
+
+import logging
+import os
+import uuid
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from node import wiring
+from node.commands.ingest.shared import now_ms, resolver, write
+from node.settings import settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ingest.cameras.sending import CameraFeed, Counts, Detect
+    from store.database import Connection
+
+logger = logging.getLogger(__name__)
+
+Rate = Annotated[float, typer.Option(help="pictures a second; a video of fewer frames gives its own")]
+Beside = Annotated[bool, typer.Option("--detect", help="find plate regions here, and send these, no picture")]
+
+
+def camera(
+    path: Annotated[
+        Path, typer.Argument(exists=True, help="a video file, or a folder of images in the order of names")
+    ],
+    source: Annotated[str, typer.Option(help="the camera's id in the register")],
+    rate: Rate = 2.0,
+    start: Annotated[
+        str | None, typer.Option(help="when the first picture was taken (RFC 3339); default: so that the last is now")
+    ] = None,
+    detect: Beside = False,
+    name: Annotated[str | None, typer.Option(help="with --detect: a name for an import of the past")] = None,
+) -> None:
+    """Send a camera's pictures into today's stream, where they stay for minutes; with --detect only plate regions."""
+    from ingest.cameras.sending import origin_of, run
+    from ingest.cameras.sources import NoSource, open_source
+    from ingest.register import LONGEST_ID
+
+    if name is not None and not detect:
+        raise wiring.CommandError("pictures are kept for minutes, not as history: give --detect with --name")
+    if len(source) > LONGEST_ID or not source.isprintable():
+        raise wiring.CommandError("no register can hold such an id of a source")
+    stop = wiring.start("ingest")
+    prepare_opencv()
+    try:
+        pictures = open_source(path, rate)
+    except NoSource as error:
+        raise wiring.CommandError(f"{path}: {error}") from None
+    begin = now_ms() - pictures.length_ms if start is None else _moment(start)
+    if begin + pictures.length_ms > now_ms():
+        raise wiring.CommandError("the pictures would end in the future: choose an earlier --start")
+    with (
+        wiring.database("ingest") as connection,
+        _feed(connection, origin_of(path), source, detect=detect, history=name) as feed,
+    ):
+        complete = run(feed, source, pictures, begin, now_ms, history=name is not None, stop=stop)
+    typer.echo(f"{feed.topic}: {_in_words(feed.counts, detect=detect)}")
+    if not complete:
+        raise wiring.CommandError(f"stopped before the end{'' if name is None else '; use another name next time'}")
+    if detect:
+        typer.echo(f"next: sistercity process{'' if name is None else f' --history {name} --until-caught-up'}")
+    else:
+        typer.echo("next, within minutes: sistercity detect")
+
+
+def simulate_cameras(
+    cameras: Annotated[int, typer.Option(min=1, max=100, help="how many cameras the city has")] = 2,
+    seconds: Annotated[float, typer.Option(min=0.1, max=86_400, help="how long a past span is replayed")] = 30.0,
+    rate: Annotated[float, typer.Option(min=0.01, max=30, help="pictures a second")] = 2.0,
+    seed: Annotated[int, typer.Option(help="the same seed makes the same streets")] = 1,
+    faults: Annotated[bool, typer.Option(help="send some pictures cut, twice or not at all, and count them")] = True,
+    follow: Annotated[bool, typer.Option(help="after the replay, go on in real time until stopped")] = False,
+    report: Annotated[Path | None, typer.Option(help="write what was sent, as JSON, when the replay is done")] = None,
+    detect: Beside = False,
+) -> None:
+    """Simulate a city's cameras: load their register, replay a span as fast as possible, then follow the clock."""
+    from ingest.cameras.simulated import CameraSimulator, SimulatedCameras
+    from ingest.register import load_register
+    from schemas.topics import dataset_of
+
+    stop = wiring.start("ingest")
+    prepare_opencv()
+    city = wiring.city()
+    simulated = SimulatedCameras(city, cameras, seed)
+    with wiring.database("ingest") as connection:
+        path = settings().home / f"register-{city.id}-cameras.csv"
+        simulated.write_register(path)
+        load_register(connection, city, path, now_ms())
+        with _feed(connection, simulated.origin, None, detect=detect) as feed:
+            simulator = CameraSimulator(simulated, feed, now_ms, rate, faults=faults)
+            logger.info("replaying %g seconds of %d cameras", seconds, cameras)
+            expected = simulator.replay(seconds, stop)
+            logger.info("%s", expected)
+            if report is not None and not stop.is_set():
+                write(report, {dataset_of(feed.topic): asdict(expected)})
+            if follow:
+                simulator.follow(stop, round(seconds * rate))
+
+
+def prepare_opencv() -> None:
+    """One thread, for a process takes one core; and silence: what is wrong with a picture is counted, not printed."""
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # broken videos would print a line for every broken frame
+    import cv2
+
+    cv2.setNumThreads(1)
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+
+
+@contextmanager
+def _feed(
+    connection: "Connection", origin: str, source: str | None, *, detect: bool, history: str | None = None
+) -> "Iterator[CameraFeed]":
+    """A feed into today's stream or, with a name, into an import of the past; its writer is closed at the end."""
+    from ingest.cameras.sending import CameraFeed
+    from ingest.journal import StoreJournal
+    from schemas.topics import FRAMES, REGIONS, live
+    from schemas.topics import history as history_topic
+
+    city, log = wiring.city(), wiring.log()
+    dataset = REGIONS if detect else FRAMES
+    try:
+        topic = live(city.id, dataset) if history is None else history_topic(city.id, dataset, history)
+    except ValueError as error:
+        raise wiring.CommandError(str(error)) from None
+    wiring.ensure_topic(log, topic)
+    journal = StoreJournal(connection, uuid.uuid4())
+    writer = log.writer()
+    yield CameraFeed(writer, topic, journal, resolver(connection, source), origin, _detector() if detect else None)
+    writer.close()
+
+
+def _detector() -> "Detect":
+    from processors.plates.classical import ClassicalDetector
+    from processors.plates.pictures import decode_picture
+
+    detector = ClassicalDetector()
+    return lambda picture: detector.detect(decode_picture(picture))
+
+
+def _moment(text: str) -> int:
+    """Milliseconds since 1970, UTC."""
+    from schemas.batch import LAST_MS
+    from store.moments import milliseconds
+
+    try:
+        moment = datetime.fromisoformat(text)
+        at = milliseconds(moment) if moment.tzinfo is not None else -1
+    except (ValueError, OverflowError):
+        at = -1
+    if not 0 <= at < LAST_MS:
+        raise wiring.CommandError("--start must be a time with its offset, such as 2026-07-01T08:00:00+07:00")
+    return at
+
+
+def _in_words(counts: "Counts", *, detect: bool) -> str:
+    owed = counts.pictures + counts.refused
+    if not detect:
+        return f"{counts.pictures} of {owed} pictures sent, {counts.missing} of them missing{_refused(counts)}"
+    undecodable = "".join(f", {count} {reason}" for reason, count in sorted(counts.undecodable.items()))
+    looked_at = f"{counts.seen} of {owed} pictures looked at, {counts.regions} regions found"
+    return f"{looked_at}; {counts.missing} missing, {counts.stale} stale{undecodable}{_refused(counts)}"
+
+
+def _refused(counts: "Counts") -> str:
+    return f"; {counts.refused} refused: no such camera is in the register" if counts.refused else ""
