@@ -19,7 +19,7 @@ MOST_BROKEN = 0.005
 """Processors stop a partition at 1 % within 10,000 messages: at half of that, chance never brings it there."""
 
 _TOO_LONG = 2
-"""An interval of so many windows fits in none (R7)."""
+"""An interval of so many windows fits in none (R7), and a moment has none at all."""
 _UNKNOWN_ID = (2**31 - 1).to_bytes(4, "big")
 _ESTIMATE_OFF = 0.9
 
@@ -27,6 +27,8 @@ _ESTIMATE_OFF = 0.9
 @dataclass(frozen=True, slots=True)
 class FaultRates:
     """How much goes wrong. `repeated` and `broken` are shares of messages, the others of readings; 0 is never.
+
+    However few messages there are, one of them is broken unless that is never.
 
     Raises `ValueError` for a share that could hide the rest, or of broken messages for one that could stop a partition.
     """
@@ -47,6 +49,10 @@ class FaultRates:
 
 
 NO_FAULTS = FaultRates(0, 0, 0, 0, 0, 0, 0)
+OFTEN = FaultRates(
+    repeated=0.02, broken=MOST_BROKEN, estimated=0.005, late=0.005, future=0.001, too_long=0.001, invalid=0.001
+)
+"""For streams of a few thousand readings, so that everything goes wrong in them, too."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,19 +57,23 @@ def load_register(
 ) -> LoadReport:
     """Load a register file, or its rows, in one transaction, and draw areas where they are missing or have changed.
 
-    A metric without areas gets them from the start of the current quarter; else changed areas begin with the next
-    quarter, for what has begun never changes. `people` is how many people the sources serve (default: the whole
-    city); the areas' populations add up to it. Raises `RegisterError` and loads nothing on any error.
+    Areas are drawn for the metrics that the rows name, and for all of them if there is no row: another register's
+    sources may serve other people. A metric without areas gets them from the start of the current quarter; else changed
+    areas begin with the next quarter, for what has begun never changes. Loads wait for each other. `people` is how many
+    people the sources serve (default: the whole city); the areas' populations add up to it. Raises `RegisterError` and
+    loads nothing on any error.
     """
+    named: set[str] = set()
     with connection.transaction():
         if isinstance(path_or_rows, Path):
             with path_or_rows.open(encoding="utf-8-sig", newline="") as file:
-                loaded = store.load(connection, _read(file, city))
+                loaded = store.load(connection, _naming(named, _read(file, city)))
         else:
             numbered = enumerate(path_or_rows, start=2)
-            loaded = store.load(connection, _checked(numbered, city))
+            loaded = store.load(connection, _naming(named, _checked(numbered, city)))
         total = city.population if people is None else people
-        drawn = [_draw(connection, city, metric, now_ms, total) for metric in catalogue().values()]
+        metrics = [metric for metric in catalogue().values() if metric.name in named or not named]
+        drawn = [_draw(connection, city, metric, now_ms, total) for metric in metrics]
     return LoadReport(loaded, tuple(item for item in drawn if item is not None))
 
 
@@ -109,6 +113,13 @@ def _draw(connection: Connection, city: City, metric: Metric, now_ms: int, peopl
         return None
     stored.create_version(connection, metric.name, begins, areas)
     return Drawn(metric.name, begins, len(areas))
+
+
+def _naming(named: set[str], rows: Iterable[RegisterRow]) -> Iterator[RegisterRow]:
+    """The rows as they are; the metrics that they name are put into `named` on the way."""
+    for row in rows:
+        named.add(row.metric)
+        yield row
 
 
 def _read(file: Iterable[str], city: City) -> Iterator[RegisterRow]:

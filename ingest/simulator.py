@@ -5,36 +5,36 @@ window's end <= the latest accepted time in earlier messages of its partition - 
 partition at the end of each step, for a step that begins at `now`:
 
 - a row at or after `now - lateness` is in time if it is sent before the step's other rows,
-- a row before `now - lateness - window` is late,
+- a row whose window has ended by `now - lateness` is late,
 
 whatever the partitions are and however the windows lie. Duplicates are counted when windows close, so they are only
 made in windows that the replay's last tick closes.
 """
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, time, timedelta
 from threading import Event
 from zlib import crc32
 from zoneinfo import ZoneInfo
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ingest import faults
 from ingest.batches import Message, Readings, messages
 from ingest.faults import NO_FAULTS, Expected, FaultRates
 from ingest.feed import Feed
-from ingest.fleet import INTERVAL_MS, Channels, Fleet
 from ingest.journal import Journal
-from schemas.batch import ACTUAL
-from schemas.catalogue import Metric, catalogue
-from store.deliveries import Refused
+from ingest.sources import Sources, Stream
+from schemas.catalogue import Metric
+from store.moments import milliseconds
 from store.resolution import Resolved
 
-INTERVALS_PER_STEP = 4
+STEP_MS = 3_600_000
+PACE_MS = 900_000
+"""Time goes on by quarters of an hour of the city's clock, a replay by four of them at once."""
+
 STEPS_PER_FLUSH = 8
-UNKNOWN_SOURCE = "unknown-source"
 
 _LONGEST_WAIT_S = 60.0
 
@@ -48,101 +48,47 @@ class _Counts:
     refused: int = 0
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Bound:
-    """One metric's channels as the register has them: `channel` (n,) in order of area and class, `columns` the same
-    order, `strays` the channels that it does not know."""
-
-    channels: Channels
-    metric: Metric
-    resolved: Resolved
-    channel: NDArray[np.int64]
-    row: NDArray[np.int64]
-    strays: NDArray[np.int64]
-    layouts: dict[int, tuple[NDArray[np.int64], Readings]] = field(default_factory=dict)
-
-    def readings(self, start_ms: int, values: NDArray[np.float64]) -> Readings:
-        """What the known channels read, in order of area, class and time. `values` (intervals, channels)."""
-        order, layout = self._layout(len(values))
-        return Readings(
-            metric=layout.metric,
-            interval=layout.interval,
-            area=layout.area,
-            class_=layout.class_,
-            source=layout.source,
-            contributor=layout.contributor,
-            start=layout.start + start_ms,
-            value=values.ravel()[order],
-            quality=layout.quality,
-        )
-
-    def _layout(self, intervals: int) -> tuple[NDArray[np.int64], Readings]:
-        """Where the readings of so many intervals lie in the values, and all of them but time and value."""
-        if intervals not in self.layouts:
-            area, class_ = self.resolved.area[self.row], self.resolved.class_[self.row]
-            interval, place = (side.ravel() for side in np.indices((intervals, len(self.row))))
-            sort = np.lexsort((interval, class_[place], area[place]))
-            interval, place = interval[sort], place[sort]
-            row = self.row[place]
-            layout = Readings(
-                metric=self.metric,
-                interval=INTERVAL_MS,
-                area=area[place],
-                class_=class_[place],
-                source=self.resolved.number[row],
-                contributor=self.resolved.contributor[row],
-                start=interval * INTERVAL_MS,
-                value=np.zeros(len(row)),
-                quality=np.full(len(row), ACTUAL, np.uint8),
-            )
-            self.layouts[intervals] = interval * len(self.channels.ids) + self.channel[place], layout
-        return self.layouts[intervals]
-
-
 class Simulator:
-    """Sends a fleet's readings through a feed. One thread.
+    """Sends what simulated sources read through a feed. One thread.
 
     `resolve(metric, at_ms)` is the register at a time; `clock` gives milliseconds since 1970, and must be the log's
-    clock to within minutes. The same fleet, register, span, rates and clock give the same messages, byte for byte.
+    clock to within minutes. The same sources, register, span, rates and clock give the same messages, byte for byte.
     """
 
     def __init__(
         self,
-        fleet: Fleet,
+        sources: Sources,
         feed: Feed,
         journal: Journal,
         resolve: Callable[[Metric, int], Resolved],
         clock: Callable[[], int],
         rates: FaultRates = NO_FAULTS,
     ) -> None:
-        self._fleet = fleet
+        self._sources = sources
         self._feed = feed
         self._journal = journal
         self._resolve = resolve
         self._clock = clock
         self._rates = rates
-        self._zone = ZoneInfo(fleet.city.zone)
-        self._metrics = [catalogue()[channels.metric] for channels in fleet.channels]
-        self._lateness_ms = max(metric.lateness_ms for metric in self._metrics)
-        self._window_ms = max(metric.longest_window_ms for metric in self._metrics)
-        self._bound: list[_Bound] = []
+        self._zone = ZoneInfo(sources.city.zone)
+        self._streams: list[Stream] = []
         self._actual: list[Readings] = []
         self._withheld: list[tuple[int, Readings]] = []
         self._counts = _Counts()
-        shortest = min(metric.lateness_ms for metric in self._metrics)
-        if shortest < INTERVALS_PER_STEP * INTERVAL_MS:
+        shortest = min(metric.lateness_ms for metric in sources.metrics)
+        if shortest < STEP_MS:
             raise ValueError(f"a lateness of {shortest} ms is shorter than a step of the simulator")
 
     @property
     def expected(self) -> Expected:
-        """What must become of all that was sent so far, once every window of the last replay has closed."""
+        """What must become of all that the feed sent so far, once every window of the last replay has closed."""
         c = self._counts
         return Expected(
             self._feed.messages, self._feed.readings, c.duplicate, c.late, c.rejected, c.dead, refused=c.refused
         )
 
     def replay(self, start_ms: int, end_ms: int, stop: Event | None = None) -> Expected:
-        """Send all intervals of start <= time < end in order of time, and a tick at the end to every partition.
+        """Send all that is read at start <= time < end in order of time, and a tick at the end to every partition.
 
         `stop` ends it early, between two steps.
 
@@ -151,60 +97,58 @@ class Simulator:
         """
         for bound in (start_ms, end_ms):
             if not self._is_quarter(bound):
-                raise ValueError(f"{bound} ms is no quarter of an hour in {self._fleet.city.zone}")
+                raise ValueError(f"{bound} ms is no quarter of an hour in {self._sources.city.zone}")
         if not start_ms < end_ms <= self._clock():
             raise ValueError("a replay must end after its start and not in the future")
         now, steps = start_ms, 0
         while now < end_ms and not (stop is not None and stop.is_set()):
-            now += self._step(now, min(INTERVALS_PER_STEP, (end_ms - now) // INTERVAL_MS), end_ms, self._rates)
+            now = self._step(now, min(now + STEP_MS, end_ms), end_ms, self._rates)
             steps += 1
             if steps % STEPS_PER_FLUSH == 0:
                 self._feed.flush()
         self._feed.flush()
         return self.expected
 
-    def run(self, stop: Event, start_ms: int) -> Expected:
-        """From `start_ms` on, send each interval when the clock has passed its end, without faults, until `stop`."""
-        now = start_ms
-        while not stop.is_set():
-            passed = (self._clock() - now) // INTERVAL_MS
-            if passed < 1:
-                left = (now + INTERVAL_MS - self._clock()) / 1000
-                stop.wait(min(max(left, 0.0), _LONGEST_WAIT_S))
-                continue
-            now += self._step(now, min(INTERVALS_PER_STEP, passed), now, NO_FAULTS)
-            self._feed.flush()
-        return self.expected
+    def catch_up(self, now: int) -> int:
+        """Send, from `now` on and without faults, the quarters of an hour that have passed, four of them at the most.
+
+        Returns how far the time has come. Raises `eventlog.protocol.DeliveryFailed` if the log fails.
+        """
+        passed = min((self._clock() - now) // PACE_MS * PACE_MS, STEP_MS)
+        if passed <= 0:
+            return now
+        behind = self._step(now, now + passed, now, NO_FAULTS)
+        self._feed.flush()
+        return behind
+
+    def due_ms(self, now: int) -> int:
+        """In how many milliseconds the next quarter of an hour behind `now` will have passed, 0 if it has."""
+        return max(0, now + PACE_MS - self._clock())
 
     def _is_quarter(self, at_ms: int) -> bool:
         local = datetime.fromtimestamp(at_ms / 1000, self._zone)
         return at_ms % 60_000 == 0 and local.minute % 15 == 0
 
-    def _step(self, now: int, intervals: int, end_ms: int, rates: FaultRates) -> int:
-        """Send some intervals from `now` on and a tick behind them. Returns how far the time has come, milliseconds."""
-        if not self._bound or not all(bound.resolved.holds(now) for bound in self._bound):
-            self._bound = [self._bind(c, m, now) for c, m in zip(self._fleet.channels, self._metrics, strict=True)]
-        until = min(bound.resolved.holds_until_ms for bound in self._bound)
-        intervals = min(intervals, -(-(until - now) // INTERVAL_MS))
-        behind = now + intervals * INTERVAL_MS
-        self._send_overdue(now)
-        for bound in self._bound:
-            values = np.stack([self._fleet.values(bound.channels, now + n * INTERVAL_MS) for n in range(intervals)])
-            self._refuse(bound, now, values)
-            readings = bound.readings(now, values)
-            if rates is NO_FAULTS:
-                self._feed.send(messages(readings))
-            else:
-                self._send_faulty(readings, now, behind, end_ms, rates)
-        self._feed.tick(behind)
-        return behind - now
+    def _step(self, now: int, until_ms: int, end_ms: int, rates: FaultRates) -> int:
+        """Send what is read from `now` on, and a tick behind it: until `until_ms`, or until the register changes.
 
-    def _bind(self, channels: Channels, metric: Metric, now: int) -> _Bound:
-        resolved = self._resolve(metric, now)
-        row = resolved.rows_of(channels.ids)
-        known = np.flatnonzero(row >= 0)
-        order = known[np.lexsort((resolved.class_[row[known]], resolved.area[row[known]]))]
-        return _Bound(channels, metric, resolved, order, row[order], np.flatnonzero(row < 0))
+        Returns how far the time has come, milliseconds.
+        """
+        if not self._streams or not all(stream.resolved.holds(now) for stream in self._streams):
+            self._streams = [self._sources.bind(metric, self._resolve(metric, now)) for metric in self._sources.metrics]
+        changes = min(stream.resolved.holds_until_ms for stream in self._streams) - now
+        behind = min(until_ms, now - -changes // self._sources.grain_ms * self._sources.grain_ms)
+        self._send_overdue(now)
+        for stream in self._streams:
+            heard = stream.read(now, behind)
+            self._journal.refuse(f"{self._sources.origin}/{stream.metric.name}", heard.unknown)
+            self._counts.refused += len(heard.unknown)
+            if rates is NO_FAULTS:
+                self._feed.send(messages(heard.readings))
+            else:
+                self._send_faulty(heard.readings, now, behind, end_ms, rates)
+        self._feed.tick(behind)
+        return behind
 
     def _send_overdue(self, now: int) -> None:
         """What earlier steps left: actual values of estimates, still in time, then what was held back for too long."""
@@ -220,10 +164,10 @@ class Simulator:
 
     def _send_faulty(self, readings: Readings, now: int, behind: int, end_ms: int, rates: FaultRates) -> None:
         kind = crc32(readings.metric.name.encode())
-        rng = np.random.default_rng((*self._fleet.entropy, now, kind))
-        closes = behind + self._window_ms + self._lateness_ms
+        rng = np.random.default_rng((*self._sources.entropy, now, kind))
+        closes = _windows_end(readings.metric, behind, self._zone) + readings.metric.lateness_ms
         # A step begins in each span of a step's length, so the last one begins at this time or later.
-        last_step = end_ms - INTERVALS_PER_STEP * INTERVAL_MS
+        last_step = end_ms - STEP_MS
         parts = faults.split(readings, rates, rng, revise=closes <= end_ms, withhold=closes <= last_step)
         if len(parts.actual):
             self._actual.append(parts.actual)
@@ -236,7 +180,10 @@ class Simulator:
         for wrong in faults.rejects(readings, rates, rng, self._clock()):
             self._feed.send(messages(wrong))
             self._counts.rejected += len(wrong)
-        for message in faults.chosen(sent, rates.broken, rng):
+        broken = faults.chosen(sent, rates.broken, rng)
+        if rates.broken and not broken and not self._counts.dead:
+            broken = sent[:1]
+        for message in broken:
             self._feed.send([faults.broken(message, self._counts.dead)])
             self._counts.dead += 1
 
@@ -244,16 +191,24 @@ class Simulator:
         self._feed.send(again)
         self._counts.duplicate += sum(message.readings for message in again)
 
-    def _refuse(self, bound: _Bound, now: int, values: NDArray[np.float64]) -> None:
-        refused = list(self._unknown(bound, now, values))
-        self._journal.refuse(f"{self._fleet.origin}/{bound.metric.name}", refused)
-        self._counts.refused += len(refused)
 
-    @staticmethod
-    def _unknown(bound: _Bound, now: int, values: NDArray[np.float64]) -> Iterable[Refused]:
-        for channel in bound.strays.tolist():
-            for interval, value in enumerate(values[:, channel].tolist()):
-                start = now + interval * INTERVAL_MS
-                position = start // INTERVAL_MS * len(bound.channels.ids) + channel
-                original = f"{bound.channels.ids[channel]},{start},{value:.0f}"
-                yield Refused(position, UNKNOWN_SOURCE, original.encode())
+def follow(simulators: Sequence[Simulator], stop: Event, start_ms: int) -> None:
+    """Send each quarter of an hour from `start_ms` on when the clock has passed it, without faults, until `stop`."""
+    reached = [start_ms] * len(simulators)
+    while not stop.is_set():
+        before = list(reached)
+        reached = [simulator.catch_up(now) for simulator, now in zip(simulators, before, strict=True)]
+        if reached == before:
+            due = min(simulator.due_ms(now) for simulator, now in zip(simulators, reached, strict=True))
+            stop.wait(min(due / 1000, _LONGEST_WAIT_S))
+
+
+def _windows_end(metric: Metric, before_ms: int, zone: ZoneInfo) -> int:
+    """A time by which every window of readings before `before_ms` has ended, milliseconds.
+
+    That of a day is its very end: a replay is not many days long.
+    """
+    if metric.window != "day":
+        return before_ms + metric.longest_window_ms
+    last = datetime.fromtimestamp((before_ms - 1) / 1000, zone).date()
+    return milliseconds(datetime.combine(last + timedelta(days=1), time(), zone))

@@ -1,6 +1,6 @@
 """What must become of a log's messages, by fastavro and dicts: the rules R1, R4, R6 and R7 once more, slowly.
 
-It shares no code with the project but the committed schema.
+It shares no code with the project but the committed schemas.
 """
 
 import io
@@ -20,13 +20,34 @@ import fastavro
 from eventlog.protocol import Acknowledged
 from ingest.faults import Expected
 
-HOUR = timedelta(hours=1)
 FUTURE = timedelta(minutes=5)
-LIMITS = {"energy.import": (0, 3.6e15), "energy.solar": (-3.6e15, 3.6e15)}
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
-_AVSC = Path(__file__).parents[2] / "schemas" / "avro" / "energy.readings.v1.avsc"
-_SCHEMA = fastavro.parse_schema(json.loads(_AVSC.read_text(encoding="utf-8")))
+
+@dataclass(frozen=True)
+class Rules:
+    """What the catalogue says of a metric, written down once more. `longest` is None for readings of a moment."""
+
+    low: float
+    high: float
+    window: str
+    lateness: timedelta
+    longest: timedelta | None
+
+
+RULES = {
+    "energy.import": Rules(0, 3.6e15, "hour", timedelta(hours=1), timedelta(hours=1)),
+    "energy.solar": Rules(-3.6e15, 3.6e15, "hour", timedelta(hours=1), timedelta(hours=1)),
+    "waste.fill": Rules(0, 1e4, "hour", timedelta(hours=1), None),
+    "waste.collected": Rules(0, 1e8, "day", timedelta(hours=6), None),
+    "waste.tonnage": Rules(0, 1e12, "month", timedelta(days=14), timedelta(days=31, hours=1)),
+}
+
+_AVRO = Path(__file__).parents[2] / "schemas" / "avro"
+_SCHEMAS = {
+    number: fastavro.parse_schema(json.loads((_AVRO / f"{name}.v1.avsc").read_text(encoding="utf-8")))
+    for number, name in {1: "energy.readings", 2: "waste.fill-levels", 3: "waste.collections"}.items()
+}
 
 
 @dataclass(frozen=True)
@@ -81,21 +102,22 @@ class Outcome:
 
 def read(value: bytes) -> dict[str, Any] | None:
     """The batch, or None if the message is dead."""
-    if value[:5] != b"\x00\x00\x00\x00\x01":
+    schema = _SCHEMAS.get(int.from_bytes(value[1:5], "big"))
+    if value[:1] != b"\x00" or schema is None:
         return None
     body = io.BytesIO(value[5:])
     try:
-        batch: Any = fastavro.schemaless_reader(body, _SCHEMA, None)
+        batch: Any = fastavro.schemaless_reader(body, schema, None)
     except Exception:
         return None
     return batch if body.read() == b"" else None
 
 
-def outcome(sent: list[Sent], zone: str, lateness: timedelta) -> Outcome:
+def outcome(sent: list[Sent], zone: str) -> Outcome:
     """The account of one topic."""
     found: dict[str, int] = defaultdict(int)
     for partition in {message.partition for message in sent}:
-        _partition([message for message in sent if message.partition == partition], ZoneInfo(zone), lateness, found)
+        _partition([message for message in sent if message.partition == partition], ZoneInfo(zone), found)
     readings = found["readings"]
     assert readings == sum(message.readings for message in sent)
     assert readings == sum(found[name] for name in ("aggregated", "duplicate", "late", "rejected", "open"))
@@ -105,9 +127,9 @@ def outcome(sent: list[Sent], zone: str, lateness: timedelta) -> Outcome:
     return Outcome(expected, found["aggregated"], found["open"], found["estimates"])
 
 
-def _partition(sent: list[Sent], zone: ZoneInfo, lateness: timedelta, found: dict[str, int]) -> None:
+def _partition(sent: list[Sent], zone: ZoneInfo, found: dict[str, int]) -> None:
     latest = EPOCH
-    windows: dict[datetime, dict[tuple[Any, ...], list[int]]] = defaultdict(lambda: defaultdict(list))
+    windows: dict[tuple[str, datetime], dict[tuple[Any, ...], list[int]]] = defaultdict(lambda: defaultdict(list))
     for message in sent:
         batch = read(message.value)
         if batch is None:
@@ -124,13 +146,14 @@ def _partition(sent: list[Sent], zone: ZoneInfo, lateness: timedelta, found: dic
                 found["rejected"] += 1
                 continue
             latest = max(latest, begins)
-            closes = begins.astimezone(zone).replace(minute=0, second=0, microsecond=0) + HOUR
-            if closes <= before - lateness:
+            metric = batch["metric"]
+            ends = _window_end(RULES[metric].window, begins, zone)
+            if ends <= before - RULES[metric].lateness:
                 found["late"] += 1
                 continue
-            windows[closes][batch["metric"], row["source"], begins].append(row["quality"][0])
-    for closes, readings in windows.items():
-        if closes > latest - lateness:
+            windows[metric, ends][row["source"], begins].append(row["quality"][0])
+    for (metric, ends), readings in windows.items():
+        if ends > latest - RULES[metric].lateness:
             found["open"] += sum(map(len, readings.values()))
             continue
         found["aggregated"] += len(readings)
@@ -138,9 +161,21 @@ def _partition(sent: list[Sent], zone: ZoneInfo, lateness: timedelta, found: dic
         found["estimates"] += sum(max(qualities) == 0 for qualities in readings.values())
 
 
+def _window_end(window: str, begins: datetime, zone: ZoneInfo) -> datetime:
+    """When the window ends that a time lies in, in UTC. No clock of a tested zone is ever moved."""
+    local = begins.astimezone(zone).replace(minute=0, second=0, microsecond=0)
+    if window == "hour":
+        end = local + timedelta(hours=1)
+    elif window == "day":
+        end = local.replace(hour=0) + timedelta(days=1)
+    else:
+        end = (local.replace(hour=0, day=1) + timedelta(days=32)).replace(day=1)
+    return end.astimezone(UTC)
+
+
 def _rejected(batch: dict[str, Any], value: float, begins: datetime, appended: datetime) -> bool:
-    low, high = LIMITS[batch["metric"]]
+    rules = RULES[batch["metric"]]
     interval = timedelta(milliseconds=batch["interval"])
-    fits = timedelta(0) < interval <= HOUR
-    whole = math.isfinite(value) and value == int(value) and low <= value <= high
+    fits = not interval if rules.longest is None else timedelta(0) < interval <= rules.longest
+    whole = math.isfinite(value) and value == int(value) and rules.low <= value <= rules.high
     return not (fits and whole and begins + interval <= appended + FUTURE)

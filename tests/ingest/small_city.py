@@ -1,13 +1,15 @@
 """A city made by hand, and a register in memory, for tests that need no database."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 
 import numpy as np
 
 from ingest.areas import partition
 from ingest.cities import City, District
-from ingest.fleet import Fleet
-from schemas.catalogue import Metric
+from ingest.rounds import Rounds
+from ingest.sources import Sources
+from schemas.catalogue import Metric, catalogue
 from schemas.rules import minimum_contributors
 from store.resolution import BEGINNING_MS, NEVER_MS, Resolved
 
@@ -39,15 +41,15 @@ def city(zone: str = "Asia/Tehran", districts: int = 6) -> City:
     return City("town", "Town", {"en": "Town"}, "IR", zone, 32.6, 51.6, population, ("made up",), made)
 
 
-def registered(fleet: Fleet, hidden: frozenset[str] = frozenset()) -> Callable[[Metric, int], Resolved]:
-    """What the register says of a fleet, but for `hidden` ids; numbers are in an order of their own."""
-    rows = [row for row in fleet.register() if row["source"] not in hidden]
+def registered(*sources: Sources | Rounds, hidden: frozenset[str] = frozenset()) -> Callable[[Metric, int], Resolved]:
+    """What the register says of simulated sources, but for `hidden` ids; numbers are in an order of their own."""
+    rows = [row for one in sources for row in one.register() if row["source"] not in hidden]
     contributors = {name: number for number, name in enumerate(sorted({row["contributor"] for row in rows}))}
 
     def resolve(metric: Metric, at_ms: int) -> Resolved:
         del at_ms
         mine = sorted((row for row in rows if row["metric"] == metric.name), key=lambda row: row["source"].encode())
-        area_of = _areas(fleet.city, metric, mine)
+        area_of = _areas(sources[0].city, metric, mine)
         return Resolved(
             ids=np.array([row["source"].encode() for row in mine], dtype=np.bytes_),
             number=np.random.default_rng(3).permutation(len(mine)).astype(np.uint32),
@@ -62,10 +64,8 @@ def registered(fleet: Fleet, hidden: frozenset[str] = frozenset()) -> Callable[[
 
 
 def _areas(city: City, metric: Metric, rows: list[dict[str, str]]) -> Mapping[str, int]:
-    counts: dict[tuple[str, str], int] = {}
-    for row in rows:
-        counts[row["district"], row["class"]] = counts.get((row["district"], row["class"]), 0) + 1
+    counts = Counter((row["district"], row["class"]) for row in rows)
     minimums = {class_: minimum_contributors(metric.rule, class_) for class_ in metric.classes}
     areas = partition(city, counts, minimums)
-    offset = 1 if metric.name == "energy.import" else 1001
+    offset = 1 + 1000 * list(catalogue()).index(metric.name)
     return {district: number + offset for number, area in enumerate(areas) for district in area.districts}

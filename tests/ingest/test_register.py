@@ -19,6 +19,7 @@ from ingest.fleet import Fleet
 from ingest.journal import StoreJournal
 from ingest.register import COLUMNS, Drawn, LoadReport, load_register, quarter_starts, scaled
 from ingest.simulator import Simulator
+from ingest.sources import write_register
 from schemas.catalogue import catalogue
 from store import deliveries
 from store.areas import Area, versions
@@ -176,7 +177,7 @@ def test_if_the_areas_cannot_be_stored_nothing_is_loaded(connection: Connection)
 def test_a_simulated_city_loads_resolves_and_leaves_its_account(connection: Connection, tmp_path: Path) -> None:
     fleet = Fleet(city(), 300, 1)
     path = tmp_path / "register.csv"
-    fleet.write_register(path)
+    write_register(path, fleet.register())
     report = load_register(connection, city(), path, END, fleet.people)
     assert report.rows.contributors_new == 300
     log = MemoryLog(lambda: END)

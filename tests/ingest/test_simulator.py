@@ -1,6 +1,6 @@
 from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
 from threading import Event
 
@@ -10,63 +10,90 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingest.batches import Message
+from ingest.bins import Bins
+from ingest.cities import City
 from ingest.faults import NO_FAULTS, Expected, FaultRates, broken
 from ingest.feed import Feed
 from ingest.fleet import INTERVAL_MS, PEOPLE_PER_METER, Fleet
 from ingest.journal import NoJournal
-from ingest.simulator import Simulator
+from ingest.premises import Premises
+from ingest.rounds import Rounds
+from ingest.simulator import Simulator, follow
+from ingest.sources import Sources, write_register
 from schemas.batch import DecodeError, decode
-from schemas.catalogue import Metric, catalogue
+from schemas.catalogue import Metric
 from schemas.topics import live
 from store.resolution import Resolved
 from tests.ingest.account import RecordingWriter, outcome, read
 from tests.ingest.small_city import END, HOUR, QUARTER, city, registered
 
-LATENESS = timedelta(milliseconds=catalogue()["energy.import"].lateness_ms)
 MANY = FaultRates(repeated=0.1, broken=0.005, estimated=0.05, late=0.05, future=0.01, too_long=0.01, invalid=0.02)
-
 TOPIC = live("city", "energy.readings")
+KINDS: Mapping[str, Callable[[City, int], Sources]] = {
+    "energy.readings": lambda city, seed: Fleet(city, 60, seed),
+    "waste.fill-levels": lambda city, seed: Bins(city, 80, seed),
+    "waste.collections": lambda city, seed: Premises(city, 150, seed),
+}
+"""Simulated sources of every dataset, few enough to look at each reading by itself."""
 
 
 def replayed(
-    fleet: Fleet, rates: FaultRates, *, hours: int = 12, partitions: int = 5, end: int = END, clock: int = END
+    sources: Sources,
+    rates: FaultRates,
+    *,
+    hours: int = 12,
+    partitions: int = 5,
+    end: int = END,
+    clock: int = END,
+    before: Rounds | None = None,
 ) -> tuple[RecordingWriter, Expected]:
     writer, journal = RecordingWriter(partitions, clock), NoJournal()
-    feed = Feed(writer, live(fleet.city.id, "energy.readings"), journal)
-    simulator = Simulator(fleet, feed, journal, registered(fleet), lambda: clock, rates)
+    feed = Feed(writer, live(sources.city.id, sources.metrics[0].dataset), journal)
+    if before is not None:
+        before.send_last(feed, registered(before), end)
+    simulator = Simulator(sources, feed, journal, registered(sources), lambda: clock, rates)
     expected = simulator.replay(end - hours * HOUR, end)
     assert journal.refused == expected.refused
     return writer, expected
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
+    kind=st.sampled_from(sorted(KINDS)),
     zone=st.sampled_from(["Asia/Tehran", "Asia/Ho_Chi_Minh", "Asia/Kathmandu"]),
     seed=st.integers(0, 10**6),
     partitions=st.sampled_from([1, 3, 16]),
     quarters=st.integers(1, 50),
-    shift=st.integers(0, 3),
+    days=st.integers(0, 2),
+    shift=st.integers(0, 95),
 )
 def test_what_is_expected_is_what_the_rules_make_of_the_messages(
-    zone: str, seed: int, partitions: int, quarters: int, shift: int
+    kind: str, zone: str, seed: int, partitions: int, quarters: int, days: int, shift: int
 ) -> None:
-    fleet = Fleet(city(zone), 60, seed)
-    writer, journal = RecordingWriter(partitions, END + HOUR), NoJournal()
-    feed = Feed(writer, TOPIC, journal)
-    simulator = Simulator(fleet, feed, journal, registered(fleet), lambda: END + HOUR, MANY)
+    sources = KINDS[kind](city(zone), seed)
     end = END - shift * QUARTER
-    expected = simulator.replay(end - quarters * QUARTER, end)
-    found = outcome(writer.sent, zone, LATENESS)
+    start = end - quarters * QUARTER - days * 24 * HOUR * (kind == "waste.collections")
+
+    def sent(rates: FaultRates) -> tuple[RecordingWriter, Expected]:
+        writer, journal = RecordingWriter(partitions, END + HOUR), NoJournal()
+        feed = Feed(writer, live("city", kind), journal)
+        simulator = Simulator(sources, feed, journal, registered(sources), lambda: END + HOUR, rates)
+        return writer, simulator.replay(start, end)
+
+    writer, expected = sent(MANY)
+    found = outcome(writer.sent, zone)
     assert replace(expected, refused=0) == found.expected
     assert found.estimates_that_won == 0
-    known = sum(row["metric"] in catalogue() for row in fleet.register())
-    assert found.aggregated + found.open + expected.late == known * quarters
+    _, faultless = sent(NO_FAULTS)
+    assert found.aggregated + found.open + expected.late == faultless.readings
+    if kind == "energy.readings":
+        assert faultless.readings == sum(1 for _ in sources.register()) * quarters
 
 
 def test_a_day_of_a_small_city_holds_every_fault_and_comes_to_the_expected_account() -> None:
     fleet = Fleet(city(), 400, 1)
     writer, expected = replayed(fleet, MANY, hours=26)
-    found = outcome(writer.sent, "Asia/Tehran", LATENESS)
+    found = outcome(writer.sent, "Asia/Tehran")
     assert replace(expected, refused=0) == found.expected
     assert min(expected.duplicate, expected.late, expected.rejected, expected.dead, expected.refused) > 0
     assert found.aggregated > 30_000
@@ -92,7 +119,7 @@ def test_without_faults_every_reading_arrives_once_and_in_time() -> None:
     writer, expected = replayed(fleet, NO_FAULTS)
     channels = sum(len(channels.ids) for channels in fleet.channels)
     assert expected == Expected(messages=len(writer.sent), readings=channels * 12 * 4)
-    assert outcome(writer.sent, "Asia/Tehran", LATENESS).expected == expected
+    assert outcome(writer.sent, "Asia/Tehran").expected == expected
 
 
 def test_the_same_seed_city_and_start_give_the_same_bytes_and_another_seed_others() -> None:
@@ -125,7 +152,7 @@ def test_no_id_of_a_source_or_customer_is_in_any_message() -> None:
 
 def test_the_fleet_is_a_plausible_city(tmp_path: Path) -> None:
     fleet = Fleet(city(), 5000, 1, strays=3)
-    fleet.write_register(tmp_path / "register.csv")
+    write_register(tmp_path / "register.csv", fleet.register())
     rows = list(fleet.register())
     assert len((tmp_path / "register.csv").read_text(encoding="utf-8").splitlines()) == len(rows) + 1
     imports = [row for row in rows if row["metric"] == "energy.import"]
@@ -160,7 +187,7 @@ def test_what_the_register_does_not_know_is_refused_and_never_sent() -> None:
     hidden = frozenset(fleet.imports.ids[:2])
     writer, journal = RecordingWriter(4, END), NoJournal()
     feed = Feed(writer, TOPIC, journal)
-    simulator = Simulator(fleet, feed, journal, registered(fleet, hidden), lambda: END)
+    simulator = Simulator(fleet, feed, journal, registered(fleet, hidden=hidden), lambda: END)
     expected = simulator.replay(END - HOUR, END)
     assert expected.refused == journal.refused == 2 * 4
     assert expected.readings == (50 - 2 + len(fleet.plants.ids)) * 4
@@ -210,7 +237,8 @@ def test_after_the_replay_each_interval_is_sent_once_the_clock_has_passed_it() -
 
     writer, journal = RecordingWriter(2, END), NoJournal()
     simulator = Simulator(fleet, Feed(writer, TOPIC, journal), journal, registered(fleet), lambda: clock[0], MANY)
-    expected = simulator.run(Stop(), END)
+    follow([simulator], Stop(), END)
+    expected = simulator.expected
     assert expected.readings == 5 * sum(len(channels.ids) for channels in fleet.channels)
     starts = {batch.start for batch in (decode(message.value) for message in writer.sent) if batch.count}
     assert starts == {END + n * QUARTER for n in range(5)}

@@ -4,9 +4,11 @@ import typer
 
 from node.commands.ingest import camera, files
 from node.commands.ingest.simulate import simulate
+from node.commands.ingest.waste import simulate_waste
 
 app = typer.Typer(help="Send a source's readings to Kafka.", no_args_is_help=True)
 app.command()(simulate)
+app.command()(simulate_waste)
 app.command()(files.household)
 app.command()(files.green_button)
 app.command()(files.solar)

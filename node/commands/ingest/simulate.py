@@ -3,10 +3,8 @@
 import logging
 import uuid
 from dataclasses import asdict
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated
-from zoneinfo import ZoneInfo
 
 import typer
 
@@ -17,15 +15,15 @@ from node.settings import settings
 logger = logging.getLogger(__name__)
 
 DATASET = "energy.readings"
-DAY_MS = 86_400_000
-QUARTER_MS = 900_000
 
 
 def simulate(
     meters: Annotated[int, typer.Option(min=1, help="how many meters the city has")] = 20_000,
     seed: Annotated[int, typer.Option(help="the same seed makes the same city and the same readings")] = 1,
     faults: Annotated[bool, typer.Option(help="send some readings twice, late, broken, and count them")] = True,
-    follow: Annotated[bool, typer.Option(help="after the last day, go on in real time until stopped")] = False,
+    go_on: Annotated[
+        bool, typer.Option("--follow", help="after the last day, go on in real time until stopped")
+    ] = False,
     report: Annotated[Path | None, typer.Option(help="write what was sent, as JSON, when the replay is done")] = None,
 ) -> None:
     """Simulate a city's meters: load their register, replay the last day as fast as possible, then follow the clock."""
@@ -34,7 +32,9 @@ def simulate(
     from ingest.fleet import Fleet
     from ingest.journal import StoreJournal
     from ingest.register import load_register
-    from ingest.simulator import Simulator
+    from ingest.simulator import Simulator, follow
+    from ingest.sources import write_register
+    from ingest.spans import last_hours
     from schemas.topics import live
 
     stop = wiring.start("ingest")
@@ -44,32 +44,19 @@ def simulate(
     fleet = Fleet(city, meters, seed)
     with wiring.database("ingest") as connection:
         path = settings().home / f"register-{city.id}.csv"
-        fleet.write_register(path)
+        write_register(path, fleet.register())
         logger.info("loading the register of %d meters", meters)
         load_register(connection, city, path, now_ms(), fleet.people)
         journal = StoreJournal(connection, uuid.uuid4())
         writer = log.writer()
         feed = Feed(writer, topic, journal)
         simulator = Simulator(fleet, feed, journal, resolver(connection), now_ms, FaultRates() if faults else NO_FAULTS)
-        start, end = last_day(now_ms(), city.zone)
+        start, end = last_hours(now_ms(), city.zone, max(metric.lateness_ms for metric in fleet.metrics))
         logger.info("replaying %d hours", (end - start) // 3_600_000)
         expected = simulator.replay(start, end, stop)
         logger.info("%s", expected)
         if report is not None and not stop.is_set():
-            write(report, asdict(expected))
-        if follow:
-            simulator.run(stop, end)
+            write(report, {DATASET: asdict(expected)})
+        if go_on:
+            follow([simulator], stop, end)
         writer.close()
-
-
-def last_day(now_ms: int, zone: str) -> tuple[int, int]:
-    """The span whose replay closes the last 24 whole hours: up to the last full quarter hour on the city's clock."""
-    from schemas.catalogue import metrics_of
-
-    offset = datetime.fromtimestamp(now_ms / 1000, ZoneInfo(zone)).utcoffset()
-    shift = round(offset.total_seconds() * 1000) if offset else 0
-    end = now_ms - (now_ms + shift) % QUARTER_MS
-    lateness = max(metric.lateness_ms for metric in metrics_of(DATASET))
-    closed = end - lateness
-    closed -= (closed + shift) % 3_600_000
-    return closed - DAY_MS, end

@@ -130,7 +130,7 @@ def test_a_source_is_what_it_was_at_the_time_of_each_reading(tmp_path: Path) -> 
 
 def test_ticks_at_the_end_close_every_window_in_every_partition(tmp_path: Path) -> None:
     _, writer, _ = imported(write_minutes(tmp_path, 90))
-    found = outcome(writer.sent, "Europe/Paris", timedelta(hours=1))
+    found = outcome(writer.sent, "Europe/Paris")
     assert (found.aggregated, found.open) == (90, 0)
     last = [read(message.value) for message in writer.sent[-4:]]
     assert [message.partition for message in writer.sent[-4:]] == [0, 1, 2, 3]

@@ -1,7 +1,6 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from pathlib import Path
 from threading import Event
 from typing import ClassVar
@@ -86,7 +85,7 @@ def test_no_order_of_a_file_makes_a_reading_late(places, step: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(importing, "_STEP", step)
         report, writer, _ = imported(Listed(found), FILE, town(*"abcdefgh"))
-    account = outcome(writer.sent, "Asia/Tehran", timedelta(hours=1))
+    account = outcome(writer.sent, "Asia/Tehran")
     assert report == Imported(len(found), len(found), {})
     assert (account.aggregated, account.expected.late, account.open) == (len(found), 0, 0)
 

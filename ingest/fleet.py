@@ -1,19 +1,22 @@
 """A simulated city's customers and their meters, and the values that these read. Everything hangs on one seed."""
 
-import csv
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from zlib import crc32
 from zoneinfo import ZoneInfo
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ingest.batches import Readings
 from ingest.cities import City
 from ingest.loads import moment_in
-from ingest.register import COLUMNS
+from ingest.sources import UNKNOWN_SOURCE, Heard, marks, places, register_row
+from schemas.batch import ACTUAL
+from schemas.catalogue import Metric, catalogue
+from store.deliveries import Refused
+from store.resolution import Resolved
 
 IMPORT = "energy.import"
 SOLAR = "energy.solar"
@@ -31,7 +34,6 @@ _BUSINESS_LARGEST = 4.0
 """Businesses' sizes follow a power law, cut at so many times the smallest: one of them must rarely be more than 15 % of
 an area that is drawn for 18."""
 _SOLAR_PEAK_W = (1500.0, 6000.0)
-_VALID_FROM = "2015-01-01"
 _MILLIJOULES_PER_WATT = INTERVAL_MS
 """A watt over an interval of so many milliseconds is so many millijoules: whole watts are whole smallest units."""
 
@@ -75,20 +77,19 @@ class Fleet:
         return round(self.meters * PEOPLE_PER_METER)
 
     def _draw(self, rng: np.random.Generator, count: int) -> None:
-        weights = np.array([district.population for district in self.city.districts], float)
-        self._district = rng.choice(len(weights), count, p=weights / weights.sum())
+        self._district = places(self.city, rng, count)
         business = rng.random(count) < _BUSINESS_SHARE
         homes = _HOME_MEAN_W * rng.lognormal(-0.125, 0.5, count)
         tail = np.minimum((1 - rng.random(count)) ** (-1 / _BUSINESS_TAIL), _BUSINESS_LARGEST)
         size = np.where(business, _BUSINESS_MEAN_W * tail / 1.7, homes).astype(np.float32)
-        marks = _marks(rng, 3 * count)
+        numbers = marks(rng, 3 * count)
         prefix = f"SIM-{self.city.id}-{self.seed}-{self.meters}"
-        self._contributors = [f"{prefix}-C{mark:010d}" for mark in marks[:count].tolist()]
+        self._contributors = [f"{prefix}-C{mark:010d}" for mark in numbers[:count].tolist()]
         plants = np.flatnonzero(rng.random(count) < _SOLAR_SHARE)
         peak = rng.uniform(*_SOLAR_PEAK_W, len(plants)) * np.where(business[plants], 2, 1)
         self.imports = Channels(
             IMPORT,
-            tuple(f"{prefix}-M{mark:010d}" for mark in marks[count : 2 * count].tolist()),
+            tuple(f"{prefix}-M{mark:010d}" for mark in numbers[count : 2 * count].tolist()),
             np.arange(count),
             business,
             size,
@@ -96,7 +97,7 @@ class Fleet:
         )
         self.plants = Channels(
             SOLAR,
-            tuple(f"{prefix}-S{mark:010d}" for mark in marks[2 * count :][plants].tolist()),
+            tuple(f"{prefix}-S{mark:010d}" for mark in numbers[2 * count :][plants].tolist()),
             plants,
             business[plants],
             peak.astype(np.float32),
@@ -105,8 +106,23 @@ class Fleet:
 
     @property
     def origin(self) -> str:
-        """What the fleet is called where its refused readings are kept."""
+        """See `ingest.sources.Sources`."""
         return f"simulated/{self.city.id}/{self.seed}/{self.meters}"
+
+    @property
+    def metrics(self) -> Sequence[Metric]:
+        """See `ingest.sources.Sources`."""
+        return [catalogue()[channels.metric] for channels in self.channels]
+
+    @property
+    def grain_ms(self) -> int:
+        """See `ingest.sources.Sources`."""
+        return INTERVAL_MS
+
+    def bind(self, metric: Metric, resolved: Resolved) -> "MeterStream":
+        """See `ingest.sources.Sources`."""
+        channels = next(channels for channels in self.channels if channels.metric == metric.name)
+        return MeterStream(self, channels, metric, resolved)
 
     @property
     def channels(self) -> tuple[Channels, ...]:
@@ -137,7 +153,7 @@ class Fleet:
         return millijoules
 
     def register(self) -> Iterator[dict[str, str]]:
-        """The rows of the fleet's register file."""
+        """See `ingest.sources.Sources`."""
         districts = [self.city.districts[index].id for index in self._district.tolist()]
         for channels in self.channels:
             rows = zip(channels.ids, channels.customer.tolist(), channels.business.tolist(), strict=True)
@@ -145,18 +161,71 @@ class Fleet:
                 if customer >= self.meters:
                     continue  # a stray
                 known = (source, channels.metric, districts[customer], self._contributors[customer])
-                yield dict(zip(COLUMNS, (*known, _CLASSES[business], _VALID_FROM, ""), strict=True))
-
-    def write_register(self, path: Path) -> None:
-        """Write the register file that `ingest.register.load_register` reads."""
-        with path.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(self.register())
+                yield register_row(*known, _CLASSES[business])
 
 
-def _marks(rng: np.random.Generator, count: int) -> NDArray[np.int64]:
-    """`count` different numbers of at most ten digits, in random order."""
-    marks = np.cumsum(rng.integers(1, 10**10 // (count + 1), count))
-    rng.shuffle(marks)
-    return marks
+class MeterStream:
+    """The channels of one metric with their places in the register; see `ingest.sources.Stream`.
+
+    What does not change from step to step is laid out once, in the order in which it is sent.
+    """
+
+    def __init__(self, fleet: Fleet, channels: Channels, metric: Metric, resolved: Resolved) -> None:
+        self.metric = metric
+        self.resolved = resolved
+        self._fleet = fleet
+        self._channels = channels
+        row = resolved.rows_of(channels.ids)
+        known = np.flatnonzero(row >= 0)
+        self._channel = known[np.lexsort((resolved.class_[row[known]], resolved.area[row[known]]))]
+        self._row = row[self._channel]
+        self._strays: list[int] = np.flatnonzero(row < 0).tolist()
+        self._layouts: dict[int, tuple[NDArray[np.int64], Readings]] = {}
+
+    def read(self, start_ms: int, end_ms: int) -> Heard:
+        """The intervals that begin in the span, in order of area, class and time."""
+        intervals = -(-(end_ms - start_ms) // INTERVAL_MS)
+        values = np.stack([self._fleet.values(self._channels, start_ms + n * INTERVAL_MS) for n in range(intervals)])
+        order, layout = self._layout(intervals)
+        readings = Readings(
+            metric=layout.metric,
+            interval=layout.interval,
+            area=layout.area,
+            class_=layout.class_,
+            source=layout.source,
+            contributor=layout.contributor,
+            start=layout.start + start_ms,
+            value=values.ravel()[order],
+            quality=layout.quality,
+        )
+        return Heard(readings, list(self._unknown(start_ms, values)))
+
+    def _layout(self, intervals: int) -> tuple[NDArray[np.int64], Readings]:
+        """Where the readings of so many intervals lie in the values, and all of them but time and value."""
+        if intervals not in self._layouts:
+            area, class_ = self.resolved.area[self._row], self.resolved.class_[self._row]
+            interval, place = (side.ravel() for side in np.indices((intervals, len(self._row))))
+            sort = np.lexsort((interval, class_[place], area[place]))
+            interval, place = interval[sort], place[sort]
+            row = self._row[place]
+            layout = Readings(
+                metric=self.metric,
+                interval=INTERVAL_MS,
+                area=area[place],
+                class_=class_[place],
+                source=self.resolved.number[row],
+                contributor=self.resolved.contributor[row],
+                start=interval * INTERVAL_MS,
+                value=np.zeros(len(row)),
+                quality=np.full(len(row), ACTUAL, np.uint8),
+            )
+            self._layouts[intervals] = interval * len(self._channels.ids) + self._channel[place], layout
+        return self._layouts[intervals]
+
+    def _unknown(self, start_ms: int, values: NDArray[np.float64]) -> Iterable[Refused]:
+        for channel in self._strays:
+            for interval, value in enumerate(values[:, channel].tolist()):
+                start = start_ms + interval * INTERVAL_MS
+                position = start // INTERVAL_MS * len(self._channels.ids) + channel
+                original = f"{self._channels.ids[channel]},{start},{value:.0f}"
+                yield Refused(position, UNKNOWN_SOURCE, original.encode())

@@ -1,0 +1,77 @@
+"""Sources that read at moments of their own: what they say, in the words of the register."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ingest.batches import Readings
+from ingest.sources import UNKNOWN_SOURCE, Heard
+from schemas.batch import ACTUAL
+from schemas.catalogue import MINUTE_MS, Metric
+from store.deliveries import Refused
+from store.resolution import Resolved
+
+GRAIN_MS = MINUTE_MS
+"""Every moment is a whole minute, and a source reads once in it at the most."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Happenings:
+    """What was read when, as columns of shape (n,) in order of time.
+
+    `place` int64, the source's place among the ids; `start` int64, milliseconds since 1970, UTC; `value` float64, whole
+    numbers of the metric's smallest unit.
+    """
+
+    place: NDArray[np.int64]
+    start: NDArray[np.int64]
+    value: NDArray[np.float64]
+
+    def within(self, start_ms: int, end_ms: int) -> "Happenings":
+        """Those at start <= time < end, in order of time; the rest may be in any order before."""
+        inside = np.flatnonzero((self.start >= start_ms) & (self.start < end_ms))
+        chosen = inside[np.argsort(self.start[inside], kind="stable")]
+        return Happenings(self.place[chosen], self.start[chosen], self.value[chosen])
+
+
+class HappeningStream:
+    """Sources of moments with their places in the register; see `ingest.sources.Stream`.
+
+    `happen(start_ms, end_ms)` is what is read in a span of time by the sources with these `ids`.
+    """
+
+    def __init__(
+        self, metric: Metric, resolved: Resolved, ids: Sequence[str], happen: Callable[[int, int], Happenings]
+    ) -> None:
+        self.metric = metric
+        self.resolved = resolved
+        self._ids = ids
+        self._happen = happen
+        self._row = resolved.rows_of(ids)
+
+    def read(self, start_ms: int, end_ms: int) -> Heard:
+        """See `ingest.sources.Stream`."""
+        found = self._happen(start_ms, end_ms)
+        row = self._row[found.place]
+        known, unknown = np.flatnonzero(row >= 0), np.flatnonzero(row < 0)
+        row = row[known]
+        readings = Readings(
+            metric=self.metric,
+            interval=0,
+            area=self.resolved.area[row],
+            class_=self.resolved.class_[row],
+            source=self.resolved.number[row],
+            contributor=self.resolved.contributor[row],
+            start=found.start[known],
+            value=found.value[known],
+            quality=np.full(len(row), ACTUAL, np.uint8),
+        )
+        return Heard(readings, list(self._refused(found, unknown.tolist())))
+
+    def _refused(self, found: Happenings, unknown: Sequence[int]) -> Iterable[Refused]:
+        for index in unknown:
+            place, start, value = int(found.place[index]), int(found.start[index]), float(found.value[index])
+            original = f"{self._ids[place]},{start},{value:.0f}"
+            yield Refused(start // GRAIN_MS * len(self._ids) + place, UNKNOWN_SOURCE, original.encode())

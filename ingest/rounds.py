@@ -1,0 +1,87 @@
+"""A simulated city's collection rounds, which state by the month what their lorries brought in. All from one seed."""
+
+from calendar import monthrange
+from collections.abc import Callable, Iterator
+from datetime import date, datetime, time
+from zlib import crc32
+from zoneinfo import ZoneInfo
+
+import numpy as np
+
+from ingest.batches import Readings, messages
+from ingest.cities import City
+from ingest.feed import Feed
+from ingest.premises import GRAMS
+from ingest.sources import marks, places, register_row
+from schemas.batch import ACTUAL
+from schemas.catalogue import Metric, catalogue
+from store.moments import milliseconds
+from store.resolution import Resolved
+
+TONNAGE = catalogue()["waste.tonnage"]
+ROUNDS_PER_CLASS = 120
+"""Enough for several areas in both shipped cities."""
+
+_SPREAD = 0.15
+
+
+class Rounds:
+    """`per_class` rounds of each class, which together collect the waste of `people`; each is its own contributor."""
+
+    def __init__(self, city: City, people: int, seed: int, per_class: int = ROUNDS_PER_CLASS) -> None:
+        self.city = city
+        self._entropy = (seed, per_class, crc32(city.id.encode()), crc32(TONNAGE.name.encode()))
+        self._clock = ZoneInfo(city.zone)
+        count = per_class * len(TONNAGE.classes)
+        rng = np.random.default_rng(self._entropy)
+        prefix = f"SIM-{city.id}-{seed}-{per_class}"
+        self.ids = tuple(f"{prefix}-R{mark:010d}" for mark in marks(rng, count).tolist())
+        self._class = np.arange(count) % len(TONNAGE.classes)
+        self._district = places(city, rng, count)
+        self._daily = np.array([GRAMS[class_] for class_ in TONNAGE.classes])[self._class] * people / per_class
+
+    def statements(self, month: date, resolved: Resolved) -> Readings:
+        """What every round states of the month that begins on this day, in grams."""
+        days = monthrange(month.year, month.month)[1]
+        rng = np.random.default_rng((*self._entropy, month.toordinal()))
+        grams = np.rint(self._daily * days * rng.lognormal(-_SPREAD * _SPREAD / 2, _SPREAD, len(self.ids)))
+        row = resolved.rows_of(self.ids)
+        known = np.flatnonzero(row >= 0)
+        row = row[known]
+        begins = self._midnight(month)
+        return Readings(
+            metric=TONNAGE,
+            interval=self._midnight(_month(month, 1)) - begins,
+            area=resolved.area[row],
+            class_=resolved.class_[row],
+            source=resolved.number[row],
+            contributor=resolved.contributor[row],
+            start=np.full(len(row), begins, np.int64),
+            value=grams[known],
+            quality=np.full(len(row), ACTUAL, np.uint8),
+        )
+
+    def send_last(self, feed: Feed, resolve: Callable[[Metric, int], Resolved], before_ms: int) -> None:
+        """Send the statements of the last two whole months before a time, the older ones first, without faults.
+
+        They belong before everything else of their topic: later they would be late. Raises
+        `eventlog.protocol.DeliveryFailed` if the log fails.
+        """
+        this = datetime.fromtimestamp(before_ms / 1000, self._clock).date().replace(day=1)
+        for month in (_month(this, -2), _month(this, -1)):
+            feed.send(messages(self.statements(month, resolve(TONNAGE, self._midnight(month)))))
+        feed.flush()
+
+    def register(self) -> Iterator[dict[str, str]]:
+        """The rows of the rounds' register file."""
+        for source, district, class_ in zip(self.ids, self._district.tolist(), self._class.tolist(), strict=True):
+            yield register_row(source, TONNAGE.name, self.city.districts[district].id, source, TONNAGE.classes[class_])
+
+    def _midnight(self, day: date) -> int:
+        return milliseconds(datetime.combine(day, time(), self._clock))
+
+
+def _month(first: date, later: int) -> date:
+    """The first day of the month so many months later."""
+    months = first.year * 12 + first.month - 1 + later
+    return date(months // 12, months % 12 + 1, 1)
