@@ -36,7 +36,7 @@ _MARKER = re.compile(rb"\xff+([^\xff])")
 
 _LOST = (128, 64)
 """What every channel holds where libjpeg had no data: no deviation from the middle; with four inks, their product."""
-_LOST_SIDE = 16
+_LOST_SIDE = 4
 _FILLING = b"\x5a\xa5\x3c\x69" * 64
 
 
