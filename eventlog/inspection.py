@@ -11,13 +11,15 @@ class TopicState:
     """A topic as it stands.
 
     `replicas` are those of the partition with the fewest; `settings` is empty where the cluster does not tell them.
-    `ends` holds the offset that each partition's next message will get; `newest_ms` is the log's clock at the newest
-    message, None without messages or where the cluster does not tell.
+    `begins` and `ends` hold, by partition, the oldest offset that retention has left and the one that the next message
+    will get; `newest_ms` is the log's clock at the newest message, None without messages or where the cluster does not
+    tell.
     """
 
     facts: TopicFacts
     replicas: int
     settings: Mapping[str, str]
+    begins: Sequence[int]
     ends: Sequence[int]
     newest_ms: int | None
 

@@ -288,8 +288,18 @@ def _readable_state(admin: KafkaAdminClient, found: Mapping[str, Any]) -> TopicS
     told = admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name)], config_filter="all")
     settings = {key: str(value["value"]) for key, value in told["topic"][name].items()}
     replicas = min(len(one["replica_nodes"]) for one in found["partitions"])
-    ends = admin.list_partition_offsets(dict.fromkeys(partitions, OffsetSpec.LATEST))
-    return TopicState(facts, replicas, settings, [ends[one].offset for one in partitions], _newest(admin, partitions))
+    begins, ends = (
+        admin.list_partition_offsets(dict.fromkeys(partitions, which))
+        for which in (OffsetSpec.EARLIEST, OffsetSpec.LATEST)
+    )
+    return TopicState(
+        facts,
+        replicas,
+        settings,
+        [begins[one].offset for one in partitions],
+        [ends[one].offset for one in partitions],
+        _newest(admin, partitions),
+    )
 
 
 def _newest(admin: KafkaAdminClient, partitions: Sequence[Any]) -> int | None:

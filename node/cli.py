@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from node.commands import (
     demo,
     detect,
+    doctor,
     ingest,
     migrate,
     process,
@@ -47,6 +48,7 @@ app.command()(serve.serve)
 app.command()(pull.pull)
 app.command()(query.query)
 app.command()(status.status)
+app.command()(doctor.doctor)
 
 
 def main() -> None:

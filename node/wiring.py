@@ -42,6 +42,8 @@ def start(role: str) -> threading.Event:
     )
     for chatty in ("kafka", "httpx", "alembic", "uvicorn.access"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(_without_kafkas_traceback)
     stop = threading.Event()
 
     def obey(number: int, frame: object) -> None:
@@ -63,6 +65,13 @@ def start(role: str) -> threading.Event:
                 f"metrics can't listen on {chosen.metrics_host}:{chosen.metrics_port}: {error}"
             ) from None
     return stop
+
+
+def _without_kafkas_traceback(record: logging.LogRecord) -> bool:
+    """kafka-python logs a lost connection with a traceback; one line says as much."""
+    if record.name.startswith("kafka."):
+        record.exc_info = None
+    return True
 
 
 def stop_when(stop: threading.Event, act: Callable[[], object]) -> None:
@@ -137,12 +146,25 @@ def database_url() -> str:
         return _own_database_url()
     from store.database import create_database, migrate
 
+    server, name = _embedded_database()
+    url = create_database(server, name)
+    migrate(url)
+    return url
+
+
+def known_database_url() -> str:
+    """URL of the city's database, which may not be there yet: nothing is made or changed. Raises `CommandError`."""
+    from store.database import database_named
+
+    return _own_database_url() if settings().database_url is not None else database_named(*_embedded_database())
+
+
+def _embedded_database() -> tuple[str, str]:
+    """The embedded server's URL, and the name of the city's database on it."""
     embedded = _embedded()
     if embedded is None:
         raise CommandError(_EMBEDDED_MISSING.format(setting="DATABASE_URL", name="PostgreSQL"))
-    url = create_database(embedded[1], city().id.replace("-", "_"))
-    migrate(url)
-    return url
+    return embedded[1], city().id.replace("-", "_")
 
 
 def _own_database_url() -> str:

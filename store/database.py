@@ -1,5 +1,7 @@
 """Connecting to PostgreSQL, and bringing a database to the newest version of the tables."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import resources
 from typing import Any
 
@@ -28,18 +30,23 @@ _MIGRATION_LOCK = 0x5157E2C17
 """Key of the advisory lock that lets one process migrate at a time."""
 
 
-def connect(database_url: str, *, name: str = "sistercity") -> Connection:
+def connect(database_url: str, *, name: str = "sistercity", wait_s: int = _CONNECT_TIMEOUT_S) -> Connection:
     """A connection in autocommit mode: transactions are opened where they are meant (`with connection.transaction()`).
 
-    `name` shows in pg_stat_activity. Raises `psycopg.OperationalError` if the server does not answer within 10 s.
+    `name` shows in pg_stat_activity. Raises `psycopg.OperationalError` if the server does not answer within `wait_s`.
     """
     return psycopg.connect(
         database_url,
         autocommit=True,
-        connect_timeout=_CONNECT_TIMEOUT_S,
+        connect_timeout=wait_s,
         application_name=name,
         options=" ".join(f"-c {name}={value}" for name, value in _SESSION.items()),
     )
+
+
+def database_named(server_url: str, name: str) -> str:
+    """URL of another database of the same server."""
+    return make_conninfo(server_url, dbname=name)
 
 
 def create_database(server_url: str, name: str) -> str:
@@ -48,7 +55,7 @@ def create_database(server_url: str, name: str) -> str:
         found = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (name,)).fetchone()
         if not found:
             connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-    return make_conninfo(server_url, dbname=name)
+    return database_named(server_url, name)
 
 
 def with_password(database_url: str, password: str) -> str:
@@ -56,14 +63,21 @@ def with_password(database_url: str, password: str) -> str:
     return make_conninfo(database_url, password=password)
 
 
+@contextmanager
+def migrations() -> Iterator[Config]:
+    """Alembic's settings: where the versions of the tables lie."""
+    with resources.as_file(resources.files("store.migrations")) as folder:
+        config = Config()
+        config.set_main_option("script_location", str(folder))
+        config.set_main_option("path_separator", "os")
+        yield config
+
+
 def migrate(database_url: str) -> None:
     """Bring the tables to the newest version; safe to call from several processes at once."""
     parameters: dict[str, Any] = {key: value for key, value in conninfo_to_dict(database_url).items() if value}
     engine = create_engine("postgresql+psycopg://", connect_args=parameters, poolclass=NullPool)
-    with resources.as_file(resources.files("store.migrations")) as folder, engine.connect() as connection:
-        config = Config()
-        config.set_main_option("script_location", str(folder))
-        config.set_main_option("path_separator", "os")
+    with migrations() as config, engine.connect() as connection:
         connection.exec_driver_sql("SELECT pg_advisory_lock(%s)", (_MIGRATION_LOCK,))
         connection.commit()
         config.attributes["connection"] = connection

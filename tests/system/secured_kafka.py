@@ -20,15 +20,15 @@ from embedded.jars import classpath, read_lock
 from embedded.ports import LOOPBACK, free_ports
 
 INSTALLED = Path(__file__).parents[2] / ".sistercity"
-USERS = ("operator", "ingest", "process", "detect", "serve", "doctor", "stranger")
+USERS = ("chief", "operator", "ingest", "process", "detect", "stranger")
 MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
 
-# Whoever comes without a name is the administrator: the tests themselves, on the listener BROKER.
+# The tests themselves come without a name, on the listener BROKER.
 PROPERTIES = """
 listeners=BROKER://{{host}}:{{port}},CONTROLLER://{{host}}:{{controller_port}},{listeners}
 listener.security.protocol.map=BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL:SASL_PLAINTEXT,TLS:SSL,BOTH:SASL_SSL
 authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
-super.users=User:ANONYMOUS
+super.users=User:ANONYMOUS;User:chief;User:CN=client
 sasl.enabled.mechanisms={mechanisms}
 ssl.keystore.type=PEM
 ssl.keystore.location={folder}/server.pem
@@ -40,12 +40,13 @@ listener.name.tls.ssl.client.auth=required
 
 @dataclass(frozen=True, slots=True)
 class Secured:
-    """Where it listens: `administrator` lets everyone do everything, the others ask for a user or a certificate.
+    """Where it listens: without questions, for users, for certificates, and for users under TLS.
 
-    `folder` holds PEM files: ca, client (certificate and key), and those of a stranger's authority.
+    `folder` holds PEM files: ca, client (certificate and key, allowed everything), and those of a stranger's authority.
+    The user chief may do everything as well, all others nothing yet.
     """
 
-    administrator: str
+    unguarded: str
     sasl: str
     tls: str
     both: str

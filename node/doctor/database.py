@@ -1,0 +1,112 @@
+"""The database: whether it answers, has the newest tables, and knows the city's sources."""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from node.doctor.finding import Finding, judge_clock
+
+if TYPE_CHECKING:
+    from schemas.catalogue import Metric
+    from store.health import Processed, Registered
+    from store.partners import Partner
+
+_MANY = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What stands in tables of the newest version; `ready` counts windows that wait for the publisher, by topic."""
+
+    registered: "Mapping[str, Registered]"
+    processed: "Mapping[str, Processed]"
+    ready: Mapping[str, int]
+    partners: "Sequence[Partner]"
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseState:
+    """A database as it stands; without `contents` unless it has the newest tables."""
+
+    version: str | None
+    newest: str | None
+    known: frozenset[str]
+    clock_ms: int
+    asked_ms: int
+    told_ms: int
+    contents: Contents | None
+
+
+def look(database_url: str, topics: "Mapping[str, Sequence[Metric]]", limit_s: int) -> DatabaseState:
+    """Look at the database. `topics` are those that are published, with their metrics. Raises psycopg's errors."""
+    from store import health, partners
+    from store.publications import ready_windows
+
+    with health.looking(database_url, limit_s) as connection:
+        asked_ms = _now_ms()
+        clock_ms = health.clock(connection)
+        told_ms = _now_ms()
+        version, newest = health.version(connection), health.newest_version()
+        contents = None
+        if version == newest:
+            ready = {
+                topic: sum(len(ready_windows(connection, topic, one.name, one.lateness_ms, _MANY)) for one in metrics)
+                for topic, metrics in topics.items()
+            }
+            contents = Contents(
+                health.registered(connection, clock_ms),
+                health.processed(connection),
+                ready,
+                partners.partners(connection),
+            )
+        return DatabaseState(version, newest, health.known_versions(), clock_ms, asked_ms, told_ms, contents)
+
+
+def judge_database(state: DatabaseState, metrics: Sequence[str]) -> Iterator[Finding]:
+    """How the database stands. `metrics` are all that the catalogue has."""
+    yield Finding("ok", "database", "answers")
+    yield judge_clock("database's clock", "it", state.clock_ms, state.asked_ms, state.told_ms)
+    yield _judge_version(state)
+    if state.contents is not None:
+        yield _judge_register(state.contents.registered, metrics)
+        yield _judge_ready(state.contents.ready)
+
+
+def _judge_version(state: DatabaseState) -> Finding:
+    what = "tables"
+    if state.version == state.newest:
+        return Finding("ok", what, f"at the newest version, {state.version}")
+    if state.version is None:
+        return Finding("fail", what, "there are none of ours: run `sistercity migrate`")
+    if state.version in state.known:
+        return Finding("fail", what, f"at version {state.version}, not {state.newest}: run `sistercity migrate`")
+    words = f"at version {state.version}, which this program does not know: install the one that migrated them"
+    return Finding("fail", what, words)
+
+
+def _judge_register(registered: "Mapping[str, Registered]", metrics: Sequence[str]) -> Finding:
+    what = "register"
+    if not registered:
+        return Finding("fail", what, "has no valid source: run `sistercity register load FILE`")
+    without_areas = [metric for metric, one in registered.items() if not one.areas]
+    if without_areas:
+        words = f"no areas are drawn for {', '.join(without_areas)}: load the register again"
+        return Finding("fail", what, words)
+    counts = ", ".join(f"{metric} {one.sources:,} in {one.areas} areas" for metric, one in sorted(registered.items()))
+    missing = [metric for metric in metrics if metric not in registered]
+    if missing:
+        return Finding("warn", what, f"{counts}; no source of {', '.join(missing)}")
+    return Finding("ok", what, counts)
+
+
+def _judge_ready(ready: Mapping[str, int]) -> Finding:
+    waiting = {topic: count for topic, count in ready.items() if count}
+    if not waiting:
+        return Finding("ok", "publications", "no closed window waits for the publisher")
+    counts = ", ".join(f"{count:,}{'+' if count >= _MANY else ''} of {topic}" for topic, count in waiting.items())
+    return Finding("warn", "publications", f"closed windows wait: {counts}; does `sistercity publish` run?")
+
+
+def _now_ms() -> int:
+    return round(time.time() * 1000)

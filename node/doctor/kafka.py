@@ -1,0 +1,75 @@
+"""Kafka: whether it answers, and its topics stand as planned."""
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from node.doctor.finding import WARN_S, Finding, Level, judge_clock
+from schemas.topics import FRAMES, dataset_of
+
+if TYPE_CHECKING:
+    from eventlog.inspection import ClusterState, TopicState
+    from node.topic_plan import PlannedTopic
+
+_SERIOUS = ("message.timestamp.type", "max.message.bytes", "cleanup.policy")
+_SHORT = ("retention.ms", "segment.ms")
+"""Settings that decide how long messages stay. Pictures may not stay longer than planned (P1)."""
+
+
+def judge_cluster(state: "ClusterState", plan: "Sequence[PlannedTopic]") -> Iterator[Finding]:
+    """How a cluster stands beside the plan of its topics."""
+    yield Finding("ok", "kafka", f"{state.brokers} broker{'s' if state.brokers != 1 else ''} answer")
+    for planned in plan:
+        yield _judge_topic(planned, state)
+    yield from _judge_copies(state)
+    yield _judge_clock(state)
+
+
+def _judge_topic(planned: "PlannedTopic", state: "ClusterState") -> Finding:
+    found = state.topics.get(planned.topic)
+    if found is None:
+        return Finding("fail", planned.topic, "is not there: `sistercity topics create` makes it")
+    if isinstance(found, str):
+        return Finding(
+            "warn", planned.topic, f"Kafka does not tell: {found}; `sistercity topics plan` lists the rights"
+        )
+    if not found.settings:
+        return Finding("warn", planned.topic, "Kafka does not tell its settings: allow DescribeConfigs")
+    wrong = list(_differences(planned, found))
+    level: Level = "fail" if any(serious for serious, _ in wrong) else "warn" if wrong else "ok"
+    as_planned = f"{found.facts.partitions} partitions, settings as planned"
+    return Finding(level, planned.topic, "; ".join(words for _, words in wrong) or as_planned)
+
+
+def _differences(planned: "PlannedTopic", found: "TopicState") -> Iterator[tuple[bool, str]]:
+    """What is not as planned, and whether something goes wrong by it."""
+    if found.facts.partitions != planned.partitions:
+        stands = found.facts.partitions
+        words = f"has {stands} partitions, planned are {planned.partitions}: no longer to be changed, so set"
+        yield False, f"{words} SISTERCITY_PARTITIONS={stands}"
+    for name, wanted in {**planned.settings, "cleanup.policy": "delete"}.items():
+        setting = found.settings.get(name, wanted)
+        if setting != wanted and not (name == "max.message.bytes" and int(setting) > int(wanted)):
+            words = f"{name} is {setting}, planned is {wanted}: set it with kafka-configs.sh --alter"
+            yield name in _SERIOUS or _keeps_pictures(planned.topic, name, setting, wanted), words
+
+
+def _keeps_pictures(topic: str, name: str, stands: str, wanted: str) -> bool:
+    longer = int(stands) < 0 or int(stands) > int(wanted) if name in _SHORT else False
+    return dataset_of(topic) == FRAMES and longer
+
+
+def _judge_copies(state: "ClusterState") -> Iterator[Finding]:
+    single = [one for one in state.topics.values() if not isinstance(one, str) and one.replicas == 1]
+    if single:
+        words = f"{len(single)} topics are on one broker each: with it goes what was not processed yet"
+        yield Finding("warn", "kafka's copies", words)
+
+
+def _judge_clock(state: "ClusterState") -> Finding:
+    what = "kafka's clock"
+    if state.clock_ms is not None:
+        return judge_clock(what, "the controller's", state.clock_ms, state.asked_ms, state.told_ms)
+    newest = [one.newest_ms for one in state.topics.values() if not isinstance(one, str) and one.newest_ms is not None]
+    if newest and max(newest) > state.told_ms + WARN_S * 1000:
+        return judge_clock(what, "a broker's", max(newest), state.asked_ms, state.told_ms)
+    return Finding("ok", what, "Kafka does not tell it; no message is from the future")

@@ -1,0 +1,83 @@
+"""The streams: how far processing is behind Kafka, and whether it can go on."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from node.doctor.finding import Finding
+from schemas.topics import FRAMES, dataset_of
+
+if TYPE_CHECKING:
+    from eventlog.inspection import ClusterState, TopicState
+    from store.health import Processed
+
+
+def judge_streams(state: "ClusterState", processed: "Mapping[str, Processed]", city: str) -> Iterator[Finding]:
+    """How every topic that is in Kafka stands beside what the database says of it."""
+    for topic, found in sorted(state.topics.items()):
+        if not isinstance(found, str):
+            command = command_of(topic)
+            yield _judge(topic, found, processed.get(topic), command, state.members.get(group_of(city, topic)))
+
+
+def command_of(topic: str) -> str:
+    """The command that reads a topic."""
+    return "detect" if dataset_of(topic) == FRAMES else "process"
+
+
+def group_of(city: str, topic: str) -> str:
+    """The group whose members share a running stream's topic."""
+    return f"{city}.{command_of(topic)}"
+
+
+def _judge(topic: str, found: "TopicState", known: "Processed | None", command: str, members: int | None) -> Finding:
+    what, facts = f"stream {topic}", found.facts
+    if known is not None and (known.cluster_id, known.topic_id, known.partitions) != (
+        facts.cluster_id,
+        facts.topic_id,
+        facts.partitions,
+    ):
+        words = f"is another topic than the one that was processed: `sistercity {command}` will not go on with it"
+        return Finding("fail", what, words)
+    lag = _lag(found, known)
+    if lag.beyond:
+        return Finding("fail", what, f"in {lag.beyond} partitions Kafka has lost messages that were processed already")
+    if lag.taken and command == "process":
+        words = f"retention took {lag.taken:,} messages before they were processed: `process --accept-gap` goes on"
+        return Finding("fail", what, words)
+    if lag.needed and command == "process":
+        words = f"retention took {lag.needed:,} messages of windows that are still open: `process` can't start again"
+        return Finding("warn", what, words + " without --accept-gap")
+    return _judge_lag(what, lag, command, members)
+
+
+@dataclass(frozen=True, slots=True)
+class _Lag:
+    """Messages that wait; that retention took before they were accounted for, or while open windows need them; and
+    partitions that are accounted for beyond their end."""
+
+    waiting: int
+    taken: int
+    needed: int
+    beyond: int
+
+
+def _lag(found: "TopicState", known: "Processed | None") -> _Lag:
+    waiting = taken = needed = beyond = 0
+    for number, (begin, end) in enumerate(zip(found.begins, found.ends, strict=True)):
+        following = begin if known is None else known.next_offsets.get(number, begin)
+        resume = following if known is None else known.resume_offsets.get(number, following)
+        waiting += max(end - max(following, begin), 0)
+        taken += max(begin - following, 0)
+        needed += max(begin - resume, 0)
+        beyond += following > end
+    return _Lag(waiting, taken, needed, beyond)
+
+
+def _judge_lag(what: str, lag: _Lag, command: str, members: int | None) -> Finding:
+    words = f"{lag.waiting:,} messages wait" if lag.waiting else "nothing waits"
+    if lag.taken:
+        words += f", {lag.taken:,} were gone before they were looked at"
+    if members == 0:
+        return Finding("warn" if lag.waiting else "ok", what, f"{words}, and no `sistercity {command}` runs")
+    return Finding("ok", what, words if members is None else f"{words}, {members} at work")

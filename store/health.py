@@ -1,0 +1,105 @@
+"""What `sistercity doctor` asks of the database. Nothing is written.
+
+Times are milliseconds since 1970, UTC.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from alembic.script import ScriptDirectory
+
+from store.areas import version_at
+from store.database import Connection, connect, migrations
+from store.moments import milliseconds, moment
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """What the register holds for a metric at a time: valid sources, and areas of the version that holds."""
+
+    sources: int
+    areas: int
+
+
+@dataclass(frozen=True, slots=True)
+class Processed:
+    """A topic as it was when its processing began, and by partition the offset below which all is accounted for, and
+    the first one that an open window needs."""
+
+    cluster_id: str
+    topic_id: str
+    partitions: int
+    next_offsets: Mapping[int, int]
+    resume_offsets: Mapping[int, int]
+
+
+@contextmanager
+def looking(database_url: str, limit_s: int) -> Iterator[Connection]:
+    """A connection that can't write, and waits for nothing longer than `limit_s` seconds."""
+    with connect(database_url, name="sistercity doctor", wait_s=limit_s) as connection:
+        connection.execute(
+            "SELECT set_config('default_transaction_read_only', 'on', false),"
+            " set_config('statement_timeout', %s, false), set_config('lock_timeout', %s, false)",
+            (f"{limit_s}s", f"{limit_s}s"),
+        )
+        yield connection
+
+
+def clock(connection: Connection) -> int:
+    """The database's clock."""
+    row = connection.execute("SELECT clock_timestamp()").fetchone()
+    assert row is not None
+    return milliseconds(row[0])
+
+
+def version(connection: Connection) -> str | None:
+    """Which version the tables have; None if there are none of ours."""
+    found = connection.execute("SELECT to_regclass('alembic_version')").fetchone()
+    if found is None or found[0] is None:
+        return None
+    row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+    return None if row is None else str(row[0])
+
+
+def newest_version() -> str | None:
+    """Which version this program's tables have."""
+    with migrations() as config:
+        return ScriptDirectory.from_config(config).get_current_head()
+
+
+def known_versions() -> frozenset[str]:
+    """Every version that this program can bring to the newest."""
+    with migrations() as config:
+        return frozenset(one.revision for one in ScriptDirectory.from_config(config).walk_revisions())
+
+
+def registered(connection: Connection, at_ms: int) -> Mapping[str, Registered]:
+    """What the register holds at that time, by metric; metrics without a source are left out."""
+    rows = connection.execute(
+        "SELECT metric, count(*) FROM sources WHERE valid_from <= %(at)s AND (valid_to IS NULL OR valid_to > %(at)s)"
+        " GROUP BY metric",
+        {"at": moment(at_ms)},
+    ).fetchall()
+    return {metric: Registered(sources, _areas(connection, metric, at_ms)) for metric, sources in rows}
+
+
+def _areas(connection: Connection, metric: str, at_ms: int) -> int:
+    holding = version_at(connection, metric, at_ms)
+    row = connection.execute("SELECT count(*) FROM areas WHERE version = %s", (holding,)).fetchone()
+    return 0 if row is None else int(row[0])
+
+
+def processed(connection: Connection) -> Mapping[str, Processed]:
+    """Every topic that was ever processed."""
+    following: dict[str, dict[int, int]] = defaultdict(dict)
+    resume: dict[str, dict[int, int]] = defaultdict(dict)
+    positions = connection.execute("SELECT topic, partition, next_offset, resume_offset FROM stream_offsets")
+    for topic, partition, next_offset, resume_offset in positions:
+        following[topic][partition], resume[topic][partition] = next_offset, resume_offset
+    rows = connection.execute("SELECT topic, cluster_id, topic_id, partitions FROM stream_topics")
+    return {
+        topic: Processed(cluster_id, topic_id, partitions, following[topic], resume[topic])
+        for topic, cluster_id, topic_id, partitions in rows
+    }

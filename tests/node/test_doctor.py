@@ -1,0 +1,235 @@
+"""The doctor's judgements: what each thing that can be wrong is called, and what it advises."""
+
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from eventlog.inspection import ClusterState, TopicState
+from eventlog.protocol import TopicFacts
+from node.doctor.database import Contents, DatabaseState, judge_database
+from node.doctor.finding import Finding, Look, judge_clock
+from node.doctor.kafka import judge_cluster
+from node.doctor.machine import judge_disk, look_at_disks
+from node.doctor.streams import judge_streams
+from node.topic_plan import planned_topics
+from store.health import Processed, Registered
+
+NOW = 1_790_000_000_000
+PLAN = planned_topics("town", 2)
+FRAMES, READINGS = "town.traffic.frames.v1", "town.energy.readings.v1"
+SETTINGS = {one.topic: {**one.settings, "cleanup.policy": "delete"} for one in PLAN}
+
+
+def topic(name: str, **changed: object) -> TopicState:
+    state = TopicState(TopicFacts("cluster", name, 2), 3, SETTINGS[name], [0, 0], [10, 20], NOW)
+    return replace(state, **changed)
+
+
+def cluster(**changed: object) -> ClusterState:
+    topics = {one.topic: topic(one.topic) for one in PLAN}
+    state = ClusterState(3, topics, {"town.process": 2, "town.detect": 1}, NOW, NOW - 1, NOW + 1)
+    return replace(state, **changed)
+
+
+def with_topic(state: TopicState | str | None, name: str = READINGS) -> ClusterState:
+    topics = dict(cluster().topics)
+    topics.pop(name)
+    return cluster(topics=topics if state is None else {**topics, name: state})
+
+
+def only_trouble(findings) -> Finding:
+    [found] = [one for one in findings if one.level != "ok"]
+    return found
+
+
+def test_a_cluster_as_planned_is_well():
+    findings = list(judge_cluster(cluster(), PLAN))
+    assert {one.level for one in findings} == {"ok"}
+    assert [one.what for one in findings] == ["kafka", *(one.topic for one in PLAN), "kafka's clock"]
+
+
+@pytest.mark.parametrize(
+    ("state", "level", "words"),
+    [
+        (None, "fail", "`sistercity topics create`"),
+        ("TopicAuthorizationFailedError", "warn", "does not tell: TopicAuthorizationFailedError"),
+        (topic(READINGS, settings={}), "warn", "DescribeConfigs"),
+        (topic(READINGS, facts=TopicFacts("cluster", "x", 8)), "warn", "SISTERCITY_PARTITIONS=8"),
+        (
+            topic(READINGS, settings=SETTINGS[READINGS] | {"message.timestamp.type": "CreateTime"}),
+            "fail",
+            "planned is LogAppendTime",
+        ),
+        (topic(READINGS, settings=SETTINGS[READINGS] | {"cleanup.policy": "compact"}), "fail", "planned is delete"),
+        (topic(READINGS, settings=SETTINGS[READINGS] | {"retention.ms": "1000"}), "warn", "retention.ms is 1000"),
+        (topic(READINGS, replicas=1), "warn", "1 topics are on one broker"),
+    ],
+)
+def test_a_topic_that_is_not_as_planned_is_named_with_what_to_do(state, level, words):
+    found = only_trouble(judge_cluster(with_topic(state), PLAN))
+    assert found.level == level
+    assert words in found.words
+
+
+@pytest.mark.parametrize(
+    ("setting", "level"),
+    [
+        ({"retention.ms": "604800000"}, "fail"),
+        ({"retention.ms": "-1"}, "fail"),
+        ({"segment.ms": "604800000"}, "fail"),
+        ({"retention.ms": "120000"}, "warn"),
+        ({"max.message.bytes": "1048588"}, "fail"),
+        ({"max.message.bytes": "8388608"}, "ok"),
+    ],
+)
+def test_pictures_that_would_stay_or_would_not_fit_are_a_failure(setting, level):
+    state = with_topic(topic(FRAMES, settings=SETTINGS[FRAMES] | setting), FRAMES)
+    [found] = [one for one in judge_cluster(state, PLAN) if one.what == FRAMES]
+    assert found.level == level
+
+
+@pytest.mark.parametrize(
+    ("clock", "level", "words"),
+    [
+        (NOW + 5_000, "ok", "within 5 s"),
+        (NOW - 5_000, "ok", "within 5 s"),
+        (NOW + 6_500, "warn", "6 s ahead of"),
+        (NOW - 6_500, "warn", "6 s behind"),
+        (NOW + 61_500, "fail", "61 s ahead of"),
+        (NOW - 61_500, "fail", "61 s behind"),
+    ],
+)
+def test_a_clock_may_be_off_by_five_seconds_and_must_not_by_sixty(clock, level, words):
+    found = judge_clock("a clock", "it", clock, NOW - 400, NOW + 400)
+    assert (found.level, words in found.words) == (level, True)
+
+
+def test_a_slow_answer_is_not_mistaken_for_a_wrong_clock():
+    assert judge_clock("a clock", "it", NOW, NOW - 30_000, NOW + 30_000).level == "ok"
+
+
+def test_without_the_controllers_clock_a_message_from_the_future_betrays_the_brokers():
+    silent = cluster(clock_ms=None)
+    assert [one.level for one in judge_cluster(silent, PLAN)][-1] == "ok"
+    ahead = {READINGS: topic(READINGS, newest_ms=NOW + 90_000)}
+    found = only_trouble(judge_cluster(replace(silent, topics={**silent.topics, **ahead}), PLAN))
+    assert (found.level, found.what) == ("fail", "kafka's clock")
+
+
+CONTENTS = Contents({"energy.import": Registered(100, 3), "waste.fill": Registered(5, 1)}, {}, {READINGS: 0}, [])
+DATABASE = DatabaseState("2", "2", frozenset({"1", "2"}), NOW, NOW, NOW, CONTENTS)
+METRICS = ["energy.import", "waste.fill"]
+
+
+def test_a_database_with_newest_tables_and_a_register_is_well():
+    assert {one.level for one in judge_database(DATABASE, METRICS)} == {"ok"}
+
+
+@pytest.mark.parametrize(
+    ("changed", "level", "words"),
+    [
+        ({"version": None, "contents": None}, "fail", "none of ours: run `sistercity migrate`"),
+        ({"version": "1", "contents": None}, "fail", "at version 1, not 2: run `sistercity migrate`"),
+        ({"version": "3", "contents": None}, "fail", "which this program does not know"),
+        ({"clock_ms": NOW + 100_000}, "fail", "ahead of this machine's clock"),
+        ({"contents": replace(CONTENTS, registered={})}, "fail", "`sistercity register load FILE`"),
+        (
+            {"contents": replace(CONTENTS, registered=CONTENTS.registered | {"waste.fill": Registered(5, 0)})},
+            "fail",
+            "no areas are drawn for waste.fill",
+        ),
+        (
+            {"contents": replace(CONTENTS, registered={"waste.fill": Registered(5, 1)})},
+            "warn",
+            "no source of energy.import",
+        ),
+        ({"contents": replace(CONTENTS, ready={READINGS: 7})}, "warn", f"7 of {READINGS}; does `sistercity publish`"),
+    ],
+)
+def test_what_is_wrong_with_the_database_is_named_with_what_to_do(changed, level, words):
+    found = only_trouble(judge_database(replace(DATABASE, **changed), METRICS))
+    assert found.level == level
+    assert words in found.words
+
+
+def processed(name: str, **changed: object) -> dict[str, Processed]:
+    state = Processed("cluster", name, 2, {0: 10, 1: 20}, {0: 10, 1: 20})
+    return {name: replace(state, **changed)}
+
+
+def judged(name: str, state: ClusterState, known: dict[str, Processed]) -> Finding:
+    [found] = [one for one in judge_streams(state, known, "town") if one.what == f"stream {name}"]
+    return found
+
+
+def test_a_stream_that_is_read_to_its_end_is_well():
+    found = judged(READINGS, cluster(), processed(READINGS))
+    assert (found.level, found.words) == ("ok", "nothing waits, 2 at work")
+
+
+def test_messages_that_wait_are_counted_and_nobody_at_work_is_a_warning():
+    behind = processed(READINGS, next_offsets={0: 4}, resume_offsets={0: 4})
+    found = judged(READINGS, cluster(), behind)
+    assert (found.level, found.words) == ("ok", "26 messages wait, 2 at work")
+    found = judged(READINGS, cluster(members={"town.process": 0, "town.detect": 1}), behind)
+    assert (found.level, found.words) == ("warn", "26 messages wait, and no `sistercity process` runs")
+    found = judged(FRAMES, cluster(members={"town.process": 2, "town.detect": 0}), {})
+    assert (found.level, found.words) == ("warn", "30 messages wait, and no `sistercity detect` runs")
+
+
+@pytest.mark.parametrize(
+    ("known", "level", "words"),
+    [
+        ({"topic_id": "another"}, "fail", "is another topic"),
+        ({"cluster_id": "another"}, "fail", "is another topic"),
+        ({"partitions": 4}, "fail", "is another topic"),
+        ({"next_offsets": {0: 11, 1: 20}}, "fail", "in 1 partitions Kafka has lost messages"),
+        ({"next_offsets": {0: 3, 1: 20}, "resume_offsets": {0: 3, 1: 20}}, "fail", "retention took 2 messages before"),
+        ({"resume_offsets": {0: 3, 1: 20}}, "warn", "retention took 2 messages of windows that are still open"),
+    ],
+)
+def test_a_stream_that_can_not_go_on_is_named_with_the_reason(known, level, words):
+    state = with_topic(topic(READINGS, begins=[5, 0]))
+    found = judged(READINGS, state, processed(READINGS, **known))
+    assert found.level == level
+    assert words in found.words
+
+
+def test_pictures_that_were_gone_are_counted_and_stop_nothing():
+    state = with_topic(topic(FRAMES, begins=[5, 0]), FRAMES)
+    found = judged(FRAMES, state, processed(FRAMES, next_offsets={0: 3, 1: 20}, resume_offsets={0: 3, 1: 20}))
+    assert (found.level, found.words) == ("ok", "5 messages wait, 2 were gone before they were looked at, 1 at work")
+
+
+@pytest.mark.parametrize(("free", "level"), [(50, "ok"), (10, "ok"), (9, "warn"), (2, "warn"), (1, "fail")])
+def test_a_disk_that_fills_up_is_warned_of_and_then_a_failure(free, level):
+    assert judge_disk(Path("home"), free * 2**30, 100 * 2**30).level == level
+
+
+def test_a_folder_that_is_not_there_yet_is_looked_for_above_and_a_disk_is_named_once(tmp_path):
+    [found] = look_at_disks([tmp_path / "not" / "there", tmp_path])
+    assert found.what == f"disk of {tmp_path / 'not' / 'there'}"
+
+
+def test_a_look_that_does_not_come_back_is_a_failure_and_holds_nobody_up():
+    never = threading.Event()
+    try:
+        assert Look("kafka", 0.05, never.wait).result() == (None, Finding("fail", "kafka", "no answer within 0 s"))
+    finally:
+        never.set()
+
+
+def test_a_look_that_fails_in_whatever_way_is_a_finding_in_one_line():
+    def broken() -> None:
+        raise RuntimeError("two\n\tlines")
+
+    assert Look("kafka", 5, broken).result() == (None, Finding("fail", "kafka", "two lines"))
+
+    def small_install() -> None:
+        raise ModuleNotFoundError("no", name="kafka")
+
+    _, found = Look("kafka", 5, small_install).result()
+    assert found is not None
+    assert (found.level, "extra [node]" in found.words) == ("warn", True)
