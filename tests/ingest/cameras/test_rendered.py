@@ -1,0 +1,77 @@
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from ingest.cameras.rendered import RenderedCamera
+from schemas.batch import ONE_LINE, TWO_LINES
+
+FRAMES = range(60)
+"""Half a minute at two frames a second."""
+
+
+@pytest.mark.parametrize("country", ["IR", "VN"])
+def test_a_seed_makes_the_same_frames_in_any_order(country):
+    one, other = RenderedCamera(7, country), RenderedCamera(7, country)
+    backwards = {number: (other.frame(number), other.truth(number)) for number in reversed(FRAMES[::7])}
+    for number in FRAMES[::7]:
+        frame, truth = backwards[number]
+        assert np.array_equal(one.frame(number), frame)
+        assert one.truth(number) == truth
+        assert frame.shape == (360, 640, 3)
+        assert frame.dtype == np.uint8
+    assert not np.array_equal(RenderedCamera(8, country).frame(0), one.frame(0))
+
+
+@pytest.mark.parametrize("country", ["IR", "VN"])
+@pytest.mark.parametrize("seed", range(4))
+def test_there_is_traffic_most_of_the_time(country, seed):
+    camera = RenderedCamera(seed, country)
+    counts = [len(camera.truth(number)) for number in FRAMES]
+    assert sum(counts) > 30
+    assert sum(count > 0 for count in counts) > 0.6 * len(counts)
+    assert max(counts) <= 5
+
+
+@pytest.mark.parametrize(("country", "form", "share"), [("IR", ONE_LINE, 0.7), ("VN", TWO_LINES, 0.6)])
+def test_the_country_sets_the_mix(country, form, share):
+    cameras = [RenderedCamera(seed, country) for seed in range(6)]
+    forms = Counter(plate.form for camera in cameras for number in FRAMES for plate in camera.truth(number))
+    assert set(forms) == {ONE_LINE, TWO_LINES}
+    assert forms[form] > share * forms.total()
+
+
+@pytest.mark.parametrize("size", [(640, 360), (1280, 720), (320, 240), (360, 640)])
+def test_a_plate_is_where_the_truth_says(size):
+    camera = RenderedCamera(2, "IR", *size)
+    plates = [(camera.frame(number), plate) for number in FRAMES[::3] for plate in camera.truth(number)]
+    widths = {plate.w for _, plate in plates}
+    assert len(widths) > 5  # near and far
+    for frame, plate in plates:
+        assert 0 <= plate.x <= plate.x + plate.w <= size[0]
+        assert 0 <= plate.y <= plate.y + plate.h <= size[1]
+        inside = frame[plate.y : plate.y + plate.h, plate.x : plate.x + plate.w]
+        assert np.percentile(inside, 90) > 150  # its ground
+        assert np.percentile(inside, 10) < 110  # its characters
+
+
+def test_every_vehicle_has_characters_of_its_own():
+    camera = RenderedCamera(1, "VN")
+    texts = {plate.text for number in range(400) for plate in camera.truth(number)}
+    assert len(texts) > 60
+
+
+def test_no_frame_repeats_the_one_before_not_even_of_an_empty_street():
+    camera = RenderedCamera(1, "VN", rate=10)
+    empty = [n for n in range(400) if not camera.truth(n) and not camera.truth(n + 1)]
+    assert empty
+    for number in (*empty[:20], *range(20)):
+        assert not np.array_equal(camera.frame(number), camera.frame(number + 1))
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"width": 10}, {"height": 10}, {"width": 10_000}, {"height": 10_000}, {"rate": 0.0}, {"rate": -1.0}]
+)
+def test_what_can_not_be_drawn_is_refused(wrong):
+    with pytest.raises(ValueError, match=r"pixels|frames a second"):
+        RenderedCamera(1, "IR", **wrong)

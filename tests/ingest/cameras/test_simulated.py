@@ -1,0 +1,258 @@
+import csv
+from collections import Counter, defaultdict
+from threading import Event
+
+import numpy as np
+import pytest
+
+from ingest.cameras.rendered import RenderedCamera
+from ingest.cameras.simulated import CameraExpected, CameraSimulator, Expected, SimulatedCameras
+from processors.plates.classical import ClassicalDetector
+from processors.plates.pictures import BadPicture, decode_picture
+from schemas.batch import DecodeError, decode
+from schemas.catalogue import catalogue
+from schemas.frames import Frame, decode_frame
+from tests.ingest.cameras.logs import PARTITIONS, Sending, register, said, sending
+from tests.ingest.small_city import city
+
+NOW = 1_790_003_456_789
+QUARTER = 900_000
+METRIC = catalogue()["traffic.regions"]
+
+
+def detect(picture: bytes) -> np.ndarray:
+    return ClassicalDetector().detect(decode_picture(picture))
+
+
+def simulated(
+    count: int = 2, seed: int = 1, rate: float = 2.0, *, detecting: bool = False, faults: bool = True
+) -> tuple[SimulatedCameras, CameraSimulator, Sending]:
+    cameras = SimulatedCameras(city(), count, seed)
+    made = sending(register(*cameras.ids), detect if detecting else None)
+    return cameras, CameraSimulator(cameras, made.feed, lambda: NOW, rate, faults=faults), made
+
+
+def account(made: Sending) -> tuple[Counter[str], dict[int, Counter[str]]]:
+    """What a reader finds: totals, and outcomes by camera, each partition in the order of its log."""
+    totals: Counter[str] = Counter()
+    cameras: dict[int, Counter[str]] = defaultdict(Counter)
+    previous: dict[int, bytes] = {}
+    for _, record in made.records():
+        totals["messages"] += 1
+        try:
+            frame = decode_frame(record.value)
+        except DecodeError:
+            totals["dead"] += 1
+            continue
+        if frame.picture is None:
+            continue
+        totals["readings"] += 1
+        outcome = _outcome(frame, previous.get(frame.camera))
+        if frame.picture:
+            previous[frame.camera] = frame.picture
+        totals[outcome] += 1
+        cameras[frame.camera][outcome] += 1
+    return totals, cameras
+
+
+def _outcome(frame: Frame, before: bytes | None) -> str:
+    if not frame.picture:
+        return "missing"
+    if frame.picture == before:
+        return "stale"
+    try:
+        decode_picture(frame.picture)
+    except BadPicture as error:
+        assert error.reason == "cut"
+        return "undecodable"
+    return "seen"
+
+
+@pytest.mark.parametrize(("count", "seed", "seconds", "rate"), [(2, 1, 30, 2.0), (1, 5, 61, 1.0), (3, 2, 8, 5.0)])
+def test_what_was_sent_wrong_is_counted_exactly(count, seed, seconds, rate):
+    cameras, simulator, made = simulated(count, seed, rate)
+    expected = simulator.replay(seconds)
+    totals, by_camera = account(made)
+    frames = seconds * round(rate)
+    assert expected == Expected(
+        messages=totals["messages"],
+        readings=totals["readings"],
+        duplicate=totals["stale"],
+        late=0,
+        rejected=totals["undecodable"] + totals["missing"],
+        dead=totals["dead"],
+        refused=len(made.journal.kept),
+        cameras=tuple(
+            CameraExpected(70 + sorted(cameras.ids).index(one), frames, *_counts(by_camera, cameras, one))
+            for one in cameras.ids
+        ),
+    )
+    assert expected.readings == count * frames
+    assert (expected.dead, expected.refused) == (1, 2)
+    assert expected.readings == made.journal.acknowledged_readings
+
+
+def _counts(by_camera: dict[int, Counter[str]], cameras: SimulatedCameras, source: str) -> tuple[int, ...]:
+    found = by_camera[70 + sorted(cameras.ids).index(source)]
+    return tuple(found[outcome] for outcome in ("seen", "undecodable", "stale", "missing"))
+
+
+def test_at_the_usual_length_everything_goes_wrong_twice():
+    _, simulator, made = simulated()
+    expected = simulator.replay(30)
+    for camera in expected.cameras:
+        assert (camera.expected, camera.seen) == (60, 54)
+        assert (camera.undecodable, camera.stale, camera.missing) == (2, 2, 2)
+    assert made.feed.counts.refused == 2
+
+
+def test_without_faults_nothing_goes_wrong():
+    _, simulator, made = simulated(faults=False)
+    expected = simulator.replay(10)
+    totals, _ = account(made)
+    assert totals["seen"] == totals["readings"] == expected.readings == 40
+    assert (expected.duplicate, expected.rejected, expected.dead, expected.refused) == (0, 0, 0, 0)
+
+
+@pytest.mark.parametrize("seconds", [1, 30, 1799, 1801, 7200])
+def test_a_replay_lies_in_windows_that_its_last_tick_closes(seconds):
+    _, simulator, _ = simulated()
+    begin = simulator.begin(seconds)
+    assert begin % QUARTER == 0
+    last = begin + seconds * 1000 - 500
+    ends = last // QUARTER * QUARTER + METRIC.longest_window_ms
+    assert ends + METRIC.lateness_ms <= NOW
+    assert begin <= NOW - 3_600_000
+    assert begin > NOW - 3_600_000 - seconds * 1000 - QUARTER
+
+
+def test_the_last_tick_is_the_clocks_and_the_others_come_every_few_seconds():
+    _, simulator, made = simulated(rate=1.0, faults=False)
+    simulator.replay(30)
+    begin = simulator.begin(30)
+    for times in made.ticks().values():
+        assert times == [*(begin + 1000 * second for second in (5, 10, 15, 20, 25)), NOW]
+
+
+def test_the_same_seed_sends_the_same_and_another_does_not():
+    sent = []
+    for seed in (1, 1, 2):
+        _, simulator, made = simulated(seed=seed)
+        simulator.replay(5)
+        sent.append(said(made.records()))
+    assert sent[0] == sent[1] != sent[2]
+
+
+def test_a_reader_learns_no_id_and_no_plate():
+    cameras, simulator, made = simulated(rate=1.0)
+    simulator.replay(30)
+    everything = said(made.records())
+    secrets = {*cameras.ids, cameras.stray, "SIM-"}
+    for index in range(2):
+        view = cameras.camera(index, 1.0)
+        secrets |= {plate.text for number in range(30) for plate in view.truth(number)}
+    assert len(secrets) > 20
+    assert not [secret for secret in secrets if secret.encode() in everything]
+    for refused in made.journal.kept.values():
+        source, _, time = refused.original.decode().partition(",")
+        assert source == cameras.stray
+        assert time.isdigit()
+
+
+def test_beside_a_detector_only_what_was_seen_is_sent():
+    _, simulator, made = simulated(detecting=True)
+    expected = simulator.replay(30)
+    batches = [decode(record.value) for _, record in made.records()]
+    counted = sum(int(batch.array()["value"].sum()) for batch in batches)
+    assert expected.readings == sum(batch.count for batch in batches) == 2 * 54 == made.feed.counts.seen
+    assert expected.messages == len(batches) == 2 * 54 + 6 * PARTITIONS
+    assert (expected.duplicate, expected.rejected, expected.dead, expected.refused) == (0, 0, 0, 2)
+    assert counted == made.feed.counts.regions
+    for camera in range(2):
+        by_camera = [batch for batch in batches if batch.count and int(batch.array()["source"][0]) == 70 + camera]
+        assert sum(int(batch.array()["value"][0]) for batch in by_camera) >= 11  # enough to be published
+    assert made.feed.counts.undecodable == {"cut": 4}
+    assert (made.feed.counts.stale, made.feed.counts.missing) == (4, 4)
+
+
+def test_stopping_counts_what_was_sent():
+    _, simulator, _ = simulated()
+    stop = Event()
+    stop.set()
+    expected = simulator.replay(30, stop)
+    assert (expected.readings, expected.messages) == (0, PARTITIONS)
+    assert [camera.expected for camera in expected.cameras] == [0, 0]
+
+
+class Clock:
+    """Moves on whenever somebody waits for it, and stops the simulator at the end."""
+
+    def __init__(self, jump_at: int | None = None) -> None:
+        self.now = NOW
+        self.stop = Event()
+        self.waits = 0
+        self._jump_at = jump_at
+        self.stop.wait = self._wait  # type: ignore[method-assign]
+
+    def __call__(self) -> int:
+        return self.now
+
+    def _wait(self, timeout: float | None = None) -> bool:
+        assert timeout is not None
+        self.waits += 1
+        self.now += 3_600_000 if self.waits == self._jump_at else max(round(timeout * 1000), 1)
+        if self.waits >= 40:
+            self.stop.set()
+        return self.stop.is_set()
+
+
+def test_following_sends_a_picture_when_its_time_has_come():
+    cameras = SimulatedCameras(city(), 2, 1)
+    made, clock = sending(register(*cameras.ids)), Clock()
+    CameraSimulator(cameras, made.feed, clock, 2.0).follow(clock.stop, first=60)
+    starts = sorted({frame.start for frame in made.frames()})
+    assert starts[0] == -(-NOW // 500) * 500
+    assert np.diff(starts).tolist() == [500] * (len(starts) - 1)
+    assert starts[-1] <= clock.now
+    assert len(made.frames()) == 2 * len(starts)
+    assert len(starts) == 39
+    for times in made.ticks().values():
+        assert times == starts[::10]
+
+
+def test_after_a_long_sleep_following_goes_on_from_now():
+    cameras = SimulatedCameras(city(), 1, 1)
+    made, clock = sending(register(*cameras.ids)), Clock(jump_at=10)
+    CameraSimulator(cameras, made.feed, clock, 2.0).follow(clock.stop)
+    gaps = np.diff(sorted(frame.start for frame in made.frames())).tolist()
+    assert len(gaps) == 38
+    assert sorted(gaps)[:-1] == [500] * 37
+    assert max(gaps) >= 3_599_000
+
+
+def test_the_register_has_all_cameras_but_the_stray_one(tmp_path):
+    cameras = SimulatedCameras(city(), 5, 3)
+    cameras.write_register(tmp_path / "register.csv")
+    with (tmp_path / "register.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["source"] for row in rows] == list(cameras.ids)
+    assert len({row["contributor"] for row in rows} | set(cameras.ids) | {cameras.stray}) == 11
+    assert {(row["metric"], row["class"]) for row in rows} == {("traffic.regions", "any")}
+    assert {row["district"] for row in rows} <= {district.id for district in city().districts}
+    assert cameras.origin.endswith("/traffic.regions")
+    assert set(SimulatedCameras(city(), 5, 3).ids) == set(cameras.ids)
+    assert not set(SimulatedCameras(city(), 6, 3).ids) & set(cameras.ids)
+
+
+def test_cameras_see_different_streets():
+    cameras = SimulatedCameras(city(), 2, 3)
+    views = [cameras.camera(index, 2.0) for index in range(3)]
+    assert all(isinstance(view, RenderedCamera) for view in views)
+    assert not np.array_equal(views[0].frame(0), views[1].frame(0))
+    assert not np.array_equal(views[1].frame(0), views[2].frame(0))
+
+
+@pytest.mark.parametrize("count", [0, -1, 101])
+def test_a_number_of_cameras_that_no_process_can_draw_is_refused(count):
+    with pytest.raises(ValueError, match="1 to 100"):
+        SimulatedCameras(city(), count, 1)
