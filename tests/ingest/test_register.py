@@ -1,9 +1,11 @@
 import csv
 import io
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Barrier
 from uuid import uuid4
 from zoneinfo import ZoneInfo
 
@@ -13,10 +15,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eventlog.memory import MemoryLog
+from ingest.bins import Bins
 from ingest.faults import FaultRates
 from ingest.feed import Feed
 from ingest.fleet import Fleet
 from ingest.journal import StoreJournal
+from ingest.premises import Premises
 from ingest.register import COLUMNS, Drawn, LoadReport, load_register, quarter_starts, scaled
 from ingest.simulator import Simulator
 from ingest.sources import write_register
@@ -167,6 +171,46 @@ def test_areas_that_have_begun_stay_and_changed_ones_wait_for_the_next_quarter(c
 
 
 @pytest.mark.services
+def test_a_load_leaves_the_areas_of_metrics_alone_that_its_rows_do_not_name(connection: Connection) -> None:
+    load_register(connection, city(), town("500 10 130 400 500 600"), NOW, people=1000)
+    before = versions(connection, "energy.import")
+    fill = town("20 20 0 20 20 20", start=9000, metric="waste.fill", class_="organic")
+    report = load_register(connection, city(), fill, NOW, people=77)
+    assert report.drawn == (Drawn("waste.fill", THIS_QUARTER, 5),)
+    assert versions(connection, "energy.import") == before
+
+
+@pytest.mark.services
+def test_registers_of_different_metrics_can_be_loaded_at_the_same_time(
+    connection: Connection, database_url: str
+) -> None:
+    """Whichever is first, each has its own areas, which stand for its own people, and no number is given twice."""
+    simulated = {1000: Fleet(city(), 2000, 1), 300: Bins(city(), 300, 1), 200: Premises(city(), 400, 1)}
+    ready = Barrier(len(simulated))
+
+    def load(people: int, now: int) -> LoadReport:
+        with connect(database_url) as mine:
+            rows = list(simulated[people].register())
+            ready.wait(20)
+            return load_register(mine, city(), rows, now, people)
+
+    for _ in range(2):  # the second time nothing is new, and nothing is drawn anew
+        with ThreadPoolExecutor(len(simulated)) as threads:
+            reports = list(threads.map(load, simulated, [NOW] * len(simulated)))
+        for (people, sources), report in zip(simulated.items(), reports, strict=True):
+            loaded = sum(1 for _ in sources.register())
+            assert report.rows.sources_new in (loaded, 0)
+            assert report.rows.sources_new + report.rows.sources_unchanged == loaded
+            for metric in sources.metrics:
+                (version,) = versions(connection, metric.name)
+                assert sum(area.population for area in version.areas.values()) == people
+                assert version.valid_from_ms == THIS_QUARTER
+    assert [report.drawn for report in reports] == [(), (), ()]
+    sources, numbers = connection.execute("SELECT count(*), count(DISTINCT number) FROM sources").fetchone() or (0, 1)
+    assert sources == numbers == sum(1 for one in simulated.values() for _ in one.register())
+
+
+@pytest.mark.services
 def test_if_the_areas_cannot_be_stored_nothing_is_loaded(connection: Connection) -> None:
     with pytest.raises(psycopg.errors.CheckViolation):
         load_register(connection, city(), town("1 1 1 1 1 1"), NOW, people=-600)
@@ -192,7 +236,7 @@ def test_a_simulated_city_loads_resolves_and_leaves_its_account(connection: Conn
         FaultRates(),
     )
     expected = simulator.replay(END - 6 * HOUR, END)
-    delivered = deliveries.totals(connection)["topic"]
+    delivered = deliveries.totals(connection)["city.energy.readings.v1"]
     assert (delivered.messages, delivered.readings) == (expected.messages, expected.readings)
     refused = [deliveries.refusals(connection, f"{fleet.origin}/{metric}") for metric in catalogue()]
     assert sum(each.get("unknown-source", 0) for each in refused) == expected.refused > 0
