@@ -316,7 +316,9 @@ def _members(admin: KafkaAdminClient, group: str) -> int | None:
         found = admin.describe_groups([group])[group]
     except kafka_errors.KafkaError:
         return None
-    return None if found["error"] is not None else len(found["members"])
+    if found["error"] is None or kafka_errors.GroupIdNotFoundError.__name__ in found["error"]:
+        return len(found["members"])
+    return None
 
 
 def _controllers_clock(admin: KafkaAdminClient) -> int | None:

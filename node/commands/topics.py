@@ -15,6 +15,8 @@ from node.settings import settings
 if TYPE_CHECKING:
     from node.topic_plan import PlannedTopic, Right
 
+_PATIENCE_S = 10
+
 app = typer.Typer(help="What the city needs in Kafka: topics, and rights of each role.", no_args_is_help=True)
 
 
@@ -56,7 +58,7 @@ def create() -> None:
     from node.topic_plan import planned_topics
 
     logging.getLogger("kafka").setLevel(logging.CRITICAL)  # what goes wrong is said once, in words
-    city, log = wiring.city().id, wiring.log()
+    city, log = wiring.city().id, wiring.log(patience_s=_PATIENCE_S)
     for one in planned_topics(city, settings().partitions):
         made = wiring.ensure_topic(log, one.topic)
         typer.echo(f"{one.topic}: {'made' if made else 'is there'}")
