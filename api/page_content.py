@@ -120,12 +120,19 @@ def gather(connection: Connection, city: CityFacts, metrics: Mapping[str, Metric
 
 
 def fixed_words(reasons: Mapping[str, int]) -> Mapping[str, int]:
-    """The same counts, but a reason that is not made of a few plain words is told as `other`: it might be anything."""
+    """The same counts, the most frequent first; a reason that is not made of a few plain words is told as `other`.
+
+    It might be anything, a name too.
+    """
     counted: dict[str, int] = {}
     for reason, count in reasons.items():
         word = reason if _FIXED_WORD.fullmatch(reason) else OTHER
         counted[word] = counted.get(word, 0) + count
-    return counted
+    return _most_first(counted)
+
+
+def _most_first(counts: Mapping[str, int]) -> Mapping[str, int]:
+    return dict(sorted(counts.items(), key=lambda one: (-one[1], one[0])))
 
 
 Found = Mapping[tuple[str, str, str], Comparison]
@@ -167,5 +174,5 @@ def _streams(city: str, found: Sequence[Standing]) -> Iterator[Stream]:
         reasons = dict(known.reasons)
         for reason, count in fixed_words(one.reasons).items():
             reasons[reason] = reasons.get(reason, 0) + count
-        merged[history, dataset] = Stream(dataset, history, known.account + one.account, reasons)
+        merged[history, dataset] = Stream(dataset, history, known.account + one.account, _most_first(reasons))
     yield from (merged[key] for key in sorted(merged))

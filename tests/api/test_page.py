@@ -5,6 +5,7 @@ import re
 from base64 import b64encode
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from hashlib import sha256
 from html.parser import HTMLParser
 from itertools import pairwise
@@ -16,6 +17,7 @@ from fastapi.testclient import TestClient
 
 from api.app import create_app
 from api.languages import CODES, chosen, languages
+from api.page import rendered
 from api.page_content import OTHER, fixed_words, gather
 from federation.compare import comparisons, partner_catalogs
 from federation.partner import Partner, pull
@@ -38,7 +40,7 @@ from tests.federation.city import (
     register,
     serving,
 )
-from tests.federation.two_cities import SAIGON, exchanged
+from tests.federation.two_cities import SAIGON, exchanged, two_cities
 
 EVIL = "<script>alert('x')</script>&\"' "
 ISOLATES = dict.fromkeys(map(ord, "\u2068\u2069"))
@@ -84,9 +86,9 @@ class Page(HTMLParser):
             self._into.append(data)
 
 
-def read(client: TestClient, query: str = "?lang=en", status: int = 200) -> Page:
+def read(client: TestClient, query: str = "?lang=en") -> Page:
     response = client.get(f"/{query}")
-    assert response.status_code == status, response.text
+    assert response.status_code == 200, response.text
     assert response.headers["content-type"] == "text/html; charset=utf-8"
     return Page(response.text)
 
@@ -103,10 +105,17 @@ def api(database_url: str) -> Iterator[TestClient]:
         yield client
 
 
-@pytest.fixture
-def two(database_url: str, second_database_url: str, api: TestClient) -> TestClient:
-    exchanged(database_url, second_database_url)
-    return api
+@pytest.fixture(scope="module")
+def both(server_url: str) -> Iterator[str]:
+    with two_cities(server_url) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def two(both: str) -> Iterator[TestClient]:
+    """Two cities with everything, to be looked at only."""
+    with TestClient(create_app(ISFAHAN, both)) as client:
+        yield client
 
 
 def keys(code: str) -> set[tuple[str, str]]:
@@ -194,18 +203,24 @@ def test_a_time_at_the_end_of_all_years_is_told_too() -> None:
 
 def test_a_reason_that_is_no_fixed_word_is_not_repeated() -> None:
     told = {"cut": 3, "meter-4711": 2, "Mr. Smith": 1, "a" * 300: 4, "out-of-range": 1, "": 1}
-    assert fixed_words(told) == {"cut": 3, OTHER: 8, "out-of-range": 1}
+    assert fixed_words(told) == {OTHER: 8, "cut": 3, "out-of-range": 1}
 
 
 @pytest.mark.parametrize("code", CODES)
-def test_without_its_database_the_page_says_so_in_words(away: TestClient, code: str) -> None:
-    page = read(away, f"?lang={code}", 503)
-    assert languages()[code].text("away") in page.text
+def test_without_its_database_the_page_says_so_in_words(code: str) -> None:
+    language = languages()[code]
+    page = Page(rendered(ISFAHAN, language, None, datetime.now(UTC)))
+    assert language.text("away") in page.text
     assert page.attributes("lang")[0] == code
-    response = away.get("/")
-    assert response.headers["retry-after"]
-    assert "script-src" not in response.headers["content-security-policy"]
-    assert away.get("/v1/catalog").headers["content-type"] == "application/problem+json"
+
+
+def test_a_page_without_its_database_is_an_error_that_passes(away: TestClient) -> None:
+    response = away.get("/", headers={"Accept-Language": "vi"})
+    assert response.status_code == 503
+    assert response.headers["content-type"] == "text/html; charset=utf-8"
+    assert int(response.headers["retry-after"]) > 0
+    assert response.headers["content-security-policy"].startswith("default-src 'none'")
+    assert languages()["vi"].text("away") in Page(response.text).text
 
 
 @pytest.mark.services
@@ -219,9 +234,9 @@ def test_a_city_with_nothing_at_all_is_told_in_words(api: TestClient) -> None:
 
 
 @pytest.mark.services
-def test_the_figures_are_those_of_the_comparison(two: TestClient, database_url: str) -> None:
+def test_the_figures_are_those_of_the_comparison(two: TestClient, both: str) -> None:
     page = read(two)
-    with connect(database_url) as connection:
+    with connect(both) as connection:
         rows = {(row.metric, row.class_, row.city): row for row in comparisons(connection, ISFAHAN.id, catalogue())}
     assert len(rows) == 2 * sum(len(metric.classes) for metric in catalogue().values())
     seen, metric = 0, None
@@ -345,8 +360,9 @@ def test_whatever_a_name_holds_stays_text(database_url: str, second_database_url
 
 @pytest.mark.services
 def test_a_figure_that_is_not_there_is_told_with_its_reason(
-    two: TestClient, database_url: str, second_database_url: str
+    api: TestClient, database_url: str, second_database_url: str
 ) -> None:
+    exchanged(database_url, second_database_url)
     solar = catalogue()["energy.solar"]
     with connect(database_url) as connection:
         (empty,) = found_areas(connection, [0], solar.name, since=T0 + 900 * HOUR)
@@ -357,7 +373,7 @@ def test_a_figure_that_is_not_there_is_told_with_its_reason(
         one["unit"] = "kWh"
         other["name"] = "energy.wind"
         save_catalog(connection, SAIGON.id, "http://127.0.0.1:2/", catalog["log"], catalog)
-    rows = read(two).rows
+    rows = read(api).rows
     homes = [row[1:] for row in rows if row[0] == "homes"]
     assert homes[0][1] == "defined otherwise"
     assert homes[1] == ["no residents", "not received yet"]
@@ -434,8 +450,8 @@ def test_the_page_can_be_read_aloud(two: TestClient, code: str) -> None:
 
 
 @pytest.mark.services
-def test_the_content_is_of_one_moment(two: TestClient, database_url: str) -> None:
-    with connect(database_url) as connection:
+def test_the_content_is_of_one_moment(both: str) -> None:
+    with connect(both) as connection:
         content = gather(connection, ISFAHAN, catalogue())
     assert [city.id for city in content.cities] == [ISFAHAN.id, SAIGON.id]
     assert [city.called("vi") for city in content.cities] == ["Isfahan", "Thành phố Hồ Chí Minh"]

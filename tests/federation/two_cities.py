@@ -2,13 +2,17 @@
 account. For tests of what people see."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
+
+from psycopg.conninfo import conninfo_to_dict
+from psycopg.sql import SQL, Identifier
 
 from federation.city import CityFacts
 from federation.partner import Partner, pull
 from schemas.catalogue import Metric, catalogue
-from store.database import Connection, connect
+from store.database import Connection, connect, create_database, migrate
 from store.deliveries import Refused, refuse
 from store.processing import Account
 from store.publications import PublishedCell, Window, publish
@@ -105,6 +109,22 @@ def exchanged(database_url: str, partner_url: str) -> None:
             account(connection, city)
     with serving(partner_url, SAIGON) as address:
         asyncio.run(pull(Partner(address), database_url, ISFAHAN.id))
+
+
+@contextmanager
+def two_cities(server_url: str) -> Iterator[str]:
+    """Databases of both cities, exchanged, for tests that only look; yields the URL of Isfahan's."""
+    urls = [create_database(server_url, f"two_cities_{city.id.replace('-', '_')}") for city in (ISFAHAN, SAIGON)]
+    try:
+        for url in urls:
+            migrate(url)
+        exchanged(*urls)
+        yield urls[0]
+    finally:
+        with connect(server_url) as connection:
+            for url in urls:
+                name = Identifier(str(conninfo_to_dict(url)["dbname"]))
+                connection.execute(SQL("DROP DATABASE {} WITH (FORCE)").format(name))
 
 
 def _cell(
