@@ -1,4 +1,4 @@
-"""A day of a small simulated city as messages, so that a test can decide when each goes to Kafka."""
+"""Topics and processors of a test's own, and what they leave in the tables."""
 
 import os
 import signal
@@ -6,72 +6,26 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from threading import Event
 
 import psycopg
 
 from eventlog.kafka import KafkaLog
-from eventlog.memory import MemoryLog
-from ingest.faults import FaultRates
-from ingest.feed import Feed
-from ingest.fleet import Fleet
-from ingest.journal import NoJournal
-from ingest.simulator import Simulator
+from eventlog.protocol import TopicPartition
+from processors.frames import FrameFolds
 from processors.metric_folds import MetricFolds
+from processors.plates.classical import ClassicalDetector
+from processors.plates.pictures import decode_picture
 from processors.runner import Plan, Runner
 from schemas.catalogue import metrics_of
-from schemas.topics import dataset_of, settings
+from schemas.topics import dataset_of, live, settings
 from store.processing_postgres import PostgresStore
-from tests.ingest.small_city import city as small_city
-from tests.ingest.small_city import registered
+from tests.system.days import PARTITIONS, ZONE, Sent
 
-DATASET = "energy.readings"
-DAY = "day.energy.readings.v1"
-ZONE = "Asia/Tehran"
-PARTITIONS = 4
-FAULTS = FaultRates(repeated=0.05, broken=0.002, estimated=0.05, late=0.02, future=0.005, too_long=0.005, invalid=0.005)
-HOUR = 3_600_000
-
-
-def day(meters: int = 2_500, hours: int = 26, seed: int = 7) -> list[tuple[bytes | None, int, bytes]]:
-    """Key, partition and value of every message of a simulated day with faults, in the order of sending."""
-    fleet = Fleet(small_city(ZONE), meters, seed)
-    now = round(time.time() * 1000)
-    end = now // HOUR * HOUR - HOUR // 2  # a full hour on the clock of Tehran
-    log = MemoryLog(lambda: now)
-    log.create(DAY, PARTITIONS, {})
-    sent: list[tuple[bytes | None, int, bytes]] = []
-
-    class Recording:
-        """Keeps every message with the partition that the log in memory chose."""
-
-        def __init__(self) -> None:
-            self._writer = log.writer()
-
-        def send(self, topic: str, key: bytes, value: bytes, readings: int = 0) -> None:
-            self._writer.send(topic, key, value, readings)
-            sent.append((key, int(key) % PARTITIONS, value))
-
-        def send_to(self, topic: str, partition: int, value: bytes) -> None:
-            sent.append((None, partition, value))
-
-        def flush(self) -> None:
-            pass
-
-        def partitions(self, topic: str) -> int:
-            return PARTITIONS
-
-        def acknowledged(self):
-            return {}
-
-        def close(self) -> None:
-            pass
-
-    feed = Feed(Recording(), DAY, NoJournal())
-    Simulator(fleet, feed, NoJournal(), registered(fleet), lambda: now, FAULTS).replay(end - hours * HOUR, end)
-    return sent
+PROCESS = ("process", "--accept-dead")
+DETECT = ("detect",)
 
 
 class Topic:
@@ -79,26 +33,55 @@ class Topic:
 
     def __init__(self, log: KafkaLog, name: str) -> None:
         self.name = name
-        self._log = log
-        log.create(name, PARTITIONS, settings(DATASET))
+        log.create(name, PARTITIONS, settings(dataset_of(name)))
         self._writer = log.writer()
 
     def send(self, messages) -> None:
-        """Append messages and wait until Kafka has them."""
-        for key, partition, value in messages:
-            self._writer._send(len(value), 0, self.name, value=value, key=key, partition=partition)
+        """Append messages (key, partition and value) and wait until Kafka has them."""
+        self.hand_over(messages)
         self._writer.flush()
 
-    def ends(self) -> dict[int, int]:
-        return {where[1]: counts.last_offset + 1 for where, counts in self._writer.acknowledged().items()}
+    def hand_over(self, messages) -> None:
+        """Append messages without waiting."""
+        for key, partition, value in messages:
+            self._writer._send(len(value), 0, self.name, value=value, key=key, partition=partition)
+
+    def flush(self) -> None:
+        """Wait until Kafka has everything."""
+        self._writer.flush()
+
+    def ends(self) -> dict[tuple[str, int], int]:
+        return {where: counts.last_offset + 1 for where, counts in self._writer.acknowledged().items()}
+
+
+class Topics:
+    """A city's topics of several datasets, filled with a day of all of them."""
+
+    def __init__(self, log: KafkaLog, city: str, datasets: Sequence[str]) -> None:
+        self._by_dataset = {dataset: Topic(log, live(city, dataset)) for dataset in datasets}
+
+    @property
+    def names(self) -> list[str]:
+        return [topic.name for topic in self._by_dataset.values()]
+
+    def send(self, messages: Sequence[Sent]) -> None:
+        """Append messages and wait until Kafka has them."""
+        for one in messages:
+            self._by_dataset[one.dataset].hand_over([(one.key, one.partition, one.value)])
+        for topic in self._by_dataset.values():
+            topic.flush()
+
+    def ends(self) -> dict[tuple[str, int], int]:
+        return {where: end for topic in self._by_dataset.values() for where, end in topic.ends().items()}
 
 
 def process_undisturbed(
-    log: KafkaLog, topic: str, database_url: str, group: str, store: PostgresStore | None = None
+    log: KafkaLog, topics: str | Sequence[str], database_url: str, group: str, store: PostgresStore | None = None
 ) -> None:
-    """Read the topic from beginning to end with a processor of its own."""
+    """Read a topic, or several, from beginning to end with a processor of its own."""
     store = store or PostgresStore(database_url)
-    folds = MetricFolds({topic: metrics_of(dataset_of(topic))}, ZONE, dead_limit=10_000)
+    names = [topics] if isinstance(topics, str) else topics
+    folds = MetricFolds({topic: metrics_of(dataset_of(topic)) for topic in names}, ZONE, dead_limit=10_000)
     plan = Plan(group, commit_s=0.0, until_caught_up=True)
     try:
         Runner(log, store, folds, plan).run(Event())
@@ -106,27 +89,68 @@ def process_undisturbed(
         store.close()
 
 
+def look_undisturbed(log: KafkaLog, frames: str, regions: str, database_url: str) -> None:
+    """Look at a topic's pictures from beginning to end; what is found goes to a topic of its own."""
+    store, detector = PostgresStore(database_url), ClassicalDetector()
+    folds = FrameFolds(log, store, frames, regions, lambda picture: detector.detect(decode_picture(picture)))
+    try:
+        Runner(log, store, folds, Plan(f"alone-{frames}", commit_s=0.0, until_caught_up=True, at_once=20)).run(Event())
+    finally:
+        store.close()
+
+
+def everything_in(log: KafkaLog, topic: str) -> list[bytes]:
+    """The values of all messages of a topic, partition by partition."""
+    reader = log.reader(f"read-{topic}", [topic], _FromTheBeginning())
+    found: dict[TopicPartition, list[bytes]] = {}
+    ends: Mapping[TopicPartition, int] = {}
+
+    def complete() -> bool:
+        nonlocal ends
+        for partition, records in reader.poll(200).items():
+            found.setdefault(partition, []).extend(record.value or b"" for record in records)
+        ends = ends or reader.ends(sorted(reader.assignment()))
+        return bool(ends) and all(len(found.get(one, ())) >= end for one, end in ends.items())
+
+    try:
+        until(complete, f"all of {topic} is read")
+    finally:
+        reader.close()
+    return [value for partition in sorted(found) for value in found[partition]]
+
+
+class _FromTheBeginning:
+    """A listener that keeps nothing."""
+
+    def assigned(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
+        return dict.fromkeys(partitions, 0)
+
+    def revoked(self, partitions: Sequence[TopicPartition]) -> None:
+        pass
+
+    def lost(self, partitions: Sequence[TopicPartition]) -> None:
+        pass
+
+
 def table(database_url: str) -> Mapping[str, list]:
     """All that a processor has left: cells, dead letters, positions and accounts."""
     queries = {
         "cells": "SELECT * FROM cells ORDER BY metric, window_start, area, class, topic",
         "dead": 'SELECT topic, partition, "offset", row, reason, original FROM dead_letters ORDER BY 1, 2, 3, 4',
-        "account": "SELECT partition, next_offset, resume_offset, max_event_time, messages, decoded, dead, converted,"
-        " readings, aggregated, duplicate, late, rejected, open, lost FROM stream_offsets ORDER BY partition",
+        "account": "SELECT topic, partition, next_offset, resume_offset, max_event_time, messages, decoded, dead,"
+        " converted, readings, aggregated, duplicate, late, rejected, open, lost FROM stream_offsets"
+        " ORDER BY topic, partition",
+        "cameras": "SELECT * FROM camera_pictures ORDER BY camera, hour",
     }
     with psycopg.connect(database_url) as connection:
         return {name: connection.execute(query).fetchall() for name, query in queries.items()}
 
 
-def positions(database_url: str) -> dict[int, tuple[int, int]]:
+def positions(database_url: str) -> dict[tuple[str, int], tuple[int, int]]:
     """Epoch and next offset of every partition."""
     with psycopg.connect(database_url) as connection:
-        return {
-            partition: (epoch, offset)
-            for partition, epoch, offset in connection.execute(
-                "SELECT partition, epoch, next_offset FROM stream_offsets"
-            )
-        }
+        rows = connection.execute("SELECT topic, partition, epoch, next_offset FROM stream_offsets")
+        return {(topic, partition): (epoch, offset) for topic, partition, epoch, offset in rows}
 
 
 def until(condition: Callable[[], bool], what: str, seconds: float = 90) -> None:
@@ -143,8 +167,8 @@ class Trickle:
     PAUSE_S = 0.05
     AT_ONCE = 3
 
-    def __init__(self, topic: Topic, messages) -> None:
-        self._topic = topic
+    def __init__(self, topics: Topics, messages: Sequence[Sent]) -> None:
+        self._topics = topics
         self._left = list(messages)
         self._hurry = Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -163,32 +187,43 @@ class Trickle:
     def _run(self) -> None:
         while self._left:
             count = len(self._left) if self._hurry.wait(self.PAUSE_S) else self.AT_ONCE
-            self._topic.send(self._left[:count])
+            self._topics.send(self._left[:count])
             del self._left[:count]
 
 
 class Processor:
-    """`sistercity process` as a process of its own."""
+    """`sistercity process`, or another role, as a process of its own."""
 
-    def __init__(self, city_file: Path, kafka: str, database_url: str, log: Path, **settings: str) -> None:
+    def __init__(
+        self, city_file: Path, kafka: str, database_url: str, log: Path, role: tuple[str, ...] = PROCESS
+    ) -> None:
         environment = {
             "SISTERCITY_CITY": str(city_file),
             "SISTERCITY_KAFKA": kafka,
             "SISTERCITY_DATABASE_URL": database_url,
             "SISTERCITY_SESSION_TIMEOUT_MS": "1500",
             "SISTERCITY_COMMIT_SECONDS": "0.05",
+            "SISTERCITY_PARTITIONS": str(PARTITIONS),
             "SISTERCITY_STOP_WITH_STDIN": "true",  # it must not outlive the test
         }
-        self.log = log
+        self._log = log
+        self._before = self._takeovers()
         with log.open("ab") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "node", "process", "--accept-dead"],
-                env={**os.environ, **environment, **settings},
+                [sys.executable, "-m", "node", *role],
+                env={**os.environ, **environment},
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+
+    def _takeovers(self) -> int:
+        return self._log.read_bytes().count(b"took over") if self._log.exists() else 0
+
+    def wait_to_take_over(self) -> None:
+        """Wait until it has partitions; nobody else may write into its log meanwhile."""
+        until(lambda: self._takeovers() > self._before or self.process.poll() is not None, "it has taken over")
 
     def kill(self) -> None:
         self.process.kill()

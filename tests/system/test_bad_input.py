@@ -11,7 +11,8 @@ import pytest
 from schemas.batch import ROW, encode
 from schemas.registry import schemas
 from schemas.topics import live
-from tests.system.streams import DATASET, HOUR, Topic, process_undisturbed, table
+from tests.system.days import ENERGY, HOUR
+from tests.system.streams import Topic, process_undisturbed, table
 
 pytestmark = pytest.mark.services
 
@@ -61,7 +62,7 @@ ROW_KINDS = {
 
 
 def test_each_ends_where_the_rules_put_it_and_the_stream_goes_on(kafka_log, city, database_url):
-    topic = Topic(kafka_log, live(city, DATASET))
+    topic = Topic(kafka_log, live(city, ENERGY))
     topic.send([(key, 0, value) for key, value in MESSAGE_KINDS.values()])
     topic.send([(b"1", 0, value) for value in ROW_KINDS.values()])
     topic.send([
@@ -96,7 +97,7 @@ def test_each_ends_where_the_rules_put_it_and_the_stream_goes_on(kafka_log, city
 
 
 def test_a_stock_avro_writer_is_read_whatever_blocks_it_chooses(kafka_log, city, database_url):
-    topic = Topic(kafka_log, live(city, DATASET))
+    topic = Topic(kafka_log, live(city, ENERGY))
     record = {"metric": "energy.import", "area": 1, "class": "residential", "interval": QUARTER, "start": START}
     rows = [
         {

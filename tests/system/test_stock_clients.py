@@ -29,7 +29,8 @@ from schemas.regions import encode_regions, key_of
 from schemas.registry import schema_named
 from schemas.topics import FRAMES, REGIONS, live, settings
 from tests.federation.city import ISFAHAN, serving
-from tests.system.streams import PARTITIONS, ZONE, process_undisturbed
+from tests.system.days import PARTITIONS, ZONE
+from tests.system.streams import process_undisturbed
 
 pytestmark = pytest.mark.services
 
