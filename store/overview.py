@@ -93,6 +93,12 @@ def pulled(connection: Connection) -> list[Pulled]:
     return [Pulled(*row) for row in rows]
 
 
+def pulled_by_metric(connection: Connection) -> Mapping[tuple[str, str], int]:
+    """(city, metric) -> how many publications were pulled."""
+    rows = connection.execute("SELECT city, metric, count(*) FROM partner_publications GROUP BY city, metric")
+    return {(city, metric): count for city, metric, count in rows}
+
+
 def cameras(connection: Connection) -> list[Camera]:
     """Every camera whose pictures were looked at, by id."""
     rows = connection.execute(

@@ -3,30 +3,34 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 
 from embedded.services import Services
 from ingest.cities import City, load_city
 from node.demo.children import Children, free_port
-from schemas.catalogue import metrics_of
-from schemas.topics import live
+from schemas.catalogue import catalogue, datasets, metrics_of
+from schemas.topics import FRAMES, REGIONS, live
 from store.database import Connection, connect, create_database, migrate
-from store.overview import Stream, pulled, refused, streams
+from store.overview import Stream, pulled_by_metric, refused_by_origin, streams
 from store.publications import ready_windows
 
-DATASET = "energy.readings"
-_METRICS_ROLES = ("ingest", "process", "publish", "pull")
+STREAMS = (*datasets(), FRAMES)
+"""Every dataset that the demo carries."""
+
+_METRICS_ROLES = ("meters", "waste", "cameras", "process", "detect", "publish", "pull")
+_SOURCES = ("meters", "waste", "cameras")
 
 
 @dataclass(frozen=True, slots=True)
 class DemoCity:
-    """A city of the demo. `report` is the file in which its simulator says what it sent."""
+    """A city of the demo. In `folder` its simulators say what they sent."""
 
     city: City
     database_url: str
     port: int
     metrics_ports: Mapping[str, int]
-    report: Path
+    folder: Path
     environment: Mapping[str, str]
 
     @property
@@ -34,39 +38,50 @@ class DemoCity:
         """Address of the city's API."""
         return f"http://127.0.0.1:{self.port}"
 
-    @property
-    def topic(self) -> str:
-        """The topic of its energy readings."""
-        return live(self.city.id, DATASET)
+    def report(self, source: str) -> Path:
+        """The file in which a simulator says what it sent, once it has sent all."""
+        return self.folder / f"sent-{source}.json"
 
 
 @dataclass(frozen=True, slots=True)
 class Stand:
-    """How far a city has come. `expected` is what its simulator sent, once it has sent all."""
+    """How far a city has come, by dataset. `expected` is what its simulators sent, as far as they are done."""
 
-    stream: Stream | None
-    expected: Mapping[str, int] | None
-    refused: int
+    streams: Mapping[str, Stream]
+    expected: Mapping[str, Mapping[str, int]]
+    refused: Mapping[str, int]
     unpublished: int
-    pulled: Mapping[str, int]
+    pulled: Mapping[tuple[str, str], int]
 
-    def done(self) -> bool:
-        """Whether all that was sent is accounted for and published."""
-        if self.expected is None or self.stream is None or self.unpublished:
+    def done(self, *, live: bool) -> bool:
+        """Whether all that was replayed is accounted for and published. `live`: the sources go on after that."""
+        if self.unpublished or set(self.streams) != set(STREAMS):
             return False
-        # Once all was replayed the meters go on in real time, so there may be more by now.
-        known = self.stream.account.messages
-        caught_up = known >= self.expected["messages"] and known == self.stream.acknowledged.messages
-        return caught_up and self.stream.publications > 0
+        if any(stream.account.messages < self._replayed(dataset) for dataset, stream in self.streams.items()):
+            return False
+        if any(not self.streams[dataset].publications for dataset in datasets()):
+            return False
+        # What the detector sends on is acknowledged before its pictures are accounted for: nothing is still to come.
+        every = self.streams.values()
+        return live or all(stream.account.messages >= stream.acknowledged.messages for stream in every)
+
+    def _replayed(self, dataset: str) -> float:
+        """Messages of a replay; endless until its simulator is done. Nobody says beforehand how many regions come."""
+        if dataset == REGIONS:
+            return 1
+        return self.expected.get(dataset, {}).get("messages", inf)
+
+    def publications(self) -> int:
+        """How many publications were made."""
+        return sum(stream.publications for stream in self.streams.values())
 
     def describe(self) -> str:
         """One short line of progress."""
-        if self.stream is None:
+        if not self.streams:
             return "loading the register"
-        account = self.stream.account
-        sent = self.stream.acknowledged.readings
-        text = f"{account.readings / 1e6:.2f} of {sent / 1e6:.2f} M readings, {self.stream.publications} publications"
-        return text if self.expected is None else f"{text}, all sent"
+        known = sum(stream.account.readings for stream in self.streams.values())
+        sent = sum(stream.acknowledged.readings for stream in self.streams.values())
+        return f"{known / 1e6:.2f} of {sent / 1e6:.2f} M readings, {self.publications()} publications"
 
 
 def prepare(name: str, number: int, services: Services, home: Path) -> DemoCity:
@@ -76,8 +91,6 @@ def prepare(name: str, number: int, services: Services, home: Path) -> DemoCity:
     migrate(url)
     folder = home / city.id
     folder.mkdir(parents=True, exist_ok=True)
-    report = folder / "sent.json"
-    report.unlink(missing_ok=True)  # an earlier demo's
     environment = {
         "SISTERCITY_CITY": name,
         "SISTERCITY_KAFKA": services.kafka,
@@ -85,16 +98,22 @@ def prepare(name: str, number: int, services: Services, home: Path) -> DemoCity:
         "SISTERCITY_HOME": str(folder),
     }
     ports = {role: free_port(9100 + 10 * number + index) for index, role in enumerate(_METRICS_ROLES)}
-    return DemoCity(city, url, free_port(8080 + number), ports, report, environment)
+    one = DemoCity(city, url, free_port(8080 + number), ports, folder, environment)
+    for source in _SOURCES:
+        one.report(source).unlink(missing_ok=True)  # an earlier demo's
+    return one
 
 
 def start(one: DemoCity, partner: DemoCity, children: Children, *, meters: int, follow: bool) -> None:
     """Start every role of a city."""
+    going_on = ["--follow"] if follow else []
     roles = {
         "serve": ["serve", "--port", str(one.port)],
         "process": ["process"],
-        "ingest": ["ingest", "simulate", "--meters", str(meters), "--report", str(one.report)]
-        + (["--follow"] if follow else []),
+        "detect": ["detect"],
+        "meters": ["ingest", "simulate", "--meters", str(meters), "--report", str(one.report("meters")), *going_on],
+        "waste": ["ingest", "simulate-waste", "--report", str(one.report("waste")), *going_on],
+        "cameras": ["ingest", "simulate-cameras", "--report", str(one.report("cameras")), *going_on],
         "publish": ["publish", "--every", "0.5"],
         "pull": ["pull", partner.url, "--follow", "--every", "1"],
     }
@@ -102,24 +121,55 @@ def start(one: DemoCity, partner: DemoCity, children: Children, *, meters: int, 
         environment = dict(one.environment)
         if role in one.metrics_ports:
             environment["SISTERCITY_METRICS_PORT"] = str(one.metrics_ports[role])
-        children.start(f"{one.city.id}-{role}", arguments, environment, lasting=role != "ingest" or follow)
+        children.start(f"{one.city.id}-{role}", arguments, environment, lasting=role not in _SOURCES or follow)
 
 
 def stand(one: DemoCity) -> Stand:
     """Look at the city's database."""
+    topics = {live(one.city.id, dataset): dataset for dataset in STREAMS}
     with connect(one.database_url, name="sistercity demo") as connection:
-        stream = next((found for found in streams(connection) if found.topic == one.topic), None)
         return Stand(
-            stream=stream,
-            expected=json.loads(one.report.read_text()) if one.report.exists() else None,
-            refused=sum(refused(connection).values()),
-            unpublished=_unpublished(connection, one.topic),
-            pulled={partner.city: partner.publications for partner in pulled(connection)},
+            streams={topics[found.topic]: found for found in streams(connection) if found.topic in topics},
+            expected=_expected(one),
+            refused=_by_dataset(refused_by_origin(connection)),
+            unpublished=_unpublished(connection, one),
+            pulled=_pulled(connection),
         )
 
 
-def _unpublished(connection: Connection, topic: str) -> int:
+def _expected(one: DemoCity) -> Mapping[str, Mapping[str, int]]:
+    found: dict[str, Mapping[str, int]] = {}
+    for source in _SOURCES:
+        if one.report(source).exists():
+            found |= json.loads(one.report(source).read_text())
+    return found
+
+
+def _by_dataset(refused: Mapping[str, int]) -> Mapping[str, int]:
+    """Simulators name what they refuse after the metric, at the end."""
+    counts = dict.fromkeys(STREAMS, 0)
+    for origin, count in refused.items():
+        counts[_dataset_of(origin.rpartition("/")[2])] += count
+    return counts
+
+
+def _dataset_of(metric: str) -> str:
+    dataset = catalogue()[metric].dataset
+    return FRAMES if metric == "traffic.regions" else dataset
+
+
+def _pulled(connection: Connection) -> Mapping[tuple[str, str], int]:
+    counts: dict[tuple[str, str], int] = {}
+    for (city, metric), count in pulled_by_metric(connection).items():
+        key = (city, catalogue()[metric].dataset)
+        counts[key] = counts.get(key, 0) + count
+    return counts
+
+
+def _unpublished(connection: Connection, one: DemoCity) -> int:
     """How many windows are ready to be published; at most one a metric is looked for."""
     return sum(
-        len(ready_windows(connection, topic, metric.name, metric.lateness_ms, 1)) for metric in metrics_of(DATASET)
+        len(ready_windows(connection, live(one.city.id, dataset), metric.name, metric.lateness_ms, 1))
+        for dataset in datasets()
+        for metric in metrics_of(dataset)
     )

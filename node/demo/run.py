@@ -12,9 +12,10 @@ import typer
 from embedded.remove import remove
 from embedded.services import services
 from federation.compare import comparisons
+from node.demo.accounts import accounts, faults, summary
 from node.demo.children import Children
 from node.demo.cities import DemoCity, Stand, prepare, stand, start
-from node.demo.results import account, faults, summary, table
+from node.demo.results import table
 from schemas.catalogue import catalogue
 from store.database import connect
 
@@ -51,23 +52,25 @@ def run(home: Path, stop: Event, *, once: bool, meters: int, output: Path) -> No
             cities = [prepare(name, number, running, folder) for number, name in enumerate(CITIES)]
             for one, partner in zip(cities, reversed(cities), strict=True):
                 start(one, partner, children, meters=meters, follow=not once)
-            say(f"started both cities, {meters:,} meters each; the last day is replayed")
-            reached = _wait(cities, children, stop, say, began)
+            say(f"started both cities, each with {meters:,} meters, waste and cameras; the last day is replayed")
+            reached = _wait(cities, children, stop, say, began, live=not once)
             if reached:
-                _show(cities, reached, monotonic() - began, output)
+                _show(cities, reached, monotonic() - began, output, live=not once)
                 if not once:
                     _stay(cities, children, stop)
         finally:
             children.close()
 
 
-def _wait(cities: Sequence[DemoCity], children: Children, stop: Event, say: Say, began: float) -> list[Stand] | None:
+def _wait(
+    cities: Sequence[DemoCity], children: Children, stop: Event, say: Say, began: float, *, live: bool
+) -> list[Stand] | None:
     """Wait until both cities have done all and pulled each other; None if told to stop before."""
     shown = monotonic()
     while not stop.wait(_LOOK_S):
         children.check()
         reached = [stand(one) for one in cities]
-        if all(one.done() for one in reached) and _exchanged(cities, reached):
+        if all(one.done(live=live) for one in reached) and _exchanged(cities, reached):
             _progress("", last=True)
             return reached
         if monotonic() - began > _LONGEST_S:
@@ -83,9 +86,9 @@ def _wait(cities: Sequence[DemoCity], children: Children, stop: Event, say: Say,
 
 def _exchanged(cities: Sequence[DemoCity], reached: Sequence[Stand]) -> bool:
     """Whether each has pulled as many publications as the other has made."""
-    made = {one.city.id: at.stream.publications for one, at in zip(cities, reached, strict=True) if at.stream}
+    made = {one.city.id: at.publications() for one, at in zip(cities, reached, strict=True)}
     return all(
-        at.pulled.get(partner.city.id) == made.get(partner.city.id)
+        sum(count for (city, _), count in at.pulled.items() if city == partner.city.id) == made[partner.city.id]
         for at, partner in zip(reached, reversed(cities), strict=True)
     )
 
@@ -95,26 +98,24 @@ def _progress(line: str, *, last: bool = False) -> None:
         print(f"\r\x1b[K{line}", end="\n" if last and line else "", flush=True)
 
 
-def _show(cities: Sequence[DemoCity], reached: Sequence[Stand], seconds: float, output: Path) -> None:
-    """Print account and comparison, write them down, and raise `DemoFailed` if an account is not as it must be."""
+def _show(cities: Sequence[DemoCity], reached: Sequence[Stand], seconds: float, output: Path, *, live: bool) -> None:
+    """Print account and comparison, write them down, and raise `DemoFailed` if anything is not as it must be."""
     numbers = {
-        one.city.id: account(one, partner, at)
+        one.city.id: accounts(one, partner, at)
         for one, partner, at in zip(cities, reversed(cities), reached, strict=True)
     }
     with connect(cities[0].database_url, name="sistercity demo") as connection:
         compared = comparisons(connection, cities[0].city.id, catalogue())
     names = [one.city.id for one in cities]
-    typer.echo("\n".join(["", *summary(numbers), "", *table(compared, names), ""]))
-    content = {
-        "seconds": round(seconds, 1),
-        "cities": {name: {"energy.readings": counts} for name, counts in numbers.items()},
-    }
-    output.write_text(json.dumps(content, indent=2) + "\n")
+    typer.echo("\n".join(["", *summary(numbers), *table(compared, names), ""]))
+    output.write_text(json.dumps({"seconds": round(seconds, 1), "cities": numbers}, indent=2) + "\n")
     wrong = [
         f"{one.city.id}: {fault}"
         for one, at in zip(cities, reached, strict=True)
-        for fault in faults(at, numbers[one.city.id])
+        for fault in faults(at, numbers[one.city.id], live=live)
     ]
+    shown = {(row.city, row.metric) for row in compared}
+    wrong += [f"{name}: nothing of {metric}" for name in names for metric in catalogue() if (name, metric) not in shown]
     if wrong:
         raise DemoFailed("\n".join(["the accounts are not as they must be:", *wrong]))
     typer.echo(f"Every account adds up, and what was sent wrong on purpose was counted. {seconds:.0f} s; {output}")
@@ -124,6 +125,7 @@ def _stay(cities: Sequence[DemoCity], children: Children, stop: Event) -> None:
     typer.echo("")
     for one in cities:
         typer.echo(f"{one.city.name}")
+        typer.echo(f"  page          {one.url}/")
         typer.echo(f"  catalogue     {one.url}/v1/catalog")
         typer.echo(f"  publications  {one.url}/v1/publications")
         typer.echo(f"  one series    {one.url}/v1/series/energy.import")

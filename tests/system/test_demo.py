@@ -14,11 +14,14 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from embedded.remove import remove
+from schemas.catalogue import catalogue, datasets
+from schemas.topics import FRAMES, REGIONS
 from tests.conftest import INSTALLED
 from tests.system.streams import until
 
 pytestmark = pytest.mark.services
 
+WRONG = ("duplicate", "late", "rejected", "dead", "refused")
 OUTCOMES = ("aggregated", "duplicate", "late", "rejected", "open", "lost")
 
 
@@ -62,16 +65,21 @@ def test_two_cities_exchange_a_day_and_every_account_adds_up(tmp_path):
     assert content["seconds"] > 0
     assert set(content["cities"]) == {"isfahan", "ho-chi-minh-city"}
     for streams in content["cities"].values():
-        counts = streams["energy.readings"]
-        assert counts["in"] == sum(counts[name] for name in OUTCOMES) == counts["acknowledged"]
-        assert counts["messages"] == counts["acknowledged_messages"]
-        assert counts["lost"] == 0
-        assert min(counts[name] for name in ("duplicate", "late", "rejected", "dead", "refused")) > 0
-        assert counts["windows_closed"] == counts["publications_made"] == 48
-        assert counts["publications_pulled"] == 48
-        assert counts["cells_released"] > 0
+        assert set(streams) == {*datasets(), FRAMES}
+        for dataset, counts in streams.items():
+            assert counts["in"] == sum(counts[name] for name in OUTCOMES) == counts["acknowledged"] > 0
+            assert counts["messages"] == counts["acknowledged_messages"]
+            assert counts["lost"] == 0
+            if dataset != FRAMES:
+                assert counts["windows_closed"] == counts["publications_made"] == counts["publications_pulled"] > 0
+                assert counts["cells_released"] > 0
+            on_purpose = {REGIONS: (), FRAMES: ("duplicate", "rejected", "dead", "refused")}.get(dataset, WRONG)
+            assert min((counts[name] for name in on_purpose), default=1) > 0, dataset
+        assert streams["energy.readings"]["publications_made"] == 48
+        assert streams[FRAMES]["aggregated"] == streams[REGIONS]["in"]
     said = (tmp_path / "demo.log").read_text()
     assert "per person and day" in said
+    assert all(metric in said for metric in catalogue())
 
 
 def assert_metrics_name_nobody(address: str) -> None:
@@ -95,7 +103,7 @@ def test_it_stays_up_until_ctrl_c_and_then_nothing_of_it_is_left(tmp_path):
     for address in {word for word in log.read_text().split() if word.endswith("/metrics")}:
         assert_metrics_name_nobody(address)
     processes = family(process, tmp_path)
-    assert len(processes) > 10
+    assert len(processes) > 16
     process.send_signal(signal.SIGINT)
     assert process.wait(60) == 0, log.read_text()
     until(lambda: gone(processes), "all processes ended")
@@ -106,7 +114,7 @@ def test_killed_it_takes_everything_with_it(tmp_path):
     log = tmp_path / "demo.log"
     until(lambda: "started both cities" in log.read_text() or process.poll() is not None, "it has begun", 120)
     deadline = time.monotonic() + 60
-    while len(processes := family(process, tmp_path)) <= 10:
+    while len(processes := family(process, tmp_path)) <= 16:
         assert time.monotonic() < deadline, log.read_text()
     process.kill()
     process.wait()
