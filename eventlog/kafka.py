@@ -40,6 +40,7 @@ logger = logging.getLogger(__name__)
 _UNACKNOWLEDGED_BYTES = 64 << 20
 _DELIVERY_TIMEOUT_S = 120
 _METADATA_MS = 30_000
+_TOPIC_MS = 60_000
 _POLL_MESSAGES = 2_000
 _FETCH_BYTES = 4 << 20
 _LARGEST_REQUEST = 5 << 20
@@ -88,7 +89,7 @@ class KafkaLog:
                 pass
             except kafka_errors.AuthorizationError as error:  # its own text is the whole request
                 raise AccessRefused(f"Kafka does not let this client make the topic {topic}") from error
-            admin.wait_for_topics([topic])  # whoever made it: brokers learn of it a little later
+            admin.wait_for_topics([topic], timeout_ms=_TOPIC_MS)  # whoever made it: brokers learn of it a little later
 
     def describe(self, topic: str) -> TopicFacts:
         with self._admin() as admin:

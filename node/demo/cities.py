@@ -19,6 +19,9 @@ STREAMS = (*datasets(), FRAMES)
 """Every dataset that the demo carries."""
 
 _METRICS_ROLES = ("meters", "waste", "cameras", "process", "detect", "publish", "pull")
+_PARTITIONS = "8"
+"""Fewer than a city would choose: one processor reads them all, and Kafka makes them sooner."""
+
 _SOURCES = ("meters", "waste", "cameras")
 
 
@@ -96,6 +99,7 @@ def prepare(name: str, number: int, services: Services, home: Path) -> DemoCity:
         "SISTERCITY_KAFKA": services.kafka,
         "SISTERCITY_DATABASE_URL": url,
         "SISTERCITY_HOME": str(folder),
+        "SISTERCITY_PARTITIONS": _PARTITIONS,
     }
     ports = {role: free_port(9100 + 10 * number + index) for index, role in enumerate(_METRICS_ROLES)}
     one = DemoCity(city, url, free_port(8080 + number), ports, folder, environment)
