@@ -10,6 +10,7 @@ from node.commands import (
     demo,
     detect,
     doctor,
+    health,
     ingest,
     migrate,
     process,
@@ -49,6 +50,7 @@ app.command()(pull.pull)
 app.command()(query.query)
 app.command()(status.status)
 app.command()(doctor.doctor)
+app.command()(health.health)
 
 
 def main() -> None:

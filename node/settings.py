@@ -63,7 +63,7 @@ class Settings(BaseSettings):
     stop_with_stdin: bool = Field(False, description="stop when standard input ends: for whoever starts this process")
     serve_in_container: bool = Field(
         False,
-        description="`serve` has a network of its own, so it may listen beyond loopback; what reaches it reads all",
+        description="`serve` has a container's network of its own and may listen on all of it, unguarded",
     )
 
     @model_validator(mode="after")

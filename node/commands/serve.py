@@ -12,14 +12,17 @@ def serve(
     host: Annotated[str, typer.Option(help="a loopback address; signatures and agreements come later")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535)] = 8080,
 ) -> None:
-    """Serve the city's publications to partners, until stopped. Binds to loopback only."""
+    """Serve the city's publications to partners, until stopped. Binds to loopback only.
+
+    In a container (SISTERCITY_SERVE_IN_CONTAINER=true) 0.0.0.0 and :: are allowed: whoever reaches the port reads all.
+    """
     import uvicorn
 
     from api.app import create_app
-    from api.binding import loopback_only
+    from api.binding import check_host
     from federation.city import CityFacts
 
-    loopback_only(host)
+    check_host(host, contained=settings().serve_in_container)
     stop = wiring.start("serve")
     city = wiring.city()
     facts = CityFacts(

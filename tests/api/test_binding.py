@@ -1,19 +1,32 @@
-"""The API listens on this machine only."""
+"""The API listens on this machine only; in a container, on the container only."""
 
 import pytest
 
-from api.binding import NotLoopback, loopback_only
+from api.binding import NotLoopback, check_host
+
+LOOPBACK = ["127.0.0.1", "127.9.8.7", "::1", "localhost"]
+ALL = ["0.0.0.0", "::"]
+OTHERS = ["", "192.168.1.1", "10.0.0.1", "::ffff:10.0.0.1", "example.org", "127.0.0.1.org", "127.1", "0.0.0.0.org"]
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "127.9.8.7", "::1", "localhost"])
-def test_loopback_is_allowed(host: str) -> None:
-    loopback_only(host)
+@pytest.mark.parametrize("contained", [False, True])
+@pytest.mark.parametrize("host", LOOPBACK)
+def test_loopback_is_allowed(host: str, contained: bool) -> None:
+    check_host(host, contained=contained)
 
 
-@pytest.mark.parametrize(
-    "host",
-    ["0.0.0.0", "::", "", "192.168.1.1", "10.0.0.1", "::ffff:10.0.0.1", "example.org", "127.0.0.1.org", "127.1"],
-)
+@pytest.mark.parametrize("host", ALL + OTHERS)
 def test_whatever_others_could_reach_is_refused_with_the_reason(host: str) -> None:
     with pytest.raises(NotLoopback, match="agreements come later"):
-        loopback_only(host)
+        check_host(host)
+
+
+@pytest.mark.parametrize("host", ALL)
+def test_a_container_may_listen_on_all_of_its_own_network(host: str) -> None:
+    check_host(host, contained=True)
+
+
+@pytest.mark.parametrize("host", OTHERS)
+def test_a_container_is_no_leave_to_listen_on_just_any_address(host: str) -> None:
+    with pytest.raises(NotLoopback, match="agreements come later"):
+        check_host(host, contained=True)

@@ -1,0 +1,201 @@
+"""What the containers' files promise, read without a container engine. tests/system/test_compose.py runs them."""
+
+import fnmatch
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from node.settings import Settings
+from tests.system.compose import ROOT, compose, example, services_of_ours, variables
+
+DOCKERFILE = (ROOT / "Dockerfile").read_text().replace("\\\n", " ")
+IGNORED = (ROOT / ".dockerignore").read_text().splitlines()
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+DOCUMENT = compose()
+SERVICES = DOCUMENT["services"]
+OURS = services_of_ours(DOCUMENT)
+
+NOT_FOR_CONTAINERS = {
+    "home": "the image sets it",
+    "stop_with_stdin": "an engine stops by signals",
+    "kafka_password": "a secret",
+    "kafka_ca_file": "a file that has to be mounted, see docs/operator.md",
+    "kafka_cert_file": "a file that has to be mounted, see docs/operator.md",
+    "kafka_key_file": "a file that has to be mounted, see docs/operator.md",
+    "database_password": "a secret",
+}
+
+
+def instructions(name: str) -> list[list[str]]:
+    """The words of every instruction of this name in the Dockerfile."""
+    return [line.split()[1:] for line in DOCKERFILE.splitlines() if line.startswith(f"{name} ")]
+
+
+def test_whatever_the_image_copies_is_there_and_reaches_the_builder():
+    sources = [word for words in instructions("COPY") if "--from=build" not in words for word in words[:-1]]
+    assert {"pyproject.toml", "requirements/node.txt", "node", "store"} <= set(sources)
+    for source in sources:
+        assert (ROOT / source).exists(), source
+        assert f"!{source}" in IGNORED, source
+
+
+def test_every_package_of_the_project_is_in_the_image():
+    found = PROJECT["tool"]["setuptools"]["packages"]["find"]["include"]
+    sources = {word for words in instructions("COPY") for word in words}
+    assert {name.rstrip("*") for name in found} <= sources
+
+
+def test_nothing_secret_and_no_data_reaches_the_builder():
+    assert IGNORED[1] == "*"  # all is left out, then some is let in
+    assert not {"!.env", "!secrets", "!.git", "!.sistercity", "!tests"} & set(IGNORED)
+
+
+def test_the_image_has_all_that_a_node_needs_and_the_locks_are_used_with_hashes():
+    installs = [run for words in instructions("RUN") for run in " ".join(words).split("&&") if " install " in run]
+    locked = [run for run in installs if "--requirement" in run]
+    assert len(locked) == 2
+    assert all("--require-hashes" in run for run in locked)
+    assert all("--no-deps" in run for run in installs if "pip" in run and run not in locked)
+    lock = (ROOT / "requirements/node.txt").read_text()
+    extras = PROJECT["project"]["optional-dependencies"]
+    needed = PROJECT["project"]["dependencies"] + extras["node"] + extras["client"]
+    for requirement in needed:
+        name = re.match(r"[a-z0-9-]+", requirement)
+        assert name is not None
+        if name[0] != "sistercity":
+            assert re.search(rf"^{name[0]}(\[[a-z,]+\])?==", lock, re.MULTILINE), requirement
+
+
+def test_every_file_of_a_package_is_installed_with_it():
+    tracked = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False)
+    if tracked.returncode:
+        pytest.skip("not a git checkout")
+    patterns = PROJECT["tool"]["setuptools"]["package-data"]["*"]
+    packages = {name.rstrip("*") for name in PROJECT["tool"]["setuptools"]["packages"]["find"]["include"]}
+    for name in filter(None, tracked.stdout.split("\0")):
+        path = Path(name)
+        if path.parts[0] in packages and path.suffix != ".py":
+            package = next(one for one in path.parents if (ROOT / one / "__init__.py").exists())
+            inside = path.relative_to(package).as_posix()
+            assert "/" not in inside, f"{name}: its folder is no package"
+            assert any(fnmatch.fnmatchcase(inside, pattern) for pattern in patterns), name
+
+
+def test_the_image_runs_as_a_user_with_a_fixed_number_and_no_tools_to_install_with():
+    assert instructions("USER") == [["10001:10001"]]
+    [last] = [stage for stage in DOCKERFILE.split("FROM ") if "USER" in stage]
+    assert "pip uninstall" in last
+    assert "pip install" not in last
+    assert instructions("ENTRYPOINT") == [['["sistercity"]']]
+
+
+def test_every_image_is_pinned_to_a_version():
+    images = [service["image"] for service in SERVICES.values()] + [words[0] for words in instructions("FROM")]
+    for image in images:
+        assert re.search(r":\d+(\.\d+)+", image), image
+    assert {service["image"] for service in OURS.values()} == {f"sistercity:{PROJECT['project']['version']}"}
+
+
+def test_one_image_of_ours_serves_every_role():
+    roles = {"migrate", "topics", "process", "detect", "publish", "serve", "pull", "ingest", "cli"}
+    assert set(OURS) == roles
+    assert set(SERVICES) - roles == {"kafka", "postgres"}
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_every_container_is_hardened(name):
+    service = SERVICES[name]
+    assert service["user"] not in ("root", "0", "0:0")
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service["init"] is True
+    assert service.get("read_only") is True or name == "kafka"
+    assert "privileged" not in service
+    if name in OURS:
+        assert service["user"] == "10001:10001"
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_whatever_lasts_has_a_health_check_and_starts_when_what_it_needs_is_well(name):
+    service = SERVICES[name]
+    once = name in ("migrate", "topics", "cli")
+    assert ("healthcheck" in service) != once
+    assert service["restart"] == ("no" if once or name == "ingest" else "unless-stopped")
+    for needed, how in service.get("depends_on", {}).items():
+        other = SERVICES[needed]
+        lasting = "healthcheck" in other
+        assert how["condition"] == ("service_healthy" if lasting else "service_completed_successfully")
+        if "profiles" in other:  # may be left out for one's own
+            assert how["required"] is False
+
+
+def test_the_order_of_starting_has_no_circle_and_brings_tables_and_topics_first():
+    def before(name: str, path: tuple[str, ...] = ()) -> set[str]:
+        assert name not in path, path
+        needed = SERVICES[name].get("depends_on", {})
+        return set(needed).union(*(before(one, (*path, name)) for one in needed))
+
+    assert before("process") == before("detect") == {"migrate", "topics", "kafka", "postgres"}
+    for name in ("publish", "serve", "pull"):
+        assert before(name) == {"migrate", "postgres"}
+
+
+def test_no_password_stands_in_a_file_and_secrets_are_mounted():
+    [secret] = DOCUMENT["secrets"].values()
+    assert secret["file"] == "./secrets/database_password"
+    for name, service in SERVICES.items():
+        words = " ".join(f"{key}={value}" for key, value in service.get("environment", {}).items())
+        assert not re.search(r"PASSWORD=|PASSWORD: ", words), name
+        assert not re.search(r"//[^/@\s]+:[^/@\s]+@", words), name
+    for service in OURS.values():
+        assert service["secrets"] == [{"source": "database_password", "target": "sistercity_database_password"}]
+
+
+def test_only_this_machines_loopback_reaches_a_container():
+    published = {name: service["ports"] for name, service in SERVICES.items() if "ports" in service}
+    assert published == {"serve": ["127.0.0.1:8080:8080"]}
+    assert DOCUMENT["networks"]["inside"] == {"internal": True}
+    outside = {name for name, service in SERVICES.items() if "outside" in service["networks"]}
+    assert outside == {"serve", "pull", "cli"}
+
+
+def test_only_serve_may_listen_beyond_loopback():
+    allowed = {name for name, one in OURS.items() if "SISTERCITY_SERVE_IN_CONTAINER" in one["environment"]}
+    assert allowed == {"serve"}
+
+
+def test_every_volume_and_network_that_is_used_is_declared_and_the_other_way_round():
+    mounted = {entry.split(":")[0] for service in SERVICES.values() for entry in service.get("volumes", [])}
+    assert mounted == set(DOCUMENT["volumes"])
+    assert {one for service in SERVICES.values() for one in service["networks"]} == set(DOCUMENT["networks"])
+
+
+def test_every_variable_has_an_example_with_a_comment_and_every_example_a_use():
+    assert set(example()) == variables() | {"COMPOSE_PROFILES"}
+    profiles = {profile for service in SERVICES.values() for profile in service.get("profiles", [])}
+    assert set(example()["COMPOSE_PROFILES"].split(",")) < profiles
+
+
+def test_every_setting_is_either_in_the_file_or_left_out_for_a_reason():
+    given = {name for service in OURS.values() for name in service["environment"]}
+    known = {f"SISTERCITY_{name.upper()}" for name in Settings.model_fields}
+    assert given <= known
+    left_out = {f"SISTERCITY_{name.upper()}" for name in NOT_FOR_CONTAINERS}
+    assert known - given == left_out
+
+
+def test_the_settings_of_kafka_are_those_of_the_embedded_one():
+    from embedded.kafka import SERVER  # noqa: PLC0415
+
+    theirs = {
+        name.removeprefix("KAFKA_").lower().replace("_", "."): str(value)
+        for name, value in SERVICES["kafka"]["environment"].items()
+    }
+    ours = dict(line.split("=", 1) for line in SERVER.splitlines())
+    for name in ("auto.create.topics.enable", "log.message.timestamp.type", "offsets.topic.replication.factor"):
+        assert theirs[name] == ours[name]
+    unknown = set(theirs) - set(ours) - {"heap.opts", "advertised.listeners"}
+    assert not unknown, unknown

@@ -1,0 +1,204 @@
+"""Every service of docker-compose.yml, started by its own command line, asked by its own health check, and stopped.
+
+There is no container engine here: what the containers would find at their fixed addresses is put in from outside, and
+what an engine does (users, file systems, networks) is read in tests/node/test_containers.py.
+"""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from tests.system.compose import arguments, compose, example, services_of_ours
+from tests.system.streams import city_file, until
+
+pytestmark = pytest.mark.services
+
+SISTERCITY = [sys.executable, "-m", "node"]
+API_PORT, METRICS_PORT = "8080", "9100"
+ANYWHERE, HERE = "0.0.0.0", "127.0.0.1"
+"""In a container the API listens on all of the container; here it stays on this machine."""
+
+
+def free_port() -> str:
+    with socket.socket() as probe:
+        probe.bind((HERE, 0))
+        return str(probe.getsockname()[1])
+
+
+class Node:
+    """The services of one city, as the compose file describes them."""
+
+    def __init__(self, folder: Path, kafka: str, database: str, city: Path, partners: str = "") -> None:
+        self.folder = folder
+        facts = conninfo_to_dict(database)
+        (folder / "secrets").mkdir(mode=0o700)
+        (folder / "secrets" / "sistercity_database_password").write_text(f"{facts.pop('password')}\n")
+        (folder / "home").mkdir()
+        document = compose({**example(), "SISTERCITY_PARTNERS": partners, "SISTERCITY_DEMO_METERS": "300"})
+        self.services = services_of_ours(document)
+        self._addresses = {
+            "SISTERCITY_KAFKA": kafka,
+            "SISTERCITY_DATABASE_URL": make_conninfo(**facts),  # without the password, as in .env.example
+            "SISTERCITY_CITY": str(city),
+            "SISTERCITY_HOME": str(folder / "home"),
+            "SISTERCITY_SECRETS_DIR": str(folder / "secrets"),
+            "SISTERCITY_PARTITIONS": "4",
+            "SISTERCITY_METRICS_HOST": HERE,
+        }
+        self._ports = {name: {API_PORT: free_port(), METRICS_PORT: free_port()} for name in self.services}
+        self.running: dict[str, subprocess.Popen[bytes]] = {}
+
+    @property
+    def api(self) -> str:
+        return f"http://{HERE}:{self._ports['serve'][API_PORT]}"
+
+    def once(self, name: str, *instead: str) -> str:
+        """Run a service, or other arguments in its place, to its end; what it prints."""
+        command = [*SISTERCITY, *(instead or self._placed(name, arguments(self.services[name])))]
+        done = subprocess.run(
+            command, env=self._environment(name), capture_output=True, text=True, timeout=120, check=False
+        )
+        assert done.returncode == 0, (name, done.stdout[-2000:], done.stderr[-2000:])
+        return done.stdout
+
+    def start(self, name: str) -> None:
+        """Start a service that lasts."""
+        with (self.folder / f"{name}.log").open("wb") as log:
+            self.running[name] = subprocess.Popen(
+                [*SISTERCITY, *self._placed(name, arguments(self.services[name]))],
+                env=self._environment(name),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def healthy(self, name: str) -> bool:
+        """What the service's own health check says; it must not have ended meanwhile."""
+        assert self.running[name].poll() is None, self.log(name)
+        check = self.services[name]["healthcheck"]["test"]
+        assert check[:3] == ["CMD", "sistercity", "health"]
+        command = [*SISTERCITY, *self._placed(name, check[2:])]
+        done = subprocess.run(command, env=self._environment(name), capture_output=True, timeout=30, check=False)
+        return done.returncode == 0
+
+    def log(self, name: str) -> str:
+        return f"{name}: {(self.folder / f'{name}.log').read_text()[-3000:]}"
+
+    def stop(self) -> dict[str, int]:
+        """SIGTERM to all, as an engine sends it; exit codes by name."""
+        for process in self.running.values():
+            process.send_signal(signal.SIGTERM)
+        return {name: process.wait(30) for name, process in self.running.items()}
+
+    def kill(self) -> None:
+        for process in self.running.values():
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+
+    def _environment(self, name: str) -> dict[str, str]:
+        own = {key: str(value) for key, value in self.services[name]["environment"].items()}
+        outside = {key: value for key, value in os.environ.items() if not key.startswith("SISTERCITY_")}
+        port = {"SISTERCITY_METRICS_PORT": self._ports[name][METRICS_PORT]} if own["SISTERCITY_METRICS_PORT"] else {}
+        return {**outside, **own, **self._addresses, **port}
+
+    def _placed(self, name: str, words: list[str]) -> list[str]:
+        """The words with this machine's addresses in place of the container's."""
+        places: dict[str, Any] = {**self._ports[name], ANYWHERE: HERE}
+        for inside, here in places.items():
+            words = [word.replace(inside, here) for word in words]
+        return words
+
+
+@pytest.fixture
+def databases(server_url: str, city: str) -> Iterator[tuple[str, str]]:
+    """Two databases without tables."""
+    names = [f"{city.replace('-', '_')}_{which}" for which in ("ours", "theirs")]
+    with psycopg.connect(server_url, autocommit=True) as connection:
+        for name in names:
+            connection.execute(f"CREATE DATABASE {name}")
+        yield make_conninfo(server_url, dbname=names[0]), make_conninfo(server_url, dbname=names[1])
+        for name in names:
+            connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def node(tmp_path: Path, name: str, kafka: str, database: str, partners: str = "") -> Node:
+    folder = tmp_path / name
+    folder.mkdir()
+    return Node(folder, kafka, database, city_file(folder, name), partners)
+
+
+def test_every_service_starts_gets_healthy_and_stops_by_its_own_commands(databases, kafka, city, tmp_path):
+    theirs = node(tmp_path, f"{city}-partner", kafka, databases[1])
+    ours = node(tmp_path, city, kafka, databases[0], partners=theirs.api)
+    lasting = [name for name, service in ours.services.items() if "healthcheck" in service]
+    assert sorted(lasting) == ["detect", "ingest", "process", "publish", "pull", "serve"]
+    with contextlib.ExitStack() as stack:
+        stack.callback(theirs.kill)
+        stack.callback(ours.kill)
+        theirs.once("migrate")
+        theirs.start("serve")
+        ours.once("migrate")
+        ours.once("topics")
+        ours.once("migrate")  # as at every later `docker compose up`
+        assert ours.once("topics").count(": is there") == 5
+        for name in lasting:
+            ours.start(name)
+        until(lambda: theirs.healthy("serve"), f"the partner is healthy; {theirs.log('serve')}")
+        for name in lasting:
+            until(lambda name=name: ours.healthy(name), f"{name} is healthy; {ours.log(name)}")
+        until(lambda: "partner" in ours.once("cli", "status"), f"the partner is pulled; {ours.log('pull')}")
+        said = ours.once("cli", "doctor")
+        for name in ("kafka ", "tables ", f"partner {city}-partner "):
+            assert f"ok    {name}" in said, said
+        codes = ours.stop()
+        assert codes == dict.fromkeys(lasting, 0), [ours.log(name) for name, code in codes.items() if code]
+        assert theirs.stop() == {"serve": 0}
+
+
+def test_a_health_check_says_no_while_nobody_answers(kafka, databases, city, tmp_path):
+    ours = node(tmp_path, city, kafka, databases[0])
+    with contextlib.closing(socket.socket()) as silent:
+        silent.bind((HERE, 0))
+        url = f"http://{HERE}:{silent.getsockname()[1]}/metrics"
+        done = subprocess.run([*SISTERCITY, "health", "--url", url], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"sistercity: {url}: ")
+    # An API without its tables answers, but not well.
+    ours.start("serve")
+    try:
+        until(lambda: "running on" in ours.log("serve"), "the API listens")
+        assert not ours.healthy("serve")
+    finally:
+        assert ours.stop() == {"serve": 0}
+
+
+def test_the_database_takes_nobody_without_the_secret(kafka, databases, city, tmp_path):
+    ours = node(tmp_path, city, kafka, databases[0])
+    (ours.folder / "secrets" / "sistercity_database_password").unlink()
+    with pytest.raises(AssertionError, match="no password supplied"):
+        ours.once("migrate")
+
+
+def test_serve_may_listen_on_a_container_only_where_it_is_told_that_it_has_one(tmp_path):
+    run = [*SISTERCITY, "serve", "--host", ANYWHERE]
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("SISTERCITY_")}
+    refused = subprocess.run(run, env=environment, capture_output=True, text=True, check=False)
+    assert "is not a loopback address" in refused.stderr
+    environment["SISTERCITY_SERVE_IN_CONTAINER"] = "true"
+    allowed = subprocess.run(run, env=environment, capture_output=True, text=True, check=False)
+    assert "set SISTERCITY_CITY" in allowed.stderr  # the next thing that is missing
+    environment["SISTERCITY_CITY"] = "isfahan"
+    other = subprocess.run([*run[:-1], "192.0.2.1"], env=environment, capture_output=True, text=True, check=False)
+    assert "is not a loopback address" in other.stderr
