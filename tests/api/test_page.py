@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from html.parser import HTMLParser
 from itertools import pairwise
+from pathlib import Path
 from string import Formatter
 
 import httpx
@@ -42,6 +43,7 @@ from tests.federation.city import (
 )
 from tests.federation.two_cities import SAIGON, exchanged, two_cities
 
+DOCS = Path(__file__).parents[2] / "docs"
 EVIL = "<script>alert('x')</script>&\"' "
 ISOLATES = dict.fromkeys(map(ord, "\u2068\u2069"))
 
@@ -144,6 +146,13 @@ def test_every_metric_class_dataset_and_rule_of_the_catalogue_has_its_words() ->
         assert metric.window in english.sections["span"]
     assert set(datasets()) <= english.sections["dataset"].keys()
     assert set(MINIMUM_CONTRIBUTORS) == english.sections["rule"].keys()
+
+
+def test_every_reason_that_the_operator_is_told_of_has_its_words() -> None:
+    table = (DOCS / "operator.md").read_text().split("| reason | of | what |")[1].split("\n\n")[0]
+    reasons = {word for row in table.splitlines() for word in re.findall(r"`([a-z-]+)`", row[1:].partition("|")[0])}
+    assert len(reasons) > 15
+    assert reasons <= languages()["en"].sections["reason"].keys()
 
 
 @pytest.mark.parametrize("code", CODES)
@@ -355,6 +364,7 @@ def test_whatever_a_name_holds_stays_text(database_url: str, second_database_url
         for code in CODES:
             page = Page(client.get(f"/?lang={code}").text)
             assert page.text.count(" ".join(EVIL.split())) >= 4
+            assert languages()[code].text("received-never") in page.text
             assert {tag for tag, _ in page.tags}.isdisjoint({"script", "img", "iframe", "object", "form"})
 
 
