@@ -13,7 +13,7 @@ from threading import Event
 import psycopg
 
 from eventlog.kafka import KafkaLog
-from eventlog.protocol import TopicPartition
+from eventlog.protocol import Record, TopicPartition
 from processors.frames import FrameFolds
 from processors.metric_folds import MetricFolds
 from processors.plates.classical import ClassicalDetector
@@ -99,16 +99,16 @@ def look_undisturbed(log: KafkaLog, frames: str, regions: str, database_url: str
         store.close()
 
 
-def everything_in(log: KafkaLog, topic: str) -> list[bytes]:
-    """The values of all messages of a topic, partition by partition."""
+def everything_in(log: KafkaLog, topic: str) -> list[Record]:
+    """All messages of a topic, partition by partition."""
     reader = log.reader(f"read-{topic}", [topic], _FromTheBeginning())
-    found: dict[TopicPartition, list[bytes]] = {}
+    found: dict[TopicPartition, list[Record]] = {}
     ends: Mapping[TopicPartition, int] = {}
 
     def complete() -> bool:
         nonlocal ends
         for partition, records in reader.poll(200).items():
-            found.setdefault(partition, []).extend(record.value or b"" for record in records)
+            found.setdefault(partition, []).extend(records)
         ends = ends or reader.ends(sorted(reader.assignment()))
         return bool(ends) and all(len(found.get(one, ())) >= end for one, end in ends.items())
 
@@ -116,7 +116,7 @@ def everything_in(log: KafkaLog, topic: str) -> list[bytes]:
         until(complete, f"all of {topic} is read")
     finally:
         reader.close()
-    return [value for partition in sorted(found) for value in found[partition]]
+    return [record for partition in sorted(found) for record in found[partition]]
 
 
 class _FromTheBeginning:
