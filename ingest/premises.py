@@ -46,7 +46,7 @@ class Premises:
     `strays` more are weighed but are in no register. Raises `ValueError` for fewer than one of them.
     """
 
-    def __init__(self, city: City, premises: int, seed: int, strays: int = 1) -> None:
+    def __init__(self, city: City, premises: int, seed: int, strays: int = 3) -> None:
         if premises < 1:
             raise ValueError(f"a simulated city needs at least one premises, not {premises}")
         self.city = city

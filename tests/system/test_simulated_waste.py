@@ -26,7 +26,7 @@ def command(kafka, database_url, city, tmp_path):
 def test_simulated_waste_comes_to_the_account_that_it_foretells(command, city, tmp_path):
     report = tmp_path / "sent.json"
     before = datetime.now(UTC)
-    command("ingest", "simulate-waste", "--containers", "150", "--premises", "500", "--report", str(report))
+    command("ingest", "simulate-waste", "--containers", "300", "--premises", "4000", "--report", str(report))
     command("process", "--until-caught-up")
     command("publish", "--once")
 

@@ -250,6 +250,7 @@ def write_stock(
     for partition in range(PARTITIONS):
         producer.produce(topic, value=tick_dict(dataset), partition=partition)
     assert producer.flush(SECONDS) == 0
+    producer.close()  # or it would look for its broker for as long as the tests run
 
 
 def comparable(batch: dict) -> tuple:
