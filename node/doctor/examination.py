@@ -84,7 +84,7 @@ def _disks() -> Iterator[Finding]:
 def _folders() -> Iterator[Path]:
     home = settings().home
     yield home
-    if settings().kafka is None or settings().database_url is None:
+    if home.exists() and (settings().kafka is None or settings().database_url is None):
         from embedded.postgres_place import place_for
 
         yield from (home / "kafka", place_for(home.resolve()).folder)

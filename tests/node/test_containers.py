@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from node.settings import Settings
+from node.topic_plan import WITHOUT_KAFKA
 from tests.system.compose import ROOT, compose, example, services_of_ours, variables
 
 DOCKERFILE = (ROOT / "Dockerfile").read_text().replace("\\\n", " ")
@@ -160,6 +161,12 @@ def test_only_this_machines_loopback_reaches_a_container():
     assert DOCUMENT["networks"]["inside"] == {"internal": True}
     outside = {name for name, service in SERVICES.items() if "outside" in service["networks"]}
     assert outside == {"serve", "pull", "cli"}
+
+
+def test_only_roles_that_speak_to_kafka_know_of_it():
+    speaking = {name for name, one in OURS.items() if any("KAFKA" in key for key in one["environment"])}
+    assert speaking == {"topics", "process", "detect", "ingest", "cli"}
+    assert not speaking & {*WITHOUT_KAFKA, "migrate"}
 
 
 def test_only_serve_may_listen_beyond_loopback():

@@ -96,3 +96,14 @@ def test_an_operator_reads_one_sentence(tmp_path: Path):
         " SISTERCITY_KAFKA_PASSWORD; use SASL_SSL\n"
     )
     assert "geheim" not in done.stdout
+
+
+def test_every_setting_is_in_the_operators_list_with_its_default():
+    text = (Path(__file__).parents[2] / "docs/operator.md").read_text()
+    for name, field in Settings.model_fields.items():
+        [row] = [line for line in text.splitlines() if line.startswith(f"| `SISTERCITY_{name.upper()}` |")]
+        default = row.split("|")[2].strip(" `")
+        if field.default is not None:
+            assert default == str(field.default).replace("False", "false"), name
+        else:
+            assert default in ("none", "embedded", "the system's", "the certificate's"), name

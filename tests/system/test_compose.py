@@ -25,6 +25,7 @@ pytestmark = pytest.mark.services
 
 SISTERCITY = [sys.executable, "-m", "node"]
 API_PORT, METRICS_PORT = "8080", "9100"
+_OF_THE_IMAGE = ("SISTERCITY_HOME", "SISTERCITY_SECRETS_DIR")
 ANYWHERE, HERE = "0.0.0.0", "127.0.0.1"
 """In a container the API listens on all of the container; here it stays on this machine."""
 
@@ -110,8 +111,9 @@ class Node:
     def _environment(self, name: str) -> dict[str, str]:
         own = {key: str(value) for key, value in self.services[name]["environment"].items()}
         outside = {key: value for key, value in os.environ.items() if not key.startswith("SISTERCITY_")}
+        addresses = {key: value for key, value in self._addresses.items() if key in own or key in _OF_THE_IMAGE}
         port = {"SISTERCITY_METRICS_PORT": self._ports[name][METRICS_PORT]} if own["SISTERCITY_METRICS_PORT"] else {}
-        return {**outside, **own, **self._addresses, **port}
+        return {**outside, **own, **addresses, **port}
 
     def _placed(self, name: str, words: list[str]) -> list[str]:
         """The words with this machine's addresses in place of the container's."""
