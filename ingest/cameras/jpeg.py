@@ -13,8 +13,6 @@ MOST_PIXELS = 40_000_000
 
 _QUALITY = 90
 _SMALLER = 0.7
-_LONGEST_SIDE = 65_500
-"""Pixels: the format holds no more."""
 
 
 def fitting(data: bytes) -> bytes:
@@ -37,12 +35,9 @@ def fitting(data: bytes) -> bytes:
 
 def encoded(pixels: NDArray[np.uint8]) -> bytes:
     """Pixels, shape (h, w, 3), BGR, as a JPEG of at most `LARGEST_PICTURE` bytes: made smaller until it is."""
-    longest = max(pixels.shape[:2])
     while True:
-        if longest <= _LONGEST_SIDE:
-            done, data = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
-            if done and len(data) <= LARGEST_PICTURE:
-                return data.tobytes()
+        done, data = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
+        if done and len(data) <= LARGEST_PICTURE:  # it is not done for a side longer than the format allows
+            return data.tobytes()
         height, width = (max(int(side * _SMALLER), 1) for side in pixels.shape[:2])
         pixels = np.asarray(cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
-        longest = max(height, width)

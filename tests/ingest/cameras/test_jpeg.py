@@ -44,6 +44,14 @@ def test_another_format_becomes_jpeg_without_transparency(kind):
     assert shape(data) == (30, 50, 3)
 
 
+@pytest.mark.parametrize(("channels", "bits"), [(1, 8), (1, 16), (3, 16), (4, 16)])
+def test_grey_and_deep_images_become_plain_ones(channels, bits):
+    deep = np.full((30, 50, channels), 200 << (bits - 8), f"u{bits // 8}")
+    data = fitting(image(".png", deep))
+    assert shape(data) == (30, 50, 3)
+    assert abs(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR).mean() - 200) < 2
+
+
 @pytest.mark.parametrize("data", [FILES["jpeg"], FILES["progressive"], FILES["jpeg"][:200], b"\xff\xd8\xff"])
 def test_a_small_jpeg_stays_as_it_is_also_a_damaged_one(data):
     assert fitting(data) == data

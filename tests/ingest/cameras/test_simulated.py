@@ -97,6 +97,15 @@ def _counts(by_camera: dict[int, Counter[str]], cameras: SimulatedCameras, sourc
     return tuple(found[outcome] for outcome in ("seen", "undecodable", "stale", "missing"))
 
 
+def test_however_much_goes_wrong_each_fault_is_what_it_is_called(monkeypatch):
+    monkeypatch.setattr("ingest.cameras.simulated._FRAMES_PER_FAULT", 4)
+    _, simulator, made = simulated(rate=1.0)
+    expected = simulator.replay(30)
+    totals, _ = account(made)
+    assert (expected.duplicate, expected.rejected) == (totals["stale"], totals["undecodable"] + totals["missing"])
+    assert totals["stale"] == totals["undecodable"] == totals["missing"] == 2 * 5
+
+
 def test_at_the_usual_length_everything_goes_wrong_twice():
     _, simulator, made = simulated()
     expected = simulator.replay(30)
