@@ -43,7 +43,7 @@ def _slope(rng: np.random.Generator, height: int, width: int, dark: float) -> Re
     y, x = np.mgrid[:height, :width].astype(np.float32)
     along = (x - width * rng.uniform(0.2, 0.8)) * np.cos(angle) + (y - height * rng.uniform(0.2, 0.8)) * np.sin(angle)
     share = np.clip(along / (height * rng.uniform(0.02, 1.0)) + 0.5, 0, 1)
-    return (dark + (1 - dark) * share).astype(np.float32)
+    return np.asarray(dark + (1 - dark) * share, np.float32)
 
 
 def _spot(rng: np.random.Generator, height: int, width: int) -> Real:
@@ -51,7 +51,7 @@ def _spot(rng: np.random.Generator, height: int, width: int) -> Real:
     far = ((x - rng.uniform(0, width)) ** 2 + (y - rng.uniform(0, height)) ** 2) / (
         height * rng.uniform(0.15, 0.8)
     ) ** 2
-    return (np.exp(-far) * rng.uniform(0.3, 1.0)).astype(np.float32)
+    return np.asarray(np.exp(-far) * rng.uniform(0.3, 1.0), np.float32)
 
 
 def as_camera(rng: np.random.Generator, picture: Picture, harsh: float = 1.0) -> Picture:
@@ -87,5 +87,5 @@ def blurred(rng: np.random.Generator, real: Real) -> Real:
     kernel = np.zeros((size, size), np.float32)
     kernel[size // 2] = 1 / size
     turn = cv2.getRotationMatrix2D((size / 2 - 0.5, size / 2 - 0.5), float(rng.uniform(0, 180)), 1)
-    kernel = cv2.warpAffine(kernel, turn, (size, size))
+    kernel = np.asarray(cv2.warpAffine(kernel, turn, (size, size)), np.float32)
     return np.asarray(cv2.filter2D(real, -1, kernel / max(float(kernel.sum()), 1e-3)), np.float32)

@@ -51,11 +51,13 @@ def targets(plates: Boxes, ignored: Boxes, size: int) -> tuple[NDArray[np.int8],
 def _within(grid: NDArray[np.float32], x: float, y: float, w: float, h: float) -> NDArray[np.bool_]:
     near = grid[:, 2] / 2
     inside: NDArray[np.bool_] = (grid[:, 0] > x - near) & (grid[:, 0] < x + w + near)
-    return inside & (grid[:, 1] > y - near) & (grid[:, 1] < y + h + near)
+    inside &= (grid[:, 1] > y - near) & (grid[:, 1] < y + h + near)
+    return inside
 
 
 def _answers(grid: NDArray[np.float32], stride: int, cx: float, cy: float, w: float, h: float) -> NDArray[np.bool_]:
     """The cells of a level near the plate's middle; always at least the nearest."""
     reach_x, reach_y = (float(np.clip(0.35 * side, 0.51 * stride, 1.5 * stride)) for side in (w, h))
     level: NDArray[np.bool_] = grid[:, 2] == stride
-    return level & (np.abs(grid[:, 0] - cx) <= reach_x) & (np.abs(grid[:, 1] - cy) <= reach_y)
+    level &= (np.abs(grid[:, 0] - cx) <= reach_x) & (np.abs(grid[:, 1] - cy) <= reach_y)
+    return level

@@ -11,6 +11,7 @@ from training.plates import TWO_LINES, Plate, draw_plate
 Picture = NDArray[np.uint8]
 Boxes = NDArray[np.float64]
 
+_FINER = 4
 _SMALL_LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 
@@ -42,7 +43,7 @@ def paste(
     h = w * height / width
     light = float(rng.uniform(0.55, 1.0)) if light is None else light
     small = cv2.resize(plate.picture, (max(round(w), 4), max(round(h), 3)), interpolation=cv2.INTER_AREA)
-    seen = weathered(rng, small, light)
+    seen = weathered(rng, np.asarray(small, np.uint8), light)
     corners = np.array([[0, 0], [w, 0], [w, h], [0, h]], np.float64)
     turn = float(rng.normal(0, tilt * 0.5))
     rotation = np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
@@ -66,12 +67,17 @@ def _warp(picture: Picture, part: Picture, corners: Boxes) -> None:
     matrix = cv2.getPerspectiveTransform(source, (corners - [left, top] - 0.5).astype(np.float32))
     size = (int(right - left), int(bottom - top))
     drawn = cv2.warpPerspective(part, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    mask = np.zeros((size[1], size[0]), np.uint8)
-    shifted = np.round((corners - [left, top] - 0.5) * 16).astype(np.int32)
-    cv2.fillConvexPoly(mask, shifted, 255, cv2.LINE_AA, 4)
-    share = mask[..., None].astype(np.float32) / 255
+    share = _coverage(corners - [left, top], size)[..., None]
     under = picture[top:bottom, left:right]
     under[:] = (under * (1 - share) + drawn * share).astype(np.uint8)
+
+
+def _coverage(corners: Boxes, size: tuple[int, int]) -> NDArray[np.float32]:
+    """How much of each pixel lies inside these corners, 0 to 1; OpenCV's own soft edges would make a plate larger."""
+    mask = np.zeros((size[1] * _FINER, size[0] * _FINER), np.uint8)
+    shifted = np.round((corners * _FINER - 0.5) * 16).astype(np.int32)
+    cv2.fillConvexPoly(mask, shifted, 255, cv2.LINE_8, 4)
+    return np.asarray(cv2.resize(mask, size, interpolation=cv2.INTER_AREA), np.float32) / 255
 
 
 def surface(rng: np.random.Generator, height: int, width: int) -> Picture:
@@ -82,7 +88,7 @@ def surface(rng: np.random.Generator, height: int, width: int) -> Picture:
     coarse = rng.normal(0, rng.uniform(5, 40), (height // 16 + 2, width // 16 + 2, 1)).astype(np.float32)
     real = real + cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)[..., None]
     real += rng.normal(0, rng.uniform(1, 14), (height, width, 1)).astype(np.float32)
-    picture = np.clip(real, 0, 255).astype(np.uint8)
+    picture: Picture = np.clip(real, 0, 255).astype(np.uint8)
     if rng.random() < 0.3:
         step, line = int(rng.integers(12, 60)), colour(rng)
         for at in range(int(rng.integers(step)), max(height, width), step):
