@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from node.doctor.finding import Finding, judge_clock
+from node.wiring import CommandError
 
 if TYPE_CHECKING:
     from schemas.catalogue import Metric
+    from store.database import Connection
     from store.health import Processed, Registered
     from store.partners import Partner
 
@@ -40,27 +42,40 @@ class DatabaseState:
 
 def look(database_url: str, topics: "Mapping[str, Sequence[Metric]]", limit_s: int) -> DatabaseState:
     """Look at the database. `topics` are those that are published, with their metrics. Raises psycopg's errors."""
+    import psycopg
+
+    from store import health
+
+    try:
+        with health.looking(database_url, limit_s) as connection:
+            return _seen(connection, topics)
+    except psycopg.OperationalError as error:
+        if "does not exist" not in str(error):
+            raise
+        raise CommandError(f"{error}; `sistercity migrate` makes the embedded one, make your own by hand") from None
+
+
+def _seen(connection: "Connection", topics: "Mapping[str, Sequence[Metric]]") -> DatabaseState:
+    from store import health
+
+    asked_ms = _now_ms()
+    clock_ms = health.clock(connection)
+    told_ms = _now_ms()
+    version, newest = health.version(connection), health.newest_version()
+    contents = _contents(connection, topics, clock_ms) if version == newest else None
+    return DatabaseState(version, newest, health.known_versions(), clock_ms, asked_ms, told_ms, contents)
+
+
+def _contents(connection: "Connection", topics: "Mapping[str, Sequence[Metric]]", now_ms: int) -> Contents:
     from store import health, partners
     from store.publications import ready_windows
 
-    with health.looking(database_url, limit_s) as connection:
-        asked_ms = _now_ms()
-        clock_ms = health.clock(connection)
-        told_ms = _now_ms()
-        version, newest = health.version(connection), health.newest_version()
-        contents = None
-        if version == newest:
-            ready = {
-                topic: sum(len(ready_windows(connection, topic, one.name, one.lateness_ms, _MANY)) for one in metrics)
-                for topic, metrics in topics.items()
-            }
-            contents = Contents(
-                health.registered(connection, clock_ms),
-                health.processed(connection),
-                ready,
-                partners.partners(connection),
-            )
-        return DatabaseState(version, newest, health.known_versions(), clock_ms, asked_ms, told_ms, contents)
+    ready = {
+        topic: sum(len(ready_windows(connection, topic, one.name, one.lateness_ms, _MANY)) for one in metrics)
+        for topic, metrics in topics.items()
+    }
+    registered = health.registered(connection, now_ms)
+    return Contents(registered, health.processed(connection), ready, partners.partners(connection))
 
 
 def judge_database(state: DatabaseState, metrics: Sequence[str]) -> Iterator[Finding]:

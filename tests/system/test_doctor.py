@@ -9,6 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 
 from schemas.topics import FRAMES, live
 from schemas.topics import settings as topic_settings
@@ -151,6 +152,8 @@ def test_tables_of_no_version_or_another_are_a_failure(command, server_url, data
     assert code == 1
     assert "which this program does not know" in found["tables"][1]
     assert "register" not in found
+    command.environment["SISTERCITY_DATABASE_URL"] = make_conninfo(server_url, dbname="nothing_here")
+    assert "does not exist; `sistercity migrate` makes the embedded one" in examined(command)[1]["database"][1]
     command.environment["SISTERCITY_DATABASE_URL"] = server_url
     assert examined(command)[1]["tables"] == ("fail", "there are none of ours: run `sistercity migrate`")
 

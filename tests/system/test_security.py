@@ -146,6 +146,17 @@ def test_a_wrong_password_ends_a_command_with_one_clear_error_and_shows_it_nowhe
     assert "not-the-password" not in done.stderr + done.stdout
 
 
+def test_a_refused_certificate_ends_a_command_without_kafka_pythons_traceback(broker, city, tmp_path):
+    command = Command(city_file(tmp_path, city), broker.tls, NO_DATABASE, tmp_path)
+    command.environment |= {
+        "SISTERCITY_KAFKA_SECURITY_PROTOCOL": "SSL",
+        "SISTERCITY_KAFKA_CA_FILE": str(broker.folder / "ca.pem"),
+    }
+    said = command.fails("process")
+    assert "alert certificate required" in said.splitlines()[-1]
+    assert "Traceback" not in said
+
+
 def grant(kafka: str, lines: str) -> int:
     """Do what lines for kafka-acls.sh say; how many they were."""
     acls = []
