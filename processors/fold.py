@@ -62,6 +62,9 @@ class Folds(Protocol):
         """The fold of one partition. `settled` are the dead letters that a replay meets again, as (offset, row); with
         `gap` the log has lost what lay before its first record (R5)."""
 
+    def keep_time(self) -> None:
+        """Called every so often, behind a commit. May raise `LogUnavailable` and `StoreUnavailable`."""
+
     def close(self) -> None:
         """Let go of what the folds share. What was not committed is dropped."""
 

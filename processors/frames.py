@@ -3,6 +3,10 @@
 At least once: a crash between the log's acknowledgement and the commit has the same pictures looked at again, and the
 readings that they become are duplicates there (same camera, same time). Nothing here keeps or tells a byte of a
 picture: a dead letter holds length and hash (P1).
+
+How far the cameras' time has come is told to every partition of the other topic, by ticks: the time that all partitions
+of pictures have reached by what was committed. So a tick stands behind everything that was found up to its time,
+whichever process found it.
 """
 
 from collections.abc import Callable, Sequence, Set
@@ -52,7 +56,7 @@ class FrameFolds:
         self._detect = detect
         self._dead_limit = dead_limit
         self._sending: tuple[UUID, Writer] | None = None
-        self._partitions: tuple[int, int] | None = None
+        self._told: int | None = None
 
     @property
     def topics(self) -> Sequence[str]:
@@ -63,13 +67,8 @@ class FrameFolds:
         self, topic: str, partition: int, position: Position, settled: Set[tuple[int, int]], *, gap: bool
     ) -> "FrameFold":
         """See `Folds`. What a replay meets again was sent before: it is neither looked at nor counted."""
-        del settled
-        if self._partitions is None:
-            self._partitions = self._log.describe(topic).partitions, self._writer().partitions(self._regions)
-        sources, targets = self._partitions
-        # Every partition of regions hears the ticks of one partition of pictures: so all of them get on.
-        heard = range(partition, targets, sources)
-        return FrameFold(position, Output(self, heard), self._detect, gap=gap, dead_limit=self._dead_limit)
+        del topic, partition, settled
+        return FrameFold(position, self, self._detect, gap=gap, dead_limit=self._dead_limit)
 
     def send(self, frame: Frame, regions: NDArray[np.void]) -> None:
         """Send what was found in a picture. Raises `LogUnavailable`."""
@@ -78,13 +77,19 @@ class FrameFolds:
         except DeliveryFailed as error:
             raise self._failed(error) from error
 
-    def tick(self, partitions: Sequence[int], time_ms: int) -> None:
-        """Pass on how far the cameras' time has come. Raises `LogUnavailable`."""
+    def keep_time(self) -> None:
+        """Tell every partition of regions how far all cameras have come. Raises `LogUnavailable`."""
+        reached = self._store.reached(self._frames)
+        if reached is None or reached == self._told:
+            return
+        writer, tick = self._writer(), encode_tick(reached)
         try:
-            for partition in partitions:
-                self._writer().send_to(self._regions, partition, encode_tick(time_ms))
+            for partition in range(writer.partitions(self._regions)):
+                writer.send_to(self._regions, partition, tick)
         except DeliveryFailed as error:
             raise self._failed(error) from error
+        self.flush()
+        self._told = reached
 
     def flush(self) -> None:
         """Return when the log has all that was sent, and the store knows. Raises `LogUnavailable`."""
@@ -120,14 +125,6 @@ class FrameFolds:
 
 
 @dataclass(frozen=True, slots=True)
-class Output:
-    """Where one partition's results go; `heard` are the partitions of regions that hear its ticks."""
-
-    folds: FrameFolds
-    heard: Sequence[int]
-
-
-@dataclass(frozen=True, slots=True)
 class _Seen:
     """A camera's last picture: its hash, and where and when it stood in the log."""
 
@@ -143,9 +140,9 @@ class FrameFold:
     is stale, `rejected` is missing, undecodable or of a wrong time.
     """
 
-    def __init__(self, position: Position, output: Output, detect: Detect, *, gap: bool, dead_limit: int) -> None:
+    def __init__(self, position: Position, folds: FrameFolds, detect: Detect, *, gap: bool, dead_limit: int) -> None:
         self._position = position
-        self._output = output
+        self._folds = folds
         self._detect = detect
         self._gap = gap
         self._dead_block = DeadBlock(dead_limit, position)
@@ -183,7 +180,7 @@ class FrameFold:
         """See `Fold`: the log has what was found before it is said that the pictures are done."""
         if self._next == self._position.next_offset and self._account == self._position.account:
             return None
-        self._output.folds.flush()
+        self._folds.flush()
         resume = min((seen.offset for seen in self._seen.values()), default=self._next)
         dead = self._dead_block.under_way(self._account.messages)
         position = Position(self._next, resume, self._latest, None, dead, self._account)
@@ -221,7 +218,6 @@ class FrameFold:
         self._account += Account(messages=1, decoded=1)
         if frame.picture is None:
             self._come_to(frame.start)
-            self._output.folds.tick(self._output.heard, frame.start)
         else:
             self._look(frame, frame.picture, record)
 
@@ -257,7 +253,7 @@ class FrameFold:
                 self._reject(picture, record, error.reason)
                 self._count(frame, undecodable=1)
                 return
-            self._output.folds.send(frame, regions)
+            self._folds.send(frame, regions)
             self._account += Account(readings=1, aggregated=1)
             self._count(frame, seen=1)
 

@@ -45,5 +45,8 @@ class MetricFolds:
             dead_limit=self._dead_limit,
         )
 
+    def keep_time(self) -> None:
+        """Nothing to do: cells carry their windows."""
+
     def close(self) -> None:
         """Nothing to let go of."""

@@ -141,6 +141,7 @@ class Runner:
                 if not self._commit():
                     return False
                 if due or self._plan.until_caught_up:
+                    self._folds.keep_time()
                     lag = self._observe(reader)
                     self._commit_due = self._clock() + self._plan.commit_s
                     if self._plan.until_caught_up and lag == 0:

@@ -178,6 +178,9 @@ class Store(Protocol):
     def claim(self, places: Sequence[Place]) -> Mapping[Place, Claim]:
         """Take partitions over, with new epochs. From now on older epochs can't commit."""
 
+    def reached(self, topic: str) -> int | None:
+        """The time that every partition of a topic has come to, milliseconds; None if one has come nowhere yet."""
+
     def delivered(self, run: UUID, deliveries: Sequence[Delivery]) -> None:
         """Put down what the log has acknowledged to a writer so far, in place of what was put down for it before."""
 

@@ -45,6 +45,10 @@ class MemoryStore:
             self._positions[place] = (epoch + 1, position)
         return {place: Claim(*self._positions[place], self._settled(place)) for place in places}
 
+    def reached(self, topic: str) -> int | None:
+        times = [position.max_event_time for place, (_, position) in self._positions.items() if place.topic == topic]
+        return None if None in times else min((time for time in times if time is not None), default=None)
+
     def delivered(self, run: UUID, deliveries: Sequence[Delivery]) -> None:
         self.deliveries |= {(run, one.topic, one.partition): one for one in deliveries}
 

@@ -79,6 +79,16 @@ class PostgresStore:
                 claimed[place] = Claim(epoch, position, frozenset((offset, at) for offset, at in settled))
         return claimed
 
+    def reached(self, topic: str) -> int | None:
+        with _Unavailable(self):
+            row = self._open().execute(
+                "SELECT min(max_event_time) FROM stream_offsets WHERE topic = %s"
+                " HAVING count(max_event_time) = count(*)",
+                (topic,),
+            )
+            found = row.fetchone()
+        return None if found is None else found[0]
+
     def delivered(self, run: UUID, deliveries: Sequence[Delivery]) -> None:
         with _Unavailable(self):
             record(self._open(), run, deliveries)

@@ -72,6 +72,11 @@ def found(log: MemoryLog, partition: int = 0) -> list:
     return [(batch.start, int(batch.array()["value"][0]) if batch.count else None) for batch in batches]
 
 
+def looked_at(log: MemoryLog) -> list:
+    """Time and number of regions of every picture."""
+    return [one for one in found(log) if one[1] is not None]
+
+
 def test_every_picture_has_one_outcome():
     log, _ = new_log()
     for one in (
@@ -87,7 +92,7 @@ def test_every_picture_has_one_outcome():
         put(log, one)
     store = MemoryStore()
     run(log, store)
-    assert found(log) == [(NOW - 60_000, 2), (NOW - 59_500, 0), (NOW - 59_500, 0)]
+    assert looked_at(log) == [(NOW - 60_000, 2), (NOW - 59_500, 0), (NOW - 59_500, 0)]
     account = store.position(Place(TAKEN, 0)).account
     assert account.balanced()
     assert account == Account(messages=8, decoded=8, readings=8, aggregated=3, duplicate=1, rejected=4)
@@ -96,7 +101,7 @@ def test_every_picture_has_one_outcome():
     reasons = [letter.reason for letter in store.dead_letters.values()]
     assert reasons == ["missing", "cut", "future", "interval"]
     [delivery] = store.deliveries.values()
-    assert (delivery.topic, delivery.messages, delivery.readings) == (FOUND, 3, 3)
+    assert (delivery.topic, delivery.messages, delivery.readings) == (FOUND, len(found(log)), 3)
 
 
 def test_what_is_no_frame_is_dead_and_nothing_of_a_picture_is_kept():
@@ -118,15 +123,41 @@ def test_what_is_no_frame_is_dead_and_nothing_of_a_picture_is_kept():
     ]
     assert not any(SECRET in letter.original for letter in letters)
     assert letters[0].original.startswith(b"%d bytes, sha256 " % (len(whole) - 2))
-    assert found(log) == []
+    assert looked_at(log) == []
 
 
-def test_a_tick_reaches_every_partition_of_regions_once():
+def test_every_partition_of_regions_hears_the_time_that_all_cameras_have_reached():
     log, _ = new_log(partitions=2, found=5)
-    for partition in range(2):
-        put(log, frame(0, 0, None), partition)
+    put(log, frame(0, 40, None), 0)
+    put(log, frame(0, 20, None), 1)
     run(log, MemoryStore())
-    assert [found(log, partition) for partition in range(5)] == [[(NOW - 60_000, None)]] * 5
+    heard = [found(log, partition) for partition in range(5)]
+    assert all(ticks[-1] == (NOW - 50_000, None) for ticks in heard)
+    assert heard == [heard[0]] * 5
+
+
+def test_a_partition_that_lags_holds_the_time_back():
+    """A replay's last tick jumps ahead of the pictures that another partition still holds."""
+    log, _ = new_log(partitions=2, found=1)
+    put(log, frame(0, 100, None), 0)
+    for number in range(20):
+        put(log, frame(1, number, b"x%d" % number), 1)
+    put(log, frame(0, 100, None), 1)
+    run(log, MemoryStore())
+    assert len(looked_at(log)) == 20
+    latest = 0
+    for start, value in found(log):
+        if value is None:
+            latest = max(latest, start)
+        assert start >= latest, "a picture came behind a tick that was ahead of it"
+    assert found(log)[-1] == (NOW - 10_000, None)
+
+
+def test_a_partition_without_any_time_gives_no_tick():
+    log, _ = new_log(partitions=2)
+    put(log, frame(0, 0, None), 0)
+    run(log, MemoryStore())
+    assert found(log) == []
 
 
 def test_a_picture_is_stale_for_a_minute_of_the_log():
@@ -180,8 +211,9 @@ def test_failures_around_commits_count_nothing_twice_and_send_again_at_most(take
     assert failing.cameras == undisturbed.cameras
     assert failing.dead_letters == undisturbed.dead_letters
     assert failing.position(Place(TAKEN, 0)) == undisturbed.position(Place(TAKEN, 0))
-    assert set(found(disturbed)) == set(found(calm))
-    assert len(found(disturbed)) >= len(found(calm))
+    assert set(looked_at(disturbed)) == set(looked_at(calm))
+    assert len(looked_at(disturbed)) >= len(looked_at(calm))
+    assert found(disturbed)[-1:] == found(calm)[-1:], "the same time was told in the end"
 
 
 def test_pictures_that_retention_took_are_counted_as_lost():

@@ -1,5 +1,6 @@
 """What `store.processing.Store` promises, held to the one in memory and to PostgreSQL."""
 
+from dataclasses import replace
 from uuid import uuid4
 
 import psycopg
@@ -174,3 +175,14 @@ def test_what_a_writer_delivered_is_put_down_in_place_of_what_it_was(registered)
     else:
         with psycopg.connect(registered._url) as connection:
             assert totals(connection) == {TOPIC: Delivered(7, 6)}
+
+
+def test_a_topic_has_reached_what_all_its_partitions_have(registered):
+    assert registered.reached(TOPIC) is None
+    registered.claim([HERE, THERE])
+    registered.commit([progress(HERE, 1, 0, 5)])
+    assert registered.reached(TOPIC) is None
+    later = progress(THERE, 1, 0, 5)
+    registered.commit([replace(later, position=replace(later.position, max_event_time=1_800_000_000_000))])
+    assert registered.reached(TOPIC) == 1_790_000_000_000
+    assert registered.reached("another") is None
