@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from node import wiring
+from node.pictures import detector, prepare_opencv
 from node.settings import settings
 
 _PICTURES_AT_ONCE = 50
@@ -17,9 +18,6 @@ def detect(
 
     Pictures stay in Kafka for minutes: those that were not looked at in time are counted as lost.
     """
-    import cv2
-    from processors.plates.classical import ClassicalDetector
-    from processors.plates.pictures import decode_picture
 
     from processors.frames import FrameFolds
     from processors.runner import Plan, Runner
@@ -27,14 +25,13 @@ def detect(
     from store.processing_postgres import PostgresStore
 
     stop = wiring.start("detect")
-    cv2.setNumThreads(1)  # one process a core: threads of its own would only get in each other's way
+    prepare_opencv()
     city, log = wiring.city(), wiring.log()
     frames, regions = live(city.id, FRAMES), live(city.id, REGIONS)
     for topic in (frames, regions):
         wiring.ensure_topic(log, topic)
-    detector = ClassicalDetector()
     store = PostgresStore(wiring.database_url())
-    folds = FrameFolds(log, store, frames, regions, lambda picture: detector.detect(decode_picture(picture)))
+    folds = FrameFolds(log, store, frames, regions, detector())
     plan = Plan(
         group=f"{city.id}.detect",
         commit_s=settings().commit_seconds,

@@ -1,7 +1,6 @@
 """`sistercity ingest camera` and `simulate-cameras`: pictures, or what a detector beside the camera found in them."""
 
 import logging
-import os
 import uuid
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -13,12 +12,13 @@ import typer
 
 from node import wiring
 from node.commands.ingest.shared import now_ms, resolver, write
+from node.pictures import detector, prepare_opencv
 from node.settings import settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ingest.cameras.sending import CameraFeed, Counts, Detect
+    from ingest.cameras.sending import CameraFeed, Counts
     from store.database import Connection
 
 logger = logging.getLogger(__name__)
@@ -105,15 +105,6 @@ def simulate_cameras(
                 simulator.follow(stop, round(seconds * rate))
 
 
-def prepare_opencv() -> None:
-    """One thread, for a process takes one core; and silence: what is wrong with a picture is counted, not printed."""
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # broken videos would print a line for every broken frame
-    import cv2
-
-    cv2.setNumThreads(1)
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-
-
 @contextmanager
 def _feed(
     connection: "Connection", origin: str, source: str | None, *, detect: bool, history: str | None = None
@@ -133,16 +124,8 @@ def _feed(
     wiring.ensure_topic(log, topic)
     journal = StoreJournal(connection, uuid.uuid4())
     writer = log.writer()
-    yield CameraFeed(writer, topic, journal, resolver(connection, source), origin, _detector() if detect else None)
+    yield CameraFeed(writer, topic, journal, resolver(connection, source), origin, detector() if detect else None)
     writer.close()
-
-
-def _detector() -> "Detect":
-    from processors.plates.classical import ClassicalDetector
-    from processors.plates.pictures import decode_picture
-
-    detector = ClassicalDetector()
-    return lambda picture: detector.detect(decode_picture(picture))
 
 
 def _moment(text: str) -> int:

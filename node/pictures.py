@@ -1,0 +1,27 @@
+"""How this node looks at pictures: OpenCV set up on purpose, and the detector that is used everywhere."""
+
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+def prepare_opencv() -> None:
+    """One thread, for a process takes one core; and silence: what is wrong with a picture is counted, not printed."""
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # broken videos would print a line for every broken frame
+    import cv2
+
+    cv2.setNumThreads(1)
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+
+
+def detector() -> "Callable[[bytes], NDArray[np.void]]":
+    """From the bytes of a JPEG to its plate regions. Raises `processors.plates.pictures.BadPicture` when called."""
+    from processors.plates.classical import ClassicalDetector
+    from processors.plates.pictures import decode_picture
+
+    chosen = ClassicalDetector()
+    return lambda picture: chosen.detect(decode_picture(picture))
