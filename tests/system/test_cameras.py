@@ -4,7 +4,7 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -13,8 +13,7 @@ import numpy as np
 import psycopg
 import pytest
 
-from eventlog.kafka import KafkaLog
-from eventlog.protocol import Record, TopicPartition
+from eventlog.protocol import Record
 from ingest.cameras.simulated import SimulatedCameras
 from ingest.cities import load_city
 from processors.plates.pictures import BadPicture, decode_picture
@@ -23,7 +22,7 @@ from schemas.frames import Frame, decode_frame
 from schemas.topics import FRAMES, LARGEST_MESSAGE, REGIONS, history, live
 from tests.ingest.cameras import videos
 from tests.system.command import Command
-from tests.system.streams import city_file, until
+from tests.system.streams import city_file, everything_in, until
 
 pytestmark = pytest.mark.services
 
@@ -34,29 +33,6 @@ SECRET = "secret-camera-4711"
 @pytest.fixture
 def command(kafka, database_url, city, tmp_path):
     return Command(city_file(tmp_path, city), kafka, database_url, tmp_path)
-
-
-class FromTheStart:
-    def assigned(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
-        return dict.fromkeys(partitions, 0)
-
-    def revoked(self, partitions: Sequence[TopicPartition]) -> None: ...
-
-    def lost(self, partitions: Sequence[TopicPartition]) -> None: ...
-
-
-def everything(log: KafkaLog, topic: str) -> list[Record]:
-    """All messages of a topic, partition by partition."""
-    reader = log.reader(f"{topic}.test", [topic], FromTheStart())
-    ends = reader.ends([TopicPartition(topic, number) for number in range(log.describe(topic).partitions)])
-    found: dict[TopicPartition, list[Record]] = {partition: [] for partition in ends}
-    try:
-        while any(len(found[partition]) < end for partition, end in ends.items()):
-            for partition, records in reader.poll(100).items():
-                found[TopicPartition(*partition)] += records
-    finally:
-        reader.close()
-    return [record for records in found.values() for record in records]
 
 
 def frames_in(records: Sequence[Record]) -> list[Frame]:
@@ -102,7 +78,7 @@ def refused(database_url: str) -> list[tuple[str, str, bytes]]:
 def test_simulated_cameras_send_what_they_report(command, kafka_log, city, database_url, tmp_path):
     command("ingest", "simulate-cameras", "--report", str(tmp_path / "sent.json"))
     report = json.loads((tmp_path / "sent.json").read_text())[FRAMES]
-    records = everything(kafka_log, live(city, FRAMES))
+    records = everything_in(kafka_log, live(city, FRAMES))
     frames = frames_in(records)
     pictures = [frame for frame in frames if frame.picture is not None]
     assert len(records) == report["messages"]
@@ -139,7 +115,7 @@ def decodable(picture: bytes) -> bool:
 def test_simulated_cameras_with_a_detector_send_regions_only(command, kafka_log, city, database_url, tmp_path):
     command("ingest", "simulate-cameras", "--detect", "--report", str(tmp_path / "sent.json"))
     report = json.loads((tmp_path / "sent.json").read_text())[REGIONS]
-    records = everything(kafka_log, live(city, REGIONS))
+    records = everything_in(kafka_log, live(city, REGIONS))
     batches = [decode(record.value) for record in records]
     assert len(records) == report["messages"]
     assert sum(batch.count for batch in batches) == report["readings"] == 108
@@ -164,7 +140,7 @@ def test_a_video_is_sent_as_it_is_said(which, command, kafka_log, city, database
     path, count = clip(tmp_path, which)
     output = command("ingest", "camera", str(path), "--source", SECRET)
     assert f"{count} of {count} pictures sent, 0 of them missing" in output
-    records = everything(kafka_log, live(city, FRAMES))
+    records = everything_in(kafka_log, live(city, FRAMES))
     frames = frames_in(records)
     pictures = sorted((frame for frame in frames if frame.picture is not None), key=lambda frame: frame.start)
     assert [frame.start - pictures[0].start for frame in pictures] == [500 * number for number in range(count)]
@@ -185,7 +161,7 @@ def test_a_past_video_with_a_detector_becomes_history(command, kafka_log, city, 
     output = command("ingest", "camera", str(path), *options)
     assert f"{count} of {count} pictures looked at, 0 regions found" in output
     assert "sistercity process --history july" in output
-    batches = [decode(record.value) for record in everything(kafka_log, history(city, REGIONS, "july"))]
+    batches = [decode(record.value) for record in everything_in(kafka_log, history(city, REGIONS, "july"))]
     begin = 1_751_344_200_000
     assert sorted(batch.start for batch in batches if batch.count) == [begin + 500 * n for n in range(count)]
     assert {batch.start for batch in batches if not batch.count} >= {begin + 500 * count + 30 * 60_000}
@@ -197,7 +173,7 @@ def test_an_unknown_cameras_pictures_are_refused_and_none_is_kept(command, kafka
     output = command("ingest", "camera", str(path), "--source", "nobody", "--start", "2026-11-01T00:00:00Z")
     assert f"0 of {count} pictures sent" in output
     assert f"{count} refused" in output
-    assert all(frame.picture is None for frame in frames_in(everything(kafka_log, live(city, FRAMES))))
+    assert all(frame.picture is None for frame in frames_in(everything_in(kafka_log, live(city, FRAMES))))
     begin = 1_793_491_200_000
     assert refused(database_url) == [
         ("clip.mp4/traffic.regions", "unknown-source", b"nobody,%d" % (begin + 1000 * second)) for second in range(5)
@@ -217,7 +193,7 @@ def test_a_folder_with_bad_pictures_and_a_very_large_one(command, kafka_log, cit
         (folder / name).write_bytes(data)
     output = command("ingest", "camera", str(folder), "--source", SECRET, "--rate", "1")
     assert "5 of 5 pictures sent, 2 of them missing" in output
-    frames = frames_in(everything(kafka_log, live(city, FRAMES)))
+    frames = frames_in(everything_in(kafka_log, live(city, FRAMES)))
     sent = [frame.picture for frame in sorted(frames, key=lambda frame: frame.start) if frame.picture is not None]
     assert sent[1:] == [fits, fits[:5000], b"", b""]
     assert 1_000_000 < len(sent[0]) < len(large)
@@ -263,7 +239,7 @@ def test_following_goes_on_in_real_time_until_stopped(command, kafka_log, city, 
     finally:
         process.kill()
         process.wait()
-    frames = frames_in(everything(kafka_log, live(city, FRAMES)))
+    frames = frames_in(everything_in(kafka_log, live(city, FRAMES)))
     starts = sorted({frame.start for frame in frames if frame.picture is not None})
     latest = starts[50:]
     assert len(latest) > 20

@@ -8,6 +8,7 @@ from threading import Event
 
 import pytest
 
+from schemas.batch import decode
 from schemas.topics import FRAMES, REGIONS
 from store.processing_postgres import PostgresStore
 from tests.system.days import ENERGY, Sent, energy_day, mixed, pictures, regions_day, waste_day
@@ -136,6 +137,15 @@ def test_detectors_are_killed_and_frozen_and_every_picture_counts_once(
     disturbed, alone = table(database_url), table(second_database_url)
     assert len(alone["cameras"]) > 2
     assert disturbed == alone
-    looked_at = {record.value for record in everything_in(kafka_log, alone_found.names[0])}
+    looked_at, ticks = came_out(kafka_log, alone_found.names[0])
     assert len(looked_at) > 100
-    assert {record.value for record in everything_in(kafka_log, found.names[0])} == looked_at
+    found_at_last, ticks_at_last = came_out(kafka_log, found.names[0])
+    assert found_at_last == looked_at
+    assert max(ticks_at_last) == max(ticks)
+
+
+def came_out(kafka_log, topic: str) -> tuple[set[bytes | None], set[int]]:
+    """What was found in pictures, each once, and the times of ticks."""
+    records = everything_in(kafka_log, topic)
+    batches = [(record.value, decode(record.value)) for record in records]
+    return {value for value, batch in batches if batch.count}, {one.start for _, one in batches if not one.count}
