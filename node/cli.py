@@ -13,6 +13,7 @@ from node.commands import (
     health,
     ingest,
     migrate,
+    plates,
     process,
     publish,
     pull,
@@ -42,6 +43,7 @@ app.command()(migrate.migrate)
 app.add_typer(register.app, name="register")
 app.add_typer(topics.app, name="topics")
 app.add_typer(ingest.app, name="ingest")
+app.add_typer(plates.app, name="plates")
 app.command()(detect.detect)
 app.command()(process.process)
 app.command()(publish.publish)
@@ -83,6 +85,7 @@ _EXPLAINED = frozenset(
         "AccessRefused",
         "AlreadyRunning",
         "BadAddress",
+        "BrokenWeights",
         "ChildEnded",
         "CityFileError",
         "DeliveryFailed",

@@ -77,7 +77,7 @@ def _coverage(corners: Boxes, size: tuple[int, int]) -> NDArray[np.float32]:
     mask = np.zeros((size[1] * _FINER, size[0] * _FINER), np.uint8)
     shifted = np.round((corners * _FINER - 0.5) * 16).astype(np.int32)
     cv2.fillConvexPoly(mask, shifted, 255, cv2.LINE_8, 4)
-    return np.asarray(cv2.resize(mask, size, interpolation=cv2.INTER_AREA), np.float32) / 255
+    return np.asarray(cv2.resize(mask, size, interpolation=cv2.INTER_AREA), np.float32) / np.float32(255)
 
 
 def surface(rng: np.random.Generator, height: int, width: int) -> Picture:
