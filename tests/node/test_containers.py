@@ -206,3 +206,8 @@ def test_the_settings_of_kafka_are_those_of_the_embedded_one():
         assert theirs[name] == ours[name]
     unknown = set(theirs) - set(ours) - {"heap.opts", "advertised.listeners"}
     assert not unknown, unknown
+
+
+def test_git_never_takes_passwords_or_an_operators_own_files():
+    ignored = (ROOT / ".gitignore").read_text().splitlines()
+    assert {".env", "/secrets/", "/docker-compose.override.yml"} <= set(ignored)
