@@ -165,9 +165,9 @@ class Trickle:
     """Sends messages little by little in the background, until told to send all that is left."""
 
     PAUSE_S = 0.05
-    AT_ONCE = 3
 
-    def __init__(self, topics: Topics, messages: Sequence[Sent]) -> None:
+    def __init__(self, topics: Topics, messages: Sequence[Sent], *, a_second: int = 60) -> None:
+        self._at_once = max(1, round(a_second * self.PAUSE_S))
         self._topics = topics
         self._left = list(messages)
         self._hurry = Event()
@@ -180,13 +180,16 @@ class Trickle:
     def __exit__(self, *error: object) -> None:
         self.pour_out_the_rest()
 
-    def pour_out_the_rest(self) -> None:
+    def pour_out_the_rest(self) -> int:
+        """Send all that is left; returns how many messages that were."""
+        left = len(self._left)
         self._hurry.set()
         self._thread.join()
+        return left
 
     def _run(self) -> None:
         while self._left:
-            count = len(self._left) if self._hurry.wait(self.PAUSE_S) else self.AT_ONCE
+            count = len(self._left) if self._hurry.wait(self.PAUSE_S) else self._at_once
             self._topics.send(self._left[:count])
             del self._left[:count]
 

@@ -120,13 +120,13 @@ def test_detectors_are_killed_and_frozen_and_every_picture_counts_once(
     chance, config = random.Random(21), city_file(tmp_path, city)
     taken, found = Topics(kafka_log, city, [FRAMES]), Topics(kafka_log, city, [REGIONS])
     log = tmp_path / "detect.log"
-    with Trickle(taken, pictures()) as source:
-        for number in range(KILLS // 2):
+    with Trickle(taken, pictures(seconds=200), a_second=20) as source:
+        for number in range(KILLS // 3):
             kill_at_random(Processor(config, kafka, database_url, log, DETECT), chance, at_work=number % 2 == 1)
         frozen = Processor(config, kafka, database_url, log, DETECT)
         frozen.wait_to_take_over()
         frozen.freeze()
-        source.pour_out_the_rest()
+        assert source.pour_out_the_rest() > 50, "there was too little left to do"
     other = Processor(config, kafka, database_url, log, DETECT)
     until(lambda: caught_up(database_url, taken), "the other one looked at everything")
     frozen.wake()
