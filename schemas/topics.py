@@ -3,6 +3,8 @@
 import re
 from collections.abc import Mapping
 
+from schemas.catalogue import metrics_of
+
 DEFAULT_PARTITIONS = 32
 
 FRAMES = "traffic.frames"
@@ -14,7 +16,7 @@ REGIONS = "traffic.plate-regions"
 LARGEST_MESSAGE = 4 << 20
 """Bytes of a message with a picture, at most."""
 
-_READINGS = {"retention.ms": str(7 * 24 * 3600 * 1000)}
+_AT_LEAST_MS = 7 * 24 * 3600 * 1000
 _FRAMES = {"retention.ms": "300000", "segment.ms": "60000", "max.message.bytes": str(LARGEST_MESSAGE)}
 _PART = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
@@ -43,7 +45,13 @@ def dataset_of(topic: str) -> str:
 def settings(dataset: str) -> Mapping[str, str]:
     """Kafka's topic settings. Retention goes by the broker's clock, or past event times would vanish at once.
 
-    Pictures stay for minutes and nowhere else (P1).
+    Pictures stay for minutes and nowhere else (P1). Readings stay for a week beyond the time that their windows are
+    open: whoever takes a partition over reads its open windows again (R2).
     """
-    kept = _FRAMES if dataset == FRAMES else _READINGS
+    kept = _FRAMES if dataset == FRAMES else {"retention.ms": str(_AT_LEAST_MS + _open_ms(dataset))}
     return {"message.timestamp.type": "LogAppendTime", **kept}
+
+
+def _open_ms(dataset: str) -> int:
+    """How long a window can be open at most, from its first reading on."""
+    return max(metric.longest_window_ms + metric.lateness_ms for metric in metrics_of(dataset))

@@ -25,6 +25,10 @@ def process(
     stop = wiring.start("process")
     city, log = wiring.city(), wiring.log()
     topics = topics_of(city.id, [history] if history is not None else None)
+    if history is not None:
+        topics = sorted(log.topics() & set(topics))
+        if not topics:
+            raise wiring.CommandError(f"there is no import {history!r}: `sistercity ingest` makes one with --name")
     for topic in topics:
         wiring.ensure_topic(log, topic)
     folds = MetricFolds(
