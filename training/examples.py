@@ -76,7 +76,7 @@ def _window(rng: np.random.Generator, one: Example, size: int) -> Example:
     """A square window at any zoom, mostly with a plate in it."""
     height, width = one.picture.shape[:2]
     usual = _LONGEST_SIDE / max(height, width)
-    zoom = usual * float(np.exp(rng.uniform(np.log(0.55), np.log(2.0))))
+    zoom = usual * float(np.exp(rng.uniform(np.log(0.6), np.log(2.3))))
     chosen = one.plates[int(rng.integers(len(one.plates)))] if len(one.plates) and rng.random() < 0.85 else None
     if chosen is None:
         centre = rng.uniform(0, 1, 2) * [width, height]

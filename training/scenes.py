@@ -12,6 +12,7 @@ Picture = NDArray[np.uint8]
 Boxes = NDArray[np.float64]
 
 _FINER = 4
+_SEEN_FROM_ASIDE = 0.1
 _SMALL_LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 
@@ -47,7 +48,10 @@ def paste(
     corners = np.array([[0, 0], [w, 0], [w, h], [0, h]], np.float64)
     turn = float(rng.normal(0, tilt * 0.5))
     rotation = np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
-    placed = (corners - [w / 2, h / 2]) * [1.0, float(rng.uniform(0.88, 1.1))] @ rotation
+    squeezed = float(rng.uniform(0.55, 1.0)) if tilt >= _SEEN_FROM_ASIDE and rng.random() < 0.3 else 1.0
+    placed = (corners - [w / 2, h / 2]) * [squeezed, float(rng.uniform(0.88, 1.1))]
+    placed[:, 1] += placed[:, 0] * float(rng.uniform(-0.6, 0.6)) * (1 - squeezed)
+    placed = placed @ rotation
     placed += rng.uniform(-tilt, tilt, (4, 2)) * [h * 0.5, h * 0.5] + [x, y]
     _warp(picture, seen, placed)
     low, high = placed.min(0), placed.max(0)

@@ -100,7 +100,7 @@ def evaluate(
     held_out: Annotated[list[str] | None, typer.Option(help="of this kind, only the images that never train")] = None,
     detector: Annotated[str, typer.Option(help="network, or haar: OpenCV's cascade, a baseline")] = "network",
     weights: Annotated[Path | None, typer.Option(exists=True, dir_okay=False, help="another ONNX file")] = None,
-    longest_side: Annotated[int, typer.Option(min=64, help="pictures are scaled to this")] = 640,
+    longest_side: Annotated[int, typer.Option(min=64, help="larger pictures are made as small as this")] = 960,
     tiled: Tiled = False,
 ) -> None:
     """Score a detector: average precision, precision, recall, coverage and time, by kind and over all.

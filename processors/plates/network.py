@@ -21,7 +21,8 @@ Picture = NDArray[np.uint8]
 Rows = NDArray[np.float64]
 """Boxes on their way to regions: x0, y0, x1, y1, score, form; shape (n, 6)."""
 
-LONGEST_SIDE = 640
+LONGEST_SIDE = 960
+_USUAL_SIDE = 640
 _LARGEST_SCALE = 2.0
 _HALF = 0.5
 """Below this scale, averaging keeps what linear sampling would jump over."""
@@ -86,10 +87,10 @@ def _weights() -> bytes:
 class NetworkDetector:
     """Finds plates by the network. Not for several threads: OpenCV's networks keep state while they run.
 
-    `threshold` is the least score of a region, the card's by default. A picture is scaled so that its longer side is
-    `longest_side`; a larger one finds smaller plates and costs time in proportion to its square. `weights` are an ONNX
-    file's bytes, the installed ones by default. How many threads OpenCV uses is for the process to say
-    (`cv2.setNumThreads`).
+    `threshold` is the least score of a region, the card's by default. A picture with a side longer than `longest_side`
+    is made smaller, one below 640 pixels larger; time goes with the pixels that are left, and so do the smallest plates
+    that are found. `weights` are an ONNX file's bytes, the installed ones by default. How many threads OpenCV uses is
+    for the process to say (`cv2.setNumThreads`).
     """
 
     def __init__(
@@ -149,7 +150,7 @@ class NetworkDetector:
     def _rows(self, pictures: Sequence[Picture]) -> list[Rows]:
         """What the network says of pictures of one shape, in their own pixels, not yet sifted."""
         height, width = pictures[0].shape[:2]
-        scale = min(self._side / max(height, width), _LARGEST_SCALE)
+        scale = self._scale(max(height, width))
         size = (max(round(width * scale), 1), max(round(height * scale), 1))
         padded = (-(-size[1] // _MULTIPLE) * _MULTIPLE, -(-size[0] // _MULTIPLE) * _MULTIPLE)
         blob = np.empty((len(pictures), 3 * _FOLD * _FOLD, padded[0] // _FOLD, padded[1] // _FOLD), np.float32)
@@ -159,6 +160,11 @@ class NetworkDetector:
         answers = self._net.forward([name for name, _ in _OUTPUTS])
         back = np.array([width / size[0], height / size[1]] * 2 + [1, 1])
         return [self._read([one[i] for one in answers]) * back for i in range(len(pictures))]
+
+    def _scale(self, longest: int) -> float:
+        if longest >= min(self._side, _USUAL_SIDE):
+            return min(self._side / longest, 1.0)
+        return min(min(self._side, _USUAL_SIDE) / longest, _LARGEST_SCALE)
 
     def _read(self, answers: Sequence[NDArray[np.float32]]) -> Rows:
         """One picture's answers of all levels, each shape (6, h, w), as rows in the network's pixels."""

@@ -21,7 +21,9 @@ def test_text_fills_its_mask_from_end_to_end() -> None:
     columns = np.flatnonzero(mask.any(0))
     assert mask.shape == (40, 200)
     assert (columns[0] <= 4, columns[-1] >= 195) == (True, True)
-    assert np.diff(columns).max() > 20, "the space between the words"
+    gaps = np.sort(np.diff(columns))
+    assert 20 < gaps[-1] < 50, "the space between the words"
+    assert gaps[-3] < 20, "and between characters less"
 
 
 @pytest.mark.parametrize(("form", "shapes"), [(ONE_LINE, (1.7, 5.1)), (TWO_LINES, (1.0, 2.2))])

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from processors.plates.evaluation import held_out
+from training import examples
 from training.examples import example
 from training.layout import NEGATIVE, POSITIVE, SKIPPED, STRIDES, cells, targets
 from training.pictures import Example, Pictures, load
@@ -71,6 +72,15 @@ def test_examples_keep_their_boxes_inside_and_repeat_with_the_seed() -> None:
         seen += len(one.plates)
     assert seen > 30
     assert np.array_equal(pictures.examples[0].picture, before), "the pictures themselves stay as they are"
+
+
+def test_a_mirrored_example_keeps_its_plate_under_its_box() -> None:
+    one = some_pictures().examples[0]
+    square = Example(np.ascontiguousarray(one.picture[:, :240]), one.plates, one.ignored)
+    mirrored = examples._mirrored(square, 240)
+    x, y, w, h = mirrored.plates[0, :4].astype(int)
+    assert (mirrored.picture[y : y + h, x : x + w] == 250).all()
+    assert np.array_equal(examples._mirrored(mirrored, 240).ignored, one.ignored)
 
 
 @pytest.mark.parametrize(

@@ -36,4 +36,6 @@ def test_regions_grow_on_every_side_up_to_the_edges() -> None:
 def test_nothing_found_changes_nothing() -> None:
     picture = np.random.default_rng(0).integers(0, 256, (8, 8, 3), np.uint8)
     assert np.array_equal(blurred(picture, np.empty(0, REGION), 0.1), picture)
+    outside = regions((20, 20, 5, 5))
+    assert np.array_equal(blurred(picture, outside, 0.0), picture)
     assert blurred(np.empty((0, 0, 3), np.uint8), np.empty(0, REGION), 0.1).size == 0
