@@ -102,7 +102,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="training", description=__doc__)
     parser.add_argument("images", type=Path, help="folder with labels.csv, ignore.csv and images/")
     parser.add_argument("--out", type=Path, default=WEIGHTS, help="where the weights go (%(default)s)")
-    parser.add_argument("--steps", type=int, default=7000)
+    parser.add_argument("--steps", type=int, default=6000)
     parser.add_argument("--seed", type=int, default=10)
     parser.add_argument("--threads", type=int, default=2, help="threads that compute (%(default)s)")
     parser.add_argument("--workers", type=int, default=1, help="processes that make examples (%(default)s)")

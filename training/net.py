@@ -11,6 +11,7 @@ FOLD = 4
 CHANNELS_IN = 3 * FOLD * FOLD
 ANSWERS = 6
 
+_BLOCK = 32
 _WIDTHS = (24, 48, 96, 128)
 _NECK = 48
 _RARE = -4.0
@@ -39,22 +40,23 @@ class PlateNet(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         a, b, c, d = _WIDTHS
-        self.stem = nn.Sequential(_conv(CHANNELS_IN, a), _conv(a, a))
+        self.stem = nn.Sequential(_conv(CHANNELS_IN, _BLOCK, 1), _conv(_BLOCK, a))
         self.eighth = nn.Sequential(nn.MaxPool2d(2), _conv(a, b), _Residual(b))
         self.sixteenth = nn.Sequential(nn.MaxPool2d(2), _conv(b, c), _Residual(c), _Residual(c))
         self.last = nn.Sequential(nn.MaxPool2d(2), _conv(c, d), _Residual(d))
         self.from_last, self.from_sixteenth, self.from_eighth = (_conv(width, _NECK, 1) for width in (d, c, b))
         self.mix_sixteenth, self.mix_eighth = _conv(_NECK, _NECK), _conv(_NECK, _NECK)
-        self.heads = nn.ModuleList([self._head() for _ in range(3)])
+        self.head_last = _conv(_NECK, _NECK)
+        self.heads = nn.ModuleList([self._answer() for _ in range(3)])
 
     @staticmethod
-    def _head() -> nn.Sequential:
+    def _answer() -> nn.Conv2d:
         answer = nn.Conv2d(_NECK, ANSWERS, 1)
         nn.init.zeros_(answer.bias)
         nn.init.normal_(answer.weight, 0, 0.01)
         with torch.no_grad():
             answer.bias[0] = _RARE
-        return nn.Sequential(_conv(_NECK, _NECK), answer)
+        return answer
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         eighth = self.eighth(self.stem(x))
@@ -62,7 +64,7 @@ class PlateNet(nn.Module):
         low = self.from_last(self.last(sixteenth))
         middle = self.mix_sixteenth(self.from_sixteenth(sixteenth) + nn.functional.interpolate(low, scale_factor=2.0))
         high = self.mix_eighth(self.from_eighth(eighth) + nn.functional.interpolate(middle, scale_factor=2.0))
-        return self.heads[0](high), self.heads[1](middle), self.heads[2](low)
+        return self.heads[0](high), self.heads[1](middle), self.heads[2](self.head_last(low))
 
 
 def folded(pictures: Tensor) -> Tensor:

@@ -22,7 +22,7 @@ def test_text_fills_its_mask_from_end_to_end() -> None:
     assert mask.shape == (40, 200)
     assert (columns[0] <= 4, columns[-1] >= 195) == (True, True)
     gaps = np.sort(np.diff(columns))
-    assert 20 < gaps[-1] < 50, "the space between the words"
+    assert 30 < gaps[-1] < 50, "the space between the words"
     assert gaps[-3] < 20, "and between characters less"
 
 
