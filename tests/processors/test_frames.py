@@ -15,8 +15,9 @@ from processors.runner import Plan, Runner
 from schemas.batch import REGION, decode
 from schemas.frames import Frame, encode_frame
 from schemas.topics import FRAMES, REGIONS, live
-from store.processing import Account, CameraCount, Place, StoreUnavailable
+from store.processing import Account, CameraCount, Place
 from store.processing_memory import MemoryStore
+from tests.processors.stores import FailingStore
 
 TAKEN, FOUND = live("isfahan", FRAMES), live("isfahan", REGIONS)
 NOW = 1_790_000_000_000
@@ -170,22 +171,6 @@ def test_a_picture_is_stale_for_a_minute_of_the_log():
     store = MemoryStore()
     run(log, store)
     assert store.cameras[1, HOUR] == CameraCount(1, HOUR, 3, 2, 0, 1, 0)
-
-
-class FailingStore(MemoryStore):
-    """Loses its connection at chosen commits, before or after they took effect."""
-
-    def __init__(self, failures) -> None:
-        super().__init__()
-        self.failures = list(failures)
-
-    def commit(self, progress):
-        failure = self.failures.pop(0) if self.failures else None
-        if failure == "before":
-            raise StoreUnavailable("cut before COMMIT")
-        super().commit(progress)
-        if failure == "after":
-            raise StoreUnavailable("cut after COMMIT")
 
 
 pictures = st.sampled_from([b"x", b"xa", b"xab", b"", b"!"])

@@ -11,10 +11,11 @@ from eventlog.protocol import TopicPartition
 from processors.metric_folds import MetricFolds
 from processors.runner import Plan, Runner, Stopped
 from schemas.catalogue import metrics_of
-from store.processing import Account, Place, StoreUnavailable, TopicChanged
+from store.processing import Account, Place, TopicChanged
 from store.processing_memory import MemoryStore
 from tests.processors.logs import messages
 from tests.processors.model import outcome
+from tests.processors.stores import FailingStore
 
 TOPIC = "isfahan.energy.readings.v1"
 METRICS = metrics_of("energy.readings")
@@ -46,22 +47,6 @@ def process(log, store, **plan) -> None:
     folds = MetricFolds({TOPIC: METRICS}, ZONE, dead_limit=plan.pop("dead_limit", 10_000))
     options = {"commit_s": 0.0, "until_caught_up": True, "backoff_s": (0.0,), **plan}
     Runner(log, store, folds, Plan("group", **options)).run(Event())
-
-
-class FailingStore(MemoryStore):
-    """Loses its connection at chosen commits, before or after they took effect."""
-
-    def __init__(self, failures) -> None:
-        super().__init__()
-        self.failures = list(failures)
-
-    def commit(self, progress):
-        failure = self.failures.pop(0) if self.failures else None
-        if failure == "before":
-            raise StoreUnavailable("cut before COMMIT")
-        super().commit(progress)
-        if failure == "after":
-            raise StoreUnavailable("cut after COMMIT")
 
 
 @settings(max_examples=60, deadline=None)

@@ -1,0 +1,20 @@
+"""A store that fails when it is told to."""
+
+from store.processing import StoreUnavailable
+from store.processing_memory import MemoryStore
+
+
+class FailingStore(MemoryStore):
+    """Loses its connection at chosen commits, before or after they took effect."""
+
+    def __init__(self, failures) -> None:
+        super().__init__()
+        self.failures = list(failures)
+
+    def commit(self, progress):
+        failure = self.failures.pop(0) if self.failures else None
+        if failure == "before":
+            raise StoreUnavailable("cut before COMMIT")
+        super().commit(progress)
+        if failure == "after":
+            raise StoreUnavailable("cut after COMMIT")
