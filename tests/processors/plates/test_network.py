@@ -118,7 +118,7 @@ def test_regions_are_in_the_pixels_of_the_picture(detector: NetworkDetector, sca
 def test_regions_come_in_order_of_y_then_x_each_plate_once(detector: NetworkDetector) -> None:
     picture = street(576, 1024)
     places = [with_car(picture, x, y, 70) for x, y in ((780, 180), (150, 190), (420, 470))]
-    regions = NetworkDetector(0.05).detect(picture)
+    regions = detector.detect(picture)
     keys = [(int(one["y"]), int(one["x"])) for one in regions]
     assert keys == sorted(keys)
     assert [(overlaps(regions, place) > 0.3).sum() for place in places] == [1, 1, 1]
