@@ -18,7 +18,7 @@ from zoneinfo import ZoneInfo
 import fastavro
 
 from eventlog.protocol import Acknowledged
-from ingest.faults import Expected
+from ingest.simulated.faults import Expected
 
 FUTURE = timedelta(minutes=5)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

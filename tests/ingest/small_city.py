@@ -7,8 +7,8 @@ import numpy as np
 
 from ingest.areas import partition
 from ingest.cities import City, District
-from ingest.rounds import Rounds
-from ingest.sources import Sources
+from ingest.simulated.rounds import Rounds
+from ingest.simulated.sources import Sources
 from schemas.catalogue import Metric, catalogue
 from schemas.rules import minimum_contributors
 from store.resolution import BEGINNING_MS, NEVER_MS, Resolved

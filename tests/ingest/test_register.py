@@ -15,15 +15,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eventlog.memory import MemoryLog
-from ingest.bins import Bins
-from ingest.faults import FaultRates
 from ingest.feed import Feed
-from ingest.fleet import Fleet
 from ingest.journal import StoreJournal
-from ingest.premises import Premises
 from ingest.register import COLUMNS, Drawn, LoadReport, load_register, quarter_starts, scaled
-from ingest.simulator import Simulator
-from ingest.sources import write_register
+from ingest.simulated.bins import Bins
+from ingest.simulated.faults import FaultRates
+from ingest.simulated.fleet import Fleet
+from ingest.simulated.premises import Premises
+from ingest.simulated.simulator import Simulator
+from ingest.simulated.sources import write_register
 from schemas.catalogue import catalogue
 from store import deliveries
 from store.areas import Area, versions

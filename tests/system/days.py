@@ -7,18 +7,18 @@ from dataclasses import dataclass
 import numpy as np
 
 from eventlog.protocol import Acknowledged
-from ingest.bins import Bins
 from ingest.cameras.sending import CameraFeed
 from ingest.cameras.simulated import CameraSimulator, SimulatedCameras
-from ingest.faults import OFTEN, FaultRates
 from ingest.feed import Feed
-from ingest.fleet import Fleet
 from ingest.journal import NoJournal
-from ingest.premises import Premises
-from ingest.rounds import Rounds
-from ingest.simulator import Simulator
-from ingest.sources import Sources
-from ingest.spans import last_day, last_hours
+from ingest.simulated.bins import Bins
+from ingest.simulated.faults import OFTEN, FaultRates
+from ingest.simulated.fleet import Fleet
+from ingest.simulated.premises import Premises
+from ingest.simulated.rounds import Rounds
+from ingest.simulated.simulator import Simulator
+from ingest.simulated.sources import Sources
+from ingest.simulated.spans import last_day, last_hours
 from schemas.batch import REGION
 from schemas.catalogue import catalogue
 from schemas.frames import Frame

@@ -27,14 +27,14 @@ def simulate(
     report: Annotated[Path | None, typer.Option(help="write what was sent, as JSON, when the replay is done")] = None,
 ) -> None:
     """Simulate a city's meters: load their register, replay the last day as fast as possible, then follow the clock."""
-    from ingest.faults import NO_FAULTS, FaultRates
     from ingest.feed import Feed
-    from ingest.fleet import Fleet
     from ingest.journal import StoreJournal
     from ingest.register import load_register
-    from ingest.simulator import Simulator, follow
-    from ingest.sources import write_register
-    from ingest.spans import last_hours
+    from ingest.simulated.faults import NO_FAULTS, FaultRates
+    from ingest.simulated.fleet import Fleet
+    from ingest.simulated.simulator import Simulator, follow
+    from ingest.simulated.sources import write_register
+    from ingest.simulated.spans import last_hours
     from schemas.topics import live
 
     stop = wiring.start("ingest")

@@ -31,16 +31,16 @@ def simulate_waste(
 
     Before them go the collection rounds' statements of the last two months.
     """
-    from ingest.bins import Bins
-    from ingest.faults import NO_FAULTS, OFTEN
     from ingest.feed import Feed
     from ingest.journal import StoreJournal
-    from ingest.premises import Premises
     from ingest.register import load_register
-    from ingest.rounds import Rounds
-    from ingest.simulator import Simulator, follow
-    from ingest.sources import write_register
-    from ingest.spans import last_day, last_hours
+    from ingest.simulated.bins import Bins
+    from ingest.simulated.faults import NO_FAULTS, OFTEN
+    from ingest.simulated.premises import Premises
+    from ingest.simulated.rounds import Rounds
+    from ingest.simulated.simulator import Simulator, follow
+    from ingest.simulated.sources import write_register
+    from ingest.simulated.spans import last_day, last_hours
     from schemas.topics import live
 
     stop = wiring.start("ingest")

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ingest.batches import Readings
-from ingest.sources import UNKNOWN_SOURCE, Heard
+from ingest.simulated.sources import UNKNOWN_SOURCE, Heard
 from schemas.batch import ACTUAL
 from schemas.catalogue import MINUTE_MS, Metric
 from store.deliveries import Refused
@@ -37,7 +37,7 @@ class Happenings:
 
 
 class HappeningStream:
-    """Sources of moments with their places in the register; see `ingest.sources.Stream`.
+    """Sources of moments with their places in the register; see `ingest.simulated.sources.Stream`.
 
     `happen(start_ms, end_ms)` is what is read in a span of time by the sources with these `ids`.
     """
@@ -52,7 +52,7 @@ class HappeningStream:
         self._row = resolved.rows_of(ids)
 
     def read(self, start_ms: int, end_ms: int) -> Heard:
-        """See `ingest.sources.Stream`."""
+        """See `ingest.simulated.sources.Stream`."""
         found = self._happen(start_ms, end_ms)
         row = self._row[found.place]
         known, unknown = np.flatnonzero(row >= 0), np.flatnonzero(row < 0)

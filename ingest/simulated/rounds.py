@@ -11,8 +11,8 @@ import numpy as np
 from ingest.batches import Readings, messages
 from ingest.cities import City
 from ingest.feed import Feed
-from ingest.premises import GRAMS
-from ingest.sources import marks, places, register_row
+from ingest.simulated.premises import GRAMS
+from ingest.simulated.sources import marks, places, register_row
 from schemas.batch import ACTUAL
 from schemas.catalogue import Metric, catalogue
 from store.moments import milliseconds

@@ -4,7 +4,7 @@ from zoneinfo import ZoneInfo
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.loads import Moment, clear_sky, climate_factor, moment_in
+from ingest.simulated.loads import Moment, clear_sky, climate_factor, moment_in
 
 TEHRAN = ZoneInfo("Asia/Tehran")
 ISFAHAN = (32.65, 51.67)

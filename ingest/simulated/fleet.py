@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from ingest.batches import Readings
 from ingest.cities import City
-from ingest.loads import moment_in
-from ingest.sources import UNKNOWN_SOURCE, Heard, marks, places, register_row
+from ingest.simulated.loads import moment_in
+from ingest.simulated.sources import UNKNOWN_SOURCE, Heard, marks, places, register_row
 from schemas.batch import ACTUAL
 from schemas.catalogue import Metric, catalogue
 from store.deliveries import Refused
@@ -106,21 +106,21 @@ class Fleet:
 
     @property
     def origin(self) -> str:
-        """See `ingest.sources.Sources`."""
+        """See `ingest.simulated.sources.Sources`."""
         return f"simulated/{self.city.id}/{self.seed}/{self.meters}"
 
     @property
     def metrics(self) -> Sequence[Metric]:
-        """See `ingest.sources.Sources`."""
+        """See `ingest.simulated.sources.Sources`."""
         return [catalogue()[channels.metric] for channels in self.channels]
 
     @property
     def grain_ms(self) -> int:
-        """See `ingest.sources.Sources`."""
+        """See `ingest.simulated.sources.Sources`."""
         return INTERVAL_MS
 
     def bind(self, metric: Metric, resolved: Resolved) -> "MeterStream":
-        """See `ingest.sources.Sources`."""
+        """See `ingest.simulated.sources.Sources`."""
         channels = next(channels for channels in self.channels if channels.metric == metric.name)
         return MeterStream(self, channels, metric, resolved)
 
@@ -153,7 +153,7 @@ class Fleet:
         return millijoules
 
     def register(self) -> Iterator[dict[str, str]]:
-        """See `ingest.sources.Sources`."""
+        """See `ingest.simulated.sources.Sources`."""
         districts = [self.city.districts[index].id for index in self._district.tolist()]
         for channels in self.channels:
             rows = zip(channels.ids, channels.customer.tolist(), channels.business.tolist(), strict=True)
@@ -165,7 +165,7 @@ class Fleet:
 
 
 class MeterStream:
-    """The channels of one metric with their places in the register; see `ingest.sources.Stream`.
+    """The channels of one metric with their places in the register; see `ingest.simulated.sources.Stream`.
 
     What does not change from step to step is laid out once, in the order in which it is sent.
     """

@@ -20,12 +20,12 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from ingest import faults
 from ingest.batches import Message, Readings, messages
-from ingest.faults import NO_FAULTS, Expected, FaultRates
 from ingest.feed import Feed
 from ingest.journal import Journal
-from ingest.sources import Sources, Stream
+from ingest.simulated import faults
+from ingest.simulated.faults import NO_FAULTS, Expected, FaultRates
+from ingest.simulated.sources import Sources, Stream
 from schemas.catalogue import Metric
 from store.moments import milliseconds
 from store.resolution import Resolved

@@ -13,25 +13,25 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingest.areas import partition
-from ingest.bins import REPORT_MS, Bins
 from ingest.cities import load_city
-from ingest.faults import NO_FAULTS, OFTEN, FaultRates
 from ingest.feed import Feed
-from ingest.happenings import Happenings
 from ingest.journal import NoJournal
-from ingest.premises import PEOPLE_PER_PREMISES, Premises
-from ingest.rounds import Rounds
-from ingest.simulator import STEP_MS, Simulator, follow
-from ingest.sources import Sources
-from ingest.spans import last_day, last_hours
+from ingest.simulated.bins import REPORT_MS, Bins
+from ingest.simulated.faults import NO_FAULTS, OFTEN, FaultRates
+from ingest.simulated.happenings import Happenings
+from ingest.simulated.premises import PEOPLE_PER_PREMISES, Premises
+from ingest.simulated.rounds import Rounds
+from ingest.simulated.simulator import STEP_MS, Simulator, follow
+from ingest.simulated.sources import Sources
+from ingest.simulated.spans import last_day, last_hours
 from schemas.batch import decode
 from schemas.catalogue import Metric, catalogue
 from schemas.rules import minimum_contributors
 from schemas.topics import live
 from store.resolution import Resolved
 from tests.ingest.account import RecordingWriter, outcome, read
+from tests.ingest.simulated.test_simulator import MANY, replayed
 from tests.ingest.small_city import END, HOUR, QUARTER, city, registered
-from tests.ingest.test_simulator import MANY, replayed
 
 DAY = 24 * HOUR
 MINUTE = 60_000

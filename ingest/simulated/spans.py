@@ -3,7 +3,7 @@
 from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
-from ingest.simulator import PACE_MS, STEP_MS
+from ingest.simulated.simulator import PACE_MS, STEP_MS
 from store.moments import milliseconds
 
 _DAY_MS = 86_400_000

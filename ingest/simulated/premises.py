@@ -12,15 +12,15 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from ingest.cities import City
-from ingest.happenings import GRAIN_MS, Happenings, HappeningStream
-from ingest.sources import marks, places, register_row
+from ingest.simulated.happenings import GRAIN_MS, Happenings, HappeningStream
+from ingest.simulated.sources import marks, places, register_row
 from schemas.catalogue import MINUTE_MS, Metric, catalogue
 from store.moments import milliseconds
 from store.resolution import Resolved
 
 COLLECTED = catalogue()["waste.collected"]
 PEOPLE_PER_PREMISES = 3.3
-"""A premises serves one household, of the size that `ingest.fleet` gives to a meter."""
+"""A premises serves one household, of the size that `ingest.simulated.fleet` gives to a meter."""
 
 GRAMS: Mapping[str, int] = {"residual": 440, "recycling": 160, "organic": 200}
 """Waste per person and day, by class; together 0.8 kg."""
@@ -80,7 +80,7 @@ class Premises:
         self._minute = _FIRST_MINUTE + rng.integers(0, _ROUND_MINUTES, count)[self._of]
 
     def bind(self, metric: Metric, resolved: Resolved) -> HappeningStream:
-        """See `ingest.sources.Sources`."""
+        """See `ingest.simulated.sources.Sources`."""
         return HappeningStream(metric, resolved, self.ids, self.weighings)
 
     def weighings(self, start_ms: int, end_ms: int) -> Happenings:
@@ -106,7 +106,7 @@ class Premises:
         return Happenings(collected, midnight + minute[collected] * MINUTE_MS, grams[collected])
 
     def register(self) -> Iterator[dict[str, str]]:
-        """See `ingest.sources.Sources`."""
+        """See `ingest.simulated.sources.Sources`."""
         for source, of, class_ in zip(self.ids, self._of.tolist(), self._class.tolist(), strict=True):
             if of < self._premises:
                 district = self.city.districts[self._district[of]].id

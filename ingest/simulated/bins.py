@@ -8,8 +8,8 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from ingest.cities import City
-from ingest.happenings import GRAIN_MS, Happenings, HappeningStream
-from ingest.sources import marks, places, register_row
+from ingest.simulated.happenings import GRAIN_MS, Happenings, HappeningStream
+from ingest.simulated.sources import marks, places, register_row
 from schemas.catalogue import MINUTE_MS, Metric, catalogue
 from store.resolution import Resolved
 
@@ -56,7 +56,7 @@ class Bins:
         self._minute = rng.integers(0, REPORT_MS // MINUTE_MS, count)
 
     def bind(self, metric: Metric, resolved: Resolved) -> HappeningStream:
-        """See `ingest.sources.Sources`."""
+        """See `ingest.simulated.sources.Sources`."""
         return HappeningStream(metric, resolved, self.ids, self.levels)
 
     def levels(self, start_ms: int, end_ms: int) -> Happenings:
@@ -81,7 +81,7 @@ class Bins:
         return start, np.rint(np.clip(level, FILL.minimum, FILL.maximum))
 
     def register(self) -> Iterator[dict[str, str]]:
-        """See `ingest.sources.Sources`."""
+        """See `ingest.simulated.sources.Sources`."""
         for source, district, class_ in zip(
             self.ids[: self._containers], self._district.tolist(), self._class.tolist(), strict=False
         ):

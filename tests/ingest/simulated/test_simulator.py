@@ -10,16 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingest.batches import Message
-from ingest.bins import Bins
 from ingest.cities import City
-from ingest.faults import NO_FAULTS, Expected, FaultRates, broken
 from ingest.feed import Feed
-from ingest.fleet import INTERVAL_MS, PEOPLE_PER_METER, Fleet
 from ingest.journal import NoJournal
-from ingest.premises import Premises
-from ingest.rounds import Rounds
-from ingest.simulator import Simulator, follow
-from ingest.sources import Sources, write_register
+from ingest.simulated.bins import Bins
+from ingest.simulated.faults import NO_FAULTS, Expected, FaultRates, broken
+from ingest.simulated.fleet import INTERVAL_MS, PEOPLE_PER_METER, Fleet
+from ingest.simulated.premises import Premises
+from ingest.simulated.rounds import Rounds
+from ingest.simulated.simulator import Simulator, follow
+from ingest.simulated.sources import Sources, write_register
 from schemas.batch import DecodeError, decode
 from schemas.catalogue import Metric
 from schemas.topics import live
