@@ -106,7 +106,7 @@ def evaluate(
     """Score a detector: average precision, precision, recall, coverage and time, by kind and over all.
 
     `covered` is the share of plates with at least 80 % of their area under regions, `false` the regions per picture
-    that cover no plate. Time is a picture's median on one thread, without decoding.
+    that match no plate. Time is a picture's median on one thread, without decoding.
     """
     from processors.plates.evaluation import LabelError, read_labels
     from processors.plates.evaluation import held_out as is_held_out
@@ -128,12 +128,9 @@ def evaluate(
     least = card().threshold if threshold is None else threshold
     _table(f"from a score of {least:g}", truth, found, least)
     if detector == "network":
-        _table(
-            f"blurring: from a score of {card().blur_threshold:g}, grown by {card().blur_margin:.0%}",
-            truth,
-            {name: _grown(one, card().blur_margin, shapes[name]) for name, one in found.items()},
-            card().blur_threshold,
-        )
+        margin, least = card().blur_margin, card().blur_threshold
+        grown = {name: _grown(one, margin, shapes[name]) for name, one in found.items()}
+        _table(f"blurring: from a score of {least:g}, covered when grown by {margin:.0%}", truth, found, least, grown)
     print(f"{sorted(taken)[len(taken) // 2] * 1e3:.1f} ms a picture on one thread (median)")
 
 
@@ -267,13 +264,19 @@ def _grown(found: "Found", margin: float, shape: tuple[int, ...]) -> "Found":
     return Found(_boxes(grown(regions, margin, shape)), found.scores)
 
 
-def _table(title: str, truth: "Mapping[str, Labelled]", found: "Mapping[str, Found]", threshold: float) -> None:
+def _table(
+    title: str,
+    truth: "Mapping[str, Labelled]",
+    found: "Mapping[str, Found]",
+    threshold: float,
+    covering: "Mapping[str, Found] | None" = None,
+) -> None:
     from processors.plates.evaluation import macro, score, together
 
-    kinds = score(truth, found, threshold)
+    kinds = score(truth, found, threshold, covering)
     print(title)
     print("kind        images  plates   AP50   AP30  precision  recall  covered  false")
-    for one in (*kinds, macro(kinds), together("all", truth, found, threshold)):
+    for one in (*kinds, macro(kinds), together("all", truth, found, threshold, covering)):
         print(_line(one))
     sys.stdout.flush()
 

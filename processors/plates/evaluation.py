@@ -25,7 +25,7 @@ IGNORED_SHARE = 0.5
 """A detection lies on an ignored region from this overlap on, or with more than this share of itself inside."""
 
 FALSE_IOU = 0.3
-"""A region that overlaps every plate less than this covers something else, whatever AP's own bound is."""
+"""Below this overlap a region is about something else than the plate, however precision is counted."""
 
 COVERED = 0.8
 """The share of a plate's area that must be covered for it to be unreadable once blurred."""
@@ -66,7 +66,8 @@ class Score:
     """One kind's figures, or their mean over kinds.
 
     `ap50` and `ap30` at IoU .5 and .3 over all scores; the rest at one threshold: `precision` and `recall` at IoU .5,
-    `covered` the share of plates with at least 80 % of their area under detections, `false_per_image` at IoU .3.
+    `covered` the share of plates with at least 80 % of their area under detections, `false_per_image` what matches no
+    plate at IoU .3.
     """
 
     kind: str
@@ -208,15 +209,29 @@ def _covered(boxes: Boxes, plate: NDArray[np.float64]) -> float:
     return float((under * np.diff(ys)[:, None] * np.diff(xs)[None]).sum() / plate[2:].prod())
 
 
-def score(truth: Mapping[str, Labelled], found: Mapping[str, Found], threshold: float) -> list[Score]:
-    """Each kind's figures, by name. `found` holds an entry for every image of `truth`, at as low scores as it has."""
+def score(
+    truth: Mapping[str, Labelled],
+    found: Mapping[str, Found],
+    threshold: float,
+    covering: Mapping[str, Found] | None = None,
+) -> list[Score]:
+    """Each kind's figures, by name. `found` holds an entry for every image of `truth`, at as low scores as it has.
+
+    `covering` holds the same detections as they are blurred, if that is larger: they alone decide what is covered.
+    """
     kinds: dict[str, dict[str, Labelled]] = {}
     for name, one in truth.items():
         kinds.setdefault(one.kind, {})[name] = one
-    return [together(kind, kinds[kind], found, threshold) for kind in sorted(kinds)]
+    return [together(kind, kinds[kind], found, threshold, covering) for kind in sorted(kinds)]
 
 
-def together(kind: str, truth: Mapping[str, Labelled], found: Mapping[str, Found], threshold: float) -> Score:
+def together(
+    kind: str,
+    truth: Mapping[str, Labelled],
+    found: Mapping[str, Found],
+    threshold: float,
+    covering: Mapping[str, Found] | None = None,
+) -> Score:
     """The figures of all these images as one kind, so that a kind weighs by its images."""
     names = list(truth)
     plates = sum(len(truth[name].plates) for name in names)
@@ -224,7 +239,8 @@ def together(kind: str, truth: Mapping[str, Labelled], found: Mapping[str, Found
     at50, at30 = (np.concatenate([outcomes(found[name], truth[name], least) for name in names]) for least in (0.5, 0.3))
     passed = {name: found[name].from_score(threshold) for name in names}
     hits, false = _counts(passed, truth, 0.5)
-    shares = np.concatenate([covered_shares(passed[name].boxes, truth[name].plates) for name in names])
+    grown = passed if covering is None else {name: covering[name].from_score(threshold) for name in names}
+    shares = np.concatenate([covered_shares(grown[name].boxes, truth[name].plates) for name in names])
     return Score(
         kind=kind,
         images=len(names),

@@ -101,6 +101,14 @@ def test_coverage_joins_regions_and_counts_no_area_twice() -> None:
     assert covered_shares(boxes((0, 0, 25, 10), (0, 0, 25, 10)), boxes((0, 0, 40, 10))).tolist() == [0.625]
 
 
+def test_what_is_blurred_larger_covers_more_but_is_found_no_better() -> None:
+    truth, seen = {"a": labelled((10, 10, 40, 10))}, {"a": found((10, 10, 30, 10, 0.9), (90, 90, 9, 9, 0.2))}
+    larger = {"a": found((8, 8, 42, 14, 0.9), (10, 10, 40, 10, 0.2))}
+    (plain,), (blurring,) = score(truth, seen, 0.5), score(truth, seen, 0.5, larger)
+    assert (plain.covered, blurring.covered) == (0, 1)
+    assert (plain.recall, plain.false_per_image) == (blurring.recall, blurring.false_per_image) == (1, 0)
+
+
 def test_macro_weighs_kinds_and_all_weighs_plates() -> None:
     truth = {"a": labelled(*PLATES), "b": labelled(PLATES[0], kind="moto")}
     seen = {"a": found(*[(*plate, 0.9) for plate in PLATES]), "b": found()}
