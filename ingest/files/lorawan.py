@@ -218,7 +218,7 @@ def _uplinks(path: Path) -> Iterator[tuple[int, bytes]]:
             if not checked and not (line.whole and _is_object(line.content)):
                 raise NotSuchFile(f"{path.name}: is neither one JSON object nor one on each line")
             checked = True
-            yield line.number, line.content if line.whole else b""
+            yield line.number, line.content
         if not checked:
             raise NotSuchFile(f"{path.name}: is empty")
 

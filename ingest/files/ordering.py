@@ -1,15 +1,17 @@
 """Readings in the order of their times, more of them than memory holds.
 
 A topic's windows close as its readings' times go on (R1), so what a file holds out of order would be late. Files do:
-one source behind the other, one month here and there. Sorted runs go into a nameless temporary file and are merged.
+one source behind the other, one month here and there. What is more than one run goes into a nameless
+temporary file, run by run, each sorted, and the runs are merged.
 """
 
+import os
 import pickle
 from collections.abc import Iterator
 from heapq import merge
 from tempfile import TemporaryFile
 from types import TracebackType
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 from ingest.files.reading import Parsed
 
@@ -32,7 +34,7 @@ class TimeOrder:
     def __init__(self, run: int = RUN) -> None:
         self._run = run
         self._held: list[Placed] = []
-        self._spilled = TemporaryFile()  # noqa: SIM115
+        self._spilled: IO[bytes] | None = None
         self._runs: list[tuple[int, int]] = []
         """Where each run begins in the file, and in how many blocks it lies there."""
 
@@ -40,7 +42,8 @@ class TimeOrder:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._spilled.close()
+        if self._spilled is not None:
+            self._spilled.close()
 
     def add(self, placed: Placed) -> None:
         """Take one reading."""
@@ -50,23 +53,30 @@ class TimeOrder:
 
     def __iter__(self) -> Iterator[Placed]:
         held = sorted(self._held, key=_time)
-        return merge(*(self._read(begin, blocks) for begin, blocks in self._runs), held, key=_time)
+        if self._spilled is None:
+            return iter(held)
+        runs = (_read(self._spilled, begin, blocks) for begin, blocks in self._runs)
+        return merge(*runs, held, key=_time)
 
     def _spill(self) -> None:
+        if self._spilled is None:
+            self._spilled = TemporaryFile()  # noqa: SIM115 (closed by __exit__)
         held = sorted(self._held, key=_time)
-        begin = self._spilled.seek(0, 2)
+        begin = self._spilled.seek(0, os.SEEK_END)
         starts = range(0, len(held), _BLOCK)
         for start in starts:
             pickle.dump(held[start : start + _BLOCK], self._spilled, pickle.HIGHEST_PROTOCOL)
         self._runs.append((begin, len(starts)))
         self._held = []
 
-    def _read(self, at: int, blocks: int) -> Iterator[Placed]:
-        for _ in range(blocks):
-            self._spilled.seek(at)
-            block: list[Placed] = pickle.load(self._spilled)
-            at = self._spilled.tell()
-            yield from block
+
+def _read(spilled: IO[bytes], at: int, blocks: int) -> Iterator[Placed]:
+    """One run; others are read from the same file between two of its blocks."""
+    for _ in range(blocks):
+        spilled.seek(at)
+        block: list[Placed] = pickle.load(spilled)
+        at = spilled.tell()
+        yield from block
 
 
 def _time(placed: Placed) -> int:

@@ -194,6 +194,20 @@ def test_without_links_the_only_type_of_a_feed_or_of_a_bare_document_is_meant(fi
     assert reasons(GreenButton(), file(block(reading(1)))) == {1: "unit"}
 
 
+def test_what_stands_outside_of_any_entry_belongs_to_none(file) -> None:
+    path = file(
+        feed(
+            entry(element("ReadingType", **DELIVERED_WH), own="T/1"),
+            entry(element("ReadingType", uom=119), own="T/2"),
+            entry(element("MeterReading"), own="M/1", related=["T/1"]),
+            entry(block(reading(1)), up="M/1/IntervalBlock"),
+            block(reading(2)),
+        )
+    )
+    assert [one.value for one in parsed(GreenButton(), path)] == [3_600_000]
+    assert reasons(GreenButton(), path) == {2: "unit"}
+
+
 def test_any_encoding_that_the_parser_knows_by_itself_is_read(file) -> None:
     text = metered(DELIVERED_WH, reading(5)).removeprefix('<?xml version="1.0"?>')
     for charset in ("UTF-16", "ISO-8859-1", "us-ascii"):

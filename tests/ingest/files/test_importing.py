@@ -18,7 +18,7 @@ from schemas.catalogue import Metric, catalogue
 from store.deliveries import Refused
 from store.resolution import Resolved
 from tests.ingest.account import RecordingWriter, outcome
-from tests.ingest.files.imports import NOW, PARTITIONS, imported, register
+from tests.ingest.files.imports import NOW, PARTITIONS, imported, peak_bytes, register
 
 HOUR = 3_600_000
 DAY = 24 * HOUR
@@ -134,6 +134,11 @@ def test_every_reading_has_an_outcome_and_only_refusals_are_kept() -> None:
     }
 
 
+def test_an_id_that_no_register_can_hold_costs_the_others_no_memory() -> None:
+    found = [*(reading(START, "stranger", position=n) for n in range(200)), reading(START, "x" * 1_000_000)]
+    assert peak_bytes(lambda: imported(Listed(found), FILE, town("a"))) < 10_000_000
+
+
 def test_values_qualities_and_intervals_reach_the_log_exactly() -> None:
     found = [
         reading(START, value=3_600_000_000_000_000, quality=0),
@@ -159,9 +164,10 @@ def test_history_ends_with_ticks_that_close_the_longest_window_of_its_metrics() 
         Parsed(1, "a", "waste.collected", START, 0, 5, 1, b""),
         Parsed(2, "a", "waste.tonnage", START, 28 * DAY, 5, 1, b""),
     ]
-    _, writer, _ = imported(Weights(found), FILE, town("a"))
     closes = START + 31 * DAY + HOUR + 14 * DAY
-    assert ticks(writer) == [(partition, closes) for partition in range(PARTITIONS)]
+    for order in (found, found[::-1]):
+        _, writer, _ = imported(Weights(order), FILE, town("a"))
+        assert ticks(writer) == [(partition, closes) for partition in range(PARTITIONS)]
     _, writer, _ = imported(Weights(found[:1]), FILE, town("a"))
     assert ticks(writer) == [(partition, START + 25 * HOUR + 6 * HOUR) for partition in range(PARTITIONS)]
 

@@ -33,6 +33,14 @@ def test_more_than_memory_holds_lies_on_disk() -> None:
     assert peak_bytes(lambda: sort(1_000)) < 10_000_000
 
 
+def test_a_small_import_needs_no_disk(monkeypatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", "/nowhere")
+    with TimeOrder(6) as order:
+        for position in range(5):
+            order.add(Placed(0, reading(-position, position)))
+        assert [one.parsed.position for one in order] == [4, 3, 2, 1, 0]
+
+
 def test_nothing_is_left_behind(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     with TimeOrder(2) as order:
