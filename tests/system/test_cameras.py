@@ -1,10 +1,14 @@
 """Cameras through the command into the real Kafka: the topics hold what the command says that it sent, and no more."""
 
+import csv
+import io
 import json
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 
@@ -14,8 +18,10 @@ import psycopg
 import pytest
 
 from eventlog.protocol import Record
+from ingest.cameras.rendered import RenderedCamera
 from ingest.cameras.simulated import SimulatedCameras
 from ingest.cities import load_city
+from processors.plates.classical import ClassicalDetector
 from processors.plates.pictures import BadPicture, decode_picture
 from schemas.batch import DecodeError, decode
 from schemas.frames import Frame, decode_frame
@@ -152,6 +158,39 @@ def test_a_video_is_sent_as_it_is_said(which, command, kafka_log, city, database
     assert 0 <= max(record.timestamp for record in records) - last < 120_000  # the last picture was taken now
     assert acknowledged(database_url, live(city, FRAMES)) == (len(records), count)
     assert SECRET.encode() not in said(records)
+
+
+def street(folder: Path) -> Path:
+    """A video of a rendered street: 40 seconds, 2 pictures a second."""
+    path = folder / "street.mp4"
+    camera = RenderedCamera(4, "VN", rate=2.0)
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"mp4v"), 2.0, (640, 360))
+    for number in range(80):
+        writer.write(camera.frame(number))
+    writer.release()
+    return path
+
+
+@pytest.mark.parametrize("which", ["made up", "real"])
+def test_what_the_operator_sees_is_what_a_detector_finds_in_the_pictures(which, command, kafka_log, city, tmp_path):
+    """The whole way: video, pictures, regions, cells."""
+    register(command, tmp_path)
+    path = street(tmp_path) if which == "made up" else clip(tmp_path, which)[0]
+    begin = int(time.time()) // 900 * 900 - 3 * 900  # a quarter hour that is closed by now
+    start = datetime.fromtimestamp(begin + 1, UTC).isoformat()
+    command("ingest", "camera", str(path), "--source", SECRET, "--start", start)
+    frames = [frame for frame in frames_in(everything_in(kafka_log, live(city, FRAMES))) if frame.picture]
+    command("ingest", "camera", str(path), "--source", SECRET)  # its ticks say that the time has come to now
+    command("detect", "--until-caught-up")
+    command("process", "--until-caught-up")
+    rows = list(csv.DictReader(io.StringIO(command("query", "traffic.regions"))))
+    regions = [len(ClassicalDetector().detect(decode_picture(frame.picture or b""))) for frame in frames]
+    [row] = [row for row in rows if row["window_start"] == datetime.fromtimestamp(begin, UTC).isoformat()]
+    assert (int(row["value"]), int(row["readings"])) == (sum(regions), len(frames))
+    assert int(row["covered_ms"]) == 500 * len(frames)
+    assert which == "real" or sum(regions) > 40
+    [camera] = json.loads(command("status", "--json"))["cameras"]
+    assert (camera["source"], camera["expected"], camera["seen"]) == (SECRET, 2 * len(frames), 2 * len(frames))
 
 
 def test_a_past_video_with_a_detector_becomes_history(command, kafka_log, city, tmp_path):
