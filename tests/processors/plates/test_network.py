@@ -156,6 +156,38 @@ def test_tiles_find_what_is_too_small_in_the_whole(detector: NetworkDetector) ->
     assert keys == sorted(keys)
 
 
+def test_a_plate_larger_than_a_tile_is_found_in_the_whole(detector: NetworkDetector) -> None:
+    picture = street(1440, 2560)
+    box = with_car(picture, 900, 700, 700)
+    small = NetworkDetector(longest_side=640)
+    assert (overlaps(small.detect_tiled(picture), box) > 0.5).sum() == 1
+
+
+def test_what_a_tile_cuts_is_left_to_its_neighbour() -> None:
+    rows = np.array([[0.0, 40, 30, 50, 0.9, 1], [30, 40, 60, 50, 0.8, 1], [70, 40, 100, 50, 0.7, 1]])
+    inner = network._whole(rows, (100, 100), (50, 0), (100, 200))
+    assert inner[:, 4].tolist() == [0.8]
+    assert inner[0, :4].tolist() == [80, 40, 110, 50]
+    assert network._whole(rows, (100, 100), (0, 0), (100, 200))[:, 4].tolist() == [0.9, 0.8]
+    assert network._whole(rows, (100, 100), (100, 0), (100, 200))[:, 4].tolist() == [0.8, 0.7]
+
+
+@pytest.mark.parametrize(
+    ("longest", "side", "scale"),
+    [
+        (640, 960, 1),
+        (960, 960, 1),
+        (1920, 960, 0.5),
+        (400, 960, 1.6),
+        (40, 960, 2),
+        (1920, 640, 1 / 3),
+        (200, 320, 1.6),
+    ],
+)
+def test_pictures_are_scaled_towards_what_the_network_knows(longest: int, side: int, scale: float) -> None:
+    assert NetworkDetector(longest_side=side)._scale(longest) == pytest.approx(scale)
+
+
 def test_tiles_of_a_small_picture_are_the_picture(detector: NetworkDetector) -> None:
     picture = street()
     with_car(picture, 120, 250, 80)
