@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
+from training.card import describe
 from training.examples import example
 from training.export import export
 from training.layout import cells, targets
@@ -116,6 +117,9 @@ def main() -> None:
     export(net, asked.out)
     asked.out.with_suffix(".pt").unlink(missing_ok=True)
     print(f"weights: {asked.out}, {asked.out.stat().st_size / 1e6:.1f} MB")
+    if asked.out == WEIGHTS:
+        describe(asked.out, asked.out.with_name("card.toml"))
+        print("its card names them now; its thresholds and figures are those of the weights before: measure anew")
 
 
 if __name__ == "__main__":

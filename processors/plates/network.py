@@ -55,13 +55,21 @@ class Card:
     region grows by this share of its width and height on every side.
     """
 
-    version: str
     sha256: str
     threshold: float
     precision: float
     recall: float
     blur_threshold: float
     blur_margin: float
+
+    @property
+    def version(self) -> str:
+        """Other weights are another version, whoever trains them."""
+        return _version(self.sha256)
+
+
+def _version(digest: str) -> str:
+    return digest[:8]
 
 
 @cache
@@ -104,7 +112,7 @@ class NetworkDetector:
             raise ValueError(f"the longest side must be {_MULTIPLE} pixels or more: {longest_side}")
         self._threshold, self._side = threshold, longest_side
         data = _weights() if weights is None else weights
-        self._version = card().version if weights is None else sha256(data).hexdigest()[:8]
+        self._version = _version(sha256(data).hexdigest())
         self._net = cv2.dnn.readNetFromONNX(np.frombuffer(data, np.uint8))
 
     @property
