@@ -55,7 +55,7 @@ def planned_rights(city: str) -> Sequence[Right]:
     """
     return [
         *(_ingest(city, dataset) for dataset in sorted((*datasets(), FRAMES))),
-        *(one for dataset in datasets() for one in _process(city, dataset)),
+        *(_process(city, dataset) for dataset in datasets()),
         Right("process", "group", f"{city}.process", False, ("Read",), "shares the running streams"),
         Right("process", "group", f"{city}.process.", True, ("Read",), "shares one import of the past"),
         Right("detect", "topic", live(city, FRAMES), False, ("Describe", "Read"), "looks at pictures"),
@@ -74,9 +74,5 @@ def _ingest(city: str, dataset: str) -> Right:
     return Right("ingest", "topic", f"{city}.{dataset}.", True, operations, "sends; makes the topic of an import")
 
 
-def _process(city: str, dataset: str) -> Sequence[Right]:
-    past = f"{city}.{dataset}.history."
-    return [
-        Right("process", "topic", f"{city}.{dataset}.", True, ("Describe", "Read"), "reduces to cells"),
-        Right("process", "topic", past, True, ("Create",), "makes those of an import that ingest had no need of"),
-    ]
+def _process(city: str, dataset: str) -> Right:
+    return Right("process", "topic", f"{city}.{dataset}.", True, ("Describe", "Read"), "reduces to cells")
