@@ -52,6 +52,9 @@ class Settings(BaseSettings):
     database_password: SecretStr | None = Field(
         None, description="password for the database, so that the URL need not hold it"
     )
+    cameras: FilePath | None = Field(
+        None, description="TOML file of the running cameras: where each is, and how to get in"
+    )
     partitions: int = Field(32, ge=1, le=1024, description="partitions of a topic that is made; never changed later")
     metrics_port: int | None = Field(
         None, ge=1, le=65535, description="port of this process's Prometheus metrics; without it none"

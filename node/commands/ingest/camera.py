@@ -1,4 +1,4 @@
-"""`sistercity ingest camera` and `simulate-cameras`: pictures, or what a detector beside the camera found in them."""
+"""`sistercity ingest camera`, `cameras` and `simulate-cameras`: pictures, or what a detector beside them found."""
 
 import logging
 import uuid
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from node import wiring
-from node.commands.ingest.shared import now_ms, resolver, write
+from node.commands.ingest.shared import for_a_while, now_ms, resolver, write
 from node.pictures import detector, prepare_opencv
 from node.settings import settings
 
@@ -71,6 +71,35 @@ def camera(
         typer.echo("next, within minutes: sistercity detect")
 
 
+def cameras(detect: Beside = False) -> None:
+    """Send the pictures of all running cameras, until stopped. SISTERCITY_CAMERAS names the file that lists them."""
+    from ingest.cameras.live.addresses import CameraFileError, load_cameras
+    from ingest.cameras.live.running import run_cameras
+    from ingest.cameras.sending import origin_of
+
+    stop = wiring.start("ingest")
+    for talkative in ("httpx", "httpcore"):  # they would tell addresses
+        logging.getLogger(talkative).setLevel(logging.WARNING)
+    prepare_opencv()
+    path = settings().cameras
+    if path is None:
+        raise wiring.CommandError("set SISTERCITY_CAMERAS to the path of a file of cameras: docs/operator.md, Cameras")
+    try:
+        addresses = load_cameras(path)
+    except CameraFileError as error:
+        raise wiring.CommandError(str(error)) from None
+    with (
+        wiring.database("ingest") as connection,
+        _feed(connection, origin_of(path), None, detect=detect, fresh=True) as feed,
+    ):
+        strangers = [one.number for one in addresses if feed.number_of(one.source, now_ms()) is None]
+        if strangers:
+            logger.warning("not in the register, so refused: camera %s", ", ".join(map(str, strangers)))
+        logger.info("waiting at %d cameras", len(addresses))
+        left_out = run_cameras(feed, addresses, now_ms, stop)
+    typer.echo(f"{feed.topic}: {_in_words(feed.counts, detect=detect)}; left out: {left_out}")
+
+
 def simulate_cameras(
     cameras: Annotated[int, typer.Option(min=1, max=100, help="how many cameras the city has")] = 2,
     seconds: Annotated[float, typer.Option(min=0.1, max=86_400, help="how long a past span is replayed")] = 30.0,
@@ -107,9 +136,18 @@ def simulate_cameras(
 
 @contextmanager
 def _feed(
-    connection: "Connection", origin: str, source: str | None, *, detect: bool, history: str | None = None
+    connection: "Connection",
+    origin: str,
+    source: str | None,
+    *,
+    detect: bool,
+    history: str | None = None,
+    fresh: bool = False,
 ) -> "Iterator[CameraFeed]":
-    """A feed into today's stream or, with a name, into an import of the past; its writer is closed at the end."""
+    """A feed into today's stream or, with a name, into an import of the past; its writer is closed at the end.
+
+    `fresh` looks into the register again each minute: someone may load another while this runs.
+    """
     from ingest.cameras.sending import CameraFeed
     from ingest.journal import StoreJournal
     from schemas.topics import FRAMES, REGIONS, live
@@ -124,7 +162,10 @@ def _feed(
     wiring.ensure_topic(log, topic)
     journal = StoreJournal(connection, uuid.uuid4())
     writer = log.writer()
-    yield CameraFeed(writer, topic, journal, resolver(connection, source), origin, detector() if detect else None)
+    resolve = resolver(connection, source)
+    if fresh:
+        resolve = for_a_while(resolve)
+    yield CameraFeed(writer, topic, journal, resolve, origin, detector() if detect else None)
     writer.close()
 
 

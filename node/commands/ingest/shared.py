@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from time import time
@@ -11,6 +12,8 @@ if TYPE_CHECKING:
     from schemas.catalogue import Metric
     from store.database import Connection
     from store.resolution import Resolved
+
+_FRESH_MS = 60_000
 
 
 def resolver(connection: "Connection", source: str | None = None) -> "Callable[[Metric, int], Resolved]":
@@ -22,6 +25,16 @@ def _resolved(connection: "Connection", source: str | None, metric: "Metric", at
     from store.resolution import resolve
 
     return resolve(connection, metric.name, at_ms, metric.classes, source)
+
+
+def for_a_while(resolve: "Callable[[Metric, int], Resolved]") -> "Callable[[Metric, int], Resolved]":
+    """What `resolve` gives, to be asked for again after a minute: a register may be loaded meanwhile."""
+
+    def resolved(metric: "Metric", at_ms: int) -> "Resolved":
+        found = resolve(metric, at_ms)
+        return replace(found, holds_until_ms=min(found.holds_until_ms, at_ms + _FRESH_MS))
+
+    return resolved
 
 
 def now_ms() -> int:

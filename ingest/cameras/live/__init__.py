@@ -1,0 +1,1 @@
+"""Cameras that are running now: MJPEG and single pictures over HTTP, video over RTSP."""

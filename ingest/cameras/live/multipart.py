@@ -1,0 +1,133 @@
+"""MJPEG as HTTP carries it: pictures as parts of one endless answer (multipart/x-mixed-replace), read as they come.
+
+Cameras keep to no standard here: the delimiter may differ from the boundary of the header, lengths may be missing or
+wrong, lines may end in a bare newline. What comes next is found again behind whatever was wrong, in bounded memory.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from ingest.cameras.live.arrivals import ENDED, TOO_LARGE, Away
+
+NO_BOUNDARY = "its stream has no boundary"
+BAD_PART = "its stream is not made of parts"
+
+_LONGEST_LINE = 4_096
+_MOST_HEADERS = 64
+_LONGEST_DELIMITER = 200
+_BOUNDARY = re.compile(r"""boundary\s*=\s*(?:"([^"]*)"|([^\s";,]*))""", re.IGNORECASE)
+_LENGTH = re.compile(r"\d{1,15}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One part: its headers by lower-case name, and its bytes."""
+
+    headers: Mapping[str, str]
+    body: bytes = field(repr=False)
+
+
+def boundary_of(content_type: str) -> str:
+    """The boundary that a Content-Type names; empty without one."""
+    found = _BOUNDARY.search(content_type)
+    return "" if found is None else (found[1] or found[2] or "").strip()
+
+
+def parts(chunks: Iterable[bytes], boundary: str, largest: int) -> Iterator[Part]:
+    """The parts of a body that comes in chunks, each part of at most `largest` bytes. Raises `Away`, also at the end.
+
+    The delimiter is the body's first line if that begins as one. Else it is what `boundary` says, and the body begins
+    in the head of a part.
+    """
+    body = _Body(iter(chunks), largest)
+    first = body.line()
+    while not first.strip():
+        first = body.line()
+    if first.startswith(b"--"):
+        delimiter, lines = first.strip()[:_LONGEST_DELIMITER], []
+    else:
+        delimiter, lines = b"--" + boundary.strip("-").encode("latin-1", "replace"), [first]
+    if len(delimiter) <= 2:
+        raise Away(NO_BOUNDARY)
+    while True:
+        headers = _headers(body, lines)
+        length = _length(headers, largest)
+        if length is None:
+            data = body.until(b"\n" + delimiter)
+            data = data.removesuffix(b"\r")
+        else:
+            data = body.exactly(length)
+            body.until(delimiter)
+        yield Part(headers, data)
+        if body.line().startswith(b"--"):
+            raise Away(ENDED)
+        lines = []
+
+
+class _Body:
+    """Bytes that come in chunks, taken out in the pieces that they are made of."""
+
+    def __init__(self, chunks: Iterator[bytes], largest: int) -> None:
+        self._chunks = chunks
+        self._largest = largest
+        self._buffer = bytearray()
+
+    def line(self) -> bytes:
+        """Up to the next newline, without it; with a carriage return, if there is one."""
+        return self._to(b"\n", _LONGEST_LINE, BAD_PART)
+
+    def until(self, mark: bytes) -> bytes:
+        """Up to the mark, without it."""
+        return self._to(mark, self._largest, TOO_LARGE)
+
+    def exactly(self, count: int) -> bytes:
+        while len(self._buffer) < count:
+            self._more()
+        return self._out(count, 0)
+
+    def _to(self, mark: bytes, most: int, otherwise: str) -> bytes:
+        searched = 0
+        while (at := self._buffer.find(mark, searched)) < 0:
+            if len(self._buffer) > most:
+                raise Away(otherwise)
+            searched = max(len(self._buffer) - len(mark) + 1, 0)
+            self._more()
+        if at > most:
+            raise Away(otherwise)
+        return self._out(at, len(mark))
+
+    def _out(self, count: int, behind: int) -> bytes:
+        data = bytes(self._buffer[:count])
+        del self._buffer[: count + behind]
+        return data
+
+    def _more(self) -> None:
+        chunk = next(self._chunks, None)
+        if chunk is None:
+            raise Away(ENDED)
+        self._buffer += chunk
+
+
+def _headers(body: _Body, lines: list[bytes]) -> Mapping[str, str]:
+    """The head of a part, of which `lines` have been read already, up to its empty line."""
+    lines = list(lines)
+    while True:
+        line = body.line()
+        if not line.strip():
+            break
+        lines.append(line)
+        if len(lines) > _MOST_HEADERS:
+            raise Away(BAD_PART)
+    pairs = (line.decode("latin-1").partition(":") for line in lines)
+    return {name.strip().lower(): value.strip() for name, _, value in pairs}
+
+
+def _length(headers: Mapping[str, str], largest: int) -> int | None:
+    """The length of a part, if its head tells one."""
+    text = headers.get("content-length", "")
+    if not _LENGTH.fullmatch(text) or not int(text):
+        return None
+    if int(text) > largest:
+        raise Away(TOO_LARGE)
+    return int(text)

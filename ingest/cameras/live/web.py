@@ -1,0 +1,220 @@
+"""Cameras behind HTTP: a stream of pictures (MJPEG), or one picture each time that it is asked for.
+
+An address is asked and nothing else: redirects, proxies and cookies are not followed, and compressed answers are not
+unpacked. What a camera says stands in no error.
+"""
+
+import os
+import socket
+import ssl
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from threading import Lock
+
+import httpx
+
+from ingest.cameras.jpeg import LARGEST_PICTURE, fitting
+from ingest.cameras.live.addresses import Address
+from ingest.cameras.live.arrivals import (
+    ELSEWHERE,
+    ENDED,
+    NO_PICTURE,
+    SILENT,
+    TOO_LARGE,
+    TOO_SLOW,
+    Arrival,
+    Away,
+    Limits,
+)
+from ingest.cameras.live.line import Line
+from ingest.cameras.live.multipart import boundary_of, parts
+from ingest.cameras.live.times import COARSE_MS, said_by_answer, said_by_part
+from ingest.cameras.sizes import JPEG, pixel_size
+from ingest.cameras.sources import interval_of
+
+_STREAM = "multipart/"
+_OK = 200
+_UNAUTHORIZED = 401
+_LOCKED = (401, 403)
+_HEAD_BYTES = 64 << 10
+
+_decoding = Lock()
+
+
+class WebCamera:
+    """Keeps the promises of `ingest.cameras.live.arrivals.Camera`. `clock` gives milliseconds since 1970."""
+
+    def __init__(self, address: Address, limits: Limits, clock: Callable[[], int]) -> None:
+        self._address = address
+        self._limits = limits
+        self._clock = clock
+        self._interval_ms = interval_of(address.rate)
+        self._patience_s = limits.picture_s + 2 * self._interval_ms / 1000
+        self._line = Line()
+        self._digest = httpx.DigestAuth(address.user or "", address.password)
+
+    def pictures(self, due: Callable[[], bool]) -> Iterator[Arrival]:
+        """See `Camera`."""
+        with self._client() as client, _told_in_fixed_words(self._line):
+            while due():
+                with self._asked(client) as answer:
+                    content_type = answer.headers.get("content-type", "")
+                    if self._is_stream(content_type):
+                        yield from self._stream(answer, boundary_of(content_type))
+                    else:
+                        yield self._still(answer)
+
+    def check(self) -> None:
+        """See `Camera`."""
+        self._line.check()
+
+    def cut(self) -> None:
+        """See `Camera`."""
+        self._line.cut()
+
+    def _client(self) -> httpx.Client:
+        return httpx.Client(
+            follow_redirects=False,
+            trust_env=False,
+            verify=_trusted(self._address),
+            timeout=httpx.Timeout(self._limits.silence_s),
+            limits=httpx.Limits(max_connections=2),
+            headers={"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": "sistercity"},
+        )
+
+    @contextmanager
+    def _asked(self, client: httpx.Client) -> Iterator[httpx.Response]:
+        """The answer to one GET, its body not read yet."""
+        self._line.wait(self._limits.picture_s)
+        answer = self._answer(client)
+        try:
+            if answer.is_redirect:
+                raise Away(ELSEWHERE)
+            if answer.status_code != _OK:
+                refused = "it does not let us in" if answer.status_code in _LOCKED else "it gives no picture"
+                raise Away(f"{refused} (status {answer.status_code})")
+            yield answer
+        finally:
+            answer.close()
+            self._line.wait(None)
+
+    def _answer(self, client: httpx.Client) -> httpx.Response:
+        """Ask, and once more with user and password if the camera asks for them.
+
+        By hand: httpx would read a refusal to its end, however long that is.
+        """
+        client.cookies.clear()
+        request = client.build_request("GET", self._address.url, extensions={"trace": self._line.opened})
+        if self._address.user is None:
+            return client.send(request, stream=True)
+        flow = self._digest.auth_flow(request)
+        answer = client.send(next(flow), stream=True)
+        if answer.status_code != _UNAUTHORIZED:
+            return answer
+        try:
+            again = next(self._basic().auth_flow(request)) if _asks_for_basic(answer) else flow.send(answer)
+        except StopIteration:
+            return answer
+        except Exception:  # httpx raises what it ran into in a challenge that is none
+            answer.close()
+            raise Away("it asks for a login that is not known here") from None
+        answer.close()
+        return client.send(again, stream=True)
+
+    def _basic(self) -> httpx.BasicAuth:
+        return httpx.BasicAuth(self._address.user or "", self._address.password)
+
+    def _is_stream(self, content_type: str) -> bool:
+        stream = content_type.lower().startswith(_STREAM)
+        if self._address.kind is not None and stream != (self._address.kind == "mjpeg"):
+            raise Away("it gives single pictures, no stream" if not stream else "it gives a stream, no single picture")
+        return stream
+
+    def _still(self, answer: httpx.Response) -> Arrival:
+        length = answer.headers.get("content-length", "")
+        if len(length) > 15 or (length.isdecimal() and int(length) > self._limits.bytes):
+            raise Away(TOO_LARGE)
+        data = bytearray()
+        for chunk in self._chunks(answer):
+            data += chunk
+            if len(data) > self._limits.bytes:
+                raise Away(TOO_LARGE)
+        if not _is_picture(data):
+            raise Away(NO_PICTURE)
+        said = said_by_answer(answer.headers, self._clock()) if self._interval_ms >= COARSE_MS else None
+        return Arrival(said, partial(_fitting, bytes(data)))
+
+    def _stream(self, answer: httpx.Response, boundary: str) -> Iterator[Arrival]:
+        self._line.wait(self._patience_s)
+        for part in parts(self._chunks(answer), boundary, self._limits.bytes):
+            if _is_picture(part.body):
+                self._line.wait(self._patience_s)
+                yield Arrival(said_by_part(part.headers), partial(_fitting, part.body))
+
+    def _chunks(self, answer: httpx.Response) -> Iterator[bytes]:
+        for chunk in answer.iter_raw():
+            if self._line.overdue:
+                raise Away(TOO_SLOW)
+            yield chunk
+
+
+def _fitting(data: bytes) -> bytes:
+    """`ingest.cameras.jpeg.fitting`; pictures that have to be decoded for it take their memory one after the other."""
+    if data.startswith(JPEG) and len(data) <= LARGEST_PICTURE:
+        return data
+    with _decoding:
+        return fitting(data)
+
+
+def _is_picture(data: bytes | bytearray) -> bool:
+    return data.startswith(JPEG) or pixel_size(bytes(data[:_HEAD_BYTES])) is not None
+
+
+def _trusted(address: Address) -> ssl.SSLContext | bool:
+    """Whom to believe that the camera is itself: nobody is asked without TLS, and there the file takes little time."""
+    if not address.url.startswith("https:"):
+        return False
+    if address.ca_file is None:
+        return httpx.create_ssl_context(trust_env=False)
+    try:
+        return ssl.create_default_context(cafile=address.ca_file)
+    except (OSError, ssl.SSLError):
+        raise Away("its ca_file holds no certificate") from None
+
+
+def _asks_for_basic(answer: httpx.Response) -> bool:
+    """Whether the camera offers nothing better than to be told the password."""
+    schemes = {text.partition(" ")[0].lower() for text in answer.headers.get_list("www-authenticate")}
+    return "basic" in schemes and "digest" not in schemes
+
+
+@contextmanager
+def _told_in_fixed_words(line: Line) -> Iterator[None]:
+    """Turns what httpx raises into `Away`: its own texts hold pieces of addresses and of answers."""
+    try:
+        yield
+    except httpx.TimeoutException as error:
+        raise Away("it does not answer" if isinstance(error, httpx.ConnectTimeout) else SILENT) from None
+    except httpx.ConnectError as error:
+        raise Away(_why_not_connected(error)) from None
+    except (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL, OSError) as error:
+        if line.overdue:
+            raise Away(TOO_SLOW) from None
+        nonsense = isinstance(error, httpx.RemoteProtocolError) and "illegal" in str(error)
+        raise Away("it does not speak HTTP" if nonsense else ENDED) from None
+
+
+def _why_not_connected(error: BaseException) -> str:
+    behind: BaseException | None = error
+    while behind is not None:
+        if isinstance(behind, ssl.SSLCertVerificationError):
+            return "its certificate is not accepted"
+        if isinstance(behind, ssl.SSLError):
+            return "it does not speak TLS"
+        if isinstance(behind, socket.gaierror):
+            return "its name is not known"
+        if isinstance(behind, OSError) and behind.errno:
+            return f"no connection: {os.strerror(behind.errno)}"
+        behind = behind.__cause__ or behind.__context__
+    return "no connection"

@@ -1,0 +1,148 @@
+"""Video through ffmpeg: what it plays, and what is found out before it is let to a camera.
+
+No RTSP server runs here: frames come from a file, and from one behind HTTP, by the same class.
+"""
+
+import socket
+from pathlib import Path
+from threading import Event
+
+import pytest
+
+from ingest.cameras.live import arrivals, video
+from ingest.cameras.live.addresses import Address
+from ingest.cameras.live.arrivals import Away, Limits
+from ingest.cameras.live.video import VideoCamera, rtsp_camera
+from tests.ingest.cameras import videos
+from tests.ingest.cameras.live.servers import Asked, camera_server, nobody_listens, socket_server
+
+SECRET = "geheim-4711"
+SHORT = Limits(silence_s=0.4, picture_s=0.4)
+
+
+def always() -> bool:
+    return True
+
+
+def come(camera: VideoCamera) -> tuple[list[int], str]:
+    """Which frames came, and why no more did."""
+    found = []
+    try:
+        for arrival in camera.pictures(always):
+            assert arrival.taken_ms is None
+            found.append(videos.number_in(arrival.picture()))
+    except Away as away:
+        return found, away.reason
+    return found, "no more"
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    return videos.write(tmp_path / "clip.mp4", frames=20)
+
+
+def test_all_frames_come_until_there_are_no_more(clip):
+    assert come(VideoCamera(str(clip), SHORT)) == (list(range(20)), arrivals.SILENT)
+
+
+def test_frames_come_over_the_network(clip):
+    with camera_server(lambda asked: asked.answer("video/mp4", clip.read_bytes())) as server:
+        assert come(VideoCamera(f"{server.url}/clip.mp4", Limits()))[0] == list(range(20))
+
+
+def test_a_frame_that_nobody_wants_becomes_no_picture(clip, monkeypatch):
+    def never(*arguments: object) -> bytes:
+        raise AssertionError("the frame was encoded")
+
+    monkeypatch.setattr(video, "encoded", never)
+    with pytest.raises(Away):
+        for _ in VideoCamera(str(clip), SHORT).pictures(always):
+            pass
+
+
+def test_frames_of_too_many_pixels_are_not_played(clip, monkeypatch):
+    monkeypatch.setattr(video, "MOST_PIXELS", 256 * 96 - 1)
+    assert come(VideoCamera(str(clip), SHORT)) == ([], arrivals.TOO_LARGE)
+
+
+def test_nothing_is_played_where_nothing_is_due(clip):
+    assert list(VideoCamera(str(clip), SHORT).pictures(lambda: False)) == []
+
+
+def test_a_camera_that_is_cut_off_ends(clip):
+    camera = VideoCamera(str(clip), SHORT)
+    pictures = camera.pictures(always)
+    next(pictures)
+    camera.cut()
+    assert list(pictures) == []
+
+
+def test_a_stream_that_stalls_ends_by_its_time_out(clip):
+    def script(asked: Asked) -> None:
+        data = clip.read_bytes()
+        asked.answer("video/mp4", data[: len(data) // 2], Content_Length=str(len(data)))
+        asked.hang()
+
+    with camera_server(script) as server:
+        found, reason = come(VideoCamera(server.url, SHORT))
+    assert len(found) < 20
+    assert reason in (arrivals.SILENT, "its video can't be played, or it does not let us in")
+
+
+def rtsp(port: int, **login: str) -> VideoCamera:
+    return rtsp_camera(Address(1, "K-17", f"rtsp://127.0.0.1:{port}/{SECRET}", 2.0, "rtsp", **login), SHORT)  # type: ignore[arg-type]
+
+
+def test_where_nobody_listens_there_is_no_connection():
+    assert come(rtsp(nobody_listens())) == ([], "no connection: Connection refused")
+    unknown = Address(1, "K-17", "rtsp://nobody.invalid/", 2.0, "rtsp")
+    found, reason = come(rtsp_camera(unknown, SHORT))
+    assert (found, reason.split(":")[0]) == ([], "no connection")
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        (b"", "it does not speak RTSP"),
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "it does not speak RTSP"),
+        (b"x" * 100_000, "it does not speak RTSP"),
+        (b"RTSP/1.0 302 Moved\r\nLocation: rtsp://10.0.0.1/\r\n\r\n", arrivals.ELSEWHERE),
+        (b"RTSP/1.0 200 OK\r\nCSeq: 1\r\n\r\n", "its video can't be played, or it does not let us in"),
+    ],
+)
+def test_who_listens_is_asked_before_ffmpeg_goes_there(said, reason):
+    heard: list[bytes] = []
+
+    def say(connection: socket.socket) -> None:
+        heard.append(connection.recv(4096))
+        connection.sendall(said)
+
+    with socket_server(say) as port:
+        assert come(rtsp(port, user="u", password="p")) == ([], reason)
+    assert heard[0].startswith(b"OPTIONS rtsp://127.0.0.1:%d/%s RTSP/1.0\r\n" % (port, SECRET.encode()))
+    assert (len(heard) > 1) == said.startswith(b"RTSP/1.0 200")
+
+
+def test_who_listens_and_says_nothing_is_left_in_time():
+    end = Event()
+    with socket_server(lambda connection: bool(end.wait(10))) as port:  # type: ignore[arg-type,return-value]
+        assert come(rtsp(port)) == ([], "it does not answer")
+        end.set()
+
+
+def test_ffmpeg_is_told_user_and_password_whatever_letters_they_hold():
+    opened: list[str] = []
+
+    class Capture:
+        def __init__(self, url: str, *options: object) -> None:
+            opened.append(url)
+
+        def isOpened(self) -> bool:
+            return False
+
+    address = Address(1, "K-17", "rtsp://[::1]:8554/main?a=b", 2.0, "rtsp", user="ü@", password="p:/@%")
+    camera = VideoCamera(video._with_login(address), SHORT)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(video.cv2, "VideoCapture", Capture)
+        assert come(camera)[0] == []
+    assert opened == ["rtsp://%C3%BC%40:p%3A%2F%40%25@[::1]:8554/main?a=b"]

@@ -1,0 +1,416 @@
+"""HTTP cameras of every temper, over real sockets: their pictures, or one fixed word why there are none."""
+
+import base64
+import hashlib
+import re
+import threading
+import tracemalloc
+from collections.abc import Callable
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
+from time import monotonic
+
+import cv2
+import numpy as np
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from ssl import PROTOCOL_TLS_SERVER, SSLContext
+
+from ingest.cameras.jpeg import LARGEST_PICTURE
+from ingest.cameras.live import arrivals
+from ingest.cameras.live.addresses import Address, Kind
+from ingest.cameras.live.arrivals import Arrival, Away, Limits
+from ingest.cameras.live.multipart import BAD_PART, NO_BOUNDARY
+from ingest.cameras.live.web import WebCamera
+from tests.ingest.cameras.live.servers import Asked, camera_server, jpeg, nobody_listens, socket_server
+
+NOW = 1_790_000_000_700
+SECRET = "geheim-4711"
+SHORT = Limits(silence_s=0.3, picture_s=0.3, bytes=1 << 20)
+
+
+def camera(
+    url: str, rate: float = 20.0, kind: Kind | None = None, limits: Limits = SHORT, **login: str | Path
+) -> WebCamera:
+    return WebCamera(Address(1, "K-17", f"{url}/{SECRET}", rate, kind, **login), limits, lambda: NOW)  # type: ignore[arg-type]
+
+
+def always() -> bool:
+    return True
+
+
+def come(one: WebCamera, most: int = 100) -> tuple[list[Arrival], str]:
+    """What came, and why no more did."""
+    found: list[Arrival] = []
+    with closing(one.pictures(always)) as pictures:  # type: ignore[type-var]
+        try:
+            for arrival in pictures:
+                found.append(arrival)
+                if len(found) == most:
+                    return found, "enough"
+        except Away as away:
+            return found, away.reason
+    return found, "no more"
+
+
+def pictures_of(found: list[Arrival]) -> list[bytes]:
+    return [arrival.picture() for arrival in found]
+
+
+def test_a_stream_gives_its_pictures_and_their_times():
+    def script(asked: Asked) -> None:
+        asked.stream()
+        asked.part(jpeg(0))
+        asked.part(jpeg(1), "X-Timestamp: 1790000000.25")
+        asked.part(b"<html>no picture</html>")
+        asked.part(jpeg(2)[:300])  # whoever looks at it says what is wrong
+
+    with camera_server(script) as server:
+        found, reason = come(camera(server.url))
+    assert pictures_of(found) == [jpeg(0), jpeg(1), jpeg(2)[:300]]
+    assert [arrival.taken_ms for arrival in found] == [None, 1_790_000_000_250, None]
+    assert reason == arrivals.ENDED
+    assert server.requests == [f"/{SECRET} -"]
+
+
+def test_a_single_picture_is_asked_for_each_time_that_one_is_due():
+    asked_for = iter(range(3))
+
+    def script(asked: Asked) -> None:
+        asked.send_response_only(200)
+        number = len(asked.server.requests) - 1
+        asked.answer("image/jpeg", jpeg(number), Last_Modified="Mon, 21 Sep 2026 14:13:10 GMT")
+
+    def due() -> bool:
+        return next(asked_for, None) is not None
+
+    with camera_server(script) as server:
+        found = list(camera(server.url).pictures(due))
+    assert pictures_of(found) == [jpeg(number) for number in range(3)]
+    assert [arrival.taken_ms for arrival in found] == [None] * 3  # seconds are too coarse for 20 a second
+    assert len(server.requests) == 3
+
+
+def test_a_still_camera_may_tell_when_its_picture_was_taken():
+    def script(asked: Asked) -> None:
+        asked.answer(
+            "image/jpeg", jpeg(0), Date="Thu, 01 Jan 1970 00:00:12 GMT", Last_Modified="Thu, 01 Jan 1970 00:00:07 GMT"
+        )
+
+    with camera_server(script) as server:
+        [arrival], _ = come(camera(server.url, rate=0.1), most=1)
+    assert arrival.taken_ms == NOW - 5_000
+
+
+def test_pictures_of_other_formats_and_sizes_become_jpeg_that_fits():
+    noise = np.random.default_rng(1).integers(0, 256, (1800, 2000, 3), dtype=np.uint8)
+    large = cv2.imencode(".jpg", noise, [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes()
+    png = cv2.imencode(".png", noise[:20, :30])[1].tobytes()
+    bomb = png[:16] + (20_000).to_bytes(4, "big") * 2 + png[24:]
+    assert len(large) > LARGEST_PICTURE
+
+    def script(asked: Asked) -> None:
+        asked.stream()
+        for one in (large, png, bomb):
+            asked.part(one)
+
+    with camera_server(script) as server:
+        found, _ = come(camera(server.url, limits=Limits()))
+    first, second, third = pictures_of(found)
+    assert first.startswith(b"\xff\xd8\xff")
+    assert 0 < len(first) <= LARGEST_PICTURE
+    assert cv2.imdecode(np.frombuffer(second, np.uint8), cv2.IMREAD_COLOR).shape == (20, 30, 3)
+    assert third == b""
+
+
+def endlessly(asked: Asked, data: bytes) -> None:
+    while not asked.server.closing.is_set():
+        asked.raw(data)
+
+
+def chunked_endlessly(asked: Asked) -> None:
+    asked.answer("image/jpeg", Content_Length="", Transfer_Encoding="chunked")
+    endlessly(asked, b"10000\r\n" + jpeg(0)[:3].ljust(65_536, b"x") + b"\r\n")
+
+
+def garbage_for_ever(asked: Asked) -> None:
+    asked.stream()
+    while not asked.server.closing.wait(0.02):
+        asked.part(b"no picture")
+
+
+def one_then_silence(asked: Asked) -> None:
+    asked.stream()
+    asked.part(jpeg(0))
+    asked.hang()
+
+
+TEMPERS: dict[str, tuple[Callable[[Asked], None], str]] = {
+    "ends in a part": (lambda a: (a.stream(), a.raw(b"--frame\r\n\r\n" + jpeg(0)[:50])), arrivals.ENDED),
+    "ends in a body": (lambda a: a.answer("image/jpeg", jpeg(0), Content_Length="100000"), arrivals.ENDED),
+    "ends at once": (lambda a: None, arrivals.ENDED),
+    "no boundary": (lambda a: (a.stream(""), a.raw(b"Content-Type: image/jpeg\r\n\r\nx")), NO_BOUNDARY),
+    "no parts": (lambda a: (a.stream(), endlessly(a, b"\xff\xd8\xff" + bytes(5000))), BAD_PART),
+    "endless part": (lambda a: (a.stream(), a.raw(b"--f\r\n\r\n"), endlessly(a, bytes(65_536))), arrivals.TOO_LARGE),
+    "huge part": (
+        lambda a: (a.stream(), a.raw(b"--f\r\nContent-Length: 99999999999\r\n\r\n"), a.hang()),
+        arrivals.TOO_LARGE,
+    ),
+    "huge length": (lambda a: a.answer("image/jpeg", jpeg(0), Content_Length="99999999999"), arrivals.TOO_LARGE),
+    "endless body": (
+        lambda a: (a.answer("image/jpeg", jpeg(0), Content_Length=""), endlessly(a, bytes(65_536))),
+        arrivals.TOO_LARGE,
+    ),
+    "endless chunks": (chunked_endlessly, arrivals.TOO_LARGE),
+    "text": (lambda a: a.answer("text/html", b"<html>login</html>"), arrivals.NO_PICTURE),
+    "nothing": (lambda a: a.answer("image/jpeg", b""), arrivals.NO_PICTURE),
+    "packed": (lambda a: a.answer("image/jpeg", b"\x1f\x8b" + bytes(50), Content_Encoding="gzip"), arrivals.NO_PICTURE),
+    "absent": (lambda a: a.answer("image/jpeg", jpeg(0), 404), "it gives no picture (status 404)"),
+    "locked": (lambda a: a.answer("image/jpeg", jpeg(0), 403), "it does not let us in (status 403)"),
+    "wants a login": (lambda a: a.answer("image/jpeg", jpeg(0), 401), "it does not let us in (status 401)"),
+    "no HTTP": (lambda a: a.raw(jpeg(0)), "it does not speak HTTP"),
+    "silent": (lambda a: a.hang(), arrivals.SILENT),
+    "silent in a head": (lambda a: (a.raw(b"HTTP/1.1 200 OK\r\nCon"), a.hang()), arrivals.SILENT),
+    "silent in a stream": (lambda a: (a.stream(), a.hang()), arrivals.SILENT),
+    "silent in a body": (
+        lambda a: (a.answer("image/jpeg", jpeg(0), Content_Length="100000"), a.hang()),
+        arrivals.SILENT,
+    ),
+}
+
+
+@pytest.mark.parametrize("temper", TEMPERS)
+def test_what_is_no_picture_is_one_fixed_word(temper):
+    script, reason = TEMPERS[temper]
+    with camera_server(script) as server:
+        assert come(camera(server.url)) == ([], reason)
+
+
+DRIPPING: dict[str, Callable[[Asked], None]] = {
+    "head": lambda a: (a.raw(b"HTTP/1.1 200 OK\r\n"), a.trickle(b"X-Header: value\r\n")),  # type: ignore[dict-item]
+    "body": lambda a: (a.answer("image/jpeg", jpeg(0)[:3], Content_Length="9999"), a.trickle(b"x")),  # type: ignore[dict-item]
+    "stream": lambda a: (a.stream(), a.trickle(b"\r\n")),  # type: ignore[dict-item]
+    "part": lambda a: (a.stream(), a.part(jpeg(0)), a.raw(b"--frame\r\n\r\n\xff\xd8\xff"), a.trickle(b"x")),  # type: ignore[dict-item]
+    "no pictures": garbage_for_ever,
+}
+
+
+@pytest.mark.parametrize("where", DRIPPING)
+def test_who_gives_a_byte_now_and_then_is_ended(where):
+    with camera_server(DRIPPING[where]) as server, watching(one := camera(server.url)):
+        found, reason = come(one)
+    assert reason == arrivals.TOO_SLOW
+    assert len(found) == (where == "part")
+
+
+class watching:
+    """What the sending thread does for a camera: it looks now and then whether it takes too long."""
+
+    def __init__(self, one: WebCamera) -> None:
+        self._one = one
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> None:
+        self._thread.start()
+
+    def __exit__(self, *error: object) -> None:
+        self._end.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._end.wait(0.02):
+            self._one.check()
+
+
+def test_a_camera_that_gives_pictures_is_not_ended_however_long_it_lasts():
+    def script(asked: Asked) -> None:
+        asked.stream()
+        for number in range(10):
+            asked.part(jpeg(number))
+            asked.server.closing.wait(0.1)
+
+    with camera_server(script) as server, watching(one := camera(server.url)):
+        found, reason = come(one)
+    assert (len(found), reason) == (10, arrivals.ENDED)
+
+
+def test_whatever_comes_little_of_it_is_kept():
+    with camera_server(lambda a: (a.stream(), a.raw(b"--f\r\n\r\n"), endlessly(a, bytes(65_536)))) as server:
+        one = camera(server.url, limits=Limits(bytes=1 << 20))
+        tracemalloc.start()
+        try:
+            assert come(one)[1] == arrivals.TOO_LARGE
+            _, most = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert most < 6 << 20
+
+
+def test_a_refusal_without_end_is_not_read():
+    def script(asked: Asked) -> None:
+        asked.answer("text/html", status=401, Content_Length="", WWW_Authenticate='Digest realm="r", nonce="n"')
+        endlessly(asked, bytes(65_536))
+
+    with camera_server(script) as server:
+        found = come(camera(server.url, user="u", password=SECRET))
+    assert found == ([], "it does not let us in (status 401)")
+    assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_is_not_followed_and_takes_no_password_along(status):
+    with camera_server(lambda asked: asked.answer("image/jpeg", jpeg(0))) as elsewhere:
+        with camera_server(lambda asked: asked.answer("text/html", status=status, Location=elsewhere.url)) as server:
+            assert come(camera(server.url, user="u", password=SECRET)) == ([], arrivals.ELSEWHERE)
+    assert elsewhere.requests == []
+
+
+def basic(asked: Asked) -> None:
+    expected = "Basic " + base64.b64encode(f"u:{SECRET}".encode()).decode()
+    if asked.headers.get("Authorization") == expected:
+        asked.answer("image/jpeg", jpeg(0))
+    else:
+        asked.answer("text/html", b"who is there?", 401, WWW_Authenticate='Basic realm="camera"')
+
+
+def digest(asked: Asked) -> None:
+    given = dict(re.findall(r'(\w+)="?([^",]*)"?', asked.headers.get("Authorization", "")))
+    first = hashlib.md5(f"u:camera:{SECRET}".encode()).hexdigest()
+    second = hashlib.md5(f"GET:{asked.path}".encode()).hexdigest()
+    whole = f"{first}:n1:{given.get('nc')}:{given.get('cnonce')}:auth:{second}"
+    if given.get("response") == hashlib.md5(whole.encode()).hexdigest():
+        asked.answer("image/jpeg", jpeg(0))
+    else:
+        asked.send_response_only(401)
+        asked.send_header("WWW-Authenticate", 'Basic realm="camera"')
+        asked.send_header("WWW-Authenticate", 'Digest realm="camera", nonce="n1", qop="auth"')
+        asked.send_header("Content-Length", "0")
+        asked.end_headers()
+
+
+@pytest.mark.parametrize("script", [basic, digest])
+def test_a_camera_that_asks_who_is_there_is_told(script):
+    with camera_server(script) as server:
+        assert pictures_of(come(camera(server.url, user="u", password=SECRET), 2)[0]) == [jpeg(0)] * 2
+        assert come(camera(server.url, user="u", password="wrong")) == ([], "it does not let us in (status 401)")
+        assert come(camera(server.url)) == ([], "it does not let us in (status 401)")
+    told = [one.split(" ", 1)[1] for one in server.requests]
+    assert told[0] == "-"  # nobody is told before it is asked for
+    if script is digest:
+        assert not [one for one in told if one.startswith("Basic") or SECRET in one]
+
+
+@pytest.mark.parametrize(
+    "challenge",
+    ["Digest", "Digest realm", 'Digest realm="r"', 'Digest realm="r", nonce="n", algorithm="NEW"', "Negotiate", "\xff"],
+)
+def test_a_question_that_nobody_understands_is_no_crash(challenge):
+    with camera_server(lambda asked: asked.answer("text/html", b"?", 401, WWW_Authenticate=challenge)) as server:
+        found, reason = come(camera(server.url, user="u", password=SECRET))
+    assert not found
+    assert reason in ("it asks for a login that is not known here", "it does not let us in (status 401)")
+
+
+@pytest.mark.parametrize(
+    ("kind", "stream", "reason"),
+    [
+        ("mjpeg", False, "it gives single pictures, no stream"),
+        ("jpeg", True, "it gives a stream, no single picture"),
+        ("mjpeg", True, "enough"),
+        ("jpeg", False, "enough"),
+    ],
+)
+def test_a_camera_is_of_the_kind_that_its_file_says(kind, stream, reason):
+    def script(asked: Asked) -> None:
+        if stream:
+            asked.stream()
+            asked.part(jpeg(0))
+        else:
+            asked.answer("image/jpeg", jpeg(0))
+
+    with camera_server(script) as server:
+        assert come(camera(server.url, kind=kind), most=1)[1] == reason
+
+
+def test_where_nobody_listens_there_is_no_connection():
+    assert come(camera(f"http://127.0.0.1:{nobody_listens()}")) == ([], "no connection: Connection refused")
+    assert come(camera("http://nobody.invalid")) == ([], "its name is not known")
+
+
+def test_what_a_camera_sets_or_the_environment_says_changes_nothing(monkeypatch):
+    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{nobody_listens()}")
+    cookies: list[str | None] = []
+
+    def script(asked: Asked) -> None:
+        cookies.append(asked.headers.get("Cookie"))
+        asked.answer("image/jpeg", jpeg(0), Set_Cookie=f"c{len(cookies)}=1")
+
+    with camera_server(script) as server:
+        assert len(come(camera(server.url), most=3)[0]) == 3
+    assert cookies == [None] * 3
+
+
+def test_a_camera_that_is_cut_off_ends_at_once():
+    with camera_server(one_then_silence) as server:
+        one = camera(server.url, limits=Limits())
+        began = monotonic()
+        with closing(one.pictures(always)) as pictures:  # type: ignore[type-var]
+            next(pictures)
+            threading.Timer(0.05, one.cut).start()
+            with pytest.raises(Away, match=arrivals.ENDED):
+                next(pictures)
+    assert monotonic() - began < Limits().silence_s
+
+
+def certificate(folder: Path, name: str) -> Path:
+    """A file with a certificate that vouches for itself at 127.0.0.1, and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder(subject, subject, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), False)
+        .sign(key, hashes.SHA256())
+    )
+    path = folder / f"{name}.pem"
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    path.write_bytes(made.public_bytes(serialization.Encoding.PEM) + private)
+    return path
+
+
+def test_under_tls_a_camera_must_be_vouched_for(tmp_path):
+    own, other = certificate(tmp_path, "own"), certificate(tmp_path, "other")
+    (tmp_path / "none.pem").write_text("nothing")
+    tls = SSLContext(PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(own)
+    with camera_server(lambda asked: asked.answer("image/jpeg", jpeg(0)), tls) as server:
+        url = server.url.replace("http:", "https:")
+        assert pictures_of(come(camera(url, ca_file=own), most=1)[0]) == [jpeg(0)]
+        assert come(camera(url, ca_file=other)) == ([], "its certificate is not accepted")
+        assert come(camera(url)) == ([], "its certificate is not accepted")
+        assert come(camera(url, ca_file=tmp_path / "none.pem")) == ([], "its ca_file holds no certificate")
+    with socket_server(lambda connection: connection.sendall(b"hello\r\n" * 10)) as port:
+        assert come(camera(f"https://127.0.0.1:{port}", ca_file=own)) == ([], "it does not speak TLS")
+
+
+def test_under_tls_too_a_camera_can_be_cut_off(tmp_path):
+    own = certificate(tmp_path, "own")
+    tls = SSLContext(PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(own)
+    with camera_server(one_then_silence, tls) as server:
+        one = camera(server.url.replace("http:", "https:"), limits=Limits(), ca_file=own)
+        with closing(one.pictures(always)) as pictures:  # type: ignore[type-var]
+            next(pictures)
+            threading.Timer(0.05, one.cut).start()
+            with pytest.raises(Away, match=arrivals.ENDED):
+                next(pictures)
