@@ -22,6 +22,7 @@ OURS = services_of_ours(DOCUMENT)
 NOT_FOR_CONTAINERS = {
     "home": "the image sets it",
     "stop_with_stdin": "an engine stops by signals",
+    "cameras": "a file that has to be mounted, see docs/operator.md",
     "kafka_password": "a secret",
     "kafka_ca_file": "a file that has to be mounted, see docs/operator.md",
     "kafka_cert_file": "a file that has to be mounted, see docs/operator.md",

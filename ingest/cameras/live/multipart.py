@@ -54,12 +54,10 @@ def parts(chunks: Iterable[bytes], boundary: str, largest: int) -> Iterator[Part
         headers = _headers(body, lines)
         length = _length(headers, largest)
         if length is None:
-            data = body.until(b"\n" + delimiter)
-            data = data.removesuffix(b"\r")
+            yield Part(headers, body.until(b"\n" + delimiter).removesuffix(b"\r"))
         else:
-            data = body.exactly(length)
+            yield Part(headers, body.exactly(length))  # what stands behind it may come with the next picture only
             body.until(delimiter)
-        yield Part(headers, data)
         if body.line().startswith(b"--"):
             raise Away(ENDED)
         lines = []

@@ -1,6 +1,6 @@
 """Which pictures a running camera owes by its rate, which came, and which did not."""
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from threading import Lock
 
 from ingest.cameras.jpeg import LARGEST_PICTURE
@@ -34,6 +34,8 @@ class Owed:
         self._number = 0
         self._latest_ms = 0
         self._waiting: dict[int, int] = {}
+        self._missing: list[Shot] = []
+        self._anew = False
         self._lock = Lock()
 
     @property
@@ -45,6 +47,7 @@ class Owed:
     def wanted(self, now_ms: int) -> bool:
         """Whether a picture that comes now is owed and finds room; one that does not is counted here."""
         with self._lock:
+            self._settle(now_ms)
             return self._wanted(now_ms)
 
     def take(self, said_ms: int | None, arrived_ms: int, picture: bytes) -> Shot | None:
@@ -53,6 +56,7 @@ class Owed:
         It waits until it is `sent`. `said_ms` is when it was taken by what the camera says.
         """
         with self._lock:
+            self._settle(arrived_ms)
             if not self._wanted(arrived_ms):
                 return None
             self._waiting[self._number] = len(picture)
@@ -63,26 +67,29 @@ class Owed:
         with self._lock:
             self._waiting.pop(shot.number, None)
 
-    def missing(self, now_ms: int) -> Iterator[Shot]:
-        """An empty picture for each that has not come by now."""
-        while True:
-            with self._lock:
-                if now_ms < self._due_ms(1) + self.interval_ms // 2:
-                    return
-                shot = self._shot(max(self._due_ms(0), self._latest_ms + 1), b"")
-            yield shot
+    def missing(self, now_ms: int) -> Sequence[Shot]:
+        """An empty picture for each that has not come by now; each is told once."""
+        with self._lock:
+            self._settle(now_ms)
+            told, self._missing = self._missing, []
+        return told
 
-    def keep_up(self, now_ms: int) -> bool:
-        """Begin anew where the clock was set, or nobody looked for minutes; whether that was so.
+    def began_anew(self) -> bool:
+        """Whether, since this was asked last, the clock was set, or nobody looked for minutes.
 
-        What would have been owed meanwhile is not known and not counted.
+        What would have been owed meanwhile is not known and not counted: the camera owes from then on.
         """
         with self._lock:
-            ahead = self._due_ms(0) - now_ms
-            if -_LONGEST_GAP_MS - 2 * self.interval_ms <= ahead <= 2 * self.interval_ms + _CLOCK_MS:
-                return False
-            self._begin_ms, self._first, self._latest_ms = now_ms, self._number, 0
-            return True
+            told, self._anew = self._anew, False
+        return told
+
+    def _settle(self, now_ms: int) -> None:
+        """What has not come by now does not come."""
+        ahead = self._due_ms(0) - now_ms
+        if not -_LONGEST_GAP_MS - 2 * self.interval_ms <= ahead <= 2 * self.interval_ms + _CLOCK_MS:
+            self._begin_ms, self._first, self._latest_ms, self._anew = now_ms, self._number, 0, True
+        while now_ms >= self._due_ms(1) + self.interval_ms // 2:
+            self._missing.append(self._shot(max(self._due_ms(0), self._latest_ms + 1), b""))
 
     def _due_ms(self, further: int) -> int:
         return time_of(self._number - self._first + further, self._rate, self._begin_ms)

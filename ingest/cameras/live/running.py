@@ -207,13 +207,12 @@ def _pass_on(feed: CameraFeed, camera: LiveCamera, shot: Shot) -> None:
 
 def _look(feed: CameraFeed, cameras: Sequence[LiveCamera], now_ms: int) -> None:
     """Send an empty picture for each that did not come; end what takes too long."""
-    jumped = [camera.owed.keep_up(now_ms) for camera in cameras]
-    if any(jumped):
-        logger.warning("the clock was set, or this machine slept: the cameras go on from now")
     for camera in cameras:
         camera.camera.check()
         for shot in camera.owed.missing(now_ms):
             feed.send(camera.address.source, camera.owed.interval_ms, shot)
+    if anew := sum(camera.owed.began_anew() for camera in cameras):
+        logger.warning("the clock was set, or this machine slept: %d cameras go on from now", anew)
 
 
 def _end(cameras: Sequence[LiveCamera], limits: Limits) -> None:

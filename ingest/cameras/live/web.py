@@ -38,6 +38,12 @@ _OK = 200
 _UNAUTHORIZED = 401
 _LOCKED = (401, 403)
 _HEAD_BYTES = 64 << 10
+_HEADERS = {
+    "Accept": "*/*",
+    "Accept-Encoding": "identity",
+    "Connection": "close",  # many a camera ends kept connections at any moment, and the next question then fails
+    "User-Agent": "sistercity",
+}
 
 _decoding = Lock()
 
@@ -79,8 +85,8 @@ class WebCamera:
             trust_env=False,
             verify=_trusted(self._address),
             timeout=httpx.Timeout(self._limits.silence_s),
-            limits=httpx.Limits(max_connections=2),
-            headers={"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": "sistercity"},
+            limits=httpx.Limits(max_connections=2, max_keepalive_connections=0),
+            headers=_HEADERS,
         )
 
     @contextmanager
@@ -155,8 +161,10 @@ class WebCamera:
     def _chunks(self, answer: httpx.Response) -> Iterator[bytes]:
         for chunk in answer.iter_raw():
             if self._line.overdue:
-                raise Away(TOO_SLOW)
+                break
             yield chunk
+        if self._line.overdue:  # then even a proper end may be our own cut
+            raise Away(TOO_SLOW)
 
 
 def _fitting(data: bytes) -> bytes:

@@ -29,7 +29,14 @@ def test_a_file_of_cameras_is_read_in_its_order(tmp_path):
     assert found == (
         Address(1, "K-17", "http://10.0.0.7/video", 2.0),
         Address(
-            2, "b", "https://cam.example:8443/p?x=1", 0.1, "jpeg", user="u", password=SECRET, ca_file=tmp_path / "ca.pem"
+            2,
+            "b",
+            "https://cam.example:8443/p?x=1",
+            0.1,
+            "jpeg",
+            user="u",
+            password=SECRET,
+            ca_file=tmp_path / "ca.pem",
         ),
         Address(3, "c", "rtsp://[::1]/main", 5.0, "rtsp", user="u", password="p:@/"),
     )
@@ -92,7 +99,7 @@ def test_what_is_wrong_with_a_camera_is_said_without_its_values(camera, words, t
     [
         ("", r"1 to 100 tables"),
         ("cameras = 5", r"1 to 100 tables"),
-        ("".join(f'[[cameras]]\n{GOOD.replace("17", str(n))}' for n in range(101)), r"1 to 100 tables"),
+        ("".join(f"[[cameras]]\n{GOOD.replace('17', str(n))}" for n in range(101)), r"1 to 100 tables"),
         (f'[[cameras]]\n{GOOD}password = "{SECRET}', "it is not TOML"),
         (f"[[cameras]]\n{GOOD}" * 2, "cameras 1 and 2 have the same source"),
         ("city = 1", "unknown key city"),

@@ -34,7 +34,10 @@ def test_a_part_may_tell_seconds(text, said):
         ({"last-modified": MOMENT}, NOW - 10_000),
         ({"last-modified": MOMENT, "date": ANSWERED}, NOW + 700 - 10_000),
         # A clock that is years off tells the picture's age all the same.
-        ({"last-modified": "Thu, 01 Jan 1970 00:00:10 GMT", "date": "Thu, 01 Jan 1970 00:00:12 GMT"}, NOW + 700 - 2_000),
+        (
+            {"last-modified": "Thu, 01 Jan 1970 00:00:10 GMT", "date": "Thu, 01 Jan 1970 00:00:12 GMT"},
+            NOW + 700 - 2_000,
+        ),
         ({"last-modified": MOMENT, "date": "yesterday"}, NOW - 10_000),
         ({"last-modified": "Mon, 21 Sep 2026 14:13:10 -0000"}, NOW - 10_000),
         ({"date": ANSWERED}, None),

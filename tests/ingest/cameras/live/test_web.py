@@ -10,6 +10,7 @@ from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
+from ssl import PROTOCOL_TLS_SERVER, SSLContext
 from time import monotonic
 
 import cv2
@@ -19,7 +20,6 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from ssl import PROTOCOL_TLS_SERVER, SSLContext
 
 from ingest.cameras.jpeg import LARGEST_PICTURE
 from ingest.cameras.live import arrivals
@@ -31,7 +31,9 @@ from tests.ingest.cameras.live.servers import Asked, camera_server, jpeg, nobody
 
 NOW = 1_790_000_000_700
 SECRET = "geheim-4711"
-SHORT = Limits(silence_s=0.3, picture_s=0.3, bytes=1 << 20)
+PASSWORD = "pass-4712"
+SHORT = Limits(silence_s=0.5, picture_s=5.0, bytes=1 << 20)
+HURRIED = Limits(silence_s=5.0, picture_s=0.3, bytes=1 << 20)
 
 
 def camera(
@@ -82,7 +84,6 @@ def test_a_single_picture_is_asked_for_each_time_that_one_is_due():
     asked_for = iter(range(3))
 
     def script(asked: Asked) -> None:
-        asked.send_response_only(200)
         number = len(asked.server.requests) - 1
         asked.answer("image/jpeg", jpeg(number), Last_Modified="Mon, 21 Sep 2026 14:13:10 GMT")
 
@@ -202,7 +203,7 @@ DRIPPING: dict[str, Callable[[Asked], None]] = {
 
 @pytest.mark.parametrize("where", DRIPPING)
 def test_who_gives_a_byte_now_and_then_is_ended(where):
-    with camera_server(DRIPPING[where]) as server, watching(one := camera(server.url)):
+    with camera_server(DRIPPING[where]) as server, watching(one := camera(server.url, limits=HURRIED)):
         found, reason = come(one)
     assert reason == arrivals.TOO_SLOW
     assert len(found) == (where == "part")
@@ -231,13 +232,14 @@ class watching:
 def test_a_camera_that_gives_pictures_is_not_ended_however_long_it_lasts():
     def script(asked: Asked) -> None:
         asked.stream()
-        for number in range(10):
+        for number in range(5):
             asked.part(jpeg(number))
-            asked.server.closing.wait(0.1)
+            asked.server.closing.wait(0.3)
 
-    with camera_server(script) as server, watching(one := camera(server.url)):
+    limits = Limits(silence_s=1.0, picture_s=1.0)
+    with camera_server(script) as server, watching(one := camera(server.url, limits=limits)):
         found, reason = come(one)
-    assert (len(found), reason) == (10, arrivals.ENDED)
+    assert (len(found), reason) == (5, arrivals.ENDED)
 
 
 def test_whatever_comes_little_of_it_is_kept():
@@ -258,21 +260,23 @@ def test_a_refusal_without_end_is_not_read():
         endlessly(asked, bytes(65_536))
 
     with camera_server(script) as server:
-        found = come(camera(server.url, user="u", password=SECRET))
+        found = come(camera(server.url, user="u", password=PASSWORD))
     assert found == ([], "it does not let us in (status 401)")
     assert len(server.requests) == 2
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_a_redirect_is_not_followed_and_takes_no_password_along(status):
-    with camera_server(lambda asked: asked.answer("image/jpeg", jpeg(0))) as elsewhere:
-        with camera_server(lambda asked: asked.answer("text/html", status=status, Location=elsewhere.url)) as server:
-            assert come(camera(server.url, user="u", password=SECRET)) == ([], arrivals.ELSEWHERE)
+    with (
+        camera_server(lambda asked: asked.answer("image/jpeg", jpeg(0))) as elsewhere,
+        camera_server(lambda asked: asked.answer("text/html", status=status, Location=elsewhere.url)) as server,
+    ):
+        assert come(camera(server.url, user="u", password=PASSWORD)) == ([], arrivals.ELSEWHERE)
     assert elsewhere.requests == []
 
 
 def basic(asked: Asked) -> None:
-    expected = "Basic " + base64.b64encode(f"u:{SECRET}".encode()).decode()
+    expected = "Basic " + base64.b64encode(f"u:{PASSWORD}".encode()).decode()
     if asked.headers.get("Authorization") == expected:
         asked.answer("image/jpeg", jpeg(0))
     else:
@@ -281,7 +285,7 @@ def basic(asked: Asked) -> None:
 
 def digest(asked: Asked) -> None:
     given = dict(re.findall(r'(\w+)="?([^",]*)"?', asked.headers.get("Authorization", "")))
-    first = hashlib.md5(f"u:camera:{SECRET}".encode()).hexdigest()
+    first = hashlib.md5(f"u:camera:{PASSWORD}".encode()).hexdigest()
     second = hashlib.md5(f"GET:{asked.path}".encode()).hexdigest()
     whole = f"{first}:n1:{given.get('nc')}:{given.get('cnonce')}:auth:{second}"
     if given.get("response") == hashlib.md5(whole.encode()).hexdigest():
@@ -297,13 +301,13 @@ def digest(asked: Asked) -> None:
 @pytest.mark.parametrize("script", [basic, digest])
 def test_a_camera_that_asks_who_is_there_is_told(script):
     with camera_server(script) as server:
-        assert pictures_of(come(camera(server.url, user="u", password=SECRET), 2)[0]) == [jpeg(0)] * 2
+        assert pictures_of(come(camera(server.url, user="u", password=PASSWORD), 2)[0]) == [jpeg(0)] * 2
         assert come(camera(server.url, user="u", password="wrong")) == ([], "it does not let us in (status 401)")
         assert come(camera(server.url)) == ([], "it does not let us in (status 401)")
     told = [one.split(" ", 1)[1] for one in server.requests]
     assert told[0] == "-"  # nobody is told before it is asked for
     if script is digest:
-        assert not [one for one in told if one.startswith("Basic") or SECRET in one]
+        assert not [one for one in told if one.startswith("Basic") or PASSWORD in one]
 
 
 @pytest.mark.parametrize(
@@ -312,7 +316,7 @@ def test_a_camera_that_asks_who_is_there_is_told(script):
 )
 def test_a_question_that_nobody_understands_is_no_crash(challenge):
     with camera_server(lambda asked: asked.answer("text/html", b"?", 401, WWW_Authenticate=challenge)) as server:
-        found, reason = come(camera(server.url, user="u", password=SECRET))
+        found, reason = come(camera(server.url, user="u", password=PASSWORD))
     assert not found
     assert reason in ("it asks for a login that is not known here", "it does not let us in (status 401)")
 

@@ -1,0 +1,244 @@
+"""Cameras of every temper at once, over real sockets into one feed: what came, what did not, and what a log says."""
+
+import logging
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from itertools import pairwise
+from time import monotonic, time
+
+import pytest
+
+from ingest.cameras.live.addresses import Address
+from ingest.cameras.live.arrivals import Arrival, Limits
+from ingest.cameras.live.running import LiveCounts, run_cameras
+from schemas.frames import Frame
+from tests.ingest.cameras.live.servers import Asked, camera_server, jpeg, nobody_listens
+from tests.ingest.cameras.logs import Sending, register, sending
+
+SECRET = "geheim-4711"
+LIMITS = Limits(silence_s=2.0, picture_s=2.0, backoff_s=0.02, backoff_cap_s=0.1)
+
+
+def now_ms() -> int:
+    return round(time() * 1000)
+
+
+def until(condition: Callable[[], object], what: str) -> None:
+    pause, deadline = threading.Event(), monotonic() + 30
+    while not condition():
+        assert monotonic() < deadline, what
+        pause.wait(0.01)
+
+
+@contextmanager
+def running(made: Sending, addresses: Sequence[Address], limits: Limits = LIMITS) -> Iterator[list[LiveCounts]]:
+    """Cameras that run as long as the block; what was left out is in the list at the end."""
+    stop, counts = threading.Event(), []
+    thread = threading.Thread(
+        target=lambda: counts.append(run_cameras(made.feed, addresses, now_ms, stop, limits)), daemon=True
+    )
+    thread.start()
+    try:
+        yield counts
+    finally:
+        stop.set()
+        thread.join(20)
+    assert not thread.is_alive()
+
+
+def address(number: int, source: str, url: str, rate: float = 20.0) -> Address:
+    return Address(number, source, f"{url}/{SECRET}", rate, "rtsp" if url.startswith("rtsp") else None)
+
+
+def streaming(asked: Asked, pause_s: float = 0.02, most: int = 10**6) -> None:
+    """Pictures that all differ, until the server ends or so many were sent."""
+    asked.stream()
+    for number in range(most):
+        asked.part(jpeg(number))
+        if asked.server.closing.wait(pause_s):
+            return
+
+
+def pictures_of(made: Sending, camera: int) -> list[Frame]:
+    return [frame for frame in made.frames() if frame.camera == camera]
+
+
+def test_each_camera_gives_what_it_owes_whatever_the_others_do(caplog):
+    frozen = jpeg(0)
+    with ExitStack() as servers:
+        urls = [
+            servers.enter_context(camera_server(script)).url
+            for script in (
+                streaming,
+                lambda asked: asked.answer("image/jpeg", frozen),
+                lambda asked: asked.hang(),
+                lambda asked: asked.answer("text/html", b"<html>"),
+            )
+        ]
+        urls += [f"http://127.0.0.1:{nobody_listens()}", f"rtsp://127.0.0.1:{nobody_listens()}", urls[0]]
+        made = sending(register(*"abcdef"))
+        addresses = [address(place + 1, "abcdef?"[place], url) for place, url in enumerate(urls)]
+        begin = now_ms()
+        with running(made, addresses) as counts:
+            until(lambda: made.feed.counts.pictures > 200 and made.feed.counts.refused > 20, "pictures of all cameras")
+    end = now_ms()
+    assert made.feed.counts.pictures == made.journal.acknowledged_readings
+    for place in range(6):
+        frames = pictures_of(made, 70 + place)
+        assert {frame.interval for frame in frames} == {50}
+        starts = [frame.start for frame in frames]
+        assert len(starts) > 20
+        assert abs(len(starts) - 1 - (starts[-1] - starts[0]) / 50) <= 2
+        assert starts == sorted(set(starts))
+        assert begin <= starts[0]
+        assert starts[-1] <= end
+        given = {frame.picture for frame in frames} - {b""}
+        assert len(given) > 10 if place == 0 else given == ({frozen} if place == 1 else set())
+    assert counts[0].extra > 0
+    [kept] = {one.original.split(b",")[0] for one in made.journal.kept.values()}
+    assert kept == b"?"
+    assert SECRET not in caplog.text
+
+
+def test_no_tick_goes_ahead_of_the_clock_and_every_partition_has_them(monkeypatch):
+    monkeypatch.setattr("ingest.cameras.live.running.TICK_MS", 50)
+    made = sending(register("a"))
+    begin = now_ms()
+    with camera_server(streaming) as server, running(made, [address(1, "a", server.url)]):
+        until(lambda: made.feed.counts.pictures > 20, "pictures came")
+    for times in made.ticks().values():
+        assert len(times) > 3
+        assert times == sorted(times)
+        assert begin <= times[0] <= times[-1] <= now_ms()
+
+
+def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [f"{one.levelname} {one.getMessage()}" for one in caplog.records]
+
+
+def test_a_change_is_told_once_and_without_the_address(caplog):
+    caplog.set_level(logging.INFO, "ingest")
+    broken = threading.Event()
+
+    def script(asked: Asked) -> None:
+        if broken.is_set():
+            asked.answer("text/html", SECRET.encode(), 503)
+        else:
+            streaming(asked, most=5)
+
+    made = sending(register("a"))
+    with camera_server(script) as server, running(made, [address(1, "a", server.url)]):
+        where = f"camera 1 (127.0.0.1:{server.server_address[1]})"
+        until(lambda: made.feed.counts.pictures > 5, "pictures came")
+        broken.set()
+        asked = len(server.requests)
+        until(lambda: len(server.requests) > asked + 5, "it is tried again and again")
+        broken.clear()
+        asked = len(server.requests)
+        until(lambda: len(server.requests) > asked + 2, "pictures come again")
+    told = lines(caplog)
+    assert told[0] == f"INFO {where}: pictures come"
+    changes = [line.removeprefix(f"WARNING {where}: ") for line in told[1:]]
+    again = "pictures come"
+    away = {
+        f"{reason}; trying again until pictures come"
+        for reason in ("the stream ended", "it gives no picture (status 503)")
+    }
+    assert changes[0] in away
+    assert again in changes
+    assert all((change in away) == (place % 2 == 0) for place, change in enumerate(changes))
+    assert set(changes) <= away | {again}
+
+
+def test_the_pause_between_attempts_grows_to_its_bound():
+    tried: list[float] = []
+
+    def script(asked: Asked) -> None:
+        tried.append(monotonic())
+        asked.answer("text/html", b"", 503)
+
+    limits = Limits(backoff_s=0.05, backoff_cap_s=0.4)
+    with camera_server(script) as server, running(sending(register("a")), [address(1, "a", server.url)], limits):
+        until(lambda: len(tried) == 8, "it is tried again and again")
+    for number, (before, after) in enumerate(pairwise(tried)):
+        assert after - before >= min(0.05 * 2**number, 0.4) / 2
+
+
+def test_a_surprise_at_one_camera_ends_neither_it_nor_the_others(caplog):
+    class Surprising:
+        tried = 0
+
+        def pictures(self, due: Callable[[], bool]) -> Iterator[Arrival]:
+            Surprising.tried += 1
+            raise KeyError(SECRET)
+
+        def check(self) -> None:
+            pass
+
+        def cut(self) -> None:
+            pass
+
+    made, stop = sending(register("a")), threading.Event()
+    thread = threading.Thread(
+        target=run_cameras,
+        args=(made.feed, [address(1, "a", "http://x")], now_ms, stop, LIMITS, lambda one: Surprising()),
+        daemon=True,
+    )
+    thread.start()
+    until(lambda: Surprising.tried > 3, "it is tried again")
+    stop.set()
+    thread.join(10)
+    assert not thread.is_alive()
+    assert [line for line in lines(caplog) if "camera" in line] == [
+        "WARNING camera 1 (x:80): unexpected KeyError; trying again until pictures come"
+    ]
+
+
+def test_who_waits_for_a_camera_stops_at_once():
+    seen, limits = threading.Event(), Limits(silence_s=60.0, picture_s=60.0)
+
+    def script(asked: Asked) -> None:
+        seen.set()
+        asked.hang()
+
+    with camera_server(script) as server, running(sending(register("a")), [address(1, "a", server.url)], limits):
+        assert seen.wait(10)
+
+
+def test_what_the_log_refuses_ends_all_cameras():
+    made = sending(register("a"))
+
+    class Refusal(Exception):
+        pass
+
+    def refuse(*arguments: object) -> None:
+        raise Refusal
+
+    made.feed.send = refuse  # type: ignore[method-assign]
+    alive = threading.active_count()
+    with camera_server(streaming) as server, pytest.raises(Refusal):
+        run_cameras(made.feed, [address(1, "a", server.url)], now_ms, threading.Event(), LIMITS)
+    until(lambda: threading.active_count() <= alive, "all threads have ended")
+
+
+def test_what_was_given_before_the_end_is_sent():
+    made, stop, cut = sending(register("a")), threading.Event(), threading.Event()
+
+    class Last:
+        """Gives a picture when it is told to end."""
+
+        def pictures(self, due: Callable[[], bool]) -> Iterator[Arrival]:
+            stop.set()
+            assert cut.wait(10)
+            yield Arrival(None, lambda: b"the last")
+
+        def check(self) -> None:
+            pass
+
+        def cut(self) -> None:
+            cut.set()
+
+    run_cameras(made.feed, [address(1, "a", "http://x")], now_ms, stop, LIMITS, lambda one: Last())
+    assert [frame.picture for frame in made.frames()] == [b"the last"]
+    assert made.journal.acknowledged_readings == 1

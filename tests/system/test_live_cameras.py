@@ -1,0 +1,166 @@
+"""Running cameras through the command into the real Kafka, and from there to the account of each camera."""
+
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import pairwise
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from ingest.cameras.jpeg import encoded
+from ingest.cameras.rendered import RenderedCamera
+from schemas.frames import decode_frame
+from schemas.topics import FRAMES, live
+from tests.ingest.cameras.live.servers import Asked, camera_server, nobody_listens
+from tests.system.command import Command
+from tests.system.streams import city_file, everything_in, until
+
+pytestmark = pytest.mark.services
+
+IDS = ("secret-camera-4711", "secret-camera-4712", "secret-camera-4713")
+PATH, PASSWORD = "secret-path-0815", "secret-password-0816"
+
+
+@pytest.fixture
+def command(kafka, database_url, city, tmp_path):
+    return Command(city_file(tmp_path, city), kafka, database_url, tmp_path)
+
+
+@contextmanager
+def following(command: Command, cameras: Path, log: Path) -> Iterator["subprocess.Popen[bytes]"]:
+    environment = {
+        **command.environment,
+        "SISTERCITY_CAMERAS": str(cameras),
+        "SISTERCITY_LOG_LEVEL": "DEBUG",
+        "SISTERCITY_STOP_WITH_STDIN": "true",  # it must not outlive the test
+    }
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "node", "ingest", "cameras"],
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=out,
+            stderr=out,
+        )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def registered(command: Command, folder: Path) -> None:
+    rows = [f"{one},traffic.regions,a,premises-of-{one},any,2015-01-01," for one in IDS]
+    (folder / "cameras.csv").write_text(
+        "\n".join(["source,metric,district,contributor,class,valid_from,valid_to", *rows, ""])
+    )
+    command("register", "load", str(folder / "cameras.csv"))
+
+
+def camera_file(folder: Path, *urls: str) -> Path:
+    path = folder / "cameras.toml"
+    path.write_text(
+        "\n".join(
+            f'[[cameras]]\nsource = "{source}"\nurl = "{url}/{PATH}"\nrate = 10\nuser = "{PASSWORD}"\n'
+            f'password = "{PASSWORD}"\n'
+            for source, url in zip(IDS, urls, strict=True)
+        )
+    )
+    return path
+
+
+def acknowledged(database_url: str, topic: str) -> tuple[int, int]:
+    with psycopg.connect(database_url) as connection:
+        query = "SELECT sum(messages)::bigint, sum(readings)::bigint FROM deliveries WHERE topic = %s"
+        found = connection.execute(query, (topic,)).fetchone()
+    assert found is not None
+    return found
+
+
+def outcomes(database_url: str) -> dict[str, tuple[int, ...]]:
+    """Pictures owed, looked at, stale and missing, by the camera's id."""
+    with psycopg.connect(database_url) as connection:
+        rows = connection.execute(
+            "SELECT source, sum(expected)::int, sum(seen)::int, sum(stale)::int, sum(missing)::int"
+            " FROM camera_pictures JOIN sources ON number = camera GROUP BY source"
+        ).fetchall()
+    return {source: tuple(counts) for source, *counts in rows}
+
+
+def test_running_cameras_are_followed_until_stopped(command, kafka_log, city, database_url, tmp_path):
+    registered(command, tmp_path)
+    view, broken = RenderedCamera(1, "IR", 320, 180), threading.Event()
+    pictures = [encoded(view.frame(number)) for number in range(20)]
+
+    def stream(asked: Asked) -> None:
+        if asked.headers.get("Authorization") is None:
+            asked.answer("text/html", b"who is there?", 401, WWW_Authenticate='Basic realm="camera"')
+            return
+        asked.stream()
+        while not broken.is_set():
+            asked.part(pictures[len(asked.server.requests) % 20])
+            asked.server.requests.append("one more picture")
+            asked.server.closing.wait(0.03)
+
+    topic, log = live(city, FRAMES), tmp_path / "said.log"
+    frozen = camera_server(lambda asked: asked.answer("image/jpeg", pictures[0]))
+    with camera_server(stream) as first, frozen as second:
+        cameras = camera_file(tmp_path, first.url, second.url, f"rtsp://127.0.0.1:{nobody_listens()}")
+        with following(command, cameras, log) as process:
+            until(lambda: (acknowledged(database_url, topic)[1] or 0) > 60, "pictures are acknowledged")
+            broken.set()
+            until(lambda: log.read_bytes().count(b"WARNING camera 1") == 1, "it is said that a camera is away")
+            broken.clear()
+            until(lambda: log.read_bytes().count(b"WARNING camera 1") == 2, "it is said that it is back")
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(30) == 0
+    records = everything_in(kafka_log, topic)
+    frames = [decode_frame(record.value) for record in records]
+    sent = [frame for frame in frames if frame.picture is not None]
+    assert (len(records), len(sent)) == acknowledged(database_url, topic)
+    assert all(frame.start <= record.timestamp for frame, record in zip(frames, records, strict=True))
+    by_camera = {one: [frame for frame in sent if frame.camera == one] for one in {frame.camera for frame in sent}}
+    assert len(by_camera) == 3
+    for mine in by_camera.values():
+        starts = sorted(frame.start for frame in mine)
+        assert min(after - before for before, after in pairwise(starts)) > 0
+        assert abs(len(mine) - 1 - (starts[-1] - starts[0]) / 100) <= 2
+    command("detect", "--until-caught-up")
+    found = outcomes(database_url)
+    owed, seen, stale, missing = found[IDS[0]]
+    assert owed == seen + stale + missing
+    assert seen > 20
+    owed, seen, stale, missing = found[IDS[1]]
+    assert (seen, stale) == (1, owed - 1 - missing)
+    assert stale > 20
+    assert found[IDS[2]] == (found[IDS[2]][0], 0, 0, found[IDS[2]][0])
+    said = log.read_bytes()
+    assert b"pictures sent" in said
+    assert said.count(b"WARNING camera 3 (127.0.0.1:") == 1
+    everywhere = said + b"".join((record.key or b"") + (record.value or b"") for record in records)
+    for secret in (*IDS, PATH, PASSWORD, "premises-of"):
+        assert secret.encode() not in everywhere
+    assert b"\xff\xd8\xff" not in said
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (None, "set SISTERCITY_CAMERAS"),
+        ("", "there must be 1 to 100 tables"),
+        (f'[[cameras]]\nsource = "a"\nurl = "http://u:{PASSWORD}@x/"\nrate = 1\n', "camera 1: has user or password"),
+    ],
+)
+def test_what_an_operator_can_mend_is_one_sentence(text, words, command, tmp_path):
+    if text is not None:
+        (tmp_path / "cameras.toml").write_text(text)
+        command.environment["SISTERCITY_CAMERAS"] = str(tmp_path / "cameras.toml")
+    said = command.fails("ingest", "cameras")
+    assert said.startswith("sistercity: ")
+    assert words in said
+    assert PASSWORD not in said
