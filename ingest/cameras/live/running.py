@@ -14,7 +14,7 @@ from threading import Event, Thread
 from time import monotonic
 
 from ingest.cameras.live.addresses import Address
-from ingest.cameras.live.arrivals import ENDED, Arrival, Away, Camera, Limits
+from ingest.cameras.live.arrivals import ENDED, NO_PICTURE, Arrival, Away, Camera, Limits
 from ingest.cameras.live.owed import Owed
 from ingest.cameras.live.video import rtsp_camera
 from ingest.cameras.live.web import WebCamera
@@ -68,7 +68,7 @@ class LiveCamera:
         self._clock = clock
         self._limits = limits
         self._stop = Event()
-        self._well_since = 0.0
+        self._well_since = self._usable_at = 0.0
         self._failures = 0
         self._chance = random.Random()
         self._thread = Thread(target=self._run, daemon=True, name=f"camera {address.number}")
@@ -88,6 +88,7 @@ class LiveCamera:
     def _run(self) -> None:
         while not self._stop.is_set():
             try:
+                self._usable_at = monotonic()
                 for arrival in self.camera.pictures(self._due):
                     self._came(arrival)
                     if self._stop.is_set():
@@ -111,16 +112,24 @@ class LiveCamera:
 
     def _came(self, arrival: Arrival) -> None:
         now_ms = self._clock()
-        if self.well is not True:
-            self._log(logging.INFO if self.well is None else logging.WARNING, "pictures come")
-            self.well, self._well_since = True, monotonic()
         if not self.owed.wanted(now_ms):
             return
         picture = arrival.picture()
         if not picture:
-            self.unusable += 1
-        elif shot := self.owed.take(arrival.taken_ms, now_ms, picture):
+            self._useless()
+            return
+        self._usable_at = monotonic()
+        if self.well is not True:
+            self._log(logging.INFO if self.well is None else logging.WARNING, "pictures come")
+            self.well, self._well_since = True, self._usable_at
+        if shot := self.owed.take(arrival.taken_ms, now_ms, picture):
             self._given.put((self, shot))
+
+    def _useless(self) -> None:
+        """Something came that no picture can be made of. Raises `Away` if nothing else has come for long."""
+        self.unusable += 1
+        if monotonic() - self._usable_at > self._limits.picture_s + 2 * self.owed.interval_ms / 1000:
+            raise Away(NO_PICTURE)
 
     def _went(self, reason: str) -> None:
         if self.well is not False:

@@ -4,6 +4,7 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
+from time import monotonic
 from urllib.parse import quote, urlsplit, urlunsplit
 
 import cv2
@@ -23,7 +24,7 @@ class VideoCamera:
     """Keeps the promises of `ingest.cameras.live.arrivals.Camera` for whatever ffmpeg can play at `url`.
 
     It decodes every picture, for they build on one another; only those that are owed become JPEG. ffmpeg tells no
-    camera's time. `ask` is called first; it may raise `Away`.
+    camera's time. OpenCV opens one video of a process at a time, so `ask` is called first: it may raise `Away`.
     """
 
     def __init__(self, url: str, limits: Limits, ask: Callable[[], None] = lambda: None, line: Line | None = None):
@@ -41,7 +42,9 @@ class VideoCamera:
         capture = self._opened()
         try:
             while not self._ended:
-                if not _grabbed(capture):
+                began = monotonic()
+                # After a time-out, a decoder may still hold frames of before.
+                if not _grabbed(capture) or monotonic() - began >= self._limits.silence_s:
                     raise Away(SILENT)
                 yield Arrival(None, partial(_picture, capture))
         finally:
@@ -64,9 +67,10 @@ class VideoCamera:
             cv2.CAP_PROP_N_THREADS: 1,
         }
         capture = cv2.VideoCapture(self._url, cv2.CAP_FFMPEG, [number for pair in chosen.items() for number in pair])
-        if not capture.isOpened():
-            raise Away("its video can't be played, or it does not let us in")
         pixels = capture.get(cv2.CAP_PROP_FRAME_WIDTH) * capture.get(cv2.CAP_PROP_FRAME_HEIGHT)
+        if not capture.isOpened() or not pixels:
+            capture.release()
+            raise Away("its video can't be played, or it does not let us in")
         if pixels > MOST_PIXELS:
             capture.release()
             raise Away(TOO_LARGE)

@@ -7,6 +7,8 @@ from contextlib import ExitStack, contextmanager
 from itertools import pairwise
 from time import monotonic, time
 
+import cv2
+import numpy as np
 import pytest
 
 from ingest.cameras.live.addresses import Address
@@ -149,6 +151,26 @@ def test_a_change_is_told_once_and_without_the_address(caplog):
     assert again in changes
     assert all((change in away) == (place % 2 == 0) for place, change in enumerate(changes))
     assert set(changes) <= away | {again}
+
+
+def test_pictures_that_can_not_be_used_are_none(caplog):
+    png = cv2.imencode(".png", np.zeros((8, 8, 3), np.uint8))[1].tobytes()
+    bomb = png[:16] + (20_000).to_bytes(4, "big") * 2 + png[24:]
+
+    def script(asked: Asked) -> None:
+        asked.stream()
+        while not asked.server.closing.wait(0.02):
+            asked.part(bomb)
+
+    made, limits = sending(register("a")), Limits(picture_s=0.1, backoff_s=0.02, backoff_cap_s=0.1)
+    with camera_server(script) as server, running(made, [address(1, "a", server.url)], limits) as counts:
+        until(lambda: len(server.requests) > 2, "it is tried again")
+    assert lines(caplog) == [
+        f"WARNING camera 1 (127.0.0.1:{server.server_address[1]}): it sends something that is no picture;"
+        " trying again until pictures come"
+    ]
+    assert made.feed.counts.missing == made.feed.counts.pictures > 0
+    assert counts[0].unusable > 2
 
 
 def test_the_pause_between_attempts_grows_to_its_bound():

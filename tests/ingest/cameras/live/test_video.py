@@ -1,8 +1,6 @@
-"""Video through ffmpeg: what it plays, and what is found out before it is let to a camera.
+"""Video through ffmpeg: what it plays, and what is found out before it is let to a camera."""
 
-No RTSP server runs here: frames come from a file, and from one behind HTTP, by the same class.
-"""
-
+import base64
 import socket
 from pathlib import Path
 from threading import Event
@@ -14,6 +12,7 @@ from ingest.cameras.live.addresses import Address
 from ingest.cameras.live.arrivals import Away, Limits
 from ingest.cameras.live.video import VideoCamera, rtsp_camera
 from tests.ingest.cameras import videos
+from tests.ingest.cameras.live.rtsp_server import RtspServer, rtsp_server
 from tests.ingest.cameras.live.servers import Asked, camera_server, nobody_listens, socket_server
 
 SECRET = "geheim-4711"
@@ -100,6 +99,25 @@ def test_where_nobody_listens_there_is_no_connection():
     assert (found, reason.split(":")[0]) == ([], "no connection")
 
 
+@pytest.mark.parametrize("lock", [False, True])
+def test_a_camera_of_rtsp_gives_its_frames_until_it_falls_silent(lock, tmp_path):
+    server = RtspServer(tmp_path, lock=lock)
+    with rtsp_server(server) as port:
+        login = {"user": "ü@", "password": "p:/@%"} if lock else {}
+        found, reason = come(rtsp(port, **login))
+    assert found == list(range(len(found)))
+    assert len(found) > 10  # some are still in the decoder when the camera falls silent
+    assert reason == arrivals.SILENT
+    assert [request.split(" ")[0] for request in server.heard if "Authorization" in request or not lock][-2:] == [
+        "SETUP",
+        "PLAY",
+    ]
+    assert all("RTP/AVP/TCP" in request for request in server.heard if request.startswith("SETUP"))
+    if lock:
+        told = base64.b64encode("ü@:p:/@%".encode()).decode()
+        assert f"Authorization: Basic {told}" in server.heard[-1]
+
+
 @pytest.mark.parametrize(
     ("said", "reason"),
     [
@@ -128,21 +146,3 @@ def test_who_listens_and_says_nothing_is_left_in_time():
     with socket_server(lambda connection: bool(end.wait(10))) as port:  # type: ignore[arg-type,return-value]
         assert come(rtsp(port)) == ([], "it does not answer")
         end.set()
-
-
-def test_ffmpeg_is_told_user_and_password_whatever_letters_they_hold():
-    opened: list[str] = []
-
-    class Capture:
-        def __init__(self, url: str, *options: object) -> None:
-            opened.append(url)
-
-        def isOpened(self) -> bool:
-            return False
-
-    address = Address(1, "K-17", "rtsp://[::1]:8554/main?a=b", 2.0, "rtsp", user="ü@", password="p:/@%")
-    camera = VideoCamera(video._with_login(address), SHORT)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(video.cv2, "VideoCapture", Capture)
-        assert come(camera)[0] == []
-    assert opened == ["rtsp://%C3%BC%40:p%3A%2F%40%25@[::1]:8554/main?a=b"]
