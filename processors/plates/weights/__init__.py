@@ -1,0 +1,1 @@
+"""The plate network's weights, and what is known of them."""
