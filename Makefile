@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --upgrade
 INSTALL_FAILED = { echo "make: an installation failed; check the network and the package index that pip is set to use (what pip said is in $(VENV)/pip.log), then run the same command again." >&2; exit 1; }
 
-.PHONY: help install demo test unit lint types bench lock clean
+.PHONY: help install demo test unit lint types bench train lock clean
 
 help: ## show this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -52,6 +52,9 @@ types: $(VENV)/installed-test
 
 bench: install ## readings/s of one process, beside the bare poll on the same topic
 	@$(BIN)/python -m benchmarks.energy
+
+train: ## the plate network from scratch, from images beside the project (needs Debian's python3-torch and python3-opencv)
+	@/usr/bin/python3 -m training ../shared/data/plates
 
 lock: ## resolve the dependencies anew into requirements/ (needs uv)
 	@for extra in client node embedded test; do \

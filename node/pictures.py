@@ -19,9 +19,9 @@ def prepare_opencv() -> None:
 
 
 def detector() -> "Callable[[bytes], NDArray[np.void]]":
-    """From the bytes of a JPEG to its plate regions. Raises `processors.plates.pictures.BadPicture` when called."""
-    from processors.plates.classical import ClassicalDetector
+    """From the bytes of a JPEG to its plate regions; for one thread. Raises `processors.plates.pictures.BadPicture` when called."""
+    from processors.plates.network import NetworkDetector
     from processors.plates.pictures import decode_picture
 
-    chosen = ClassicalDetector()
+    chosen = NetworkDetector()
     return lambda picture: chosen.detect(decode_picture(picture))

@@ -14,10 +14,9 @@ import psycopg
 
 from eventlog.kafka import KafkaLog
 from eventlog.protocol import Record, TopicPartition
+from node.pictures import detector
 from processors.frames import FrameFolds
 from processors.metric_folds import MetricFolds
-from processors.plates.classical import ClassicalDetector
-from processors.plates.pictures import decode_picture
 from processors.runner import Plan, Runner
 from schemas.catalogue import metrics_of
 from schemas.topics import dataset_of, live, settings
@@ -91,8 +90,8 @@ def process_undisturbed(
 
 def look_undisturbed(log: KafkaLog, frames: str, regions: str, database_url: str) -> None:
     """Look at a topic's pictures from beginning to end; what is found goes to a topic of its own."""
-    store, detector = PostgresStore(database_url), ClassicalDetector()
-    folds = FrameFolds(log, store, frames, regions, lambda picture: detector.detect(decode_picture(picture)))
+    store = PostgresStore(database_url)
+    folds = FrameFolds(log, store, frames, regions, detector())
     try:
         Runner(log, store, folds, Plan(f"alone-{frames}", commit_s=0.0, until_caught_up=True, at_once=20)).run(Event())
     finally:

@@ -21,7 +21,7 @@ from eventlog.protocol import Record
 from ingest.cameras.rendered import RenderedCamera
 from ingest.cameras.simulated import SimulatedCameras
 from ingest.cities import load_city
-from processors.plates.classical import ClassicalDetector
+from node.pictures import detector
 from processors.plates.pictures import BadPicture, decode_picture
 from schemas.batch import DecodeError, decode
 from schemas.frames import Frame, decode_frame
@@ -184,7 +184,8 @@ def test_what_the_operator_sees_is_what_a_detector_finds_in_the_pictures(which, 
     command("detect", "--until-caught-up")
     command("process", "--until-caught-up")
     rows = list(csv.DictReader(io.StringIO(command("query", "traffic.regions"))))
-    regions = [len(ClassicalDetector().detect(decode_picture(frame.picture or b""))) for frame in frames]
+    look = detector()
+    regions = [len(look(frame.picture or b"")) for frame in frames]
     [row] = [row for row in rows if row["window_start"] == datetime.fromtimestamp(begin, UTC).isoformat()]
     assert (int(row["value"]), int(row["readings"])) == (sum(regions), len(frames))
     assert int(row["covered_ms"]) == 500 * len(frames)
