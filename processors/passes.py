@@ -40,8 +40,9 @@ _REACH = (0.8, 1.5, 0.25)
 """How far from where it is expected a box may be: at once, for each second unseen, for each side of the way."""
 _OFF_LINE = (0.4, 0.12)
 """How far off the line the second of a vehicle's first three boxes may be: at all, for each side of the way."""
-_STRETCH = 0.6
-"""Greatest difference of the logarithms of widths or heights: detectors take a part of a plate for the whole."""
+_ALIKE, _SIMILAR = 0.6, 1.1
+"""Greatest difference of the logarithms of widths or heights: of boxes that a vehicle begins with, and of one where it
+is expected. Detectors now and then take a line of a plate for the whole, or what is around it too."""
 _SHORTER = 0.1
 """What each side of the way costs: of two ways to join the same boxes, the one with shorter steps is likelier."""
 
@@ -159,7 +160,7 @@ def _linked(sightings: _Sightings) -> _Ints:
     owner = np.full(len(sightings.time), -1, np.int64)
     tracks, loose = _Tracks(sightings), _Loose(sightings, owner)
     pictures, begins = np.unique(sightings.picture, return_index=True)
-    ends = np.r_[begins[1:], len(owner)]
+    ends = np.append(begins, len(owner))[1:]
     for picture, begin, end in zip(pictures.tolist(), begins.tolist(), ends.tolist(), strict=True):
         rows, now = np.arange(begin, end), int(sightings.time[begin])
         owner[rows] = tracks.follow(rows, now, picture)
@@ -172,12 +173,12 @@ def _linked(sightings: _Sightings) -> _Ints:
     return owner
 
 
-def _fitting(off: _Floats, side: _Floats, reach: _Floats) -> tuple[_Ints, _Ints, _Floats, _Floats]:
+def _fitting(off: _Floats, side: _Floats, reach: _Floats, most: float) -> tuple[_Ints, _Ints, _Floats, _Floats]:
     """Which differences of places, shape (a, b, 4), are small enough: places in a, in b, the distance, the stretch."""
     far = np.hypot(off[..., 0], off[..., 1]) / side
     one, other = np.nonzero(far <= reach)
     stretch = np.abs(off[one, other, 2:]).max(1)
-    fits = stretch <= _STRETCH
+    fits = stretch <= most
     one, other = one[fits], other[fits]
     return one, other, far[one, other], stretch[fits]
 
@@ -196,7 +197,7 @@ def _cheapest(cost: _Floats, things: _Ints) -> _Ints:
 
 def _matched(off: _Floats, side: _Floats, reach: _Floats, more: _Floats) -> tuple[_Ints, _Ints]:
     """The best pairs of a vehicle and a box by their differences, shape (a, b, 4); a vehicle costs so much `more`."""
-    one, other, far, stretch = _fitting(off, side, reach)
+    one, other, far, stretch = _fitting(off, side, reach, _SIMILAR)
     chosen = _cheapest(far + stretch + more[one], np.stack((one, -1 - other), 1))
     return one[chosen], other[chosen]
 
@@ -361,7 +362,7 @@ class _Loose:
         moves = (waited <= 2 * _LOST_MS) & (picture - self._all.picture[old] <= _BEGUN_PICTURES)
         reach = np.maximum(np.where(moves, _FASTEST * waited / 1000, 0.0), _STILL)
         off = self._all.place[rows] - self._all.place[old, None]
-        one, other, _, stretch = _fitting(off, self._all.side[old, None], reach[:, None])
+        one, other, _, stretch = _fitting(off, self._all.side[old, None], reach[:, None], _ALIKE)
         return one, other, stretch
 
     def _forget(self, now: int) -> None:
