@@ -19,7 +19,10 @@ def prepare_opencv() -> None:
 
 
 def detector() -> "Callable[[bytes], NDArray[np.void]]":
-    """From the bytes of a JPEG to its plate regions; for one thread. Raises `processors.plates.pictures.BadPicture` when called."""
+    """From the bytes of a JPEG to its plate regions, for one thread.
+
+    What it returns raises `processors.plates.pictures.BadPicture`.
+    """
     from processors.plates.network import NetworkDetector
     from processors.plates.pictures import decode_picture
 
