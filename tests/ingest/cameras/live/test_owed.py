@@ -94,6 +94,13 @@ def test_a_camera_may_tell_when_its_picture_was_taken():
     assert owed.take(BEGIN - 300, BEGIN + 510, b"p") == Shot(1, BEGIN + 510, b"p")
 
 
+def test_no_two_pictures_are_of_the_same_moment():
+    owed = Owed(2.0, BEGIN)
+    assert owed.take(None, BEGIN + 740, b"p") == Shot(0, BEGIN + 740, b"p")
+    assert owed.take(None, BEGIN + 740, b"q") is None
+    assert owed.take(None, BEGIN + 741, b"r") == Shot(1, BEGIN + 741, b"r")
+
+
 @pytest.mark.parametrize(("size", "most"), [(1, MOST_WAITING), (LARGEST_PICTURE, 1), (LARGEST_PICTURE - 1, 2)])
 def test_what_waits_to_be_sent_is_bounded(size, most):
     owed = Owed(2.0, BEGIN)

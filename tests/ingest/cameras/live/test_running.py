@@ -14,9 +14,10 @@ import pytest
 from ingest.cameras.live.addresses import Address
 from ingest.cameras.live.arrivals import Arrival, Limits
 from ingest.cameras.live.running import LiveCounts, run_cameras
+from schemas.batch import REGION
 from schemas.frames import Frame
 from tests.ingest.cameras.live.servers import Asked, camera_server, jpeg, nobody_listens
-from tests.ingest.cameras.logs import Sending, register, sending
+from tests.ingest.cameras.logs import Sending, register, said, sending
 
 SECRET = "geheim-4711"
 LIMITS = Limits(silence_s=2.0, picture_s=2.0, backoff_s=0.02, backoff_cap_s=0.1)
@@ -103,6 +104,16 @@ def test_each_camera_gives_what_it_owes_whatever_the_others_do(caplog):
     assert SECRET not in caplog.text
 
 
+def test_beside_a_detector_no_picture_is_sent():
+    made = sending(register("a"), lambda picture: np.zeros(2, REGION))
+    with camera_server(streaming) as server, running(made, [address(1, "a", server.url)]):
+        until(lambda: made.feed.counts.seen > 10, "pictures were looked at")
+    assert made.feed.counts.regions == 2 * made.feed.counts.seen
+    everything = said(made.records())
+    assert len(made.records()) >= made.feed.counts.seen
+    assert b"\xff\xd8\xff" not in everything
+
+
 def test_no_tick_goes_ahead_of_the_clock_and_every_partition_has_them(monkeypatch):
     monkeypatch.setattr("ingest.cameras.live.running.TICK_MS", 50)
     made = sending(register("a"))
@@ -171,6 +182,17 @@ def test_pictures_that_can_not_be_used_are_none(caplog):
     ]
     assert made.feed.counts.missing == made.feed.counts.pictures > 0
     assert counts[0].unusable > 2
+
+
+def test_a_camera_that_drips_is_given_up(caplog):
+    def script(asked: Asked) -> None:
+        asked.raw(b"HTTP/1.1 200 OK\r\n")
+        asked.trickle(b"X-Header: value\r\n")
+
+    limits = Limits(silence_s=10.0, picture_s=0.3, backoff_s=0.02)
+    with camera_server(script) as server, running(sending(register("a")), [address(1, "a", server.url)], limits):
+        until(lambda: len(server.requests) > 1, "it is tried again")
+    assert "no picture came in time" in caplog.text
 
 
 def test_the_pause_between_attempts_grows_to_its_bound():

@@ -106,7 +106,7 @@ def test_a_camera_of_rtsp_gives_its_frames_until_it_falls_silent(lock, tmp_path)
         login = {"user": "ü@", "password": "p:/@%"} if lock else {}
         found, reason = come(rtsp(port, **login))
     assert found == list(range(len(found)))
-    assert len(found) > 10  # some are still in the decoder when the camera falls silent
+    assert 10 < len(found) < 20  # what the decoder still holds then comes too late to be of that moment
     assert reason == arrivals.SILENT
     assert [request.split(" ")[0] for request in server.heard if "Authorization" in request or not lock][-2:] == [
         "SETUP",
@@ -139,6 +139,15 @@ def test_who_listens_is_asked_before_ffmpeg_goes_there(said, reason):
         assert come(rtsp(port, user="u", password="p")) == ([], reason)
     assert heard[0].startswith(b"OPTIONS rtsp://127.0.0.1:%d/%s RTSP/1.0\r\n" % (port, SECRET.encode()))
     assert (len(heard) > 1) == said.startswith(b"RTSP/1.0 200")
+
+
+def test_who_listens_and_never_ends_a_line_is_not_heard_out():
+    def say(connection: socket.socket) -> None:
+        while True:
+            connection.sendall(bytes(1000))
+
+    with socket_server(say) as port:
+        assert come(rtsp(port)) == ([], "it does not speak RTSP")
 
 
 def test_who_listens_and_says_nothing_is_left_in_time():
