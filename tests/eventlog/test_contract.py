@@ -46,7 +46,7 @@ def topic(log, city):
     return name
 
 
-def until(condition: Callable[[], bool], *readers, seconds: float = 30) -> list:
+def until(condition: Callable[[], bool], *readers, seconds: float = 90) -> list:
     """Poll the readers until the condition holds; returns all records that came."""
     deadline = time.monotonic() + seconds
     records = []
