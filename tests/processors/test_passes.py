@@ -64,6 +64,16 @@ def drive(
     ]
 
 
+def gathering(seconds: float, rate: float, gain: float, begins: float = 0) -> Film:
+    """A vehicle that starts at the upper edge and is `gain` pixels further down after a second, four times that after
+    two."""
+    times = (np.arange(round(seconds * rate)) / rate).tolist()
+    return [
+        (T0 + round(1000 * (begins + time)), [Plate(300, round(20 + gain * time**2), 60, 15, ONE_LINE, "")])
+        for time in times
+    ]
+
+
 def together(*films: Film) -> Film:
     pictures: dict[int, list[Plate]] = defaultdict(list)
     for film in films:
@@ -106,11 +116,15 @@ def _nothing(rng: np.random.Generator) -> Plate:
 
 
 @lru_cache
+def filmed(seed: int, country: str) -> Film:
+    """The truth of the fastest camera."""
+    camera = RenderedCamera(seed, country, rate=FASTEST)
+    return [(T0 + round(1000 * number / FASTEST), camera.truth(number)) for number in range(SECONDS * FASTEST)]
+
+
 def street(seed: int, country: str, rate: int) -> Film:
     """A rendered camera's truth at about `rate` pictures a second: every so many of the fastest camera's pictures."""
-    camera = RenderedCamera(seed, country, rate=FASTEST)
-    numbers = range(0, SECONDS * FASTEST, FASTEST // rate)
-    return [(T0 + round(1000 * number / FASTEST), camera.truth(number)) for number in numbers]
+    return filmed(seed, country)[:: FASTEST // rate]
 
 
 def true_passes(film: Film) -> Counter[int]:
@@ -159,12 +173,10 @@ def test_a_vehicle_that_is_missed_for_a_second_is_the_same_one(rate):
     assert len(count(without(drive(4, rate), 1.5, 2.4))) == 1
 
 
-def test_a_vehicle_that_gathers_speed_while_hidden_is_the_same_one():
-    film = [
-        (T0 + 67 * number, [Plate(300, round(20 + 40 * (number / 15) ** 2), 60, 15, ONE_LINE, "")])
-        for number in range(45)
-    ]
-    assert len(count(without(film, 1.2, 2.0))) == 1
+@pytest.mark.parametrize("rate", [5, 15])
+def test_a_vehicle_that_gathers_speed_while_hidden_is_the_same_one(rate):
+    film = gathering(2.4, rate, 250)
+    assert len(count(without(film, 1.0, 1.8))) == 1
 
 
 def test_a_vehicle_behind_another_is_another():
@@ -189,11 +201,10 @@ def test_a_parked_vehicle_is_one_pass_for_all_windows_though_it_is_hidden_and_mi
     assert [len(found) for found in windows(hidden, edges)] == [1] + 8 * [0]
 
 
-def test_a_lorry_that_passes_a_parked_vehicle_is_another_pass():
-    parked = drive(20, 5, speed=(0, 0), at=(300, 200))
-    lorry = drive(4, 5, at=(310, 20), begins=8)
-    hidden = without(parked, 9, 11)
-    assert per_form(count(together(hidden, lorry))) == {ONE_LINE: 2}
+def test_what_passes_a_hidden_vehicle_keeps_its_boxes():
+    parked = drive(20, 5, speed=(0, 0), at=(300, 214))
+    found = count(together(without(parked, 7, 11), gathering(2.4, 5, 60, begins=8)))
+    assert found.seen.tolist() == [80, 12]
 
 
 def test_a_box_that_a_better_one_covers_is_the_same_plate():
@@ -207,7 +218,7 @@ def test_a_box_that_a_better_one_covers_is_the_same_plate():
 
 def test_a_line_taken_for_the_plate_now_and_then_is_no_other_vehicle():
     film = [
-        (time, [replace(plate, h=2 * plate.h, form=TWO_LINES) if number % 3 == 0 else plate for plate in plates])
+        (time, [replace(plate, h=2 * plate.h, form=TWO_LINES) if number % 2 else plate for plate in plates])
         for number, (time, plates) in enumerate(drive(4, 15))
     ]
     assert per_form(count(film)) == {ONE_LINE: 1}
@@ -259,12 +270,11 @@ def test_a_vehicle_at_the_edge_belongs_to_the_window_that_can_be_certain_of_it()
 
 
 def test_pictures_before_the_tail_change_nothing():
-    parked = drive(60, 5, speed=(0, 0))
-    edge = T0 + 30_000
-    whole, tail = count(parked, edge), count([one for one in parked if one[0] >= edge - TAIL_MS], edge)
-    assert facts([whole]) == facts([tail]) == []
-    reappears = without(parked, 1, 30.5)
-    assert facts([count(reappears, edge)]) == facts([count(reappears[150:], edge)]) != []
+    film = spoiled(street(1, "VN", 5), 1, missed=0.4, false=10)[: 50 * 5]
+    edge = T0 + 40_000
+    whole, tail = count(film, edge), count([one for one in film if one[0] >= edge - TAIL_MS], edge)
+    assert len(whole) > 20
+    assert (facts([whole]), whole.seen.tolist()) == (facts([tail]), tail.seen.tolist())
 
 
 # Streets with known truth
@@ -291,7 +301,7 @@ def test_passes_are_right_per_form_and_hardly_change_without_a_fifth_of_the_pict
 def detected():
     """What the detector finds in rendered pictures of the fastest camera: the truth's film, and the boxes of each."""
     detector, scenes = ClassicalDetector(), []
-    for country, seed in (("IR", 1), ("VN", 1), ("IR", 2), ("VN", 2)):
+    for country, seed in (("IR", 2), ("VN", 1), ("VN", 2)):
         camera, numbers = RenderedCamera(seed, country, rate=FASTEST), range(8 * FASTEST)
         film = [(T0 + round(1000 * number / FASTEST), camera.truth(number)) for number in numbers]
         scenes.append((film, [detector.detect(camera.frame(number)) for number in numbers]))
@@ -309,7 +319,7 @@ def test_passes_are_right_per_form_behind_the_detector(detected, rate, share):
         start = np.array([film[number][0] for number, _ in numbers])
         frame = np.repeat(np.arange(len(numbers)), [len(one) for _, one in numbers])
         found += per_form(passes(start, frame, np.concatenate([one for _, one in numbers]), window_start=T0))
-    assert true[ONE_LINE] > 7 and true[TWO_LINES] > 7
+    assert true[ONE_LINE] >= 7 and true[TWO_LINES] >= 7
     for form in FORMS:
         assert abs(found[form] - true[form]) <= math.ceil(0.05 * true[form])
     assert found[FORM_UNKNOWN] == 0
@@ -384,6 +394,7 @@ def test_a_picture_full_of_boxes_costs_no_more_than_its_best():
     vehicle["x"], vehicle["w"], vehicle["h"], vehicle["score"] = 100 + 10 * np.arange(20), 60, 15, 0.9
     found = passes(start, np.r_[frame, np.arange(20)], np.r_[boxes, vehicle], window_start=T0)
     assert 20 in found.seen.tolist()
+    assert found.seen.sum() <= 20 * 100
 
 
 def test_arrays_that_do_not_fit_together_are_an_error():
