@@ -18,12 +18,13 @@ class Counts:
     """What a rule looks at. Amounts are whole numbers of the metric's smallest unit.
 
     `largest` is the largest absolute net amount of one contributor, `absolute` the sum of all contributors' absolute
-    net amounts.
+    net amounts; of a mean, both are of what was counted. `unit` is how many smallest units one unit has.
     """
 
     contributors: int
     largest: int
     absolute: int
+    unit: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,7 @@ def released(rule: str, class_: str, counts: Counts) -> bool:
     if counts.absolute <= 0 or counts.contributors < minimum_contributors(rule, class_):
         return False
     if rule == TRAFFIC_11.id:
-        return counts.largest >= _LEAST_AT_ONE_CAMERA
+        return counts.largest >= _LEAST_AT_ONE_CAMERA * counts.unit
     if rule == CPUC_2014.id and class_ != RESIDENTIAL:
         return counts.largest * 100 <= _LARGEST_PERCENT * counts.absolute
     return True

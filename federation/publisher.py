@@ -57,7 +57,7 @@ class Published:
 def decide(metric: Metric, window: Window, cells: Lattice, found: Sequence[Aggregate]) -> tuple[PublishedCell, ...]:
     """Every cell of the lattice, released or suppressed under the metric's rule. Pure. Raises `UnknownRule`."""
     by_place = {(aggregate.area, aggregate.class_): aggregate for aggregate in found}
-    return tuple(_cell(metric.rule, window, cell, by_place.get((cell.area, cell.class_))) for cell in cells.cells)
+    return tuple(_cell(metric, window, cell, by_place.get((cell.area, cell.class_))) for cell in cells.cells)
 
 
 def coverage(covered_ms: int, sources: int, window: Window) -> int:
@@ -135,7 +135,9 @@ def _publish(
 ) -> Published:
     known = lattices.get(metric.name)
     if known is None or not known.holds(window):
-        known = lattices[metric.name] = lattice(connection, metric.name, metric.classes, window)
+        known = lattices[metric.name] = lattice(
+            connection, metric.registered_as, metric.classes, window, of_any_class=metric.derived_from is not None
+        )
     if not known.cells:
         raise NoAreas(f"{metric.name} has cells in {topic} but no areas; load the register")
     found = aggregates(connection, topic, metric.name, window)
@@ -162,8 +164,11 @@ def _account(metric: Metric, header: Header, *, released: int, suppressed: int, 
         )
 
 
-def _cell(rule: str, window: Window, cell: LatticeCell, found: Aggregate | None) -> PublishedCell:
-    if found is None or not released(rule, cell.class_, Counts(found.contributors, found.largest, found.absolute)):
-        return PublishedCell(cell.area, cell.class_, None, None, rule)
+def _cell(metric: Metric, window: Window, cell: LatticeCell, found: Aggregate | None) -> PublishedCell:
+    if found is None:
+        return PublishedCell(cell.area, cell.class_, None, None, metric.rule)
+    counts = Counts(found.contributors, found.largest, found.absolute, metric.smallest_per_unit)
+    if not released(metric.rule, cell.class_, counts):
+        return PublishedCell(cell.area, cell.class_, None, None, metric.rule)
     covered = coverage(found.covered_ms, cell.sources, window)
-    return PublishedCell(cell.area, cell.class_, found.value, covered, rule)
+    return PublishedCell(cell.area, cell.class_, found.value, covered, metric.rule)

@@ -154,6 +154,9 @@ def _checked(rows: Iterable[tuple[int, Mapping[str, str]]], city: City) -> Itera
         metric = catalogue().get(row["metric"])
         if metric is None:
             raise RegisterError(f"no such metric; there are {', '.join(catalogue())}", line, "metric")
+        if metric.derived_from is not None:
+            told = f"{metric.name} is computed from {metric.derived_from}: register the source for that one"
+            raise RegisterError(told, line, "metric")
         if row["class"] not in metric.classes:
             raise RegisterError(f"{metric.name} has the classes {', '.join(metric.classes)}", line, "class")
         if row["district"] not in districts:

@@ -23,7 +23,7 @@ from processors.fold import DEAD_LIMIT, DeadBlock, Step
 from processors.plates.pictures import BadPicture
 from processors.readings import FUTURE, FUTURE_MS, INTERVAL
 from schemas.batch import DecodeError
-from schemas.catalogue import Metric, metrics_of
+from schemas.catalogue import Metric, sent_in
 from schemas.frames import Frame, decode_frame
 from schemas.regions import encode_regions, encode_tick, key_of
 from schemas.topics import REGIONS
@@ -146,7 +146,7 @@ class FrameFold:
         self._detect = detect
         self._gap = gap
         self._dead_block = DeadBlock(dead_limit, position)
-        self._metrics = {metric.name: metric for metric in metrics_of(REGIONS)}
+        self._metrics = {metric.name: metric for metric in sent_in(REGIONS)}
         self._next = position.next_offset
         self._latest = position.max_event_time
         self._account = position.account

@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 from eventlog.protocol import Record
 from processors.fold import DEAD_LIMIT, DeadBlock, ReplayDiffers, Step
 from processors.readings import FUTURE_MS, OVERFLOW, Messages, Readings, check
-from processors.reduce import Rows, Scratch, reduce_window
+from processors.reduce import GroupSum, Rows, Scratch, reduce_window
+from processors.traffic import PassBuffer, Pictures
 from processors.windows import Windows
-from schemas.batch import LAST_MS, ROW, Batch, DecodeError, decode
+from schemas.batch import LAST_MS, REGION, ROW, Batch, DecodeError, decode
 from schemas.catalogue import Metric
+from schemas.topics import REGIONS
 from store.processing import Account, Cell, DeadLetter, Position
 
 _MOST_GROUPS = 1 << 16
@@ -33,10 +35,10 @@ class _OpenWindow:
 class PartitionFold:
     """Folds the records of one partition, from `position` on.
 
-    `metrics` are those of the topic's dataset, `windows` the windows of each by name. `settled` are the dead letters
-    that a replay meets again, as (offset, row). With `gap` the log has lost what
-    lay before its first record (R5): missing readings are counted as lost, and their windows marked incomplete. More
-    than `dead_limit` dead messages in a block of messages are an error.
+    `metrics` are those of the topic's dataset, `windows` the windows of each by name; a derived one has those of the
+    metric that it comes from. `settled` are the dead letters that a replay meets again, as (offset, row). With `gap`
+    the log has lost what lay before its first record (R5): missing readings are counted as lost, and their windows
+    marked incomplete. More than `dead_limit` dead messages in a block of messages are an error.
     """
 
     def __init__(
@@ -50,9 +52,15 @@ class PartitionFold:
         gap: bool = False,
         dead_limit: int = DEAD_LIMIT,
     ) -> None:
-        self._metrics = {metric.name: index for index, metric in enumerate(metrics)}
-        self._by_index = tuple((metric, windows[metric.name]) for metric in metrics)
+        sent = [metric for metric in metrics if metric.derived_from is None]
+        self._metrics = {metric.name: index for index, metric in enumerate(sent)}
+        self._by_index = tuple((metric, windows[metric.name]) for metric in sent)
         self._scratch = scratch
+        self._passes = {
+            self._metrics[metric.derived_from]: (metric, PassBuffer(windows[metric.derived_from], scratch))
+            for metric in metrics
+            if metric.derived_from is not None
+        }
         self._position = position
         self._settled = settled
         self._gap = gap
@@ -100,7 +108,9 @@ class PartitionFold:
         """What is to be committed, or None if nothing moved since the last step."""
         if self._next == self._position.next_offset and self._account == self._position.account:
             return None
-        resume = min((window.first_offset for window in self._open.values()), default=self._next)
+        needed = [window.first_offset for window in self._open.values()]
+        needed += [first for _, buffer in self._passes.values() if (first := buffer.first_offset) is not None]
+        resume = min(needed, default=self._next)
         account = replace(self._account, open=self._buffered)
         dead = self._dead_block.under_way(account.messages)
         position = Position(self._next, resume, self._latest, self._incomplete_before, dead, account)
@@ -179,6 +189,7 @@ class PartitionFold:
             raise DecodeError("unknown-metric", f"{batch.metric!r} is not computed from this topic")
         if record.key != b"%d" % batch.area:
             raise DecodeError("wrong-key", f"the key is {record.key!r}, the area {batch.area}")
+        _check_pictures(self._by_index[index][0], batch)
         name = (index, batch.area, batch.class_)
         group = self._groups.get(name)
         if group is None:
@@ -192,6 +203,7 @@ class PartitionFold:
         messages.start.append(batch.start)
         messages.count.append(batch.count)
         messages.rows.append(batch.rows)
+        messages.regions.append(batch.regions)
 
     def _new_group(self, name: tuple[int, int, str]) -> int:
         index, area, class_ = name
@@ -226,9 +238,13 @@ class PartitionFold:
         metric, windows = self._by_index[index]
         watermark = np.maximum(before[messages.sequence] - metric.lateness_ms, 0)
         number = windows.numbers(readings.start)
-        timely = number >= windows.numbers(watermark)[readings.message]
+        open_from = windows.numbers(watermark)[readings.message]
+        timely = number >= open_from
         total = len(timely)
         rows = _rows(messages, readings)
+        if index in self._passes:
+            regions = [messages.regions[message] for message in readings.message.tolist()]
+            self._passes[index][1].add(Pictures.of(rows, regions), open_from)
         if not timely.all():
             rows, number = rows.take(timely), number[timely]
         for window, part in _split(number, rows):
@@ -247,6 +263,8 @@ class PartitionFold:
             open_from = windows.number(watermark)
             for number in sorted(number for at, number in self._open if at == index and number < open_from):
                 self._reduce(index, number)
+            if index in self._passes:
+                self._passes[index][1].forget(open_from)
 
     def _reduce(self, index: int, number: int) -> None:
         metric, windows = self._by_index[index]
@@ -254,31 +272,50 @@ class PartitionFold:
         start, end = windows.bounds(number)
         reduced = reduce_window(rows, self._scratch, metric, end - start)
         incomplete = self._incomplete_before is not None and start < self._incomplete_before
-        for one in reduced.groups:
-            area, class_ = self._group_names[one.group]
-            self._cells.append(
-                Cell(
-                    metric=metric.name,
-                    window_start=start,
-                    window_end=end,
-                    area=area,
-                    class_=class_,
-                    value=one.value,
-                    readings=one.readings,
-                    contributors=one.contributors,
-                    largest=one.largest,
-                    absolute=one.absolute,
-                    covered_ms=one.covered_ms,
-                    first_offset=one.first_offset,
-                    last_offset=one.last_offset,
-                    incomplete=incomplete,
-                )
-            )
+        found: list[tuple[Metric, str | None, GroupSum]] = [(metric, None, one) for one in reduced.groups]
+        if index in self._passes:
+            derived, buffer = self._passes[index]
+            found += [(derived, class_, one) for class_, one in buffer.reduce(number)]
+        self._cells += [self._cell(*one, start, end, incomplete=incomplete) for one in found]
         self._dead_letters += _overflowed(rows.take(reduced.overflowed), start)
         self._buffered -= len(rows)
         self._account += Account(
             aggregated=reduced.aggregated, duplicate=reduced.duplicate, rejected=len(reduced.overflowed)
         )
+
+    def _cell(
+        self, metric: Metric, class_: str | None, one: GroupSum, start: int, end: int, *, incomplete: bool
+    ) -> Cell:
+        """A group's cell in a window; of its own class if none is given."""
+        area, own_class = self._group_names[one.group]
+        return Cell(
+            metric=metric.name,
+            window_start=start,
+            window_end=end,
+            area=area,
+            class_=own_class if class_ is None else class_,
+            value=one.value,
+            readings=one.readings,
+            contributors=one.contributors,
+            largest=one.largest,
+            absolute=one.absolute,
+            covered_ms=one.covered_ms,
+            first_offset=one.first_offset,
+            last_offset=one.last_offset,
+            incomplete=incomplete,
+        )
+
+
+def _check_pictures(metric: Metric, batch: Batch) -> None:
+    """A message with regions is of one picture, and its value is their number: passes are counted from them."""
+    if metric.dataset != REGIONS:
+        return
+    if batch.count != 1:
+        raise DecodeError("not-one-picture", f"{batch.count} readings, one a picture is right")
+    regions = len(batch.regions) // REGION.itemsize * metric.smallest_per_unit
+    value = float(batch.array()["value"][0])
+    if value != regions:
+        raise DecodeError("regions-differ", f"the value is {value:g}, the regions come to {regions}")
 
 
 def _tick(batch: Batch, appended: int) -> int:

@@ -27,7 +27,8 @@ OVERFLOW = "sum-overflow"
 class Messages:
     """The decoded messages of one metric in one poll, in the order of the log: one entry each in every list.
 
-    `sequence` is the message's place among all messages of the poll; times are milliseconds; `rows` are bytes of `ROW`.
+    `sequence` is the message's place among all messages of the poll; times are milliseconds; `rows` are bytes of `ROW`,
+    `regions` of `REGION`.
     """
 
     sequence: list[int] = field(default_factory=list)
@@ -38,6 +39,7 @@ class Messages:
     start: list[int] = field(default_factory=list)
     count: list[int] = field(default_factory=list)
     rows: list[memoryview | bytes] = field(default_factory=list)
+    regions: list[bytes] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

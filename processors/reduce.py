@@ -103,6 +103,8 @@ def reduce_window(rows: Rows, scratch: Scratch, metric: Metric, width_ms: int) -
     edges, ends = _runs(kept.group)
     fits = np.add.reduceat(np.abs(kept.value.astype(np.float64)), edges) < _SUM_LIMIT
     sums = _sums(kept, scratch)
+    if metric.kind == "mean":
+        sums = [replace(one, value=mean) for one, mean in zip(sums, _means(kept), strict=True)]
     if metric.reading == "moment":
         sums = _of_sources(sums, kept, scratch, width_ms, mean=metric.kind == "mean-of-last")
     overflowed = winners[np.repeat(~fits, ends - edges)]
@@ -139,6 +141,22 @@ def _of_sources(sums: list[GroupSum], rows: Rows, scratch: Scratch, width_ms: in
         )
         for one, of_last in zip(counted, _sums(last, scratch), strict=True)
     ]
+
+
+def _means(rows: Rows) -> list[int]:
+    """The mean over each group's sources of the mean of each one's rows, rounded as `_of_sources` does it.
+
+    `rows` lie group by group. `largest` and `absolute` of a mean stay those of its sum: how much was counted.
+    """
+    order = np.lexsort((rows.source, rows.group))
+    source, group = rows.source[order], rows.group[order]
+    edges = np.flatnonzero(np.r_[True, (source[1:] != source[:-1]) | (group[1:] != group[:-1])])
+    totals = np.add.reduceat(rows.value[order], edges)
+    counts = np.diff(np.r_[edges, len(order)])
+    means: dict[int, list[Fraction]] = {}
+    for number, total, count in zip(group[edges].tolist(), totals.tolist(), counts.tolist(), strict=True):
+        means.setdefault(number, []).append(Fraction(total, count))
+    return [round(sum(of_sources, Fraction()) / len(of_sources)) for of_sources in means.values()]
 
 
 def winning(rows: Rows, scratch: Scratch) -> Indices:

@@ -8,8 +8,9 @@ from importlib import resources
 from typing import Any, Literal
 
 Window = Literal["quarter-hour", "hour", "day", "month"]
-Kind = Literal["sum", "count", "mean-of-last"]
-"""How readings become a value: their sum (a `count` is a sum of things), or the mean of each source's last one."""
+Kind = Literal["sum", "count", "mean", "mean-of-last"]
+"""How readings become a value: their sum (a `count` is a sum of things); the mean over the sources of each one's mean,
+or of each one's last."""
 
 Reading = Literal["interval", "moment"]
 """What a reading speaks for: the time of its interval (energy used), or its own moment (a level, a weighing)."""
@@ -27,7 +28,11 @@ LONGEST_MS: Mapping[Window, int] = {
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One metric's definition. Amounts are whole numbers of `smallest_unit`; times are milliseconds."""
+    """One metric's definition. Amounts are whole numbers of `smallest_unit`; times are milliseconds.
+
+    `derived_from` names the metric whose messages this one is computed from as well; it has none of its own then, and
+    its sources, areas and windows are those of that metric.
+    """
 
     name: str
     title: str
@@ -45,6 +50,12 @@ class Metric:
     minimum: int
     maximum: int
     rule: str
+    derived_from: str | None = None
+
+    @property
+    def registered_as(self) -> str:
+        """The metric that its sources and areas are registered for."""
+        return self.derived_from or self.name
 
     @property
     def longest_window_ms(self) -> int:
@@ -70,8 +81,13 @@ def catalogue() -> Mapping[str, Metric]:
 
 
 def metrics_of(dataset: str) -> tuple[Metric, ...]:
-    """The metrics that are computed from one dataset (`energy.readings`)."""
+    """The metrics that are computed from one dataset (`energy.readings`), derived ones included."""
     return tuple(metric for metric in catalogue().values() if metric.dataset == dataset)
+
+
+def sent_in(dataset: str) -> tuple[Metric, ...]:
+    """The metrics that a dataset's messages are of: those that are not derived from another."""
+    return tuple(metric for metric in metrics_of(dataset) if metric.derived_from is None)
 
 
 def datasets() -> tuple[str, ...]:

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.batch import ACTUAL, REGION, ROW, encode
-from schemas.catalogue import metrics_of
+from schemas.catalogue import catalogue, sent_in
 from schemas.frames import Frame
 from schemas.registry import schema_named
 from schemas.topics import REGIONS
@@ -20,9 +20,10 @@ def key_of(frame: Frame) -> bytes:
 def encode_regions(frame: Frame, regions: NDArray[np.void]) -> bytes:
     """The message of a picture in which `regions` were found: dtype `REGION`, shape (n,), n = 0 included.
 
-    Its one reading is of the frame's time and interval, and its value is n.
+    Its one reading is of the frame's time and interval, and its value is n, in the smallest unit of the frame's metric.
     """
-    counted = np.array([(frame.camera, frame.contributor, 0, len(regions), ACTUAL)], ROW)
+    value = len(regions) * catalogue()[frame.metric].smallest_per_unit
+    counted = np.array([(frame.camera, frame.contributor, 0, value, ACTUAL)], ROW)
     return encode(
         _SCHEMA,
         metric=frame.metric,
@@ -37,7 +38,7 @@ def encode_regions(frame: Frame, regions: NDArray[np.void]) -> bytes:
 
 def encode_tick(time_ms: int) -> bytes:
     """A batch without rows: the cameras' time has come as far as `time_ms`."""
-    metric = metrics_of(REGIONS)[0]
+    metric = sent_in(REGIONS)[0]
     return encode(
         _SCHEMA,
         metric=metric.name,

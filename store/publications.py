@@ -130,12 +130,16 @@ def ready_windows(connection: Connection, topic: str, metric: str, lateness_ms: 
     return [Window(milliseconds(start), milliseconds(end)) for start, end in rows]
 
 
-def lattice(connection: Connection, metric: str, classes: Sequence[str], window: Window) -> Lattice:
+def lattice(
+    connection: Connection, metric: str, classes: Sequence[str], window: Window, *, of_any_class: bool = False
+) -> Lattice:
     """Every area of the metric that holds at the window's start, times every class.
 
-    Before the first version of areas, that one holds. A source counts if it was registered for any part of the window.
+    Before the first version of areas, that one holds. A source counts if it was registered for any part of the window,
+    in its class or, if it may be `of_any_class`, in all of these.
     """
-    terms = {"metric": metric, "classes": list(classes), "start": moment(window.start), "end": moment(window.end)}
+    bounds_of = {"start": moment(window.start), "end": moment(window.end)}
+    terms = {"metric": metric, "classes": list(classes), "any": of_any_class, **bounds_of}
     rows = connection.execute(
         """
         WITH counted AS (
@@ -149,7 +153,8 @@ def lattice(connection: Connection, metric: str, classes: Sequence[str], window:
         SELECT number, classes.class, coalesce(sum(sources), 0)::bigint
         FROM areas JOIN version USING (version) CROSS JOIN unnest(%(classes)s::text[]) AS classes (class)
         LEFT JOIN area_districts ON area = number
-        LEFT JOIN counted ON counted.district = area_districts.district AND counted.class = classes.class
+        LEFT JOIN counted ON counted.district = area_districts.district
+            AND (%(any)s OR counted.class = classes.class)
         GROUP BY number, classes.class ORDER BY number, classes.class
         """,
         terms,

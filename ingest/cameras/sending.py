@@ -16,7 +16,7 @@ from ingest.cameras.sources import Shot, Source
 from ingest.feed import Feed
 from ingest.journal import Journal
 from ingest.register import LONGEST_ID
-from schemas.catalogue import Metric, catalogue
+from schemas.catalogue import Metric, catalogue, sent_in
 from schemas.frames import Frame, encode_frame
 from schemas.regions import encode_regions, key_of
 from schemas.topics import FRAMES, REGIONS, dataset_of
@@ -24,6 +24,7 @@ from store.deliveries import Refused
 from store.resolution import Resolved
 
 METRIC = "traffic.regions"
+"""What ticks are of, and what is refused."""
 UNKNOWN_SOURCE = "unknown-source"
 TICK_MS = 5_000
 """Between two ticks, in the source's time."""
@@ -62,9 +63,10 @@ class CameraFeed:
     A frame is one message and one reading in the account of what was acknowledged, its key the camera's number. Beside
     a detector only pictures that were looked at become messages: the others are counted, and nothing of them is kept.
 
-    `resolve(metric, at_ms)` gives the cameras as the register has them at a time. Pictures of a camera that it does not
-    have are refused under `origin`, which must end in the metric's name: id and time are kept of the first one in each
-    second, and nothing else, so that a camera which nobody registered adds one row a second at most; `counts` has all.
+    `resolve(metric, at_ms)` gives the cameras of a metric as the register has them at a time; one that is registered
+    for several metrics of pictures serves the first. Pictures of a camera that it does not have are refused under
+    `origin`, which must end in `METRIC`: id and time are kept of the first one in each second, and nothing else, so
+    that a camera which nobody registered adds one row a second at most; `counts` has all.
     """
 
     def __init__(
@@ -86,8 +88,8 @@ class CameraFeed:
         self._resolve = resolve
         self._origin = origin
         self._detect = detect
-        self._metric = catalogue()[METRIC]
-        self._resolved: Resolved | None = None
+        self._metrics = sent_in(REGIONS)
+        self._resolved: dict[str, Resolved] = {}
         self._previous: dict[int, tuple[bytes, int]] = {}
         self._unknown: dict[str, tuple[int, int]] = {}
 
@@ -134,16 +136,15 @@ class CameraFeed:
 
     def number_of(self, source: str, at_ms: int) -> int | None:
         """The register's number of a camera at a time."""
-        resolved = self._at(at_ms)
-        row = _row(resolved, source)
-        return None if row is None else int(resolved.number[row])
+        found = self._found(source, at_ms)
+        return None if found is None else int(found[1].number[found[2]])
 
     def tick(self, time_ms: int) -> None:
         """Tell every partition that the cameras' time has come so far."""
         if self._detect is not None:
             self._feed.tick(time_ms)
             return
-        value = encode_frame(Frame(METRIC, 0, self._metric.classes[0], 0, time_ms, 0, 0, None))
+        value = encode_frame(Frame(METRIC, 0, catalogue()[METRIC].classes[0], 0, time_ms, 0, 0, None))
         for partition in range(self._writer.partitions(self.topic)):
             self._writer.send_to(self.topic, partition, value)
             self._feed.messages += 1
@@ -153,14 +154,14 @@ class CameraFeed:
         self._feed.flush()
 
     def _frame(self, source: str, interval_ms: int, shot: Shot) -> Frame | None:
-        resolved = self._at(shot.start_ms)
-        row = _row(resolved, source)
-        if row is None:
+        found = self._found(source, shot.start_ms)
+        if found is None:
             return None
+        metric, resolved, row = found
         return Frame(
-            metric=METRIC,
+            metric=metric.name,
             area=int(resolved.area[row]),
-            class_=self._metric.classes[int(resolved.class_[row])],
+            class_=metric.classes[int(resolved.class_[row])],
             interval=interval_ms,
             start=shot.start_ms,
             camera=int(resolved.number[row]),
@@ -168,10 +169,16 @@ class CameraFeed:
             picture=shot.picture,
         )
 
-    def _at(self, at_ms: int) -> Resolved:
-        if self._resolved is None or not self._resolved.holds(at_ms):
-            self._resolved = self._resolve(self._metric, at_ms)
-        return self._resolved
+    def _found(self, source: str, at_ms: int) -> tuple[Metric, Resolved, int] | None:
+        """The metric that a camera is registered for at a time, and where it stands in that metric's columns."""
+        for metric in self._metrics:
+            resolved = self._resolved.get(metric.name)
+            if resolved is None or not resolved.holds(at_ms):
+                resolved = self._resolved[metric.name] = self._resolve(metric, at_ms)
+            row = _row(resolved, source)
+            if row is not None:
+                return metric, resolved, row
+        return None
 
     def _look(self, frame: Frame, picture: bytes, detect: Detect) -> None:
         if self._repeats(frame, picture):

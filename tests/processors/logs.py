@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from eventlog.memory import MemoryRecord
 from schemas.batch import REGION, ROW, encode
-from schemas.catalogue import metrics_of
+from schemas.catalogue import catalogue, metrics_of
 from schemas.registry import schema_named
 from schemas.topics import REGIONS
 
@@ -46,19 +46,47 @@ def readings(step):
     return st.tuples(st.integers(0, 6), st.integers(0, 4), afters, values, st.sampled_from([0, 1, 1, 1, 2]))
 
 
+VEHICLES = [(-1_400, 100, 60, 16, 1), (-600, 300, 36, 28, 2), (200, 500, 60, 16, 0)]
+"""When a vehicle comes into view, by the nearest window's edge; where across; its plate's size and form."""
+
+
+def view(after_edge: int) -> np.ndarray:
+    """What a camera sees so many milliseconds after a window's edge: each vehicle for two seconds, on its way down."""
+    seen = [(x, 100 + (after_edge - since) // 20, w, h, 0.9, form) for since, x, w, h, form in VEHICLES
+            if since <= after_edge < since + 2_000]  # fmt: skip
+    return np.array(seen, REGION)
+
+
 @st.composite
-def regions(draw):
-    """Any regions at all: nothing that is reduced today hangs on them."""
-    return np.frombuffer(draw(st.binary(max_size=40)).ljust(52, b"\1")[: 13 * draw(st.integers(0, 4))], REGION)
+def pictures(draw, metric):
+    """When a picture was taken, its row and its regions: close to a window's edge, the value mostly their number."""
+    start, taken = T0 + draw(st.integers(0, 2)) * 15 * MINUTE - 1_600, draw(st.integers(0, 12)) * 200
+    regions = view(taken - 1_600)
+    value = draw(st.sampled_from((len(regions) * metric.smallest_per_unit,) * 14 + (7,)))
+    after = draw(st.sampled_from((float(taken),) * 14 + (-1.0,)))
+    row = (
+        draw(st.sampled_from((0, 0, 0, 1))),
+        draw(st.integers(0, 1)),
+        after,
+        value,
+        draw(st.sampled_from((0, 1, 1, 1))),
+    )
+    return start, [row] * draw(st.sampled_from((1,) * 14 + (2,))), regions
 
 
 @st.composite
 def messages(draw, dataset):
     """Key, value and append time of one message: mostly a batch, sometimes a tick, sometimes broken."""
     step = STEPS[dataset]
-    area = draw(st.integers(1, 3))
+    area = draw(st.sampled_from((1, 2, 3) if dataset != REGIONS else (1, 1, 1, 2)))
     start = T0 + draw(st.integers(0, 30)) * step
     metric = draw(st.sampled_from(metrics_of(dataset)))
+    rows, regions = draw(st.lists(readings(step), max_size=12)), None
+    if dataset == REGIONS:
+        regions = np.empty(0, REGION)
+        if draw(st.integers(0, 14)):
+            metric = draw(st.sampled_from((*[catalogue()["traffic.regions"]] * 8, metric)))
+            start, rows, regions = draw(pictures(metric))
     body = encode(
         schema_named(f"{dataset}.v1").id,
         metric=draw(st.sampled_from((*[metric.name] * 4, "waste.unknown"))),
@@ -66,8 +94,8 @@ def messages(draw, dataset):
         class_=draw(st.sampled_from((*metric.classes[:2], metric.classes[0], "rural"))),
         interval=draw(st.sampled_from(INTERVALS[metric.reading])) * step,
         start=start,
-        rows=rows_of(draw(st.lists(readings(step), max_size=12))),
-        regions=draw(regions()) if dataset == REGIONS else None,
+        rows=rows_of(rows),
+        regions=regions,
     )
     kind = draw(st.integers(0, 19))
     if kind == 0:

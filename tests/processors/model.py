@@ -7,10 +7,14 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
+from fractions import Fraction
 from zoneinfo import ZoneInfo
 
 import fastavro
+import numpy as np
 
+from processors.passes import TAIL_MS, passes
+from schemas.batch import REGION
 from schemas.catalogue import Metric
 from schemas.registry import schemas
 
@@ -49,7 +53,10 @@ def window(zone: str, ms: int, kind: str = "hour") -> tuple[int, int]:
 def outcome(records, metrics: dict[str, Metric], zone: str) -> Outcome:
     """Fold records one row at a time."""
     result = Outcome()
+    derived = {one.derived_from: one for one in metrics.values() if one.derived_from}
+    metrics = {name: one for name, one in metrics.items() if not one.derived_from}
     latest = None
+    pictures = []
     pending = defaultdict(list)
     for record in records:
         result.messages += 1
@@ -65,6 +72,8 @@ def outcome(records, metrics: dict[str, Metric], zone: str) -> Outcome:
                 result.rejected.append((record.offset, index, reason))
                 continue
             seen.append(start)
+            if message["metric"] in derived:
+                pictures.append((latest, row, start, message, record.offset, index))
             begin, end = window(zone, start, metrics[message["metric"]].window)
             if latest is not None and end <= latest - metrics[message["metric"]].lateness_ms:
                 result.late += 1
@@ -76,6 +85,8 @@ def outcome(records, metrics: dict[str, Metric], zone: str) -> Outcome:
     for cell, rows in pending.items():
         if latest is not None and cell[2] <= latest - metrics[cell[0]].lateness_ms:
             _reduce(result, cell, rows, metrics[cell[0]])
+            if cell[0] in derived:
+                _count_passes(result, cell, pictures, metrics[cell[0]], derived[cell[0]])
         else:
             result.open += len(rows)
     return result
@@ -104,6 +115,12 @@ def _decode(record, metrics):
         return "unknown-metric"
     if record.key != str(message["area"]).encode():
         return "wrong-key"
+    if metrics[message["metric"]].dataset == "traffic.plate-regions":
+        if len(message["rows"]) != 1:
+            return "not-one-picture"
+        found = len(message.get("regions", ())) * metrics[message["metric"]].smallest_per_unit
+        if message["rows"][0]["value"] != found:
+            return "regions-differ"
     if message["class"] not in metrics[message["metric"]].classes:
         return "unknown-class"
     return message
@@ -132,6 +149,53 @@ def _check(row, message, metric, appended):
     return None, start, int(value)
 
 
+def _count_passes(result: Outcome, cell, pictures, metric, derived) -> None:
+    """The tracker over the pictures of the cell's cameras in the window, and those before it that came in time."""
+    _, begin, end, area, class_ = cell
+    winners = {}
+    for latest, row, start, message, offset, index in pictures:
+        closed = latest is not None and end <= latest - metric.lateness_ms
+        if (message["area"], message["class"]) != (area, class_) or closed or not begin - TAIL_MS <= start < end:
+            continue
+        rank = (row["quality"][0], offset, index)
+        key = (row["source"], start)
+        if key not in winners or rank > winners[key][0]:
+            winners[key] = (rank, row["contributor"], message)
+    counts = {"one-line": defaultdict(int), "two-lines": defaultdict(int), "unknown": defaultdict(int)}
+    own = []
+    offsets = []
+    for camera in {source for source, _ in winners}:
+        of_camera = sorted((start, *winners[source, start]) for source, start in winners if source == camera)
+        if of_camera[-1][0] < begin:
+            continue
+        starts = np.array([start for start, *_ in of_camera])
+        frames = [n for n, (*_, message) in enumerate(of_camera) for _ in message["regions"]]
+        boxes = [_box(one) for *_, message in of_camera for one in message["regions"]]
+        found = passes(starts, np.array(frames, np.int64), np.array(boxes, REGION), window_start=begin)
+        for class_counts in counts.values():
+            class_counts[of_camera[-1][2]] += 0
+        for form in found.form.tolist():
+            counts[{1: "one-line", 2: "two-lines", 0: "unknown"}[form]][of_camera[-1][2]] += 1
+        own += [message["interval"] for start, *_, message in of_camera if start >= begin]
+        offsets += [rank[1] for _, rank, *_ in of_camera]
+    for form, by_contributor in counts.items():
+        result.cells[(derived.name, begin, end, area, form)] = {
+            "value": sum(by_contributor.values()),
+            "readings": len(own),
+            "contributors": len(by_contributor),
+            "largest": max(by_contributor.values()),
+            "absolute": sum(by_contributor.values()),
+            "covered_ms": sum(own),
+            "first_offset": min(offsets),
+            "last_offset": max(offsets),
+        }
+
+
+def _box(one):
+    numbers = (int.from_bytes(one[name], "little") for name in ("x", "y", "w", "h"))
+    return (*numbers, one["score"], one["form"][0])
+
+
 def _reduce(result: Outcome, cell, rows, metric) -> None:
     winners = {}
     for row, start, value, interval, offset, index in rows:
@@ -150,6 +214,10 @@ def _reduce(result: Outcome, cell, rows, metric) -> None:
         net[contributor] += value
     total = sum(value for _, value, _, _, _ in counted.values())
     sources = {source for source, _ in winners}
+    if metric.kind == "mean":
+        values = {one: [value for (of, _), (_, value, *_) in winners.items() if of == one] for one in sources}
+        of_sources = [Fraction(sum(these), len(these)) for these in values.values()]
+        total = round(sum(of_sources) / len(of_sources))
     result.cells[cell] = {
         "value": round(Decimal(total) / len(counted)) if metric.kind == "mean-of-last" else total,
         "readings": len(winners),

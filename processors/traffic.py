@@ -1,0 +1,149 @@
+"""Vehicle passes as cells: the pictures of open windows, and of the moment before each, until the window closes.
+
+Pure, as `processors.partition` is. Whether a picture counts is a function of the log alone, also for the moment before
+a window: it belongs there as long as that window is open, be it too late for its own or not. So a replay from the first
+offset that any of them needs gives the same passes.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from processors.passes import TAIL_MS, passes
+from processors.reduce import GroupSum, Rows, Scratch, winning
+from processors.windows import Windows
+from schemas.batch import FORM_UNKNOWN, ONE_LINE, REGION, TWO_LINES
+
+FORMS = {ONE_LINE: "one-line", TWO_LINES: "two-lines", FORM_UNKNOWN: "unknown"}
+"""The classes of a pass, by the plate's form."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pictures:
+    """Pictures in the order of the log: the row of each, shape (n,); how many boxes it has, `counts` (n,) int64; and
+    all boxes, picture by picture, dtype `REGION`."""
+
+    rows: Rows
+    counts: NDArray[np.int64]
+    boxes: NDArray[np.void]
+
+    @classmethod
+    def of(cls, rows: Rows, regions: Sequence[bytes]) -> "Pictures":
+        """`regions` are the records of `REGION` in each picture."""
+        boxes = np.frombuffer(b"".join(regions), REGION)
+        return cls(rows, np.array([len(one) for one in regions], np.int64) // REGION.itemsize, boxes)
+
+    @staticmethod
+    def join(parts: "Sequence[Pictures]") -> "Pictures":
+        """All pictures, one part behind the other."""
+        rows = Rows.join([part.rows for part in parts])
+        counts, boxes = (np.concatenate([getattr(part, name) for part in parts]) for name in ("counts", "boxes"))
+        return Pictures(rows, counts, boxes)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def take(self, which: NDArray[np.intp]) -> "Pictures":
+        """The pictures at these places, in that order."""
+        counts = self.counts[which]
+        first = (np.cumsum(self.counts) - self.counts)[which]
+        within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+        return Pictures(self.rows.take(which), counts, self.boxes[np.repeat(first, counts) + within])
+
+
+class PassBuffer:
+    """The pictures of one metric's open windows, for the passes in them. `windows` are longer than `TAIL_MS`."""
+
+    def __init__(self, windows: Windows, scratch: Scratch) -> None:
+        self._windows = windows
+        self._scratch = scratch
+        self._open: dict[int, _Kept] = {}
+        self._tails: dict[int, _Kept] = {}
+
+    @property
+    def first_offset(self) -> int | None:
+        """The first offset that an open window needs, its moment before included; None without pictures."""
+        return min((kept.first_offset for kept in (*self._open.values(), *self._tails.values())), default=None)
+
+    def add(self, pictures: Pictures, open_from: NDArray[np.int64]) -> None:
+        """Keep what is in time. `open_from` (n,): the first window that was still open when each picture came."""
+        start = pictures.rows.start
+        own, following = self._windows.numbers(start), self._windows.numbers(start + TAIL_MS)
+        _put(self._open, pictures, np.where(own >= open_from, own, -1))
+        _put(self._tails, pictures, np.where((following > own) & (following >= open_from), following, -1))
+
+    def reduce(self, number: int) -> Iterator[tuple[str, GroupSum]]:
+        """The passes of a window that has pictures, which are let go: every class of each group."""
+        tail = self._tails.pop(number, None)
+        pictures = Pictures.join([*(tail.parts if tail else ()), *self._open.pop(number).parts])
+        pictures = pictures.take(winning(pictures.rows, self._scratch))
+        start, _ = self._windows.bounds(number)
+        by_group: dict[int, _Group] = {}
+        for camera in _cameras(pictures):
+            if int(camera.rows.start[-1]) >= start:
+                by_group.setdefault(int(camera.rows.group[0]), _Group()).add(camera, start)
+        for group, found in sorted(by_group.items()):
+            yield from ((class_, found.sum(group, form)) for form, class_ in FORMS.items())
+
+    def forget(self, open_from: int) -> None:
+        """Let go of what lies before windows that have closed."""
+        self._tails = {number: kept for number, kept in self._tails.items() if number >= open_from}
+
+
+@dataclass(slots=True)
+class _Kept:
+    """Pictures of one window, in parts as they came, and the first offset among them."""
+
+    first_offset: int
+    parts: list[Pictures] = field(default_factory=list)
+
+
+class _Group:
+    """What the cameras of one group have counted."""
+
+    def __init__(self) -> None:
+        self._passes: dict[int, dict[int, int]] = {}
+        self._readings = self._covered_ms = self._last = 0
+        self._first: int | None = None
+
+    def add(self, camera: Pictures, window_start: int) -> None:
+        """Count the passes of one camera, whose pictures are in the order of time, the moment before included."""
+        rows = camera.rows
+        frame = np.repeat(np.arange(len(camera)), camera.counts)
+        found = passes(rows.start, frame, camera.boxes, window_start=window_start)
+        counted = self._passes.setdefault(int(rows.contributor[-1]), dict.fromkeys(FORMS, 0))
+        for form in found.form.tolist():
+            counted[form] += 1
+        own = rows.start >= window_start
+        self._readings += int(own.sum())
+        self._covered_ms += int(rows.interval[own].sum(dtype=np.int64))
+        first = int(rows.offset.min())
+        self._first = first if self._first is None else min(self._first, first)
+        self._last = max(self._last, int(rows.offset.max()))
+
+    def sum(self, group: int, form: int) -> GroupSum:
+        counts = [counted[form] for counted in self._passes.values()]
+        total = sum(counts)
+        first = self._first or 0
+        return GroupSum(
+            group, total, self._readings, len(counts), max(counts), total, self._covered_ms, first, self._last
+        )
+
+
+def _put(into: dict[int, _Kept], pictures: Pictures, number: NDArray[np.int64]) -> None:
+    """Add the pictures to the windows of these numbers; -1 is none. Parts are copies: a view would keep all alive."""
+    for window in np.unique(number[number >= 0]).tolist():
+        part = pictures.take(np.flatnonzero(number == window))
+        into.setdefault(window, _Kept(int(part.rows.offset[0]))).parts.append(part)
+
+
+def _cameras(pictures: Pictures) -> Iterator[Pictures]:
+    """The pictures of each camera in each group, in the order of time."""
+    rows = pictures.rows
+    order = np.lexsort((rows.start, rows.source, rows.group))
+    source, group = rows.source[order], rows.group[order]
+    edges = np.flatnonzero((source[1:] != source[:-1]) | (group[1:] != group[:-1])) + 1
+    for part in np.split(order, edges):
+        yield pictures.take(part)
