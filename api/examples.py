@@ -58,6 +58,7 @@ CATALOG: dict[str, Any] = {
             "window": "hour",
             "lateness_seconds": 3600,
             "rule": {"id": CPUC_2014.id, "words": CPUC_2014.words, "source": CPUC_2014.source},
+            "detectors": [],
             "areas": [{"number": 1, "name": "District 1", "population": 79_091, "valid_from": "2025-03-20T20:30:00Z"}],
         }
     ],

@@ -15,6 +15,7 @@ from federation.wire import MOST_CELLS, MOST_PUBLICATIONS, Catalog, Health, Publ
 from schemas.catalogue import Metric, catalogue
 from store import publication_log
 from store.database import Connection
+from store.detectors import detectors
 from store.publication_log import LogState
 
 _DAY_MS = 86_400_000
@@ -80,16 +81,22 @@ def _add_catalog(router: APIRouter, city: CityFacts, readers: Readers) -> None:
     def get_catalog(request: Request) -> Response:
         """The city, its metrics with unit, definition and disclosure rule, and the areas of each with their people.
 
+        Metrics of pictures name the detectors that looked, with precision and recall: differences between two cities
+        that are smaller than what their detectors miss or invent say nothing of the streets.
+
         Read it first. Amounts everywhere else are whole numbers of `smallest_unit`; divide by `smallest_per_unit` for
         `unit`. Areas keep their numbers; new ones begin with a quarter and appear here before they are used.
         """
         with readers.snapshot() as connection:
             log = publication_log.log_state(connection)
-            tag = etag("catalog", city, log.id, publication_log.areas_stamp(connection), catalogue())
+            looked = detectors(connection)
+            tag = etag("catalog", city, log.id, publication_log.areas_stamp(connection), catalogue(), looked)
             return conditional(
                 request,
                 tag,
-                lambda: rendering.catalog(city, log.id, catalogue(), publication_log.areas(connection)),
+                lambda: rendering.catalog(
+                    city, log.id, catalogue().values(), publication_log.areas(connection), looked
+                ),
             )
 
 

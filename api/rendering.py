@@ -4,7 +4,7 @@ Plain dicts and lists, because a page holds up to 100,000 cells: a model each wo
 That they fit the models is tested.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -12,18 +12,28 @@ from federation.city import CityFacts
 from federation.disclosure import rule_of
 from federation.wire import rfc3339
 from schemas.catalogue import Metric
+from store.detectors import Looked
 from store.publication_log import Area, Columns
 from store.publications import Header
 
 Json = dict[str, Any]
 
 
-def catalog(city: CityFacts, log: str, metrics: Mapping[str, Metric], areas: Mapping[str, Sequence[Area]]) -> Json:
-    """`federation.wire.Catalog`."""
+def catalog(
+    city: CityFacts,
+    log: str,
+    metrics: Iterable[Metric],
+    areas: Mapping[str, Sequence[Area]],
+    detectors: Mapping[str, Sequence[Looked]],
+) -> Json:
+    """`federation.wire.Catalog`. `areas` by the metric that they are registered for, `detectors` by dataset."""
     return {
         "city": {**asdict(city), "names": dict(city.names), "sources": list(city.sources)},
         "log": log,
-        "metrics": [_metric(metric, areas.get(name, ())) for name, metric in metrics.items()],
+        "metrics": [
+            _metric(metric, areas.get(metric.registered_as, ()), detectors.get(metric.dataset, ()))
+            for metric in metrics
+        ],
     }
 
 
@@ -60,7 +70,7 @@ def _cells(columns: Columns) -> list[Json]:
     ]
 
 
-def _metric(metric: Metric, areas: Sequence[Area]) -> Json:
+def _metric(metric: Metric, areas: Sequence[Area], detectors: Sequence[Looked]) -> Json:
     return {
         "name": metric.name,
         "title": metric.title,
@@ -75,6 +85,7 @@ def _metric(metric: Metric, areas: Sequence[Area]) -> Json:
         "window": metric.window,
         "lateness_seconds": metric.lateness_ms // 1000,
         "rule": asdict(rule_of(metric.rule)),
+        "detectors": [{**asdict(one.detector), "since": rfc3339(one.since_ms)} for one in detectors],
         "areas": [
             {
                 "number": area.number,

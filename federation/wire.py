@@ -54,6 +54,7 @@ Text = Annotated[str, StringConstraints(max_length=5000, pattern=_PRINTABLE)]
 Cursor = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[A-Za-z0-9_-]+$")]
 Amount = Annotated[int, Field(ge=-_BIGINT, lt=_BIGINT)]
 Count = Annotated[int, Field(ge=0, lt=_BIGINT)]
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 AreaNumber = Annotated[int, Field(ge=0, lt=2**31)]
 
 
@@ -181,6 +182,16 @@ class CatalogArea(_Message):
     )
 
 
+class CatalogDetector(_Message):
+    """What looked at a metric's pictures."""
+
+    name: Name
+    version: Name = Field(description="Another version may find other regions in the same picture.")
+    precision: Share = Field(description="Share of what it found that was right, as measured on labelled images.")
+    recall: Share = Field(description="Share of what was there that it found, as measured on labelled images.")
+    since: Instant = Field(description="When the earliest picture was taken that it looked at.")
+
+
 class CatalogMetric(_Message):
     """What a metric means, and where in the city it is measured."""
 
@@ -191,12 +202,15 @@ class CatalogMetric(_Message):
     unit: Name = Field(description="Unit to show amounts in.")
     smallest_unit: Name = Field(description="Unit in which amounts are exact whole numbers.")
     smallest_per_unit: int = Field(ge=1, lt=_BIGINT)
-    kind: Name = Field(description="How readings become a value: `sum`.")
+    kind: Name = Field(description="How readings become a value: `sum`, `count`, `mean` or `mean-of-last`.")
     contributor: Name = Field(description="What the disclosure rule counts.")
     classes: list[Name] = Field(min_length=1, max_length=100)
     window: Name
     lateness_seconds: Count = Field(description="A window stays open for late readings so long.")
     rule: DisclosureRule
+    detectors: list[CatalogDetector] = Field(
+        default=[], max_length=1000, description="What the metric was counted with, in the order of `since`."
+    )
     areas: list[CatalogArea] = Field(max_length=100_000)
 
 

@@ -8,6 +8,7 @@ from eventlog.protocol import Writer
 from store import deliveries
 from store.database import Connection
 from store.deliveries import Delivery, Refused
+from store.detectors import Detector, looked_with
 
 
 class Journal(Protocol):
@@ -18,6 +19,9 @@ class Journal(Protocol):
 
     def refuse(self, origin: str, refused: Sequence[Refused]) -> None:
         """Keep readings that become no message."""
+
+    def looked_with(self, dataset: str, detector: Detector, since_ms: int) -> None:
+        """Put down that a detector looked at pictures, the earliest of them taken then, milliseconds."""
 
 
 class StoreJournal:
@@ -40,6 +44,10 @@ class StoreJournal:
         if refused:
             deliveries.refuse(self._connection, origin, refused)
 
+    def looked_with(self, dataset: str, detector: Detector, since_ms: int) -> None:
+        """See `Journal`."""
+        looked_with(self._connection, dataset, detector, since_ms)
+
 
 class NoJournal:
     """For measurements and tests without a database: counts what was refused and forgets the rest."""
@@ -54,3 +62,6 @@ class NoJournal:
         """See `Journal`."""
         del origin
         self.refused += len(refused)
+
+    def looked_with(self, dataset: str, detector: Detector, since_ms: int) -> None:
+        """Nothing to do."""

@@ -28,6 +28,7 @@ from schemas.frames import Frame, decode_frame
 from schemas.regions import encode_regions, encode_tick, key_of
 from schemas.topics import REGIONS
 from store.deliveries import Delivery
+from store.detectors import Detector
 from store.processing import Account, CameraCount, DeadLetter, Position, Store
 
 Detect = Callable[[bytes], NDArray[np.void]]
@@ -35,6 +36,7 @@ Detect = Callable[[bytes], NDArray[np.void]]
 
 MISSING = "missing"
 
+_NEVER = 2**62
 _HOUR_MS = 3_600_000
 _REMEMBERED_MS = 60_000
 """A picture is stale if it repeats its camera's previous one of the last minute, by the log's clock."""
@@ -43,17 +45,28 @@ _REMEMBERED_MS = 60_000
 class FrameFolds:
     """Keeps the promises of `processors.fold.Folds` for one topic of pictures; what is found goes to `regions`.
 
+    `detect` is what `detector` does with a picture; the store is told with which one it was looked.
     One writer serves all partitions. A delivery that fails drops it, with everything that was not committed.
     """
 
     def __init__(
-        self, log: Log, store: Store, frames: str, regions: str, detect: Detect, *, dead_limit: int = DEAD_LIMIT
+        self,
+        log: Log,
+        store: Store,
+        frames: str,
+        regions: str,
+        detect: Detect,
+        detector: Detector,
+        *,
+        dead_limit: int = DEAD_LIMIT,
     ) -> None:
         self._log = log
         self._store = store
         self._frames = frames
         self._regions = regions
         self._detect = detect
+        self._detector = detector
+        self._earliest = self._noted = _NEVER
         self._dead_limit = dead_limit
         self._sending: tuple[UUID, Writer] | None = None
         self._told: int | None = None
@@ -76,6 +89,7 @@ class FrameFolds:
             self._writer().send(self._regions, key_of(frame), encode_regions(frame, regions), 1)
         except DeliveryFailed as error:
             raise self._failed(error) from error
+        self._earliest = min(self._earliest, frame.start)
 
     def keep_time(self) -> None:
         """Tell every partition of regions how far all cameras have come. Raises `LogUnavailable`."""
@@ -105,6 +119,9 @@ class FrameFolds:
             for (topic, partition), a in writer.acknowledged().items()
         ]
         self._store.delivered(run, rows)
+        if self._earliest < self._noted:
+            self._store.looked_with(REGIONS, self._detector, self._earliest)
+            self._noted = self._earliest
 
     def close(self) -> None:
         """See `Folds`."""

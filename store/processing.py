@@ -9,6 +9,7 @@ from typing import NamedTuple, Protocol
 from uuid import UUID
 
 from store.deliveries import Delivery
+from store.detectors import Detector
 
 
 class Place(NamedTuple):
@@ -183,6 +184,9 @@ class Store(Protocol):
 
     def delivered(self, run: UUID, deliveries: Sequence[Delivery]) -> None:
         """Put down what the log has acknowledged to a writer so far, in place of what was put down for it before."""
+
+    def looked_with(self, dataset: str, detector: Detector, since_ms: int) -> None:
+        """Note that a detector looked at pictures of a dataset, the earliest of them taken then (milliseconds)."""
 
     def commit(self, progress: Sequence[Progress]) -> None:
         """All or nothing. Raises `Fenced` if an epoch or a next offset is no longer what it was."""

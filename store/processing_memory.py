@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from store.deliveries import Delivery
+from store.detectors import Detector
 from store.processing import (
     CameraCount,
     Cell,
@@ -28,6 +29,7 @@ class MemoryStore:
         self.dead_letters: dict[tuple[Place, int, int], DeadLetter] = {}
         self.cameras: dict[tuple[int, int], CameraCount] = {}
         self.deliveries: dict[tuple[UUID, str, int], Delivery] = {}
+        self.detectors: dict[tuple[str, Detector], int] = {}
         self._topics: dict[str, tuple[str, str, int]] = {}
         self._positions: dict[Place, tuple[int, Position]] = {}
 
@@ -51,6 +53,10 @@ class MemoryStore:
 
     def delivered(self, run: UUID, deliveries: Sequence[Delivery]) -> None:
         self.deliveries |= {(run, one.topic, one.partition): one for one in deliveries}
+
+    def looked_with(self, dataset: str, detector: Detector, since_ms: int) -> None:
+        known = self.detectors.get((dataset, detector), since_ms)
+        self.detectors[dataset, detector] = min(known, since_ms)
 
     def commit(self, progress: Sequence[Progress]) -> None:
         fenced = [one.place for one in progress if self._stands(one.place) != (one.epoch, one.expected_offset)]

@@ -9,6 +9,7 @@ from psycopg import sql
 
 from store.database import Connection, connect
 from store.deliveries import Delivery, record
+from store.detectors import Detector, looked_with
 from store.moments import moment
 from store.processing import (
     Account,
@@ -92,6 +93,10 @@ class PostgresStore:
     def delivered(self, run: UUID, deliveries: Sequence[Delivery]) -> None:
         with _Unavailable(self):
             record(self._open(), run, deliveries)
+
+    def looked_with(self, dataset: str, detector: Detector, since_ms: int) -> None:
+        with _Unavailable(self):
+            looked_with(self._open(), dataset, detector, since_ms)
 
     def commit(self, progress: Sequence[Progress]) -> None:
         ordered = sorted(progress, key=lambda one: one.place)  # one order for all processes, or two may wait in a ring

@@ -21,6 +21,7 @@ from schemas.frames import Frame, encode_frame
 from schemas.regions import encode_regions, key_of
 from schemas.topics import FRAMES, REGIONS, dataset_of
 from store.deliveries import Refused
+from store.detectors import Detector
 from store.resolution import Resolved
 
 METRIC = "traffic.regions"
@@ -29,6 +30,7 @@ UNKNOWN_SOURCE = "unknown-source"
 TICK_MS = 5_000
 """Between two ticks, in the source's time."""
 
+_NEVER = 2**62
 _STALE_MS = 60_000
 _TICKS_PER_FLUSH = 10
 _ROOM = 1 << 16
@@ -37,6 +39,14 @@ _ROOM = 1 << 16
 Detect = Callable[[bytes], NDArray[np.void]]
 """A picture's regions, dtype `schemas.batch.REGION`, shape (n,). Raises a `ValueError` with a `reason`, a fixed word,
 for a picture that can't be looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """A detector that runs beside the cameras: what it does with a picture, and what is known of it."""
+
+    detect: Detect
+    detector: Detector
 
 
 @dataclass(slots=True)
@@ -58,7 +68,7 @@ class Counts:
 
 
 class CameraFeed:
-    """Sends pictures to a topic of frames; with `detect`, what was found in them to a topic of regions.
+    """Sends pictures to a topic of frames; with a detector `beside`, what was found in them to a topic of regions.
 
     A frame is one message and one reading in the account of what was acknowledged, its key the camera's number. Beside
     a detector only pictures that were looked at become messages: the others are counted, and nothing of them is kept.
@@ -76,9 +86,9 @@ class CameraFeed:
         journal: Journal,
         resolve: Callable[[Metric, int], Resolved],
         origin: str,
-        detect: Detect | None = None,
+        beside: Beside | None = None,
     ) -> None:
-        if dataset_of(topic) != (FRAMES if detect is None else REGIONS):
+        if dataset_of(topic) != (FRAMES if beside is None else REGIONS):
             raise ValueError("a detector sends regions, a camera without one sends frames")
         self.counts = Counts()
         self.rows_refused = 0
@@ -87,7 +97,8 @@ class CameraFeed:
         self._journal = journal
         self._resolve = resolve
         self._origin = origin
-        self._detect = detect
+        self._beside = beside
+        self._earliest = self._noted = _NEVER
         self._metrics = sent_in(REGIONS)
         self._resolved: dict[str, Resolved] = {}
         self._previous: dict[int, tuple[bytes, int]] = {}
@@ -101,7 +112,7 @@ class CameraFeed:
     @property
     def detecting(self) -> bool:
         """Whether a detector runs beside the cameras."""
-        return self._detect is not None
+        return self._beside is not None
 
     @property
     def messages(self) -> int:
@@ -121,15 +132,15 @@ class CameraFeed:
             return
         self.counts.pictures += 1
         self.counts.missing += not shot.picture
-        if self._detect is None:
+        if self._beside is None:
             self._feed.send([Message(b"%d" % frame.camera, encode_frame(frame), 1)])
         elif shot.picture:
-            self._look(frame, shot.picture, self._detect)
+            self._look(frame, shot.picture, self._beside.detect)
 
     def send_broken(self, source: str, interval_ms: int, shot: Shot) -> None:
         """Send half of a frame's message: no reader can decode it. For the simulator; the camera must be known."""
         frame = self._frame(source, interval_ms, shot)
-        if frame is None or self._detect is not None:
+        if frame is None or self._beside is not None:
             raise ValueError("only a known camera's frame can be sent in half")
         whole = encode_frame(frame)
         self._feed.send([Message(b"%d" % frame.camera, whole[: len(whole) // 2], 0)])
@@ -141,7 +152,7 @@ class CameraFeed:
 
     def tick(self, time_ms: int) -> None:
         """Tell every partition that the cameras' time has come so far."""
-        if self._detect is not None:
+        if self._beside is not None:
             self._feed.tick(time_ms)
             return
         value = encode_frame(Frame(METRIC, 0, catalogue()[METRIC].classes[0], 0, time_ms, 0, 0, None))
@@ -152,6 +163,9 @@ class CameraFeed:
     def flush(self) -> None:
         """Return when the log has everything and the journal knows. Raises `eventlog.protocol.DeliveryFailed`."""
         self._feed.flush()
+        if self._beside is not None and self._earliest < self._noted:
+            self._journal.looked_with(REGIONS, self._beside.detector, self._earliest)
+            self._noted = self._earliest
 
     def _frame(self, source: str, interval_ms: int, shot: Shot) -> Frame | None:
         found = self._found(source, shot.start_ms)
@@ -194,6 +208,7 @@ class CameraFeed:
             return
         self.counts.seen += 1
         self.counts.regions += len(regions)
+        self._earliest = min(self._earliest, frame.start)
         self._feed.send([Message(key_of(frame), encode_regions(frame, regions), 1)])
 
     def _repeats(self, frame: Frame, picture: bytes) -> bool:

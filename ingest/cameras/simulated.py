@@ -20,6 +20,10 @@ from schemas.catalogue import catalogue
 
 logger = logging.getLogger(__name__)
 
+STILL_METRIC = "traffic.density"
+STILL_MS = 10_000
+"""From one picture of a still camera to the next."""
+
 _HOUR_MS = 3_600_000
 _QUARTER_MS = 900_000
 _VALID_FROM = "2015-01-01"
@@ -64,14 +68,16 @@ class Expected:
 
 
 class SimulatedCameras:
-    """`count` cameras of a city, in districts by population, and one more that is in no register.
+    """`count` video cameras of a city, in districts by population, and one more that is in no register.
 
-    Raises `ValueError` for less than one camera or more than one process can draw.
+    `stills` more give a picture every `STILL_MS`. Raises `ValueError` for less than one video camera or more of either
+    kind than one process can draw.
     """
 
-    def __init__(self, city: City, count: int, seed: int) -> None:
-        if not 1 <= count <= _MOST_CAMERAS:
-            raise ValueError(f"a simulated city has 1 to {_MOST_CAMERAS} cameras, not {count}")
+    def __init__(self, city: City, count: int, seed: int, stills: int = 0) -> None:
+        if not (1 <= count <= _MOST_CAMERAS and 0 <= stills <= _MOST_CAMERAS):
+            told = f"a simulated city has 1 to {_MOST_CAMERAS} video cameras and at most as many still ones"
+            raise ValueError(f"{told}, not {count} and {stills}")
         self.city = city
         self.count = count
         self.seed = seed
@@ -84,6 +90,8 @@ class SimulatedCameras:
         names = [f"{prefix}-K{mark:010d}" for mark in marks[: count + 1].tolist()]
         self.ids, self.stray = tuple(names[:count]), names[count]
         self._contributors = [f"{prefix}-P{mark:010d}" for mark in marks[count + 1 :].tolist()]
+        self.still_ids = tuple(f"{prefix}-S{number}" for number in range(stills))
+        self._still_districts = rng.choice(len(weights), stills, p=weights / weights.sum()).tolist()
 
     @property
     def origin(self) -> str:
@@ -91,7 +99,7 @@ class SimulatedCameras:
         return f"simulated/{self.city.id}/{self.seed}/{self.count}/{METRIC}"
 
     def camera(self, index: int, rate: float) -> RenderedCamera:
-        """What the camera at this place in `ids` sees; `count` stands for the stray one."""
+        """What the camera at this place in `ids` sees; `count` stands for the stray one, and still ones follow it."""
         return RenderedCamera(self.seed * (_MOST_CAMERAS + 1) + index, self.city.country, rate=rate)
 
     def register(self) -> Iterator[dict[str, str]]:
@@ -99,6 +107,10 @@ class SimulatedCameras:
         class_ = catalogue()[METRIC].classes[0]
         for source, district, contributor in zip(self.ids, self._districts, self._contributors, strict=True):
             known = (source, METRIC, self.city.districts[district].id, contributor, class_, _VALID_FROM, "")
+            yield dict(zip(COLUMNS, known, strict=True))
+        class_ = catalogue()[STILL_METRIC].classes[0]
+        for source, district in zip(self.still_ids, self._still_districts, strict=True):
+            known = (source, STILL_METRIC, self.city.districts[district].id, f"{source}-P", class_, _VALID_FROM, "")
             yield dict(zip(COLUMNS, known, strict=True))
 
     def write_register(self, path: Path) -> None:
@@ -131,22 +143,28 @@ class CameraSimulator:
         self._rate = rate
         self._interval = interval_of(rate)
         self._faults = faults
-        self._views = [cameras.camera(index, rate) for index in range(cameras.count + 1)]
+        self._stills_every = max(round(STILL_MS / self._interval), 1)
+        views = cameras.count + 1 + len(cameras.still_ids)
+        self._views = [cameras.camera(index, rate) for index in range(views)]
 
     def replay(self, seconds: float, stop: Event | None = None) -> Expected:
         """Send a past span of `seconds`, then a tick at the clock's now, which closes the windows of all of it.
 
-        `stop` ends it early, between two pictures. Raises `eventlog.protocol.DeliveryFailed`.
+        Still cameras go on for a quarter of an hour: a few of their pictures tell little. `stop` ends it early, between
+        two pictures. Raises `eventlog.protocol.DeliveryFailed`.
         """
         frames = max(round(seconds * self._rate), 1)
+        longest = max(frames, round(_QUARTER_MS / self._interval)) if self._cameras.still_ids else frames
         begin = self.begin(seconds)
         plans = [self._plan(index, frames) for index in range(self._cameras.count)]
         strays = {0, frames // 2} if self._faults else set()
         broken = frames // 3 if self._faults and not self._feed.detecting else None
         sent, ticked, ticks = 0, begin, 0
-        while sent < frames and not (stop is not None and stop.is_set()):
+        while sent < longest and not (stop is not None and stop.is_set()):
             at = time_of(sent, self._rate, begin)
-            self._send(sent, at, plans)
+            if sent < frames:
+                self._send(sent, at, plans)
+            self._send_stills(sent, at)
             if sent in strays:
                 self._feed.send(self._cameras.stray, self._interval, self._shot(self._cameras.count, sent, at))
             if sent == broken:
@@ -159,7 +177,8 @@ class CameraSimulator:
                     self._feed.flush()
         self._feed.tick(self._clock())
         self._feed.flush()
-        return self._expected(plans, sent, begin, dead=int(broken is not None and broken < sent))
+        dead = int(broken is not None and broken < sent)
+        return self._expected(plans, min(sent, frames), -(-sent // self._stills_every), begin, dead)
 
     def follow(self, stop: Event, first: int = 0) -> None:
         """Send pictures as the clock comes to them, from frame number `first` on, without faults, until `stop`."""
@@ -174,6 +193,7 @@ class CameraSimulator:
                 due = self._next()
                 continue
             self._send(number, due)
+            self._send_stills(number, due)
             if due - ticked >= TICK_MS:
                 self._feed.tick(due)
                 self._feed.flush()
@@ -205,6 +225,14 @@ class CameraSimulator:
             fault = plans[index].get(number) if plans else None
             self._feed.send(source, self._interval, self._shot(index, number, at, fault))
 
+    def _send_stills(self, number: int, at: int) -> None:
+        """Send the still cameras' pictures that are due with the frame of this number."""
+        if number % self._stills_every:
+            return
+        interval = self._stills_every * self._interval
+        for index, source in enumerate(self._cameras.still_ids, self._cameras.count + 1):
+            self._feed.send(source, interval, self._shot(index, number, at))
+
     def _shot(self, index: int, number: int, at: int, fault: str | None = None) -> Shot:
         if fault == _MISSING:
             return Shot(number, at, b"")
@@ -212,7 +240,8 @@ class CameraSimulator:
         picture = encoded(view.frame(number - 1 if fault == _STALE else number))
         return Shot(number, at, picture[: len(picture) // 2] if fault == _UNDECODABLE else picture)
 
-    def _expected(self, plans: Sequence[Mapping[int, str]], sent: int, begin: int, dead: int) -> Expected:
+    def _expected(self, plans: Sequence[Mapping[int, str]], sent: int, stills: int, begin: int, dead: int) -> Expected:
+        """What must become of it: `sent` frames of each video camera, `stills` pictures of each still one."""
         cameras = []
         for source, plan in zip(self._cameras.ids, plans, strict=True):
             wrong = {kind: sum(n < sent and fault == kind for n, fault in plan.items()) for kind in _FAULTS}
@@ -220,6 +249,10 @@ class CameraSimulator:
             if camera is None:  # its district may have been taken out of the register: all of it was refused
                 continue
             cameras.append(CameraExpected(camera, sent, sent - sum(wrong.values()), **wrong))
+        for source in self._cameras.still_ids:
+            camera = self._feed.number_of(source, begin)
+            if camera is not None:
+                cameras.append(CameraExpected(camera, stills, stills, 0, 0, 0))
         return Expected(
             messages=self._feed.messages,
             readings=self._feed.readings,

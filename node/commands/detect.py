@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from node import wiring
-from node.pictures import detector, prepare_opencv
+from node.pictures import detector, method, prepare_opencv
 from node.settings import settings
 
 _PICTURES_AT_ONCE = 50
@@ -31,7 +31,7 @@ def detect(
     for topic in (frames, regions):
         wiring.ensure_topic(log, topic)
     store = PostgresStore(wiring.database_url())
-    folds = FrameFolds(log, store, frames, regions, detector())
+    folds = FrameFolds(log, store, frames, regions, detector(), method())
     plan = Plan(
         group=f"{city.id}.detect",
         commit_s=settings().commit_seconds,

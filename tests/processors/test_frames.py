@@ -15,6 +15,7 @@ from processors.runner import Plan, Runner
 from schemas.batch import REGION, decode
 from schemas.frames import Frame, encode_frame
 from schemas.topics import FRAMES, REGIONS, live
+from store.detectors import Detector
 from store.processing import Account, CameraCount, Place
 from store.processing_memory import MemoryStore
 from tests.processors.stores import FailingStore
@@ -23,6 +24,7 @@ TAKEN, FOUND = live("isfahan", FRAMES), live("isfahan", REGIONS)
 NOW = 1_790_000_000_000
 HOUR = NOW // 3_600_000 * 3_600_000
 SECRET = b"51A 123.45"
+DETECTOR = Detector("bytes", "1", 0.9, 0.8)
 
 
 class Clock:
@@ -61,7 +63,7 @@ def put(log: MemoryLog, one: Frame, partition: int = 0) -> None:
 
 
 def run(log: MemoryLog, store: MemoryStore, look=detect) -> None:
-    folds = FrameFolds(log, store, TAKEN, FOUND, look)
+    folds = FrameFolds(log, store, TAKEN, FOUND, look, DETECTOR)
     Runner(log, store, folds, Plan("detect", commit_s=0.0, until_caught_up=True, accept_gap=True, at_once=3)).run(
         Event()
     )
@@ -190,7 +192,7 @@ def test_failures_around_commits_count_nothing_twice_and_send_again_at_most(take
     calm, disturbed = filled(), filled()
     undisturbed, failing = MemoryStore(), FailingStore(failures)
     run(calm, undisturbed)
-    folds = FrameFolds(disturbed, failing, TAKEN, FOUND, detect)
+    folds = FrameFolds(disturbed, failing, TAKEN, FOUND, detect, DETECTOR)
     plan = Plan("detect", commit_s=0.0, until_caught_up=True, at_once=3, backoff_s=(0.0,))
     Runner(disturbed, failing, folds, plan).run(Event())
     assert failing.cameras == undisturbed.cameras

@@ -7,6 +7,7 @@ import psycopg
 import pytest
 
 from store.deliveries import Delivered, Delivery, totals
+from store.detectors import Detector, Looked, detectors
 from store.processing import (
     Account,
     CameraCount,
@@ -186,3 +187,15 @@ def test_a_topic_has_reached_what_all_its_partitions_have(registered):
     registered.commit([replace(later, position=replace(later.position, max_event_time=1_800_000_000_000))])
     assert registered.reached(TOPIC) == 1_790_000_000_000
     assert registered.reached("another") is None
+
+
+def test_a_detector_is_noted_once_with_its_earliest_picture(registered):
+    first, other = Detector("network", "a1", 0.9, 0.8), Detector("network", "b2", 0.95, 0.9)
+    for detector, since in ((first, 5_000), (first, 3_000), (first, 9_000), (other, 4_000)):
+        registered.looked_with("traffic.plate-regions", detector, since)
+    if isinstance(registered, MemoryStore):
+        noted = [Looked(one, since) for (_, one), since in registered.detectors.items()]
+    else:
+        with psycopg.connect(registered._url) as connection:
+            noted = detectors(connection)["traffic.plate-regions"]
+    assert noted == [Looked(first, 3_000), Looked(other, 4_000)]

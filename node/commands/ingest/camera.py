@@ -12,7 +12,7 @@ import typer
 
 from node import wiring
 from node.commands.ingest.shared import for_a_while, now_ms, resolver, write
-from node.pictures import detector, prepare_opencv
+from node.pictures import detector, method, prepare_opencv
 from node.settings import settings
 
 if TYPE_CHECKING:
@@ -101,7 +101,8 @@ def cameras(detect: Beside = False) -> None:
 
 
 def simulate_cameras(
-    cameras: Annotated[int, typer.Option(min=1, max=100, help="how many cameras the city has")] = 2,
+    cameras: Annotated[int, typer.Option(min=1, max=100, help="how many video cameras the city has")] = 2,
+    stills: Annotated[int, typer.Option(min=0, max=100, help="and how many that give a picture every 10 seconds")] = 1,
     seconds: Annotated[float, typer.Option(min=0.1, max=86_400, help="how long a past span is replayed")] = 30.0,
     rate: Annotated[float, typer.Option(min=0.01, max=30, help="pictures a second")] = 2.0,
     seed: Annotated[int, typer.Option(help="the same seed makes the same streets")] = 1,
@@ -118,14 +119,14 @@ def simulate_cameras(
     stop = wiring.start("ingest")
     prepare_opencv()
     city = wiring.city()
-    simulated = SimulatedCameras(city, cameras, seed)
+    simulated = SimulatedCameras(city, cameras, seed, stills)
     with wiring.database("ingest") as connection:
         path = settings().home / f"register-{city.id}-cameras.csv"
         simulated.write_register(path)
         load_register(connection, city, path, now_ms())
         with _feed(connection, simulated.origin, None, detect=detect) as feed:
             simulator = CameraSimulator(simulated, feed, now_ms, rate, faults=faults)
-            logger.info("replaying %g seconds of %d cameras", seconds, cameras)
+            logger.info("replaying %g seconds of %d video cameras, and %d still ones", seconds, cameras, stills)
             expected = simulator.replay(seconds, stop)
             logger.info("%s", expected)
             if report is not None and not stop.is_set():
@@ -148,7 +149,7 @@ def _feed(
 
     `fresh` looks into the register again each minute: someone may load another while this runs.
     """
-    from ingest.cameras.sending import CameraFeed
+    from ingest.cameras.sending import Beside, CameraFeed
     from ingest.journal import StoreJournal
     from schemas.topics import FRAMES, REGIONS, live
     from schemas.topics import history as history_topic
@@ -165,7 +166,7 @@ def _feed(
     resolve = resolver(connection, source)
     if fresh:
         resolve = for_a_while(resolve)
-    yield CameraFeed(writer, topic, journal, resolve, origin, detector() if detect else None)
+    yield CameraFeed(writer, topic, journal, resolve, origin, Beside(detector(), method()) if detect else None)
     writer.close()
 
 

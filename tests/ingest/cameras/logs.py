@@ -7,17 +7,19 @@ import numpy as np
 
 from eventlog.memory import MemoryLog, MemoryRecord
 from eventlog.protocol import TopicPartition, Writer
-from ingest.cameras.sending import CameraFeed, Detect
+from ingest.cameras.sending import Beside, CameraFeed, Detect
 from schemas.catalogue import Metric
 from schemas.frames import Frame, decode_frame
 from schemas.topics import FRAMES, REGIONS, live
 from store.deliveries import Refused
+from store.detectors import Detector
 from store.resolution import BEGINNING_MS, NEVER_MS, Resolved
 
 PARTITIONS = 4
 BEGIN = 1_790_000_000_000
 ORIGIN = "somewhere/traffic.regions"
 TOPIC = live("town", FRAMES)
+DETECTOR = Detector("classical", "1", 0.9, 0.5)
 
 
 class Journal:
@@ -26,6 +28,7 @@ class Journal:
     def __init__(self) -> None:
         self.kept: dict[tuple[str, int], Refused] = {}
         self.acknowledged_readings = 0
+        self.looked: list[tuple[str, Detector, int]] = []
 
     def acknowledged(self, writer: Writer) -> None:
         self.acknowledged_readings = sum(one.readings for one in writer.acknowledged().values())
@@ -34,12 +37,18 @@ class Journal:
         for item in refused:
             self.kept.setdefault((origin, item.position), item)
 
+    def looked_with(self, dataset: str, detector: Detector, since_ms: int) -> None:
+        self.looked.append((dataset, detector, since_ms))
 
-def register(*ids: str, begins: int = BEGINNING_MS, ends: int = NEVER_MS) -> Callable[[Metric, int], Resolved]:
-    """Video cameras with the numbers 70, 71... and the areas 5, 6... in the order of their ids."""
+
+def register(
+    *ids: str, begins: int = BEGINNING_MS, ends: int = NEVER_MS, metric: str = "traffic.regions"
+) -> Callable[[Metric, int], Resolved]:
+    """Cameras of a metric, with the numbers 70, 71... and the areas 5, 6... in the order of their ids."""
+    registered_for = metric
 
     def resolve(metric: Metric, at_ms: int) -> Resolved:
-        count = len(ids) if metric.name == "traffic.regions" and begins <= at_ms < ends else 0
+        count = len(ids) if metric.name == registered_for and begins <= at_ms < ends else 0
         return Resolved(
             ids=np.array(sorted(one.encode() for one in ids)[:count], dtype=np.bytes_),
             number=np.arange(70, 70 + count, dtype=np.uint32),
@@ -84,12 +93,15 @@ class Sending:
 
 
 def sending(
-    resolve: Callable[[Metric, int], Resolved], detect: Detect | None = None, topic: str | None = None
+    resolve: Callable[[Metric, int], Resolved],
+    detect: Detect | None = None,
+    topic: str | None = None,
 ) -> Sending:
     log, journal = MemoryLog(lambda: BEGIN), Journal()
     topic = topic or live("town", FRAMES if detect is None else REGIONS)
     log.create(topic, PARTITIONS, {})
-    return Sending(log, CameraFeed(log.writer(), topic, journal, resolve, ORIGIN, detect), journal)
+    beside = None if detect is None else Beside(detect, DETECTOR)
+    return Sending(log, CameraFeed(log.writer(), topic, journal, resolve, ORIGIN, beside), journal)
 
 
 def said(records: Iterable[tuple[int, MemoryRecord]]) -> bytes:

@@ -12,7 +12,7 @@ from processors.plates.pictures import BadPicture, decode_picture
 from schemas.batch import REGION, decode
 from schemas.frames import Frame
 from schemas.topics import FRAMES, REGIONS, history, live
-from tests.ingest.cameras.logs import BEGIN, ORIGIN, PARTITIONS, register, said, sending
+from tests.ingest.cameras.logs import BEGIN, DETECTOR, ORIGIN, PARTITIONS, register, said, sending
 
 SECRET = "secret-camera-4711"
 NOW = BEGIN + 10_000_000
@@ -135,6 +135,7 @@ def test_a_detector_beside_the_camera_sends_regions_and_no_picture():
     ticks = [decode(record.value).start - BEGIN for _, record in made.records() if record.key is None]
     assert sorted(ticks) == sorted([5_000, 10_000, 15_000, 20_000, 20_000] * PARTITIONS)
     assert (made.feed.readings, made.journal.acknowledged_readings) == (40, 40)
+    assert made.journal.looked == [(REGIONS, DETECTOR, BEGIN)]
     everything = said(made.records())
     assert b"\xff\xd8\xff" not in everything
     for text in {plate.text for number in range(40) for plate in camera.truth(number)} | {SECRET}:
@@ -155,6 +156,13 @@ def test_beside_a_detector_what_can_not_be_looked_at_is_counted_and_forgotten():
     )
     assert made.feed.readings == 6
     assert not made.journal.kept
+
+
+def test_a_still_cameras_picture_is_of_its_own_metric_and_unit():
+    made = sending(register("a", metric="traffic.density"), lambda _: np.zeros(3, REGION))
+    made.feed.send("a", 10_000, shot(0, b"p"))
+    [batch] = [decode(record.value) for _, record in made.records()]
+    assert (batch.metric, batch.interval, batch.array()["value"].tolist()) == ("traffic.density", 10_000, [300.0])
 
 
 def test_an_error_of_the_detector_itself_is_not_taken_for_a_bad_picture():

@@ -253,6 +253,32 @@ def test_the_register_has_all_cameras_but_the_stray_one(tmp_path):
     assert not set(SimulatedCameras(city(), 6, 3).ids) & set(cameras.ids)
 
 
+def test_still_cameras_give_a_picture_every_ten_seconds_for_a_quarter_of_an_hour():
+    cameras = SimulatedCameras(city(), 1, 1, stills=2)
+    made = sending(register(*cameras.still_ids, metric="traffic.density"))
+    expected = CameraSimulator(cameras, made.feed, lambda: NOW, 2.0, faults=False).replay(30)
+    frames = made.frames()
+    assert {frame.metric for frame in frames} == {"traffic.density"}
+    assert {frame.interval for frame in frames} == {10_000}
+    by_camera = {camera: [one.start for one in frames if one.camera == camera] for camera in (70, 71)}
+    begin = frames[0].start
+    assert begin % 900_000 == 0
+    assert set(map(tuple, by_camera.values())) == {tuple(range(begin, begin + 900_000, 10_000))}
+    assert expected.cameras == (CameraExpected(70, 90, 90, 0, 0, 0), CameraExpected(71, 90, 90, 0, 0, 0))
+    assert expected.readings == 180
+    assert len({frame.picture for frame in frames}) == 180
+
+
+def test_the_register_has_still_cameras_for_the_density():
+    cameras = SimulatedCameras(city(), 2, 3, stills=3)
+    metrics = {row["source"]: row["metric"] for row in cameras.register()}
+    assert metrics == dict.fromkeys(cameras.ids, "traffic.regions") | dict.fromkeys(
+        cameras.still_ids, "traffic.density"
+    )
+    fewer = list(SimulatedCameras(city(), 2, 3, stills=1).register())
+    assert fewer == list(cameras.register())[:3]
+
+
 def test_cameras_see_different_streets():
     cameras = SimulatedCameras(city(), 2, 3)
     views = [cameras.camera(index, 2.0) for index in range(3)]

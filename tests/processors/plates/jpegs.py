@@ -42,3 +42,10 @@ def four_inks(grey: np.ndarray) -> bytes:
     scans = b"".join(b"\xff\xda\x00\x08\x01" + bytes((number, 0, 0, 63, 0)) + coded for number in range(1, 5))
     adobe = b"\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00\x00"
     return data[:2] + adobe + data[2:frame] + header + data[tables_end:scan] + scans + b"\xff\xd9"
+
+
+def oriented(data: bytes, orientation: int) -> bytes:
+    """The same picture with an Exif orientation (1 to 8; from 5 on the sides change places)."""
+    entry = b"\x01\x12\x00\x03\x00\x00\x00\x01\x00" + bytes((orientation, 0, 0))
+    body = b"Exif\0\0MM\x00\x2a\x00\x00\x00\x08\x00\x01" + entry + bytes(4)
+    return data[:2] + b"\xff\xe1" + (len(body) + 2).to_bytes(2, "big") + body + data[2:]
