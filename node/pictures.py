@@ -19,12 +19,18 @@ def prepare_opencv() -> None:
 
 
 def detector() -> "Callable[[bytes], NDArray[np.void]]":
-    """From the bytes of a JPEG to its plate regions, for one thread.
+    """From the bytes of a JPEG to its plate regions, in the picture's pixels, for one thread.
 
-    What it returns raises `processors.plates.pictures.BadPicture`.
+    A large picture is decoded no larger than the network needs it. What is returned raises
+    `processors.plates.pictures.BadPicture`.
     """
     from processors.plates.network import NetworkDetector
-    from processors.plates.pictures import decode_picture
+    from processors.plates.pictures import decode_reduced
 
     chosen = NetworkDetector()
-    return lambda picture: chosen.detect(decode_picture(picture))
+
+    def look(data: bytes) -> "NDArray[np.void]":
+        picture = decode_reduced(data, chosen.longest_side)
+        return chosen.detect(picture.pixels, picture.shape)
+
+    return look

@@ -123,12 +123,22 @@ class NetworkDetector:
     def version(self) -> str:
         return self._version
 
-    def detect(self, picture: Picture) -> NDArray[np.void]:
+    @property
+    def longest_side(self) -> int:
+        """Pixels: no picture needs a longer side than this; a larger one is only made smaller."""
+        return self._side
+
+    def detect(self, picture: Picture, full: tuple[int, int] | None = None) -> NDArray[np.void]:
         """The regions of a picture, shape (h, w, 3), BGR, of any size; none for one that is too small.
 
-        Dtype `schemas.batch.REGION`, shape (n,), in order of y, then x.
+        Dtype `schemas.batch.REGION`, shape (n,), in order of y, then x. Where the picture is a smaller one of another,
+        `full` is that one's height and width, and the regions are in its pixels.
         """
-        return self.detect_all([picture])[0]
+        if not picture.size:
+            return np.empty(0, REGION)
+        height, width = full or picture.shape[:2]
+        back = [width / picture.shape[1], height / picture.shape[0]] * 2 + [1, 1]
+        return _regions(_best(self._rows([picture])[0]) * back, (height, width))
 
     def detect_all(self, pictures: Sequence[Picture]) -> list[NDArray[np.void]]:
         """Each picture's regions, as `detect` gives them. Those of one shape go through the network together."""
