@@ -16,6 +16,7 @@ from kafka.consumer.subscription_state import ConsumerRebalanceListener
 from kafka.net.compat import KafkaNetClient
 from kafka.net.manager import KafkaConnectionManager
 from kafka.net.selector import NetworkSelector
+from kafka.partitioner.default import murmur2
 from kafka.structs import OffsetAndMetadata
 
 from eventlog.inspection import ClusterState, TopicState
@@ -42,7 +43,10 @@ _DELIVERY_TIMEOUT_S = 120
 _METADATA_MS = 30_000
 _TOPIC_MS = 60_000
 _POLL_MESSAGES = 2_000
+_POLL_MS = 500
 _FETCH_BYTES = 4 << 20
+_BACKWARDS_MESSAGES = 32
+"""Read at once when a partition is read from its end: with pictures, 128 MB at the most."""
 _LARGEST_REQUEST = 5 << 20
 """Bytes: the largest message, a picture, and what Kafka puts around it."""
 
@@ -137,6 +141,43 @@ class KafkaLog:
                     consumer.close()
                     raise UnknownTopic(topic)
             return reader
+
+    def backwards(self, topic: str, key: bytes) -> Iterator[Record]:
+        with self._opening():
+            consumer = KafkaConsumer(
+                **self._client,
+                metrics_enabled=False,
+                group_id=None,
+                auto_offset_reset="earliest",  # what retention took meanwhile is passed over
+                enable_auto_commit=False,
+                max_poll_records=_BACKWARDS_MESSAGES,
+                max_partition_fetch_bytes=_FETCH_BYTES,
+            )
+            try:
+                partitions = consumer.partitions_for_topic(topic)
+                if not partitions:
+                    raise UnknownTopic(topic)
+                one = KafkaPartition(topic, (murmur2(key) & 0x7FFFFFFF) % len(partitions))  # as the producer does it
+                consumer.assign([one])
+                begin, end = consumer.beginning_offsets([one])[one], consumer.end_offsets([one])[one]
+                while end > begin:
+                    start = max(end - _BACKWARDS_MESSAGES, begin)
+                    yield from reversed([r for r in self._between(consumer, one, start, end) if r.key == key])
+                    end = start
+            finally:
+                consumer.close()
+
+    def _between(self, consumer: KafkaConsumer, partition: Any, start: int, end: int) -> Iterator[Record]:
+        """The records of an assigned partition from `start` up to `end`. Raises `LogUnavailable`."""
+        consumer.seek(partition, start)
+        deadline = time.monotonic() + self._patience_ms / 1000
+        while consumer.position(partition) < end:
+            records = consumer.poll(timeout_ms=_POLL_MS).get(partition, ())
+            if records:
+                deadline = time.monotonic() + self._patience_ms / 1000
+            elif time.monotonic() > deadline:
+                raise LogUnavailable(f"Kafka gives no message of {partition.topic} partition {partition.partition}")
+            yield from (record for record in records if record.offset < end)
 
     def writer(self) -> "KafkaWriter":
         with self._opening():

@@ -1,7 +1,7 @@
 """A log in memory, for tests of what is built on a log. One thread; rebalances happen at once."""
 
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from zlib import crc32
 
@@ -41,6 +41,10 @@ class _Topic:
     partitions: list[_Partition]
 
 
+def _place(key: bytes, partitions: int) -> int:
+    return crc32(key) % partitions
+
+
 class MemoryLog:
     """Keeps the promises of `eventlog.protocol.Log`. `clock` gives the append time in milliseconds."""
 
@@ -62,6 +66,10 @@ class MemoryLog:
 
     def writer(self) -> "MemoryWriter":
         return MemoryWriter(self)
+
+    def backwards(self, topic: str, key: bytes) -> Iterator[MemoryRecord]:
+        kept = self._partition(TopicPartition(topic, _place(key, len(self._topic(topic).partitions))))
+        return iter([record for record in reversed(kept.records) if record.key == key])
 
     def reader(self, group: str, topics: Sequence[str], listener: Listener, at_once: int = 2_000) -> "MemoryReader":
         reader = MemoryReader(self, group, topics, listener, at_once)
@@ -202,7 +210,7 @@ class MemoryWriter:
         self._acknowledged: dict[tuple[str, int], Acknowledged] = {}
 
     def send(self, topic: str, key: bytes, value: bytes, readings: int = 0) -> None:
-        self._append(TopicPartition(topic, crc32(key) % self.partitions(topic)), key, value, readings)
+        self._append(TopicPartition(topic, _place(key, self.partitions(topic))), key, value, readings)
 
     def send_to(self, topic: str, partition: int, value: bytes) -> None:
         self._append(TopicPartition(topic, partition), None, value, 0)

@@ -1,6 +1,6 @@
 """What the platform asks of a log. `eventlog.kafka` and `eventlog.memory` keep the same promises (tests/eventlog)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -169,5 +169,12 @@ class Log(Protocol):
 
     def reader(self, group: str, topics: Sequence[str], listener: Listener, at_once: int = 2_000) -> Reader:
         """Join a group of readers; a poll brings at most `at_once` records. Raises `UnknownTopic`."""
+
+    def backwards(self, topic: str, key: bytes) -> Iterator[Record]:
+        """The messages of one key, the latest first, without joining a group.
+
+        Those that a writer sent by their key: they lie in one partition. What is appended while they are read is not
+        among them, what retention takes meanwhile may be missing. Raises `UnknownTopic`, maybe with the first message.
+        """
 
     def writer(self) -> Writer: ...

@@ -157,6 +157,31 @@ def test_two_members_share_the_partitions_and_one_takes_over_when_the_other_leav
     one.close()
 
 
+def test_the_messages_of_a_key_are_read_backwards_without_a_group(log, topic):
+    writer = log.writer()
+    for number in range(100):  # more than are fetched at once
+        writer.send(topic, b"%d" % (number % 20), b"%d" % number)
+    writer.flush()
+    for key in range(20):
+        assert [one.value for one in log.backwards(topic, b"%d" % key)] == [
+            b"%d" % (n + key) for n in (80, 60, 40, 20, 0)
+        ]
+    latest = log.backwards(topic, b"7")
+    writer.send(topic, b"7", b"the first one")
+    writer.flush()
+    assert next(latest).value in (b"87", b"the first one")
+    writer.send(topic, b"7", b"the second one")
+    writer.flush()
+    assert b"the second one" not in [one.value for one in latest]
+    assert next(log.backwards(topic, b"7")).value == b"the second one"
+    assert list(log.backwards(topic, b"nobody")) == []
+
+
+def test_nothing_can_be_read_backwards_where_there_is_no_topic(log, city):
+    with pytest.raises(UnknownTopic):
+        next(log.backwards(live(city, "no.such"), b"7"))
+
+
 @pytest.mark.services
 @pytest.mark.parametrize("megabytes", [2, 6])  # too much for the topic, too much for the client itself
 def test_a_message_that_kafka_refuses_is_an_error_and_not_a_loss(megabytes, kafka_log, city):
