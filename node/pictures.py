@@ -10,6 +10,8 @@ if TYPE_CHECKING:
 
     from store.detectors import Detector
 
+    Picture = NDArray[np.uint8]
+
 
 def prepare_opencv() -> None:
     """One thread, for a process takes one core; and silence: what is wrong with a picture is counted, not printed."""
@@ -45,3 +47,22 @@ def method() -> "Detector":
 
     known = card()
     return Detector("network", known.version, known.precision, known.recall)
+
+
+def cover(*, tiled: bool) -> "Callable[[Picture], tuple[Picture, int]]":
+    """From a picture to one with its plates blurred, and how many regions that were; for one thread.
+
+    It blurs more than what counts as a plate, and misses some plates all the same: docs/plates.md. `tiled` also looks
+    at the picture's own scale, for small far plates.
+    """
+    from processors.plates.blurring import blurred
+    from processors.plates.network import NetworkDetector, card
+
+    chosen = NetworkDetector(card().blur_threshold)
+    look = chosen.detect_tiled if tiled else chosen.detect
+
+    def covered(picture: "Picture") -> "tuple[Picture, int]":
+        regions = look(picture)
+        return blurred(picture, regions, card().blur_margin), len(regions)
+
+    return covered

@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import psycopg
+
 from store.database import Connection
 from store.moments import milliseconds, moment
 
@@ -14,6 +16,10 @@ _ENTRIES = """
 SELECT number, made_at, database_user, os_user, camera, taken_at, reason, sha256, regions FROM debug_pictures
 ORDER BY number
 """
+
+
+class NotEntered(Exception):
+    """The database did not take an entry; the text is what it said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,20 +51,16 @@ class Entry:
 def enter(connection: Connection, picture: DebugPicture) -> int:
     """Enter a picture, lastingly, before anybody sees it; the entry's number.
 
-    PostgreSQL says when, and which of its users this is. Raises `psycopg.Error` if it can't be entered.
+    PostgreSQL says when, and which of its users this is. Raises `NotEntered`, and `psycopg.errors.UndefinedTable`.
     """
-    with connection.transaction():
-        row = connection.execute(
-            _ENTER,
-            (
-                picture.os_user,
-                picture.camera,
-                moment(picture.taken_ms),
-                picture.reason,
-                picture.sha256,
-                picture.regions,
-            ),
-        ).fetchone()
+    known = (picture.os_user, picture.camera, moment(picture.taken_ms), picture.reason, picture.sha256, picture.regions)
+    try:
+        with connection.transaction():
+            row = connection.execute(_ENTER, known).fetchone()
+    except psycopg.errors.UndefinedTable:
+        raise
+    except psycopg.Error as error:
+        raise NotEntered(error.diag.message_primary or str(error)) from error
     assert row is not None
     return int(row[0])
 

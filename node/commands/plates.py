@@ -1,4 +1,7 @@
-"""`sistercity plates`: find, blur and evaluate plate regions in files; for operators, nothing goes to Kafka."""
+"""`sistercity plates`: find, blur and evaluate plate regions in files; for operators, nothing goes to Kafka.
+
+What it does with cameras' pictures is in `node.commands.debug_picture`.
+"""
 
 import csv
 import sys
@@ -9,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from node.commands.debug_picture import picture, pictures
+from node.pictures import cover
 from node.wiring import CommandError
 
 if TYPE_CHECKING:
@@ -67,22 +72,14 @@ def blur(
     It covers more than the counting does: what is likely no plate is blurred, too. Some plates are still missed; how
     many stands in docs/plates.md.
     """
-    from processors.plates.blurring import blurred
-    from processors.plates.network import NetworkDetector, card
-
     if out.exists() and out.samefile(source):
         raise CommandError("OUT is the same file as IN")
     _one_thread()
-    detector = NetworkDetector(card().blur_threshold)
-    look = detector.detect_tiled if tiled else detector.detect
-
-    def cover(picture: "Picture") -> "Picture":
-        return blurred(picture, look(picture), card().blur_margin)
-
+    covered = cover(tiled=tiled)
     if source.suffix.lower() in _VIDEOS:
-        _blur_video(source, out, cover)
+        _blur_video(source, out, lambda picture: covered(picture)[0])
     else:
-        _write(out, cover(_picture(source)))
+        _write(out, covered(_picture(source))[0])
 
 
 @app.command("eval")
@@ -134,6 +131,10 @@ def evaluate(
     print(f"{sorted(taken)[len(taken) // 2] * 1e3:.1f} ms a picture on one thread (median)")
 
 
+app.command()(picture)
+app.command()(pictures)
+
+
 def _one_thread() -> None:
     import cv2
 
@@ -168,7 +169,7 @@ def _write(path: Path, picture: "Picture") -> None:
         raise CommandError(f"{path.name} can't be written; is its ending that of a picture?")
 
 
-def _blur_video(source: Path, out: Path, cover: "Callable[[Picture], Picture]") -> None:
+def _blur_video(source: Path, out: Path, covered: "Callable[[Picture], Picture]") -> None:
     import cv2
 
     reader = cv2.VideoCapture(str(source))
@@ -181,7 +182,7 @@ def _blur_video(source: Path, out: Path, cover: "Callable[[Picture], Picture]") 
         raise CommandError(f"{out.name} can't be written; .mp4, .mkv and .avi can")
     try:
         for frame in _frames(reader):
-            writer.write(cover(frame))
+            writer.write(covered(frame))
     finally:
         reader.release()
         writer.release()
