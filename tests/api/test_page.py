@@ -239,7 +239,7 @@ def test_a_city_with_nothing_at_all_is_told_in_words(api: TestClient) -> None:
     assert "No stream has been processed yet." in page.text
     assert "No partner city has been reached yet." in page.text
     cells = [row[1:] for row in page.rows if row[0] in ("homes", "businesses", "residual waste", "all")]
-    assert cells == [["not published yet"]] * 8
+    assert cells == [["not published yet"]] * 9
 
 
 @pytest.mark.services
@@ -266,7 +266,7 @@ def test_the_figures_are_those_of_the_comparison(two: TestClient, both: str) -> 
             number, share = re.match(r"(−?[\d,.]+)(?:%| \w+) (\d+)% of people shown", cell).groups()  # type: ignore[union-attr]
             assert float(number.replace(",", "")) == pytest.approx(found.figure, rel=0.005)
             assert int(share) == round(100 * found.population_share)
-    assert seen == sum(row.figure is not None for row in rows.values()) == 19
+    assert seen == sum(row.figure is not None for row in rows.values()) == 24
 
 
 @pytest.mark.services
@@ -308,7 +308,7 @@ def test_the_account_is_told_with_every_reason(two: TestClient) -> None:
 @pytest.mark.services
 def test_the_partner_is_told_with_what_came_and_how_far_each_city_is(two: TestClient) -> None:
     page = read(two)
-    assert "Publications received 170" in page.text  # 3 metrics of 24 hours, 96 quarter hours, a day, a month
+    assert "Publications received 362" in page.text  # 3 metrics of 24 hours, 3 of 96 quarter hours, a day, a month
     ends = next(row for row in page.rows if row[0] == "Electricity taken from the grid")
     assert ends[1:] == ["2 June 2025, 00:00", "1 June 2025, 20:30"]
 

@@ -13,6 +13,7 @@ from api.cursors import cursor
 from federation.wire import Catalog, Problem, PublicationPage, Series, rfc3339
 from schemas.catalogue import catalogue
 from store.database import connect
+from store.detectors import Detector, looked_with
 from store.publication_log import log_state
 from store.publications import PublishedCell, Window, new_log, publish
 from tests.federation.city import (
@@ -65,6 +66,33 @@ def test_the_catalogue_says_what_the_city_is_and_what_its_metrics_mean(api: Test
     assert "at least 100 customers" in metric.rule.words
     assert metric.lateness_seconds == 3600
     assert [(area.number, area.population) for area in metric.areas] == list(zip(areas, (1000, 3000), strict=True))
+
+
+def test_the_catalogue_names_the_detectors_behind_the_metrics_of_pictures(
+    api: TestClient, database_url: str, areas: list[int]
+) -> None:
+    before = api.get("/v1/catalog")
+    with connect(database_url) as connection:
+        looked_with(connection, "traffic.plate-regions", Detector("network", "b2", 0.95, 0.91), T0 + HOUR)
+        looked_with(connection, "traffic.plate-regions", Detector("network", "a1", 0.9, 0.8), T0)
+    response = api.get("/v1/catalog", headers={"If-None-Match": before.headers["etag"]})
+    found = Catalog.model_validate_json(response.content)
+    detectors = {metric.name: metric.detectors for metric in found.metrics}
+    assert [(one.version, one.precision, one.recall, one.since) for one in detectors["traffic.passes"]] == [
+        ("a1", 0.9, 0.8, rfc3339(T0)),
+        ("b2", 0.95, 0.91, rfc3339(T0 + HOUR)),
+    ]
+    assert detectors["traffic.density"] == detectors["traffic.regions"] == detectors["traffic.passes"]
+    assert not detectors[IMPORT.name]
+    assert areas
+
+
+def test_a_derived_metric_has_the_areas_of_the_one_that_it_comes_from(api: TestClient, database_url: str) -> None:
+    with connect(database_url) as connection:
+        numbers = found_areas(connection, (500, 700), "traffic.regions")
+    metrics = {one.name: one for one in Catalog.model_validate_json(api.get("/v1/catalog").content).metrics}
+    assert [area.number for area in metrics["traffic.passes"].areas] == list(numbers)
+    assert not metrics["traffic.density"].areas
 
 
 def test_the_log_is_paged_without_gap_or_repetition(api: TestClient, areas: list[int]) -> None:

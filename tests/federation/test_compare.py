@@ -125,6 +125,8 @@ def test_a_whole_span_has_the_windows_of_a_day_or_the_newest_one() -> None:
         "waste.collected": 1,
         "waste.tonnage": 1,
         "traffic.regions": 96,
+        "traffic.passes": 96,
+        "traffic.density": 96,
     }
 
 

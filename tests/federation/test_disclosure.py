@@ -95,3 +95,5 @@ def test_waste_needs_eleven_contributors_and_something_else_than_zero(contributo
 )
 def test_traffic_needs_eleven_at_one_camera(contributors, largest, absolute, expected) -> None:
     assert released("traffic-11", "any", Counts(contributors, largest, absolute)) == expected
+    hundredths = Counts(contributors, 100 * largest, 100 * absolute, unit=100)
+    assert released("traffic-11", "any", hundredths) == expected

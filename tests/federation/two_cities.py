@@ -2,7 +2,7 @@
 account. For tests of what people see."""
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 
@@ -42,6 +42,8 @@ FIGURES: Mapping[str, Mapping[tuple[str, str], float]] = {
         ("waste.collected", "organic"): 0.187,
         ("waste.tonnage", "residual"): 0.391,
         ("traffic.regions", "any"): 0.0342,
+        ("traffic.passes", "one-line"): 0.0212,
+        ("traffic.density", "any"): 2.37,
     },
     "ho-chi-minh-city": {
         ("energy.import", "residential"): 2378,
@@ -54,6 +56,9 @@ FIGURES: Mapping[str, Mapping[tuple[str, str], float]] = {
         ("waste.tonnage", "residual"): 0.477,
         ("waste.tonnage", "recycling"): 0.062,
         ("traffic.regions", "any"): 0.0817,
+        ("traffic.passes", "one-line"): 0.0116,
+        ("traffic.passes", "two-lines"): 0.0473,
+        ("traffic.density", "any"): 5.14,
     },
 }
 """What one person's day comes to, or the mean in percent; what does not stand here is suppressed in every area."""
@@ -72,8 +77,11 @@ REASONS = {
 
 def publish_everything(connection: Connection, city: CityFacts, metrics: Mapping[str, Metric]) -> None:
     """A day (or month) of every metric, so that the comparison comes to `FIGURES`; one area of three is kept back."""
+    registered: dict[str, Sequence[int]] = {}
     for metric in metrics.values():
-        areas = found_areas(connection, PEOPLE, metric.name)
+        if metric.registered_as not in registered:
+            registered[metric.registered_as] = found_areas(connection, PEOPLE, metric.name)
+        areas = registered[metric.registered_as]
         count, width = _SPANS[metric.window]
         begin = MIDNIGHT[city.id] - (width if metric.window in ("day", "month") else 0)
         for number in range(count):
@@ -133,7 +141,7 @@ def _cell(
     figure = FIGURES[city.id].get((metric.name, class_))
     if figure is None or not shown:
         return PublishedCell(area, class_, None, None, metric.rule)
-    if metric.kind == "mean-of-last":
+    if metric.kind in ("mean", "mean-of-last"):
         value = figure * metric.smallest_per_unit
     elif metric.window == "month":
         value = figure * people * 31 * metric.smallest_per_unit / 1000  # told in kilograms, published in tons

@@ -93,6 +93,18 @@ def test_a_lattice_holds_every_area_and_class_and_counts_the_sources_of_the_wind
         assert [lattice(connection, METRIC, CLASSES, hour(n)).cells[1].sources for n in (4, 6, 7)] == [11, 35, 51]
 
 
+def test_a_lattice_of_a_derived_metric_counts_its_sources_in_every_class(database_url: str) -> None:
+    with connect(database_url) as connection:
+        first, second = found_areas(connection, [10, 20])
+        connection.execute("INSERT INTO area_districts VALUES (%s, 'district 7')", (second,))
+        register(connection, 0, "residential", 3)
+        found = lattice(connection, METRIC, ("one-line", "two-lines"), hour(3), of_any_class=True)
+        assert {(cell.area, cell.class_): cell.sources for cell in found.cells if cell.sources} == (
+            {(first, "one-line"): 3, (first, "two-lines"): 3}
+        )
+        assert len(found.cells) == 4
+
+
 def test_a_lattice_is_kept_exactly_as_long_as_it_would_come_out_the_same(database_url: str) -> None:
     with connect(database_url) as connection:
         found_areas(connection, [10])
