@@ -61,6 +61,7 @@ def planned_rights(city: str) -> Sequence[Right]:
         Right("detect", "topic", live(city, FRAMES), False, ("Describe", "Read"), "looks at pictures"),
         Right("detect", "topic", live(city, REGIONS), False, ("Describe", "Write"), "sends what it found in them"),
         Right("detect", "group", f"{city}.detect", False, ("Read",), "shares the pictures"),
+        Right("picture", "topic", live(city, FRAMES), False, ("Describe", "Read"), "has a debug picture made"),
         Right(
             "operator", "topic", f"{city}.", True, ("Create", "Describe", "DescribeConfigs"), "makes and checks topics"
         ),

@@ -116,18 +116,23 @@ def test_the_newest_picture_of_a_camera_is_blurred_and_entered(ending, command, 
     }
 
 
-def without_the_right(url: str, role: str) -> Iterator[str]:
-    """A user of the database who may do everything but enter a debug picture."""
+def user_of(url: str, role: str, *rights: str) -> Iterator[str]:
+    """The database's URL for a user who has these rights (with {} where the user's name belongs), and no other."""
+    name = sql.Identifier(role)
     with psycopg.connect(url, autocommit=True) as connection:
-        name = sql.Identifier(role)
-        connection.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD 'no secret'").format(name))
-        connection.execute(sql.SQL("GRANT ALL ON ALL TABLES IN SCHEMA public TO {}").format(name))
-        connection.execute(sql.SQL("REVOKE INSERT ON debug_pictures FROM {}").format(name))
+        for statement in ("CREATE ROLE {} LOGIN PASSWORD 'no secret'", *rights):
+            connection.execute(sql.SQL(statement).format(name))
         try:
             yield make_conninfo(url, user=role, password="no secret")
         finally:
-            connection.execute(sql.SQL("DROP OWNED BY {}").format(name))
-            connection.execute(sql.SQL("DROP ROLE {}").format(name))
+            for statement in ("DROP OWNED BY {}", "DROP ROLE {}"):
+                connection.execute(sql.SQL(statement).format(name))
+
+
+def without_the_right(url: str, role: str) -> Iterator[str]:
+    """A user of the database who may do everything but enter a debug picture."""
+    all_but_one = ("GRANT ALL ON ALL TABLES IN SCHEMA public TO {}", "REVOKE INSERT ON debug_pictures FROM {}")
+    return user_of(url, role, *all_but_one)
 
 
 def without_the_table(url: str, role: str) -> Iterator[str]:
@@ -164,6 +169,17 @@ def test_what_is_not_entered_is_not_written(broken, words, command, city, tmp_pa
         assert words in command.fails("plates", "picture", CAMERA, str(there), "--reason", WHY, "--force")
     assert there.read_bytes() == b"another"
     assert sorted(one.name for one in tmp_path.iterdir() if one.is_file()) == ["cameras.csv", "city.toml", "there.png"]
+
+
+def test_few_rights_are_enough_and_the_entry_names_their_owner(command, city, tmp_path):
+    sent(command, CAMERA, tmp_path / "in", drawn(LAST))
+    url, role = command.environment["SISTERCITY_DATABASE_URL"], f"role_{city.replace('-', '_')}"
+    read = "GRANT SELECT ON debug_pictures, sources, areas, area_versions, area_districts TO {}"  # docs/operator.md
+    rights = (read, "GRANT INSERT ON debug_pictures TO {}")
+    with contextmanager(user_of)(url, role, *rights) as command.environment["SISTERCITY_DATABASE_URL"]:
+        command("plates", "picture", CAMERA, str(tmp_path / "out.png"), "--reason", WHY)
+        [entry] = entries(command)
+    assert entry["database_user"] == role
 
 
 def test_no_picture_is_made_over_another_unless_it_is_said(command, tmp_path):

@@ -14,6 +14,7 @@ from eventlog.kafka import KafkaLog
 from eventlog.protocol import AccessRefused, DeliveryFailed, LogUnavailable
 from eventlog.security import Security
 from schemas.topics import FRAMES, history, live
+from tests.ingest.cameras import videos
 from tests.system.command import Command
 from tests.system.secured_kafka import MECHANISMS, Secured, password, secured
 from tests.system.streams import city_file
@@ -211,6 +212,7 @@ def test_the_planned_rights_are_enough_for_every_role(planned, broker, city, tmp
     register.write_text(
         "source,metric,district,contributor,class,valid_from,valid_to\n"
         "meter,energy.import,a,customer,residential,2006-01-01,\n"
+        "camera,traffic.regions,a,customer,any,2006-01-01,\n"
     )
     planned("register", "load", str(register))
     path = made_up(tmp_path / "household.txt")
@@ -220,6 +222,11 @@ def test_the_planned_rights_are_enough_for_every_role(planned, broker, city, tmp
     assert len(run("stranger", "query", "energy.import").splitlines()) > 2
     run("process", "process", "--until-caught-up")
     run("detect", "detect", "--until-caught-up")
+    clip = videos.write(tmp_path / "clip.mp4", frames=2)
+    run("ingest", "ingest", "camera", str(clip), "--source", "camera")
+    wanted = ("plates", "picture", "camera", str(tmp_path / "out.png"), "--reason", "a test")
+    assert "TopicAuthorizationFailed" in as_user(planned, broker.sasl, "operator").fails(*wanted)
+    assert "regions blurred; entry 1" in run("picture", *wanted)
 
 
 def test_the_planned_rights_are_no_more_than_the_roles_need(planned, broker, city):
