@@ -22,7 +22,6 @@ OURS = services_of_ours(DOCUMENT)
 NOT_FOR_CONTAINERS = {
     "home": "the image sets it",
     "stop_with_stdin": "an engine stops by signals",
-    "cameras": "a file that has to be mounted, see docs/operator.md",
     "kafka_password": "a secret",
     "kafka_ca_file": "a file that has to be mounted, see docs/operator.md",
     "kafka_cert_file": "a file that has to be mounted, see docs/operator.md",
@@ -102,7 +101,7 @@ def test_every_image_is_pinned_to_a_version():
 
 
 def test_one_image_of_ours_serves_every_role():
-    roles = {"migrate", "topics", "process", "detect", "publish", "serve", "pull", "ingest", "cli"}
+    roles = {"migrate", "topics", "process", "detect", "cameras", "publish", "serve", "pull", "ingest", "cli"}
     assert set(OURS) == roles
     assert set(SERVICES) - roles == {"kafka", "postgres"}
 
@@ -141,6 +140,7 @@ def test_the_order_of_starting_has_no_circle_and_brings_tables_and_topics_first(
         return set(needed).union(*(before(one, (*path, name)) for one in needed))
 
     assert before("process") == before("detect") == {"migrate", "topics", "kafka", "postgres"}
+    assert before("cameras") == before("detect")
     for name in ("publish", "serve", "pull"):
         assert before(name) == {"migrate", "postgres"}
 
@@ -161,12 +161,12 @@ def test_only_this_machines_loopback_reaches_a_container():
     assert published == {"serve": ["127.0.0.1:8080:8080"]}
     assert DOCUMENT["networks"]["inside"] == {"internal": True}
     outside = {name for name, service in SERVICES.items() if "outside" in service["networks"]}
-    assert outside == {"serve", "pull", "cli"}
+    assert outside == {"cameras", "serve", "pull", "cli"}
 
 
 def test_only_roles_that_speak_to_kafka_know_of_it():
     speaking = {name for name, one in OURS.items() if any("KAFKA" in key for key in one["environment"])}
-    assert speaking == {"topics", "process", "detect", "ingest", "cli"}
+    assert speaking == {"topics", "process", "detect", "cameras", "ingest", "cli"}
     assert not speaking & {*WITHOUT_KAFKA, "migrate"}
 
 
@@ -176,9 +176,24 @@ def test_only_serve_may_listen_beyond_loopback():
 
 
 def test_every_volume_and_network_that_is_used_is_declared_and_the_other_way_round():
-    mounted = {entry.split(":")[0] for service in SERVICES.values() for entry in service.get("volumes", [])}
-    assert mounted == set(DOCUMENT["volumes"])
+    entries = [entry for service in SERVICES.values() for entry in service.get("volumes", [])]
+    assert {entry.split(":")[0] for entry in entries if isinstance(entry, str)} == set(DOCUMENT["volumes"])
     assert {one for service in SERVICES.values() for one in service["networks"]} == set(DOCUMENT["networks"])
+
+
+def test_only_the_role_of_cameras_is_let_at_their_addresses_and_can_not_change_them():
+    bound = {
+        name: entry for name, one in SERVICES.items() for entry in one.get("volumes", []) if isinstance(entry, dict)
+    }
+    assert (
+        set(bound) == {"cameras"} == {name for name, one in OURS.items() if "SISTERCITY_CAMERAS" in one["environment"]}
+    )
+    mount = bound["cameras"]
+    assert (mount["type"], mount["read_only"]) == ("bind", True)
+    assert mount["source"].startswith("./secrets/")  # which neither git nor the image's builder takes
+    assert mount["bind"] == {"create_host_path": False}  # a folder that is not there is an error, not an empty one
+    assert SERVICES["cameras"]["environment"]["SISTERCITY_CAMERAS"] == f"{mount['target']}/cameras.toml"
+    assert SERVICES["cameras"]["profiles"] == ["cameras"]
 
 
 def test_every_variable_has_an_example_with_a_comment_and_every_example_a_use():

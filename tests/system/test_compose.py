@@ -29,6 +29,9 @@ _OF_THE_IMAGE = ("SISTERCITY_HOME", "SISTERCITY_SECRETS_DIR")
 ANYWHERE, HERE = "0.0.0.0", "127.0.0.1"
 """In a container the API listens on all of the container; here it stays on this machine."""
 
+CAMERA_FILE = '[[cameras]]\nsource = "K-17"\nurl = "http://127.0.0.1:9/"\nrate = 0.1\n'
+"""A camera that nobody registered, where nobody listens: it is waited for."""
+
 
 def free_port() -> str:
     with socket.socket() as probe:
@@ -45,12 +48,14 @@ class Node:
         (folder / "secrets").mkdir(mode=0o700)
         (folder / "secrets" / "sistercity_database_password").write_text(f"{facts.pop('password')}\n")
         (folder / "home").mkdir()
+        (folder / "cameras.toml").write_text(CAMERA_FILE)
         document = compose({**example(), "SISTERCITY_PARTNERS": partners, "SISTERCITY_DEMO_METERS": "300"})
         self.services = services_of_ours(document)
         self._addresses = {
             "SISTERCITY_KAFKA": kafka,
             "SISTERCITY_DATABASE_URL": make_conninfo(**facts),  # without the password, as in .env.example
             "SISTERCITY_CITY": str(city),
+            "SISTERCITY_CAMERAS": str(folder / "cameras.toml"),
             "SISTERCITY_HOME": str(folder / "home"),
             "SISTERCITY_SECRETS_DIR": str(folder / "secrets"),
             "SISTERCITY_PARTITIONS": "4",
@@ -145,7 +150,7 @@ def test_every_service_starts_gets_healthy_and_stops_by_its_own_commands(databas
     theirs = node(tmp_path, f"{city}-partner", kafka, databases[1])
     ours = node(tmp_path, city, kafka, databases[0], partners=theirs.api)
     lasting = [name for name, service in ours.services.items() if "healthcheck" in service]
-    assert sorted(lasting) == ["detect", "ingest", "process", "publish", "pull", "serve"]
+    assert sorted(lasting) == ["cameras", "detect", "ingest", "process", "publish", "pull", "serve"]
     with contextlib.ExitStack() as stack:
         stack.callback(theirs.kill)
         stack.callback(ours.kill)
