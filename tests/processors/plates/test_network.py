@@ -152,7 +152,7 @@ def test_a_picture_is_left_as_it_was(detector: NetworkDetector) -> None:
 
 def test_tiles_find_what_is_too_small_in_the_whole(detector: NetworkDetector) -> None:
     picture = street(1440, 2560)
-    small, large = with_car(picture, 1000, 700, 40), with_car(picture, 2000, 900, 150)
+    small, large = with_car(picture, 1000, 700, 50), with_car(picture, 2000, 900, 150)
     whole, tiled = detector.detect(picture), detector.detect_tiled(picture)
     assert (overlaps(whole, small) > 0.5).sum() == 0
     assert [(overlaps(tiled, box) > 0.5).sum() for box in (small, large)] == [1, 1]
