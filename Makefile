@@ -50,8 +50,8 @@ lint: $(VENV)/installed-test
 types: $(VENV)/installed-test
 	@$(BIN)/mypy
 
-bench: install ## readings/s of one process, beside the bare poll on the same topic
-	@$(BIN)/python -m benchmarks.energy
+bench: install ## readings/s and pictures/s of one process, beside a bare poll of the same topic; ONLY=energy or ONLY=frames
+	@for one in $(or $(ONLY),energy frames); do $(BIN)/python -m benchmarks.$$one || exit 1; done
 
 train: ## the plate network from scratch, from images beside the project (needs Debian's python3-torch and python3-opencv)
 	@/usr/bin/python3 -m training ../shared/data/plates

@@ -13,19 +13,16 @@ import os
 import platform
 import statistics
 import sys
-import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
-from time import perf_counter
 
 import numpy as np
 
-from embedded.remove import remove
-from embedded.services import Services, services
+from benchmarks.timed import TimedStore, bare_poll, own_services
+from embedded.services import Services
 from eventlog.kafka import KafkaLog
-from eventlog.protocol import TopicPartition
 from ingest.batches import Readings, messages, tick
 from processors.metric_folds import MetricFolds
 from processors.runner import Plan, Runner
@@ -34,8 +31,6 @@ from schemas.catalogue import catalogue, metrics_of
 from schemas.topics import settings
 from store.database import connect, create_database, migrate
 from store.overview import streams
-from store.processing import Claim, Place, Progress
-from store.processing_postgres import PostgresStore
 
 DATASET = "energy.readings"
 TOPIC = f"bench.{DATASET}.v1"
@@ -88,54 +83,13 @@ def fill(log: KafkaLog, sources: int, hours: int) -> Workload:
     return Workload(sent, count + PARTITIONS, size)
 
 
-class _FromTheBeginning:
-    """A listener that reads everything and notes when it began."""
-
-    began = 0.0
-
-    def assigned(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
-        self.began = perf_counter()
-        return dict.fromkeys(partitions, 0)
-
-    def revoked(self, partitions: Sequence[TopicPartition]) -> None: ...
-
-    def lost(self, partitions: Sequence[TopicPartition]) -> None: ...
-
-
-def bare_poll(log: KafkaLog, group: str, workload: Workload) -> float:
-    """Seconds to poll every message and look at none."""
-    listener = _FromTheBeginning()
-    reader = log.reader(group, [TOPIC], listener)
-    left = workload.messages
-    while left:
-        left -= sum(len(records) for records in reader.poll(1000).values())
-    seconds = perf_counter() - listener.began
-    reader.close()
-    return seconds
-
-
-class _TimedStore(PostgresStore):
-    """Notes when the partitions were taken over and when the last commit was done."""
-
-    began = ended = 0.0
-
-    def claim(self, places: Sequence[Place]) -> Mapping[Place, Claim]:
-        claimed = super().claim(places)
-        self.began = perf_counter()
-        return claimed
-
-    def commit(self, progress: Sequence[Progress]) -> None:
-        super().commit(progress)
-        self.ended = perf_counter()
-
-
 def process(log: KafkaLog, group: str, database_url: str) -> float:
     """Seconds to process every message into committed rows."""
-    store = _TimedStore(database_url)
+    store = TimedStore(database_url)
     folds = MetricFolds({TOPIC: metrics_of(DATASET)}, "Asia/Ho_Chi_Minh")
     Runner(log, store, folds, Plan(group, until_caught_up=True)).run(Event())
     store.close()
-    return store.ended - store.began
+    return store.spent.wall
 
 
 def check(database_url: str, workload: Workload) -> None:
@@ -159,7 +113,8 @@ def measure(running: Services, sources: int, hours: int, rounds: int) -> Mapping
     for number in range(rounds + 1):
         url = create_database(running.database_url, f"bench_{number}")
         migrate(url)
-        bare, processed = bare_poll(log, f"bare-{number}", workload), process(log, f"process-{number}", url)
+        bare = bare_poll(log, f"bare-{number}", TOPIC, workload.messages).wall
+        processed = process(log, f"process-{number}", url)
         check(url, workload)
         if number:  # the first pair warms up
             pairs.append((workload.readings / bare, workload.readings / processed))
@@ -185,13 +140,8 @@ def main() -> None:
     options.add_argument("--installed", type=Path, default=Path(".sistercity"))
     options.add_argument("--output", type=Path)
     chosen = options.parse_args()
-    home = Path(tempfile.mkdtemp(prefix="sistercity-bench-"))
-    home.chmod(0o755)
-    try:
-        with services(home, installed=chosen.installed) as running:
-            result = measure(running, chosen.sources, chosen.hours, chosen.rounds)
-    finally:
-        remove(home)
+    with own_services(chosen.installed) as running:
+        result = measure(running, chosen.sources, chosen.hours, chosen.rounds)
     print(json.dumps(result, indent=2))
     if chosen.output is not None:
         chosen.output.write_text(json.dumps(result, indent=2) + "\n")

@@ -1,0 +1,263 @@
+"""Pictures per second of one core, from Kafka to plate regions in Kafka, beside the parts of that way in the same run.
+
+`sistercity detect` as it is: poll, Avro, decoding, network, Avro, send, commit, in one process with one OpenCV thread.
+`frames_per_s_per_core` is pictures over the seconds of processor time, user and system, of all threads of the process,
+so that other work on the machine falsifies it least; `frames_per_s` goes by the clock. Each is measured from the
+assignment of the partitions to the last commit. The parts are measured in turns with it, in milliseconds a picture: a
+bare poll of the same topic; decoding, at the scale that the detector needs and at full scale; the network, from pixels
+to regions. `other` is what none of them explains: Avro, hashes, sending, committing, waiting.
+
+Rendered cameras supply the pictures, no two of them the same: repeated ones would be passed over as stale. Drawing and
+producing them, starting up and joining the group are not measured. The result is checked outside the timed part: every
+picture must have been looked at and acknowledged.
+
+It doesn't measure a network between machines, real cameras' pictures (which may hold more regions), RTSP, more than one
+process, nor how well plates are found.
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from threading import Event
+
+import cv2
+import numpy as np
+
+from benchmarks.timed import Spent, TimedStore, bare_poll, now, own_services
+from embedded.services import Services
+from eventlog.kafka import KafkaLog
+from ingest.cameras.jpeg import encoded
+from ingest.cameras.rendered import RenderedCamera
+from node.pictures import detector, method, prepare_opencv
+from processors.frames import FrameFolds
+from processors.plates.network import NetworkDetector, card
+from processors.plates.pictures import decode_picture, decode_reduced
+from processors.runner import Plan, Runner
+from schemas.catalogue import sent_in
+from schemas.frames import Frame, encode_frame
+from schemas.topics import DEFAULT_PARTITIONS, FRAMES, REGIONS, live, settings
+from store.database import connect, create_database, migrate
+from store.deliveries import totals
+from store.overview import streams
+
+CAMERAS = 16
+COUNTRIES = ("VN", "IR")
+RATE = 2.0
+AT_ONCE = 50
+"""As `sistercity detect` polls."""
+SAMPLE = 100
+"""Pictures whose decoding and network are measured alone, in each round."""
+KEPT = {"retention.ms": "86400000"}
+"""Every round reads the same pictures; Kafka would drop them after minutes otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """What the topic `frames` holds, all pictures of one size."""
+
+    width: int
+    height: int
+    frames: str
+    regions: str
+    pictures: int
+    bytes: int
+
+    @property
+    def size(self) -> str:
+        return f"{self.width}x{self.height}"
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """Seconds a picture: of the whole way and of its parts."""
+
+    detect: Spent
+    poll: Spent
+    decode: Spent
+    decode_full: Spent
+    network: Spent
+
+    @property
+    def other(self) -> Spent:
+        return self.detect - self.poll - self.decode - self.network
+
+
+def drawn(width: int, height: int, pictures: int) -> Iterator[Frame]:
+    """Pictures of several cameras in turns, as they would send them now."""
+    metric = sent_in(REGIONS)[0]
+    interval = round(1000 / RATE)
+    begin = time.time_ns() // 1_000_000 - pictures * interval
+    cameras = [RenderedCamera(n, COUNTRIES[n % len(COUNTRIES)], width, height, RATE) for n in range(CAMERAS)]
+    for number in range(pictures):
+        camera, frame = number % CAMERAS, number // CAMERAS
+        yield Frame(
+            metric=metric.name,
+            area=camera + 1,
+            class_=metric.classes[0],
+            interval=interval,
+            start=begin + frame * interval,
+            camera=camera,
+            contributor=camera,
+            picture=encoded(cameras[camera].frame(frame)),
+        )
+
+
+def fill(log: KafkaLog, width: int, height: int, pictures: int) -> Workload:
+    """Draw pictures into a topic of their own."""
+    city = f"bench-{width}x{height}"
+    frames, regions = live(city, FRAMES), live(city, REGIONS)
+    log.create(frames, DEFAULT_PARTITIONS, {**settings(FRAMES), **KEPT})
+    log.create(regions, DEFAULT_PARTITIONS, settings(REGIONS))
+    writer, size = log.writer(), 0
+    for frame in drawn(width, height, pictures):
+        size += len(frame.picture or b"")
+        writer.send(frames, b"%d" % frame.camera, encode_frame(frame), 1)
+    writer.close()
+    return Workload(width, height, frames, regions, pictures, size)
+
+
+def detect(log: KafkaLog, group: str, workload: Workload, database_url: str) -> Spent:
+    """What it takes to look at every picture, and to have what was found acknowledged and committed."""
+    store = TimedStore(database_url)
+    folds = FrameFolds(log, store, workload.frames, workload.regions, detector(), method())
+    plan = Plan(group, accept_gap=True, until_caught_up=True, at_once=AT_ONCE)
+    Runner(log, store, folds, plan).run(Event())
+    store.close()
+    return store.spent
+
+
+def check(database_url: str, workload: Workload) -> None:
+    """Every picture was looked at, none passed over or refused, and Kafka has what was found in each."""
+    with connect(database_url) as connection:
+        [stream] = [one for one in streams(connection) if one.topic == workload.frames]
+        sent = totals(connection)[workload.regions]
+    account = stream.account
+    if not account.balanced() or not account.readings == account.aggregated == sent.readings == workload.pictures:
+        sys.exit(f"the account is wrong: {account}, {sent.readings} of {workload.pictures} pictures sent on")
+
+
+def parts(pictures: Sequence[bytes]) -> tuple[Spent, Spent, Spent]:
+    """Decoding at the detector's scale, at full scale, and the network, one picture after the other."""
+    network = NetworkDetector()
+    reduced = full = looked = Spent()
+    found = 0
+    for data in pictures:
+        begin = now()
+        picture = decode_reduced(data, network.longest_side)
+        decoded = now()
+        found += len(network.detect(picture.pixels, picture.shape))
+        ended = now()
+        decode_picture(data)
+        reduced, looked, full = reduced + (decoded - begin), looked + (ended - decoded), full + (now() - ended)
+    if not found:
+        sys.exit("no region was found in any picture: the network had nothing to do that it usually has")
+    return reduced, full, looked
+
+
+def measure(running: Services, width: int, height: int, pictures: int, rounds: int) -> Mapping[str, object]:
+    """Fill a topic once, then go through it and through the parts in turns."""
+    log = KafkaLog(running.kafka)
+    workload = fill(log, width, height, pictures)
+    sample = [frame.picture or b"" for frame in drawn(width, height, min(SAMPLE, pictures))]
+    print(f"{workload.pictures:,} pictures of {workload.size}, {workload.bytes / 1e6:,.0f} MB", flush=True)
+    measured = []
+    for number in range(rounds + 1):
+        one = one_round(running, log, workload, sample, number)
+        if number:  # the first one warms up
+            measured.append(one)
+            print(told(one), flush=True)
+    return summary(workload, measured)
+
+
+def one_round(running: Services, log: KafkaLog, workload: Workload, sample: Sequence[bytes], number: int) -> Round:
+    """The bare poll, the whole way, and the parts, right behind each other."""
+    url = create_database(running.database_url, f"bench_{workload.size}_{number}")
+    migrate(url)
+    polled = bare_poll(log, f"bare-{workload.size}-{number}", workload.frames, workload.pictures, AT_ONCE)
+    detected = detect(log, f"detect-{workload.size}-{number}", workload, url)
+    check(url, workload)
+    decoded, full, looked = parts(sample)
+    return Round(
+        detect=_each(detected, workload.pictures),
+        poll=_each(polled, workload.pictures),
+        decode=_each(decoded, len(sample)),
+        decode_full=_each(full, len(sample)),
+        network=_each(looked, len(sample)),
+    )
+
+
+def _each(spent: Spent, pictures: int) -> Spent:
+    return Spent(spent.wall / pictures, spent.cpu / pictures)
+
+
+def told(one: Round) -> str:
+    """A round in a line."""
+    names = ("detect", "poll", "decode", "network", "other")
+    milliseconds = ", ".join(f"{name} {getattr(one, name).cpu * 1e3:.2f}" for name in names)
+    speeds = f"{1 / one.detect.cpu:6.1f} frames/s per core {1 / one.detect.wall:6.1f} by the clock"
+    return f"{speeds}   processor ms a picture: {milliseconds}"
+
+
+def summary(workload: Workload, rounds: Sequence[Round]) -> Mapping[str, object]:
+    """The medians over the rounds, and the range of what counts most."""
+    names = [*(field.name for field in fields(Round)), "other"]
+    per_core = [1 / one.detect.cpu for one in rounds]
+    return {
+        "size": workload.size,
+        "pictures": workload.pictures,
+        "bytes_per_picture": workload.bytes // workload.pictures,
+        "frames_per_s_per_core": round(statistics.median(per_core), 1),
+        "range": [round(min(per_core), 1), round(max(per_core), 1)],
+        "frames_per_s": round(statistics.median(1 / one.detect.wall for one in rounds), 1),
+        "network_share": round(statistics.median(one.network.cpu / one.detect.cpu for one in rounds), 3),
+        "cpu_ms": {name: _ms([getattr(one, name).cpu for one in rounds]) for name in names},
+        "wall_ms": {name: _ms([getattr(one, name).wall for one in rounds]) for name in names},
+    }
+
+
+def _ms(seconds: Sequence[float]) -> float:
+    return round(statistics.median(seconds) * 1e3, 3)
+
+
+def _size(text: str) -> tuple[int, int]:
+    """Raises `ValueError`, which argparse tells."""
+    width, height = map(int, text.split("x"))
+    return width, height
+
+
+def main() -> None:
+    """Measure, print, and write the numbers where they are wanted."""
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--sizes", type=_size, nargs="+", default=[(640, 384), (1920, 1080)], metavar="WIDTHxHEIGHT")
+    options.add_argument("--pictures", type=int, default=800)
+    options.add_argument("--rounds", type=int, default=5)
+    options.add_argument("--installed", type=Path, default=Path(".sistercity"))
+    options.add_argument("--output", type=Path)
+    chosen = options.parse_args()
+    prepare_opencv()
+    with own_services(chosen.installed) as running:
+        sizes = [measure(running, w, h, chosen.pictures, chosen.rounds) for w, h in chosen.sizes]
+    result = {
+        "sizes": sizes,
+        "weights": card().version,
+        "rounds": chosen.rounds,
+        "opencv_threads": cv2.getNumThreads(),
+        "opencv": cv2.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+        "cores": os.cpu_count(),
+    }
+    print(json.dumps(result, indent=2))
+    if chosen.output is not None:
+        chosen.output.write_text(json.dumps(result, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

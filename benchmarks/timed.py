@@ -1,0 +1,92 @@
+"""What the benchmarks share: time spent between two moments, a bare poll, a store that notes when it was used."""
+
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter, process_time
+
+from embedded.remove import remove
+from embedded.services import Services, services
+from eventlog.kafka import KafkaLog
+from eventlog.protocol import TopicPartition
+from store.processing import Claim, Place, Progress
+from store.processing_postgres import PostgresStore
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """Seconds: by the clock, and of processor time, user and system, of all threads of this process."""
+
+    wall: float = 0.0
+    cpu: float = 0.0
+
+    def __add__(self, other: "Spent") -> "Spent":
+        return Spent(self.wall + other.wall, self.cpu + other.cpu)
+
+    def __sub__(self, other: "Spent") -> "Spent":
+        return Spent(self.wall - other.wall, self.cpu - other.cpu)
+
+
+def now() -> Spent:
+    """A moment; only the difference of two means anything."""
+    return Spent(perf_counter(), process_time())
+
+
+class _FromTheBeginning:
+    """A listener that reads everything and notes when it began."""
+
+    began = Spent()
+
+    def assigned(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
+        self.began = now()
+        return dict.fromkeys(partitions, 0)
+
+    def revoked(self, partitions: Sequence[TopicPartition]) -> None: ...
+
+    def lost(self, partitions: Sequence[TopicPartition]) -> None: ...
+
+
+def bare_poll(log: KafkaLog, group: str, topic: str, messages: int, at_once: int = 2_000) -> Spent:
+    """What it takes to poll every message of a topic and to look at none."""
+    listener = _FromTheBeginning()
+    reader = log.reader(group, [topic], listener, at_once)
+    left = messages
+    while left:
+        left -= sum(len(records) for records in reader.poll(1000).values())
+    spent = now() - listener.began
+    reader.close()
+    return spent
+
+
+class TimedStore(PostgresStore):
+    """Notes when the partitions were taken over and when the last commit was done."""
+
+    began = ended = Spent()
+
+    def claim(self, places: Sequence[Place]) -> Mapping[Place, Claim]:
+        claimed = super().claim(places)
+        self.began = now()
+        return claimed
+
+    def commit(self, progress: Sequence[Progress]) -> None:
+        super().commit(progress)
+        self.ended = now()
+
+    @property
+    def spent(self) -> Spent:
+        """From the one to the other."""
+        return self.ended - self.began
+
+
+@contextmanager
+def own_services(installed: Path) -> Iterator[Services]:
+    """A Kafka and a PostgreSQL of the benchmark's own; all that they held is removed at the end."""
+    home = Path(tempfile.mkdtemp(prefix="sistercity-bench-"))
+    home.chmod(0o755)
+    try:
+        with services(home, installed=installed) as running:
+            yield running
+    finally:
+        remove(home)
