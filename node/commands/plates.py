@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from node.commands.debug_picture import picture, pictures
+from node.picture_files import open_video, read_picture
 from node.pictures import cover
 from node.wiring import CommandError
 
@@ -32,8 +33,6 @@ _FORMS = ("unknown", "one-line", "two-lines")
 _VIDEOS = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".ts", ".webm"})
 _LEAST_SCORE = 0.01
 """From this score on detections are ranked for the average precision."""
-
-_USUAL_RATE = 25.0
 
 Tiled = Annotated[bool, typer.Option(help="also look at the picture's own scale, for small far plates; slower")]
 
@@ -57,7 +56,7 @@ def detect(
         table = csv.writer(lines, lineterminator="\n")
         table.writerow(_COLUMNS)
         for path in images:
-            for x, y, w, h, score, form in look(_picture(path)).tolist():
+            for x, y, w, h, score, form in look(read_picture(path)).tolist():
                 table.writerow((path.name, x, y, w, h, f"{score:.4f}", _FORMS[form]))
 
 
@@ -79,7 +78,7 @@ def blur(
     if source.suffix.lower() in _VIDEOS:
         _blur_video(source, out, lambda picture: covered(picture)[0])
     else:
-        _write(out, covered(_picture(source))[0])
+        _write(out, covered(read_picture(source))[0])
 
 
 @app.command("eval")
@@ -141,23 +140,6 @@ def _one_thread() -> None:
     cv2.setNumThreads(1)
 
 
-def _picture(path: Path) -> "Picture":
-    import cv2
-
-    from processors.plates.pictures import BadPicture, decode_picture
-
-    data = path.read_bytes()
-    if data.startswith(b"\xff\xd8"):
-        try:
-            return decode_picture(data)
-        except BadPicture as error:
-            raise CommandError(f"{path.name} can't be read: {error.reason}") from error
-    picture: Any = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if picture is None:
-        raise CommandError(f"{path.name} is no picture that can be read")
-    return picture  # type: ignore[no-any-return]
-
-
 def _write(path: Path, picture: "Picture") -> None:
     import cv2
 
@@ -172,11 +154,9 @@ def _write(path: Path, picture: "Picture") -> None:
 def _blur_video(source: Path, out: Path, covered: "Callable[[Picture], Picture]") -> None:
     import cv2
 
-    reader = cv2.VideoCapture(str(source))
+    reader = open_video(source)
     size = (int(reader.get(cv2.CAP_PROP_FRAME_WIDTH)), int(reader.get(cv2.CAP_PROP_FRAME_HEIGHT)))
-    if not reader.isOpened() or not all(size):
-        raise CommandError(f"{source.name} is no video that can be read")
-    rate = reader.get(cv2.CAP_PROP_FPS) or _USUAL_RATE
+    rate = reader.get(cv2.CAP_PROP_FPS)
     writer = cv2.VideoWriter(str(out), cv2.VideoWriter.fourcc(*"mp4v"), rate, size)
     if not writer.isOpened():
         raise CommandError(f"{out.name} can't be written; .mp4, .mkv and .avi can")
@@ -244,7 +224,7 @@ def _look_at_all(
     """What is found in each picture, the pictures' shapes, and the seconds that each took."""
     found, shapes, taken = {}, {}, []
     for name in names:
-        picture = _picture(folder / name)
+        picture = read_picture(folder / name)
         begun = time.perf_counter()
         found[name] = look(picture)
         taken.append(time.perf_counter() - begun)
