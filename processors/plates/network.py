@@ -171,7 +171,7 @@ class NetworkDetector:
         scale = self._scale(max(height, width))
         size = (max(round(width * scale), 1), max(round(height * scale), 1))
         padded = (-(-size[1] // _MULTIPLE) * _MULTIPLE, -(-size[0] // _MULTIPLE) * _MULTIPLE)
-        blob = np.empty((len(pictures), 3 * _FOLD * _FOLD, padded[0] // _FOLD, padded[1] // _FOLD), np.float32)
+        blob = np.empty((len(pictures), 3 * _FOLD * _FOLD, padded[0] // _FOLD, padded[1] // _FOLD), np.uint8)
         for picture, into in zip(pictures, blob, strict=True):
             _fold(_scaled(picture, size, padded), into)
         self._net.setInput(blob)
@@ -214,7 +214,7 @@ def _scaled(picture: Picture, size: tuple[int, int], padded: tuple[int, int]) ->
     return canvas
 
 
-def _fold(picture: Picture, into: NDArray[np.float32]) -> None:
+def _fold(picture: Picture, into: NDArray[np.uint8]) -> None:
     """Blocks of 4 by 4 pixels become channels, in the order row, column, colour, as `training.net.folded` does it."""
     height, width = picture.shape[0] // _FOLD, picture.shape[1] // _FOLD
     blocks = picture.reshape(height, _FOLD, width, _FOLD * 3)

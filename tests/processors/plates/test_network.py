@@ -209,7 +209,7 @@ def test_tiles_reach_from_end_to_end_and_overlap(length: int, tile: int) -> None
 def test_blocks_are_folded_as_the_trainer_folds_them() -> None:
     """Channel (row * 4 + column) * 3 + colour, as `training.net.folded` says it."""
     picture = np.random.default_rng(3).integers(0, 256, (32, 64, 3), np.uint8)
-    into = np.empty((48, 8, 16), np.float32)
+    into = np.empty((48, 8, 16), np.uint8)
     network._fold(picture, into)
     for row, column, colour in ((0, 0, 0), (1, 2, 0), (3, 3, 2)):
         assert np.array_equal(into[(row * 4 + column) * 3 + colour], picture[row::4, column::4, colour])
