@@ -155,3 +155,21 @@ def test_who_listens_and_says_nothing_is_left_in_time():
     with socket_server(lambda connection: bool(end.wait(10))) as port:  # type: ignore[arg-type,return-value]
         assert come(rtsp(port)) == ([], "it does not answer")
         end.set()
+
+
+def test_who_speaks_rtsp_and_then_says_nothing_is_left_in_time():
+    """ffmpeg waits for an answer then, by itself for half a minute."""
+    asked: list[bytes] = []
+
+    def say(connection: socket.socket) -> None:
+        asked.append(connection.recv(4096))
+        if len(asked) == 1:
+            connection.sendall(b"RTSP/1.0 200 OK\r\nCSeq: 1\r\n\r\n")
+        else:
+            connection.settimeout(10)
+            asked.append(connection.recv(4096))
+
+    with socket_server(say) as port:
+        assert come(rtsp(port)) == ([], "its video can't be played, or it does not let us in")
+    assert len(asked) == 3
+    assert asked[2] == b""  # it has gone
