@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter, process_time
@@ -90,3 +90,5 @@ def own_services(installed: Path) -> Iterator[Services]:
             yield running
     finally:
         remove(home)
+        with suppress(OSError):  # what someone else put into it stays
+            home.rmdir()
