@@ -1,10 +1,11 @@
 """A day of a small city as messages, dataset by dataset, so that a test can decide when each goes to Kafka."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from eventlog.protocol import Acknowledged
 from ingest.cameras.sending import CameraFeed
@@ -111,26 +112,46 @@ def pictures(cameras: int = 3, seconds: float = 120, seed: int = 7) -> list[Sent
 
 
 def regions_day(cameras: int = 3, hours: int = 3, seed: int = 7) -> list[Sent]:
-    """What was found in the pictures of some cameras, one every ten seconds: some twice, some late, some broken."""
+    """What was found in the pictures of some cameras: some twice, some late, some broken.
+
+    Video cameras look five times a second at vehicles that cross the edge of each quarter hour, and one still camera
+    looks every ten seconds.
+    """
     rng = np.random.default_rng(seed)
     end = round(time.time() * 1000) // HOUR * HOUR - HOUR
+    frames = list(_edges(end - hours * HOUR, end, cameras, rng))
+    for start in range(end - hours * HOUR, end, 10_000):
+        still = Frame("traffic.density", cameras + 1, "any", 10_000, start, cameras, cameras, b"")
+        frames.append((still, np.zeros(rng.poisson(2), REGION)))
     sent: list[Sent] = []
     withheld: list[Sent] = []
-    for start in range(end - hours * HOUR, end, 10_000):
-        for camera in range(cameras):
-            frame = Frame("traffic.regions", camera + 1, "any", 10_000, start, camera, camera, b"")
-            found = np.zeros(rng.poisson(2), REGION)
-            value = encode_regions(frame, found)
-            one = Sent(REGIONS, key_of(frame), frame.area % PARTITIONS, value)
-            fate = rng.random()
-            if fate < 0.01:
-                withheld.append(one)
-            else:
-                sent.append(one if fate > 0.02 else Sent(REGIONS, one.key, one.partition, value[:-2]))
-            if fate > 0.97:
-                sent.append(one)
+    for frame, found in sorted(frames, key=lambda one: (one[0].start, one[0].camera)):
+        value = encode_regions(frame, found)
+        one = Sent(REGIONS, key_of(frame), frame.area % PARTITIONS, value)
+        fate = rng.random()
+        if fate < 0.01:
+            withheld.append(one)
+        else:
+            sent.append(one if fate > 0.02 else Sent(REGIONS, one.key, one.partition, value[:-2]))
+        if fate > 0.97:
+            sent.append(one)
     sent += [Sent(REGIONS, None, partition, encode_tick(end + HOUR)) for partition in range(PARTITIONS)]
     return sent + withheld
+
+
+def _edges(begin: int, end: int, cameras: int, rng: np.random.Generator) -> Iterator[tuple[Frame, NDArray[np.void]]]:
+    """Pictures of three seconds around the edge of each quarter hour, and what is in them."""
+    for edge in range(begin + HOUR // 4, end, HOUR // 4):
+        for camera in range(cameras):
+            enters = [(int(since), lane) for lane, since in enumerate(rng.integers(-2_500, 1_500, 3))]
+            for after in range(-3_000, 3_000, 200):
+                boxes = [
+                    (100 + 200 * lane, 50 + (after - since) // 10, 60, 20, 0.9, 1 + lane % 2)
+                    for since, lane in enters
+                    if since <= after < since + 1_600
+                ]
+                frame = Frame("traffic.regions", camera + 1, "any", 200, edge + after, camera, camera, b"")
+                yield frame, np.array(boxes, REGION)
 
 
 def mixed(days: Sequence[Sequence[Sent]]) -> list[Sent]:

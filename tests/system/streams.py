@@ -14,7 +14,7 @@ import psycopg
 
 from eventlog.kafka import KafkaLog
 from eventlog.protocol import Record, TopicPartition
-from node.pictures import detector
+from node.pictures import detector, method
 from processors.frames import FrameFolds
 from processors.metric_folds import MetricFolds
 from processors.runner import Plan, Runner
@@ -91,7 +91,7 @@ def process_undisturbed(
 def look_undisturbed(log: KafkaLog, frames: str, regions: str, database_url: str) -> None:
     """Look at a topic's pictures from beginning to end; what is found goes to a topic of its own."""
     store = PostgresStore(database_url)
-    folds = FrameFolds(log, store, frames, regions, detector())
+    folds = FrameFolds(log, store, frames, regions, detector(), method())
     try:
         Runner(log, store, folds, Plan(f"alone-{frames}", commit_s=0.0, until_caught_up=True, at_once=20)).run(Event())
     finally:
@@ -140,6 +140,7 @@ def table(database_url: str) -> Mapping[str, list]:
         " converted, readings, aggregated, duplicate, late, rejected, open, lost FROM stream_offsets"
         " ORDER BY topic, partition",
         "cameras": "SELECT * FROM camera_pictures ORDER BY camera, hour",
+        "detectors": "SELECT * FROM detectors ORDER BY dataset, name, version",
     }
     with psycopg.connect(database_url) as connection:
         return {name: connection.execute(query).fetchall() for name, query in queries.items()}

@@ -82,7 +82,7 @@ def refused(database_url: str) -> list[tuple[str, str, bytes]]:
 
 
 def test_simulated_cameras_send_what_they_report(command, kafka_log, city, database_url, tmp_path):
-    command("ingest", "simulate-cameras", "--report", str(tmp_path / "sent.json"))
+    command("ingest", "simulate-cameras", "--stills", "0", "--report", str(tmp_path / "sent.json"))
     report = json.loads((tmp_path / "sent.json").read_text())[FRAMES]
     records = everything_in(kafka_log, live(city, FRAMES))
     frames = frames_in(records)
@@ -119,7 +119,7 @@ def decodable(picture: bytes) -> bool:
 
 
 def test_simulated_cameras_with_a_detector_send_regions_only(command, kafka_log, city, database_url, tmp_path):
-    command("ingest", "simulate-cameras", "--detect", "--report", str(tmp_path / "sent.json"))
+    command("ingest", "simulate-cameras", "--stills", "0", "--detect", "--report", str(tmp_path / "sent.json"))
     report = json.loads((tmp_path / "sent.json").read_text())[REGIONS]
     records = everything_in(kafka_log, live(city, REGIONS))
     batches = [decode(record.value) for record in records]
@@ -263,7 +263,19 @@ def test_what_an_operator_can_mend_is_one_sentence(wrong, command, kafka_log, ci
 
 def test_following_goes_on_in_real_time_until_stopped(command, kafka_log, city, database_url, tmp_path):
     report = tmp_path / "sent.json"
-    arguments = ["ingest", "simulate-cameras", "--seconds", "5", "--rate", "10", "--follow", "--report", str(report)]
+    arguments = [
+        "ingest",
+        "simulate-cameras",
+        "--seconds",
+        "5",
+        "--rate",
+        "10",
+        "--stills",
+        "0",
+        "--follow",
+        "--report",
+        str(report),
+    ]
     process = subprocess.Popen(
         [sys.executable, "-m", "node", *arguments],
         env={**command.environment, "SISTERCITY_STOP_WITH_STDIN": "true"},

@@ -6,6 +6,7 @@ Both must come to the same tables and the same account. On the real Kafka and Po
 import random
 from threading import Event
 
+import psycopg
 import pytest
 
 from schemas.batch import decode
@@ -32,7 +33,9 @@ pytestmark = pytest.mark.services
 KILLS = 20
 
 
-METRICS = {"energy.import", "energy.solar", "waste.fill", "waste.collected", "waste.tonnage", "traffic.regions"}
+METRICS = {"energy.import", "energy.solar", "waste.fill", "waste.collected", "waste.tonnage"} | {
+    "traffic.regions", "traffic.passes", "traffic.density",
+}  # fmt: skip
 STREAMS = (ENERGY, "waste.fill-levels", "waste.collections", REGIONS)
 
 
@@ -63,6 +66,9 @@ def assert_same_as_undisturbed(kafka_log, topics, database_url, other_url) -> No
     process_undisturbed(kafka_log, topics.names, other_url, f"alone-{topics.names[0]}")
     disturbed, alone = table(database_url), table(other_url)
     assert {cell[0] for cell in alone["cells"]} == METRICS
+    with psycopg.connect(other_url) as connection:
+        passed = connection.execute("SELECT sum(value) FROM cells WHERE metric = 'traffic.passes'").fetchone()
+    assert passed[0] > 50
     assert len(alone["dead"]) > 10
     for name, rows in alone.items():
         assert disturbed[name] == rows, name
