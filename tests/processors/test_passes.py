@@ -13,9 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingest.cameras.rendered import Plate, RenderedCamera
-from processors.passes import CERTAIN_MS, REST_MS, SIGHTINGS, TAIL_MS, Passes, passes
+from processors.passes import REST_MS, SIGHTINGS, TAIL_MS, Passes, passes
 from processors.plates.classical import ClassicalDetector
 from schemas.batch import FORM_UNKNOWN, ONE_LINE, REGION, TWO_LINES
+from tests.processors.films import Film, true_passes
 
 T0 = 1_760_000_000_000
 FORMS = (ONE_LINE, TWO_LINES)
@@ -23,8 +24,6 @@ COUNTRIES = ("IR", "VN")
 FASTEST = 15
 SECONDS = 72
 SEEDS = (1, 2, 3)
-Film = Sequence[tuple[int, Sequence[Plate]]]
-"""Pictures: the time of each in milliseconds, and where plates are in it."""
 Arrays = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
@@ -125,17 +124,6 @@ def filmed(seed: int, country: str) -> Film:
 def street(seed: int, country: str, rate: int) -> Film:
     """A rendered camera's truth at about `rate` pictures a second: every so many of the fastest camera's pictures."""
     return filmed(seed, country)[:: FASTEST // rate]
-
-
-def true_passes(film: Film) -> Counter[int]:
-    """Vehicles whose plates were in view for as long, and in as many pictures, as a pass needs."""
-    seen: dict[tuple[str, int], list[int]] = defaultdict(list)
-    for time, plates in film:
-        for plate in plates:
-            seen[plate.text, plate.form].append(time)
-    return Counter(
-        form for (_, form), times in seen.items() if len(times) >= SIGHTINGS and times[-1] - times[0] >= CERTAIN_MS
-    )
 
 
 def windows(film: Film, edges: Sequence[int]) -> Iterable[Passes]:

@@ -1,0 +1,24 @@
+"""What cameras saw, and how many vehicles really passed: what tests of passes share."""
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+
+from ingest.cameras.rendered import Plate
+from processors.passes import CERTAIN_MS, SIGHTINGS
+
+Film = Sequence[tuple[int, Sequence[Plate]]]
+"""Pictures: the time of each in milliseconds, and where plates are in it."""
+
+
+def true_passes(film: Film) -> Counter[int]:
+    """Vehicles by form whose plates were in view for as long, and in as many pictures, as a pass needs.
+
+    In view is the whole plate, as `RenderedCamera.truth` has it. Its characters tell a vehicle from the others.
+    """
+    seen: dict[tuple[str, int], list[int]] = defaultdict(list)
+    for time, plates in film:
+        for plate in plates:
+            seen[plate.text, plate.form].append(time)
+    return Counter(
+        form for (_, form), times in seen.items() if len(times) >= SIGHTINGS and times[-1] - times[0] >= CERTAIN_MS
+    )
