@@ -22,13 +22,15 @@ from ingest.cameras.rendered import RenderedCamera
 from ingest.cameras.simulated import SimulatedCameras
 from ingest.cities import load_city
 from node.pictures import detector
+from processors.passes import passes
 from processors.plates.pictures import BadPicture, decode_picture
+from processors.traffic import FORMS
 from schemas.batch import DecodeError, decode
 from schemas.frames import Frame, decode_frame
 from schemas.topics import FRAMES, LARGEST_MESSAGE, REGIONS, history, live
 from tests.ingest.cameras import videos
 from tests.system.command import Command
-from tests.system.streams import city_file, everything_in, until
+from tests.system.streams import city_file, everything_in, process_undisturbed, table, until
 
 pytestmark = pytest.mark.services
 
@@ -172,7 +174,9 @@ def street(folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("which", ["made up", "real"])
-def test_what_the_operator_sees_is_what_a_detector_finds_in_the_pictures(which, command, kafka_log, city, tmp_path):
+def test_what_the_operator_sees_is_what_a_detector_finds_in_the_pictures(
+    which, command, kafka_log, city, database_url, second_database_url, tmp_path
+):
     """The whole way: video, pictures, regions, cells."""
     register(command, tmp_path)
     path = street(tmp_path) if which == "made up" else clip(tmp_path, which)[0]
@@ -185,11 +189,22 @@ def test_what_the_operator_sees_is_what_a_detector_finds_in_the_pictures(which, 
     command("process", "--until-caught-up")
     rows = list(csv.DictReader(io.StringIO(command("query", "traffic.regions"))))
     look = detector()
-    regions = [len(look(frame.picture or b"")) for frame in frames]
-    [row] = [row for row in rows if row["window_start"] == datetime.fromtimestamp(begin, UTC).isoformat()]
-    assert (int(row["value"]), int(row["readings"])) == (sum(regions), len(frames))
+    found = [look(frame.picture or b"") for frame in frames]
+    regions = sum(map(len, found))
+    window = datetime.fromtimestamp(begin, UTC).isoformat()
+    [row] = [row for row in rows if row["window_start"] == window]
+    assert (int(row["value"]), int(row["readings"])) == (regions, len(frames))
     assert int(row["covered_ms"]) == 500 * len(frames)
-    assert which == "real" or sum(regions) > 40
+    assert which == "real" or regions > 40
+    rows = list(csv.DictReader(io.StringIO(command("query", "traffic.passes"))))
+    counted = {row["class"]: int(row["value"]) for row in rows if row["window_start"] == window}
+    starts = np.array([frame.start for frame in frames])
+    places = np.repeat(np.arange(len(found)), [len(one) for one in found])
+    forms = passes(starts, places, np.concatenate(found), window_start=begin).form.tolist()
+    assert counted == {class_: forms.count(form) for form, class_ in FORMS.items()}
+    assert which == "real" or sum(counted.values()) > 10
+    process_undisturbed(kafka_log, live(city, REGIONS), second_database_url, f"again-{city}")
+    assert table(second_database_url)["cells"] == table(database_url)["cells"]
     [camera] = json.loads(command("status", "--json"))["cameras"]
     assert (camera["source"], camera["expected"], camera["seen"]) == (SECRET, 2 * len(frames), 2 * len(frames))
 
