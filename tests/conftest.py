@@ -18,6 +18,16 @@ INSTALLED = Path(__file__).parent.parent / ".sistercity"
 _numbers = itertools.count()
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With several workers, one of them has the services and all tests that need them; the others share the rest.
+
+    A file stays together, for the sake of what its tests share.
+    """
+    for item in items:
+        group = "services" if item.get_closest_marker("services") else item.path.as_posix()
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 @pytest.fixture(scope="session")
 def running_services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
     home = tmp_path_factory.mktemp("services")
