@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 from ingest.cameras.rendered import Plate, RenderedCamera
 from processors.passes import REST_MS, SIGHTINGS, TAIL_MS, Passes, passes
-from processors.plates.classical import ClassicalDetector
 from schemas.batch import FORM_UNKNOWN, ONE_LINE, REGION, TWO_LINES
 from tests.processors.films import Film, true_passes
 
@@ -283,34 +282,6 @@ def test_passes_are_right_per_form_and_hardly_change_without_a_fifth_of_the_pict
         assert abs(found[form] - true[form]) <= worst * true[form]
         assert abs(fewer[form] - found[form]) <= worst * found[form]
         assert found[FORM_UNKNOWN] + fewer[FORM_UNKNOWN] <= worst * true[form]
-
-
-@pytest.fixture(scope="module")
-def detected():
-    """What the detector finds in rendered pictures of the fastest camera: the truth's film, and the boxes of each."""
-    detector, scenes = ClassicalDetector(), []
-    for country, seed in (("IR", 2), ("VN", 1), ("VN", 2)):
-        camera, numbers = RenderedCamera(seed, country, rate=FASTEST), range(8 * FASTEST)
-        film = [(T0 + round(1000 * number / FASTEST), camera.truth(number)) for number in numbers]
-        scenes.append((film, [detector.detect(camera.frame(number)) for number in numbers]))
-    return scenes
-
-
-@pytest.mark.parametrize("rate", [5, 15])
-@pytest.mark.parametrize("share", [0, 0.2])
-def test_passes_are_right_per_form_behind_the_detector(detected, rate, share):
-    true, found = Counter(), Counter()
-    for seed, (film, boxes) in enumerate(detected):
-        step = FASTEST // rate
-        true += true_passes(film[::step])
-        numbers = dropped(list(enumerate(boxes))[::step], share, seed)
-        start = np.array([film[number][0] for number, _ in numbers])
-        frame = np.repeat(np.arange(len(numbers)), [len(one) for _, one in numbers])
-        found += per_form(passes(start, frame, np.concatenate([one for _, one in numbers]), window_start=T0))
-    assert true[ONE_LINE] >= 7 and true[TWO_LINES] >= 7
-    for form in FORMS:
-        assert abs(found[form] - true[form]) <= math.ceil(0.05 * true[form])
-    assert found[FORM_UNKNOWN] == 0
 
 
 # Whatever comes

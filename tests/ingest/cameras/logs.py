@@ -19,7 +19,7 @@ PARTITIONS = 4
 BEGIN = 1_790_000_000_000
 ORIGIN = "somewhere/traffic.regions"
 TOPIC = live("town", FRAMES)
-DETECTOR = Detector("classical", "1", 0.9, 0.5)
+DETECTOR = Detector("network", "1", 0.9, 0.5)
 
 
 class Journal:

@@ -7,7 +7,7 @@ import pytest
 from ingest.cameras.rendered import RenderedCamera
 from ingest.cameras.sending import Counts, origin_of, run
 from ingest.cameras.sources import Rendered, Shot
-from processors.plates.classical import ClassicalDetector
+from processors.plates.network import NetworkDetector
 from processors.plates.pictures import BadPicture, decode_picture
 from schemas.batch import REGION, decode
 from schemas.frames import Frame
@@ -18,8 +18,11 @@ SECRET = "secret-camera-4711"
 NOW = BEGIN + 10_000_000
 
 
+NETWORK = NetworkDetector()
+
+
 def detect(picture: bytes) -> np.ndarray:
-    return ClassicalDetector().detect(decode_picture(picture))
+    return NETWORK.detect(decode_picture(picture))
 
 
 def shot(number: int, picture: bytes, step: int = 500) -> Shot:

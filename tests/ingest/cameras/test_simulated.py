@@ -7,7 +7,7 @@ import pytest
 
 from ingest.cameras.rendered import RenderedCamera
 from ingest.cameras.simulated import CameraExpected, CameraSimulator, Expected, SimulatedCameras
-from processors.plates.classical import ClassicalDetector
+from processors.plates.network import NetworkDetector
 from processors.plates.pictures import BadPicture, decode_picture
 from schemas.batch import DecodeError, decode
 from schemas.catalogue import catalogue
@@ -20,8 +20,11 @@ QUARTER = 900_000
 METRIC = catalogue()["traffic.regions"]
 
 
+NETWORK = NetworkDetector()
+
+
 def detect(picture: bytes) -> np.ndarray:
-    return ClassicalDetector().detect(decode_picture(picture))
+    return NETWORK.detect(decode_picture(picture))
 
 
 def simulated(

@@ -8,7 +8,6 @@ import pytest
 from numpy.typing import NDArray
 
 from processors.plates import network
-from processors.plates.detector import Detector
 from processors.plates.evaluation import iou
 from processors.plates.network import BrokenWeights, NetworkDetector, card
 from schemas.batch import ONE_LINE, REGION, TWO_LINES
@@ -74,9 +73,8 @@ def overlaps(regions: NDArray[np.void], box: tuple[int, int, int, int]) -> NDArr
     return iou(boxes(regions), np.array([box], float))[:, 0]
 
 
-def test_it_takes_the_place_of_any_detector(detector: NetworkDetector) -> None:
-    one: Detector = detector
-    assert (one.name, one.version) == ("network", card().version)
+def test_its_version_is_that_of_the_weights(detector: NetworkDetector) -> None:
+    assert (detector.name, detector.version) == ("network", card().version)
 
 
 def test_it_finds_plates_of_one_and_two_lines(detector: NetworkDetector) -> None:
