@@ -92,7 +92,8 @@ def passes(start: _Ints, frame: _Ints, boxes: NDArray[np.void], *, window_start:
     Pictures before `window_start` are the tail of the window before, and none may come after the window's end. Those
     more than `TAIL_MS` before are left out. A pass becomes certain with its third sighting, or with the first one
     `CERTAIN_MS` after its first if that is later, and is counted then: once, as nothing later takes it back. So `first`
-    lies in the tail if a vehicle came into view in the last moment of the window before, which could not tell.
+    lies in the tail if a vehicle came into view in the last moment of the window before, which could not tell. `form`
+    and `seen` are what is known at the window's end, also of a vehicle that stays in view beyond it.
 
     Raises `ValueError` for arrays that don't fit together.
     """

@@ -16,7 +16,7 @@ from ingest.cameras.rendered import Plate, RenderedCamera
 from ingest.cameras.sources import open_source
 from processors.partition import PartitionFold
 from processors.passes import TAIL_MS, Passes, passes
-from processors.plates.network import NetworkDetector
+from processors.plates.network import NetworkDetector, card
 from processors.plates.pictures import decode_picture
 from processors.reduce import Scratch
 from processors.traffic import FORMS
@@ -37,6 +37,8 @@ MAIN = {"IR": ONE_LINE, "VN": TWO_LINES}
 SEEDS = (1, 2)
 WORST = 0.05
 CLIP_RATE = 5.0
+DOUBTFUL = 0.1
+"""A score far below what counts: what is there in real clips has no plates, but comes and goes as plates do."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,6 +62,10 @@ class Film:
         """The film without about this share of its pictures."""
         kept = np.random.default_rng(seed).random(len(self.start)) >= share
         return self.take(np.flatnonzero(kept).tolist())
+
+    def certain(self) -> "Film":
+        """The film with the boxes that count by the weights' card."""
+        return Film(self.start, tuple(one[one["score"] >= card().threshold] for one in self.boxes))
 
     def passes(self, window_start: int | None = None) -> Passes:
         frame = np.repeat(np.arange(len(self.start)), [len(one) for one in self.boxes])
@@ -98,20 +104,21 @@ def facts(*found: Passes) -> list[tuple[int, int, int]]:
     return sorted(row for rows in columns for row in rows)
 
 
+def begun(*found: Passes) -> list[int]:
+    """When each vehicle was seen first. Its form is what boxes up to the window's end say: the rest of a recording may
+    turn a doubtful one."""
+    return [row[0] for row in facts(*found)]
+
+
 def firsts(*found: Passes) -> list[tuple[int, int]]:
     """As `facts`, without what a window can't know of a vehicle that stays in view beyond its end."""
     return [row[:2] for row in facts(*found)]
 
 
 @pytest.fixture(scope="module")
-def detector():
-    return NetworkDetector()
-
-
-@pytest.fixture(scope="module")
-def streets(detector):
+def streets():
     """The edge of a quarter hour lies in the middle of each."""
-    found = []
+    detector, found = NetworkDetector(), []
     for country in MAIN:
         for seed in SEEDS:
             camera, numbers = RenderedCamera(seed, country, rate=FASTEST), range(SECONDS * FASTEST)
@@ -122,8 +129,9 @@ def streets(detector):
 
 
 @pytest.fixture(scope="module")
-def clip(detector):
-    """What the network finds in a real clip, by its name."""
+def clip():
+    """What the network finds in a real clip, by its name: with all that is doubtful."""
+    detector = NetworkDetector(DOUBTFUL)
 
     @lru_cache
     def look(name: str) -> Film:
@@ -189,7 +197,7 @@ both_clips = pytest.mark.parametrize("name", ["intel_car-detection.mp4", "openda
 @both_clips
 def test_a_real_clip_is_looked_at_to_its_end(clip, name):
     """No plate can be read in them; that one is found in most pictures would be a mistake."""
-    film = clip(name)
+    film = clip(name).certain()
     assert len(film.start) > 80
     assert sum(len(one) > 0 for one in film.boxes) < 0.2 * len(film.start)
     assert len(film.passes()) <= 3
@@ -197,9 +205,10 @@ def test_a_real_clip_is_looked_at_to_its_end(clip, name):
 
 @both_clips
 def test_a_real_clips_passes_hardly_change_without_a_fifth_of_the_pictures(clip, name):
-    whole = per_form(clip(name).passes())
+    film = clip(name).certain()
+    whole = per_form(film.passes())
     for seed in range(10):
-        fewer = per_form(clip(name).without(0.2, seed).passes())
+        fewer = per_form(film.without(0.2, seed).passes())
         for form in FORMS:
             assert abs(fewer[form] - whole[form]) <= max(math.floor(WORST * whole[form]), 1)
 
@@ -209,11 +218,12 @@ def test_a_real_clips_passes_hardly_change_without_a_fifth_of_the_pictures(clip,
 def test_a_real_clips_pictures_may_come_in_any_order_and_any_windows(clip, name, seed):
     film = clip(name)
     whole = film.passes()
+    assert len(whole) > 10
     mixed = film.shuffled(seed)
     assert facts(mixed.passes()) == facts(whole)
     first, last = film.start[0], film.start[-1]
     cuts = np.random.default_rng(seed).integers(first + 1, last, 3).tolist()
-    assert firsts(*mixed.windows([first, *sorted(cuts), last + 1])) == firsts(whole)
+    assert begun(*mixed.windows([first, *sorted(cuts), last + 1])) == begun(whole)
 
 
 # Replay, and workers
@@ -259,19 +269,29 @@ def check_workers(films: dict[int, Film]) -> Counter[tuple[int, int, str]]:
     together = cells(sent(films, 1), polls=1)
     assert cells(sent(films, 2), polls=23) == together
     assert sum((cells(sent({one: films[one]}, 3), polls=7) for one in films), Counter()) == together
-    found = Counter()
-    for (_, area, class_), value in together.items():
-        found[area, class_] += value
-    assert found == Counter((one, FORMS[form]) for one, film in films.items() for form in film.passes().form.tolist())
+    assert summed(together, 1) == {(one,): len(film.passes()) for one, film in films.items() if len(film.passes())}
     return together
 
 
+def summed(found: Counter[tuple[int, int, str]], *kept: int) -> Counter[tuple[int | str, ...]]:
+    """Passes by these parts of (window, area, form)."""
+    total: Counter[tuple[int | str, ...]] = Counter()
+    for name, value in found.items():
+        total[tuple(name[part] for part in kept)] += value
+    return total
+
+
 def test_streets_give_the_same_cells_in_any_order_and_from_any_split_over_workers(streets):
-    found = check_workers({camera: street.film.every(3) for camera, street in enumerate(streets, 1)})
+    films = {camera: street.film.every(3) for camera, street in enumerate(streets, 1)}
+    found = check_workers(films)
+    assert summed(found, 1, 2) == Counter(
+        (one, FORMS[form]) for one, film in films.items() for form in film.passes().form.tolist()
+    )
     assert {window for window, _, _ in found} == {EDGE - QUARTER, EDGE}
     assert found.total() > 2 * 40
 
 
 @both_clips
 def test_a_real_clip_gives_the_same_cells_in_any_order_and_from_any_split_over_workers(clip, name):
-    check_workers({1: clip(name), 2: clip(name).every(2)})
+    found = check_workers({1: clip(name), 2: clip(name).every(2)})
+    assert found.total() > 2 * 10
