@@ -64,14 +64,17 @@ def test_two_cities_exchange_a_day_and_every_account_adds_up(tmp_path):
     content = json.loads((tmp_path / "demo.json").read_text())
     assert content["seconds"] > 0
     assert set(content["cities"]) == {"isfahan", "ho-chi-minh-city"}
-    for streams in content["cities"].values():
+    for name, streams in content["cities"].items():
+        [partner] = [other for city, other in content["cities"].items() if city != name]
         assert set(streams) == {*datasets(), FRAMES}
         for dataset, counts in streams.items():
             assert counts["in"] == sum(counts[name] for name in OUTCOMES) == counts["acknowledged"] > 0
             assert counts["messages"] == counts["acknowledged_messages"]
             assert counts["lost"] == 0
             if dataset != FRAMES:
-                assert counts["windows_closed"] == counts["publications_made"] == counts["publications_pulled"] > 0
+                assert counts["windows_closed"] == counts["publications_made"] > 0
+                # By the time of day, a day has closed in one city and not yet in the other.
+                assert counts["publications_pulled"] == partner[dataset]["publications_made"]
                 assert counts["cells_released"] > 0
             on_purpose = {REGIONS: (), FRAMES: ("duplicate", "rejected", "dead", "refused")}.get(dataset, WRONG)
             assert min((counts[name] for name in on_purpose), default=1) > 0, dataset

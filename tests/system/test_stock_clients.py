@@ -23,7 +23,7 @@ from confluent_kafka.schema_registry.avro import AvroDeserializer, AvroSerialize
 from eventlog.kafka import KafkaLog
 from ingest.batches import Readings, messages, tick
 from schemas.batch import ACTUAL, REGION
-from schemas.catalogue import catalogue, metrics_of
+from schemas.catalogue import catalogue, sent_in
 from schemas.frames import Frame, encode_frame
 from schemas.regions import encode_regions, key_of
 from schemas.registry import schema_named
@@ -76,9 +76,9 @@ def spans(metric: str) -> list[tuple[datetime, timedelta]]:
 
 
 def batch_dicts(dataset: str) -> list[dict]:
-    """Batches of every metric of a dataset, as any Avro writer takes them. Statements of a month come first."""
+    """Batches of every metric of a dataset, in the order of time, as any Avro writer takes them."""
     made = []
-    for metric in sorted(metrics_of(dataset), key=lambda metric: metric.name, reverse=True):
+    for metric in sent_in(dataset):
         for start, length in spans(metric.name):
             for area in (1, 2, 3):
                 for place, class_ in enumerate(metric.classes):
@@ -96,8 +96,8 @@ def batch_dicts(dataset: str) -> list[dict]:
     if dataset == REGIONS:
         for batch in made:
             batch["regions"] = [region(n) for n in range(3)]
-            batch["rows"] = [row(900 + batch["area"], 3)]
-    return made
+            batch["rows"] = [row(900 + batch["area"], 3 * catalogue()[batch["metric"]].smallest_per_unit)]
+    return sorted(made, key=lambda batch: batch["start"])
 
 
 def row(source: int, value: int) -> dict:
@@ -112,7 +112,7 @@ def region(n: int) -> dict:
 
 
 def tick_dict(dataset: str) -> dict:
-    metric = metrics_of(dataset)[0]
+    metric = sent_in(dataset)[0]
     nothing: dict = {"metric": metric.name, "area": 0, "class": metric.classes[0], "interval": 0, "start": NOW}
     return {**nothing, "rows": []} | ({"regions": []} if dataset == REGIONS else {})
 
@@ -125,13 +125,23 @@ def expected_cells(batches: list[dict]) -> dict[tuple, tuple]:
         for one in batch["rows"]:
             key = (batch["metric"], start, batch["area"], batch["class"])
             found[key].append((batch["start"], one["source"], one["contributor"], int(one["value"])))
-    return {key: cell(catalogue()[key[0]].kind, sorted(rows)) for key, rows in found.items()}
+    cells = {key: cell(catalogue()[key[0]].kind, sorted(rows)) for key, rows in found.items()}
+    for metric in (one for one in catalogue().values() if one.derived_from):  # one picture in a quarter hour: no pass
+        for (name, start, area, _), (_, readings, contributors) in list(cells.items()):
+            if name == metric.derived_from:
+                cells |= {(metric.name, start, area, class_): (0, readings, contributors) for class_ in metric.classes}
+    return cells
 
 
 def cell(kind: str, rows: list[tuple]) -> tuple:
     last = {source: value for _, source, _, value in rows}
     values = [value for *_, value in rows]
-    value = round(Fraction(sum(last.values()), len(last))) if kind == "mean-of-last" else sum(values)
+    if kind == "mean-of-last":
+        value = round(Fraction(sum(last.values()), len(last)))
+    elif kind == "mean":  # every source has one reading here
+        value = round(Fraction(sum(values), len(values)))
+    else:
+        value = sum(values)
     return value, len(rows), len({contributor for *_, contributor, _ in rows})
 
 
