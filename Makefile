@@ -39,7 +39,7 @@ demo: install ## two cities exchange their energy; ONCE=1 ends after the table
 
 test: install $(VENV)/installed-test ## lint, types and every test, against the real Kafka and PostgreSQL
 	@$(MAKE) --no-print-directory lint types
-	@$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
+	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 unit: install $(VENV)/installed-test ## the tests that need neither Kafka nor PostgreSQL
 	@$(BIN)/python -m pytest -m "not services"

@@ -1,4 +1,4 @@
-"""The real Kafka and PostgreSQL, started once for all tests that need them."""
+"""The real Kafka and PostgreSQL, started once in each of pytest's workers for all of its tests that need them."""
 
 import itertools
 from collections.abc import Iterator
@@ -16,16 +16,6 @@ from store.database import create_database, migrate
 INSTALLED = Path(__file__).parent.parent / ".sistercity"
 
 _numbers = itertools.count()
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With several workers, one of them has the services and all tests that need them; the others share the rest.
-
-    A file stays together, for the sake of what its tests share.
-    """
-    for item in items:
-        group = "services" if item.get_closest_marker("services") else item.path.as_posix()
-        item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture(scope="session")
