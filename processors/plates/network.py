@@ -65,11 +65,7 @@ class Card:
     @property
     def version(self) -> str:
         """Other weights are another version, whoever trains them."""
-        return _version(self.sha256)
-
-
-def _version(digest: str) -> str:
-    return digest[:8]
+        return self.sha256[:8]
 
 
 @cache
@@ -112,16 +108,7 @@ class NetworkDetector:
             raise ValueError(f"the longest side must be {_MULTIPLE} pixels or more: {longest_side}")
         self._threshold, self._side = threshold, longest_side
         data = _weights() if weights is None else weights
-        self._version = _version(sha256(data).hexdigest())
         self._net = cv2.dnn.readNetFromONNX(np.frombuffer(data, np.uint8))
-
-    @property
-    def name(self) -> str:
-        return "network"
-
-    @property
-    def version(self) -> str:
-        return self._version
 
     @property
     def longest_side(self) -> int:
