@@ -43,7 +43,7 @@ START_MS = 1_790_000_000_000 // HOUR_MS * HOUR_MS
 
 
 @dataclass(frozen=True, slots=True)
-class Workload:
+class EnergyWorkload:
     """What the topic holds."""
 
     readings: int
@@ -51,7 +51,7 @@ class Workload:
     bytes: int
 
 
-def fill(log: KafkaLog, sources: int, hours: int) -> Workload:
+def fill(log: KafkaLog, sources: int, hours: int) -> EnergyWorkload:
     """Write hours of 15-minute readings of `sources` meters in random order, some twice, and a closing tick."""
     log.create(TOPIC, PARTITIONS, settings(DATASET))
     writer, rng = log.writer(), np.random.default_rng(1)
@@ -80,7 +80,7 @@ def fill(log: KafkaLog, sources: int, hours: int) -> Workload:
     for partition in range(PARTITIONS):
         writer.send_to(TOPIC, partition, tick(DATASET, START_MS + (hours + 2) * HOUR_MS))
     writer.close()
-    return Workload(sent, count + PARTITIONS, size)
+    return EnergyWorkload(sent, count + PARTITIONS, size)
 
 
 def process(log: KafkaLog, group: str, database_url: str) -> float:
@@ -92,7 +92,7 @@ def process(log: KafkaLog, group: str, database_url: str) -> float:
     return store.spent.wall
 
 
-def check(database_url: str, workload: Workload) -> None:
+def check(database_url: str, workload: EnergyWorkload) -> None:
     """Every reading is accounted for, every window closed, the duplicates are known."""
     with connect(database_url) as connection:
         [stream] = streams(connection)

@@ -59,7 +59,7 @@ KEPT = {"retention.ms": "86400000"}
 
 
 @dataclass(frozen=True, slots=True)
-class Workload:
+class FramesWorkload:
     """What the topic `frames` holds, all pictures of one size."""
 
     width: int
@@ -109,7 +109,7 @@ def drawn(width: int, height: int, pictures: int) -> Iterator[Frame]:
         )
 
 
-def fill(log: KafkaLog, width: int, height: int, pictures: int) -> Workload:
+def fill(log: KafkaLog, width: int, height: int, pictures: int) -> FramesWorkload:
     """Draw pictures into a topic of their own."""
     city = f"bench-{width}x{height}"
     frames, regions = live(city, FRAMES), live(city, REGIONS)
@@ -120,10 +120,10 @@ def fill(log: KafkaLog, width: int, height: int, pictures: int) -> Workload:
         size += len(frame.picture or b"")
         writer.send(frames, b"%d" % frame.camera, encode_frame(frame), 1)
     writer.close()
-    return Workload(width, height, frames, regions, pictures, size)
+    return FramesWorkload(width, height, frames, regions, pictures, size)
 
 
-def detect(log: KafkaLog, group: str, workload: Workload, database_url: str) -> Spent:
+def detect(log: KafkaLog, group: str, workload: FramesWorkload, database_url: str) -> Spent:
     """What it takes to look at every picture, and to have what was found acknowledged and committed."""
     store = TimedStore(database_url)
     folds = FrameFolds(log, store, workload.frames, workload.regions, detector(), method())
@@ -133,7 +133,7 @@ def detect(log: KafkaLog, group: str, workload: Workload, database_url: str) -> 
     return store.spent
 
 
-def check(database_url: str, workload: Workload) -> None:
+def check(database_url: str, workload: FramesWorkload) -> None:
     """Every picture was looked at, none passed over or refused, and Kafka has what was found in each."""
     with connect(database_url) as connection:
         [stream] = [one for one in streams(connection) if one.topic == workload.frames]
@@ -169,14 +169,16 @@ def measure(running: Services, width: int, height: int, pictures: int, rounds: i
     print(f"{workload.pictures:,} pictures of {workload.size}, {workload.bytes / 1e6:,.0f} MB", flush=True)
     measured = []
     for number in range(rounds + 1):
-        one = one_round(running, log, workload, sample, number)
+        one = measure_round(running, log, workload, sample, number)
         if number:  # the first one warms up
             measured.append(one)
             print(told(one), flush=True)
     return summary(workload, measured)
 
 
-def one_round(running: Services, log: KafkaLog, workload: Workload, sample: Sequence[bytes], number: int) -> Round:
+def measure_round(
+    running: Services, log: KafkaLog, workload: FramesWorkload, sample: Sequence[bytes], number: int
+) -> Round:
     """The bare poll, the whole way, and the parts, right behind each other."""
     url = create_database(running.database_url, f"bench_{workload.size}_{number}")
     migrate(url)
@@ -205,7 +207,7 @@ def told(one: Round) -> str:
     return f"{speeds}   processor ms a picture: {milliseconds}"
 
 
-def summary(workload: Workload, rounds: Sequence[Round]) -> Mapping[str, object]:
+def summary(workload: FramesWorkload, rounds: Sequence[Round]) -> Mapping[str, object]:
     """The medians over the rounds, and the range of what counts most."""
     names = [*(field.name for field in fields(Round)), "other"]
     per_core = [1 / one.detect.cpu for one in rounds]

@@ -25,8 +25,8 @@ from embedded import fast_start, kafka, postgres
 from embedded.hold import AlreadyRunning, StillStopping, held
 from embedded.jars import classpath, read_lock
 from embedded.postgres_binaries import NoWheel
-from embedded.postgres_place import NoUnprivilegedUser, Place, UnsafeFolder, place_for
-from embedded.record import Member, Record, Services, record_path, write_record
+from embedded.postgres_folder import NoUnprivilegedUser, PostgresFolder, UnsafeFolder, folder_for
+from embedded.record import Member, ServiceRecord, Services, record_path, write_record
 
 T = TypeVar("T")
 EXPECTED = (
@@ -58,17 +58,17 @@ def watch(owner: Member, gone: threading.Event) -> None:
 def guard(home: Path, installed: Path, owner: Member, gone: threading.Event) -> None:
     """Hold the folder, run both services until `gone` is set, stop them. Raises what EXPECTED lists."""
     with held(home, owner, gone):
-        place = place_for(home)
-        if home not in place.folder.parents:
-            say(progress=f"PostgreSQL's user can't enter {home}: its files are in {place.folder}")
-        stop_leftovers(home, place)
-        run_both(home, installed, place, gone)
+        folder = folder_for(home)
+        if home not in folder.path.parents:
+            say(progress=f"PostgreSQL's user can't enter {home}: its files are in {folder.path}")
+        stop_leftovers(home, folder)
+        run_both(home, installed, folder, gone)
 
 
-def run_both(home: Path, installed: Path, place: Place, gone: threading.Event) -> None:
+def run_both(home: Path, installed: Path, folder: PostgresFolder, gone: threading.Event) -> None:
     with ThreadPoolExecutor(2) as pool:
         broker = pool.submit(or_call_off, start_kafka, gone, home, installed, gone)
-        server = pool.submit(or_call_off, start_postgres, gone, place)
+        server = pool.submit(or_call_off, start_postgres, gone, folder)
         started: list[Future[Any]] = [broker, server]
         wait(started)
         try:
@@ -77,7 +77,7 @@ def run_both(home: Path, installed: Path, place: Place, gone: threading.Event) -
             gone.wait()
         finally:
             record_path(home).unlink(missing_ok=True)
-            stopping = [pool.submit(postgres.stop, place)]
+            stopping = [pool.submit(postgres.stop, folder)]
             if not broker.exception():
                 stopping.append(pool.submit(kafka.stop, broker.result()))
             for each in stopping:
@@ -92,8 +92,8 @@ def start_kafka(home: Path, installed: Path, gone: threading.Event) -> kafka.Bro
     return broker
 
 
-def start_postgres(place: Place) -> postgres.Server:
-    server = postgres.start(place)
+def start_postgres(folder: PostgresFolder) -> postgres.Server:
+    server = postgres.start(folder)
     say(progress=f"PostgreSQL answers on port {server.port}")
     return server
 
@@ -115,14 +115,14 @@ def or_call_off(start: Callable[..., T], gone: threading.Event, *arguments: obje
 
 def ready(home: Path, broker: kafka.Broker, server: postgres.Server) -> None:
     services = Services(kafka=broker.bootstrap, database_url=server.url)
-    write_record(home, Record(services, Member.of(broker.process.pid), Member.of(server.pid)))
+    write_record(home, ServiceRecord(services, Member.of(broker.process.pid), Member.of(server.pid)))
     say(ready=asdict(services))
 
 
-def stop_leftovers(home: Path, place: Place) -> None:
+def stop_leftovers(home: Path, folder: PostgresFolder) -> None:
     """End what an earlier guard, killed itself, left running on this folder. Call it while holding the folder."""
     kafka.stop_leftover(home / "kafka")
-    postgres.stop(place)
+    postgres.stop(folder)
     record_path(home).unlink(missing_ok=True)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from embedded import processes
 from embedded.ports import LOOPBACK, free_ports, taken
 from embedded.postgres_binaries import programs
-from embedded.postgres_place import Place
+from embedded.postgres_folder import PostgresFolder
 
 START_SECONDS = 60
 STOP_SECONDS = 20
@@ -52,7 +52,7 @@ class PostgresFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    place: Place
+    folder: PostgresFolder
     pid: int
     port: int
     password: str
@@ -62,43 +62,43 @@ class Server:
         return f"postgresql://{SUPERUSER}:{self.password}@{LOOPBACK}:{self.port}/postgres"
 
 
-def start(place: Place) -> Server:
-    """Start the server on the data in `place` (initialised first, if there is none); returns when it takes connections.
+def start(folder: PostgresFolder) -> Server:
+    """Start the server on the data in `folder` (initialised on the first call) and wait until it takes connections.
 
     Raises PostgresFailed; no process is left then.
     """
-    password = initialised(place)
-    forget_holder(place.data / "postmaster.pid")
+    password = initialised(folder)
+    forget_holder(folder.data / "postmaster.pid")
     for attempt in range(ATTEMPTS):
         (port,) = free_ports(1)
-        log = place.data / "start.log"
+        log = folder.data / "start.log"
         log.unlink(missing_ok=True)
         options = shlex.join(["-p", str(port), *(f"--{name}={value}" for name, value in SETTINGS.items())])
-        arguments = ("start", "-w", "-t", str(START_SECONDS), "-D", str(place.data), "-l", str(log), "-o", options)
-        finished = run(place, "pg_ctl", *arguments)
-        if finished.returncode == 0 and (pids := running(place)):
-            return Server(place, pids[0], port, password)
-        said = f"{finished.stderr}\n{last_lines(place)}"
-        stop(place)
+        arguments = ("start", "-w", "-t", str(START_SECONDS), "-D", str(folder.data), "-l", str(log), "-o", options)
+        finished = run(folder, "pg_ctl", *arguments)
+        if finished.returncode == 0 and (pids := running(folder)):
+            return Server(folder, pids[0], port, password)
+        said = f"{finished.stderr}\n{last_lines(folder)}"
+        stop(folder)
         if not taken(said) or attempt + 1 == ATTEMPTS:
             break
-    raise PostgresFailed(f"PostgreSQL did not start; the end of its logs in {place.data}:\n{said}")
+    raise PostgresFailed(f"PostgreSQL did not start; the end of its logs in {folder.data}:\n{said}")
 
 
-def initialised(place: Place) -> str:
-    """The superuser's password of the data in `place`, initialised on the first call. Raises PostgresFailed."""
-    secret = place.folder / "password"
-    if place.data.exists():
+def initialised(folder: PostgresFolder) -> str:
+    """The superuser's password of the data in `folder`, initialised on the first call. Raises PostgresFailed."""
+    secret = folder.path / "password"
+    if folder.data.exists():
         return secret.read_text()
     # Initialised under another name and renamed when whole: an interrupted start must not leave half a database.
-    data = unfinished(place)
+    data = unfinished(folder)
     shutil.rmtree(data, ignore_errors=True)
     data.mkdir(mode=0o700)
     password = secrets.token_urlsafe(24)
     write_secret(secret, password)
-    handed_over = place.folder / "password.new"
+    handed_over = folder.path / "password.new"
     write_secret(handed_over, password)
-    give(place, data, handed_over)
+    give(folder, data, handed_over)
     arguments = (
         f"--username={SUPERUSER}",
         "--auth=scram-sha-256",
@@ -106,16 +106,16 @@ def initialised(place: Place) -> str:
         "--locale=C",
         "--no-instructions",
     )
-    finished = run(place, "initdb", *arguments, f"--pwfile={handed_over}", f"--pgdata={data}")
+    finished = run(folder, "initdb", *arguments, f"--pwfile={handed_over}", f"--pgdata={data}")
     handed_over.unlink()
     if finished.returncode != 0:
         raise PostgresFailed(f"PostgreSQL could not make its database:\n{finished.stderr}")
-    data.rename(place.data)
+    data.rename(folder.data)
     return password
 
 
-def unfinished(place: Place) -> Path:
-    return place.folder / "data.new"
+def unfinished(folder: PostgresFolder) -> Path:
+    return folder.path / "data.new"
 
 
 def write_secret(path: Path, text: str) -> None:
@@ -124,22 +124,22 @@ def write_secret(path: Path, text: str) -> None:
         file.write(text)
 
 
-def give(place: Place, *paths: Path) -> None:
-    if place.user is not None:
+def give(folder: PostgresFolder, *paths: Path) -> None:
+    if folder.user is not None:
         for path in paths:
-            os.chown(path, place.user.uid, place.user.gid)
+            os.chown(path, folder.user.uid, folder.user.gid)
 
 
-def run(place: Place, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run one of PostgreSQL's programs as the place's user, without other groups and the caller's own PG* settings."""
+def run(folder: PostgresFolder, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run one of PostgreSQL's programs as the folder's user, without other groups and the caller's own PG* settings."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
     return subprocess.run(
-        [str(programs(place.folder) / program), *arguments],
-        cwd=place.folder,
+        [str(programs(folder.path) / program), *arguments],
+        cwd=folder.path,
         env=environment | {"LC_ALL": "C"},
-        user=place.user.uid if place.user else None,
-        group=place.user.gid if place.user else None,
-        extra_groups=[] if place.user else None,
+        user=folder.user.uid if folder.user else None,
+        group=folder.user.gid if folder.user else None,
+        extra_groups=[] if folder.user else None,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -162,20 +162,20 @@ def forget_holder(lock: Path) -> None:
             file.truncate()
 
 
-def running(place: Place) -> list[int]:
-    """The ids of the servers (at most one) on the data in `place`."""
-    return processes.with_arguments("-D", str(place.data))
+def running(folder: PostgresFolder) -> list[int]:
+    """The ids of the servers (at most one) on the data in `folder`."""
+    return processes.with_arguments("-D", str(folder.data))
 
 
-def stop(place: Place) -> None:
+def stop(folder: PostgresFolder) -> None:
     """End the server, whoever started it, without waiting for clients, in the end by force; wait until it is gone."""
-    processes.end(processes.with_arguments(f"--pgdata={unfinished(place)}"), grace_seconds=STOP_SECONDS)
-    if running(place):
-        run(place, "pg_ctl", "stop", "-m", "fast", "-t", str(STOP_SECONDS), "-D", str(place.data))
-    processes.end(running(place), grace_seconds=STOP_SECONDS)
+    processes.end(processes.with_arguments(f"--pgdata={unfinished(folder)}"), grace_seconds=STOP_SECONDS)
+    if running(folder):
+        run(folder, "pg_ctl", "stop", "-m", "fast", "-t", str(STOP_SECONDS), "-D", str(folder.data))
+    processes.end(running(folder), grace_seconds=STOP_SECONDS)
 
 
-def last_lines(place: Place) -> str:
-    logs = [place.data / "start.log", *(place.data / "log").glob("*.log")]
+def last_lines(folder: PostgresFolder) -> str:
+    logs = [folder.data / "start.log", *(folder.data / "log").glob("*.log")]
     newest = sorted((log for log in logs if log.exists()), key=lambda log: log.stat().st_mtime)[-2:]
     return "\n".join(line for log in newest for line in log.read_text(errors="replace").splitlines()[-LAST_LINES:])

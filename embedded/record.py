@@ -33,7 +33,7 @@ class Member:
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class ServiceRecord:
     services: Services
     kafka: Member
     postgres: Member
@@ -43,7 +43,7 @@ def record_path(home: Path) -> Path:
     return home / "services.json"
 
 
-def write_record(home: Path, record: Record) -> None:
+def write_record(home: Path, record: ServiceRecord) -> None:
     """Write `services.json`, for the owner's eyes only, in one step: a reader sees all of it or none."""
     unfinished = home / "services.json.new"
     unfinished.unlink(missing_ok=True)
@@ -52,10 +52,10 @@ def write_record(home: Path, record: Record) -> None:
     unfinished.replace(record_path(home))
 
 
-def read_record(home: Path) -> Record | None:
+def read_record(home: Path) -> ServiceRecord | None:
     try:
         found = json.loads(record_path(home).read_text())
-        return Record(Services(**found["services"]), Member(**found["kafka"]), Member(**found["postgres"]))
+        return ServiceRecord(Services(**found["services"]), Member(**found["kafka"]), Member(**found["postgres"]))
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

@@ -1,6 +1,6 @@
 """Remove the runtime and the data that this room keeps in a folder: `python -m embedded.remove FOLDER`.
 
-As root, PostgreSQL's files may be elsewhere (see `postgres_place`); deleting the folder alone would leave them. What
+As root, PostgreSQL's files may be elsewhere (see `postgres_folder`); deleting the folder alone would leave them. What
 others put into the folder stays.
 """
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from embedded.guard import stop_leftovers
 from embedded.hold import AlreadyRunning, StillStopping, held
-from embedded.postgres_place import NoUnprivilegedUser, UnsafeFolder, place_for
+from embedded.postgres_folder import NoUnprivilegedUser, UnsafeFolder, folder_for
 from embedded.record import Member
 
 OURS = ("kafka", "postgres", "postgres-elsewhere", "services.json", "services.json.new", "guard.log", "services.lock")
@@ -24,9 +24,9 @@ def remove(home: Path) -> None:
     if not any((home / name).exists() for name in OURS):
         return
     with held(home, Member.of(os.getpid()), threading.Event()):
-        place = place_for(home)
-        stop_leftovers(home, place)
-        shutil.rmtree(place.folder)
+        folder = folder_for(home)
+        stop_leftovers(home, folder)
+        shutil.rmtree(folder.path)
         for path in (home / name for name in OURS):
             if path.is_dir():
                 shutil.rmtree(path)

@@ -16,7 +16,7 @@ from pathlib import Path
 from embedded.guard import stop_leftovers
 from embedded.hold import AlreadyRunning, held
 from embedded.jars import NotInstalled, classpath, read_lock
-from embedded.postgres_place import UnsafeFolder, place_for
+from embedded.postgres_folder import UnsafeFolder, folder_for
 from embedded.record import Member, Services, running
 
 __all__ = ["AlreadyRunning", "NotInstalled", "Services", "ServicesFailed", "running", "services"]
@@ -99,4 +99,4 @@ def stop_guard(guard: subprocess.Popen[str], home: Path) -> None:
     guard.stdout.close()
     if code != 0:
         with suppress(AlreadyRunning, UnsafeFolder), held(home, Member.of(os.getpid()), threading.Event()):
-            stop_leftovers(home, place_for(home))
+            stop_leftovers(home, folder_for(home))

@@ -91,7 +91,8 @@ def _check_place(out: Path, *, force: bool) -> None:
 def _number_of(connection: "Connection", camera: str) -> int:
     """The register's number of a camera today."""
     from ingest.register import LONGEST_ID
-    from node.commands.ingest.shared import now_ms, resolver
+    from node.clock import now_ms
+    from node.commands.ingest.shared import resolver
     from schemas.catalogue import sent_in
     from schemas.topics import REGIONS
 

@@ -1,12 +1,12 @@
 """`sistercity register`: the city's sources, their numbers, and the areas that cells are made for."""
 
 from pathlib import Path
-from time import time
 from typing import Annotated
 
 import typer
 
 from node import wiring
+from node.clock import now_ms
 
 app = typer.Typer(help="The register of the city's sources.", no_args_is_help=True)
 
@@ -30,7 +30,7 @@ def load(
     from ingest.register import load_register
 
     with wiring.database("register") as connection:
-        report = load_register(connection, wiring.city(), file, round(time() * 1000), people)
+        report = load_register(connection, wiring.city(), file, now_ms(), people)
     typer.echo(f"{report.rows}")
     for drawn in report.drawn:
         typer.echo(f"{drawn.metric}: {drawn.areas} areas")

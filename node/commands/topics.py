@@ -20,7 +20,7 @@ _PATIENCE_S = 10
 app = typer.Typer(help="What the city needs in Kafka: topics, and rights of each role.", no_args_is_help=True)
 
 
-class Format(StrEnum):
+class OutputFormat(StrEnum):
     table = "table"
     commands = "commands"
 
@@ -28,8 +28,8 @@ class Format(StrEnum):
 @app.command()
 def plan(
     form: Annotated[
-        Format, typer.Option("--format", help="a table, or lines for Kafka's own command-line tools")
-    ] = Format.table,
+        OutputFormat, typer.Option("--format", help="a table, or lines for Kafka's own command-line tools")
+    ] = OutputFormat.table,
     principal_prefix: Annotated[
         str | None, typer.Option(help="what stands before a role's name; default: User:CITY-")
     ] = None,
@@ -45,7 +45,7 @@ def plan(
         named = [{"principal": prefix + one.role, **asdict(one)} for one in rights]
         typer.echo(json.dumps({"city": city, "topics": [asdict(one) for one in topics], "rights": named}, indent=2))
         return
-    lines = _commands(topics, rights, prefix) if form is Format.commands else _tables(topics, rights)
+    lines = _commands(topics, rights, prefix) if form is OutputFormat.commands else _tables(topics, rights)
     for line in lines:
         typer.echo(line)
 

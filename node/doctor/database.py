@@ -1,10 +1,10 @@
 """The database: whether it answers, has the newest tables, and knows the city's sources."""
 
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from node.clock import now_ms
 from node.doctor.finding import Finding, judge_clock
 from node.wiring import CommandError
 
@@ -58,9 +58,9 @@ def look(database_url: str, topics: "Mapping[str, Sequence[Metric]]", limit_s: i
 def _seen(connection: "Connection", topics: "Mapping[str, Sequence[Metric]]") -> DatabaseState:
     from store import health
 
-    asked_ms = _now_ms()
+    asked_ms = now_ms()
     clock_ms = health.clock(connection)
-    told_ms = _now_ms()
+    told_ms = now_ms()
     version, newest = health.version(connection), health.newest_version()
     contents = _contents(connection, topics, clock_ms) if version == newest else None
     return DatabaseState(version, newest, health.known_versions(), clock_ms, asked_ms, told_ms, contents)
@@ -121,7 +121,3 @@ def _judge_ready(ready: Mapping[str, int]) -> Finding:
         return Finding("ok", "publications", "no closed window waits for the publisher")
     counts = ", ".join(f"{count:,}{'+' if count >= _MANY else ''} of {topic}" for topic, count in waiting.items())
     return Finding("warn", "publications", f"closed windows wait: {counts}; does `sistercity publish` run?")
-
-
-def _now_ms() -> int:
-    return round(time.time() * 1000)

@@ -85,9 +85,9 @@ def _folders() -> Iterator[Path]:
     home = settings().home
     yield home
     if home.exists() and (settings().kafka is None or settings().database_url is None):
-        from embedded.postgres_place import place_for
+        from embedded.postgres_folder import folder_for
 
-        yield from (home / "kafka", place_for(home.resolve()).folder)
+        yield from (home / "kafka", folder_for(home.resolve()).path)
 
 
 def _only(finding: Finding | None) -> Iterator[Finding]:

@@ -7,7 +7,7 @@ import psutil
 import pytest
 
 from embedded.jars import classpath, read_lock
-from embedded.postgres_place import place_for
+from embedded.postgres_folder import folder_for
 from embedded.remove import remove
 
 ROOT = Path(__file__).parents[2]
@@ -41,7 +41,7 @@ def until(condition: Callable[[], bool], *, seconds: float = 30.0) -> bool:
 
 def family(home: Path) -> dict[int, psutil.Process]:
     """The processes that have to do with `home` (guard, broker, server) and what they started, by id."""
-    folders = (str(home), str(place_for(home).folder))
+    folders = (str(home), str(folder_for(home).path))
     found: dict[int, psutil.Process] = {}
     for process in psutil.process_iter():
         try:

@@ -15,7 +15,7 @@ import pytest
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import KafkaAdminClient, NewTopic
 
-from embedded.postgres_place import nobody, others_may_enter, place_for
+from embedded.postgres_folder import folder_for, nobody, others_may_enter
 from embedded.remove import remove
 from embedded.services import AlreadyRunning, NotInstalled, Services, ServicesFailed, running, services
 from tests.embedded.conftest import ROOT, alive, family, none_alive, until
@@ -100,16 +100,16 @@ def test_they_run_for_the_block_and_their_data_for_ever(home: Path, installed: P
 
 def check_secrets(home: Path, found: Services) -> None:
     """No one else may read a password, or what the topics hold; and a log of the object does not show it."""
-    place = place_for(home)
+    folder = folder_for(home)
     for path, mode in (
         (home / "services.json", 0o600),
         (home / "services.lock", 0o600),
         (home / "kafka", 0o700),
-        (place.folder / "password", 0o600),
-        (place.data, 0o700),
+        (folder.path / "password", 0o600),
+        (folder.data, 0o700),
     ):
         assert stat.S_IMODE(path.stat().st_mode) == mode, path
-    password = (place.folder / "password").read_text()
+    password = (folder.path / "password").read_text()
     assert password in found.database_url and password not in repr(found)
     with pytest.raises(psycopg.OperationalError, match="password"):
         psycopg.connect(found.database_url.replace(password, "guess"))

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from node import wiring
-from node.commands.ingest.shared import for_a_while, now_ms, resolver, write
+from node.clock import now_ms
+from node.commands.ingest.report import write_report
+from node.commands.ingest.shared import for_a_while, resolver
 from node.pictures import detector, method, prepare_opencv
 from node.settings import settings
 
@@ -130,7 +132,7 @@ def simulate_cameras(
             expected = simulator.replay(seconds, stop)
             logger.info("%s", expected)
             if report is not None and not stop.is_set():
-                write(report, {dataset_of(feed.topic): asdict(expected)})
+                write_report(report, {dataset_of(feed.topic): asdict(expected)})
             if follow:
                 simulator.follow(stop, round(seconds * rate))
 

@@ -9,7 +9,8 @@ from zoneinfo import ZoneInfo
 import typer
 
 from node import wiring
-from node.commands.ingest.shared import now_ms, resolver
+from node.clock import now_ms
+from node.commands.ingest.shared import resolver
 
 if TYPE_CHECKING:
     from ingest.cities import City

@@ -1,11 +1,8 @@
-"""What every command of `sistercity ingest` needs."""
+"""Look-ups in the register for the commands of `sistercity ingest`."""
 
-import json
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
-from time import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -35,15 +32,3 @@ def for_a_while(resolve: "Callable[[Metric, int], Resolved]") -> "Callable[[Metr
         return replace(found, holds_until_ms=min(found.holds_until_ms, at_ms + _FRESH_MS))
 
     return resolved
-
-
-def now_ms() -> int:
-    """Milliseconds since 1970, UTC."""
-    return round(time() * 1000)
-
-
-def write(path: Path, content: object) -> None:
-    """Write JSON at once: whoever waits for the file finds all of it."""
-    draft = path.with_suffix(".part")
-    draft.write_text(json.dumps(content))
-    draft.replace(path)

@@ -9,7 +9,9 @@ from typing import Annotated
 import typer
 
 from node import wiring
-from node.commands.ingest.shared import now_ms, resolver, write
+from node.clock import now_ms
+from node.commands.ingest.report import write_report
+from node.commands.ingest.shared import resolver
 from node.settings import settings
 
 logger = logging.getLogger(__name__)
@@ -56,7 +58,7 @@ def simulate(
         expected = simulator.replay(start, end, stop)
         logger.info("%s", expected)
         if report is not None and not stop.is_set():
-            write(report, {DATASET: asdict(expected)})
+            write_report(report, {DATASET: asdict(expected)})
         if go_on:
             follow([simulator], stop, end)
         writer.close()

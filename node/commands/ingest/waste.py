@@ -10,7 +10,9 @@ from typing import Annotated
 import typer
 
 from node import wiring
-from node.commands.ingest.shared import now_ms, resolver, write
+from node.clock import now_ms
+from node.commands.ingest.report import write_report
+from node.commands.ingest.shared import resolver
 from node.settings import settings
 
 logger = logging.getLogger(__name__)
@@ -75,7 +77,7 @@ def simulate_waste(
             logger.info("%s", simulator.replay(start, end, stop))
         if report is not None and not stop.is_set():
             sent = [asdict(simulator.expected) for simulator in simulators]
-            write(report, dict(zip((FILL_LEVELS, COLLECTIONS), sent, strict=True)))
+            write_report(report, dict(zip((FILL_LEVELS, COLLECTIONS), sent, strict=True)))
         if go_on:
             follow(simulators, stop, spans[0][1])
         writer.close()

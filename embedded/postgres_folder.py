@@ -43,25 +43,25 @@ class User:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class PostgresFolder:
     """A folder that `user` may enter (None: whoever we are)."""
 
-    folder: Path
+    path: Path
     user: User | None
 
     @property
     def data(self) -> Path:
-        return self.folder / "data"
+        return self.path / "data"
 
 
-def place_for(home: Path, *, root: bool | None = None) -> Place:
-    """The place of the project folder `home`; makes it. Raises UnsafeFolder, NoUnprivilegedUser."""
+def folder_for(home: Path, *, root: bool | None = None) -> PostgresFolder:
+    """The folder for PostgreSQL of the project in `home`; makes it. Raises UnsafeFolder, NoUnprivilegedUser."""
     if not (os.geteuid() == 0 if root is None else root):
-        return Place(own_folder(home / "postgres", 0o700), None)
+        return PostgresFolder(own_folder(home / "postgres", 0o700), None)
     if all(others_may_enter(parent) for parent in home.resolve().parents):
         home.chmod(stat.S_IMODE(home.stat().st_mode) | 0o011)
-        return Place(own_folder(home / "postgres", 0o711), nobody())
-    return Place(own_folder(shared_base() / elsewhere_name(home), 0o711), nobody())
+        return PostgresFolder(own_folder(home / "postgres", 0o711), nobody())
+    return PostgresFolder(own_folder(shared_base() / elsewhere_name(home), 0o711), nobody())
 
 
 def nobody() -> User:

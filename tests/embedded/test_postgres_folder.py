@@ -6,7 +6,7 @@ import psycopg
 import pytest
 
 from embedded import postgres
-from embedded.postgres_place import LASTING, UnsafeFolder, elsewhere_name, nobody, own_folder, place_for
+from embedded.postgres_folder import LASTING, UnsafeFolder, elsewhere_name, folder_for, nobody, own_folder
 from embedded.remove import remove
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root runs PostgreSQL as another user")
@@ -17,9 +17,9 @@ def modes_above(folder: Path) -> dict[Path, int]:
 
 
 def test_an_ordinary_user_keeps_everything_in_the_project_folder_and_to_himself(tmp_path: Path) -> None:
-    place = place_for(tmp_path, root=False)
-    assert (place.folder, place.user) == (tmp_path / "postgres", None)
-    assert stat.S_IMODE(place.folder.stat().st_mode) == 0o700
+    folder = folder_for(tmp_path, root=False)
+    assert (folder.path, folder.user) == (tmp_path / "postgres", None)
+    assert stat.S_IMODE(folder.path.stat().st_mode) == 0o700
 
 
 def test_a_folder_that_others_may_write_to_is_refused(tmp_path: Path) -> None:
@@ -59,24 +59,24 @@ def test_below_a_closed_folder_root_runs_it_elsewhere_and_opens_nothing(tmp_path
     home = closed / "home"
     home.mkdir(mode=0o700)
     before = modes_above(home)
-    place = place_for(home)
+    folder = folder_for(home)
     try:
-        assert (place.folder.parent, place.user) == (LASTING, nobody())
-        with psycopg.connect(postgres.start(place).url) as connection:
+        assert (folder.path.parent, folder.user) == (LASTING, nobody())
+        with psycopg.connect(postgres.start(folder).url) as connection:
             assert connection.execute("SELECT 1").fetchone() == (1,)
         for path, owner, mode in (
-            (place.folder, 0, 0o711),
-            (place.folder / "password", 0, 0o600),
-            (place.data, nobody().uid, 0o700),
+            (folder.path, 0, 0o711),
+            (folder.path / "password", 0, 0o600),
+            (folder.data, nobody().uid, 0o700),
         ):
             found = path.stat()
             assert (found.st_uid, stat.S_IMODE(found.st_mode)) == (owner, mode), path
-        assert not (place.folder / "password.new").exists()
+        assert not (folder.path / "password.new").exists()
         assert modes_above(home) == before
     finally:
         remove(home)
-    assert not place.folder.exists()
-    assert not postgres.running(place)
+    assert not folder.path.exists()
+    assert not postgres.running(folder)
 
 
 @as_root
@@ -84,9 +84,9 @@ def test_in_the_open_root_keeps_it_in_the_project_folder_and_lets_the_user_pass(
     home = Path(f"/var/tmp/sistercity-test-{os.getpid()}")
     home.mkdir(mode=0o700)
     try:
-        place = place_for(home)
-        assert (place.folder, place.user) == (home / "postgres", nobody())
-        assert [stat.S_IMODE(folder.stat().st_mode) for folder in (home, place.folder)] == [0o711, 0o711]
+        folder = folder_for(home)
+        assert (folder.path, folder.user) == (home / "postgres", nobody())
+        assert [stat.S_IMODE(path.stat().st_mode) for path in (home, folder.path)] == [0o711, 0o711]
     finally:
         remove(home)
         home.rmdir()
