@@ -23,7 +23,7 @@ import numpy as np
 from benchmarks.timed import TimedStore, bare_poll, own_services
 from embedded.services import Services
 from eventlog.kafka import KafkaLog
-from ingest.batches import Readings, messages, tick
+from ingest.batches import ReadingColumns, messages, tick
 from processors.metric_folds import MetricFolds
 from processors.runner import Plan, Runner
 from schemas.batch import ACTUAL
@@ -63,7 +63,7 @@ def fill(log: KafkaLog, sources: int, hours: int) -> EnergyWorkload:
     for step in range(hours * HOUR_MS // INTERVAL_MS):
         again = rng.choice(sources, int(sources * DUPLICATES), replace=False)
         which = np.concatenate((rng.permutation(sources), again))
-        readings = Readings(
+        readings = ReadingColumns(
             metric=metric,
             interval=INTERVAL_MS,
             area=area[which],

@@ -17,7 +17,7 @@ LARGEST_BATCH = 500
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Readings:
+class ReadingColumns:
     """Resolved readings of one metric and one interval length (milliseconds, 0 for moments), as columns of shape (n,).
 
     `area` int32; `class_` uint8, an index into `metric.classes`; `source` and `contributor` uint32; `start` int64,
@@ -37,9 +37,9 @@ class Readings:
     def __len__(self) -> int:
         return len(self.start)
 
-    def take(self, rows: NDArray[np.integer]) -> "Readings":
+    def take(self, rows: NDArray[np.integer]) -> "ReadingColumns":
         """The readings at these places, in this order."""
-        return Readings(
+        return ReadingColumns(
             self.metric,
             self.interval,
             self.area[rows],
@@ -61,7 +61,7 @@ class Message:
     readings: int
 
 
-def messages(readings: Readings) -> Iterator[Message]:
+def messages(readings: ReadingColumns) -> Iterator[Message]:
     """The readings as messages of at most `LARGEST_BATCH` rows, each of one area and one class.
 
     Rows are in the order of their times, those of the same time as they came. A batch ends early where the float32 of
@@ -112,11 +112,11 @@ def schema_of(dataset: str) -> int:
     return schema_named(f"{dataset}.v1").id
 
 
-def _group(readings: Readings) -> NDArray[np.int64]:
+def _group(readings: ReadingColumns) -> NDArray[np.int64]:
     return readings.area.astype(np.int64) * len(readings.metric.classes) + readings.class_
 
 
-def _sorted(readings: Readings) -> Readings:
+def _sorted(readings: ReadingColumns) -> ReadingColumns:
     """Ordered by area, class and time; the same object if it is in order already, as a regular source's is."""
     group = _group(readings)
     group_step, time_step = np.diff(group), np.diff(readings.start)
@@ -130,7 +130,7 @@ def _sorted(readings: Readings) -> Readings:
     return readings.take(np.lexsort((readings.start, group)))
 
 
-def _edges(readings: Readings) -> NDArray[np.int64]:
+def _edges(readings: ReadingColumns) -> NDArray[np.int64]:
     """Where batches begin, and the end of the last: shape (batches + 1,)."""
     count = len(readings)
     changes = np.flatnonzero(np.diff(_group(readings))) + 1

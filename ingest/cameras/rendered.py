@@ -26,7 +26,7 @@ _KEPT = 24
 
 
 @dataclass(frozen=True, slots=True)
-class Plate:
+class RenderedPlate:
     """A plate in a frame, in pixels; `form` is `schemas.batch.ONE_LINE` or `TWO_LINES`. `text` is for tests alone."""
 
     x: int
@@ -99,7 +99,7 @@ class RenderedCamera:
         noise = self._noise[down : down + self.height, right : right + self.width]
         return cv2.add(picture, noise, dtype=cv2.CV_8U).astype(np.uint8, copy=False)
 
-    def truth(self, number: int) -> list[Plate]:
+    def truth(self, number: int) -> list[RenderedPlate]:
         """The plates that are fully in view in the frame of this number."""
         plates = []
         for placed in self._placed(number):
@@ -108,7 +108,7 @@ class RenderedCamera:
             left, top = placed.left + round(x * scale), placed.top + round(y * scale)
             width, height = round(w * scale), round(h * scale)
             if left >= 0 and top >= 0 and left + width <= self.width and top + height <= self.height:
-                plates.append(Plate(left, top, width, height, placed.sprite.form, placed.sprite.text))
+                plates.append(RenderedPlate(left, top, width, height, placed.sprite.form, placed.sprite.text))
         return plates
 
     def _placed(self, number: int) -> list[_Placed]:

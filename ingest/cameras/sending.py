@@ -50,7 +50,7 @@ class Beside:
 
 
 @dataclass(slots=True)
-class Counts:
+class PictureCounts:
     """What became of the pictures that cameras owed.
 
     Those of known cameras are `pictures`, `missing` of them empty; `refused` are those of unknown ones. Only a detector
@@ -90,7 +90,7 @@ class CameraFeed:
     ) -> None:
         if dataset_of(topic) != (FRAMES if beside is None else REGIONS):
             raise ValueError("a detector sends regions, a camera without one sends frames")
-        self.counts = Counts()
+        self.counts = PictureCounts()
         self.rows_refused = 0
         self._writer = writer
         self._feed = Feed(writer, topic, journal)

@@ -49,7 +49,7 @@ class CameraExpected:
 
 
 @dataclass(frozen=True, slots=True)
-class Expected:
+class ExpectedPictures:
     """What was sent, ticks included, and what must become of it.
 
     `readings` are the frames in sound messages, the `duplicate` (stale) and `rejected` (undecodable, missing) ones
@@ -147,7 +147,7 @@ class CameraSimulator:
         views = cameras.count + 1 + len(cameras.still_ids)
         self._views = [cameras.camera(index, rate) for index in range(views)]
 
-    def replay(self, seconds: float, stop: Event | None = None) -> Expected:
+    def replay(self, seconds: float, stop: Event | None = None) -> ExpectedPictures:
         """Send a past span of `seconds`, then a tick at the clock's now, which closes the windows of all of it.
 
         Still cameras go on for a quarter of an hour: a few of their pictures tell little. `stop` ends it early, between
@@ -240,7 +240,9 @@ class CameraSimulator:
         picture = encoded(view.frame(number - 1 if fault == _STALE else number))
         return Shot(number, at, picture[: len(picture) // 2] if fault == _UNDECODABLE else picture)
 
-    def _expected(self, plans: Sequence[Mapping[int, str]], sent: int, stills: int, begin: int, dead: int) -> Expected:
+    def _expected(
+        self, plans: Sequence[Mapping[int, str]], sent: int, stills: int, begin: int, dead: int
+    ) -> ExpectedPictures:
         """What must become of it: `sent` frames of each video camera, `stills` pictures of each still one."""
         cameras = []
         for source, plan in zip(self._cameras.ids, plans, strict=True):
@@ -253,7 +255,7 @@ class CameraSimulator:
             camera = self._feed.number_of(source, begin)
             if camera is not None:
                 cameras.append(CameraExpected(camera, stills, stills, 0, 0, 0))
-        return Expected(
+        return ExpectedPictures(
             messages=self._feed.messages,
             readings=self._feed.readings,
             duplicate=0 if self._feed.detecting else sum(one.stale for one in cameras),

@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 
 from ingest.files.clocks import day_start
 from ingest.files.reading import UNREADABLE, Empty, Outcome, Parsed
-from ingest.files.tables import Row, rows
+from ingest.files.tables import TableRow, rows
 from ingest.files.weights import Ton, grams
 from schemas.batch import ACTUAL
 from store.deliveries import Refused
@@ -53,11 +53,11 @@ class Dsny:
     noun: ClassVar[str] = "amounts"
 
     def read(self, path: Path) -> Iterator[Outcome]:
-        """See `Format`; for positions see `PLACES_A_LINE`."""
+        """See `FileFormat`; for positions see `PLACES_A_LINE`."""
         for row in rows(path, (*_PLACE, *STREAMS)):
             yield from self._outcomes(row)
 
-    def _outcomes(self, row: Row) -> Iterator[Outcome]:
+    def _outcomes(self, row: TableRow) -> Iterator[Outcome]:
         first = row.line.number * PLACES_A_LINE
         month, borough, district, *amounts = row.fields or ("", "", "")
         span = _span(month, self.zone)

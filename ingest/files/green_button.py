@@ -70,7 +70,7 @@ class GreenButton:
     noun: ClassVar[str] = "interval readings"
 
     def read(self, path: Path) -> Iterator[Outcome]:
-        """See `Format`; positions are the IntervalReadings' places in the file, from 1.
+        """See `FileFormat`; positions are the IntervalReadings' places in the file, from 1.
 
         A file that is not well-formed to its end gives nothing at all.
         """

@@ -13,10 +13,10 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ingest.batches import Readings, messages
+from ingest.batches import ReadingColumns, messages
 from ingest.feed import Feed
 from ingest.files.ordering import Placed, TimeOrder
-from ingest.files.reading import Empty, Format, Outcome, Parsed
+from ingest.files.reading import Empty, FileFormat, Outcome, Parsed
 from ingest.journal import Journal
 from ingest.register import LONGEST_ID
 from schemas.catalogue import Metric, catalogue
@@ -84,7 +84,7 @@ class FileImport:
         self._history = history
         self._resolved: dict[str, Resolved] = {}
 
-    def run(self, form: Format, paths: Sequence[Path], stop: Event | None = None) -> Imported:
+    def run(self, form: FileFormat, paths: Sequence[Path], stop: Event | None = None) -> Imported:
         """Read all files, then send their readings in the order of time, then ticks.
 
         `stop` ends it early, and then there are no ticks. Importing a file again refuses nothing twice: what is kept
@@ -236,9 +236,9 @@ def _grouped(part: Sequence[Placed]) -> Mapping[tuple[str, int], list[Placed]]:
 
 def _columns(
     metric: Metric, interval: int, parsed: Sequence[Parsed], resolved: Resolved, rows: NDArray[np.int64]
-) -> Readings:
+) -> ReadingColumns:
     """The readings with what the register says of their sources, which stand at `rows`."""
-    return Readings(
+    return ReadingColumns(
         metric=metric,
         interval=interval,
         area=resolved.area[rows],

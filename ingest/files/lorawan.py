@@ -65,7 +65,7 @@ class LoraWan:
     noun: ClassVar[str] = "uplinks"
 
     def read(self, path: Path) -> Iterator[Outcome]:
-        """See `Format`; positions are the lines' numbers, and 1 in a file of one uplink."""
+        """See `FileFormat`; positions are the lines' numbers, and 1 in a file of one uplink."""
         for position, content in _uplinks(path):
             yield self._outcome(position, content)
 

@@ -47,7 +47,7 @@ class Empty:
 Outcome = Parsed | Refused | Empty
 
 
-class Format(Protocol):
+class FileFormat(Protocol):
     """A kind of file.
 
     `dataset` is that of all its metrics; `noun` says what the outcomes are, in the plural: lines.

@@ -40,7 +40,7 @@ class SmartBins:
     noun: ClassVar[str] = "bins"
 
     def read(self, path: Path) -> Iterator[Outcome]:
-        """See `Format`; positions are the features' places in the file, from 1."""
+        """See `FileFormat`; positions are the features' places in the file, from 1."""
         for position, feature in enumerate(_features(path), 1):
             yield self._outcome(position, feature)
 

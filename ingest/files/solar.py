@@ -15,7 +15,7 @@ from typing import ClassVar
 
 from ingest.files.clocks import within
 from ingest.files.reading import MISSING, UNREADABLE, Outcome, Parsed
-from ingest.files.tables import Row, rows
+from ingest.files.tables import TableRow, rows
 from schemas.batch import ACTUAL
 from store.deliveries import Refused
 from store.moments import milliseconds
@@ -40,13 +40,13 @@ class Solar:
     noun: ClassVar[str] = "lines"
 
     def read(self, path: Path) -> Iterator[Outcome]:
-        """See `Format`; positions are the lines' numbers, the header's is 1."""
+        """See `FileFormat`; positions are the lines' numbers, the header's is 1."""
         for row in rows(path, _COLUMNS):
             if row.line.content.strip():
                 yield _outcome(row)
 
 
-def _outcome(row: Row) -> Outcome:
+def _outcome(row: TableRow) -> Outcome:
     line = row.line
     if row.fields is None:
         return Refused(line.number, UNREADABLE, line.kept)

@@ -12,7 +12,7 @@ LONGEST_LINE = 4_096
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class TableLine:
     """A line without its end. Of one that is longer than the limit only the beginning is there, and `whole` is false.
 
     `ended` is false for a last line that no line's end follows: it may have been cut.
@@ -30,17 +30,17 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class TableRow:
     """A line behind the header. `fields` are those of the columns that were asked for, in that order.
 
     They are None where the line is none of the file's kind: too long, not UTF-8, broken quotes, too few or too many.
     """
 
-    line: Line
+    line: TableLine
     fields: tuple[str, ...] | None
 
 
-def lines(file: BinaryIO, longest: int = LONGEST_LINE) -> Iterator[Line]:
+def lines(file: BinaryIO, longest: int = LONGEST_LINE) -> Iterator[TableLine]:
     """Every line; the first is number 1."""
     number = 0
     while line := file.readline(longest):
@@ -48,10 +48,10 @@ def lines(file: BinaryIO, longest: int = LONGEST_LINE) -> Iterator[Line]:
         rest = line
         while not rest.endswith(b"\n") and (more := file.readline(longest)):
             rest = more
-        yield Line(number, line.rstrip(b"\r\n"), rest is line, rest.endswith(b"\n"))
+        yield TableLine(number, line.rstrip(b"\r\n"), rest is line, rest.endswith(b"\n"))
 
 
-def rows(path: Path, columns: Sequence[str], delimiter: str = ",") -> Iterator[Row]:
+def rows(path: Path, columns: Sequence[str], delimiter: str = ",") -> Iterator[TableRow]:
     """Every line behind the header, in UTF-8. Raises `NotSuchFile` if the first line does not name the columns."""
     with path.open("rb") as file:
         numbered = lines(file)
@@ -64,10 +64,10 @@ def rows(path: Path, columns: Sequence[str], delimiter: str = ",") -> Iterator[R
         for line in numbered:
             fields = _fields(line, delimiter)
             fits = len(fields) == len(header)
-            yield Row(line, tuple(fields[place] for place in places) if fits else None)
+            yield TableRow(line, tuple(fields[place] for place in places) if fits else None)
 
 
-def _fields(line: Line, delimiter: str) -> list[str]:
+def _fields(line: TableLine, delimiter: str) -> list[str]:
     """The fields of a line; none if it can't be divided into any."""
     if not line.whole:
         return []

@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 
 from ingest.files.clocks import day_start
 from ingest.files.reading import MISSING, UNREADABLE, Outcome, Parsed
-from ingest.files.tables import Row, rows
+from ingest.files.tables import TableRow, rows
 from ingest.files.weights import Ton, grams
 from schemas.batch import ACTUAL
 from store.deliveries import Refused
@@ -46,11 +46,11 @@ class TrashWheel:
     noun: ClassVar[str] = "lines"
 
     def read(self, path: Path) -> Iterator[Outcome]:
-        """See `Format`; positions are the lines' numbers, the header's is 1."""
+        """See `FileFormat`; positions are the lines' numbers, the header's is 1."""
         for row in rows(path, _COLUMNS):
             yield self._outcome(row)
 
-    def _outcome(self, row: Row) -> Outcome:
+    def _outcome(self, row: TableRow) -> Outcome:
         line = row.line
         if row.fields is None:
             return Refused(line.number, UNREADABLE, line.kept)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 
-from ingest.batches import Message, Readings
+from ingest.batches import Message, ReadingColumns
 from schemas.batch import ESTIMATED, MAGIC, PREFIX_BYTES
 from store.moments import milliseconds
 
@@ -56,7 +56,7 @@ OFTEN = FaultRates(
 
 
 @dataclass(frozen=True, slots=True)
-class Expected:
+class ExpectedReadings:
     """What was sent, ticks included, and what must become of it once every window has closed.
 
     `readings` are those in sound messages, the `duplicate`, `late` and `rejected` ones among them; `dead` messages are
@@ -77,12 +77,14 @@ class Split:
     """Readings taken apart: `now` is to be sent, some of it as estimates whose `actual` values follow; `withheld` is to
     be sent too late."""
 
-    now: Readings
-    actual: Readings
-    withheld: Readings
+    now: ReadingColumns
+    actual: ReadingColumns
+    withheld: ReadingColumns
 
 
-def split(readings: Readings, rates: FaultRates, rng: np.random.Generator, *, revise: bool, withhold: bool) -> Split:
+def split(
+    readings: ReadingColumns, rates: FaultRates, rng: np.random.Generator, *, revise: bool, withhold: bool
+) -> Split:
     """Choose readings to estimate first (if `revise`) and to hold back (if `withhold`), no reading for both."""
     count = len(readings)
     estimates = rng.binomial(count, rates.estimated) if revise else 0
@@ -97,10 +99,12 @@ def split(readings: Readings, rates: FaultRates, rng: np.random.Generator, *, re
     return Split(now, readings.take(estimated), readings.take(held_back))
 
 
-def rejects(readings: Readings, rates: FaultRates, rng: np.random.Generator, clock_ms: int) -> Sequence[Readings]:
+def rejects(
+    readings: ReadingColumns, rates: FaultRates, rng: np.random.Generator, clock_ms: int
+) -> Sequence[ReadingColumns]:
     """Copies of readings that no processor may accept: from the future, over too long a time, with no whole value."""
 
-    def some(rate: float) -> Readings:
+    def some(rate: float) -> ReadingColumns:
         return readings.take(np.sort(rng.choice(len(readings), rng.binomial(len(readings), rate), replace=False)))
 
     future, too_long, invalid = some(rates.future), some(rates.too_long), some(rates.invalid)

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 from numpy.typing import NDArray
 
-from ingest.batches import Readings
+from ingest.batches import ReadingColumns
 from ingest.cities import City
 from ingest.simulated.loads import moment_in
 from ingest.simulated.sources import UNKNOWN_SOURCE, Heard, marks, places, register_row
@@ -165,7 +165,7 @@ class Fleet:
 
 
 class MeterStream:
-    """The channels of one metric with their places in the register; see `ingest.simulated.sources.Stream`.
+    """The channels of one metric with their places in the register; see `ingest.simulated.sources.SimulatedStream`.
 
     What does not change from step to step is laid out once, in the order in which it is sent.
     """
@@ -180,14 +180,14 @@ class MeterStream:
         self._channel = known[np.lexsort((resolved.class_[row[known]], resolved.area[row[known]]))]
         self._row = row[self._channel]
         self._strays: list[int] = np.flatnonzero(row < 0).tolist()
-        self._layouts: dict[int, tuple[NDArray[np.int64], Readings]] = {}
+        self._layouts: dict[int, tuple[NDArray[np.int64], ReadingColumns]] = {}
 
     def read(self, start_ms: int, end_ms: int) -> Heard:
         """The intervals that begin in the span, in order of area, class and time."""
         intervals = -(-(end_ms - start_ms) // INTERVAL_MS)
         values = np.stack([self._fleet.values(self._channels, start_ms + n * INTERVAL_MS) for n in range(intervals)])
         order, layout = self._layout(intervals)
-        readings = Readings(
+        readings = ReadingColumns(
             metric=layout.metric,
             interval=layout.interval,
             area=layout.area,
@@ -200,7 +200,7 @@ class MeterStream:
         )
         return Heard(readings, list(self._unknown(start_ms, values)))
 
-    def _layout(self, intervals: int) -> tuple[NDArray[np.int64], Readings]:
+    def _layout(self, intervals: int) -> tuple[NDArray[np.int64], ReadingColumns]:
         """Where the readings of so many intervals lie in the values, and all of them but time and value."""
         if intervals not in self._layouts:
             area, class_ = self.resolved.area[self._row], self.resolved.class_[self._row]
@@ -208,7 +208,7 @@ class MeterStream:
             sort = np.lexsort((interval, class_[place], area[place]))
             interval, place = interval[sort], place[sort]
             row = self._row[place]
-            layout = Readings(
+            layout = ReadingColumns(
                 metric=self.metric,
                 interval=INTERVAL_MS,
                 area=area[place],

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ingest.batches import Readings
+from ingest.batches import ReadingColumns
 from ingest.simulated.sources import UNKNOWN_SOURCE, Heard
 from schemas.batch import ACTUAL
 from schemas.catalogue import MINUTE_MS, Metric
@@ -37,7 +37,7 @@ class Happenings:
 
 
 class HappeningStream:
-    """Sources of moments with their places in the register; see `ingest.simulated.sources.Stream`.
+    """Sources of moments with their places in the register; see `ingest.simulated.sources.SimulatedStream`.
 
     `happen(start_ms, end_ms)` is what is read in a span of time by the sources with these `ids`.
     """
@@ -52,12 +52,12 @@ class HappeningStream:
         self._row = resolved.rows_of(ids)
 
     def read(self, start_ms: int, end_ms: int) -> Heard:
-        """See `ingest.simulated.sources.Stream`."""
+        """See `ingest.simulated.sources.SimulatedStream`."""
         found = self._happen(start_ms, end_ms)
         row = self._row[found.place]
         known, unknown = np.flatnonzero(row >= 0), np.flatnonzero(row < 0)
         row = row[known]
-        readings = Readings(
+        readings = ReadingColumns(
             metric=self.metric,
             interval=0,
             area=self.resolved.area[row],

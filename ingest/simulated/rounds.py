@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from ingest.batches import Readings, messages
+from ingest.batches import ReadingColumns, messages
 from ingest.cities import City
 from ingest.feed import Feed
 from ingest.simulated.premises import GRAMS
@@ -40,7 +40,7 @@ class Rounds:
         self._district = places(city, rng, count)
         self._daily = np.array([GRAMS[class_] for class_ in TONNAGE.classes])[self._class] * people / per_class
 
-    def statements(self, month: date, resolved: Resolved) -> Readings:
+    def statements(self, month: date, resolved: Resolved) -> ReadingColumns:
         """What every round states of the month that begins on this day, in grams."""
         days = monthrange(month.year, month.month)[1]
         rng = np.random.default_rng((*self._entropy, month.toordinal()))
@@ -49,7 +49,7 @@ class Rounds:
         known = np.flatnonzero(row >= 0)
         row = row[known]
         begins = self._midnight(month)
-        return Readings(
+        return ReadingColumns(
             metric=TONNAGE,
             interval=self._midnight(_month(month, 1)) - begins,
             area=resolved.area[row],

@@ -20,12 +20,12 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from ingest.batches import Message, Readings, messages
+from ingest.batches import Message, ReadingColumns, messages
 from ingest.feed import Feed
 from ingest.journal import Journal
 from ingest.simulated import faults
-from ingest.simulated.faults import NO_FAULTS, Expected, FaultRates
-from ingest.simulated.sources import Sources, Stream
+from ingest.simulated.faults import NO_FAULTS, ExpectedReadings, FaultRates
+from ingest.simulated.sources import SimulatedStream, Sources
 from schemas.catalogue import Metric
 from store.moments import milliseconds
 from store.resolution import Resolved
@@ -71,23 +71,23 @@ class Simulator:
         self._clock = clock
         self._rates = rates
         self._zone = ZoneInfo(sources.city.zone)
-        self._streams: list[Stream] = []
-        self._actual: list[Readings] = []
-        self._withheld: list[tuple[int, Readings]] = []
+        self._streams: list[SimulatedStream] = []
+        self._actual: list[ReadingColumns] = []
+        self._withheld: list[tuple[int, ReadingColumns]] = []
         self._counts = _Counts()
         shortest = min(metric.lateness_ms for metric in sources.metrics)
         if shortest < STEP_MS:
             raise ValueError(f"a lateness of {shortest} ms is shorter than a step of the simulator")
 
     @property
-    def expected(self) -> Expected:
+    def expected(self) -> ExpectedReadings:
         """What must become of all that the feed sent so far, once every window of the last replay has closed."""
         c = self._counts
-        return Expected(
+        return ExpectedReadings(
             self._feed.messages, self._feed.readings, c.duplicate, c.late, c.rejected, c.dead, refused=c.refused
         )
 
-    def replay(self, start_ms: int, end_ms: int, stop: Event | None = None) -> Expected:
+    def replay(self, start_ms: int, end_ms: int, stop: Event | None = None) -> ExpectedReadings:
         """Send all that is read at start <= time < end in order of time, and a tick at the end to every partition.
 
         `stop` ends it early, between two steps.
@@ -162,7 +162,7 @@ class Simulator:
             self._feed.send(messages(readings))
             self._counts.late += len(readings)
 
-    def _send_faulty(self, readings: Readings, now: int, behind: int, end_ms: int, rates: FaultRates) -> None:
+    def _send_faulty(self, readings: ReadingColumns, now: int, behind: int, end_ms: int, rates: FaultRates) -> None:
         kind = crc32(readings.metric.name.encode())
         rng = np.random.default_rng((*self._sources.entropy, now, kind))
         closes = _windows_end(readings.metric, behind, self._zone) + readings.metric.lateness_ms

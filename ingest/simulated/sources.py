@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ingest.batches import Readings
+from ingest.batches import ReadingColumns
 from ingest.cities import City
 from ingest.register import COLUMNS
 from schemas.catalogue import Metric
@@ -29,11 +29,11 @@ _VALID_FROM = "2015-01-01"
 class Heard:
     """What came from a stream's sources: readings of those that the register knows, and what the others sent."""
 
-    readings: Readings
+    readings: ReadingColumns
     unknown: Sequence[Refused]
 
 
-class Stream(Protocol):
+class SimulatedStream(Protocol):
     """The sources of one metric, bound to the register as it is for a while."""
 
     @property
@@ -68,7 +68,7 @@ class Sources(Protocol):
     def grain_ms(self) -> int:
         """Every reading begins at a multiple of so many milliseconds from a quarter of an hour on."""
 
-    def bind(self, metric: Metric, resolved: Resolved) -> Stream:
+    def bind(self, metric: Metric, resolved: Resolved) -> SimulatedStream:
         """The stream of a metric, for as long as the register holds."""
 
     def register(self) -> Iterator[dict[str, str]]:

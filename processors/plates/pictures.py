@@ -56,7 +56,7 @@ class BadPicture(ValueError):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Reduced:
+class ScaledPicture:
     """A picture, perhaps made smaller: `pixels`, shape (h, w, 3), BGR, and the full picture's `shape`, (h, w).
 
     The two shapes need not have the same proportions to the last digit: a side that the reduction does not divide is
@@ -86,7 +86,7 @@ def decode_picture(data: bytes) -> NDArray[np.uint8]:
     return _full(data, _outline(data))
 
 
-def decode_reduced(data: bytes, longest_side: int) -> Reduced:
+def decode_reduced(data: bytes, longest_side: int) -> ScaledPicture:
     """As `decode_picture`, at a half, a quarter or an eighth if that leaves `longest_side` pixels or more.
 
     For who makes the picture smaller anyway: it takes less time. A picture is refused for the same reason at any scale.
@@ -95,13 +95,13 @@ def decode_reduced(data: bytes, longest_side: int) -> Reduced:
     factor = _reduction(outline.shape, longest_side)
     if factor == 1:
         pixels = _full(data, outline)
-        return Reduced(pixels, _shape(pixels))
+        return ScaledPicture(pixels, _shape(pixels))
     pixels = _decoded(data[: outline.end], factor)
     if _looks_lost(pixels, 1):
         _full(data, outline)  # what is lost between few pixels does not show in them
     height, width = outline.shape
     turned = _shape(pixels) != _rounded_up(outline.shape, factor)
-    return Reduced(pixels, (width, height) if turned else (height, width))
+    return ScaledPicture(pixels, (width, height) if turned else (height, width))
 
 
 def _reduction(shape: tuple[int, int], longest_side: int) -> int:

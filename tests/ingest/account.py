@@ -18,7 +18,7 @@ from zoneinfo import ZoneInfo
 import fastavro
 
 from eventlog.protocol import Acknowledged
-from ingest.simulated.faults import Expected
+from ingest.simulated.faults import ExpectedReadings
 
 FUTURE = timedelta(minutes=5)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -94,7 +94,7 @@ class RecordingWriter:
 class Outcome:
     """What the rules make of a log."""
 
-    expected: Expected
+    expected: ExpectedReadings
     aggregated: int
     open: int
     estimates_that_won: int
@@ -121,7 +121,7 @@ def outcome(sent: list[Sent], zone: str) -> Outcome:
     readings = found["readings"]
     assert readings == sum(message.readings for message in sent)
     assert readings == sum(found[name] for name in ("aggregated", "duplicate", "late", "rejected", "open"))
-    expected = Expected(
+    expected = ExpectedReadings(
         len(sent), readings, found["duplicate"], found["late"], found["rejected"], found["dead"], refused=0
     )
     return Outcome(expected, found["aggregated"], found["open"], found["estimates"])

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.batches import LARGEST_BATCH, Readings, messages, tick
+from ingest.batches import LARGEST_BATCH, ReadingColumns, messages, tick
 from schemas.batch import decode
 from schemas.catalogue import catalogue
 
@@ -12,10 +12,10 @@ IMPORT = catalogue()["energy.import"]
 T0 = 1_764_000_000_000
 
 
-def readings(rows: list[tuple[int, int, int, int]]) -> Readings:
+def readings(rows: list[tuple[int, int, int, int]]) -> ReadingColumns:
     """(area, class, start, value) by row; the source is the row's place."""
     columns = np.array(rows, np.int64).reshape(-1, 4)
-    return Readings(
+    return ReadingColumns(
         metric=IMPORT,
         interval=900_000,
         area=columns[:, 0].astype(np.int32),

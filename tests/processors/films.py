@@ -3,10 +3,10 @@
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
-from ingest.cameras.rendered import Plate
+from ingest.cameras.rendered import RenderedPlate
 from processors.passes import CERTAIN_MS, SIGHTINGS
 
-Film = Sequence[tuple[int, Sequence[Plate]]]
+Film = Sequence[tuple[int, Sequence[RenderedPlate]]]
 """Pictures: the time of each in milliseconds, and where plates are in it."""
 
 

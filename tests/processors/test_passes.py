@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingest.cameras.rendered import Plate, RenderedCamera
+from ingest.cameras.rendered import RenderedCamera, RenderedPlate
 from processors.passes import REST_MS, SIGHTINGS, TAIL_MS, Passes, passes
 from schemas.batch import FORM_UNKNOWN, ONE_LINE, REGION, TWO_LINES
 from tests.processors.films import Film, true_passes
@@ -56,7 +56,7 @@ def drive(
     return [
         (
             T0 + round(1000 * (begins + time)),
-            [Plate(round(at[0] + speed[0] * time), round(at[1] + speed[1] * time), *size, form, "")],
+            [RenderedPlate(round(at[0] + speed[0] * time), round(at[1] + speed[1] * time), *size, form, "")],
         )
         for time in times.tolist()
     ]
@@ -67,13 +67,13 @@ def gathering(seconds: float, rate: float, gain: float, begins: float = 0) -> Fi
     two."""
     times = (np.arange(round(seconds * rate)) / rate).tolist()
     return [
-        (T0 + round(1000 * (begins + time)), [Plate(300, round(20 + gain * time**2), 60, 15, ONE_LINE, "")])
+        (T0 + round(1000 * (begins + time)), [RenderedPlate(300, round(20 + gain * time**2), 60, 15, ONE_LINE, "")])
         for time in times
     ]
 
 
 def together(*films: Film) -> Film:
-    pictures: dict[int, list[Plate]] = defaultdict(list)
+    pictures: dict[int, list[RenderedPlate]] = defaultdict(list)
     for film in films:
         for time, plates in film:
             pictures[time] += plates
@@ -101,16 +101,16 @@ def spoiled(film: Film, seed: int, *, missed: float = 0.1, false: float = 0.1, j
     return pictures
 
 
-def _found(plate: Plate, rng: np.random.Generator, jitter: float) -> Plate:
+def _found(plate: RenderedPlate, rng: np.random.Generator, jitter: float) -> RenderedPlate:
     dx, dy, dw, dh = (rng.normal(0, jitter, 4) * (1, 1, 1, 0.5)).tolist()
     form = plate.form if rng.random() < 0.93 else ONE_LINE + TWO_LINES - plate.form
     x, y = max(round(plate.x + dx), 0), max(round(plate.y + dy), 0)
-    return Plate(x, y, max(round(plate.w + dw), 1), max(round(plate.h + dh), 1), form, "")
+    return RenderedPlate(x, y, max(round(plate.w + dw), 1), max(round(plate.h + dh), 1), form, "")
 
 
-def _nothing(rng: np.random.Generator) -> Plate:
+def _nothing(rng: np.random.Generator) -> RenderedPlate:
     width, flat = int(rng.integers(15, 90)), float(rng.choice([1.4, 4.4]))
-    return Plate(int(rng.integers(0, 550)), int(rng.integers(0, 320)), width, round(width / flat), ONE_LINE, "")
+    return RenderedPlate(int(rng.integers(0, 550)), int(rng.integers(0, 320)), width, round(width / flat), ONE_LINE, "")
 
 
 @lru_cache

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from eventlog.memory import MemoryRecord
-from ingest.cameras.rendered import Plate, RenderedCamera
+from ingest.cameras.rendered import RenderedCamera, RenderedPlate
 from ingest.cameras.sources import open_source
 from processors.partition import PartitionFold
 from processors.passes import TAIL_MS, Passes, passes
@@ -87,7 +87,7 @@ class Street:
 
     country: str
     film: Film
-    truth: tuple[list[Plate], ...]
+    truth: tuple[list[RenderedPlate], ...]
 
     def true_passes(self, step: int) -> Counter[int]:
         """Of every so many of the pictures: see `tests.processors.films`."""
@@ -184,7 +184,7 @@ def test_a_vehicle_that_crosses_a_windows_edge_counts_once(streets, rate):
     assert crossing > 0  # some of them were certain only behind it
 
 
-def parts(street: Street, edges: Sequence[int]) -> list[list[tuple[int, list[Plate]]]]:
+def parts(street: Street, edges: Sequence[int]) -> list[list[tuple[int, list[RenderedPlate]]]]:
     pictures = list(zip(street.film.start, street.truth, strict=True))
     return [[one for one in pictures if since <= one[0] < until] for since, until in pairwise(edges)]
 

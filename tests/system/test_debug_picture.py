@@ -20,7 +20,7 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from eventlog.kafka import KafkaLog
-from ingest.cameras.rendered import Plate, RenderedCamera
+from ingest.cameras.rendered import RenderedCamera, RenderedPlate
 from processors.plates.pictures import decode_picture
 from schemas.frames import Frame, decode_frame, encode_frame
 from schemas.topics import FRAMES, live
@@ -67,7 +67,7 @@ def frames(log: KafkaLog, city: str) -> list[Frame]:
     return sorted((frame for frame in found if frame.picture), key=lambda frame: frame.start)
 
 
-def detail(picture: np.ndarray, plate: Plate) -> float:
+def detail(picture: np.ndarray, plate: RenderedPlate) -> float:
     """How much the pixels of a plate differ from their neighbours."""
     inside = picture[plate.y : plate.y + plate.h, plate.x : plate.x + plate.w].astype(float)
     return float(np.abs(np.diff(inside, axis=1)).mean())

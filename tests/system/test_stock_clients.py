@@ -21,7 +21,7 @@ from confluent_kafka.schema_registry import SchemaRegistryClient
 from confluent_kafka.schema_registry.avro import AvroDeserializer, AvroSerializer
 
 from eventlog.kafka import KafkaLog
-from ingest.batches import Readings, messages, tick
+from ingest.batches import ReadingColumns, messages, tick
 from schemas.batch import ACTUAL, REGION
 from schemas.catalogue import catalogue, sent_in
 from schemas.frames import Frame, encode_frame
@@ -168,12 +168,12 @@ def registry(database_url: str, city: str) -> Iterator[SchemaRegistryClient]:
         yield client
 
 
-def readings_of(batches: list[dict]) -> Iterator[Readings]:
+def readings_of(batches: list[dict]) -> Iterator[ReadingColumns]:
     """The same batches as ingest knows readings."""
     for batch in batches:
         metric, count = catalogue()[batch["metric"]], len(batch["rows"])
         sources = np.frombuffer(b"".join(one["source"] for one in batch["rows"]), "<u4")
-        yield Readings(
+        yield ReadingColumns(
             metric=metric,
             interval=batch["interval"],
             area=np.full(count, batch["area"], np.int32),

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from ingest.cameras.live.arrivals import ENDED, TOO_LARGE, Away
+from ingest.cameras.live.protocol import ENDED, TOO_LARGE, CameraUnavailable
 
 NO_BOUNDARY = "its stream has no boundary"
 BAD_PART = "its stream is not made of parts"
@@ -35,10 +35,10 @@ def boundary_of(content_type: str) -> str:
 
 
 def parts(chunks: Iterable[bytes], boundary: str, largest: int) -> Iterator[Part]:
-    """The parts of a body that comes in chunks, each part of at most `largest` bytes. Raises `Away`, also at the end.
+    """The parts of a body that comes in chunks, each part of at most `largest` bytes.
 
-    The delimiter is the body's first line if that begins as one. Else it is what `boundary` says, and the body begins
-    in the head of a part.
+    The delimiter is the body's first line if that begins with two hyphens. Otherwise it is made from `boundary`, and
+    the body begins in the headers of a part. Raises `CameraUnavailable`, also when the body ends.
     """
     body = _Body(iter(chunks), largest)
     first = body.line()
@@ -49,7 +49,7 @@ def parts(chunks: Iterable[bytes], boundary: str, largest: int) -> Iterator[Part
     else:
         delimiter, lines = b"--" + boundary.strip("-").encode("latin-1", "replace"), [first]
     if len(delimiter) <= 2:
-        raise Away(NO_BOUNDARY)
+        raise CameraUnavailable(NO_BOUNDARY)
     while True:
         headers = _headers(body, lines)
         length = _length(headers, largest)
@@ -59,7 +59,7 @@ def parts(chunks: Iterable[bytes], boundary: str, largest: int) -> Iterator[Part
             yield Part(headers, body.exactly(length))  # what stands behind it may come with the next picture only
             body.until(delimiter)
         if body.line().startswith(b"--"):
-            raise Away(ENDED)
+            raise CameraUnavailable(ENDED)
         lines = []
 
 
@@ -88,11 +88,11 @@ class _Body:
         searched = 0
         while (at := self._buffer.find(mark, searched)) < 0:
             if len(self._buffer) > most:
-                raise Away(otherwise)
+                raise CameraUnavailable(otherwise)
             searched = max(len(self._buffer) - len(mark) + 1, 0)
             self._more()
         if at > most:
-            raise Away(otherwise)
+            raise CameraUnavailable(otherwise)
         return self._out(at, len(mark))
 
     def _out(self, count: int, behind: int) -> bytes:
@@ -103,7 +103,7 @@ class _Body:
     def _more(self) -> None:
         chunk = next(self._chunks, None)
         if chunk is None:
-            raise Away(ENDED)
+            raise CameraUnavailable(ENDED)
         self._buffer += chunk
 
 
@@ -116,7 +116,7 @@ def _headers(body: _Body, lines: list[bytes]) -> Mapping[str, str]:
             break
         lines.append(line)
         if len(lines) > _MOST_HEADERS:
-            raise Away(BAD_PART)
+            raise CameraUnavailable(BAD_PART)
     pairs = (line.decode("latin-1").partition(":") for line in lines)
     return {name.strip().lower(): value.strip() for name, _, value in pairs}
 
@@ -127,5 +127,5 @@ def _length(headers: Mapping[str, str], largest: int) -> int | None:
     if not _LENGTH.fullmatch(text) or not int(text):
         return None
     if int(text) > largest:
-        raise Away(TOO_LARGE)
+        raise CameraUnavailable(TOO_LARGE)
     return int(text)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from threading import Lock
 
 from ingest.cameras.jpeg import LARGEST_PICTURE
-from ingest.cameras.live.times import believed
+from ingest.cameras.live.timestamps import believed
 from ingest.cameras.sources import Shot, interval_of, time_of
 
 MOST_WAITING = 4

@@ -1,7 +1,7 @@
 """All of a city's running cameras into one feed: a thread waits at each of them, one sends what they give.
 
 A camera that gives no pictures is tried again, ever more seldom, and its log line says so once. Whatever a camera does,
-it holds no other up, and what waits of it in memory is bounded (`Limits`, `Owed`).
+it holds no other up, and what waits of it in memory is bounded (`CameraLimits`, `Owed`).
 """
 
 import logging
@@ -14,8 +14,8 @@ from threading import Event, Thread
 from time import monotonic
 
 from ingest.cameras.live.addresses import Address
-from ingest.cameras.live.arrivals import ENDED, NO_PICTURE, Arrival, Away, Camera, Limits
 from ingest.cameras.live.owed import Owed
+from ingest.cameras.live.protocol import ENDED, NO_PICTURE, Arrival, CameraConnection, CameraLimits, CameraUnavailable
 from ingest.cameras.live.video import rtsp_camera
 from ingest.cameras.live.web import WebCamera
 from ingest.cameras.sending import TICK_MS, CameraFeed
@@ -31,7 +31,7 @@ _JOIN_S = 0.1
 _MORE_PATIENCE_S = 2.0
 """At the end, beyond the limits' silence: threads that wait for nothing but bytes are gone at once."""
 
-Make = Callable[[Address], Camera]
+Make = Callable[[Address], CameraConnection]
 
 
 @dataclass(slots=True)
@@ -52,11 +52,11 @@ class LiveCamera:
     def __init__(
         self,
         address: Address,
-        camera: Camera,
+        camera: CameraConnection,
         owed: Owed,
         given: "Given",
         clock: Callable[[], int],
-        limits: Limits,
+        limits: CameraLimits,
     ) -> None:
         self.address = address
         self.camera = camera
@@ -94,7 +94,7 @@ class LiveCamera:
                     if self._stop.is_set():
                         break
                 reason = ENDED
-            except Away as away:
+            except CameraUnavailable as away:
                 reason = away.reason
             except Exception as error:  # one camera's surprise, whatever it is, must not end the others
                 reason = f"unexpected {type(error).__name__}"
@@ -126,10 +126,10 @@ class LiveCamera:
             self._given.put((self, shot))
 
     def _useless(self) -> None:
-        """Something came that no picture can be made of. Raises `Away` if nothing else has come for long."""
+        """Count an answer that is no picture. Raises `CameraUnavailable` if no picture has come for long."""
         self.unusable += 1
         if monotonic() - self._usable_at > self._limits.picture_s + 2 * self.owed.interval_ms / 1000:
-            raise Away(NO_PICTURE)
+            raise CameraUnavailable(NO_PICTURE)
 
     def _went(self, reason: str) -> None:
         if self.well is not False:
@@ -156,7 +156,7 @@ def run_cameras(
     addresses: Sequence[Address],
     clock: Callable[[], int],
     stop: Event,
-    limits: Limits | None = None,
+    limits: CameraLimits | None = None,
     make: Make | None = None,
 ) -> LiveCounts:
     """Send what the cameras give, and an empty picture for each that did not come, until `stop`.
@@ -164,7 +164,7 @@ def run_cameras(
     `clock` gives milliseconds since 1970, and must be the log's clock to within minutes. Raises
     `eventlog.protocol.DeliveryFailed`.
     """
-    limits = limits or Limits()
+    limits = limits or CameraLimits()
     make = make or (lambda address: _made(address, limits, clock))
     given, begin = Given(), clock()
     cameras = []
@@ -224,7 +224,7 @@ def _look(feed: CameraFeed, cameras: Sequence[LiveCamera], now_ms: int) -> None:
         logger.warning("the clock was set, or this machine slept: %d cameras go on from now", anew)
 
 
-def _end(cameras: Sequence[LiveCamera], limits: Limits) -> None:
+def _end(cameras: Sequence[LiveCamera], limits: CameraLimits) -> None:
     """Have all threads end; those that wait for something that can't be cut off, as for ffmpeg, get their time."""
     until = monotonic() + limits.silence_s + _MORE_PATIENCE_S
     left = [camera for camera in cameras if not camera.end()]
@@ -232,7 +232,7 @@ def _end(cameras: Sequence[LiveCamera], limits: Limits) -> None:
         left = [camera for camera in left if not camera.end()]
 
 
-def _made(address: Address, limits: Limits, clock: Callable[[], int]) -> Camera:
+def _made(address: Address, limits: CameraLimits, clock: Callable[[], int]) -> CameraConnection:
     return rtsp_camera(address, limits) if address.kind == "rtsp" else WebCamera(address, limits, clock)
 
 

@@ -12,8 +12,8 @@ import numpy as np
 
 from ingest.cameras.jpeg import MOST_PIXELS, encoded
 from ingest.cameras.live.addresses import Address
-from ingest.cameras.live.arrivals import ELSEWHERE, SILENT, TOO_LARGE, Arrival, Away, Limits
-from ingest.cameras.live.line import Line
+from ingest.cameras.live.deadline import SocketDeadline
+from ingest.cameras.live.protocol import ELSEWHERE, SILENT, TOO_LARGE, Arrival, CameraLimits, CameraUnavailable
 
 _ANSWER_BYTES = 4_096
 _VERSION = b"RTSP/1."
@@ -21,21 +21,28 @@ _AGAIN = slice(len(b"RTSP/1.0 "), len(b"RTSP/1.0 3"))
 
 
 class VideoCamera:
-    """Keeps the promises of `ingest.cameras.live.arrivals.Camera` for whatever ffmpeg can play at `url`.
+    """Keeps the promises of `ingest.cameras.live.protocol.CameraConnection` for whatever ffmpeg can play at `url`.
 
-    It decodes every picture, for they build on one another; only those that are owed become JPEG. ffmpeg tells no
-    camera's time. OpenCV opens one video of a process at a time, so `ask` is called first: it may raise `Away`.
+    It decodes every picture, for they build on one another; only those that are owed become JPEG. ffmpeg reports no
+    time of the camera. OpenCV opens one video at a time in a process, so `ask` is called first, which may raise
+    `CameraUnavailable`.
     """
 
-    def __init__(self, url: str, limits: Limits, ask: Callable[[], None] = lambda: None, line: Line | None = None):
+    def __init__(
+        self,
+        url: str,
+        limits: CameraLimits,
+        ask: Callable[[], None] = lambda: None,
+        deadline: SocketDeadline | None = None,
+    ):
         self._url = url
         self._limits = limits
         self._ask = ask
-        self._line = line or Line()
+        self._deadline = deadline or SocketDeadline()
         self._ended = False
 
     def pictures(self, due: Callable[[], bool]) -> Iterator[Arrival]:
-        """See `Camera`."""
+        """See `CameraConnection`."""
         if not due():
             return
         self._ask()
@@ -45,19 +52,19 @@ class VideoCamera:
                 began = monotonic()
                 # After a time-out, a decoder may still hold frames of before.
                 if not _grabbed(capture) or monotonic() - began >= self._limits.silence_s:
-                    raise Away(SILENT)
+                    raise CameraUnavailable(SILENT)
                 yield Arrival(None, partial(_picture, capture))
         finally:
             capture.release()
 
     def check(self) -> None:
-        """See `Camera`. ffmpeg keeps to its own time-outs."""
-        self._line.check()
+        """See `CameraConnection`. ffmpeg keeps to its own time-outs."""
+        self._deadline.check()
 
     def cut(self) -> None:
-        """See `Camera`. What ffmpeg waits for ends by its own time-out."""
+        """See `CameraConnection`. What ffmpeg waits for ends by its own time-out."""
         self._ended = True
-        self._line.cut()
+        self._deadline.cut()
 
     def _opened(self) -> cv2.VideoCapture:
         milliseconds = round(self._limits.silence_s * 1000)
@@ -70,25 +77,28 @@ class VideoCamera:
         pixels = capture.get(cv2.CAP_PROP_FRAME_WIDTH) * capture.get(cv2.CAP_PROP_FRAME_HEIGHT)
         if not capture.isOpened() or not pixels:
             capture.release()
-            raise Away("its video can't be played, or it does not let us in")
+            raise CameraUnavailable("its video can't be played, or it does not let us in")
         if pixels > MOST_PIXELS:
             capture.release()
-            raise Away(TOO_LARGE)
+            raise CameraUnavailable(TOO_LARGE)
         return capture
 
 
-def rtsp_camera(address: Address, limits: Limits) -> VideoCamera:
+def rtsp_camera(address: Address, limits: CameraLimits) -> VideoCamera:
     """The camera at an address of RTSP, which is asked before ffmpeg is let to it."""
-    line = Line()
-    return VideoCamera(_with_login(address), limits, partial(_ask, address, limits, line), line)
+    deadline = SocketDeadline()
+    return VideoCamera(_with_login(address), limits, partial(_ask, address, limits, deadline), deadline)
 
 
-def _ask(address: Address, limits: Limits, line: Line) -> None:
-    """See that RTSP is spoken there, and that it does not send us elsewhere: ffmpeg would go. Raises `Away`."""
-    line.wait(limits.picture_s)
+def _ask(address: Address, limits: CameraLimits, deadline: SocketDeadline) -> None:
+    """Check that the address answers in RTSP and does not redirect, since ffmpeg would follow.
+
+    Raises `CameraUnavailable`.
+    """
+    deadline.wait(limits.picture_s)
     try:
         with socket.create_connection((address.host, address.port), limits.silence_s) as connected:
-            line.use(connected)
+            deadline.use(connected)
             connected.sendall(f"OPTIONS {address.url} RTSP/1.0\r\nCSeq: 1\r\nUser-Agent: sistercity\r\n\r\n".encode())
             answer = b""
             while b"\r\n" not in answer and len(answer) < _ANSWER_BYTES:
@@ -96,15 +106,15 @@ def _ask(address: Address, limits: Limits, line: Line) -> None:
                     break
                 answer += more
     except TimeoutError:
-        raise Away("it does not answer") from None
+        raise CameraUnavailable("it does not answer") from None
     except OSError as error:
-        raise Away(f"no connection: {error.strerror or 'its name is not known'}") from None
+        raise CameraUnavailable(f"no connection: {error.strerror or 'its name is not known'}") from None
     finally:
-        line.wait(None)
+        deadline.wait(None)
     if not answer.startswith(_VERSION):
-        raise Away("it does not speak RTSP")
+        raise CameraUnavailable("it does not speak RTSP")
     if answer[_AGAIN] == b"3":
-        raise Away(ELSEWHERE)
+        raise CameraUnavailable(ELSEWHERE)
 
 
 def _with_login(address: Address) -> str:

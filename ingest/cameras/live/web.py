@@ -16,7 +16,9 @@ import httpx
 
 from ingest.cameras.jpeg import LARGEST_PICTURE, fitting
 from ingest.cameras.live.addresses import Address
-from ingest.cameras.live.arrivals import (
+from ingest.cameras.live.deadline import SocketDeadline
+from ingest.cameras.live.multipart import boundary_of, parts
+from ingest.cameras.live.protocol import (
     ELSEWHERE,
     ENDED,
     NO_PICTURE,
@@ -24,12 +26,10 @@ from ingest.cameras.live.arrivals import (
     TOO_LARGE,
     TOO_SLOW,
     Arrival,
-    Away,
-    Limits,
+    CameraLimits,
+    CameraUnavailable,
 )
-from ingest.cameras.live.line import Line
-from ingest.cameras.live.multipart import boundary_of, parts
-from ingest.cameras.live.times import COARSE_MS, said_by_answer, said_by_part
+from ingest.cameras.live.timestamps import COARSE_MS, said_by_answer, said_by_part
 from ingest.cameras.sizes import JPEG, pixel_size
 from ingest.cameras.sources import interval_of
 
@@ -49,20 +49,20 @@ _decoding = Lock()
 
 
 class WebCamera:
-    """Keeps the promises of `ingest.cameras.live.arrivals.Camera`. `clock` gives milliseconds since 1970."""
+    """Keeps the promises of `ingest.cameras.live.protocol.CameraConnection`. `clock` gives milliseconds since 1970."""
 
-    def __init__(self, address: Address, limits: Limits, clock: Callable[[], int]) -> None:
+    def __init__(self, address: Address, limits: CameraLimits, clock: Callable[[], int]) -> None:
         self._address = address
         self._limits = limits
         self._clock = clock
         self._interval_ms = interval_of(address.rate)
         self._patience_s = limits.picture_s + 2 * self._interval_ms / 1000
-        self._line = Line()
+        self._deadline = SocketDeadline()
         self._digest = httpx.DigestAuth(address.user or "", address.password)
 
     def pictures(self, due: Callable[[], bool]) -> Iterator[Arrival]:
-        """See `Camera`."""
-        with self._client() as client, _told_in_fixed_words(self._line):
+        """See `CameraConnection`."""
+        with self._client() as client, _told_in_fixed_words(self._deadline):
             while due():
                 with self._asked(client) as answer:
                     content_type = answer.headers.get("content-type", "")
@@ -72,12 +72,12 @@ class WebCamera:
                         yield self._still(answer)
 
     def check(self) -> None:
-        """See `Camera`."""
-        self._line.check()
+        """See `CameraConnection`."""
+        self._deadline.check()
 
     def cut(self) -> None:
-        """See `Camera`."""
-        self._line.cut()
+        """See `CameraConnection`."""
+        self._deadline.cut()
 
     def _client(self) -> httpx.Client:
         return httpx.Client(
@@ -92,18 +92,18 @@ class WebCamera:
     @contextmanager
     def _asked(self, client: httpx.Client) -> Iterator[httpx.Response]:
         """The answer to one GET, its body not read yet."""
-        self._line.wait(self._limits.picture_s)
+        self._deadline.wait(self._limits.picture_s)
         answer = self._answer(client)
         try:
             if answer.is_redirect:
-                raise Away(ELSEWHERE)
+                raise CameraUnavailable(ELSEWHERE)
             if answer.status_code != _OK:
                 refused = "it does not let us in" if answer.status_code in _LOCKED else "it gives no picture"
-                raise Away(f"{refused} (status {answer.status_code})")
+                raise CameraUnavailable(f"{refused} (status {answer.status_code})")
             yield answer
         finally:
             answer.close()
-            self._line.wait(None)
+            self._deadline.wait(None)
 
     def _answer(self, client: httpx.Client) -> httpx.Response:
         """Ask, and once more with user and password if the camera asks for them.
@@ -111,7 +111,7 @@ class WebCamera:
         By hand: httpx would read a refusal to its end, however long that is.
         """
         client.cookies.clear()
-        request = client.build_request("GET", self._address.url, extensions={"trace": self._line.opened})
+        request = client.build_request("GET", self._address.url, extensions={"trace": self._deadline.opened})
         if self._address.user is None:
             return client.send(request, stream=True)
         flow = self._digest.auth_flow(request)
@@ -124,7 +124,7 @@ class WebCamera:
             return answer
         except Exception:  # httpx raises what it ran into in a challenge that is none
             answer.close()
-            raise Away("it asks for a login that is not known here") from None
+            raise CameraUnavailable("it asks for a login that is not known here") from None
         answer.close()
         return client.send(again, stream=True)
 
@@ -134,37 +134,39 @@ class WebCamera:
     def _is_stream(self, content_type: str) -> bool:
         stream = content_type.lower().startswith(_STREAM)
         if self._address.kind is not None and stream != (self._address.kind == "mjpeg"):
-            raise Away("it gives single pictures, no stream" if not stream else "it gives a stream, no single picture")
+            raise CameraUnavailable(
+                "it gives single pictures, no stream" if not stream else "it gives a stream, no single picture"
+            )
         return stream
 
     def _still(self, answer: httpx.Response) -> Arrival:
         length = answer.headers.get("content-length", "")
         if len(length) > 15 or (length.isdecimal() and int(length) > self._limits.bytes):
-            raise Away(TOO_LARGE)
+            raise CameraUnavailable(TOO_LARGE)
         data = bytearray()
         for chunk in self._chunks(answer):
             data += chunk
             if len(data) > self._limits.bytes:
-                raise Away(TOO_LARGE)
+                raise CameraUnavailable(TOO_LARGE)
         if not _is_picture(data):
-            raise Away(NO_PICTURE)
+            raise CameraUnavailable(NO_PICTURE)
         said = said_by_answer(answer.headers, self._clock()) if self._interval_ms >= COARSE_MS else None
         return Arrival(said, partial(_fitting, bytes(data)))
 
     def _stream(self, answer: httpx.Response, boundary: str) -> Iterator[Arrival]:
-        self._line.wait(self._patience_s)
+        self._deadline.wait(self._patience_s)
         for part in parts(self._chunks(answer), boundary, self._limits.bytes):
             if _is_picture(part.body):
-                self._line.wait(self._patience_s)
+                self._deadline.wait(self._patience_s)
                 yield Arrival(said_by_part(part.headers), partial(_fitting, part.body))
 
     def _chunks(self, answer: httpx.Response) -> Iterator[bytes]:
         for chunk in answer.iter_raw():
-            if self._line.overdue:
+            if self._deadline.overdue:
                 break
             yield chunk
-        if self._line.overdue:  # then even a proper end may be our own cut
-            raise Away(TOO_SLOW)
+        if self._deadline.overdue:  # then even a proper end may be our own cut
+            raise CameraUnavailable(TOO_SLOW)
 
 
 def _fitting(data: bytes) -> bytes:
@@ -188,7 +190,7 @@ def _trusted(address: Address) -> ssl.SSLContext | bool:
     try:
         return ssl.create_default_context(cafile=address.ca_file)
     except (OSError, ssl.SSLError):
-        raise Away("its ca_file holds no certificate") from None
+        raise CameraUnavailable("its ca_file holds no certificate") from None
 
 
 def _asks_for_basic(answer: httpx.Response) -> bool:
@@ -198,19 +200,19 @@ def _asks_for_basic(answer: httpx.Response) -> bool:
 
 
 @contextmanager
-def _told_in_fixed_words(line: Line) -> Iterator[None]:
-    """Turns what httpx raises into `Away`: its own texts hold pieces of addresses and of answers."""
+def _told_in_fixed_words(deadline: SocketDeadline) -> Iterator[None]:
+    """Turns what httpx raises into `CameraUnavailable`: its own texts hold pieces of addresses and of answers."""
     try:
         yield
     except httpx.TimeoutException as error:
-        raise Away("it does not answer" if isinstance(error, httpx.ConnectTimeout) else SILENT) from None
+        raise CameraUnavailable("it does not answer" if isinstance(error, httpx.ConnectTimeout) else SILENT) from None
     except httpx.ConnectError as error:
-        raise Away(_why_not_connected(error)) from None
+        raise CameraUnavailable(_why_not_connected(error)) from None
     except (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL, OSError) as error:
-        if line.overdue:
-            raise Away(TOO_SLOW) from None
+        if deadline.overdue:
+            raise CameraUnavailable(TOO_SLOW) from None
         nonsense = isinstance(error, httpx.RemoteProtocolError) and "illegal" in str(error)
-        raise Away("it does not speak HTTP" if nonsense else ENDED) from None
+        raise CameraUnavailable("it does not speak HTTP" if nonsense else ENDED) from None
 
 
 def _why_not_connected(error: BaseException) -> str:

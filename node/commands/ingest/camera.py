@@ -20,7 +20,7 @@ from node.settings import settings
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ingest.cameras.sending import CameraFeed, Counts
+    from ingest.cameras.sending import CameraFeed, PictureCounts
     from store.database import Connection
 
 logger = logging.getLogger(__name__)
@@ -187,7 +187,7 @@ def _moment(text: str) -> int:
     return at
 
 
-def _in_words(counts: "Counts", *, detect: bool) -> str:
+def _in_words(counts: "PictureCounts", *, detect: bool) -> str:
     owed = counts.pictures + counts.refused
     if not detect:
         return f"{counts.pictures} of {owed} pictures sent, {counts.missing} of them missing{_refused(counts)}"
@@ -196,5 +196,5 @@ def _in_words(counts: "Counts", *, detect: bool) -> str:
     return f"{looked_at}; {counts.missing} missing, {counts.stale} stale{undecodable}{_refused(counts)}"
 
 
-def _refused(counts: "Counts") -> str:
+def _refused(counts: "PictureCounts") -> str:
     return f"; {counts.refused} refused: no such camera is in the register" if counts.refused else ""

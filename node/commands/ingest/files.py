@@ -15,7 +15,7 @@ from node.commands.ingest.shared import resolver
 if TYPE_CHECKING:
     from ingest.cities import City
     from ingest.files.importing import Imported
-    from ingest.files.reading import Format
+    from ingest.files.reading import FileFormat
 
 _NAME = "a name for an import of the past; it becomes part of its topic"
 
@@ -92,7 +92,7 @@ def _zone(name: str) -> ZoneInfo:
 
 
 def _bring(
-    form_for: "Callable[[City], Format]", files: list[Path], name: str | None, source: str | None = None
+    form_for: "Callable[[City], FileFormat]", files: list[Path], name: str | None, source: str | None = None
 ) -> None:
     """Send the files' readings into today's topic, or into one of history under this name, and say what came of it."""
     from ingest.feed import Feed

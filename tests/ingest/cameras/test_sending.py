@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from ingest.cameras.rendered import RenderedCamera
-from ingest.cameras.sending import Counts, origin_of, run
+from ingest.cameras.sending import PictureCounts, origin_of, run
 from ingest.cameras.sources import Rendered, Shot
 from processors.plates.network import NetworkDetector
 from processors.plates.pictures import BadPicture, decode_picture
@@ -45,7 +45,7 @@ def test_every_picture_is_one_message_by_its_camera():
     ]
     keys = {record.key: partition for partition, record in made.records()}
     assert set(keys) == {b"70", b"71"}
-    assert made.feed.counts == Counts(pictures=10, missing=5)
+    assert made.feed.counts == PictureCounts(pictures=10, missing=5)
     assert (made.feed.messages, made.feed.readings, made.journal.acknowledged_readings) == (10, 10, 10)
 
 
@@ -91,7 +91,7 @@ def test_an_unknown_camera_leaves_id_and_time_once_a_second_and_never_a_picture(
     for number in range(50):  # 5 seconds
         made.feed.send(SECRET, 100, shot(number, b"\xff\xd8\xffits picture", 100))
         made.feed.send("another", 100, shot(number, b"\xff\xd8\xffits picture", 100))
-    assert made.feed.counts == Counts(refused=100)
+    assert made.feed.counts == PictureCounts(refused=100)
     assert (made.feed.messages, made.records()) == (0, [])
     assert made.feed.rows_refused == 10
     kept = [(origin, one.reason, one.original.decode()) for (origin, _), one in made.journal.kept.items()]
@@ -134,7 +134,7 @@ def test_a_detector_beside_the_camera_sends_regions_and_no_picture():
         assert (key, batch.area, batch.interval, batch.class_) == (b"6", 6, 500, "any")
     found = sum(map(len, expected.values()))
     assert found > 11
-    assert made.feed.counts == Counts(pictures=40, seen=40, regions=found)
+    assert made.feed.counts == PictureCounts(pictures=40, seen=40, regions=found)
     ticks = [decode(record.value).start - BEGIN for _, record in made.records() if record.key is None]
     assert sorted(ticks) == sorted([5_000, 10_000, 15_000, 20_000, 20_000] * PARTITIONS)
     assert (made.feed.readings, made.journal.acknowledged_readings) == (40, 40)
@@ -154,7 +154,7 @@ def test_beside_a_detector_what_can_not_be_looked_at_is_counted_and_forgotten():
     made.feed.send("b", 500, shot(0, good[2]))  # another camera's
     made.feed.send("a", 500, shot(10 + 121, good[2]))  # more than a minute later
     regions = made.feed.counts.regions
-    assert made.feed.counts == Counts(
+    assert made.feed.counts == PictureCounts(
         pictures=13, missing=3, seen=6, stale=2, regions=regions, undecodable={"cut": 1, "not-jpeg": 1}
     )
     assert made.feed.readings == 6

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ingest.cameras.rendered import RenderedCamera
-from ingest.cameras.simulated import CameraExpected, CameraSimulator, Expected, SimulatedCameras
+from ingest.cameras.simulated import CameraExpected, CameraSimulator, ExpectedPictures, SimulatedCameras
 from processors.plates.network import NetworkDetector
 from processors.plates.pictures import BadPicture, decode_picture
 from schemas.batch import DecodeError, decode
@@ -77,7 +77,7 @@ def test_what_was_sent_wrong_is_counted_exactly(count, seed, seconds, rate):
     expected = simulator.replay(seconds)
     totals, by_camera = account(made)
     frames = seconds * round(rate)
-    assert expected == Expected(
+    assert expected == ExpectedPictures(
         messages=totals["messages"],
         readings=totals["readings"],
         duplicate=totals["stale"],

@@ -10,7 +10,7 @@ import numpy as np
 from eventlog.protocol import Writer
 from ingest.feed import Feed
 from ingest.files.importing import FileImport, Imported
-from ingest.files.reading import Empty, Format, Outcome, Parsed
+from ingest.files.reading import Empty, FileFormat, Outcome, Parsed
 from schemas.catalogue import Metric
 from schemas.topics import live
 from store.deliveries import Refused
@@ -54,7 +54,7 @@ def register(*ids: str, area: int = 3, begins: int = BEGINNING_MS, ends: int = N
 
 
 def imported(
-    form: Format,
+    form: FileFormat,
     paths: Path | Sequence[Path],
     resolve: Callable[[Metric, int], Resolved],
     journal: Journal | None = None,
@@ -72,18 +72,18 @@ def imported(
     return importer.run(form, [paths] if isinstance(paths, Path) else paths, stop), writer, journal
 
 
-def outcomes(form: Format, path: Path) -> list[Outcome]:
+def outcomes(form: FileFormat, path: Path) -> list[Outcome]:
     return list(form.read(path))
 
 
-def parsed(form: Format, path: Path) -> list[Parsed]:
+def parsed(form: FileFormat, path: Path) -> list[Parsed]:
     """The readings of a file; all else must be refused or empty."""
     found = outcomes(form, path)
     assert all(isinstance(one, Parsed | Refused | Empty) for one in found)
     return [one for one in found if isinstance(one, Parsed)]
 
 
-def reasons(form: Format, path: Path) -> dict[int, str]:
+def reasons(form: FileFormat, path: Path) -> dict[int, str]:
     """Position -> why it was refused."""
     return {one.position: one.reason for one in outcomes(form, path) if isinstance(one, Refused)}
 

@@ -14,7 +14,7 @@ from ingest.cities import City
 from ingest.feed import Feed
 from ingest.journal import NoJournal
 from ingest.simulated.bins import Bins
-from ingest.simulated.faults import NO_FAULTS, Expected, FaultRates, broken
+from ingest.simulated.faults import NO_FAULTS, ExpectedReadings, FaultRates, broken
 from ingest.simulated.fleet import INTERVAL_MS, PEOPLE_PER_METER, Fleet
 from ingest.simulated.premises import Premises
 from ingest.simulated.rounds import Rounds
@@ -46,7 +46,7 @@ def replayed(
     end: int = END,
     clock: int = END,
     before: Rounds | None = None,
-) -> tuple[RecordingWriter, Expected]:
+) -> tuple[RecordingWriter, ExpectedReadings]:
     writer, journal = RecordingWriter(partitions, clock), NoJournal()
     feed = Feed(writer, live(sources.city.id, sources.metrics[0].dataset), journal)
     if before is not None:
@@ -74,7 +74,7 @@ def test_what_is_expected_is_what_the_rules_make_of_the_messages(
     end = END - shift * QUARTER
     start = end - quarters * QUARTER - days * 24 * HOUR * (kind == "waste.collections")
 
-    def sent(rates: FaultRates) -> tuple[RecordingWriter, Expected]:
+    def sent(rates: FaultRates) -> tuple[RecordingWriter, ExpectedReadings]:
         writer, journal = RecordingWriter(partitions, END + HOUR), NoJournal()
         feed = Feed(writer, live("city", kind), journal)
         simulator = Simulator(sources, feed, journal, registered(sources), lambda: END + HOUR, rates)
@@ -118,7 +118,7 @@ def test_without_faults_every_reading_arrives_once_and_in_time() -> None:
     fleet = Fleet(city(), 100, 1, strays=0)
     writer, expected = replayed(fleet, NO_FAULTS)
     channels = sum(len(channels.ids) for channels in fleet.channels)
-    assert expected == Expected(messages=len(writer.sent), readings=channels * 12 * 4)
+    assert expected == ExpectedReadings(messages=len(writer.sent), readings=channels * 12 * 4)
     assert outcome(writer.sent, "Asia/Tehran").expected == expected
 
 

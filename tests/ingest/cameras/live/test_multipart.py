@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.cameras.live import arrivals
-from ingest.cameras.live.arrivals import Away
+from ingest.cameras.live import protocol
 from ingest.cameras.live.multipart import BAD_PART, NO_BOUNDARY, boundary_of, parts
+from ingest.cameras.live.protocol import CameraUnavailable
 
 PICTURES = [bytes([0xFF, 0xD8, 0xFF]) + random.Random(number).randbytes(200 + number) for number in range(4)]
 LARGEST = 10_000
@@ -32,7 +32,7 @@ def read(chunks: Iterator[bytes] | list[bytes], boundary: str = "b") -> tuple[li
     try:
         for part in parts(chunks, boundary, LARGEST):
             found.append(part.body)
-    except Away as away:
+    except CameraUnavailable as away:
         return found, away.reason
     raise AssertionError("a stream ends with a reason")
 
@@ -51,14 +51,14 @@ def test_any_delimiter_and_any_chunks_give_the_same_pictures(delimiter, newline,
         size = cuts[len(chunks) % len(cuts)]
         chunks.append(body[at : at + size])
         at += size
-    assert read(chunks, "another than is used") == (PICTURES, arrivals.ENDED)
+    assert read(chunks, "another than is used") == (PICTURES, protocol.ENDED)
 
 
 @pytest.mark.parametrize("lengths", [True, False])
 @pytest.mark.parametrize("boundary", ["b", "--b"])
 def test_a_body_that_begins_in_a_head_is_cut_by_the_headers_boundary(lengths, boundary):
     body = stream(PICTURES, lengths=lengths, first=False)
-    assert read([body], boundary) == (PICTURES, arrivals.ENDED)
+    assert read([body], boundary) == (PICTURES, protocol.ENDED)
 
 
 def test_a_parts_headers_go_by_lower_case_names():
@@ -69,11 +69,11 @@ def test_a_parts_headers_go_by_lower_case_names():
 
 def test_behind_a_picture_an_end_is_looked_for_in_bounds():
     found = read(endless(b"--b\r\nContent-Length: 5\r\n\r\nabcde", b"x" * 1000))
-    assert found == ([b"abcde"], arrivals.TOO_LARGE)
+    assert found == ([b"abcde"], protocol.TOO_LARGE)
 
 
 def test_the_closing_delimiter_ends_the_stream():
-    assert read([stream(PICTURES[:1])[:-2] + b"--\r\n" + stream(PICTURES)]) == (PICTURES[:1], arrivals.ENDED)
+    assert read([stream(PICTURES[:1])[:-2] + b"--\r\n" + stream(PICTURES)]) == (PICTURES[:1], protocol.ENDED)
 
 
 def test_behind_a_wrong_length_the_next_picture_is_found_again():
@@ -106,9 +106,9 @@ def endless(head: bytes, more: bytes) -> Iterator[bytes]:
 @pytest.mark.parametrize(
     ("head", "more", "reason"),
     [
-        (b"--b\r\n\r\n", b"x" * 1000, arrivals.TOO_LARGE),
-        (b"--b\r\nContent-Length: 10001\r\n\r\n", b"x", arrivals.TOO_LARGE),
-        (b"--b\r\nContent-Length: 999999999999999\r\n\r\n", b"x", arrivals.TOO_LARGE),
+        (b"--b\r\n\r\n", b"x" * 1000, protocol.TOO_LARGE),
+        (b"--b\r\nContent-Length: 10001\r\n\r\n", b"x", protocol.TOO_LARGE),
+        (b"--b\r\nContent-Length: 999999999999999\r\n\r\n", b"x", protocol.TOO_LARGE),
         (b"--b\r\n", b"Name: value\r\n", BAD_PART),
         (b"--b\r\nName: ", b"x" * 1000, BAD_PART),
         (b"--", b"b" * 1000, BAD_PART),

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from ingest.cameras.live.addresses import Address
-from ingest.cameras.live.arrivals import Arrival, Limits
+from ingest.cameras.live.protocol import Arrival, CameraLimits
 from ingest.cameras.live.running import LiveCounts, run_cameras
 from schemas.batch import REGION
 from schemas.frames import Frame
@@ -20,7 +20,7 @@ from tests.ingest.cameras.live.servers import Asked, camera_server, jpeg, nobody
 from tests.ingest.cameras.logs import Sending, register, said, sending
 
 SECRET = "geheim-4711"
-LIMITS = Limits(silence_s=2.0, picture_s=2.0, backoff_s=0.02, backoff_cap_s=0.1)
+LIMITS = CameraLimits(silence_s=2.0, picture_s=2.0, backoff_s=0.02, backoff_cap_s=0.1)
 
 
 def now_ms() -> int:
@@ -35,7 +35,7 @@ def until(condition: Callable[[], object], what: str) -> None:
 
 
 @contextmanager
-def running(made: Sending, addresses: Sequence[Address], limits: Limits = LIMITS) -> Iterator[list[LiveCounts]]:
+def running(made: Sending, addresses: Sequence[Address], limits: CameraLimits = LIMITS) -> Iterator[list[LiveCounts]]:
     """Cameras that run as long as the block; what was left out is in the list at the end."""
     stop, counts = threading.Event(), []
     thread = threading.Thread(
@@ -173,7 +173,7 @@ def test_pictures_that_can_not_be_used_are_none(caplog):
         while not asked.server.closing.wait(0.02):
             asked.part(bomb)
 
-    made, limits = sending(register("a")), Limits(picture_s=0.1, backoff_s=0.02, backoff_cap_s=0.1)
+    made, limits = sending(register("a")), CameraLimits(picture_s=0.1, backoff_s=0.02, backoff_cap_s=0.1)
     with camera_server(script) as server, running(made, [address(1, "a", server.url)], limits) as counts:
         until(lambda: len(server.requests) > 2, "it is tried again")
     assert lines(caplog) == [
@@ -189,7 +189,7 @@ def test_a_camera_that_drips_is_given_up(caplog):
         asked.raw(b"HTTP/1.1 200 OK\r\n")
         asked.trickle(b"X-Header: value\r\n")
 
-    limits = Limits(silence_s=10.0, picture_s=0.3, backoff_s=0.02)
+    limits = CameraLimits(silence_s=10.0, picture_s=0.3, backoff_s=0.02)
     with camera_server(script) as server, running(sending(register("a")), [address(1, "a", server.url)], limits):
         until(lambda: len(server.requests) > 1, "it is tried again")
     assert "no picture came in time" in caplog.text
@@ -202,7 +202,7 @@ def test_the_pause_between_attempts_grows_to_its_bound():
         tried.append(monotonic())
         asked.answer("text/html", b"", 503)
 
-    limits = Limits(backoff_s=0.05, backoff_cap_s=0.4)
+    limits = CameraLimits(backoff_s=0.05, backoff_cap_s=0.4)
     with camera_server(script) as server, running(sending(register("a")), [address(1, "a", server.url)], limits):
         until(lambda: len(tried) == 8, "it is tried again and again")
     for number, (before, after) in enumerate(pairwise(tried)):
@@ -240,7 +240,7 @@ def test_a_surprise_at_one_camera_ends_neither_it_nor_the_others(caplog):
 
 
 def test_who_waits_for_a_camera_stops_at_once():
-    seen, limits = threading.Event(), Limits(silence_s=60.0, picture_s=60.0)
+    seen, limits = threading.Event(), CameraLimits(silence_s=60.0, picture_s=60.0)
 
     def script(asked: Asked) -> None:
         seen.set()

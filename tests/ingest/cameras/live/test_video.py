@@ -7,16 +7,16 @@ from threading import Event
 
 import pytest
 
-from ingest.cameras.live import arrivals, video
+from ingest.cameras.live import protocol, video
 from ingest.cameras.live.addresses import Address
-from ingest.cameras.live.arrivals import Away, Limits
+from ingest.cameras.live.protocol import CameraLimits, CameraUnavailable
 from ingest.cameras.live.video import VideoCamera, rtsp_camera
 from tests.ingest.cameras import videos
 from tests.ingest.cameras.live.rtsp_server import RtspServer, rtsp_server
 from tests.ingest.cameras.live.servers import Asked, camera_server, nobody_listens, socket_server
 
 SECRET = "geheim-4711"
-SHORT = Limits(silence_s=0.4, picture_s=0.4)
+SHORT = CameraLimits(silence_s=0.4, picture_s=0.4)
 
 
 def always() -> bool:
@@ -30,7 +30,7 @@ def come(camera: VideoCamera) -> tuple[list[int], str]:
         for arrival in camera.pictures(always):
             assert arrival.taken_ms is None
             found.append(videos.number_in(arrival.picture()))
-    except Away as away:
+    except CameraUnavailable as away:
         return found, away.reason
     return found, "no more"
 
@@ -41,12 +41,12 @@ def clip(tmp_path: Path) -> Path:
 
 
 def test_all_frames_come_until_there_are_no_more(clip):
-    assert come(VideoCamera(str(clip), SHORT)) == (list(range(20)), arrivals.SILENT)
+    assert come(VideoCamera(str(clip), SHORT)) == (list(range(20)), protocol.SILENT)
 
 
 def test_frames_come_over_the_network(clip):
     with camera_server(lambda asked: asked.answer("video/mp4", clip.read_bytes())) as server:
-        assert come(VideoCamera(f"{server.url}/clip.mp4", Limits()))[0] == list(range(20))
+        assert come(VideoCamera(f"{server.url}/clip.mp4", CameraLimits()))[0] == list(range(20))
 
 
 def test_a_frame_that_nobody_wants_becomes_no_picture(clip, monkeypatch):
@@ -54,14 +54,14 @@ def test_a_frame_that_nobody_wants_becomes_no_picture(clip, monkeypatch):
         raise AssertionError("the frame was encoded")
 
     monkeypatch.setattr(video, "encoded", never)
-    with pytest.raises(Away):
+    with pytest.raises(CameraUnavailable):
         for _ in VideoCamera(str(clip), SHORT).pictures(always):
             pass
 
 
 def test_frames_of_too_many_pixels_are_not_played(clip, monkeypatch):
     monkeypatch.setattr(video, "MOST_PIXELS", 256 * 96 - 1)
-    assert come(VideoCamera(str(clip), SHORT)) == ([], arrivals.TOO_LARGE)
+    assert come(VideoCamera(str(clip), SHORT)) == ([], protocol.TOO_LARGE)
 
 
 def test_nothing_is_played_where_nothing_is_due(clip):
@@ -85,7 +85,7 @@ def test_a_stream_that_stalls_ends_by_its_time_out(clip):
     with camera_server(script) as server:
         found, reason = come(VideoCamera(server.url, SHORT))
     assert len(found) < 20
-    assert reason in (arrivals.SILENT, "its video can't be played, or it does not let us in")
+    assert reason in (protocol.SILENT, "its video can't be played, or it does not let us in")
 
 
 def rtsp(port: int, **login: str) -> VideoCamera:
@@ -107,7 +107,7 @@ def test_a_camera_of_rtsp_gives_its_frames_until_it_falls_silent(lock, tmp_path)
         found, reason = come(rtsp(port, **login))
     assert found == list(range(len(found)))
     assert 10 < len(found) < 20  # what the decoder still holds then comes too late to be of that moment
-    assert reason == arrivals.SILENT
+    assert reason == protocol.SILENT
     assert [request.split(" ")[0] for request in server.heard if "Authorization" in request or not lock][-2:] == [
         "SETUP",
         "PLAY",
@@ -124,7 +124,7 @@ def test_a_camera_of_rtsp_gives_its_frames_until_it_falls_silent(lock, tmp_path)
         (b"", "it does not speak RTSP"),
         (b"HTTP/1.1 400 Bad Request\r\n\r\n", "it does not speak RTSP"),
         (b"x" * 100_000, "it does not speak RTSP"),
-        (b"RTSP/1.0 302 Moved\r\nLocation: rtsp://10.0.0.1/\r\n\r\n", arrivals.ELSEWHERE),
+        (b"RTSP/1.0 302 Moved\r\nLocation: rtsp://10.0.0.1/\r\n\r\n", protocol.ELSEWHERE),
         (b"RTSP/1.0 200 OK\r\nCSeq: 1\r\n\r\n", "its video can't be played, or it does not let us in"),
     ],
 )

@@ -22,22 +22,22 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from ingest.cameras.jpeg import LARGEST_PICTURE
-from ingest.cameras.live import arrivals
+from ingest.cameras.live import protocol
 from ingest.cameras.live.addresses import Address, Kind
-from ingest.cameras.live.arrivals import Arrival, Away, Limits
 from ingest.cameras.live.multipart import BAD_PART, NO_BOUNDARY
+from ingest.cameras.live.protocol import Arrival, CameraLimits, CameraUnavailable
 from ingest.cameras.live.web import WebCamera
 from tests.ingest.cameras.live.servers import Asked, camera_server, jpeg, nobody_listens, socket_server
 
 NOW = 1_790_000_000_700
 SECRET = "geheim-4711"
 PASSWORD = "pass-4712"
-SHORT = Limits(silence_s=0.5, picture_s=5.0, bytes=1 << 20)
-HURRIED = Limits(silence_s=5.0, picture_s=0.3, bytes=1 << 20)
+SHORT = CameraLimits(silence_s=0.5, picture_s=5.0, bytes=1 << 20)
+HURRIED = CameraLimits(silence_s=5.0, picture_s=0.3, bytes=1 << 20)
 
 
 def camera(
-    url: str, rate: float = 20.0, kind: Kind | None = None, limits: Limits = SHORT, **login: str | Path
+    url: str, rate: float = 20.0, kind: Kind | None = None, limits: CameraLimits = SHORT, **login: str | Path
 ) -> WebCamera:
     return WebCamera(Address(1, "K-17", f"{url}/{SECRET}", rate, kind, **login), limits, lambda: NOW)  # type: ignore[arg-type]
 
@@ -55,7 +55,7 @@ def come(one: WebCamera, most: int = 100) -> tuple[list[Arrival], str]:
                 found.append(arrival)
                 if len(found) == most:
                     return found, "enough"
-        except Away as away:
+        except CameraUnavailable as away:
             return found, away.reason
     return found, "no more"
 
@@ -76,7 +76,7 @@ def test_a_stream_gives_its_pictures_and_their_times():
         found, reason = come(camera(server.url))
     assert pictures_of(found) == [jpeg(0), jpeg(1), jpeg(2)[:300]]
     assert [arrival.taken_ms for arrival in found] == [None, 1_790_000_000_250, None]
-    assert reason == arrivals.ENDED
+    assert reason == protocol.ENDED
     assert server.requests == [f"/{SECRET} -"]
 
 
@@ -121,7 +121,7 @@ def test_pictures_of_other_formats_and_sizes_become_jpeg_that_fits():
             asked.part(one)
 
     with camera_server(script) as server:
-        found, _ = come(camera(server.url, limits=Limits()))
+        found, _ = come(camera(server.url, limits=CameraLimits()))
     first, second, third = pictures_of(found)
     assert first.startswith(b"\xff\xd8\xff")
     assert 0 < len(first) <= LARGEST_PICTURE
@@ -152,35 +152,35 @@ def one_then_silence(asked: Asked) -> None:
 
 
 TEMPERS: dict[str, tuple[Callable[[Asked], None], str]] = {
-    "ends in a part": (lambda a: (a.stream(), a.raw(b"--frame\r\n\r\n" + jpeg(0)[:50])), arrivals.ENDED),
-    "ends in a body": (lambda a: a.answer("image/jpeg", jpeg(0), Content_Length="100000"), arrivals.ENDED),
-    "ends at once": (lambda a: None, arrivals.ENDED),
+    "ends in a part": (lambda a: (a.stream(), a.raw(b"--frame\r\n\r\n" + jpeg(0)[:50])), protocol.ENDED),
+    "ends in a body": (lambda a: a.answer("image/jpeg", jpeg(0), Content_Length="100000"), protocol.ENDED),
+    "ends at once": (lambda a: None, protocol.ENDED),
     "no boundary": (lambda a: (a.stream(""), a.raw(b"Content-Type: image/jpeg\r\n\r\nx")), NO_BOUNDARY),
     "no parts": (lambda a: (a.stream(), endlessly(a, b"\xff\xd8\xff" + bytes(5000))), BAD_PART),
-    "endless part": (lambda a: (a.stream(), a.raw(b"--f\r\n\r\n"), endlessly(a, bytes(65_536))), arrivals.TOO_LARGE),
+    "endless part": (lambda a: (a.stream(), a.raw(b"--f\r\n\r\n"), endlessly(a, bytes(65_536))), protocol.TOO_LARGE),
     "huge part": (
         lambda a: (a.stream(), a.raw(b"--f\r\nContent-Length: 99999999999\r\n\r\n"), a.hang()),
-        arrivals.TOO_LARGE,
+        protocol.TOO_LARGE,
     ),
-    "huge length": (lambda a: a.answer("image/jpeg", jpeg(0), Content_Length="99999999999"), arrivals.TOO_LARGE),
+    "huge length": (lambda a: a.answer("image/jpeg", jpeg(0), Content_Length="99999999999"), protocol.TOO_LARGE),
     "endless body": (
         lambda a: (a.answer("image/jpeg", jpeg(0), Content_Length=""), endlessly(a, bytes(65_536))),
-        arrivals.TOO_LARGE,
+        protocol.TOO_LARGE,
     ),
-    "endless chunks": (chunked_endlessly, arrivals.TOO_LARGE),
-    "text": (lambda a: a.answer("text/html", b"<html>login</html>"), arrivals.NO_PICTURE),
-    "nothing": (lambda a: a.answer("image/jpeg", b""), arrivals.NO_PICTURE),
-    "packed": (lambda a: a.answer("image/jpeg", b"\x1f\x8b" + bytes(50), Content_Encoding="gzip"), arrivals.NO_PICTURE),
+    "endless chunks": (chunked_endlessly, protocol.TOO_LARGE),
+    "text": (lambda a: a.answer("text/html", b"<html>login</html>"), protocol.NO_PICTURE),
+    "nothing": (lambda a: a.answer("image/jpeg", b""), protocol.NO_PICTURE),
+    "packed": (lambda a: a.answer("image/jpeg", b"\x1f\x8b" + bytes(50), Content_Encoding="gzip"), protocol.NO_PICTURE),
     "absent": (lambda a: a.answer("image/jpeg", jpeg(0), 404), "it gives no picture (status 404)"),
     "locked": (lambda a: a.answer("image/jpeg", jpeg(0), 403), "it does not let us in (status 403)"),
     "wants a login": (lambda a: a.answer("image/jpeg", jpeg(0), 401), "it does not let us in (status 401)"),
     "no HTTP": (lambda a: a.raw(jpeg(0)), "it does not speak HTTP"),
-    "silent": (lambda a: a.hang(), arrivals.SILENT),
-    "silent in a head": (lambda a: (a.raw(b"HTTP/1.1 200 OK\r\nCon"), a.hang()), arrivals.SILENT),
-    "silent in a stream": (lambda a: (a.stream(), a.hang()), arrivals.SILENT),
+    "silent": (lambda a: a.hang(), protocol.SILENT),
+    "silent in a head": (lambda a: (a.raw(b"HTTP/1.1 200 OK\r\nCon"), a.hang()), protocol.SILENT),
+    "silent in a stream": (lambda a: (a.stream(), a.hang()), protocol.SILENT),
     "silent in a body": (
         lambda a: (a.answer("image/jpeg", jpeg(0), Content_Length="100000"), a.hang()),
-        arrivals.SILENT,
+        protocol.SILENT,
     ),
 }
 
@@ -205,7 +205,7 @@ DRIPPING: dict[str, Callable[[Asked], None]] = {
 def test_who_gives_a_byte_now_and_then_is_ended(where):
     with camera_server(DRIPPING[where]) as server, watching(one := camera(server.url, limits=HURRIED)):
         found, reason = come(one)
-    assert reason == arrivals.TOO_SLOW
+    assert reason == protocol.TOO_SLOW
     assert len(found) == (where == "part")
 
 
@@ -236,18 +236,18 @@ def test_a_camera_that_gives_pictures_is_not_ended_however_long_it_lasts():
             asked.part(jpeg(number))
             asked.server.closing.wait(0.3)
 
-    limits = Limits(silence_s=1.0, picture_s=1.0)
+    limits = CameraLimits(silence_s=1.0, picture_s=1.0)
     with camera_server(script) as server, watching(one := camera(server.url, limits=limits)):
         found, reason = come(one)
-    assert (len(found), reason) == (5, arrivals.ENDED)
+    assert (len(found), reason) == (5, protocol.ENDED)
 
 
 def test_whatever_comes_little_of_it_is_kept():
     with camera_server(lambda a: (a.stream(), a.raw(b"--f\r\n\r\n"), endlessly(a, bytes(65_536)))) as server:
-        one = camera(server.url, limits=Limits(bytes=1 << 20))
+        one = camera(server.url, limits=CameraLimits(bytes=1 << 20))
         tracemalloc.start()
         try:
-            assert come(one)[1] == arrivals.TOO_LARGE
+            assert come(one)[1] == protocol.TOO_LARGE
             _, most = tracemalloc.get_traced_memory()
         finally:
             tracemalloc.stop()
@@ -271,7 +271,7 @@ def test_a_redirect_is_not_followed_and_takes_no_password_along(status):
         camera_server(lambda asked: asked.answer("image/jpeg", jpeg(0))) as elsewhere,
         camera_server(lambda asked: asked.answer("text/html", status=status, Location=elsewhere.url)) as server,
     ):
-        assert come(camera(server.url, user="u", password=PASSWORD)) == ([], arrivals.ELSEWHERE)
+        assert come(camera(server.url, user="u", password=PASSWORD)) == ([], protocol.ELSEWHERE)
     assert elsewhere.requests == []
 
 
@@ -362,14 +362,14 @@ def test_what_a_camera_sets_or_the_environment_says_changes_nothing(monkeypatch)
 
 def test_a_camera_that_is_cut_off_ends_at_once():
     with camera_server(one_then_silence) as server:
-        one = camera(server.url, limits=Limits())
+        one = camera(server.url, limits=CameraLimits())
         began = monotonic()
         with closing(one.pictures(always)) as pictures:  # type: ignore[type-var]
             next(pictures)
             threading.Timer(0.05, one.cut).start()
-            with pytest.raises(Away, match=arrivals.ENDED):
+            with pytest.raises(CameraUnavailable, match=protocol.ENDED):
                 next(pictures)
-    assert monotonic() - began < Limits().silence_s
+    assert monotonic() - began < CameraLimits().silence_s
 
 
 def certificate(folder: Path, name: str) -> Path:
@@ -412,9 +412,9 @@ def test_under_tls_too_a_camera_can_be_cut_off(tmp_path):
     tls = SSLContext(PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(own)
     with camera_server(one_then_silence, tls) as server:
-        one = camera(server.url.replace("http:", "https:"), limits=Limits(), ca_file=own)
+        one = camera(server.url.replace("http:", "https:"), limits=CameraLimits(), ca_file=own)
         with closing(one.pictures(always)) as pictures:  # type: ignore[type-var]
             next(pictures)
             threading.Timer(0.05, one.cut).start()
-            with pytest.raises(Away, match=arrivals.ENDED):
+            with pytest.raises(CameraUnavailable, match=protocol.ENDED):
                 next(pictures)

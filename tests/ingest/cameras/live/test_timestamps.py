@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.cameras.live.times import believed, said_by_answer, said_by_part
+from ingest.cameras.live.timestamps import believed, said_by_answer, said_by_part
 
 NOW = 1_790_000_000_000
 MOMENT = "Mon, 21 Sep 2026 14:13:10 GMT"  # ten seconds before NOW

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 
-class Away(Exception):
+class CameraUnavailable(Exception):
     """A camera gives no pictures for now. `reason` is a fixed text: nothing that the camera said stands in it."""
 
     def __init__(self, reason: str) -> None:
@@ -22,7 +22,7 @@ ELSEWHERE = "it sends us elsewhere: give the address itself"
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class CameraLimits:
     """What one camera may cost. Times are seconds.
 
     Nobody waits longer than `silence_s` for the next byte, nor for a picture longer than `picture_s` and two of the
@@ -51,11 +51,11 @@ class Arrival:
     picture: Callable[[], bytes]
 
 
-class Camera(Protocol):
+class CameraConnection(Protocol):
     """A camera at an address. Its pictures come in one thread; another may call `check` and `cut`."""
 
     def pictures(self, due: Callable[[], bool]) -> Iterator[Arrival]:
-        """Connect, and give what comes until the camera ends it. Raises `Away`.
+        """Connect, and give what comes until the camera ends it. Raises `CameraUnavailable`.
 
         `due` returns when the next picture is due: at once if it is, and False if there is to be none.
         """

@@ -13,7 +13,7 @@ from typing import Any
 _OPENED = frozenset({"connection.connect_tcp.complete", "connection.start_tls.complete"})
 
 
-class Line:
+class SocketDeadline:
     """One camera's connection; any thread may call any method."""
 
     def __init__(self) -> None:
