@@ -8,7 +8,7 @@ RUN python -m pip install --no-cache-dir --require-hashes --requirement requirem
  && python -m venv --without-pip /opt/sistercity \
  && python -m pip --python /opt/sistercity/bin/python install \
     --no-cache-dir --require-hashes --only-binary :all: --requirement requirements/node.txt
-COPY pyproject.toml README.md ./
+COPY pyproject.toml README.md LICENSE ./
 COPY api api
 COPY embedded embedded
 COPY eventlog eventlog
