@@ -8,10 +8,10 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from api import problems
+from api.handlers import routes
 from api.page import page_routes
-from api.readers import Readers
-from api.reads import routes
 from api.schema_registry import registry_routes
+from api.snapshots import SnapshotPool
 from federation.city import CityFacts
 from federation.wire import Problem
 
@@ -38,21 +38,21 @@ def create_app(city: CityFacts, database_url: str) -> FastAPI:
 
     Starts without its database too: it answers 503 until that is there. Bind it to loopback only, see `api.binding`.
     """
-    readers = Readers(database_url)
+    snapshots = SnapshotPool(database_url)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        readers.open()
+        snapshots.open()
         try:
             yield
         finally:
-            readers.close()
+            snapshots.close()
 
     # The interactive pages would load scripts from other people's servers.
     app = FastAPI(title=f"sistercity: {city.name}", version="1", lifespan=lifespan, docs_url=None, redoc_url=None)
-    app.include_router(routes(city, readers))
+    app.include_router(routes(city, snapshots))
     app.include_router(registry_routes(city.id))
-    app.include_router(page_routes(city, readers))
+    app.include_router(page_routes(city, snapshots))
     problems.install(app)
     _describe(app)
     return app

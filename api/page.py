@@ -28,9 +28,9 @@ from mako.template import Template
 from markupsafe import Markup
 
 from api.languages import Language, chosen, languages
-from api.page_content import Content, Stream, gather
+from api.page_content import DatasetAccount, PageContent, gather
 from api.problems import RETRY_AFTER_S
-from api.readers import Readers
+from api.snapshots import SnapshotPool
 from federation.city import CityFacts
 from federation.compare import Comparison, decimals
 from federation.disclosure import rule_of
@@ -41,15 +41,15 @@ from store.processing import Account
 log = logging.getLogger(__name__)
 
 
-def page_routes(city: CityFacts, readers: Readers) -> APIRouter:
-    """The page of a city, reading through `readers`."""
+def page_routes(city: CityFacts, snapshots: SnapshotPool) -> APIRouter:
+    """The page of a city, reading through `snapshots`."""
     router = APIRouter()
 
     @router.api_route("/", methods=["GET", "HEAD"], include_in_schema=False)
     def page(request: Request, lang: str | None = None) -> Response:
         language = chosen(lang, request.headers.get("accept-language", ""))
         try:
-            with readers.snapshot() as connection:
+            with snapshots.snapshot() as connection:
                 content = gather(connection, city, catalogue())
         except psycopg.OperationalError as error:
             log.warning("the database did not answer: %s", error)
@@ -59,7 +59,7 @@ def page_routes(city: CityFacts, readers: Readers) -> APIRouter:
     return router
 
 
-def rendered(city: CityFacts, language: Language, content: Content | None, now: datetime) -> str:
+def rendered(city: CityFacts, language: Language, content: PageContent | None, now: datetime) -> str:
     """The page as HTML. Without content it says that the database does not answer."""
     html = _template().render_unicode(
         t=language,
@@ -79,7 +79,7 @@ def rendered(city: CityFacts, language: Language, content: Content | None, now: 
 
 
 def _answer(
-    city: CityFacts, language: Language, content: Content | None, status: int, headers: dict[str, str]
+    city: CityFacts, language: Language, content: PageContent | None, status: int, headers: dict[str, str]
 ) -> Response:
     html = rendered(city, language, content, datetime.now(UTC))
     return HTMLResponse(html, status, {**_headers(), "Content-Language": language.code, **headers})
@@ -93,7 +93,7 @@ def _amount(language: Language, row: Comparison) -> str:
     return language.text("figure", number=language.number(figure, decimals(figure)), unit=unit)
 
 
-def _dataset(language: Language, stream: Stream) -> str:
+def _dataset(language: Language, stream: DatasetAccount) -> str:
     title = language.word("dataset", stream.dataset, stream.dataset)
     return language.text("history", dataset=title) if stream.history else title
 

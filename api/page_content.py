@@ -19,10 +19,9 @@ from federation.compare import (
 from federation.wire import Catalog
 from schemas.catalogue import Metric
 from schemas.topics import dataset_of, live
+from store.accounts import dead_letter_reasons, receptions, refusals_by_reason, topic_accounts
 from store.database import Connection
-from store.overview import refused
 from store.processing import Account
-from store.standing import Standing, followed, standings
 
 State = Literal["shown", "suppressed", "nobody-lives-there", "not-published", "not-received", "other-definition"]
 
@@ -33,7 +32,7 @@ _FIXED_WORD = re.compile(r"[a-z]{1,20}(-[a-z]{1,20}){0,4}")
 
 
 @dataclass(frozen=True, slots=True)
-class City:
+class CityColumn:
     """A column of the comparison: this city, or a partner as its catalogue says."""
 
     id: str
@@ -55,7 +54,7 @@ class Figure:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ClassRow:
     """One class of a metric: a figure of each city."""
 
     class_: str
@@ -63,19 +62,19 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
+class MetricBlock:
     """One metric: how it is compared and over how many windows, its rows, and up to when each city has published it."""
 
     metric: Metric
     measure: Measure
     unit: str
     windows: int
-    rows: Sequence[Row]
+    rows: Sequence[ClassRow]
     until: Sequence[int | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Stream:
+class DatasetAccount:
     """One dataset's account. `history` sums the topics of all imports of past data: their names are the operator's."""
 
     dataset: str
@@ -85,37 +84,39 @@ class Stream:
 
 
 @dataclass(frozen=True, slots=True)
-class Partner:
+class PartnerRow:
     """What came from a partner, and when the last of it did."""
 
-    city: City
+    city: CityColumn
     publications: int
     received_at: int | None
 
 
 @dataclass(frozen=True, slots=True)
-class Content:
+class PageContent:
     """All of the page. `refused` counts readings that ingest turned away before any stream, by reason."""
 
-    cities: Sequence[City]
-    blocks: Sequence[Block]
-    streams: Sequence[Stream]
+    cities: Sequence[CityColumn]
+    blocks: Sequence[MetricBlock]
+    streams: Sequence[DatasetAccount]
     refused: Mapping[str, int]
-    partners: Sequence[Partner]
+    partners: Sequence[PartnerRow]
 
 
-def gather(connection: Connection, city: CityFacts, metrics: Mapping[str, Metric]) -> Content:
+def gather(connection: Connection, city: CityFacts, metrics: Mapping[str, Metric]) -> PageContent:
     """Everything that the page of this city says, from one snapshot."""
     catalogs = partner_catalogs(connection)
-    partners = {id_: City(id_, catalog.city.name, catalog.city.names, own=False) for id_, catalog in catalogs.items()}
-    cities = [City(city.id, city.name, city.names, own=True), *partners.values()]
+    partners = {
+        id_: CityColumn(id_, catalog.city.name, catalog.city.names, own=False) for id_, catalog in catalogs.items()
+    }
+    cities = [CityColumn(city.id, city.name, city.names, own=True), *partners.values()]
     found = {(row.metric, row.class_, row.city): row for row in comparisons(connection, city.id, metrics, catalogs)}
-    return Content(
+    return PageContent(
         cities=cities,
         blocks=[_block(metric, cities, catalogs, found) for metric in metrics.values()],
-        streams=list(_streams(city.id, standings(connection))),
-        refused=fixed_words(refused(connection)),
-        partners=[Partner(partners[one.city], one.publications, one.received_at) for one in followed(connection)],
+        streams=list(_streams(city.id, topic_accounts(connection), dead_letter_reasons(connection))),
+        refused=fixed_words(refusals_by_reason(connection)),
+        partners=[PartnerRow(partners[id_], *reception) for id_, reception in receptions(connection).items()],
     )
 
 
@@ -138,9 +139,9 @@ def _most_first(counts: Mapping[str, int]) -> Mapping[str, int]:
 Found = Mapping[tuple[str, str, str], Comparison]
 
 
-def _block(metric: Metric, cities: Sequence[City], catalogs: Mapping[str, Catalog], found: Found) -> Block:
+def _block(metric: Metric, cities: Sequence[CityColumn], catalogs: Mapping[str, Catalog], found: Found) -> MetricBlock:
     rows = [
-        Row(class_, [_figure(metric, one, catalogs, found.get((metric.name, class_, one.id))) for one in cities])
+        ClassRow(class_, [_figure(metric, one, catalogs, found.get((metric.name, class_, one.id))) for one in cities])
         for class_ in metric.classes
     ]
     until = [
@@ -148,10 +149,10 @@ def _block(metric: Metric, cities: Sequence[City], catalogs: Mapping[str, Catalo
         for one in cities
     ]
     measure, unit, _ = measured(metric)
-    return Block(metric, measure, unit, whole_span(metric), rows, until)
+    return MetricBlock(metric, measure, unit, whole_span(metric), rows, until)
 
 
-def _figure(metric: Metric, city: City, catalogs: Mapping[str, Catalog], compared: Comparison | None) -> Figure:
+def _figure(metric: Metric, city: CityColumn, catalogs: Mapping[str, Catalog], compared: Comparison | None) -> Figure:
     if compared is None:
         return Figure("not-published" if city.own else _absent(metric, catalogs[city.id]), None)
     if compared.figure is not None:
@@ -164,15 +165,17 @@ def _absent(metric: Metric, catalog: Catalog) -> State:
     return "not-received" if theirs is None or comparable(metric, theirs) else "other-definition"
 
 
-def _streams(city: str, found: Sequence[Standing]) -> Iterator[Stream]:
-    """Live streams by name, then those of past data; every topic of a dataset's history in one."""
-    merged: dict[tuple[bool, str], Stream] = {}
-    for one in found:
-        dataset = dataset_of(one.topic)
-        history = one.topic != live(city, dataset)
-        known = merged.get((history, dataset), Stream(dataset, history, Account(), {}))
-        reasons = dict(known.reasons)
-        for reason, count in fixed_words(one.reasons).items():
-            reasons[reason] = reasons.get(reason, 0) + count
-        merged[history, dataset] = Stream(dataset, history, known.account + one.account, _most_first(reasons))
+def _streams(
+    city: str, accounts: Mapping[str, Account], reasons: Mapping[str, Mapping[str, int]]
+) -> Iterator[DatasetAccount]:
+    """Live streams by name, then those of past data; all topics of a dataset's history in one."""
+    merged: dict[tuple[bool, str], DatasetAccount] = {}
+    for topic, account in accounts.items():
+        dataset = dataset_of(topic)
+        history = topic != live(city, dataset)
+        before = merged.get((history, dataset), DatasetAccount(dataset, history, Account(), {}))
+        counts = dict(before.reasons)
+        for reason, count in fixed_words(reasons.get(topic, {})).items():
+            counts[reason] = counts.get(reason, 0) + count
+        merged[history, dataset] = DatasetAccount(dataset, history, before.account + account, _most_first(counts))
     yield from (merged[key] for key in sorted(merged))

@@ -13,7 +13,7 @@ from federation.disclosure import rule_of
 from federation.wire import rfc3339
 from schemas.catalogue import Metric
 from store.detectors import Looked
-from store.publication_log import Area, Columns
+from store.publication_log import CellColumns, PublishedArea
 from store.publications import Header
 
 Json = dict[str, Any]
@@ -23,7 +23,7 @@ def catalog(
     city: CityFacts,
     log: str,
     metrics: Iterable[Metric],
-    areas: Mapping[str, Sequence[Area]],
+    areas: Mapping[str, Sequence[PublishedArea]],
     detectors: Mapping[str, Sequence[Looked]],
 ) -> Json:
     """`federation.wire.Catalog`. `areas` by the metric that they are registered for, `detectors` by dataset."""
@@ -37,12 +37,12 @@ def catalog(
     }
 
 
-def publication(header: Header, columns: Columns, unit: str) -> Json:
+def publication(header: Header, columns: CellColumns, unit: str) -> Json:
     """`federation.wire.Publication`."""
     return {"metric": header.metric, "unit": unit, **revision(header, columns)}
 
 
-def revision(header: Header, columns: Columns) -> Json:
+def revision(header: Header, columns: CellColumns) -> Json:
     """`federation.wire.Revision`."""
     return {
         "sequence": header.sequence,
@@ -53,7 +53,7 @@ def revision(header: Header, columns: Columns) -> Json:
     }
 
 
-def _cells(columns: Columns) -> list[Json]:
+def _cells(columns: CellColumns) -> list[Json]:
     rows = zip(columns.area, columns.class_, columns.value, columns.coverage, columns.rule, strict=True)
     return [
         {"area": area, "class": class_, "status": "suppressed", "rule": rule}
@@ -70,7 +70,7 @@ def _cells(columns: Columns) -> list[Json]:
     ]
 
 
-def _metric(metric: Metric, areas: Sequence[Area], detectors: Sequence[Looked]) -> Json:
+def _metric(metric: Metric, areas: Sequence[PublishedArea], detectors: Sequence[Looked]) -> Json:
     return {
         "name": metric.name,
         "title": metric.title,

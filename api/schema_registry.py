@@ -35,7 +35,7 @@ from api.schema_protocol import (
     SchemaText,
     SubjectVersion,
 )
-from api.schema_subjects import NoAvroSchema, Registered, Subjects, text_of
+from api.schema_subjects import NoAvroSchema, Subjects, VersionedSchema, text_of
 from schemas.registry import Schema, schemas
 
 COMPATIBILITY = "FULL_TRANSITIVE"
@@ -297,7 +297,7 @@ def _schema(schema_id: int) -> Schema:
     return schema
 
 
-def _versions(subjects: Subjects, subject: str) -> Sequence[Registered]:
+def _versions(subjects: Subjects, subject: str) -> Sequence[VersionedSchema]:
     found = subjects.versions(subject)
     if not found:
         raise RegistryError(
@@ -306,7 +306,7 @@ def _versions(subjects: Subjects, subject: str) -> Sequence[Registered]:
     return found
 
 
-def _found(subjects: Subjects, subject: str, body: bytes, normalize: bool) -> Registered | None:
+def _found(subjects: Subjects, subject: str, body: bytes, normalize: bool) -> VersionedSchema | None:
     """The version of the subject that is the schema of a request."""
     _versions(subjects, subject)
     try:
@@ -320,7 +320,7 @@ def _found(subjects: Subjects, subject: str, body: bytes, normalize: bool) -> Re
         raise RegistryError(INVALID_SCHEMA, str(error)) from None
 
 
-def _registered(one: Registered) -> dict[str, object]:
+def _registered(one: VersionedSchema) -> dict[str, object]:
     """`RegisteredSchema`."""
     schema = one.schema
     return {"subject": one.subject, "version": schema.version, "id": schema.id, "schema": text_of(schema)}

@@ -26,7 +26,7 @@ class NoAvroSchema(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Registered:
+class VersionedSchema:
     """A version of a subject."""
 
     subject: str
@@ -47,12 +47,12 @@ class Subjects:
         """The listed subject that has this schema."""
         return live(self._city, schema.dataset) + _VALUE
 
-    def versions(self, subject: str) -> Sequence[Registered]:
+    def versions(self, subject: str) -> Sequence[VersionedSchema]:
         """All versions of a subject, oldest first; none if it is no subject of the city."""
         dataset = self._dataset(subject)
-        return [] if dataset is None else [Registered(subject, schema) for schema in versions()[dataset]]
+        return [] if dataset is None else [VersionedSchema(subject, schema) for schema in versions()[dataset]]
 
-    def version(self, subject: str, version: str) -> Registered | None:
+    def version(self, subject: str, version: str) -> VersionedSchema | None:
         """One version by its number, or the newest by `latest`. Raises `ValueError` for what is neither."""
         found = self.versions(subject)
         if version in _LATEST:
@@ -61,7 +61,7 @@ class Subjects:
             raise ValueError(f"{version!r} is no version: give its number or `latest`")
         return next((one for one in found if one.schema.version == int(version)), None)
 
-    def holding(self, subject: str, text: str, *, normalize: bool = False) -> Registered | None:
+    def holding(self, subject: str, text: str, *, normalize: bool = False) -> VersionedSchema | None:
         """The newest version of a subject that is this schema. Raises `NoAvroSchema`.
 
         Spaces, the order of attributes and how names are qualified make no difference. With `normalize` nothing does

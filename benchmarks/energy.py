@@ -29,8 +29,8 @@ from processors.runner import Plan, Runner
 from schemas.batch import ACTUAL
 from schemas.catalogue import catalogue, metrics_of
 from schemas.topics import settings
+from store.accounts import stream_accounts
 from store.database import connect, create_database, migrate
-from store.overview import streams
 
 DATASET = "energy.readings"
 TOPIC = f"bench.{DATASET}.v1"
@@ -95,7 +95,7 @@ def process(log: KafkaLog, group: str, database_url: str) -> float:
 def check(database_url: str, workload: EnergyWorkload) -> None:
     """Every reading is accounted for, every window closed, the duplicates are known."""
     with connect(database_url) as connection:
-        [stream] = streams(connection)
+        [stream] = stream_accounts(connection)
     account = stream.account
     duplicates = workload.readings - round(workload.readings / (1 + DUPLICATES))
     if not account.balanced() or account.readings != workload.readings or account.open:

@@ -43,9 +43,9 @@ from processors.runner import Plan, Runner
 from schemas.catalogue import sent_in
 from schemas.frames import Frame, encode_frame
 from schemas.topics import DEFAULT_PARTITIONS, FRAMES, REGIONS, live, settings
+from store.accounts import stream_accounts
 from store.database import connect, create_database, migrate
 from store.deliveries import totals
-from store.overview import streams
 
 CAMERAS = 16
 COUNTRIES = ("VN", "IR")
@@ -136,7 +136,7 @@ def detect(log: KafkaLog, group: str, workload: FramesWorkload, database_url: st
 def check(database_url: str, workload: FramesWorkload) -> None:
     """Every picture was looked at, none passed over or refused, and Kafka has what was found in each."""
     with connect(database_url) as connection:
-        [stream] = [one for one in streams(connection) if one.topic == workload.frames]
+        [stream] = [one for one in stream_accounts(connection) if one.topic == workload.frames]
         sent = totals(connection)[workload.regions]
     account = stream.account
     if not account.balanced() or not account.readings == account.aggregated == sent.readings == workload.pictures:

@@ -6,8 +6,8 @@ from pydantic import BaseModel, ValidationError
 
 from federation.fetching import PartnerError
 from federation.wire import Catalog, Publication, PublicationPage, ReleasedCell, instant
-from store.partners import Received
-from store.publication_log import Columns
+from store.partners import ReceivedPublication
+from store.publication_log import CellColumns
 from store.publications import Window
 
 M = TypeVar("M", bound=BaseModel)
@@ -40,11 +40,11 @@ def wrong(catalog: Catalog, page: PublicationPage) -> str | None:
     return None
 
 
-def received(one: Publication) -> Received:
+def received(one: Publication) -> ReceivedPublication:
     """A publication as the store keeps it."""
     cells = one.cells
     released = [cell if isinstance(cell, ReleasedCell) else None for cell in cells]
-    columns = Columns(
+    columns = CellColumns(
         area=[cell.area for cell in cells],
         class_=[cell.class_ for cell in cells],
         value=[cell.value if cell else None for cell in released],
@@ -52,4 +52,4 @@ def received(one: Publication) -> Received:
         rule=[cell.rule for cell in cells],
     )
     window = Window(instant(one.window.start), instant(one.window.end))
-    return Received(one.metric, one.sequence, window, one.revision, instant(one.published_at), columns)
+    return ReceivedPublication(one.metric, one.sequence, window, one.revision, instant(one.published_at), columns)

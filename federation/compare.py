@@ -23,7 +23,7 @@ from typing import Literal
 from federation.wire import Catalog, CatalogMetric
 from schemas.catalogue import Metric
 from store.database import Connection
-from store.partners import partner_totals, partners
+from store.partners import partner_window_totals, partners
 from store.publication_log import WindowTotal, window_totals
 
 DAY_MS = 86_400_000
@@ -106,7 +106,7 @@ def comparisons(
         for city, catalog in known.items():
             theirs = offered(catalog, metric)
             if theirs is not None and comparable(metric, theirs):
-                totals = partner_totals(connection, city, metric.name, span_ms)
+                totals = partner_window_totals(connection, city, metric.name, span_ms)
                 found.append((city, theirs.smallest_per_unit, totals))
         for class_ in metric.classes:
             row = (compare(city, class_, metric, factor, totals) for city, factor, totals in found)

@@ -14,7 +14,7 @@ _LARGEST_PERCENT = 15
 
 
 @dataclass(frozen=True, slots=True)
-class Counts:
+class CellCounts:
     """What a rule looks at. Amounts are whole numbers of the metric's smallest unit.
 
     `largest` is the largest absolute net amount of one contributor, `absolute` the sum of all contributors' absolute
@@ -81,7 +81,7 @@ def rule_of(rule: str) -> Rule:
         raise UnknownRule(f"{rule!r} is no disclosure rule; these are: {', '.join(RULES)}") from None
 
 
-def released(rule: str, class_: str, counts: Counts) -> bool:
+def released(rule: str, class_: str, counts: CellCounts) -> bool:
     """Whether a cell of `class_` with these counts may leave the city under `rule`. Raises `UnknownRule`.
 
     A cell whose absolute sum is zero is kept back whatever its size: it would tell that everyone's amount is zero.

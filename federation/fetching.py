@@ -27,7 +27,7 @@ class PartnerError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class FetchLimits:
     """What a partner may cost. Times are seconds.
 
     `deadline_s` bounds one request with its answer, `bytes` the answer. A request is tried `attempts` times; before the
@@ -58,7 +58,7 @@ class _Passing(Exception):
     """Something that another attempt may mend."""
 
 
-def client(limits: Limits) -> httpx.AsyncClient:
+def client(limits: FetchLimits) -> httpx.AsyncClient:
     """A client for `fetch`: follows no redirect, and takes nothing from the environment."""
     return httpx.AsyncClient(
         follow_redirects=False,
@@ -68,7 +68,7 @@ def client(limits: Limits) -> httpx.AsyncClient:
     )
 
 
-async def fetch(client: httpx.AsyncClient, url: httpx.URL, etag: str | None, limits: Limits) -> Answer:
+async def fetch(client: httpx.AsyncClient, url: httpx.URL, etag: str | None, limits: FetchLimits) -> Answer:
     """GET `url`. Raises `PartnerError` after the last attempt, or at once for an answer that a retry would not mend."""
     for attempt in range(limits.attempts):
         try:
@@ -84,7 +84,7 @@ async def fetch(client: httpx.AsyncClient, url: httpx.URL, etag: str | None, lim
     raise PartnerError("unreachable", f"{url}: no attempt was allowed")
 
 
-async def _get(client: httpx.AsyncClient, url: httpx.URL, etag: str | None, limits: Limits) -> Answer:
+async def _get(client: httpx.AsyncClient, url: httpx.URL, etag: str | None, limits: FetchLimits) -> Answer:
     headers = {} if etag is None else {"If-None-Match": etag}
     async with client.stream("GET", url, headers=headers) as response:
         status = response.status_code

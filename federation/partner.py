@@ -16,7 +16,7 @@ import psycopg
 from prometheus_client import Counter
 
 from federation.checks import parsed, received, wrong
-from federation.fetching import Answer, Limits, PartnerError, client, fetch
+from federation.fetching import Answer, FetchLimits, PartnerError, client, fetch
 from federation.wire import Catalog, PublicationPage
 from store import partners
 from store.database import Connection, connect
@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Partner:
+class PartnerAddress:
     """Where a partner's API is, and which city must answer there.
 
     Without `city`, whoever answers first is believed, and has to be the same ever after. With it, a known partner may
@@ -42,7 +42,7 @@ class Partner:
 
 
 @dataclass(frozen=True, slots=True)
-class Pulled:
+class PullResult:
     """What one pull did. `restarted`: the partner's log is another one now and is read from its beginning."""
 
     city: str
@@ -51,31 +51,33 @@ class Pulled:
     restarted: bool
 
 
-async def pull(partner: Partner, database_url: str, own_city: str, limits: Limits | None = None) -> Pulled:
+async def pull(
+    partner: PartnerAddress, database_url: str, own_city: str, limits: FetchLimits | None = None
+) -> PullResult:
     """Read on from where following this partner stands to the end of its log, and store it.
 
     Raises `PartnerError` if the partner is away or says what it must not (all pages before are kept, nothing of that
     one), and psycopg's errors.
     """
-    limits = limits or Limits()
+    limits = limits or FetchLimits()
     async with client(limits) as http:
         return await _Following(partner, database_url, own_city, limits, http).pull()
 
 
 async def follow(
-    followed: Sequence[Partner],
+    followed: Sequence[PartnerAddress],
     database_url: str,
     own_city: str,
     stop: asyncio.Event,
     *,
     poll_s: float,
-    limits: Limits | None = None,
+    limits: FetchLimits | None = None,
 ) -> None:
     """Pull all partners again and again, every `poll_s` seconds, until `stop` is set; each on its own.
 
     A partner that fails is logged, counted and tried again at its next turn.
     """
-    limits = limits or Limits()
+    limits = limits or FetchLimits()
     async with client(limits) as http:
         tasks = [
             asyncio.create_task(_keep_pulling(_Following(one, database_url, own_city, limits, http), poll_s))
@@ -106,7 +108,7 @@ class _Following:
     """One partner, and what this process remembers of it between pulls: its catalogue and the last ETags."""
 
     def __init__(
-        self, partner: Partner, database_url: str, own_city: str, limits: Limits, http: httpx.AsyncClient
+        self, partner: PartnerAddress, database_url: str, own_city: str, limits: FetchLimits, http: httpx.AsyncClient
     ) -> None:
         self.partner = partner
         self._url = _address(partner.url)
@@ -117,7 +119,7 @@ class _Following:
         self._catalog: Catalog | None = None
         self._etags: dict[httpx.URL, str] = {}
 
-    async def pull(self) -> Pulled:
+    async def pull(self) -> PullResult:
         try:
             done = await self._pull()
         except PartnerError:
@@ -126,7 +128,7 @@ class _Following:
         PULLS.labels("restarted" if done.restarted else "stored" if done.publications else "unchanged").inc()
         return done
 
-    async def _pull(self) -> Pulled:
+    async def _pull(self) -> PullResult:
         state = await self._meet()
         publications, pages, restarted = 0, 0, False
         if state.log_id != self._known.log:
@@ -142,12 +144,12 @@ class _Following:
             if not page.publications and page.next == state.cursor:
                 break
             await self._keep(state, page)
-            state = partners.Partner(state.city, state.url, state.log_id, page.next, state.catalog)
+            state = partners.PartnerState(state.city, state.url, state.log_id, page.next, state.catalog)
             publications += len(page.publications)
             pages += 1
             if not page.publications:
                 break
-        return Pulled(state.city, publications, pages, restarted)
+        return PullResult(state.city, publications, pages, restarted)
 
     @property
     def _known(self) -> Catalog:
@@ -155,7 +157,7 @@ class _Following:
             raise PartnerError("not-modified", f"{self._url} says that what we never saw has not changed")
         return self._catalog
 
-    async def _meet(self) -> partners.Partner:
+    async def _meet(self) -> partners.PartnerState:
         """Read the catalogue, check that the city is the one it has to be, and keep it."""
         answer = await self._fetch(self._url.join("v1/catalog"))
         if answer.status == HTTPStatus.GONE:
@@ -170,7 +172,7 @@ class _Following:
             raise PartnerError("other-city", f"{self._url} claims to be {city}, not {self.partner.city}")
         return await self._with_database(self._acquaint, catalog)
 
-    def _acquaint(self, connection: Connection, catalog: Catalog) -> partners.Partner:
+    def _acquaint(self, connection: Connection, catalog: Catalog) -> partners.PartnerState:
         city, url = catalog.city.id, str(self._url)
         before = partners.partner_at(connection, url)
         if before is not None and before.city != city:
@@ -186,12 +188,12 @@ class _Following:
             raise PartnerError("gone", f"someone else has removed {city} from the partners")
         return state
 
-    async def _start_over(self, state: partners.Partner) -> partners.Partner:
+    async def _start_over(self, state: partners.PartnerState) -> partners.PartnerState:
         log.warning("partner %s has another log now; reading it from its beginning", state.city)
         await self._with_database(partners.start_over, state.city, self._known.log)
-        return partners.Partner(state.city, state.url, self._known.log, None, state.catalog)
+        return partners.PartnerState(state.city, state.url, self._known.log, None, state.catalog)
 
-    async def _page(self, state: partners.Partner) -> PublicationPage | None:
+    async def _page(self, state: partners.PartnerState) -> PublicationPage | None:
         """The page behind the cursor, checked; None if the log is gone. Unchanged is an empty page."""
         query = {"limit": str(self._limits.publications)} | ({} if state.cursor is None else {"after": state.cursor})
         url = self._url.join("v1/publications").copy_merge_params(query)
@@ -212,7 +214,7 @@ class _Following:
             self._etags.pop(url, None)  # only an empty page may be answered with 304: the rest was not stored yet
         return page
 
-    async def _check(self, state: partners.Partner, page: PublicationPage) -> None:
+    async def _check(self, state: partners.PartnerState, page: PublicationPage) -> None:
         if page.city != state.city:
             raise PartnerError("other-city", f"{self._url} was {state.city} and claims to be {page.city} now")
         if page.log != state.log_id:
@@ -230,7 +232,7 @@ class _Following:
         if fault:
             raise PartnerError("not-in-catalogue", f"{self._url}: {fault}")
 
-    async def _keep(self, state: partners.Partner, page: PublicationPage) -> None:
+    async def _keep(self, state: partners.PartnerState, page: PublicationPage) -> None:
         try:
             await self._with_database(_store_page, state, page)
         except partners.Conflict as error:
@@ -254,7 +256,7 @@ class _Following:
         return await asyncio.to_thread(run)
 
 
-def _store_page(connection: Connection, state: partners.Partner, page: PublicationPage) -> None:
+def _store_page(connection: Connection, state: partners.PartnerState, page: PublicationPage) -> None:
     stored = [received(one) for one in page.publications]
     partners.store_page(connection, state.city, state.log_id, before=state.cursor, following=page.next, page=stored)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import psycopg
 from prometheus_client import Counter
 
-from federation.disclosure import Counts, released, rule_of
+from federation.disclosure import CellCounts, released, rule_of
 from schemas.catalogue import Metric
 from store.database import Connection, connect
 from store.publications import (
@@ -167,7 +167,7 @@ def _account(metric: Metric, header: Header, *, released: int, suppressed: int, 
 def _cell(metric: Metric, window: Window, cell: LatticeCell, found: Aggregate | None) -> PublishedCell:
     if found is None:
         return PublishedCell(cell.area, cell.class_, None, None, metric.rule)
-    counts = Counts(found.contributors, found.largest, found.absolute, metric.smallest_per_unit)
+    counts = CellCounts(found.contributors, found.largest, found.absolute, metric.smallest_per_unit)
     if not released(metric.rule, cell.class_, counts):
         return PublishedCell(cell.area, cell.class_, None, None, metric.rule)
     covered = coverage(found.covered_ms, cell.sources, window)

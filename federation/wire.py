@@ -91,7 +91,7 @@ class SuppressedCell(_Cell):
     rule: Name = Field(description="Disclosure rule under which the cell was decided.")
 
 
-Cell = Annotated[ReleasedCell | SuppressedCell, Field(discriminator="status")]
+WireCell = Annotated[ReleasedCell | SuppressedCell, Field(discriminator="status")]
 
 
 class Span(_Message):
@@ -114,7 +114,7 @@ class Revision(_Message):
     revision: int = Field(ge=0, lt=2**31, description="0 at first; a correction of the window is the next number.")
     window: Span
     published_at: Instant
-    cells: list[Cell] = Field(max_length=MOST_CELLS_OF_ONE, description="Ordered by area, then class.")
+    cells: list[WireCell] = Field(max_length=MOST_CELLS_OF_ONE, description="Ordered by area, then class.")
 
     @model_validator(mode="after")
     def _has_each_cell_once(self) -> "Revision":
@@ -150,7 +150,7 @@ class Series(_Message):
     next: Instant | None = Field(description="Give this as `from` to read on; null if the range is complete.")
 
 
-class City(_Message):
+class CatalogCity(_Message):
     """What the city says about itself."""
 
     id: Name
@@ -217,7 +217,7 @@ class CatalogMetric(_Message):
 class Catalog(_Message):
     """What a city publishes: itself, its metrics, their areas."""
 
-    city: City
+    city: CatalogCity
     log: Name = Field(description="Identity of the log of publications.")
     metrics: list[CatalogMetric] = Field(max_length=1000)
 

@@ -11,12 +11,12 @@ from psycopg.types.json import Jsonb
 
 from store.database import Connection
 from store.moments import milliseconds, moment
-from store.publication_log import Columns, WindowTotal
+from store.publication_log import CellColumns, WindowTotal
 from store.publications import Window
 
 
 @dataclass(frozen=True, slots=True)
-class Partner:
+class PartnerState:
     """A partner as it was last seen. `cursor` is null until its log has been read."""
 
     city: str
@@ -27,7 +27,7 @@ class Partner:
 
 
 @dataclass(frozen=True, slots=True)
-class Received:
+class ReceivedPublication:
     """A publication of a partner."""
 
     metric: str
@@ -35,28 +35,28 @@ class Received:
     window: Window
     revision: int
     published_at: int
-    cells: Columns
+    cells: CellColumns
 
 
 class Conflict(Exception):
     """What came does not follow on what is stored; nothing was changed."""
 
 
-def partner_at(connection: Connection, url: str) -> Partner | None:
+def partner_at(connection: Connection, url: str) -> PartnerState | None:
     """The partner that was last pulled from this URL."""
     row = connection.execute(f"SELECT {_PARTNER} FROM partners WHERE url = %s", (url,)).fetchone()
-    return None if row is None else Partner(*row)
+    return None if row is None else PartnerState(*row)
 
 
-def partner_named(connection: Connection, city: str) -> Partner | None:
+def partner_named(connection: Connection, city: str) -> PartnerState | None:
     """The partner with this city id."""
     row = connection.execute(f"SELECT {_PARTNER} FROM partners WHERE city = %s", (city,)).fetchone()
-    return None if row is None else Partner(*row)
+    return None if row is None else PartnerState(*row)
 
 
-def partners(connection: Connection) -> list[Partner]:
+def partners(connection: Connection) -> list[PartnerState]:
     """Every partner, by city."""
-    return [Partner(*row) for row in connection.execute(f"SELECT {_PARTNER} FROM partners ORDER BY city")]
+    return [PartnerState(*row) for row in connection.execute(f"SELECT {_PARTNER} FROM partners ORDER BY city")]
 
 
 def save_catalog(connection: Connection, city: str, url: str, log_id: str, catalog: object) -> None:
@@ -79,7 +79,13 @@ def start_over(connection: Connection, city: str, log_id: str) -> None:
 
 
 def store_page(
-    connection: Connection, city: str, log_id: str, *, before: str | None, following: str, page: Sequence[Received]
+    connection: Connection,
+    city: str,
+    log_id: str,
+    *,
+    before: str | None,
+    following: str,
+    page: Sequence[ReceivedPublication],
 ) -> None:
     """Store a page that was asked for with the cursor `before`, and move the cursor to `following`; all or nothing.
 
@@ -99,7 +105,7 @@ def store_page(
             _store(connection, city, log_id, one)
 
 
-def partner_totals(connection: Connection, city: str, metric: str, last_ms: int) -> list[WindowTotal]:
+def partner_window_totals(connection: Connection, city: str, metric: str, last_ms: int) -> list[WindowTotal]:
     """As `store.publication_log.window_totals`, of a partner, with the populations of its catalogue."""
     rows = connection.execute(
         """
@@ -132,7 +138,7 @@ def partner_totals(connection: Connection, city: str, metric: str, last_ms: int)
 _PARTNER = "city, url, log_id, cursor, catalog"
 
 
-def _check_sequences(connection: Connection, city: str, log_id: str, page: Sequence[Received]) -> None:
+def _check_sequences(connection: Connection, city: str, log_id: str, page: Sequence[ReceivedPublication]) -> None:
     last: dict[str, int] = dict(
         connection.execute(
             "SELECT metric, max(sequence) FROM partner_publications WHERE city = %s AND log_id = %s GROUP BY metric",
@@ -146,7 +152,7 @@ def _check_sequences(connection: Connection, city: str, log_id: str, page: Seque
         last[one.metric] = expected
 
 
-def _store(connection: Connection, city: str, log_id: str, one: Received) -> None:
+def _store(connection: Connection, city: str, log_id: str, one: ReceivedPublication) -> None:
     key = (city, one.metric, moment(one.window.start), one.revision)
     stored = connection.execute(
         "INSERT INTO partner_publications"

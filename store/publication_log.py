@@ -17,7 +17,7 @@ _STATEMENT_LIMIT_MS = 30_000
 
 
 @dataclass(frozen=True, slots=True)
-class Columns:
+class CellColumns:
     """A publication's cells by column, all of one length, ordered by area and class. `None` marks a suppressed cell."""
 
     area: Sequence[int]
@@ -27,7 +27,7 @@ class Columns:
     rule: Sequence[str]
 
 
-_NO_CELLS = Columns((), (), (), (), ())
+_NO_CELLS = CellColumns((), (), (), (), ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class LogState:
 
 
 @dataclass(frozen=True, slots=True)
-class Area:
+class PublishedArea:
     """An area of a metric, and since when its version holds."""
 
     number: int
@@ -102,14 +102,14 @@ def log_state(connection: Connection) -> LogState:
     return LogState(*row)
 
 
-def areas(connection: Connection) -> Mapping[str, list[Area]]:
+def published_areas(connection: Connection) -> Mapping[str, list[PublishedArea]]:
     """Every metric's areas, of all versions, in order of their numbers."""
-    found: dict[str, list[Area]] = {}
+    found: dict[str, list[PublishedArea]] = {}
     for metric, number, name, population, valid_from in connection.execute(
         "SELECT metric, number, name, population, valid_from FROM areas JOIN area_versions USING (version)"
         " ORDER BY metric, number"
     ):
-        found.setdefault(metric, []).append(Area(number, name, population, milliseconds(valid_from)))
+        found.setdefault(metric, []).append(PublishedArea(number, name, population, milliseconds(valid_from)))
     return found
 
 
@@ -120,7 +120,7 @@ def areas_stamp(connection: Connection) -> str:
     return "" if row is None else str(row[0])
 
 
-def after(connection: Connection, position: int, limit: int, most_cells: int) -> list[tuple[Header, Columns]]:
+def after(connection: Connection, position: int, limit: int, most_cells: int) -> list[tuple[Header, CellColumns]]:
     """The publications behind `position`, in order: at most `limit`, and no more than hold `most_cells` (but one)."""
     headers = _headers(
         connection,
@@ -141,7 +141,7 @@ def series(
     class_: str | None,
     limit: int,
     most_cells: int,
-) -> tuple[list[tuple[Header, Columns]], int | None]:
+) -> tuple[list[tuple[Header, CellColumns]], int | None]:
     """The latest revision of each window of a metric that begins in [start, end), ordered by window.
 
     At most `limit` windows, and no more than hold `most_cells` cells (but one); cells of one area or class if given.
@@ -204,7 +204,7 @@ def _headers(connection: Connection, query: str, *terms: object) -> list[Header]
 
 def _with_cells(
     connection: Connection, headers: list[Header], most_cells: int, area: int | None = None, class_: str | None = None
-) -> list[tuple[Header, Columns]]:
+) -> list[tuple[Header, CellColumns]]:
     chosen = "position = ANY(%(positions)s)"
     chosen += " AND area = %(area)s" if area is not None else ""
     chosen += " AND class = %(class)s" if class_ is not None else ""
@@ -224,5 +224,5 @@ def _with_cells(
         f" array_agg(rule ORDER BY area, class) FROM published_cells WHERE {chosen} GROUP BY position",
         terms,
     )
-    columns = {position: Columns(*lists) for position, *lists in rows}
+    columns = {position: CellColumns(*lists) for position, *lists in rows}
     return [(header, columns.get(header.position, _NO_CELLS)) for header in headers[:kept]]

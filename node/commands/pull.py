@@ -16,12 +16,12 @@ def pull(
     import asyncio
 
     from federation.fetching import PartnerError
-    from federation.partner import Partner
+    from federation.partner import PartnerAddress
     from federation.partner import follow as keep_pulling
     from federation.partner import pull as pull_once
 
     stop = wiring.start("pull")
-    partners = [Partner(one) for one in url]
+    partners = [PartnerAddress(one) for one in url]
     own, database = wiring.city().id, wiring.database_url()
 
     async def following() -> None:

@@ -22,8 +22,8 @@ def query(
 ) -> None:
     """Print this city's own cells as CSV: exact amounts in the metric's smallest unit, nothing suppressed."""
     from schemas.catalogue import catalogue
+    from store.cells import cells_between
     from store.moments import milliseconds, moment
-    from store.overview import cells
 
     known = catalogue().get(metric)
     if known is None:
@@ -32,7 +32,7 @@ def query(
     out.writerow(COLUMNS)
     with wiring.database("query") as connection:
         first, behind = (milliseconds(one.replace(tzinfo=UTC)) for one in (start, end))
-        for topic, name, cell in cells(connection, metric, first, behind):
+        for topic, name, cell in cells_between(connection, metric, first, behind):
             window = (moment(cell.window_start).isoformat(), moment(cell.window_end).isoformat())
             amounts = (cell.value, known.smallest_unit, cell.readings, cell.contributors, cell.largest, cell.absolute)
             rest = (cell.covered_ms, cell.incomplete, topic)

@@ -11,11 +11,11 @@ from node import wiring
 
 def status(as_json: Annotated[bool, typer.Option("--json", help="all of it, as JSON")] = False) -> None:
     """Show what became of every message and reading, what was published, and what was pulled."""
-    from store.overview import cameras, pulled, refused, streams
+    from store.accounts import camera_uptimes, partner_totals, refusals_by_reason, stream_accounts
 
     with wiring.database("status") as connection:
-        found, partners, at_source = streams(connection), pulled(connection), refused(connection)
-        pictures = cameras(connection)
+        found, partners = stream_accounts(connection), partner_totals(connection)
+        pictures, at_source = camera_uptimes(connection), refusals_by_reason(connection)
     if as_json:
         content = {
             "streams": [asdict(one) for one in found],

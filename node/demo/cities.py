@@ -11,8 +11,8 @@ from ingest.cities import City, load_city
 from node.demo.children import Children, free_port
 from schemas.catalogue import catalogue, datasets, metrics_of
 from schemas.topics import FRAMES, REGIONS, live
+from store.accounts import StreamAccount, receptions_by_metric, refusals_by_origin, stream_accounts
 from store.database import Connection, connect, create_database, migrate
-from store.overview import Stream, pulled_by_metric, refused_by_origin, streams
 from store.publications import ready_windows
 
 STREAMS = (*datasets(), FRAMES)
@@ -50,7 +50,7 @@ class DemoCity:
 class Stand:
     """How far a city has come, by dataset. `expected` is what its simulators sent, as far as they are done."""
 
-    streams: Mapping[str, Stream]
+    streams: Mapping[str, StreamAccount]
     expected: Mapping[str, Mapping[str, int]]
     refused: Mapping[str, int]
     unpublished: int
@@ -133,9 +133,9 @@ def stand(one: DemoCity) -> Stand:
     topics = {live(one.city.id, dataset): dataset for dataset in STREAMS}
     with connect(one.database_url, name="sistercity demo") as connection:
         return Stand(
-            streams={topics[found.topic]: found for found in streams(connection) if found.topic in topics},
+            streams={topics[found.topic]: found for found in stream_accounts(connection) if found.topic in topics},
             expected=_expected(one),
-            refused=_by_dataset(refused_by_origin(connection)),
+            refused=_by_dataset(refusals_by_origin(connection)),
             unpublished=_unpublished(connection, one),
             pulled=_pulled(connection),
         )
@@ -164,7 +164,7 @@ def _dataset_of(metric: str) -> str:
 
 def _pulled(connection: Connection) -> Mapping[tuple[str, str], int]:
     counts: dict[tuple[str, str], int] = {}
-    for (city, metric), count in pulled_by_metric(connection).items():
+    for (city, metric), count in receptions_by_metric(connection).items():
         key = (city, catalogue()[metric].dataset)
         counts[key] = counts.get(key, 0) + count
     return counts

@@ -11,8 +11,8 @@ from node.wiring import CommandError
 if TYPE_CHECKING:
     from schemas.catalogue import Metric
     from store.database import Connection
-    from store.health import Processed, Registered
-    from store.partners import Partner
+    from store.inspection import ProcessedTopic, RegisteredSources
+    from store.partners import PartnerState
 
 _MANY = 1_000
 
@@ -21,10 +21,10 @@ _MANY = 1_000
 class Contents:
     """What stands in tables of the newest version; `ready` counts windows that wait for the publisher, by topic."""
 
-    registered: "Mapping[str, Registered]"
-    processed: "Mapping[str, Processed]"
+    registered: "Mapping[str, RegisteredSources]"
+    processed: "Mapping[str, ProcessedTopic]"
     ready: Mapping[str, int]
-    partners: "Sequence[Partner]"
+    partners: "Sequence[PartnerState]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +44,10 @@ def look(database_url: str, topics: "Mapping[str, Sequence[Metric]]", limit_s: i
     """Look at the database. `topics` are those that are published, with their metrics. Raises psycopg's errors."""
     import psycopg
 
-    from store import health
+    from store import inspection
 
     try:
-        with health.looking(database_url, limit_s) as connection:
+        with inspection.read_only_connection(database_url, limit_s) as connection:
             return _seen(connection, topics)
     except psycopg.OperationalError as error:
         if "does not exist" not in str(error):
@@ -56,26 +56,26 @@ def look(database_url: str, topics: "Mapping[str, Sequence[Metric]]", limit_s: i
 
 
 def _seen(connection: "Connection", topics: "Mapping[str, Sequence[Metric]]") -> DatabaseState:
-    from store import health
+    from store import inspection
 
     asked_ms = now_ms()
-    clock_ms = health.clock(connection)
+    clock_ms = inspection.clock(connection)
     told_ms = now_ms()
-    version, newest = health.version(connection), health.newest_version()
+    version, newest = inspection.version(connection), inspection.newest_version()
     contents = _contents(connection, topics, clock_ms) if version == newest else None
-    return DatabaseState(version, newest, health.known_versions(), clock_ms, asked_ms, told_ms, contents)
+    return DatabaseState(version, newest, inspection.known_versions(), clock_ms, asked_ms, told_ms, contents)
 
 
 def _contents(connection: "Connection", topics: "Mapping[str, Sequence[Metric]]", now_ms: int) -> Contents:
-    from store import health, partners
+    from store import inspection, partners
     from store.publications import ready_windows
 
     ready = {
         topic: sum(len(ready_windows(connection, topic, one.name, one.lateness_ms, _MANY)) for one in metrics)
         for topic, metrics in topics.items()
     }
-    registered = health.registered(connection, now_ms)
-    return Contents(registered, health.processed(connection), ready, partners.partners(connection))
+    registered = inspection.registered(connection, now_ms)
+    return Contents(registered, inspection.processed(connection), ready, partners.partners(connection))
 
 
 def judge_database(state: DatabaseState, metrics: Sequence[str]) -> Iterator[Finding]:
@@ -100,7 +100,7 @@ def _judge_version(state: DatabaseState) -> Finding:
     return Finding("fail", what, words)
 
 
-def _judge_register(registered: "Mapping[str, Registered]", metrics: Sequence[str]) -> Finding:
+def _judge_register(registered: "Mapping[str, RegisteredSources]", metrics: Sequence[str]) -> Finding:
     what = "register"
     if not registered:
         return Finding("fail", what, "has no valid source: run `sistercity register load FILE`")

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ingest.cities import City
     from node.doctor.database import DatabaseState
     from node.topic_plan import PlannedTopic
-    from store.partners import Partner
+    from store.partners import PartnerState
 
 _FIRST_ANSWER_S = 5
 _LONGEST_S = 12.0
@@ -64,7 +64,7 @@ def _look_at_database(plan: "Sequence[PlannedTopic]") -> "DatabaseState":
     return look(wiring.known_database_url(), published, _FIRST_ANSWER_S)
 
 
-def _partners(partners: "Sequence[Partner]") -> Iterator[Finding]:
+def _partners(partners: "Sequence[PartnerState]") -> Iterator[Finding]:
     from node.doctor.partners import look_at_partners
 
     if not partners:

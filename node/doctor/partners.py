@@ -10,26 +10,26 @@ from node.doctor.finding import Finding
 if TYPE_CHECKING:
     import httpx
 
-    from store.partners import Partner
+    from store.partners import PartnerState
 
 ANSWER_S = 4.0
 _CATALOG_BYTES = 8 << 20
 
 
-def look_at_partners(partners: "Sequence[Partner]") -> list[Finding]:
+def look_at_partners(partners: "Sequence[PartnerState]") -> list[Finding]:
     """Ask all partners at once; each for a few seconds."""
     return asyncio.run(_ask(partners))
 
 
-async def _ask(partners: "Sequence[Partner]") -> list[Finding]:
-    from federation.fetching import Limits, client
+async def _ask(partners: "Sequence[PartnerState]") -> list[Finding]:
+    from federation.fetching import FetchLimits, client
 
-    limits = Limits(bytes=_CATALOG_BYTES, deadline_s=ANSWER_S, silence_s=ANSWER_S, attempts=1)
+    limits = FetchLimits(bytes=_CATALOG_BYTES, deadline_s=ANSWER_S, silence_s=ANSWER_S, attempts=1)
     async with client(limits) as http:
         return await asyncio.gather(*(_look(partner, http) for partner in partners))
 
 
-async def _look(partner: "Partner", http: "httpx.AsyncClient") -> Finding:
+async def _look(partner: "PartnerState", http: "httpx.AsyncClient") -> Finding:
     from federation.fetching import PartnerError
 
     what = f"partner {partner.city}"
@@ -45,13 +45,13 @@ async def _look(partner: "Partner", http: "httpx.AsyncClient") -> Finding:
     return Finding("ok", what, f"answers at {partner.url}")
 
 
-async def _identity(partner: "Partner", http: "httpx.AsyncClient") -> tuple[object, object]:
+async def _identity(partner: "PartnerState", http: "httpx.AsyncClient") -> tuple[object, object]:
     """The city and the log that answer at the partner's address. Raises `PartnerError`."""
     import httpx
 
-    from federation.fetching import Limits, PartnerError, fetch
+    from federation.fetching import FetchLimits, PartnerError, fetch
 
-    limits = Limits(bytes=_CATALOG_BYTES, deadline_s=ANSWER_S, silence_s=ANSWER_S, attempts=1)
+    limits = FetchLimits(bytes=_CATALOG_BYTES, deadline_s=ANSWER_S, silence_s=ANSWER_S, attempts=1)
     url = httpx.URL(partner.url)
     await fetch(http, url.join("healthz"), None, limits)
     answer = await fetch(http, url.join("v1/catalog"), None, limits)

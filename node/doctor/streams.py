@@ -9,10 +9,10 @@ from schemas.topics import FRAMES, dataset_of
 
 if TYPE_CHECKING:
     from eventlog.inspection import ClusterState, TopicState
-    from store.health import Processed
+    from store.inspection import ProcessedTopic
 
 
-def judge_streams(state: "ClusterState", processed: "Mapping[str, Processed]", city: str) -> Iterator[Finding]:
+def judge_streams(state: "ClusterState", processed: "Mapping[str, ProcessedTopic]", city: str) -> Iterator[Finding]:
     """How every topic that is in Kafka stands beside what the database says of it."""
     for topic, found in sorted(state.topics.items()):
         if not isinstance(found, str):
@@ -30,7 +30,9 @@ def group_of(city: str, topic: str) -> str:
     return f"{city}.{command_of(topic)}"
 
 
-def _judge(topic: str, found: "TopicState", known: "Processed | None", command: str, members: int | None) -> Finding:
+def _judge(
+    topic: str, found: "TopicState", known: "ProcessedTopic | None", command: str, members: int | None
+) -> Finding:
     what, facts = f"stream {topic}", found.facts
     if known is not None and (known.cluster_id, known.topic_id, known.partitions) != (
         facts.cluster_id,
@@ -62,7 +64,7 @@ class _Lag:
     beyond: int
 
 
-def _lag(found: "TopicState", known: "Processed | None") -> _Lag:
+def _lag(found: "TopicState", known: "ProcessedTopic | None") -> _Lag:
     waiting = taken = needed = beyond = 0
     for number, (begin, end) in enumerate(zip(found.begins, found.ends, strict=True)):
         following = begin if known is None else known.next_offsets.get(number, begin)

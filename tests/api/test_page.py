@@ -21,7 +21,7 @@ from api.languages import CODES, chosen, languages
 from api.page import rendered
 from api.page_content import OTHER, fixed_words, gather
 from federation.compare import comparisons, partner_catalogs
-from federation.partner import Partner, pull
+from federation.partner import PartnerAddress, pull
 from federation.publisher import publish_ready
 from schemas.catalogue import catalogue, datasets
 from schemas.rules import MINIMUM_CONTRIBUTORS
@@ -358,7 +358,7 @@ def test_whatever_a_name_holds_stays_text(database_url: str, second_database_url
     evil = replace(SAIGON, name=EVIL, names={"vi": EVIL})
     own = replace(ISFAHAN, name=EVIL, names={})
     with serving(second_database_url, evil) as url, TestClient(create_app(own, database_url)) as client:
-        asyncio.run(pull(Partner(url), database_url, own.id))
+        asyncio.run(pull(PartnerAddress(url), database_url, own.id))
         with connect(database_url) as connection:
             connection.execute("INSERT INTO source_dead_letters VALUES ('x', 1, %s, '')", (EVIL,))
         for code in CODES:

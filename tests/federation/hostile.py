@@ -80,7 +80,7 @@ class Reply:
     headers: dict[str, str] = field(default_factory=lambda: {"Content-Type": "application/json"})
 
 
-class Partner:
+class HostilePartner:
     """Two pages of two publications, then empty ones.
 
     To spoil them: `catalog` is what it says, `page` edits the second page, `replies` are given first, one per request
@@ -128,7 +128,7 @@ def reply(content: Any) -> Reply:
 
 
 @contextmanager
-def serving_partner(partner: Partner) -> Iterator[str]:
+def serving_partner(partner: HostilePartner) -> Iterator[str]:
     """The partner on a free port; yields its URL."""
 
     class Handler(BaseHTTPRequestHandler):

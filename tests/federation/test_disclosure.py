@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from federation.disclosure import RULES, Counts, UnknownRule, released
+from federation.disclosure import RULES, CellCounts, UnknownRule, released
 from schemas.catalogue import catalogue
 
 RULE = "cpuc-2014"
@@ -16,30 +16,30 @@ amounts = st.integers(0, 2**62)
 customers = st.lists(amounts, min_size=1, max_size=40)
 
 
-def counts(values: list[int]) -> Counts:
-    return Counts(len(values), max(map(abs, values)), sum(map(abs, values)))
+def counts(values: list[int]) -> CellCounts:
+    return CellCounts(len(values), max(map(abs, values)), sum(map(abs, values)))
 
 
 @given(amounts.filter(bool), amounts)
 def test_a_residential_cell_needs_a_hundred_customers(absolute: int, largest: int) -> None:
-    assert not released(RULE, "residential", Counts(99, largest, absolute))
-    assert released(RULE, "residential", Counts(100, largest, absolute))
+    assert not released(RULE, "residential", CellCounts(99, largest, absolute))
+    assert released(RULE, "residential", CellCounts(100, largest, absolute))
 
 
 @pytest.mark.parametrize("class_", ["commercial", "industrial", ""])
 def test_any_other_cell_needs_fifteen_customers(class_: str) -> None:
-    assert not released(RULE, class_, Counts(14, 1, 1000))
-    assert released(RULE, class_, Counts(15, 1, 1000))
-    assert not released(RULE, class_, Counts(99, 151, 1000))
+    assert not released(RULE, class_, CellCounts(14, 1, 1000))
+    assert released(RULE, class_, CellCounts(15, 1, 1000))
+    assert not released(RULE, class_, CellCounts(99, 151, 1000))
 
 
 @given(st.integers(1, 2**60))
 def test_fifteen_percent_exactly_is_released_and_one_unit_more_is_not(step: int) -> None:
     absolute, largest = 20 * step, 3 * step
     assert Fraction(largest, absolute) == LIMIT
-    assert released(RULE, "commercial", Counts(15, largest, absolute))
-    assert not released(RULE, "commercial", Counts(15, largest + 1, absolute))
-    assert not released(RULE, "commercial", Counts(15, largest, absolute - 1))
+    assert released(RULE, "commercial", CellCounts(15, largest, absolute))
+    assert not released(RULE, "commercial", CellCounts(15, largest + 1, absolute))
+    assert not released(RULE, "commercial", CellCounts(15, largest, absolute - 1))
 
 
 @given(customers)
@@ -68,13 +68,13 @@ def test_a_commercial_cell_that_one_customer_dominates_never_leaves(others: list
 @pytest.mark.parametrize("class_", ["residential", "commercial"])
 @pytest.mark.parametrize("contributors", [0, 15, 100, 1_000_000])
 def test_a_cell_of_zeros_or_of_nobody_never_leaves(class_: str, contributors: int) -> None:
-    assert not released(RULE, class_, Counts(contributors, 0, 0))
-    assert not released(RULE, class_, Counts(0, 1, 1000))
+    assert not released(RULE, class_, CellCounts(contributors, 0, 0))
+    assert not released(RULE, class_, CellCounts(0, 1, 1000))
 
 
 def test_an_unknown_rule_is_an_error() -> None:
     with pytest.raises(UnknownRule, match="cpuc-2015"):
-        released("cpuc-2015", "residential", Counts(100, 1, 1000))
+        released("cpuc-2015", "residential", CellCounts(100, 1, 1000))
 
 
 def test_every_metric_has_a_rule_that_exists_and_says_where_it_is_from() -> None:
@@ -86,7 +86,7 @@ def test_every_metric_has_a_rule_that_exists_and_says_where_it_is_from() -> None
 
 @pytest.mark.parametrize(("contributors", "absolute", "expected"), [(10, 500, False), (11, 1, True), (11, 0, False)])
 def test_waste_needs_eleven_contributors_and_something_else_than_zero(contributors, absolute, expected) -> None:
-    assert released("waste-11", "residual", Counts(contributors, absolute, absolute)) == expected
+    assert released("waste-11", "residual", CellCounts(contributors, absolute, absolute)) == expected
 
 
 @pytest.mark.parametrize(
@@ -94,6 +94,6 @@ def test_waste_needs_eleven_contributors_and_something_else_than_zero(contributo
     [(1, 11, 11, True), (1, 10, 10, False), (3, 10, 30, False), (2, 11, 12, True), (0, 0, 0, False)],
 )
 def test_traffic_needs_eleven_at_one_camera(contributors, largest, absolute, expected) -> None:
-    assert released("traffic-11", "any", Counts(contributors, largest, absolute)) == expected
-    hundredths = Counts(contributors, 100 * largest, 100 * absolute, unit=100)
+    assert released("traffic-11", "any", CellCounts(contributors, largest, absolute)) == expected
+    hundredths = CellCounts(contributors, 100 * largest, 100 * absolute, unit=100)
     assert released("traffic-11", "any", hundredths) == expected

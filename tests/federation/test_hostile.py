@@ -8,37 +8,36 @@ from typing import Any
 
 import pytest
 
-from federation.fetching import Limits, PartnerError
-from federation.partner import Partner as Followed
-from federation.partner import Pulled, pull
+from federation.fetching import FetchLimits, PartnerError
+from federation.partner import PartnerAddress, PullResult, pull
 from federation.wire import Problem
 from store.database import connect
 from store.partners import partner_named
-from tests.federation.hostile import Edit, Json, Partner, Reply, publication, reply, serving_partner
+from tests.federation.hostile import Edit, HostilePartner, Json, Reply, publication, reply, serving_partner
 
 pytestmark = pytest.mark.services
 
-QUICK = Limits(publications=2, attempts=3, backoff_s=0.01, backoff_cap_s=0.02, deadline_s=10, bytes=100_000)
+QUICK = FetchLimits(publications=2, attempts=3, backoff_s=0.01, backoff_cap_s=0.02, deadline_s=10, bytes=100_000)
 PAGE = "/v1/publications"
 CATALOG = "/v1/catalog"
 
 
 @pytest.fixture
-def partner() -> Partner:
-    return Partner()
+def partner() -> HostilePartner:
+    return HostilePartner()
 
 
 @pytest.fixture
-def url(partner: Partner) -> Iterator[str]:
+def url(partner: HostilePartner) -> Iterator[str]:
     with serving_partner(partner) as address:
         yield address
 
 
-def run(url: str, database_url: str, city: str | None = None, limits: Limits = QUICK) -> Pulled:
-    return asyncio.run(pull(Followed(url, city), database_url, "isfahan", limits))
+def run(url: str, database_url: str, city: str | None = None, limits: FetchLimits = QUICK) -> PullResult:
+    return asyncio.run(pull(PartnerAddress(url, city), database_url, "isfahan", limits))
 
 
-def refused(url: str, database_url: str, reason: str, limits: Limits = QUICK) -> str:
+def refused(url: str, database_url: str, reason: str, limits: FetchLimits = QUICK) -> str:
     with pytest.raises(PartnerError) as caught:
         run(url, database_url, limits=limits)
     assert caught.value.reason == reason
@@ -129,7 +128,7 @@ MALFORMED: dict[str, Edit] = {
 
 @pytest.mark.parametrize("edit", MALFORMED.values(), ids=MALFORMED.keys())
 def test_a_malformed_page_is_refused_and_the_pages_before_are_kept(
-    partner: Partner, url: str, database_url: str, edit: Edit
+    partner: HostilePartner, url: str, database_url: str, edit: Edit
 ) -> None:
     partner.page = edit
     words = refused(url, database_url, "malformed")
@@ -157,7 +156,7 @@ CONTRADICTIONS: dict[str, tuple[str, Edit]] = {
 
 @pytest.mark.parametrize(("reason", "edit"), CONTRADICTIONS.values(), ids=CONTRADICTIONS.keys())
 def test_a_page_that_contradicts_what_was_said_is_refused(
-    partner: Partner, url: str, database_url: str, reason: str, edit: Edit
+    partner: HostilePartner, url: str, database_url: str, reason: str, edit: Edit
 ) -> None:
     partner.page = edit
     refused(url, database_url, reason)
@@ -184,7 +183,7 @@ ANSWERS: dict[str, tuple[str, Reply]] = {
 @pytest.mark.parametrize("path", [CATALOG, PAGE])
 @pytest.mark.parametrize(("reason", "answer"), ANSWERS.values(), ids=ANSWERS.keys())
 def test_an_answer_that_is_none_is_refused_at_once(
-    partner: Partner, url: str, database_url: str, path: str, reason: str, answer: Reply
+    partner: HostilePartner, url: str, database_url: str, path: str, reason: str, answer: Reply
 ) -> None:
     partner.replies = {path: [answer]}
     refused(url, database_url, reason)
@@ -194,7 +193,7 @@ def test_an_answer_that_is_none_is_refused_at_once(
 
 @pytest.mark.parametrize("status", [429, 500, 502, 503, 599])
 def test_a_server_in_trouble_is_asked_again_with_an_end(
-    partner: Partner, url: str, database_url: str, status: int
+    partner: HostilePartner, url: str, database_url: str, status: int
 ) -> None:
     partner.replies = {PAGE: [Reply(status)] * 2}
     assert run(url, database_url).publications == 4
@@ -208,9 +207,9 @@ def test_nobody_there_is_an_error_after_the_last_attempt(database_url: str) -> N
     assert "3 times" in refused("http://127.0.0.1:1", database_url, "unreachable")
 
 
-def test_an_answer_that_never_ends_is_given_up(partner: Partner, url: str, database_url: str) -> None:
+def test_an_answer_that_never_ends_is_given_up(partner: HostilePartner, url: str, database_url: str) -> None:
     partner.hold.clear()
-    limits = Limits(attempts=2, backoff_s=0.01, deadline_s=0.2)
+    limits = FetchLimits(attempts=2, backoff_s=0.01, deadline_s=0.2)
     assert "2 times" in refused(url, database_url, "unreachable", limits)
 
 
@@ -230,13 +229,13 @@ def test_an_address_that_is_none_is_refused(database_url: str, url: str) -> None
     refused(url, database_url, "bad-url")
 
 
-def test_a_partner_that_claims_to_be_us_is_refused(partner: Partner, url: str, database_url: str) -> None:
+def test_a_partner_that_claims_to_be_us_is_refused(partner: HostilePartner, url: str, database_url: str) -> None:
     partner.catalog["city"]["id"] = "isfahan"
     refused(url, database_url, "own-city")
     assert stored(database_url) == (0, 0, None)
 
 
-def test_a_partner_that_becomes_another_city_is_refused(partner: Partner, url: str, database_url: str) -> None:
+def test_a_partner_that_becomes_another_city_is_refused(partner: HostilePartner, url: str, database_url: str) -> None:
     run(url, database_url)
     partner.catalog["city"]["id"] = "da-nang"
     refused(url, database_url, "other-city")
@@ -244,16 +243,18 @@ def test_a_partner_that_becomes_another_city_is_refused(partner: Partner, url: s
         assert partner_named(connection, "da-nang") is None
 
 
-def test_a_partner_that_claims_another_partners_city_is_refused(partner: Partner, url: str, database_url: str) -> None:
+def test_a_partner_that_claims_another_partners_city_is_refused(
+    partner: HostilePartner, url: str, database_url: str
+) -> None:
     run(url, database_url)
-    with serving_partner(Partner()) as thief:
+    with serving_partner(HostilePartner()) as thief:
         refused(thief, database_url, "other-url")
         assert run(thief, database_url, city="hue").publications == 0  # named by the operator: the city has moved
     with pytest.raises(PartnerError, match="not da-nang"):
         run(url, database_url, city="da-nang")
 
 
-def test_a_log_that_is_gone_twice_is_refused(partner: Partner, url: str, database_url: str) -> None:
+def test_a_log_that_is_gone_twice_is_refused(partner: HostilePartner, url: str, database_url: str) -> None:
     gone = Reply(410, Problem(title="Gone", status=410).model_dump_json().encode())
     partner.replies = {PAGE: [gone, gone]}
     refused(url, database_url, "gone")
@@ -274,7 +275,7 @@ def test_a_log_that_is_gone_twice_is_refused(partner: Partner, url: str, databas
     ],
 )
 def test_a_malformed_catalogue_is_refused(
-    partner: Partner, url: str, database_url: str, change: Callable[[Json], Any]
+    partner: HostilePartner, url: str, database_url: str, change: Callable[[Json], Any]
 ) -> None:
     change(partner.catalog)
     refused(url, database_url, "malformed")
@@ -282,7 +283,7 @@ def test_a_malformed_catalogue_is_refused(
 
 
 def test_a_new_quarters_areas_are_learned_before_a_page_is_refused(
-    partner: Partner, url: str, database_url: str
+    partner: HostilePartner, url: str, database_url: str
 ) -> None:
     partner.replies = {CATALOG: [reply(partner.catalog)]}
     later = {"number": 3, "name": "C", "population": 5, "valid_from": "2025-07-01T00:00:00Z"}
@@ -292,16 +293,16 @@ def test_a_new_quarters_areas_are_learned_before_a_page_is_refused(
     assert run(url, database_url).publications == 4
 
 
-def test_fields_that_a_later_version_adds_are_ignored(partner: Partner, url: str, database_url: str) -> None:
+def test_fields_that_a_later_version_adds_are_ignored(partner: HostilePartner, url: str, database_url: str) -> None:
     partner.catalog["city"]["mayor"] = "?"
     partner.page = first(lambda one: one.update(signature="?"))
     assert run(url, database_url).publications == 4
 
 
 def test_a_log_that_changes_before_anything_was_read_is_no_contradiction(
-    partner: Partner, url: str, database_url: str
+    partner: HostilePartner, url: str, database_url: str
 ) -> None:
     partner.replies = {PAGE: [Reply(404)]}
     refused(url, database_url, "refused")
     partner.catalog["log"] = "log-2"
-    assert run(url, database_url) == Pulled("hue", 4, 2, restarted=True)
+    assert run(url, database_url) == PullResult("hue", 4, 2, restarted=True)

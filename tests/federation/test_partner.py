@@ -13,21 +13,20 @@ import psycopg
 import pytest
 
 from federation.compare import comparisons
-from federation.fetching import Limits, PartnerError
-from federation.partner import PULLS, Partner, Pulled, follow, pull
+from federation.fetching import FetchLimits, PartnerError
+from federation.partner import PULLS, PartnerAddress, PullResult, follow, pull
 from schemas.catalogue import catalogue
 from store.database import connect
 from store.partners import partner_named
 from store.publications import new_log
 from tests.federation.city import HOUR, IMPORT, T0, a_published_city, publish_hours, serving, until
-from tests.federation.hostile import Partner as Hostile
-from tests.federation.hostile import serving_partner
+from tests.federation.hostile import HostilePartner, serving_partner
 
 pytestmark = pytest.mark.services
 
 OWN = "da-nang"
 HOURS = 9
-LIMITS = Limits(publications=2, attempts=3, backoff_s=0.01, backoff_cap_s=0.02, deadline_s=20)
+LIMITS = FetchLimits(publications=2, attempts=3, backoff_s=0.01, backoff_cap_s=0.02, deadline_s=20)
 
 Rows = list[tuple[object, ...]]
 
@@ -44,8 +43,8 @@ def url(second_database_url: str, areas: list[int]) -> Iterator[str]:
         yield address
 
 
-def run(url: str, database_url: str, limits: Limits = LIMITS) -> Pulled:
-    return asyncio.run(pull(Partner(url), database_url, OWN, limits))
+def run(url: str, database_url: str, limits: FetchLimits = LIMITS) -> PullResult:
+    return asyncio.run(pull(PartnerAddress(url), database_url, OWN, limits))
 
 
 def published(database_url: str) -> Rows:
@@ -73,7 +72,7 @@ def count(database_url: str) -> int:
 
 
 @contextmanager
-def following(partners: list[Partner], database_url: str) -> Iterator[None]:
+def following(partners: list[PartnerAddress], database_url: str) -> Iterator[None]:
     """Follow in a thread of its own, for as long as the context."""
     loop = asyncio.new_event_loop()
     stop = asyncio.Event()
@@ -93,10 +92,10 @@ def following(partners: list[Partner], database_url: str) -> Iterator[None]:
 def test_everything_published_is_pulled_cell_by_cell_and_then_nothing(
     url: str, database_url: str, second_database_url: str
 ) -> None:
-    assert run(url, database_url) == Pulled("isfahan", HOURS, 5, restarted=False)
+    assert run(url, database_url) == PullResult("isfahan", HOURS, 5, restarted=False)
     assert pulled(database_url) == published(second_database_url)
     assert len(pulled(database_url)) == 4 * HOURS
-    assert run(url, database_url) == Pulled("isfahan", 0, 0, restarted=False)
+    assert run(url, database_url) == PullResult("isfahan", 0, 0, restarted=False)
 
 
 def test_what_is_published_later_is_pulled_from_where_it_stood(
@@ -143,8 +142,8 @@ def test_a_failure_while_a_page_is_stored_leaves_no_gap_and_nothing_twice(
 
 def test_a_puller_that_is_killed_goes_on_where_it_stood(url: str, database_url: str, second_database_url: str) -> None:
     code = (
-        "import asyncio, sys; from federation.partner import Limits, Partner, pull;"
-        "asyncio.run(pull(Partner(sys.argv[1]), sys.argv[2], 'da-nang', Limits(publications=2)))"
+        "import asyncio, sys; from federation.partner import FetchLimits, PartnerAddress, pull;"
+        "asyncio.run(pull(PartnerAddress(sys.argv[1]), sys.argv[2], 'da-nang', FetchLimits(publications=2)))"
     )
     with connect(database_url) as connection:
         connection.execute(  # the puller waits for us in the middle of its second page
@@ -179,12 +178,12 @@ def test_a_puller_that_is_killed_goes_on_where_it_stood(url: str, database_url: 
 def test_two_pullers_of_one_partner_store_everything_once(
     url: str, database_url: str, second_database_url: str
 ) -> None:
-    async def both() -> list[Pulled | BaseException]:
-        pulls = (pull(Partner(url), database_url, OWN, LIMITS) for _ in range(4))
+    async def both() -> list[PullResult | BaseException]:
+        pulls = (pull(PartnerAddress(url), database_url, OWN, LIMITS) for _ in range(4))
         return await asyncio.gather(*pulls, return_exceptions=True)
 
     for outcome in asyncio.run(both()):
-        assert isinstance(outcome, Pulled) or (isinstance(outcome, PartnerError) and outcome.reason == "conflict")
+        assert isinstance(outcome, PullResult) or (isinstance(outcome, PartnerError) and outcome.reason == "conflict")
     run(url, database_url)
     assert pulled(database_url) == published(second_database_url)
 
@@ -195,12 +194,12 @@ def test_a_restored_partner_is_read_again_from_its_new_logs_beginning(
     run(url, database_url)
     with connect(second_database_url) as connection:
         log = new_log(connection)
-    assert run(url, database_url) == Pulled("isfahan", HOURS, 5, restarted=True)
+    assert run(url, database_url) == PullResult("isfahan", HOURS, 5, restarted=True)
     assert pulled(database_url) == published(second_database_url)
     with connect(database_url) as connection:
         known = partner_named(connection, "isfahan")
     assert known is not None and known.log_id == log
-    assert run(url, database_url) == Pulled("isfahan", 0, 0, restarted=False)
+    assert run(url, database_url) == PullResult("isfahan", 0, 0, restarted=False)
 
 
 def test_a_partner_whose_log_fell_back_is_read_again_too(
@@ -213,25 +212,25 @@ def test_a_partner_whose_log_fell_back_is_read_again_too(
         connection.execute("DELETE FROM cells WHERE window_start >= to_timestamp(%s)", ((T0 + 4 * HOUR) // 1000,))
         connection.execute("UPDATE publication_log SET position = 4")
         connection.execute("UPDATE publication_sequences SET sequence = 4")
-    assert run(url, database_url) == Pulled("isfahan", 4, 2, restarted=True)
+    assert run(url, database_url) == PullResult("isfahan", 4, 2, restarted=True)
     with connect(second_database_url) as connection:
         publish_hours(connection, areas, range(4, HOURS + 1))
-    assert run(url, database_url) == Pulled("isfahan", HOURS - 3, 3, restarted=False)
+    assert run(url, database_url) == PullResult("isfahan", HOURS - 3, 3, restarted=False)
     assert pulled(database_url) == published(second_database_url)
 
 
 def test_polls_of_an_unchanged_partner_are_answered_without_a_body(database_url: str) -> None:
-    hostile = Hostile()
+    hostile = HostilePartner()
     hostile.tag = '"same"'
-    with serving_partner(hostile) as url, following([Partner(url)], database_url):
+    with serving_partner(hostile) as url, following([PartnerAddress(url)], database_url):
         until(lambda: hostile.unchanged.get("/v1/publications", 0) > 2 and hostile.unchanged.get("/v1/catalog", 0) > 2)
     assert count(database_url) == 4
 
 
 def test_an_etag_that_cannot_be_sent_back_is_let_go(database_url: str) -> None:
-    hostile = Hostile()
+    hostile = HostilePartner()
     hostile.tag = '"\xe9"'
-    with serving_partner(hostile) as url, following([Partner(url)], database_url):
+    with serving_partner(hostile) as url, following([PartnerAddress(url)], database_url):
         until(lambda: hostile.requests.count("/v1/catalog") > 2)
     assert count(database_url) == 4
 
@@ -239,7 +238,7 @@ def test_an_etag_that_cannot_be_sent_back_is_let_go(database_url: str) -> None:
 def test_following_brings_what_is_published_meanwhile(
     url: str, database_url: str, second_database_url: str, areas: list[int]
 ) -> None:
-    with following([Partner(url)], database_url):
+    with following([PartnerAddress(url)], database_url):
         until(lambda: count(database_url) == HOURS)
         with connect(second_database_url) as connection:
             publish_hours(connection, areas, range(HOURS, HOURS + 2))
@@ -250,12 +249,17 @@ def test_following_brings_what_is_published_meanwhile(
 def test_a_partner_that_hangs_lies_or_is_away_delays_no_other(
     url: str, database_url: str, second_database_url: str
 ) -> None:
-    hanging, lying = Hostile(), Hostile()
+    hanging, lying = HostilePartner(), HostilePartner()
     hanging.hold.clear()
     lying.catalog["city"]["id"] = OWN
     before = PULLS.labels("failed")._value.get()
     with serving_partner(hanging) as slow, serving_partner(lying) as liar:
-        partners = [Partner(slow), Partner(liar), Partner("http://127.0.0.1:1"), Partner(url)]
+        partners = [
+            PartnerAddress(slow),
+            PartnerAddress(liar),
+            PartnerAddress("http://127.0.0.1:1"),
+            PartnerAddress(url),
+        ]
         with following(partners, database_url):
             until(lambda: count(database_url) == HOURS)
             until(lambda: len(lying.requests) > 2)  # it is asked again, in its turn
@@ -267,7 +271,7 @@ def test_a_follower_survives_a_database_that_goes_away(
     url: str, database_url: str, second_database_url: str, server_url: str, areas: list[int]
 ) -> None:
     name = psycopg.conninfo.conninfo_to_dict(database_url)["dbname"]
-    with connect(server_url) as server, following([Partner(url)], database_url):
+    with connect(server_url) as server, following([PartnerAddress(url)], database_url):
         until(lambda: count(database_url) == HOURS)
         server.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
         with connect(second_database_url) as connection:

@@ -10,7 +10,7 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg.sql import SQL, Identifier
 
 from federation.city import CityFacts
-from federation.partner import Partner, pull
+from federation.partner import PartnerAddress, pull
 from schemas.catalogue import Metric, catalogue
 from store.database import Connection, connect, create_database, migrate
 from store.deliveries import Refused, refuse
@@ -116,7 +116,7 @@ def exchanged(database_url: str, partner_url: str) -> None:
             publish_everything(connection, city, catalogue())
             account(connection, city)
     with serving(partner_url, SAIGON) as address:
-        asyncio.run(pull(Partner(address), database_url, ISFAHAN.id))
+        asyncio.run(pull(PartnerAddress(address), database_url, ISFAHAN.id))
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from node.doctor.kafka import judge_cluster
 from node.doctor.machine import judge_disk, look_at_disks
 from node.doctor.streams import judge_streams
 from node.topic_plan import planned_topics
-from store.health import Processed, Registered
+from store.inspection import ProcessedTopic, RegisteredSources
 
 NOW = 1_790_000_000_000
 PLAN = planned_topics("town", 2)
@@ -118,7 +118,9 @@ def test_without_the_controllers_clock_a_message_from_the_future_betrays_the_bro
     assert (found.level, found.what) == ("fail", "kafka's clock")
 
 
-CONTENTS = Contents({"energy.import": Registered(100, 3), "waste.fill": Registered(5, 1)}, {}, {READINGS: 0}, [])
+CONTENTS = Contents(
+    {"energy.import": RegisteredSources(100, 3), "waste.fill": RegisteredSources(5, 1)}, {}, {READINGS: 0}, []
+)
 DATABASE = DatabaseState("2", "2", frozenset({"1", "2"}), NOW, NOW, NOW, CONTENTS)
 METRICS = ["energy.import", "waste.fill"]
 
@@ -136,12 +138,12 @@ def test_a_database_with_newest_tables_and_a_register_is_well():
         ({"clock_ms": NOW + 100_000}, "fail", "ahead of this machine's clock"),
         ({"contents": replace(CONTENTS, registered={})}, "fail", "`sistercity register load FILE`"),
         (
-            {"contents": replace(CONTENTS, registered=CONTENTS.registered | {"waste.fill": Registered(5, 0)})},
+            {"contents": replace(CONTENTS, registered=CONTENTS.registered | {"waste.fill": RegisteredSources(5, 0)})},
             "fail",
             "no areas are drawn for waste.fill",
         ),
         (
-            {"contents": replace(CONTENTS, registered={"waste.fill": Registered(5, 1)})},
+            {"contents": replace(CONTENTS, registered={"waste.fill": RegisteredSources(5, 1)})},
             "warn",
             "no source of energy.import",
         ),
@@ -154,12 +156,12 @@ def test_what_is_wrong_with_the_database_is_named_with_what_to_do(changed, level
     assert words in found.words
 
 
-def processed(name: str, **changed: object) -> dict[str, Processed]:
-    state = Processed("cluster", name, 2, {0: 10, 1: 20}, {0: 10, 1: 20})
+def processed(name: str, **changed: object) -> dict[str, ProcessedTopic]:
+    state = ProcessedTopic("cluster", name, 2, {0: 10, 1: 20}, {0: 10, 1: 20})
     return {name: replace(state, **changed)}
 
 
-def judged(name: str, state: ClusterState, known: dict[str, Processed]) -> Finding:
+def judged(name: str, state: ClusterState, known: dict[str, ProcessedTopic]) -> Finding:
     [found] = [one for one in judge_streams(state, known, "town") if one.what == f"stream {name}"]
     return found
 

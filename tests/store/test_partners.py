@@ -7,16 +7,16 @@ import pytest
 from store.database import Connection, connect
 from store.partners import (
     Conflict,
-    Received,
+    ReceivedPublication,
     partner_at,
     partner_named,
-    partner_totals,
+    partner_window_totals,
     partners,
     save_catalog,
     start_over,
     store_page,
 )
-from store.publication_log import Columns
+from store.publication_log import CellColumns
 from store.publications import Window
 from tests.federation.city import HOUR, T0
 
@@ -26,11 +26,13 @@ METRIC = "energy.import"
 URL = "http://127.0.0.1:1/"
 
 
-def received(sequence: int, hour: int, value: int | None = 5, *, revision: int = 0, metric: str = METRIC) -> Received:
+def received(
+    sequence: int, hour: int, value: int | None = 5, *, revision: int = 0, metric: str = METRIC
+) -> ReceivedPublication:
     window = Window(T0 + hour * HOUR, T0 + (hour + 1) * HOUR)
     coverage = None if value is None else 90
-    columns = Columns([1, 2], ["residential"] * 2, [value, None], [coverage, None], ["cpuc-2014"] * 2)
-    return Received(metric, sequence, window, revision, T0, columns)
+    columns = CellColumns([1, 2], ["residential"] * 2, [value, None], [coverage, None], ["cpuc-2014"] * 2)
+    return ReceivedPublication(metric, sequence, window, revision, T0, columns)
 
 
 def meet(connection: Connection, city: str = "hue", log: str = "log") -> None:
@@ -41,7 +43,7 @@ def meet(connection: Connection, city: str = "hue", log: str = "log") -> None:
 
 
 def keep(
-    connection: Connection, before: str | None, following: str, page: Sequence[Received], log: str = "log"
+    connection: Connection, before: str | None, following: str, page: Sequence[ReceivedPublication], log: str = "log"
 ) -> None:
     store_page(connection, "hue", log, before=before, following=following, page=page)
 
@@ -85,7 +87,7 @@ def test_a_page_and_its_cursor_are_stored_together(database_url: str) -> None:
     ],
 )
 def test_what_does_not_follow_on_is_refused_whole(
-    database_url: str, before: str | None, log: str, page: list[Received], words: str
+    database_url: str, before: str | None, log: str, page: list[ReceivedPublication], words: str
 ) -> None:
     with connect(database_url) as connection:
         meet(connection)
@@ -129,10 +131,10 @@ def test_totals_take_the_latest_revision_and_the_people_of_the_catalogue(databas
         meet(connection)
         page = [received(1, 0), received(2, 1, 2**63 - 1), received(3, 24), received(4, 24, 6, revision=1)]
         keep(connection, None, "a", [*page, received(1, 30, metric="x")])
-        found = partner_totals(connection, "hue", METRIC, 24 * HOUR)
+        found = partner_window_totals(connection, "hue", METRIC, 24 * HOUR)
         assert [(t.value, t.released, t.cells, t.released_population, t.population) for t in found] == [
             (2**63 - 1, 1, 2, 10, 40),
             (6, 1, 2, 10, 40),
         ]
         assert [t.weighted for t in found] == [10 * (2**63 - 1), 60]
-        assert [t.population for t in partner_totals(connection, "hue", "x", HOUR)] == [0]
+        assert [t.population for t in partner_window_totals(connection, "hue", "x", HOUR)] == [0]

@@ -6,7 +6,7 @@ import psycopg
 import pytest
 
 from store.database import connect
-from store.publication_log import after, areas, areas_stamp, log_state, series, snapshots, window_totals
+from store.publication_log import after, areas_stamp, log_state, published_areas, series, snapshots, window_totals
 from store.publications import (
     LatticeCell,
     PublishedCell,
@@ -230,7 +230,7 @@ def test_areas_come_with_their_people_and_their_stamp_changes_with_them(database
     with connect(database_url) as connection:
         empty = areas_stamp(connection)
         (number,) = found_areas(connection, [17])
-        assert [(area.number, area.population, area.valid_from) for area in areas(connection)[METRIC]] == [
+        assert [(area.number, area.population, area.valid_from) for area in published_areas(connection)[METRIC]] == [
             (number, 17, T0 - 1000 * HOUR)
         ]
         assert areas_stamp(connection) != empty

@@ -159,9 +159,9 @@ def test_tables_of_no_version_or_another_are_a_failure(command, server_url, data
 
 
 def test_it_changes_nothing_in_the_database(command, database_url):
-    from store.health import looking  # noqa: PLC0415
+    from store.inspection import read_only_connection  # noqa: PLC0415
 
-    with looking(database_url, 5) as connection, pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
+    with read_only_connection(database_url, 5) as connection, pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
         connection.execute("DELETE FROM partners")
 
 

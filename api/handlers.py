@@ -9,7 +9,7 @@ from api import examples, rendering
 from api.caching import conditional, etag
 from api.cursors import BadCursor, cursor, place
 from api.problems import ApiProblem, documented
-from api.readers import Readers
+from api.snapshots import SnapshotPool
 from federation.city import CityFacts
 from federation.wire import MOST_CELLS, MOST_PUBLICATIONS, Catalog, Health, PublicationPage, Series, instant, rfc3339
 from schemas.catalogue import Metric, catalogue
@@ -59,17 +59,17 @@ _UNAVAILABLE = (503, "The node's database does not answer; `Retry-After` says wh
 _INVALID = (422, "A parameter is out of range or not of its type.", examples.INVALID)
 
 
-def routes(city: CityFacts, readers: Readers) -> APIRouter:
-    """The API of a city, reading through `readers`."""
+def routes(city: CityFacts, snapshots: SnapshotPool) -> APIRouter:
+    """The API of a city, reading through `snapshots`."""
     router = APIRouter()
-    _add_catalog(router, city, readers)
-    _add_publications(router, city, readers)
-    _add_series(router, city, readers)
-    _add_health(router, readers)
+    _add_catalog(router, city, snapshots)
+    _add_publications(router, city, snapshots)
+    _add_series(router, city, snapshots)
+    _add_health(router, snapshots)
     return router
 
 
-def _add_catalog(router: APIRouter, city: CityFacts, readers: Readers) -> None:
+def _add_catalog(router: APIRouter, city: CityFacts, snapshots: SnapshotPool) -> None:
     @router.get(
         "/v1/catalog",
         operation_id="get_catalog",
@@ -87,7 +87,7 @@ def _add_catalog(router: APIRouter, city: CityFacts, readers: Readers) -> None:
         Read it first. Amounts everywhere else are whole numbers of `smallest_unit`; divide by `smallest_per_unit` for
         `unit`. Areas keep their numbers; new ones begin with a quarter and appear here before they are used.
         """
-        with readers.snapshot() as connection:
+        with snapshots.snapshot() as connection:
             log = publication_log.log_state(connection)
             looked = detectors(connection)
             tag = etag("catalog", city, log.id, publication_log.areas_stamp(connection), catalogue(), looked)
@@ -95,12 +95,12 @@ def _add_catalog(router: APIRouter, city: CityFacts, readers: Readers) -> None:
                 request,
                 tag,
                 lambda: rendering.catalog(
-                    city, log.id, catalogue().values(), publication_log.areas(connection), looked
+                    city, log.id, catalogue().values(), publication_log.published_areas(connection), looked
                 ),
             )
 
 
-def _add_publications(router: APIRouter, city: CityFacts, readers: Readers) -> None:
+def _add_publications(router: APIRouter, city: CityFacts, snapshots: SnapshotPool) -> None:
     @router.get(
         "/v1/publications",
         operation_id="list_publications",
@@ -122,14 +122,14 @@ def _add_publications(router: APIRouter, city: CityFacts, readers: Readers) -> N
         twice. At the end of the log the page is empty; ask again with its ETag in `If-None-Match`, and 304 says that
         nothing is new. Per metric, `sequence` has no gap: if one is missing, something went wrong on the way.
         """
-        with readers.snapshot() as connection:
+        with snapshots.snapshot() as connection:
             log = publication_log.log_state(connection)
             position = _position(after, log)
             tag = etag("publications", city.id, log, position, limit)
             return conditional(request, tag, lambda: _page(city, connection, log, position, limit))
 
 
-def _add_series(router: APIRouter, city: CityFacts, readers: Readers) -> None:
+def _add_series(router: APIRouter, city: CityFacts, snapshots: SnapshotPool) -> None:
     @router.get(
         "/v1/series/{metric}",
         operation_id="get_series",
@@ -158,7 +158,7 @@ def _add_series(router: APIRouter, city: CityFacts, readers: Readers) -> None:
         `next` is the `from` of the rest; else it is null.
         """
         known = _known(metric, class_)
-        with readers.snapshot() as connection:
+        with snapshots.snapshot() as connection:
             log = publication_log.log_state(connection)
             tag = etag("series", city.id, log, metric, start, end, area, class_)
             return conditional(
@@ -168,7 +168,7 @@ def _add_series(router: APIRouter, city: CityFacts, readers: Readers) -> None:
             )
 
 
-def _add_health(router: APIRouter, readers: Readers) -> None:
+def _add_health(router: APIRouter, snapshots: SnapshotPool) -> None:
     @router.get(
         "/healthz",
         operation_id="health",
@@ -179,7 +179,7 @@ def _add_health(router: APIRouter, readers: Readers) -> None:
     )
     def health(response: Response) -> Health:
         """For containers and load balancers: 200 if the database answers, else 503."""
-        with readers.snapshot() as connection:
+        with snapshots.snapshot() as connection:
             publication_log.log_state(connection)
         response.headers["Cache-Control"] = "no-store"
         return Health(status="ok")
@@ -249,7 +249,7 @@ def _series(
     area: int | None,
     class_: str | None,
 ) -> rendering.Json:
-    areas = () if area is None else publication_log.areas(connection).get(metric.name, ())
+    areas = () if area is None else publication_log.published_areas(connection).get(metric.name, ())
     if area is not None and all(one.number != area for one in areas):
         raise ApiProblem(400, "unknown-area", "No such area", f"{metric.name} has no area {area}, see the catalogue")
     found, following = publication_log.series(

@@ -13,7 +13,7 @@ _MOST_CONNECTIONS = 8
 _WAIT_S = 3.0
 
 
-class Readers:
+class SnapshotPool:
     """Connections for reading, from `open` to `close`. The database may come later, or go and return."""
 
     def __init__(self, database_url: str) -> None:

@@ -16,7 +16,7 @@ from store.moments import milliseconds, moment
 
 
 @dataclass(frozen=True, slots=True)
-class Registered:
+class RegisteredSources:
     """What the register holds for a metric at a time: valid sources, and areas of the version that holds."""
 
     sources: int
@@ -24,7 +24,7 @@ class Registered:
 
 
 @dataclass(frozen=True, slots=True)
-class Processed:
+class ProcessedTopic:
     """A topic as it was when its processing began, and by partition the offset below which all is accounted for, and
     the first one that an open window needs."""
 
@@ -36,7 +36,7 @@ class Processed:
 
 
 @contextmanager
-def looking(database_url: str, limit_s: int) -> Iterator[Connection]:
+def read_only_connection(database_url: str, limit_s: int) -> Iterator[Connection]:
     """A connection that can't write, and waits for nothing longer than `limit_s` seconds."""
     with connect(database_url, name="sistercity doctor", wait_s=limit_s) as connection:
         connection.execute(
@@ -75,14 +75,14 @@ def known_versions() -> frozenset[str]:
         return frozenset(one.revision for one in ScriptDirectory.from_config(config).walk_revisions())
 
 
-def registered(connection: Connection, at_ms: int) -> Mapping[str, Registered]:
+def registered(connection: Connection, at_ms: int) -> Mapping[str, RegisteredSources]:
     """What the register holds at that time, by metric; metrics without a source are left out."""
     rows = connection.execute(
         "SELECT metric, count(*) FROM sources WHERE valid_from <= %(at)s AND (valid_to IS NULL OR valid_to > %(at)s)"
         " GROUP BY metric",
         {"at": moment(at_ms)},
     ).fetchall()
-    return {metric: Registered(sources, _areas(connection, metric, at_ms)) for metric, sources in rows}
+    return {metric: RegisteredSources(sources, _areas(connection, metric, at_ms)) for metric, sources in rows}
 
 
 def _areas(connection: Connection, metric: str, at_ms: int) -> int:
@@ -91,7 +91,7 @@ def _areas(connection: Connection, metric: str, at_ms: int) -> int:
     return 0 if row is None else int(row[0])
 
 
-def processed(connection: Connection) -> Mapping[str, Processed]:
+def processed(connection: Connection) -> Mapping[str, ProcessedTopic]:
     """Every topic that was ever processed."""
     following: dict[str, dict[int, int]] = defaultdict(dict)
     resume: dict[str, dict[int, int]] = defaultdict(dict)
@@ -100,6 +100,6 @@ def processed(connection: Connection) -> Mapping[str, Processed]:
         following[topic][partition], resume[topic][partition] = next_offset, resume_offset
     rows = connection.execute("SELECT topic, cluster_id, topic_id, partitions FROM stream_topics")
     return {
-        topic: Processed(cluster_id, topic_id, partitions, following[topic], resume[topic])
+        topic: ProcessedTopic(cluster_id, topic_id, partitions, following[topic], resume[topic])
         for topic, cluster_id, topic_id, partitions in rows
     }

@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 from fastapi.testclient import TestClient
 
-from api import reads
+from api import handlers
 from api.app import create_app
 from api.cursors import cursor
 from federation.wire import Catalog, Problem, PublicationPage, Series, rfc3339
@@ -202,7 +202,7 @@ def test_a_series_shows_the_latest_revision(api: TestClient, database_url: str, 
 
 
 def test_a_long_series_is_read_on_from_next(api: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reads, "_MOST_WINDOWS", 2)
+    monkeypatch.setattr(handlers, "_MOST_WINDOWS", 2)
     start: str | None = rfc3339(T0)
     seen: list[str] = []
     while start is not None:

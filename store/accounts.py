@@ -1,0 +1,166 @@
+"""The streams' accounts as operators and the city's page show them: per topic, per camera, per partner.
+
+Functions without a word on cost read a row per partition, reason or publication. Those that count cells pass over every
+cell ever published or received: they are for the operator, not for a page that anyone may request.
+Times are milliseconds since 1970, UTC.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import NamedTuple
+
+from store.database import Connection
+from store.deliveries import Delivered, totals
+from store.moments import milliseconds
+from store.processing import Account
+
+_NUMBERS = ", ".join(f"sum({field.name})::bigint" for field in fields(Account))
+
+
+@dataclass(frozen=True, slots=True)
+class StreamAccount:
+    """One topic: the sum of its partitions' accounts, what Kafka acknowledged to ingest, and what was published.
+
+    `windows` counts the (metric, window) pairs that have cells; `reasons` counts dead letters (messages and rows).
+    """
+
+    topic: str
+    account: Account
+    acknowledged: Delivered
+    windows: int
+    publications: int
+    cells_released: int
+    cells_suppressed: int
+    reasons: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class PartnerTotals:
+    """What was pulled from one partner."""
+
+    city: str
+    url: str
+    publications: int
+    cells_released: int
+    cells_suppressed: int
+
+
+class Reception(NamedTuple):
+    """Publications received from a partner; `last_received` is None before the first."""
+
+    publications: int
+    last_received: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class CameraUptime:
+    """A camera by its id in the register: `expected` = `seen` + `undecodable` + `stale` + `missing` pictures."""
+
+    source: str
+    expected: int
+    seen: int
+    undecodable: int
+    stale: int
+    missing: int
+
+
+def topic_accounts(connection: Connection) -> Mapping[str, Account]:
+    """Topic -> the sum of its partitions' accounts, for every topic that was ever processed, by name."""
+    rows = connection.execute(f"SELECT topic, {_NUMBERS} FROM stream_offsets GROUP BY topic ORDER BY topic")
+    return {topic: Account(*counts) for topic, *counts in rows}
+
+
+def dead_letter_reasons(connection: Connection) -> Mapping[str, Mapping[str, int]]:
+    """Topic -> reason -> dead letters (messages and rows), by name; topics without any are left out."""
+    reasons: dict[str, dict[str, int]] = {}
+    for topic, reason, count in connection.execute(
+        "SELECT topic, reason, count(*) FROM dead_letters GROUP BY topic, reason ORDER BY topic, reason"
+    ):
+        reasons.setdefault(topic, {})[reason] = count
+    return reasons
+
+
+def stream_accounts(connection: Connection) -> list[StreamAccount]:
+    """Every topic that was ever processed, by name. Counts every published cell.
+
+    Outside a transaction the accounts are read first: an account that has reached `acknowledged` is complete.
+    """
+    accounts = topic_accounts(connection)
+    delivered, reasons = totals(connection), dead_letter_reasons(connection)
+    windows = _counts(connection, "SELECT topic, count(DISTINCT (metric, window_start)) FROM cells GROUP BY topic")
+    publications = _counts(connection, "SELECT topic, count(*) FROM publications GROUP BY topic")
+    cells = _cells_by_status(connection)
+    return [
+        StreamAccount(
+            topic=topic,
+            account=account,
+            acknowledged=delivered.get(topic, Delivered(0, 0)),
+            windows=windows.get(topic, 0),
+            publications=publications.get(topic, 0),
+            cells_released=cells.get((topic, "released"), 0),
+            cells_suppressed=cells.get((topic, "suppressed"), 0),
+            reasons=reasons.get(topic, {}),
+        )
+        for topic, account in accounts.items()
+    ]
+
+
+def receptions(connection: Connection) -> Mapping[str, Reception]:
+    """City -> what was received from it, for every partner that was ever reached, by city."""
+    rows = connection.execute(
+        "SELECT partners.city, count(sequence), max(received_at) FROM partners"
+        " LEFT JOIN partner_publications USING (city) GROUP BY partners.city ORDER BY partners.city"
+    )
+    return {city: Reception(count, None if at is None else milliseconds(at)) for city, count, at in rows}
+
+
+def partner_totals(connection: Connection) -> list[PartnerTotals]:
+    """Every partner that was ever reached, by city. Counts every cell that was received."""
+    rows = connection.execute(
+        """
+        SELECT city, url, (SELECT count(*) FROM partner_publications p WHERE p.city = partners.city),
+               (SELECT count(*) FROM partner_cells c WHERE c.city = partners.city AND status = 'released'),
+               (SELECT count(*) FROM partner_cells c WHERE c.city = partners.city AND status = 'suppressed')
+        FROM partners ORDER BY city
+        """
+    )
+    return [PartnerTotals(*row) for row in rows]
+
+
+def receptions_by_metric(connection: Connection) -> Mapping[tuple[str, str], int]:
+    """(city, metric) -> number of publications that were received."""
+    rows = connection.execute("SELECT city, metric, count(*) FROM partner_publications GROUP BY city, metric")
+    return {(city, metric): count for city, metric, count in rows}
+
+
+def camera_uptimes(connection: Connection) -> list[CameraUptime]:
+    """Every camera of which pictures were processed, by id."""
+    rows = connection.execute(
+        """
+        SELECT source, sum(expected)::bigint, sum(seen)::bigint, sum(undecodable)::bigint, sum(stale)::bigint,
+               sum(missing)::bigint
+        FROM camera_pictures JOIN sources ON number = camera GROUP BY source ORDER BY source
+        """
+    )
+    return [CameraUptime(*row) for row in rows]
+
+
+def refusals_by_reason(connection: Connection) -> Mapping[str, int]:
+    """Reason -> number of readings that ingest refused before Kafka."""
+    return _counts(connection, "SELECT reason, count(*) FROM source_dead_letters GROUP BY reason ORDER BY reason")
+
+
+def refusals_by_origin(connection: Connection) -> Mapping[str, int]:
+    """Origin (file, simulator) -> number of readings that ingest refused before Kafka."""
+    return _counts(connection, "SELECT origin, count(*) FROM source_dead_letters GROUP BY origin ORDER BY origin")
+
+
+def _counts(connection: Connection, query: str) -> dict[str, int]:
+    return dict(connection.execute(query).fetchall())
+
+
+def _cells_by_status(connection: Connection) -> dict[tuple[str, str], int]:
+    rows = connection.execute(
+        "SELECT topic, status, count(*) FROM published_cells JOIN publications USING (position) GROUP BY topic, status"
+    )
+    return {(topic, status): count for topic, status, count in rows}
