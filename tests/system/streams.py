@@ -100,6 +100,12 @@ def look_undisturbed(log: KafkaLog, frames: str, regions: str, database_url: str
 
 def everything_in(log: KafkaLog, topic: str) -> list[Record]:
     """All messages of a topic, partition by partition."""
+    found = by_partition(log, topic)
+    return [record for partition in sorted(found) for record in found[partition]]
+
+
+def by_partition(log: KafkaLog, topic: str) -> dict[TopicPartition, list[Record]]:
+    """All messages of each partition of a topic, in the order of their offsets."""
     reader = log.reader(f"read-{topic}", [topic], _FromTheBeginning())
     found: dict[TopicPartition, list[Record]] = {}
     ends: Mapping[TopicPartition, int] = {}
@@ -115,7 +121,7 @@ def everything_in(log: KafkaLog, topic: str) -> list[Record]:
         until(complete, f"all of {topic} is read")
     finally:
         reader.close()
-    return [record for partition in sorted(found) for record in found[partition]]
+    return found
 
 
 class _FromTheBeginning:

@@ -1,0 +1,153 @@
+"""What release 0.1.0 left in a city's database and topics goes on with this version, and means the same.
+
+The recording is in `release_0_1_0/`; `tests.upgrade.record` says how it was made. The database is the real one. The
+messages are replayed from the log in memory, which keeps the append times that the release's Kafka gave them: a message
+appended again would have another one, and rows ahead of that clock are rejected (R4).
+"""
+
+import base64
+import gzip
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from eventlog.memory import MemoryLog
+from eventlog.protocol import TopicPartition
+from federation.publisher import publish_ready
+from ingest.batches import tick
+from schemas.catalogue import metrics_of
+from schemas.topics import dataset_of
+from store.database import connect, migrate
+from store.overview import streams
+from tests.system.streams import process_undisturbed, table
+
+pytestmark = pytest.mark.services
+
+RELEASE = Path(__file__).parent / "release_0_1_0"
+MESSAGES = [json.loads(line) for line in gzip.decompress((RELEASE / "messages.jsonl.gz").read_bytes()).splitlines()]
+TOPICS = sorted({message["topic"] for message in MESSAGES})
+PARTITIONS = 4
+DAY = 86_400_000
+
+ACCOUNTS = (
+    "SELECT topic, partition, next_offset, max_event_time, messages, decoded, dead, converted, lost_messages, readings,"
+    " aggregated, duplicate, late, rejected, open, lost FROM stream_offsets WHERE topic = ANY(%s) ORDER BY 1, 2"
+)
+PUBLICATIONS = (
+    "SELECT metric, sequence, window_start, window_end, revision, topic FROM publications ORDER BY metric, sequence"
+)
+PUBLISHED_CELLS = (
+    "SELECT metric, sequence, area, class, status, value, coverage, rule"
+    " FROM published_cells JOIN publications USING (position) ORDER BY metric, sequence, area, class"
+)
+
+
+class AppendTime:
+    """The log's clock, set to each message's append time before the message is appended."""
+
+    now_ms = 0
+
+    def __call__(self) -> int:
+        return self.now_ms
+
+
+@pytest.fixture
+def recorded_log() -> tuple[MemoryLog, AppendTime]:
+    """The topics of the release, offset by offset."""
+    clock = AppendTime()
+    log = MemoryLog(clock)
+    for topic in TOPICS:
+        log.create(topic, PARTITIONS, {})
+    for message in MESSAGES:
+        clock.now_ms = message["timestamp"]
+        partition = TopicPartition(message["topic"], message["partition"])
+        assert log.append(partition, _bytes(message["key"]), _bytes(message["value"])) == message["offset"]
+    return log, clock
+
+
+@pytest.fixture
+def restored_url(server_url: str, second_database_url: str) -> str:
+    """The release's database, restored into an empty one and brought to the newest tables."""
+    with psycopg.connect(second_database_url, autocommit=True) as connection:
+        connection.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+        connection.execute(gzip.decompress((RELEASE / "database.sql.gz").read_bytes()).decode())
+    migrate(second_database_url)
+    return second_database_url
+
+
+def test_the_same_messages_give_the_cells_dead_letters_and_account_of_the_release(
+    recorded_log, restored_url, database_url
+):
+    log, _ = recorded_log
+    process_undisturbed(log, TOPICS, database_url, "again")
+    assert _cells_and_dead_letters(database_url) == _cells_and_dead_letters(restored_url)
+    assert _rows(database_url, ACCOUNTS, TOPICS) == _rows(restored_url, ACCOUNTS, TOPICS)
+    assert sum(account[-2] for account in _rows(database_url, ACCOUNTS, TOPICS)) > 0  # some windows were left open
+
+
+def test_the_same_cells_give_the_publications_of_the_release(restored_url):
+    released = _rows(restored_url, PUBLICATIONS), _rows(restored_url, PUBLISHED_CELLS)
+    with psycopg.connect(restored_url, autocommit=True) as connection:
+        connection.execute("TRUNCATE publications, published_cells, publication_sequences")
+        connection.execute("UPDATE publication_log SET position = 0")
+    with connect(restored_url) as connection:
+        for topic in TOPICS:
+            while publish_ready(connection, metrics_of(dataset_of(topic)), topic):
+                pass
+    assert (_rows(restored_url, PUBLICATIONS), _rows(restored_url, PUBLISHED_CELLS)) == released
+    assert {row[4] for row in released[1]} == {"released", "suppressed"}
+
+
+def test_processing_goes_on_from_the_positions_of_the_release(recorded_log, restored_url, database_url):
+    log, clock = recorded_log
+    _are_the_topics_of(restored_url, log)
+    latest = max(message["timestamp"] for message in MESSAGES)
+    clock.now_ms = latest + 70 * DAY  # past the end of the month that the statements of the collection rounds open
+    for topic in TOPICS:
+        for partition in range(PARTITIONS):
+            log.append(TopicPartition(topic, partition), None, tick(dataset_of(topic), clock.now_ms))
+    process_undisturbed(log, TOPICS, restored_url, "upgraded")
+    process_undisturbed(log, TOPICS, database_url, "from-the-beginning")
+    assert _cells_and_dead_letters(restored_url) == _cells_and_dead_letters(database_url)
+    accounts = _rows(restored_url, ACCOUNTS, TOPICS)
+    assert accounts == _rows(database_url, ACCOUNTS, TOPICS)
+    assert sum(account[-2] for account in accounts) == 0
+
+
+def test_the_account_of_the_release_is_shown_and_balanced(restored_url):
+    with connect(restored_url) as connection:
+        accounts = streams(connection)
+    assert {account.topic for account in accounts} >= set(TOPICS)
+    assert all(account.account.balanced() for account in accounts)
+
+
+def _bytes(text: str | None) -> bytes | None:
+    return None if text is None else base64.b64decode(text)
+
+
+def _cells_and_dead_letters(database_url: str) -> Mapping[str, list]:
+    """Those of the recorded topics; pictures were not recorded."""
+    everything = table(database_url)
+    return {
+        "cells": everything["cells"],
+        "dead": [letter for letter in everything["dead"] if letter[0] in TOPICS],
+    }
+
+
+def _rows(database_url: str, query: str, *terms: object) -> list[tuple]:
+    with psycopg.connect(database_url) as connection:
+        return connection.execute(query, terms).fetchall()
+
+
+def _are_the_topics_of(database_url: str, log: MemoryLog) -> None:
+    """The log in memory has ids of its own: enter them as those that the release processed."""
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        for topic in TOPICS:
+            facts = log.describe(topic)
+            connection.execute(
+                "UPDATE stream_topics SET cluster_id = %s, topic_id = %s WHERE topic = %s",
+                (facts.cluster_id, facts.topic_id, topic),
+            )
