@@ -20,8 +20,8 @@ from federation.publisher import publish_ready
 from ingest.batches import tick
 from schemas.catalogue import metrics_of
 from schemas.topics import dataset_of
+from store.accounts import stream_accounts
 from store.database import connect, migrate
-from store.overview import streams
 from tests.system.streams import process_undisturbed, table
 
 pytestmark = pytest.mark.services
@@ -119,7 +119,7 @@ def test_processing_goes_on_from_the_positions_of_the_release(recorded_log, rest
 
 def test_the_account_of_the_release_is_shown_and_balanced(restored_url):
     with connect(restored_url) as connection:
-        accounts = streams(connection)
+        accounts = stream_accounts(connection)
     assert {account.topic for account in accounts} >= set(TOPICS)
     assert all(account.account.balanced() for account in accounts)
 
