@@ -12,7 +12,7 @@ from federation.city import CityFacts
 from federation.disclosure import rule_of
 from federation.wire import rfc3339
 from schemas.catalogue import Metric
-from store.detectors import Looked
+from store.detectors import DetectorUse
 from store.publication_log import CellColumns, PublishedArea
 from store.publications import Header
 
@@ -24,7 +24,7 @@ def catalog(
     log: str,
     metrics: Iterable[Metric],
     areas: Mapping[str, Sequence[PublishedArea]],
-    detectors: Mapping[str, Sequence[Looked]],
+    detectors: Mapping[str, Sequence[DetectorUse]],
 ) -> Json:
     """`federation.wire.Catalog`. `areas` by the metric that they are registered for, `detectors` by dataset."""
     return {
@@ -70,7 +70,7 @@ def _cells(columns: CellColumns) -> list[Json]:
     ]
 
 
-def _metric(metric: Metric, areas: Sequence[PublishedArea], detectors: Sequence[Looked]) -> Json:
+def _metric(metric: Metric, areas: Sequence[PublishedArea], detectors: Sequence[DetectorUse]) -> Json:
     return {
         "name": metric.name,
         "title": metric.title,

@@ -8,7 +8,7 @@ from eventlog.protocol import Writer
 from store import deliveries
 from store.database import Connection
 from store.deliveries import Delivery, Refused
-from store.detectors import Detector, looked_with
+from store.detectors import Detector, record_detector
 
 
 class Journal(Protocol):
@@ -20,7 +20,7 @@ class Journal(Protocol):
     def refuse(self, origin: str, refused: Sequence[Refused]) -> None:
         """Keep readings that become no message."""
 
-    def looked_with(self, dataset: str, detector: Detector, since_ms: int) -> None:
+    def record_detector(self, dataset: str, detector: Detector, since_ms: int) -> None:
         """Put down that a detector looked at pictures, the earliest of them taken then, milliseconds."""
 
 
@@ -37,16 +37,16 @@ class StoreJournal:
             Delivery(topic, partition, a.messages, a.readings, a.first_offset, a.last_offset)
             for (topic, partition), a in writer.acknowledged().items()
         ]
-        deliveries.record(self._connection, self._run, rows)
+        deliveries.record_deliveries(self._connection, self._run, rows)
 
     def refuse(self, origin: str, refused: Sequence[Refused]) -> None:
         """See `Journal`; the same origin and position is kept once."""
         if refused:
             deliveries.refuse(self._connection, origin, refused)
 
-    def looked_with(self, dataset: str, detector: Detector, since_ms: int) -> None:
+    def record_detector(self, dataset: str, detector: Detector, since_ms: int) -> None:
         """See `Journal`."""
-        looked_with(self._connection, dataset, detector, since_ms)
+        record_detector(self._connection, dataset, detector, since_ms)
 
 
 class NoJournal:
@@ -63,5 +63,5 @@ class NoJournal:
         del origin
         self.refused += len(refused)
 
-    def looked_with(self, dataset: str, detector: Detector, since_ms: int) -> None:
+    def record_detector(self, dataset: str, detector: Detector, since_ms: int) -> None:
         """Nothing to do."""

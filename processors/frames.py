@@ -93,7 +93,7 @@ class FrameFolds:
 
     def keep_time(self) -> None:
         """Tell every partition of regions how far all cameras have come. Raises `LogUnavailable`."""
-        reached = self._store.reached(self._frames)
+        reached = self._store.common_event_time(self._frames)
         if reached is None or reached == self._told:
             return
         writer, tick = self._writer(), encode_tick(reached)
@@ -118,9 +118,9 @@ class FrameFolds:
             Delivery(topic, partition, a.messages, a.readings, a.first_offset, a.last_offset)
             for (topic, partition), a in writer.acknowledged().items()
         ]
-        self._store.delivered(run, rows)
+        self._store.record_deliveries(run, rows)
         if self._earliest < self._noted:
-            self._store.looked_with(REGIONS, self._detector, self._earliest)
+            self._store.record_detector(REGIONS, self._detector, self._earliest)
             self._noted = self._earliest
 
     def close(self) -> None:

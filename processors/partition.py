@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from eventlog.protocol import Record
 from processors.fold import DEAD_LIMIT, DeadBlock, ReplayDiffers, Step
-from processors.readings import FUTURE_MS, OVERFLOW, Messages, Readings, check
+from processors.readings import FUTURE_MS, OVERFLOW, CheckedReadings, Messages, check
 from processors.reduce import GroupSum, Rows, Scratch, reduce_window
-from processors.traffic import PassBuffer, Pictures
+from processors.traffic import PassBuffer, PictureColumns
 from processors.windows import Windows
 from schemas.batch import LAST_MS, REGION, ROW, Batch, DecodeError, decode
 from schemas.catalogue import Metric
@@ -220,7 +220,11 @@ class PartitionFold:
         self._dead_letters.append(DeadLetter(record.offset, -1, error.reason, record.value or b""))
 
     def _watermarks(
-        self, records: int, arrived: Mapping[int, Messages], checked: Mapping[int, Readings], ticks: Mapping[int, int]
+        self,
+        records: int,
+        arrived: Mapping[int, Messages],
+        checked: Mapping[int, CheckedReadings],
+        ticks: Mapping[int, int],
     ) -> NDArray[np.int64]:
         """The latest event time before each record, -1 without one. Shape (records,)."""
         latest = np.full(records + 1, -1, np.int64)
@@ -233,7 +237,7 @@ class PartitionFold:
         self._latest = int(running[-1]) if running[-1] >= 0 else None
         return running[:-1]
 
-    def _buffer(self, index: int, messages: Messages, readings: Readings, before: NDArray[np.int64]) -> Account:
+    def _buffer(self, index: int, messages: Messages, readings: CheckedReadings, before: NDArray[np.int64]) -> Account:
         """Put what is not late into its open window; returns what of it is counted now."""
         metric, windows = self._by_index[index]
         watermark = np.maximum(before[messages.sequence] - metric.lateness_ms, 0)
@@ -244,7 +248,7 @@ class PartitionFold:
         rows = _rows(messages, readings)
         if index in self._passes:
             regions = [messages.regions[message] for message in readings.message.tolist()]
-            self._passes[index][1].add(Pictures.of(rows, regions), open_from)
+            self._passes[index][1].add(PictureColumns.of(rows, regions), open_from)
         if not timely.all():
             rows, number = rows.take(timely), number[timely]
         for window, part in _split(number, rows):
@@ -324,7 +328,7 @@ def _tick(batch: Batch, appended: int) -> int:
     return batch.start
 
 
-def _rows(messages: Messages, readings: Readings) -> Rows:
+def _rows(messages: Messages, readings: CheckedReadings) -> Rows:
     raw, message = readings.raw, readings.message
     return Rows(
         group=np.array(messages.group, np.uint16)[message],

@@ -43,7 +43,7 @@ class Messages:
 
 
 @dataclass(frozen=True, slots=True)
-class Readings:
+class CheckedReadings:
     """The accepted rows of one metric, in the order of the log, and the rejected ones.
 
     `raw` (n,) holds the accepted rows as they came; `message` (n,) is each row's place in the lists of `Messages`,
@@ -60,7 +60,7 @@ class Readings:
     rejected: Sequence[DeadLetter]
 
 
-def check(messages: Messages, metric: Metric, settled: Set[tuple[int, int]] = frozenset()) -> Readings:
+def check(messages: Messages, metric: Metric, settled: Set[tuple[int, int]] = frozenset()) -> CheckedReadings:
     """Read and check the rows of one metric (R4, R7). Every row is accepted or rejected; none raises.
 
     Rows that are `settled`, as (offset, row), are neither: they were rejected before.
@@ -81,7 +81,7 @@ def check(messages: Messages, metric: Metric, settled: Set[tuple[int, int]] = fr
     if len(message):
         edges = np.flatnonzero(np.r_[True, message[1:] != message[:-1]])
         latest[message[edges]] = np.maximum.reduceat(start, edges)
-    return Readings(raw, message, row, start, raw["value"].astype(np.int64), latest, rejected)
+    return CheckedReadings(raw, message, row, start, raw["value"].astype(np.int64), latest, rejected)
 
 
 def _marked(

@@ -66,7 +66,7 @@ class GroupSum:
 
 
 @dataclass(frozen=True, slots=True)
-class Reduced:
+class ReducedWindow:
     """A window's groups, and what did not go into them: duplicates, and rows of groups whose sum fits no bigint."""
 
     groups: tuple[GroupSum, ...]
@@ -90,7 +90,7 @@ class Scratch:
         return self._table
 
 
-def reduce_window(rows: Rows, scratch: Scratch, metric: Metric, width_ms: int) -> Reduced:
+def reduce_window(rows: Rows, scratch: Scratch, metric: Metric, width_ms: int) -> ReducedWindow:
     """Reduce all rows of one metric in one window of `width_ms` (R6, R7), however the log was polled.
 
     A metric of moments covers the whole window with each source that was heard of in it.
@@ -99,7 +99,7 @@ def reduce_window(rows: Rows, scratch: Scratch, metric: Metric, width_ms: int) -
     winners = winners[np.argsort(rows.group[winners], kind="stable")]  # a radix sort: groups are 16 bits wide
     kept = rows.take(winners)
     if not len(kept):
-        return Reduced((), 0, 0, winners)
+        return ReducedWindow((), 0, 0, winners)
     edges, ends = _runs(kept.group)
     fits = np.add.reduceat(np.abs(kept.value.astype(np.float64)), edges) < _SUM_LIMIT
     sums = _sums(kept, scratch)
@@ -109,7 +109,7 @@ def reduce_window(rows: Rows, scratch: Scratch, metric: Metric, width_ms: int) -
         sums = _of_sources(sums, kept, scratch, width_ms, mean=metric.kind == "mean-of-last")
     overflowed = winners[np.repeat(~fits, ends - edges)]
     groups = tuple(one for one, fit in zip(sums, fits, strict=True) if fit)
-    return Reduced(groups, len(kept) - len(overflowed), len(rows) - len(kept), overflowed)
+    return ReducedWindow(groups, len(kept) - len(overflowed), len(rows) - len(kept), overflowed)
 
 
 def _runs(group: NDArray[np.uint16]) -> tuple[Indices, Indices]:

@@ -12,7 +12,7 @@ from threading import Event
 from time import monotonic
 
 from eventlog.protocol import Log, LogUnavailable, OffsetGone, Reader, Record, TopicPartition
-from processors import metrics
+from processors import telemetry
 from processors.fold import Fold, Folds, ReplayDiffers, Step, TooManyDead
 from schemas.topics import dataset_of
 from store.processing import Account, Claim, Fenced, Place, Position, Progress, Store, StoreUnavailable
@@ -170,7 +170,7 @@ class Runner:
 
     def _feed(self, reader: Reader, place: Place, records: Sequence[Record]) -> None:
         try:
-            with metrics.BATCH_SECONDS.labels(dataset_of(place.topic)).time():
+            with telemetry.BATCH_SECONDS.labels(dataset_of(place.topic)).time():
                 self._owned[place].fold.feed(records)
         except TooManyDead as error:
             # What this partition had not committed is dropped: a later version may be able to read it.
@@ -187,7 +187,7 @@ class Runner:
     def _show_stopped(self) -> None:
         for topic in self._folds.topics:
             count = sum(place.topic == topic for place in self._stopped)
-            metrics.STOPPED.labels(dataset_of(topic)).set(count)
+            telemetry.STOPPED.labels(dataset_of(topic)).set(count)
 
     def _gone(self, reader: Reader, gone: OffsetGone) -> None:
         """The log no longer holds what comes next: stop, or note the gap and go on behind it (R5)."""
@@ -222,14 +222,14 @@ class Runner:
         steps = {place: step for place, owned in self._owned.items() if (step := owned.fold.step())}
         while steps:
             try:
-                with metrics.COMMIT_SECONDS.labels(dataset_of(next(iter(steps)).topic)).time():
+                with telemetry.COMMIT_SECONDS.labels(dataset_of(next(iter(steps)).topic)).time():
                     self._store.commit([self._progress(place, step) for place, step in steps.items()])
                 break
             except Fenced as fenced:
                 logger.warning("another process took over: %s", fenced)
                 fenced_off = True
                 for place in fenced.places:
-                    metrics.FENCED.labels(dataset_of(place.topic)).inc()
+                    telemetry.FENCED.labels(dataset_of(place.topic)).inc()
                     del steps[place], self._owned[place]
         for place, step in steps.items():
             _count(place, self._owned[place].committed.account, step)
@@ -258,14 +258,14 @@ class Runner:
         for topic in self._folds.topics:
             dataset = dataset_of(topic)
             open_here = sum(owned.fold.buffered for place, owned in self._owned.items() if place.topic == topic)
-            metrics.OPEN.labels(dataset).set(open_here)
+            telemetry.OPEN.labels(dataset).set(open_here)
         ends = reader.ends(partitions)
         for one, end in ends.items():
             position = self._owned[Place(*one)].committed
             labels = (dataset_of(one.topic), str(one.partition))
-            metrics.LAG.labels(*labels).set(end - position.next_offset)
+            telemetry.LAG.labels(*labels).set(end - position.next_offset)
             if position.max_event_time is not None:
-                metrics.WATERMARK.labels(*labels).set(position.max_event_time / 1000)
+                telemetry.WATERMARK.labels(*labels).set(position.max_event_time / 1000)
         left = [end - self._owned[Place(*one)].fold.next_offset for one, end in ends.items()]
         return sum(left) if left else None
 
@@ -273,10 +273,10 @@ class Runner:
 def _count(place: Place, before: Account, step: Step) -> None:
     dataset, after = dataset_of(place.topic), step.position.account
     for outcome in ("decoded", "dead", "converted", "lost_messages"):
-        metrics.MESSAGES.labels(dataset, outcome).inc(getattr(after, outcome) - getattr(before, outcome))
+        telemetry.MESSAGES.labels(dataset, outcome).inc(getattr(after, outcome) - getattr(before, outcome))
     for outcome in ("aggregated", "duplicate", "late", "rejected", "lost"):
-        metrics.READINGS.labels(dataset, outcome).inc(getattr(after, outcome) - getattr(before, outcome))
+        telemetry.READINGS.labels(dataset, outcome).inc(getattr(after, outcome) - getattr(before, outcome))
     for letter in step.dead_letters:
-        metrics.DEAD_LETTERS.labels(dataset, letter.reason).inc()
-    metrics.CELLS.labels(dataset).inc(len(step.cells))
-    metrics.WINDOWS.labels(dataset).inc(len({(cell.metric, cell.window_start) for cell in step.cells}))
+        telemetry.DEAD_LETTERS.labels(dataset, letter.reason).inc()
+    telemetry.CELLS.labels(dataset).inc(len(step.cells))
+    telemetry.WINDOWS.labels(dataset).inc(len({(cell.metric, cell.window_start) for cell in step.cells}))

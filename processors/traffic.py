@@ -21,7 +21,7 @@ FORMS = {ONE_LINE: "one-line", TWO_LINES: "two-lines", FORM_UNKNOWN: "unknown"}
 
 
 @dataclass(frozen=True, slots=True)
-class Pictures:
+class PictureColumns:
     """Pictures in the order of the log: the row of each, shape (n,); how many boxes it has, `counts` (n,) int64; and
     all boxes, picture by picture, dtype `REGION`."""
 
@@ -30,27 +30,27 @@ class Pictures:
     boxes: NDArray[np.void]
 
     @classmethod
-    def of(cls, rows: Rows, regions: Sequence[bytes]) -> "Pictures":
+    def of(cls, rows: Rows, regions: Sequence[bytes]) -> "PictureColumns":
         """`regions` are the records of `REGION` in each picture."""
         boxes = np.frombuffer(b"".join(regions), REGION)
         return cls(rows, np.array([len(one) for one in regions], np.int64) // REGION.itemsize, boxes)
 
     @staticmethod
-    def join(parts: "Sequence[Pictures]") -> "Pictures":
+    def join(parts: "Sequence[PictureColumns]") -> "PictureColumns":
         """All pictures, one part behind the other."""
         rows = Rows.join([part.rows for part in parts])
         counts, boxes = (np.concatenate([getattr(part, name) for part in parts]) for name in ("counts", "boxes"))
-        return Pictures(rows, counts, boxes)
+        return PictureColumns(rows, counts, boxes)
 
     def __len__(self) -> int:
         return len(self.rows)
 
-    def take(self, which: NDArray[np.intp]) -> "Pictures":
+    def take(self, which: NDArray[np.intp]) -> "PictureColumns":
         """The pictures at these places, in that order."""
         counts = self.counts[which]
         first = (np.cumsum(self.counts) - self.counts)[which]
         within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-        return Pictures(self.rows.take(which), counts, self.boxes[np.repeat(first, counts) + within])
+        return PictureColumns(self.rows.take(which), counts, self.boxes[np.repeat(first, counts) + within])
 
 
 class PassBuffer:
@@ -67,7 +67,7 @@ class PassBuffer:
         """The first offset that an open window needs, its moment before included; None without pictures."""
         return min((kept.first_offset for kept in (*self._open.values(), *self._tails.values())), default=None)
 
-    def add(self, pictures: Pictures, open_from: NDArray[np.int64]) -> None:
+    def add(self, pictures: PictureColumns, open_from: NDArray[np.int64]) -> None:
         """Keep what is in time. `open_from` (n,): the first window that was still open when each picture came."""
         start = pictures.rows.start
         own, following = self._windows.numbers(start), self._windows.numbers(start + TAIL_MS)
@@ -77,7 +77,7 @@ class PassBuffer:
     def reduce(self, number: int) -> Iterator[tuple[str, GroupSum]]:
         """The passes of a window that has pictures, which are let go: every class of each group."""
         tail = self._tails.pop(number, None)
-        pictures = Pictures.join([*(tail.parts if tail else ()), *self._open.pop(number).parts])
+        pictures = PictureColumns.join([*(tail.parts if tail else ()), *self._open.pop(number).parts])
         pictures = pictures.take(winning(pictures.rows, self._scratch))
         start, _ = self._windows.bounds(number)
         by_group: dict[int, _Group] = {}
@@ -97,7 +97,7 @@ class _Kept:
     """Pictures of one window, in parts as they came, and the first offset among them."""
 
     first_offset: int
-    parts: list[Pictures] = field(default_factory=list)
+    parts: list[PictureColumns] = field(default_factory=list)
 
 
 class _Group:
@@ -108,7 +108,7 @@ class _Group:
         self._readings = self._covered_ms = self._last = 0
         self._first: int | None = None
 
-    def add(self, camera: Pictures, window_start: int) -> None:
+    def add(self, camera: PictureColumns, window_start: int) -> None:
         """Count the passes of one camera, whose pictures are in the order of time, the moment before included."""
         rows = camera.rows
         frame = np.repeat(np.arange(len(camera)), camera.counts)
@@ -132,14 +132,14 @@ class _Group:
         )
 
 
-def _put(into: dict[int, _Kept], pictures: Pictures, number: NDArray[np.int64]) -> None:
+def _put(into: dict[int, _Kept], pictures: PictureColumns, number: NDArray[np.int64]) -> None:
     """Add the pictures to the windows of these numbers; -1 is none. Parts are copies: a view would keep all alive."""
     for window in np.unique(number[number >= 0]).tolist():
         part = pictures.take(np.flatnonzero(number == window))
         into.setdefault(window, _Kept(int(part.rows.offset[0]))).parts.append(part)
 
 
-def _cameras(pictures: Pictures) -> Iterator[Pictures]:
+def _cameras(pictures: PictureColumns) -> Iterator[PictureColumns]:
     """The pictures of each camera in each group, in the order of time."""
     rows = pictures.rows
     order = np.lexsort((rows.start, rows.source, rows.group))

@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields
 from typing import NamedTuple
 
 from store.database import Connection
-from store.deliveries import Delivered, totals
+from store.deliveries import DeliveryTotals, totals
 from store.moments import milliseconds
 from store.processing import Account
 
@@ -26,7 +26,7 @@ class StreamAccount:
 
     topic: str
     account: Account
-    acknowledged: Delivered
+    acknowledged: DeliveryTotals
     windows: int
     publications: int
     cells_released: int
@@ -94,7 +94,7 @@ def stream_accounts(connection: Connection) -> list[StreamAccount]:
         StreamAccount(
             topic=topic,
             account=account,
-            acknowledged=delivered.get(topic, Delivered(0, 0)),
+            acknowledged=delivered.get(topic, DeliveryTotals(0, 0)),
             windows=windows.get(topic, 0),
             publications=publications.get(topic, 0),
             cells_released=cells.get((topic, "released"), 0),

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from store.database import Connection
 
-_RECORD = """
+_RECORD_DELIVERIES = """
 INSERT INTO deliveries (run, topic, partition, messages, readings, first_offset, last_offset)
 VALUES (%s, %s, %s, %s, %s, %s, %s)
 ON CONFLICT (run, topic, partition) DO UPDATE SET messages = excluded.messages, readings = excluded.readings,
@@ -32,7 +32,7 @@ class Delivery:
 
 
 @dataclass(frozen=True, slots=True)
-class Delivered:
+class DeliveryTotals:
     """What a topic acknowledged over all runs."""
 
     messages: int
@@ -48,19 +48,19 @@ class Refused:
     original: bytes
 
 
-def record(connection: Connection, run: UUID, deliveries: Iterable[Delivery]) -> None:
+def record_deliveries(connection: Connection, run: UUID, deliveries: Iterable[Delivery]) -> None:
     """Put down the state of a run in place of what was put down for it before: repeating it counts nothing twice."""
     with connection.transaction(), connection.cursor() as cursor:
         cursor.executemany(
-            _RECORD,
+            _RECORD_DELIVERIES,
             [(run, d.topic, d.partition, d.messages, d.readings, d.first_offset, d.last_offset) for d in deliveries],
         )
 
 
-def totals(connection: Connection) -> Mapping[str, Delivered]:
+def totals(connection: Connection) -> Mapping[str, DeliveryTotals]:
     """Topic -> what all runs together delivered."""
     rows = connection.execute(_TOTALS)
-    return {topic: Delivered(messages, readings) for topic, messages, readings in rows}
+    return {topic: DeliveryTotals(messages, readings) for topic, messages, readings in rows}
 
 
 def refuse(connection: Connection, origin: str, refused: Iterable[Refused]) -> None:

@@ -179,13 +179,13 @@ class Store(Protocol):
     def claim(self, places: Sequence[Place]) -> Mapping[Place, Claim]:
         """Take partitions over, with new epochs. From now on older epochs can't commit."""
 
-    def reached(self, topic: str) -> int | None:
+    def common_event_time(self, topic: str) -> int | None:
         """The time that every partition of a topic has come to, milliseconds; None if one has come nowhere yet."""
 
-    def delivered(self, run: UUID, deliveries: Sequence[Delivery]) -> None:
+    def record_deliveries(self, run: UUID, deliveries: Sequence[Delivery]) -> None:
         """Put down what the log has acknowledged to a writer so far, in place of what was put down for it before."""
 
-    def looked_with(self, dataset: str, detector: Detector, since_ms: int) -> None:
+    def record_detector(self, dataset: str, detector: Detector, since_ms: int) -> None:
         """Note that a detector looked at pictures of a dataset, the earliest of them taken then (milliseconds)."""
 
     def commit(self, progress: Sequence[Progress]) -> None:

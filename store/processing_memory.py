@@ -47,14 +47,14 @@ class MemoryStore:
             self._positions[place] = (epoch + 1, position)
         return {place: Claim(*self._positions[place], self._settled(place)) for place in places}
 
-    def reached(self, topic: str) -> int | None:
+    def common_event_time(self, topic: str) -> int | None:
         times = [position.max_event_time for place, (_, position) in self._positions.items() if place.topic == topic]
         return None if None in times else min((time for time in times if time is not None), default=None)
 
-    def delivered(self, run: UUID, deliveries: Sequence[Delivery]) -> None:
+    def record_deliveries(self, run: UUID, deliveries: Sequence[Delivery]) -> None:
         self.deliveries |= {(run, one.topic, one.partition): one for one in deliveries}
 
-    def looked_with(self, dataset: str, detector: Detector, since_ms: int) -> None:
+    def record_detector(self, dataset: str, detector: Detector, since_ms: int) -> None:
         known = self.detectors.get((dataset, detector), since_ms)
         self.detectors[dataset, detector] = min(known, since_ms)
 

@@ -8,8 +8,8 @@ import psycopg
 from psycopg import sql
 
 from store.database import Connection, connect
-from store.deliveries import Delivery, record
-from store.detectors import Detector, looked_with
+from store.deliveries import Delivery, record_deliveries
+from store.detectors import Detector, record_detector
 from store.moments import moment
 from store.processing import (
     Account,
@@ -80,7 +80,7 @@ class PostgresStore:
                 claimed[place] = Claim(epoch, position, frozenset((offset, at) for offset, at in settled))
         return claimed
 
-    def reached(self, topic: str) -> int | None:
+    def common_event_time(self, topic: str) -> int | None:
         with _Unavailable(self):
             row = self._open().execute(
                 "SELECT min(max_event_time) FROM stream_offsets WHERE topic = %s"
@@ -90,13 +90,13 @@ class PostgresStore:
             found = row.fetchone()
         return None if found is None else found[0]
 
-    def delivered(self, run: UUID, deliveries: Sequence[Delivery]) -> None:
+    def record_deliveries(self, run: UUID, deliveries: Sequence[Delivery]) -> None:
         with _Unavailable(self):
-            record(self._open(), run, deliveries)
+            record_deliveries(self._open(), run, deliveries)
 
-    def looked_with(self, dataset: str, detector: Detector, since_ms: int) -> None:
+    def record_detector(self, dataset: str, detector: Detector, since_ms: int) -> None:
         with _Unavailable(self):
-            looked_with(self._open(), dataset, detector, since_ms)
+            record_detector(self._open(), dataset, detector, since_ms)
 
     def commit(self, progress: Sequence[Progress]) -> None:
         ordered = sorted(progress, key=lambda one: one.place)  # one order for all processes, or two may wait in a ring

@@ -164,7 +164,7 @@ class CameraFeed:
         """Return when the log has everything and the journal knows. Raises `eventlog.protocol.DeliveryFailed`."""
         self._feed.flush()
         if self._beside is not None and self._earliest < self._noted:
-            self._journal.looked_with(REGIONS, self._beside.detector, self._earliest)
+            self._journal.record_detector(REGIONS, self._beside.detector, self._earliest)
             self._noted = self._earliest
 
     def _frame(self, source: str, interval_ms: int, shot: Shot) -> Frame | None:

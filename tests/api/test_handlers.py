@@ -13,7 +13,7 @@ from api.cursors import cursor
 from federation.wire import Catalog, Problem, PublicationPage, Series, rfc3339
 from schemas.catalogue import catalogue
 from store.database import connect
-from store.detectors import Detector, looked_with
+from store.detectors import Detector, record_detector
 from store.publication_log import log_state
 from store.publications import PublishedCell, Window, new_log, publish
 from tests.federation.city import (
@@ -73,8 +73,8 @@ def test_the_catalogue_names_the_detectors_behind_the_metrics_of_pictures(
 ) -> None:
     before = api.get("/v1/catalog")
     with connect(database_url) as connection:
-        looked_with(connection, "traffic.plate-regions", Detector("network", "b2", 0.95, 0.91), T0 + HOUR)
-        looked_with(connection, "traffic.plate-regions", Detector("network", "a1", 0.9, 0.8), T0)
+        record_detector(connection, "traffic.plate-regions", Detector("network", "b2", 0.95, 0.91), T0 + HOUR)
+        record_detector(connection, "traffic.plate-regions", Detector("network", "a1", 0.9, 0.8), T0)
     response = api.get("/v1/catalog", headers={"If-None-Match": before.headers["etag"]})
     found = Catalog.model_validate_json(response.content)
     detectors = {metric.name: metric.detectors for metric in found.metrics}

@@ -4,7 +4,7 @@ from uuid import uuid4
 import pytest
 
 from store.database import Connection, connect
-from store.deliveries import Delivered, Delivery, Refused, record, refusals, refuse, totals
+from store.deliveries import Delivery, DeliveryTotals, Refused, record_deliveries, refusals, refuse, totals
 
 pytestmark = pytest.mark.services
 
@@ -18,10 +18,10 @@ def connection(database_url: str) -> Iterator[Connection]:
 def test_a_run_is_put_down_once_however_often_it_is_told(connection: Connection) -> None:
     run = uuid4()
     other = [Delivery("t", 1, 1, 7, 4, 4), Delivery("u", 0, 1, 1, 0, 0)]
-    record(connection, run, [Delivery("t", 0, 2, 500, 0, 1), *other])
-    record(connection, run, [Delivery("t", 0, 3, 900, 0, 2)])
-    record(connection, run, [])
-    assert totals(connection) == {"t": Delivered(4, 907), "u": Delivered(1, 1)}
+    record_deliveries(connection, run, [Delivery("t", 0, 2, 500, 0, 1), *other])
+    record_deliveries(connection, run, [Delivery("t", 0, 3, 900, 0, 2)])
+    record_deliveries(connection, run, [])
+    assert totals(connection) == {"t": DeliveryTotals(4, 907), "u": DeliveryTotals(1, 1)}
     assert connection.execute("SELECT last_offset FROM deliveries WHERE partition = 0 AND topic = 't'").fetchone() == (
         2,
     )
@@ -29,8 +29,8 @@ def test_a_run_is_put_down_once_however_often_it_is_told(connection: Connection)
 
 def test_runs_add_up(connection: Connection) -> None:
     for _ in range(3):
-        record(connection, uuid4(), [Delivery("t", 0, 2, 10, 0, 1)])
-    assert totals(connection) == {"t": Delivered(6, 30)}
+        record_deliveries(connection, uuid4(), [Delivery("t", 0, 2, 10, 0, 1)])
+    assert totals(connection) == {"t": DeliveryTotals(6, 30)}
 
 
 def test_a_refusal_is_kept_once_as_it_first_was(connection: Connection) -> None:

@@ -6,8 +6,8 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from store.deliveries import Delivered, Delivery, totals
-from store.detectors import Detector, Looked, detectors
+from store.deliveries import Delivery, DeliveryTotals, totals
+from store.detectors import Detector, DetectorUse, detectors
 from store.processing import (
     Account,
     CameraCount,
@@ -168,34 +168,34 @@ def pictures(store) -> list[CameraCount]:
 
 def test_what_a_writer_delivered_is_put_down_in_place_of_what_it_was(registered):
     run = uuid4()
-    registered.delivered(run, [Delivery(TOPIC, 0, 1, 1, 0, 0), Delivery(TOPIC, 1, 2, 2, 0, 1)])
-    registered.delivered(run, [Delivery(TOPIC, 0, 5, 4, 0, 4)])
+    registered.record_deliveries(run, [Delivery(TOPIC, 0, 1, 1, 0, 0), Delivery(TOPIC, 1, 2, 2, 0, 1)])
+    registered.record_deliveries(run, [Delivery(TOPIC, 0, 5, 4, 0, 4)])
     if isinstance(registered, MemoryStore):
         found = sorted(registered.deliveries.values(), key=lambda one: one.partition)
         assert found == [Delivery(TOPIC, 0, 5, 4, 0, 4), Delivery(TOPIC, 1, 2, 2, 0, 1)]
     else:
         with psycopg.connect(registered._url) as connection:
-            assert totals(connection) == {TOPIC: Delivered(7, 6)}
+            assert totals(connection) == {TOPIC: DeliveryTotals(7, 6)}
 
 
 def test_a_topic_has_reached_what_all_its_partitions_have(registered):
-    assert registered.reached(TOPIC) is None
+    assert registered.common_event_time(TOPIC) is None
     registered.claim([HERE, THERE])
     registered.commit([progress(HERE, 1, 0, 5)])
-    assert registered.reached(TOPIC) is None
+    assert registered.common_event_time(TOPIC) is None
     later = progress(THERE, 1, 0, 5)
     registered.commit([replace(later, position=replace(later.position, max_event_time=1_800_000_000_000))])
-    assert registered.reached(TOPIC) == 1_790_000_000_000
-    assert registered.reached("another") is None
+    assert registered.common_event_time(TOPIC) == 1_790_000_000_000
+    assert registered.common_event_time("another") is None
 
 
 def test_a_detector_is_noted_once_with_its_earliest_picture(registered):
     first, other = Detector("network", "a1", 0.9, 0.8), Detector("network", "b2", 0.95, 0.9)
     for detector, since in ((first, 5_000), (first, 3_000), (first, 9_000), (other, 4_000)):
-        registered.looked_with("traffic.plate-regions", detector, since)
+        registered.record_detector("traffic.plate-regions", detector, since)
     if isinstance(registered, MemoryStore):
-        noted = [Looked(one, since) for (_, one), since in registered.detectors.items()]
+        noted = [DetectorUse(one, since) for (_, one), since in registered.detectors.items()]
     else:
         with psycopg.connect(registered._url) as connection:
             noted = detectors(connection)["traffic.plate-regions"]
-    assert noted == [Looked(first, 3_000), Looked(other, 4_000)]
+    assert noted == [DetectorUse(first, 3_000), DetectorUse(other, 4_000)]

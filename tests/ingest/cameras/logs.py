@@ -37,7 +37,7 @@ class Journal:
         for item in refused:
             self.kept.setdefault((origin, item.position), item)
 
-    def looked_with(self, dataset: str, detector: Detector, since_ms: int) -> None:
+    def record_detector(self, dataset: str, detector: Detector, since_ms: int) -> None:
         self.looked.append((dataset, detector, since_ms))
 
 
