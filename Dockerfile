@@ -11,6 +11,7 @@ RUN python -m pip install --no-cache-dir --require-hashes --requirement requirem
 COPY pyproject.toml README.md LICENSE ./
 COPY api api
 COPY embedded embedded
+COPY errors errors
 COPY eventlog eventlog
 COPY federation federation
 COPY ingest ingest

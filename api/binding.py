@@ -8,10 +8,12 @@ reaches it from outside is then what the operator lets in: docker-compose.yml le
 
 from ipaddress import ip_address
 
+from errors import OperatorError
+
 _ALL_OF_A_CONTAINER = ("0.0.0.0", "::")
 
 
-class NotLoopback(ValueError):
+class NotLoopback(OperatorError):
     """The API was told to listen where other machines can reach it."""
 
 

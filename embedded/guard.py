@@ -22,23 +22,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from embedded import fast_start, kafka, postgres
-from embedded.hold import AlreadyRunning, StillStopping, held
+from embedded.hold import AlreadyRunning, held
 from embedded.jars import classpath, read_lock
-from embedded.postgres_binaries import NoWheel
-from embedded.postgres_folder import NoUnprivilegedUser, PostgresFolder, UnsafeFolder, folder_for
+from embedded.postgres_folder import PostgresFolder, folder_for
 from embedded.record import Member, ServiceRecord, Services, record_path, write_record
+from errors import OperatorError
 
 T = TypeVar("T")
-EXPECTED = (
-    AlreadyRunning,
-    StillStopping,
-    kafka.KafkaFailed,
-    kafka.CalledOff,
-    postgres.PostgresFailed,
-    NoWheel,
-    UnsafeFolder,
-    NoUnprivilegedUser,
-)
 
 
 def say(**message: object) -> None:
@@ -56,7 +46,7 @@ def watch(owner: Member, gone: threading.Event) -> None:
 
 
 def guard(home: Path, installed: Path, owner: Member, gone: threading.Event) -> None:
-    """Hold the folder, run both services until `gone` is set, stop them. Raises what EXPECTED lists."""
+    """Hold the folder, run both services until `gone` is set, stop them. Raises OperatorError, kafka.CalledOff."""
     with held(home, owner, gone):
         folder = folder_for(home)
         if home not in folder.path.parents:
@@ -134,7 +124,7 @@ def main(arguments: list[str]) -> int:
     threading.Thread(target=watch, args=(owner, gone), daemon=True).start()
     try:
         guard(home, installed, owner, gone)
-    except EXPECTED as error:
+    except (OperatorError, kafka.CalledOff) as error:
         say(failed=str(error), already_running=isinstance(error, AlreadyRunning))
         return 1
     return 0

@@ -12,15 +12,16 @@ from pathlib import Path
 from typing import TextIO
 
 from embedded.record import Member
+from errors import OperatorError
 
 HANDOVER_SECONDS = 60.0
 
 
-class AlreadyRunning(Exception):
+class AlreadyRunning(OperatorError):
     """The services of this folder belong to another living process."""
 
 
-class StillStopping(Exception):
+class StillStopping(OperatorError):
     """The last owner is dead, but what it started has not ended."""
 
 

@@ -21,7 +21,8 @@ from jgo.config import GlobalSettings
 from jgo.maven import MavenContext
 
 from embedded import fast_start
-from embedded.jars import LOCK, SERVER, BadLock, Jar, jar_folder, kafka_version, read_lock, sha256_of, write_lock
+from embedded.jars import LOCK, SERVER, Jar, jar_folder, kafka_version, read_lock, sha256_of, write_lock
+from errors import OperatorError
 
 VERSION = "4.1.1"
 LOGGING_BRIDGE = ("org.apache.logging.log4j", "log4j-slf4j-impl")
@@ -30,7 +31,7 @@ ATTEMPTS = 3
 TIMEOUT_SECONDS = 30
 
 
-class DownloadFailed(Exception):
+class DownloadFailed(OperatorError):
     """A jar could not be fetched."""
 
     def __init__(self, coordinates: str, reason: str) -> None:
@@ -40,7 +41,7 @@ class DownloadFailed(Exception):
         )
 
 
-class WrongHash(Exception):
+class WrongHash(OperatorError):
     """A fetched jar is not the one that the lock names."""
 
     def __init__(self, jar: Jar, actual: str) -> None:
@@ -190,7 +191,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             install(folder, jars, report=progress)
             with only_installer(folder / "kafka") as empty:
                 fast_start.record(folder, jars, empty, progress)
-    except (DownloadFailed, WrongHash, BadLock) as error:
+    except OperatorError as error:
         print(f"{error}.", file=sys.stderr)
         return 1
     except OSError as error:

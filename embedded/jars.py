@@ -5,15 +5,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from errors import OperatorError
+
 LOCK = Path(__file__).with_name("kafka.lock")
 SERVER = ("org.apache.kafka", "kafka_2.13")
 
 
-class BadLock(Exception):
+class BadLock(OperatorError):
     """The lock file can't be read as `group:artifact:version sha256` lines with a Kafka server among them."""
 
 
-class NotInstalled(Exception):
+class NotInstalled(OperatorError):
     """Jars of the lock are missing in the folder where they should be."""
 
     def __init__(self, folder: Path, missing: int) -> None:

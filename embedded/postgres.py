@@ -13,6 +13,7 @@ from embedded import processes
 from embedded.ports import LOOPBACK, free_ports, taken
 from embedded.postgres_binaries import programs
 from embedded.postgres_folder import PostgresFolder
+from errors import OperatorError
 
 START_SECONDS = 60
 STOP_SECONDS = 20
@@ -46,7 +47,7 @@ SETTINGS = {
 }
 
 
-class PostgresFailed(Exception):
+class PostgresFailed(OperatorError):
     """PostgreSQL did not come up; the message ends with what it said."""
 
 

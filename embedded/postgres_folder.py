@@ -14,11 +14,13 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from errors import OperatorError
+
 NOBODY = "nobody"
 LASTING = Path("/var/tmp")
 
 
-class UnsafeFolder(Exception):
+class UnsafeFolder(OperatorError):
     """The folder for PostgreSQL's files exists and is not ours alone."""
 
     def __init__(self, folder: Path) -> None:
@@ -27,7 +29,7 @@ class UnsafeFolder(Exception):
         )
 
 
-class NoUnprivilegedUser(Exception):
+class NoUnprivilegedUser(OperatorError):
     """We are root, and the system knows no user `nobody` as whom PostgreSQL could run."""
 
     def __init__(self) -> None:

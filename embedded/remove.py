@@ -11,15 +11,17 @@ import threading
 from pathlib import Path
 
 from embedded.guard import stop_leftovers
-from embedded.hold import AlreadyRunning, StillStopping, held
-from embedded.postgres_folder import NoUnprivilegedUser, UnsafeFolder, folder_for
+from embedded.hold import held
+from embedded.postgres_folder import folder_for
 from embedded.record import Member
+from errors import OperatorError
 
 OURS = ("kafka", "postgres", "postgres-elsewhere", "services.json", "services.json.new", "guard.log", "services.lock")
 
 
 def remove(home: Path) -> None:
-    """Stop what an owner that is gone left running, and delete what is ours. Raises AlreadyRunning, UnsafeFolder."""
+    """Stop what an owner that is gone left running, and delete what is ours. Raises AlreadyRunning,
+    StillStopping, UnsafeFolder, NoUnprivilegedUser."""
     home = home.resolve()
     if not any((home / name).exists() for name in OURS):
         return
@@ -40,7 +42,7 @@ def main(arguments: list[str]) -> int:
         return 2
     try:
         remove(Path(arguments[0]))
-    except (AlreadyRunning, StillStopping, UnsafeFolder, NoUnprivilegedUser) as error:
+    except OperatorError as error:
         print(f"{error}.", file=sys.stderr)
         return 1
     return 0

@@ -18,6 +18,7 @@ from embedded.hold import AlreadyRunning, held
 from embedded.jars import NotInstalled, classpath, read_lock
 from embedded.postgres_folder import UnsafeFolder, folder_for
 from embedded.record import Member, Services, running
+from errors import OperatorError
 
 __all__ = ["AlreadyRunning", "NotInstalled", "Services", "ServicesFailed", "running", "services"]
 
@@ -25,7 +26,7 @@ __all__ = ["AlreadyRunning", "NotInstalled", "Services", "ServicesFailed", "runn
 LOG_BYTES = 1_000_000
 
 
-class ServicesFailed(Exception):
+class ServicesFailed(OperatorError):
     """The services did not start. The message ends with the last lines of the log that says why."""
 
 

@@ -4,6 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+from errors import OperatorError
+
 
 class TopicPartition(NamedTuple):
     """One partition of one topic."""
@@ -44,7 +46,7 @@ class Acknowledged:
     last_offset: int
 
 
-class DeliveryFailed(Exception):
+class DeliveryFailed(OperatorError):
     """The log refused a message, or did not answer in time; what was sent after it may be missing too."""
 
 
@@ -62,14 +64,14 @@ class OffsetGone(Exception):
         self.end = end
 
 
-class UnknownTopic(Exception):
+class UnknownTopic(OperatorError):
     """The log has no such topic."""
 
     def __init__(self, topic: str) -> None:
         super().__init__(f"there is no topic {topic}")
 
 
-class ProducersTime(Exception):
+class ProducersTime(OperatorError):
     """A topic's messages bear the producers' time: nothing then limits a clock in the future (R4)."""
 
     def __init__(self, partition: TopicPartition, offset: int) -> None:
@@ -80,15 +82,15 @@ class ProducersTime(Exception):
         )
 
 
-class BadAddress(Exception):
+class BadAddress(OperatorError):
     """The address of the log is none; trying again would not help."""
 
 
-class LogUnavailable(Exception):
+class LogUnavailable(OperatorError):
     """The log did not answer."""
 
 
-class AccessRefused(Exception):
+class AccessRefused(OperatorError):
     """The log does not let this client in, or not do what it asked for; trying again would not help."""
 
 

@@ -11,6 +11,8 @@ from http import HTTPStatus
 
 import httpx
 
+from errors import OperatorError
+
 log = logging.getLogger(__name__)
 
 _RETRIED = (HTTPStatus.TOO_MANY_REQUESTS, *(status for status in HTTPStatus if status >= 500))
@@ -18,7 +20,7 @@ _LONGEST_ETAG = 200
 _TAKEN = (HTTPStatus.OK, HTTPStatus.NOT_MODIFIED, HTTPStatus.GONE)
 
 
-class PartnerError(Exception):
+class PartnerError(OperatorError):
     """A partner can't be followed: it is away, or says what it must not. `reason` is a short, fixed word."""
 
     def __init__(self, reason: str, detail: str) -> None:

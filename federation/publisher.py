@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import psycopg
 from prometheus_client import Counter
 
+from errors import OperatorError
 from federation.disclosure import CellCounts, released, rule_of
 from schemas.catalogue import Metric
 from store.database import Connection, connect
@@ -41,7 +42,7 @@ CELLS = Counter(
 _WINDOWS_AT_ONCE = 100
 
 
-class NoAreas(LookupError):
+class NoAreas(OperatorError):
     """A metric has cells but no areas: the register is missing, and an empty publication could never be mended."""
 
 

@@ -1,10 +1,8 @@
 """The `sistercity` command."""
 
 import sys
-from typing import TYPE_CHECKING
 
 import typer
-from pydantic import ValidationError
 
 from node.commands import (
     demo,
@@ -24,11 +22,7 @@ from node.commands import (
     status,
     topics,
 )
-from node.settings import PREFIX
-from node.wiring import CommandError
-
-if TYPE_CHECKING:
-    from pydantic_core import ErrorDetails
+from node.explain import explain
 
 app = typer.Typer(
     help="A city's streams, reduced to aggregates and shared with partner cities.",
@@ -60,55 +54,8 @@ def main() -> None:
     try:
         app()
     except Exception as error:
-        if not isinstance(error, CommandError) and type(error).__name__ not in _EXPLAINED:
+        text = explain(error)
+        if text is None:
             raise
-        print(f"sistercity: {_in_words(error)}", file=sys.stderr)
+        print(f"sistercity: {text}", file=sys.stderr)
         sys.exit(1)
-
-
-def _in_words(error: Exception) -> str:
-    if type(error).__name__ == "UndefinedTable":
-        return "the database has no tables of ours, or old ones: run `sistercity migrate`"
-    if isinstance(error, ValidationError):
-        return "; ".join(map(_setting_in_words, error.errors()))
-    return str(error)
-
-
-def _setting_in_words(error: "ErrorDetails") -> str:
-    if not error["loc"]:  # of several settings together: the text names them
-        return error["msg"].removeprefix("Value error, ")
-    return f"{PREFIX}{'_'.join(map(str, error['loc'])).upper()}: {error['msg']}"
-
-
-_EXPLAINED = frozenset(
-    {
-        "AccessRefused",
-        "AlreadyRunning",
-        "BadAddress",
-        "BrokenWeights",
-        "ChildEnded",
-        "CityFileError",
-        "DeliveryFailed",
-        "DemoFailed",
-        "LogUnavailable",
-        "NoAreas",
-        "NotInstalled",
-        "NotLoopback",
-        "NotSuchFile",
-        "OperationalError",
-        "PartnerError",
-        "PermissionError",
-        "ProducersTime",
-        "ProgrammingError",
-        "RegisterError",
-        "ServicesFailed",
-        "Stopped",
-        "StoreUnavailable",
-        "TopicChanged",
-        "UndefinedTable",
-        "UnknownTopic",
-        "UnsafeFolder",
-        "ValidationError",
-    }
-)
-"""Errors whose text is written for an operator. By name: importing them all would import every room."""

@@ -4,10 +4,15 @@ import os
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
-from pydantic import Field, FilePath, SecretStr, model_validator
+from pydantic import Field, FilePath, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from errors import OperatorError
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 SECRETS = Path(os.environ.get("SISTERCITY_SECRETS_DIR") or "/run/secrets")
 """Folder of settings that are files: where containers find theirs, unless this one variable names another."""
@@ -111,7 +116,20 @@ def _named(settings: Mapping[str, object], *, absent: bool) -> str:
     return ", ".join(f"{PREFIX}{name}" for name, value in settings.items() if (value is None) == absent)
 
 
+class SettingsError(OperatorError):
+    """The environment holds settings that can't be used; the text names each."""
+
+
 @cache
 def settings() -> Settings:
-    """This process's settings. Raises `pydantic.ValidationError`."""
-    return Settings()  # type: ignore[call-arg]  # pydantic gives the defaults, mypy without its plugin sees none
+    """This process's settings. Raises `SettingsError`."""
+    try:
+        return Settings()  # type: ignore[call-arg]  # pydantic gives the defaults, mypy without its plugin sees none
+    except ValidationError as error:
+        raise SettingsError("; ".join(map(_in_words, error.errors()))) from None
+
+
+def _in_words(error: "ErrorDetails") -> str:
+    if not error["loc"]:  # of several settings together: the text names them
+        return error["msg"].removeprefix("Value error, ")
+    return f"{PREFIX}{'_'.join(map(str, error['loc'])).upper()}: {error['msg']}"

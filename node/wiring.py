@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from errors import OperatorError
 from node.settings import settings
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ _EMBEDDED_MISSING = (
 _GRACE_S = 10
 
 
-class CommandError(Exception):
+class CommandError(OperatorError):
     """A command can't do what it was told; the text says why and what to do."""
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from threading import Event
 from time import monotonic
 
+from errors import OperatorError
 from eventlog.protocol import Log, LogUnavailable, OffsetGone, Reader, Record, TopicPartition
 from processors import telemetry
 from processors.fold import Fold, Folds, ReplayDiffers, Step, TooManyDead
@@ -24,7 +25,7 @@ _STEADY_S = 60
 """A session that lasted this long ends a row of failures."""
 
 
-class Stopped(Exception):
+class Stopped(OperatorError):
     """Processing can't go on without a person; the text says why and what to do."""
 
 

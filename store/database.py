@@ -12,6 +12,7 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import TupleRow
 from sqlalchemy import create_engine
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 Connection = psycopg.Connection[TupleRow]
@@ -74,12 +75,15 @@ def migrations() -> Iterator[Config]:
 
 
 def migrate(database_url: str) -> None:
-    """Bring the tables to the newest version; safe to call from several processes at once."""
+    """Bring the tables to the newest version; safe to call from several processes at once. Raises psycopg's errors."""
     parameters: dict[str, Any] = {key: value for key, value in conninfo_to_dict(database_url).items() if value}
     engine = create_engine("postgresql+psycopg://", connect_args=parameters, poolclass=NullPool)
-    with migrations() as config, engine.connect() as connection:
-        connection.exec_driver_sql("SELECT pg_advisory_lock(%s)", (_MIGRATION_LOCK,))
-        connection.commit()
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
-        connection.commit()
+    try:
+        with migrations() as config, engine.connect() as connection:
+            connection.exec_driver_sql("SELECT pg_advisory_lock(%s)", (_MIGRATION_LOCK,))
+            connection.commit()
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+            connection.commit()
+    except DBAPIError as error:
+        raise error.orig or error from None  # as everywhere else, without SQLAlchemy's own words around it

@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 from typing import NamedTuple, Protocol
 from uuid import UUID
 
+from errors import OperatorError
 from store.deliveries import Delivery
 from store.detectors import Detector
 
@@ -162,11 +163,11 @@ class Fenced(Exception):
         self.places = tuple(places)
 
 
-class TopicChanged(Exception):
+class TopicChanged(OperatorError):
     """The topic is not the one that the stored offsets belong to (R5)."""
 
 
-class StoreUnavailable(Exception):
+class StoreUnavailable(OperatorError):
     """The store did not answer; whether a commit under way took effect is unknown."""
 
 

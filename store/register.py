@@ -7,6 +7,7 @@ How sources are looked up is in `store.resolution`, the areas of a metric are in
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from errors import OperatorError
 from store.database import Connection
 from store.moments import moment
 
@@ -59,7 +60,7 @@ WHERE s.ends > s.next ORDER BY 1 LIMIT 1
 """
 
 
-class RegisterError(ValueError):
+class RegisterError(OperatorError):
     """A register that can't be loaded or used. `line` and `column` say where in the file; ids are never repeated."""
 
     def __init__(self, problem: str, line: int | None = None, column: str | None = None) -> None:

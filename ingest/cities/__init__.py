@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Any, Literal, TypeGuard, get_args
 from zoneinfo import ZoneInfo
 
+from errors import OperatorError
 from ingest.cities.neighbours import gabriel_edges
 
 PopulationQuality = Literal["census", "published", "estimated"]
@@ -24,7 +25,7 @@ _LISTED_KEYS = {"neighbours"}
 _DERIVED_KEYS = {"extra_neighbours", "not_neighbours", "island"}
 
 
-class CityFileError(ValueError):
+class CityFileError(OperatorError):
     """A city file that cannot be used; the message names the file and what is wrong with it."""
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Protocol
 
+from errors import OperatorError
 from store.deliveries import Refused
 
 MISSING = "missing"
@@ -14,7 +15,7 @@ KEPT_BYTES = 1_000
 """How much of an original goes with its reading, and is kept if the reading is refused."""
 
 
-class NotSuchFile(ValueError):
+class NotSuchFile(OperatorError):
     """The file is not of the kind that it was given as, or not whole; the text says what is wrong with it."""
 
 

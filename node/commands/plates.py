@@ -104,17 +104,14 @@ def evaluate(
     `covered` is the share of plates with at least 80 % of their area under regions, `false` the regions per picture
     that match no plate. Time is a picture's median on one thread, without decoding.
     """
-    from processors.plates.evaluation import LabelError, read_labels
     from processors.plates.evaluation import held_out as is_held_out
+    from processors.plates.evaluation import read_labels
     from processors.plates.network import card
 
     if detector not in ("network", "haar"):
         raise CommandError(f"no detector is called {detector}: network or haar")
     _one_thread()
-    try:
-        truth = read_labels(labels, ignore)
-    except LabelError as error:
-        raise CommandError(str(error)) from error
+    truth = read_labels(labels, ignore)
     truth = {name: one for name, one in truth.items() if one.kind not in (held_out or ()) or is_held_out(name)}
     if not truth:
         raise CommandError("no picture is left to score")

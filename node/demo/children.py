@@ -8,11 +8,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from errors import OperatorError
+
 _STOP_S = 15
 _TAIL_BYTES = 2_000
 
 
-class ChildEnded(Exception):
+class ChildEnded(OperatorError):
     """A process that should have gone on has ended; the text ends with the last lines of its log."""
 
 

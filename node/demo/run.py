@@ -11,6 +11,7 @@ import typer
 
 from embedded.remove import remove
 from embedded.services import services
+from errors import OperatorError
 from federation.compare import comparisons
 from node.demo.accounts import accounts, faults, summary
 from node.demo.children import Children
@@ -29,7 +30,7 @@ _QUIET_S = 2
 Say = Callable[[str], None]
 
 
-class DemoFailed(Exception):
+class DemoFailed(OperatorError):
     """The demo did not come to what it must come to; the text says where."""
 
 

@@ -14,6 +14,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from errors import OperatorError
+
 Boxes = NDArray[np.float64]
 
 HIT = 1
@@ -31,7 +33,7 @@ COVERED = 0.8
 """The share of a plate's area that must be covered for it to be unreadable once blurred."""
 
 
-class LabelError(ValueError):
+class LabelError(OperatorError):
     """A table of labels that can't be read; the text says which line and why."""
 
 

@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from errors import OperatorError
 from schemas.batch import ONE_LINE, REGION, TWO_LINES
 
 Picture = NDArray[np.uint8]
@@ -42,7 +43,7 @@ _TILE_OVERLAP = 0.25
 _LARGEST_COORDINATE = 65535
 
 
-class BrokenWeights(Exception):
+class BrokenWeights(OperatorError):
     """The weights in this installation are not those that their card describes."""
 
 

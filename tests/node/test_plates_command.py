@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from node.commands.plates import app
 from node.wiring import CommandError
-from processors.plates.evaluation import held_out, iou
+from processors.plates.evaluation import LabelError, held_out, iou
 from tests.processors.plates.test_network import Picture, street, with_car, with_motorcycle
 
 Scene = tuple[Path, Picture, list[tuple[int, int, int, int]]]
@@ -145,7 +145,7 @@ def test_the_cascade_of_opencv_is_a_baseline(tmp_path: Path, scene: Scene) -> No
 
 def test_wrong_questions_are_errors(tmp_path: Path, scene: Scene) -> None:
     labels = labelled(tmp_path, ["street.png,1,2,0,4,drawn"])
-    with pytest.raises(CommandError, match="line 2"):
+    with pytest.raises(LabelError, match="line 2"):
         run("eval", labels, "--images", tmp_path)
     labels = labelled(tmp_path, ["street.png,1,2,3,4,drawn"])
     with pytest.raises(CommandError, match="no detector"):

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 from urllib.parse import SplitResult, urlsplit
 
+from errors import OperatorError
 from ingest.cameras.sources import LEAST_RATE, MOST_RATE
 from ingest.register import LONGEST_ID
 
@@ -30,7 +31,7 @@ _LONGEST_URL = 2_000
 _LONGEST_SECRET = 1_000
 
 
-class CameraFileError(ValueError):
+class CameraFileError(OperatorError):
     """A file of cameras that can't be used. The text names the camera by its place and the key, and no value."""
 
 

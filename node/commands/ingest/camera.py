@@ -75,7 +75,7 @@ def camera(
 
 def cameras(detect: Beside = False) -> None:
     """Send the pictures of all running cameras, until stopped. SISTERCITY_CAMERAS names the file that lists them."""
-    from ingest.cameras.live.addresses import CameraFileError, load_cameras
+    from ingest.cameras.live.addresses import load_cameras
     from ingest.cameras.live.running import run_cameras
     from ingest.cameras.sending import origin_of
 
@@ -86,10 +86,7 @@ def cameras(detect: Beside = False) -> None:
     path = settings().cameras
     if path is None:
         raise wiring.CommandError("set SISTERCITY_CAMERAS to the path of a file of cameras: docs/operator.md, Cameras")
-    try:
-        addresses = load_cameras(path)
-    except CameraFileError as error:
-        raise wiring.CommandError(str(error)) from None
+    addresses = load_cameras(path)
     with (
         wiring.database("ingest") as connection,
         _feed(connection, origin_of(path), None, detect=detect, fresh=True) as feed,

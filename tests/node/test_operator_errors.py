@@ -1,0 +1,111 @@
+"""An error that an operator can mend is one message; every other exception is a traceback, on purpose."""
+
+import importlib
+import pkgutil
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+
+import api.cursors
+import api.problems
+import api.schema_protocol
+import api.schema_subjects
+import embedded.kafka
+import eventlog.protocol
+import federation.disclosure
+import ingest.cameras.live.arrivals
+import ingest.cameras.sources
+import ingest.files.lorawan
+import processors.fold
+import processors.plates.pictures
+import schemas.batch
+import store.debug_pictures
+import store.partners
+import store.processing
+from errors import OperatorError
+from node import cli
+
+ROOMS = ("schemas", "eventlog", "store", "ingest", "processors", "federation", "api", "node", "embedded")
+HANDLED = {
+    api.cursors.BadCursor: "an answer with status 400",
+    api.problems.ApiProblem: "an answer of the API",
+    api.schema_protocol.RegistryError: "an answer of the schema registry",
+    api.schema_subjects.NoAvroSchema: "an answer of the schema registry",
+    embedded.kafka.CalledOff: "the guard, which stops the other service",
+    eventlog.protocol.OffsetGone: "the runner, which counts a gap or raises Stopped",
+    federation.disclosure.UnknownRule: "a defect: the catalogue names a rule that is not written",
+    ingest.cameras.live.arrivals.Away: "the camera's loop, which tries again",
+    ingest.cameras.sources.NoSource: "the commands, which name the file",
+    ingest.files.lorawan.BadUplink: "the import, which counts the line",
+    processors.fold.ReplayDiffers: "the runner, which raises Stopped",
+    processors.fold.TooManyDead: "the runner, which raises Stopped",
+    processors.plates.pictures.BadPicture: "detector and commands, which count or name the picture",
+    schemas.batch.DecodeError: "the processor, which keeps a dead letter",
+    store.debug_pictures.NotEntered: "the command, which names the picture",
+    store.partners.Conflict: "the puller, which raises PartnerError",
+    store.processing.Fenced: "the runner, which joins the group again",
+}
+"""Public exceptions that are not written for an operator, and where each is handled."""
+
+
+def exceptions() -> Iterator[type[Exception]]:
+    """Every public exception class of the product."""
+    for room in ROOMS:
+        package = importlib.import_module(room)
+        names = [room, *(m.name for m in pkgutil.walk_packages(package.__path__, f"{room}."))]
+        for name in names:
+            if name.startswith("store.migrations") or name.endswith("__main__"):  # run by alembic; runs the command
+                continue
+            for found in vars(importlib.import_module(name)).values():
+                if isinstance(found, type) and issubclass(found, Exception) and found.__module__ == name:
+                    yield found
+
+
+PUBLIC = sorted((e for e in exceptions() if not e.__name__.startswith("_")), key=lambda e: (e.__module__, e.__name__))
+MARKED = [error for error in PUBLIC if issubclass(error, OperatorError)]
+
+
+def run(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    def app() -> None:
+        raise error
+
+    monkeypatch.setattr(cli, "app", app)
+    cli.main()
+
+
+@pytest.mark.parametrize("error", PUBLIC)
+def test_a_public_exception_is_an_operators_or_is_known_to_be_handled(error):
+    assert issubclass(error, OperatorError) != (error in HANDLED)
+
+
+@pytest.mark.parametrize("kind", MARKED)
+def test_an_operators_error_is_one_message_and_exit_code_1(kind, monkeypatch, capsys):
+    error = kind.__new__(kind, "what is wrong")  # without the class's own __init__, whose arguments differ
+    with pytest.raises(SystemExit) as ended:
+        run(error, monkeypatch)
+    assert ended.value.code == 1
+    assert capsys.readouterr().err == "sistercity: what is wrong\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (psycopg.OperationalError("no answer"), "no answer"),
+        (psycopg.errors.ConnectionTimeout("no answer in time"), "no answer in time"),
+        (psycopg.ProgrammingError("missing ="), "missing ="),
+        (psycopg.errors.UndefinedTable("relation x"), "the database has no tables of ours, or old ones: run"),
+        (PermissionError(13, "Permission denied", "folder"), "[Errno 13] Permission denied: 'folder'"),
+    ],
+)
+def test_a_librarys_error_that_an_operator_can_mend_is_one_message(error, text, monkeypatch, capsys):
+    with pytest.raises(SystemExit) as ended:
+        run(error, monkeypatch)
+    assert ended.value.code == 1
+    assert capsys.readouterr().err.startswith(f"sistercity: {text}")
+
+
+@pytest.mark.parametrize("error", [ValueError("a defect"), psycopg.errors.SyntaxError("wrong SQL"), KeyError("x")])
+def test_a_defect_keeps_its_traceback(error, monkeypatch):
+    with pytest.raises(type(error)):
+        run(error, monkeypatch)
