@@ -14,7 +14,7 @@ import api.schema_subjects
 import embedded.kafka
 import eventlog.protocol
 import federation.disclosure
-import ingest.cameras.live.arrivals
+import ingest.cameras.live.protocol
 import ingest.cameras.sources
 import ingest.files.lorawan
 import processors.fold
@@ -35,7 +35,7 @@ HANDLED = {
     embedded.kafka.CalledOff: "the guard, which stops the other service",
     eventlog.protocol.OffsetGone: "the runner, which counts a gap or raises Stopped",
     federation.disclosure.UnknownRule: "a defect: the catalogue names a rule that is not written",
-    ingest.cameras.live.arrivals.Away: "the camera's loop, which tries again",
+    ingest.cameras.live.protocol.CameraUnavailable: "the camera's loop, which tries again",
     ingest.cameras.sources.NoSource: "the commands, which name the file",
     ingest.files.lorawan.BadUplink: "the import, which counts the line",
     processors.fold.ReplayDiffers: "the runner, which raises Stopped",
