@@ -1,6 +1,8 @@
 """The `sistercity` command."""
 
 import sys
+from importlib.metadata import version
+from typing import Annotated
 
 import typer
 
@@ -23,6 +25,13 @@ from node.commands import (
     topics,
 )
 from node.explain import explain
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"sistercity {version('sistercity')}")
+        raise typer.Exit
+
 
 app = typer.Typer(
     help="A city's streams, reduced to aggregates and shared with partner cities.",
@@ -47,6 +56,15 @@ app.command()(query.query)
 app.command()(status.status)
 app.command()(doctor.doctor)
 app.command()(health.health)
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Options of the command itself, before a subcommand."""
 
 
 def main() -> None:
