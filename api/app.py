@@ -7,10 +7,10 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from api import problems
-from api.handlers import routes
-from api.page import page_routes
-from api.schema_registry import registry_routes
+from api import handlers, problems
+from api.dependencies import provide
+from api.page import routes as page
+from api.registry import routes as registry
 from api.snapshots import SnapshotPool
 from federation.city import CityFacts
 from federation.wire import Problem
@@ -50,9 +50,9 @@ def create_app(city: CityFacts, database_url: str) -> FastAPI:
 
     # The interactive pages would load scripts from other people's servers.
     app = FastAPI(title=f"sistercity: {city.name}", version="1", lifespan=lifespan, docs_url=None, redoc_url=None)
-    app.include_router(routes(city, snapshots))
-    app.include_router(registry_routes(city.id))
-    app.include_router(page_routes(city, snapshots))
+    provide(app, city, snapshots)
+    for router in (handlers.router, registry.router, page.router):
+        app.include_router(router)
     problems.install(app)
     _describe(app)
     return app

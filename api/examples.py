@@ -2,11 +2,8 @@
 
 from typing import Any
 
-from api.schema_protocol import RegistryProblem
-from api.schema_subjects import text_of
 from federation.disclosure import CPUC_2014
 from federation.wire import InvalidParameter, Problem
-from schemas.registry import schemas
 
 _LOG = "6c1f2c1e-8f2a-4b6e-9d57-0a4f4f1c2b3d"
 _CURSOR = "bB8sHo8qS26dVwpPTxwrPQAAAAAAAAAC"
@@ -115,26 +112,4 @@ UNAVAILABLE = Problem(
     title="Try again later",
     status=503,
     detail="The node's database did not answer.",
-)
-
-SUBJECT = "isfahan.energy.readings.v1-value"
-SUBJECT_VERSION: dict[str, Any] = {"subject": SUBJECT, "version": 1}
-SCHEMA_TEXT: dict[str, Any] = {"schema": text_of(schemas()[1])}
-REGISTERED: dict[str, Any] = {**SUBJECT_VERSION, "id": 1, **SCHEMA_TEXT}
-
-UNKNOWN_SUBJECT = RegistryProblem(
-    error_code=40401,
-    message="There is no subject 'isfahan.energy-value': subjects are topics of this city with -value behind",
-)
-UNKNOWN_VERSION = RegistryProblem(
-    error_code=40402, message="Subject 'isfahan.energy.readings.v1-value' has no version 2"
-)
-UNKNOWN_SCHEMA = RegistryProblem(error_code=40403, message="No schema has the id 99")
-NO_NUMBER = RegistryProblem(error_code=422, message="offset: Input should be greater than or equal to 0")
-INVALID_SCHEMA = RegistryProblem(error_code=42201, message="this is no Avro schema (UnknownType)")
-INVALID_VERSION = RegistryProblem(error_code=42202, message="'newest' is no version: give its number or `latest`")
-NOT_PERMITTED = RegistryProblem(
-    error_code=42205,
-    message="This registry is read-only: schemas are committed with the platform's code. Set auto.register.schemas to"
-    " false",
 )

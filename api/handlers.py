@@ -8,8 +8,8 @@ from pydantic import AfterValidator
 from api import examples, rendering
 from api.caching import conditional, etag
 from api.cursors import BadCursor, cursor, place
+from api.dependencies import OwnCity, Snapshots
 from api.problems import ApiProblem, documented
-from api.snapshots import SnapshotPool
 from federation.city import CityFacts
 from federation.wire import MOST_CELLS, MOST_PUBLICATIONS, Catalog, Health, PublicationPage, Series, instant, rfc3339
 from schemas.catalogue import Metric, catalogue
@@ -59,130 +59,7 @@ _UNAVAILABLE = (503, "The node's database does not answer; `Retry-After` says wh
 _INVALID = (422, "A parameter is out of range or not of its type.", examples.INVALID)
 
 
-def routes(city: CityFacts, snapshots: SnapshotPool) -> APIRouter:
-    """The API of a city, reading through `snapshots`."""
-    router = APIRouter()
-    _add_catalog(router, city, snapshots)
-    _add_publications(router, city, snapshots)
-    _add_series(router, city, snapshots)
-    _add_health(router, snapshots)
-    return router
-
-
-def _add_catalog(router: APIRouter, city: CityFacts, snapshots: SnapshotPool) -> None:
-    @router.get(
-        "/v1/catalog",
-        operation_id="get_catalog",
-        tags=["catalogue"],
-        summary="What the city publishes",
-        response_model=Catalog,
-        responses=_answers(examples.CATALOG) | documented(_UNAVAILABLE),
-    )
-    def get_catalog(request: Request) -> Response:
-        """The city, its metrics with unit, definition and disclosure rule, and the areas of each with their people.
-
-        Metrics of pictures name the detectors that looked, with precision and recall: differences between two cities
-        that are smaller than what their detectors miss or invent say nothing of the streets.
-
-        Read it first. Amounts everywhere else are whole numbers of `smallest_unit`; divide by `smallest_per_unit` for
-        `unit`. Areas keep their numbers; new ones begin with a quarter and appear here before they are used.
-        """
-        with snapshots.snapshot() as connection:
-            log = publication_log.log_state(connection)
-            looked = detectors(connection)
-            tag = etag("catalog", city, log.id, publication_log.areas_stamp(connection), catalogue(), looked)
-            return conditional(
-                request,
-                tag,
-                lambda: rendering.catalog(
-                    city, log.id, catalogue().values(), publication_log.published_areas(connection), looked
-                ),
-            )
-
-
-def _add_publications(router: APIRouter, city: CityFacts, snapshots: SnapshotPool) -> None:
-    @router.get(
-        "/v1/publications",
-        operation_id="list_publications",
-        tags=["publications"],
-        summary="Follow everything that the city publishes",
-        response_model=PublicationPage,
-        responses=_answers(examples.PAGE)
-        | documented(
-            (400, "`after` is not a cursor.", examples.BAD_CURSOR),
-            (410, "The cursor belongs to another log: start again without `after`.", examples.LOG_CHANGED),
-            _INVALID,
-            _UNAVAILABLE,
-        ),
-    )
-    def list_publications(request: Request, after: After = None, limit: Limit = 100) -> Response:
-        """Publications in the order in which they were made; nothing is ever inserted before what you have read.
-
-        Keep `next` together with what you store, and ask again with `after=<next>`: you miss nothing and get nothing
-        twice. At the end of the log the page is empty; ask again with its ETag in `If-None-Match`, and 304 says that
-        nothing is new. Per metric, `sequence` has no gap: if one is missing, something went wrong on the way.
-        """
-        with snapshots.snapshot() as connection:
-            log = publication_log.log_state(connection)
-            position = _position(after, log)
-            tag = etag("publications", city.id, log, position, limit)
-            return conditional(request, tag, lambda: _page(city, connection, log, position, limit))
-
-
-def _add_series(router: APIRouter, city: CityFacts, snapshots: SnapshotPool) -> None:
-    @router.get(
-        "/v1/series/{metric}",
-        operation_id="get_series",
-        tags=["series"],
-        summary="One metric over time",
-        response_model=Series,
-        responses=_answers(examples.SERIES)
-        | documented(
-            (400, "The metric has no such class or area.", examples.UNKNOWN_FILTER),
-            (404, "No such metric.", examples.UNKNOWN_METRIC),
-            _INVALID,
-            _UNAVAILABLE,
-        ),
-    )
-    def get_series(
-        request: Request,
-        metric: Annotated[str, Path(description="Name of the metric, see the catalogue.")],
-        start: From = None,
-        end: To = None,
-        area: Annotated[int | None, Query(ge=0, lt=2**31, description="Cells of this area alone.")] = None,
-        class_: Annotated[str | None, Query(alias="class", description="Cells of this class alone.")] = None,
-    ) -> Response:
-        """The latest revision of each window, every cell of it, suppressed ones included.
-
-        An answer holds at most 1,000 windows and 100,000 cells (one window is never cut). If the range holds more,
-        `next` is the `from` of the rest; else it is null.
-        """
-        known = _known(metric, class_)
-        with snapshots.snapshot() as connection:
-            log = publication_log.log_state(connection)
-            tag = etag("series", city.id, log, metric, start, end, area, class_)
-            return conditional(
-                request,
-                tag,
-                lambda: _series(city, connection, known, _range(connection, metric, start, end), area, class_),
-            )
-
-
-def _add_health(router: APIRouter, snapshots: SnapshotPool) -> None:
-    @router.get(
-        "/healthz",
-        operation_id="health",
-        tags=["node"],
-        summary="Whether the node can answer",
-        response_model=Health,
-        responses=_shown({"status": "ok"}) | documented(_UNAVAILABLE),
-    )
-    def health(response: Response) -> Health:
-        """For containers and load balancers: 200 if the database answers, else 503."""
-        with snapshots.snapshot() as connection:
-            publication_log.log_state(connection)
-        response.headers["Cache-Control"] = "no-store"
-        return Health(status="ok")
+router = APIRouter()
 
 
 def _shown(example: dict[str, Any]) -> dict[int | str, dict[str, Any]]:
@@ -195,6 +72,122 @@ def _answers(example: dict[str, Any]) -> dict[int | str, dict[str, Any]]:
         200: {**_shown(example)[200], "headers": {"ETag": etag_header}},
         304: {"description": "Nothing has changed since the state that `If-None-Match` names."},
     }
+
+
+@router.get(
+    "/v1/catalog",
+    operation_id="get_catalog",
+    tags=["catalogue"],
+    summary="What the city publishes",
+    response_model=Catalog,
+    responses=_answers(examples.CATALOG) | documented(_UNAVAILABLE),
+)
+def get_catalog(request: Request, city: OwnCity, snapshots: Snapshots) -> Response:
+    """The city, its metrics with unit, definition and disclosure rule, and the areas of each with their people.
+
+    Metrics of pictures name the detectors that looked, with precision and recall: differences between two cities
+    that are smaller than what their detectors miss or invent say nothing of the streets.
+
+    Read it first. Amounts everywhere else are whole numbers of `smallest_unit`; divide by `smallest_per_unit` for
+    `unit`. Areas keep their numbers; new ones begin with a quarter and appear here before they are used.
+    """
+    with snapshots.snapshot() as connection:
+        log = publication_log.log_state(connection)
+        looked = detectors(connection)
+        tag = etag("catalog", city, log.id, publication_log.areas_stamp(connection), catalogue(), looked)
+        return conditional(
+            request,
+            tag,
+            lambda: rendering.catalog(
+                city, log.id, catalogue().values(), publication_log.published_areas(connection), looked
+            ),
+        )
+
+
+@router.get(
+    "/v1/publications",
+    operation_id="list_publications",
+    tags=["publications"],
+    summary="Follow everything that the city publishes",
+    response_model=PublicationPage,
+    responses=_answers(examples.PAGE)
+    | documented(
+        (400, "`after` is not a cursor.", examples.BAD_CURSOR),
+        (410, "The cursor belongs to another log: start again without `after`.", examples.LOG_CHANGED),
+        _INVALID,
+        _UNAVAILABLE,
+    ),
+)
+def list_publications(
+    request: Request, city: OwnCity, snapshots: Snapshots, after: After = None, limit: Limit = 100
+) -> Response:
+    """Publications in the order in which they were made; nothing is ever inserted before what you have read.
+
+    Keep `next` together with what you store, and ask again with `after=<next>`: you miss nothing and get nothing
+    twice. At the end of the log the page is empty; ask again with its ETag in `If-None-Match`, and 304 says that
+    nothing is new. Per metric, `sequence` has no gap: if one is missing, something went wrong on the way.
+    """
+    with snapshots.snapshot() as connection:
+        log = publication_log.log_state(connection)
+        position = _position(after, log)
+        tag = etag("publications", city.id, log, position, limit)
+        return conditional(request, tag, lambda: _page(city, connection, log, position, limit))
+
+
+@router.get(
+    "/v1/series/{metric}",
+    operation_id="get_series",
+    tags=["series"],
+    summary="One metric over time",
+    response_model=Series,
+    responses=_answers(examples.SERIES)
+    | documented(
+        (400, "The metric has no such class or area.", examples.UNKNOWN_FILTER),
+        (404, "No such metric.", examples.UNKNOWN_METRIC),
+        _INVALID,
+        _UNAVAILABLE,
+    ),
+)
+def get_series(
+    request: Request,
+    city: OwnCity,
+    snapshots: Snapshots,
+    metric: Annotated[str, Path(description="Name of the metric, see the catalogue.")],
+    start: From = None,
+    end: To = None,
+    area: Annotated[int | None, Query(ge=0, lt=2**31, description="Cells of this area alone.")] = None,
+    class_: Annotated[str | None, Query(alias="class", description="Cells of this class alone.")] = None,
+) -> Response:
+    """The latest revision of each window, every cell of it, suppressed ones included.
+
+    An answer holds at most 1,000 windows and 100,000 cells (one window is never cut). If the range holds more,
+    `next` is the `from` of the rest; else it is null.
+    """
+    known = _known(metric, class_)
+    with snapshots.snapshot() as connection:
+        log = publication_log.log_state(connection)
+        tag = etag("series", city.id, log, metric, start, end, area, class_)
+        return conditional(
+            request,
+            tag,
+            lambda: _series(city, connection, known, _range(connection, metric, start, end), area, class_),
+        )
+
+
+@router.get(
+    "/healthz",
+    operation_id="health",
+    tags=["node"],
+    summary="Whether the node can answer",
+    response_model=Health,
+    responses=_shown({"status": "ok"}) | documented(_UNAVAILABLE),
+)
+def health(response: Response, snapshots: Snapshots) -> Health:
+    """For containers and load balancers: 200 if the database answers, else 503."""
+    with snapshots.snapshot() as connection:
+        publication_log.log_state(connection)
+    response.headers["Cache-Control"] = "no-store"
+    return Health(status="ok")
 
 
 def _position(after: str | None, log: LogState) -> int:

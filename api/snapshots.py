@@ -1,4 +1,4 @@
-"""How handlers read the database: a pool of connections that lives as long as the app."""
+"""Snapshots of the database for handlers: a pool of read-only connections that lives as long as the app."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,7 +33,10 @@ class SnapshotPool:
 
     @contextmanager
     def snapshot(self) -> Iterator[Connection]:
-        """One state of the database, for as long as the context. Raises `psycopg.OperationalError` if it is away."""
+        """A connection that sees one state of the database, until the context ends.
+
+        Raises `psycopg.OperationalError` if the database does not answer, or no connection is free, within 3 seconds.
+        """
         if self._pool is None:
             raise psycopg.OperationalError("the app is not running")
         with self._pool.connection() as connection:

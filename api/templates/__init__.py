@@ -1,1 +1,1 @@
-"""The page as HTML (Mako) and its style (`api.page`)."""
+"""The page as HTML (Mako) and its style (`api.page.html`)."""

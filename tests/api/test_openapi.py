@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 from api import examples
 from api.app import create_app
 from api.cursors import place
-from api.schema_protocol import (
+from api.registry.protocol import (
     MEDIA_TYPE,
     Compatibility,
     GivenSchema,

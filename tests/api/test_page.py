@@ -17,9 +17,9 @@ import pytest
 from fastapi.testclient import TestClient
 
 from api.app import create_app
-from api.languages import CODES, chosen, languages
-from api.page import rendered
-from api.page_content import OTHER, fixed_words, gather
+from api.page.content import OTHER, fixed_words, gather
+from api.page.html import rendered
+from api.page.languages import CODES, chosen, languages
 from federation.compare import comparisons, partner_catalogs
 from federation.partner import PartnerAddress, pull
 from federation.publisher import publish_ready

@@ -1,4 +1,12 @@
-"""What the page of a city says, before it is put into words: facts and numbers, of one state of the database."""
+"""The content of a city's page, before it is put into words: facts and numbers, of one state of the database.
+
+What may appear. The figures are those of `federation.compare`, made of released cells alone. The account counts
+messages and readings of whole streams, over the whole city and since each began: nothing of an area, a class, a window
+or a source, and no number of contributors (P2). Why something was dropped is told in fixed words, never in its own.
+Names of past imports and addresses of partners are left out. Still the counts move when readings come in: in a stream
+with very few sources, whoever watches the counts learns when these report. Like the whole API, the page is bound to
+loopback (`api.binding`).
+"""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What clients of a schema registry are answered with: the forms, the errors and the content type of the protocol."""
+"""The protocol of a schema registry: forms of answers, error codes and content type."""
 
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -22,6 +22,12 @@ INVALID_SCHEMA = 42201
 INVALID_VERSION = 42202
 NOT_PERMITTED = 42205
 """Codes of the protocol's errors; the first three digits are the HTTP status."""
+
+
+READ_ONLY = (
+    "This registry is read-only: schemas are committed with the platform's code. Set auto.register.schemas to false"
+)
+"""What a client is told that wants to write."""
 
 
 class SchemaText(BaseModel):
@@ -105,7 +111,7 @@ class RegistryRoute(APIRoute):
             except RegistryError as error:
                 return _refusal(error.problem)
             except RequestValidationError as error:
-                words = "; ".join(f"{one['loc'][-1]}: {one['msg']}" for one in error.errors())
+                words = "; ".join(f"{refused['loc'][-1]}: {refused['msg']}" for refused in error.errors())
                 return _refusal(RegistryProblem(error_code=INVALID_PARAMETER, message=words))
 
         return answering

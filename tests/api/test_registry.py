@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from api import schema_subjects
 from api.app import create_app
+from api.registry import subjects
 from schemas.registry import schema_named, schemas
 from schemas.topics import history, live
 from tests.federation.city import ISFAHAN
@@ -260,8 +260,8 @@ def test_a_dataset_with_several_versions_lists_them_in_order(
     }
     several = {**schemas(), 12: replace(first, id=12, name="energy.readings.v10", definition=newer)}
     several[11] = replace(first, id=11, name="energy.readings.v2")
-    monkeypatch.setattr(schema_subjects, "schemas", lambda: several)
-    schema_subjects.versions.cache_clear()
+    monkeypatch.setattr(subjects, "schemas", lambda: several)
+    subjects.versions_by_dataset.cache_clear()
     try:
         assert given(registry.get(f"/subjects/{HOUSE}/versions")) == [1, 2, 10]
         assert given(registry.get(f"/subjects/{HOUSE}/versions/latest"))["id"] == 12
@@ -269,4 +269,4 @@ def test_a_dataset_with_several_versions_lists_them_in_order(
         found = given(registry.post(f"/subjects/{HOUSE}", json={"schema": json.dumps(newer)}))
         assert (found["version"], found["id"]) == (10, 12)
     finally:
-        schema_subjects.versions.cache_clear()
+        subjects.versions_by_dataset.cache_clear()

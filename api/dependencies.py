@@ -1,0 +1,47 @@
+"""What handlers depend on, as named types: the signature of a handler tells what it may use.
+
+A handler receives the pool, not a connection: it takes a connection after its parameters were checked, and returns it
+before the answer is sent, so that a slow client holds none. A dependency that yielded a connection would take and use
+it on different threads, and forty requests that wait for a connection could keep those that have one from a thread.
+"""
+
+from typing import Annotated
+
+from fastapi import Depends, FastAPI, Request
+
+from api.registry.subjects import Subjects
+from api.snapshots import SnapshotPool
+from federation.city import CityFacts
+
+
+def provide(app: FastAPI, city: CityFacts, snapshots: SnapshotPool) -> None:
+    """Set what the types below resolve to in this app."""
+    app.state.city = city
+    app.state.snapshots = snapshots
+    app.state.subjects = Subjects(city.id)
+
+
+# Coroutines, because the framework would run a plain function on a thread of its own.
+async def _city(request: Request) -> CityFacts:
+    city: CityFacts = request.app.state.city
+    return city
+
+
+async def _snapshots(request: Request) -> SnapshotPool:
+    snapshots: SnapshotPool = request.app.state.snapshots
+    return snapshots
+
+
+async def _subjects(request: Request) -> Subjects:
+    subjects: Subjects = request.app.state.subjects
+    return subjects
+
+
+OwnCity = Annotated[CityFacts, Depends(_city)]
+"""The city that this node serves."""
+
+Snapshots = Annotated[SnapshotPool, Depends(_snapshots)]
+"""Read-only snapshots of everything in the city's database."""
+
+OwnSubjects = Annotated[Subjects, Depends(_subjects)]
+"""The schema registry's subjects of this city."""

@@ -1,0 +1,57 @@
+"""What handlers of the registry are asked with: paths and queries, and what they resolve to."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, TypeVar
+
+from fastapi import Depends, Path, Query
+
+from api.dependencies import OwnSubjects
+from api.registry.protocol import UNKNOWN_SCHEMA, UNKNOWN_SUBJECT, RegistryError
+from api.registry.subjects import VersionedSchema
+from schemas.registry import Schema, schemas
+
+Item = TypeVar("Item")
+
+SubjectName = Annotated[str, Path(description="A topic of the city with `-value` behind it.")]
+
+
+@dataclass(frozen=True, slots=True)
+class Paging:
+    """Which items of a list are asked for."""
+
+    offset: Annotated[int, Query(ge=0, description="Leave out so many.")] = 0
+    most: Annotated[int, Query(alias="limit", description="At most so many; all of them if negative.")] = -1
+
+    def of(self, items: Sequence[Item]) -> Sequence[Item]:
+        """These items, from `offset` on, at most `most`."""
+        return items[self.offset :] if self.most < 0 else items[self.offset : self.offset + self.most]
+
+
+# Coroutines, because the framework would run a plain function on a thread of its own.
+async def _schema(
+    schema_id: Annotated[int, Path(description="Id of a schema, as it stands in bytes 1 to 4 of a message.")],
+) -> Schema:
+    schema = schemas().get(schema_id)
+    if schema is None:
+        raise RegistryError(UNKNOWN_SCHEMA, f"No schema has the id {schema_id}")
+    return schema
+
+
+async def _versions(subject: SubjectName, subjects: OwnSubjects) -> Sequence[VersionedSchema]:
+    versions = subjects.versions(subject)
+    if not versions:
+        raise RegistryError(
+            UNKNOWN_SUBJECT, f"There is no subject {subject!r}: subjects are topics of this city with -value behind"
+        )
+    return versions
+
+
+Page = Annotated[Paging, Depends()]
+"""The part of a list that is asked for."""
+
+CommittedSchema = Annotated[Schema, Depends(_schema)]
+"""The schema with the id in the path. Error 40403 if there is none."""
+
+Versions = Annotated[Sequence[VersionedSchema], Depends(_versions)]
+"""All versions, oldest first, of the subject in the path. Error 40401 if it is no subject of the city."""
