@@ -24,7 +24,7 @@ from benchmarks.timed import TimedStore, bare_poll, own_services
 from embedded.services import Services
 from eventlog.kafka import KafkaLog
 from ingest.batches import ReadingColumns, messages, tick
-from processors.metric_folds import MetricFolds
+from processors.reading_factory import ReadingFoldFactory
 from processors.runner import Plan, Runner
 from schemas.batch import ACTUAL
 from schemas.catalogue import catalogue, metrics_of
@@ -86,7 +86,7 @@ def fill(log: KafkaLog, sources: int, hours: int) -> EnergyWorkload:
 def process(log: KafkaLog, group: str, database_url: str) -> float:
     """Seconds to process every message into committed rows."""
     store = TimedStore(database_url)
-    folds = MetricFolds({TOPIC: metrics_of(DATASET)}, "Asia/Ho_Chi_Minh")
+    folds = ReadingFoldFactory({TOPIC: metrics_of(DATASET)}, "Asia/Ho_Chi_Minh")
     Runner(log, store, folds, Plan(group, until_caught_up=True)).run(Event())
     store.close()
     return store.spent.wall

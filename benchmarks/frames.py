@@ -23,6 +23,7 @@ import statistics
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, fields
 from pathlib import Path
 from threading import Event
@@ -36,9 +37,10 @@ from eventlog.kafka import KafkaLog
 from ingest.cameras.jpeg import encoded
 from ingest.cameras.rendered import RenderedCamera
 from node.pictures import detector, method, prepare_opencv
-from processors.frames import FrameFolds
+from processors.frames import FrameFoldFactory
 from processors.plates.network import NetworkDetector, card
 from processors.plates.pictures import decode_picture, decode_reduced
+from processors.region_output import RegionOutput
 from processors.runner import Plan, Runner
 from schemas.catalogue import sent_in
 from schemas.frames import Frame, encode_frame
@@ -126,9 +128,10 @@ def fill(log: KafkaLog, width: int, height: int, pictures: int) -> FramesWorkloa
 def detect(log: KafkaLog, group: str, workload: FramesWorkload, database_url: str) -> Spent:
     """What it takes to look at every picture, and to have what was found acknowledged and committed."""
     store = TimedStore(database_url)
-    folds = FrameFolds(log, store, workload.frames, workload.regions, detector(), method())
     plan = Plan(group, accept_gap=True, until_caught_up=True, at_once=AT_ONCE)
-    Runner(log, store, folds, plan).run(Event())
+    with closing(RegionOutput(log, store, workload.frames, workload.regions, method())) as output:
+        folds = FrameFoldFactory(workload.frames, output, detector())
+        Runner(log, store, folds, plan, after_commit=output.send_ticks).run(Event())
     store.close()
     return store.spent
 

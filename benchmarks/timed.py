@@ -11,7 +11,7 @@ from embedded.remove import remove
 from embedded.services import Services, services
 from eventlog.kafka import KafkaLog
 from eventlog.protocol import TopicPartition
-from store.processing import Claim, Place, Progress
+from store.processing import Claim, Partition, Progress
 from store.processing_postgres import PostgresStore
 
 
@@ -65,8 +65,8 @@ class TimedStore(PostgresStore):
 
     began = ended = Spent()
 
-    def claim(self, places: Sequence[Place]) -> Mapping[Place, Claim]:
-        claimed = super().claim(places)
+    def claim(self, partitions: Sequence[Partition]) -> Mapping[Partition, Claim]:
+        claimed = super().claim(partitions)
         self.began = now()
         return claimed
 

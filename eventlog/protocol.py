@@ -13,6 +13,9 @@ class TopicPartition(NamedTuple):
     topic: str
     partition: int
 
+    def __str__(self) -> str:
+        return f"{self.topic} partition {self.partition}"
+
 
 class Record(Protocol):
     """One message as the log keeps it; `timestamp` is the log's own clock at appending, in milliseconds."""
@@ -54,10 +57,7 @@ class OffsetGone(Exception):
     """The log no longer (or not yet) holds the offset at which reading was to go on."""
 
     def __init__(self, partition: TopicPartition, offset: int, earliest: int, end: int) -> None:
-        super().__init__(
-            f"{partition.topic} partition {partition.partition} holds the offsets {earliest} to {end},"
-            f" but reading was to go on at {offset}"
-        )
+        super().__init__(f"{partition} holds the offsets {earliest} to {end}, but reading was to go on at {offset}")
         self.partition = partition
         self.offset = offset
         self.earliest = earliest
@@ -76,7 +76,7 @@ class ProducersTime(OperatorError):
 
     def __init__(self, partition: TopicPartition, offset: int) -> None:
         super().__init__(
-            f"{partition.topic} partition {partition.partition} has a message (offset {offset}) that bears its"
+            f"{partition} has a message (offset {offset}) that bears its"
             " producer's time, not Kafka's. Set message.timestamp.type=LogAppendTime on the topic; messages that were"
             " written before have to be written anew"
         )

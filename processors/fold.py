@@ -1,4 +1,4 @@
-"""What the loop folds a partition's records with, whatever comes out: cells, or messages of another topic."""
+"""What a fold is, whatever it produces: it takes the records of one partition, and from time to time gives a step."""
 
 from collections.abc import Sequence, Set
 from dataclasses import dataclass
@@ -17,12 +17,12 @@ class TooManyDead(Exception):
 
 
 class ReplayDiffers(Exception):
-    """The log below the stored position no longer gives the readings that were open there (R5)."""
+    """Reading the log again from the stored position does not give the readings that were open there (R5)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What a partition has come to since the last step: the new position, and what goes with it."""
+    """The progress of a partition since the step before: the new position, and what is committed with it."""
 
     position: Position
     cells: Sequence[Cell]
@@ -35,11 +35,11 @@ class Fold(Protocol):
 
     @property
     def next_offset(self) -> int:
-        """The offset behind the last record that was folded, or the stored one while replaying."""
+        """The offset after the last record that was folded, or the stored one while replaying."""
 
     @property
     def buffered(self) -> int:
-        """How many readings lie in open windows."""
+        """How many readings are in open windows."""
 
     def feed(self, records: Sequence[Record]) -> None:
         """Fold records that follow each other in the log. Raises `TooManyDead`, `ReplayDiffers`, `LogUnavailable`."""
@@ -48,29 +48,26 @@ class Fold(Protocol):
         """What is to be committed, or None if nothing moved since the last step. May raise `LogUnavailable`."""
 
     def skip_to(self, offset: int) -> None:
-        """Go on at `offset` where the log holds nothing at all: what lay before is lost (R5)."""
+        """Go on at `offset` where the log holds no record at all: what was before it is lost (R5)."""
 
 
-class Folds(Protocol):
-    """Makes the folds of some topics' partitions, which may share what is used by one thread at a time."""
+class FoldFactory(Protocol):
+    """Creates the folds of the partitions of some topics. One thread uses all of them."""
 
     @property
     def topics(self) -> Sequence[str]:
         """The topics that are read."""
 
-    def fold(self, topic: str, partition: int, position: Position, settled: Set[tuple[int, int]], *, gap: bool) -> Fold:
-        """The fold of one partition. `settled` are the dead letters that a replay meets again, as (offset, row); with
-        `gap` the log has lost what lay before its first record (R5)."""
+    def create(self, topic: str, position: Position, settled: Set[tuple[int, int]], *, gap: bool) -> Fold:
+        """The fold of one partition of `topic`, from `position` on.
 
-    def keep_time(self) -> None:
-        """Called every so often, behind a commit. May raise `LogUnavailable` and `StoreUnavailable`."""
-
-    def close(self) -> None:
-        """Let go of what the folds share. What was not committed is dropped."""
+        `settled` are the dead letters that a replay meets again, as (offset, row). With `gap` the log has lost what
+        was before its first record (R5).
+        """
 
 
 class DeadBlock:
-    """Counts the dead messages of the block of messages under way; more than `limit` in one block are an error."""
+    """Counts the dead messages of the current block of messages; more than `limit` in one block are an error."""
 
     def __init__(self, limit: int, position: Position) -> None:
         self._limit = limit
@@ -78,7 +75,7 @@ class DeadBlock:
         self._dead = position.dead_in_block
 
     def count(self, messages: int, offset: int, error: Exception) -> None:
-        """Count one, with `messages` accounted for before it. Raises `TooManyDead`."""
+        """Count a dead message, with `messages` accounted for before it. Raises `TooManyDead`."""
         block = messages // DEAD_BLOCK
         if block != self._block:
             self._block, self._dead = block, 0
@@ -89,6 +86,6 @@ class DeadBlock:
                 " messages are right, this version can't read them; if they are not, accept them"
             )
 
-    def under_way(self, messages: int) -> int:
+    def in_current(self, messages: int) -> int:
         """The count of the block that the next message belongs to, with `messages` accounted for."""
         return self._dead if self._block == messages // DEAD_BLOCK else 0

@@ -1,144 +1,51 @@
-"""The fold over a partition of pictures: each is looked at once, and what was found goes to another topic.
+"""The fold over a partition of pictures: each is examined once, and the regions found in it go to another topic.
 
-At least once: a crash between the log's acknowledgement and the commit has the same pictures looked at again, and the
-readings that they become are duplicates there (same camera, same time). Nothing here keeps or tells a byte of a
+At least once: after a crash between the log's acknowledgement and the commit the same pictures are examined again, and
+the readings that they become are duplicates there (same camera, same time). Nothing here keeps or reveals a byte of a
 picture: a dead letter holds length and hash (P1).
-
-How far the cameras' time has come is told to every partition of the other topic, by ticks: the time that all partitions
-of pictures have reached by what was committed. So a tick stands behind everything that was found up to its time,
-whichever process found it.
 """
 
 from collections.abc import Callable, Sequence, Set
-from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
-from uuid import UUID, uuid4
 
 import numpy as np
 from numpy.typing import NDArray
 
-from eventlog.protocol import DeliveryFailed, Log, LogUnavailable, Record, Writer
+from eventlog.protocol import Record
 from processors.fold import DEAD_LIMIT, DeadBlock, Step
 from processors.plates.pictures import BadPicture
 from processors.readings import FUTURE, FUTURE_MS, INTERVAL
+from processors.region_output import RegionOutput
 from schemas.batch import DecodeError
 from schemas.catalogue import Metric, sent_in
 from schemas.frames import Frame, decode_frame
-from schemas.regions import encode_regions, encode_tick, key_of
 from schemas.topics import REGIONS
-from store.deliveries import Delivery
-from store.detectors import Detector
-from store.processing import Account, CameraCount, DeadLetter, Position, Store
+from store.processing import Account, CameraCount, DeadLetter, Position
 
 Detect = Callable[[bytes], NDArray[np.void]]
 """A picture's regions: dtype `schemas.batch.REGION`, shape (n,). Raises `BadPicture`."""
 
 MISSING = "missing"
 
-_NEVER = 2**62
 _HOUR_MS = 3_600_000
 _REMEMBERED_MS = 60_000
 """A picture is stale if it repeats its camera's previous one of the last minute, by the log's clock."""
 
 
-class FrameFolds:
-    """Keeps the promises of `processors.fold.Folds` for one topic of pictures; what is found goes to `regions`.
+class FrameFoldFactory:
+    """Implements `processors.fold.FoldFactory` for one topic of pictures; `output` takes what `detect` finds."""
 
-    `detect` is what `detector` does with a picture; the store is told with which one it was looked.
-    One writer serves all partitions. A delivery that fails drops it, with everything that was not committed.
-    """
-
-    def __init__(
-        self,
-        log: Log,
-        store: Store,
-        frames: str,
-        regions: str,
-        detect: Detect,
-        detector: Detector,
-        *,
-        dead_limit: int = DEAD_LIMIT,
-    ) -> None:
-        self._log = log
-        self._store = store
-        self._frames = frames
-        self._regions = regions
+    def __init__(self, frames: str, output: RegionOutput, detect: Detect, *, dead_limit: int = DEAD_LIMIT) -> None:
+        self.topics: Sequence[str] = (frames,)
+        self._output = output
         self._detect = detect
-        self._detector = detector
-        self._earliest = self._noted = _NEVER
         self._dead_limit = dead_limit
-        self._sending: tuple[UUID, Writer] | None = None
-        self._told: int | None = None
 
-    @property
-    def topics(self) -> Sequence[str]:
-        """See `Folds`."""
-        return (self._frames,)
-
-    def fold(
-        self, topic: str, partition: int, position: Position, settled: Set[tuple[int, int]], *, gap: bool
-    ) -> "FrameFold":
-        """See `Folds`. What a replay meets again was sent before: it is neither looked at nor counted."""
-        del topic, partition, settled
-        return FrameFold(position, self, self._detect, gap=gap, dead_limit=self._dead_limit)
-
-    def send(self, frame: Frame, regions: NDArray[np.void]) -> None:
-        """Send what was found in a picture. Raises `LogUnavailable`."""
-        try:
-            self._writer().send(self._regions, key_of(frame), encode_regions(frame, regions), 1)
-        except DeliveryFailed as error:
-            raise self._failed(error) from error
-        self._earliest = min(self._earliest, frame.start)
-
-    def keep_time(self) -> None:
-        """Tell every partition of regions how far all cameras have come. Raises `LogUnavailable`."""
-        reached = self._store.common_event_time(self._frames)
-        if reached is None or reached == self._told:
-            return
-        writer, tick = self._writer(), encode_tick(reached)
-        try:
-            for partition in range(writer.partitions(self._regions)):
-                writer.send_to(self._regions, partition, tick)
-        except DeliveryFailed as error:
-            raise self._failed(error) from error
-        self.flush()
-        self._told = reached
-
-    def flush(self) -> None:
-        """Return when the log has all that was sent, and the store knows. Raises `LogUnavailable`."""
-        if self._sending is None:
-            return
-        run, writer = self._sending
-        try:
-            writer.flush()
-        except DeliveryFailed as error:
-            raise self._failed(error) from error
-        rows = [
-            Delivery(topic, partition, a.messages, a.readings, a.first_offset, a.last_offset)
-            for (topic, partition), a in writer.acknowledged().items()
-        ]
-        self._store.record_deliveries(run, rows)
-        if self._earliest < self._noted:
-            self._store.record_detector(REGIONS, self._detector, self._earliest)
-            self._noted = self._earliest
-
-    def close(self) -> None:
-        """See `Folds`."""
-        if self._sending is not None:
-            _, writer = self._sending
-            self._sending = None
-            with suppress(DeliveryFailed):  # what was not committed is sent again by whoever reads on
-                writer.close()
-
-    def _writer(self) -> Writer:
-        if self._sending is None:
-            self._sending = (uuid4(), self._log.writer())
-        return self._sending[1]
-
-    def _failed(self, error: DeliveryFailed) -> LogUnavailable:
-        self.close()
-        return LogUnavailable(str(error))
+    def create(self, topic: str, position: Position, settled: Set[tuple[int, int]], *, gap: bool) -> "FrameFold":
+        """What a replay meets again was sent before: it is neither examined nor counted, so `settled` is not needed."""
+        del topic, settled
+        return FrameFold(position, self._output, self._detect, gap=gap, dead_limit=self._dead_limit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,9 +64,9 @@ class FrameFold:
     is stale, `rejected` is missing, undecodable or of a wrong time.
     """
 
-    def __init__(self, position: Position, folds: FrameFolds, detect: Detect, *, gap: bool, dead_limit: int) -> None:
+    def __init__(self, position: Position, output: RegionOutput, detect: Detect, *, gap: bool, dead_limit: int) -> None:
         self._position = position
-        self._folds = folds
+        self._output = output
         self._detect = detect
         self._gap = gap
         self._dead_block = DeadBlock(dead_limit, position)
@@ -197,9 +104,9 @@ class FrameFold:
         """See `Fold`: the log has what was found before it is said that the pictures are done."""
         if self._next == self._position.next_offset and self._account == self._position.account:
             return None
-        self._folds.flush()
+        self._output.flush()
         resume = min((seen.offset for seen in self._seen.values()), default=self._next)
-        dead = self._dead_block.under_way(self._account.messages)
+        dead = self._dead_block.in_current(self._account.messages)
         position = Position(self._next, resume, self._latest, None, dead, self._account)
         step = Step(position, (), tuple(self._dead_letters), tuple(self._cameras.values()))
         self._position = position
@@ -270,7 +177,7 @@ class FrameFold:
                 self._reject(picture, record, error.reason)
                 self._count(frame, undecodable=1)
                 return
-            self._folds.send(frame, regions)
+            self._output.send(frame, regions)
             self._account += Account(readings=1, aggregated=1)
             self._count(frame, seen=1)
 

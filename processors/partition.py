@@ -32,7 +32,7 @@ class _OpenWindow:
     parts: list[Rows] = field(default_factory=list)
 
 
-class PartitionFold:
+class ReadingFold:
     """Folds the records of one partition, from `position` on.
 
     `metrics` are those of the topic's dataset, `windows` the windows of each by name; a derived one has those of the
@@ -112,7 +112,7 @@ class PartitionFold:
         needed += [first for _, buffer in self._passes.values() if (first := buffer.first_offset) is not None]
         resume = min(needed, default=self._next)
         account = replace(self._account, open=self._buffered)
-        dead = self._dead_block.under_way(account.messages)
+        dead = self._dead_block.in_current(account.messages)
         position = Position(self._next, resume, self._latest, self._incomplete_before, dead, account)
         step = Step(position, tuple(self._cells), tuple(self._dead_letters))
         self._position, self._account = position, account

@@ -1,8 +1,8 @@
 """The loop that owns poll, commit and rebalance. One thread, one process per core.
 
 A partition is this process's from `assigned` to `revoked` or `lost`. Taking it over raises its epoch in the store, and
-a commit names the epoch: whoever was frozen meanwhile is refused (R3). After a failed commit nothing in memory is
-believed: the process leaves the group, joins again, and reads every position anew.
+a commit names the epoch: a process that was frozen meanwhile is refused (R3). After a failed commit nothing in memory
+is trusted: the process leaves the group, joins again, and reads every position anew.
 """
 
 import logging
@@ -14,9 +14,9 @@ from time import monotonic
 from errors import OperatorError
 from eventlog.protocol import Log, LogUnavailable, OffsetGone, Reader, Record, TopicPartition
 from processors import telemetry
-from processors.fold import Fold, Folds, ReplayDiffers, Step, TooManyDead
+from processors.fold import Fold, FoldFactory, ReplayDiffers, Step, TooManyDead
 from schemas.topics import dataset_of
-from store.processing import Account, Claim, Fenced, Place, Position, Progress, Store, StoreUnavailable
+from store.processing import Account, Claim, Fenced, Position, Progress, Store, StoreUnavailable
 
 logger = logging.getLogger(__name__)
 
@@ -31,12 +31,12 @@ class Stopped(OperatorError):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How a processor is to go about it.
+    """The options of a processor.
 
-    `commit_s` seconds between commits while messages come in, when none do it commits at once; `accept_gap` goes on
-    past offsets that retention has taken, counting them as lost; `until_caught_up` ends when nothing is left to read,
-    instead of waiting for more; `at_once` is the most messages that one poll brings; `backoff_s` are the pauses after
-    one, two and more failures of the store or the log in a row.
+    `commit_s`: seconds between commits while messages arrive; when none do, it commits at once. `accept_gap`: go on
+    past offsets that retention has taken, counting them as lost. `until_caught_up`: end when nothing is left to read,
+    instead of waiting for more. `at_once`: the most messages of one poll. `backoff_s`: the pauses after one, two and
+    more failures of the store or the log in a row.
     """
 
     group: str
@@ -49,7 +49,7 @@ class Plan:
 
 @dataclass(slots=True)
 class _Owned:
-    """A partition that is this process's: how it was taken over, its fold, and the position last committed."""
+    """A partition of this process: how it was taken over, its fold, and the position last committed."""
 
     claim: Claim
     fold: Fold
@@ -57,19 +57,31 @@ class _Owned:
 
 
 class Runner:
-    """Folds topics of a log into a store until told to stop."""
+    """Folds topics of a log into a store until it is stopped. Implements `eventlog.protocol.Listener`.
+
+    `after_commit` is called about every `commit_s` seconds, after a commit; it may raise `LogUnavailable` and
+    `StoreUnavailable`, which are treated as those of a commit. `clock` gives seconds.
+    """
 
     def __init__(
-        self, log: Log, store: Store, folds: Folds, plan: Plan, *, clock: Callable[[], float] = monotonic
+        self,
+        log: Log,
+        store: Store,
+        folds: FoldFactory,
+        plan: Plan,
+        *,
+        after_commit: Callable[[], None] = lambda: None,
+        clock: Callable[[], float] = monotonic,
     ) -> None:
         self._log = log
         self._store = store
         self._folds = folds
         self._plan = plan
+        self._after_commit = after_commit
         self._clock = clock
-        self._owned: dict[Place, _Owned] = {}
-        self._stopped: dict[Place, str] = {}
-        self._gave_up: dict[Place, str] = {}
+        self._owned: dict[TopicPartition, _Owned] = {}
+        self._stopped: dict[TopicPartition, str] = {}
+        self._gave_up: dict[TopicPartition, str] = {}
         self._commit_due = 0.0
 
     def run(self, stop: Event) -> None:
@@ -77,12 +89,6 @@ class Runner:
 
         Raises `Stopped` where a person has to decide, and `store.processing.TopicChanged`.
         """
-        try:
-            self._run(stop)
-        finally:
-            self._folds.close()
-
-    def _run(self, stop: Event) -> None:
         failures = -1
         while not stop.is_set():
             started = self._clock()
@@ -100,12 +106,13 @@ class Runner:
                 stop.wait(pause)
 
     def assigned(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
-        claimed = self._store.claim([Place(*one) for one in partitions])
-        for place, claim in claimed.items():
-            self._owned[place] = _Owned(claim, self._fold(place, claim.position, claim), claim.position)
+        claimed = self._store.claim(partitions)
+        for partition in partitions:
+            claim = claimed[partition]
+            self._owned[partition] = _Owned(claim, self._fold(partition, claim.position, claim), claim.position)
         if partitions:
             logger.info("took over %d partitions", len(partitions))
-        return {TopicPartition(*place): claim.position.resume_offset for place, claim in claimed.items()}
+        return {partition: claimed[partition].position.resume_offset for partition in partitions}
 
     def revoked(self, partitions: Sequence[TopicPartition]) -> None:
         try:
@@ -115,9 +122,9 @@ class Runner:
         self.lost(partitions)
 
     def lost(self, partitions: Sequence[TopicPartition]) -> None:
-        for one in partitions:
-            self._owned.pop(Place(*one), None)
-            self._stopped.pop(Place(*one), None)
+        for partition in partitions:
+            self._owned.pop(partition, None)
+            self._stopped.pop(partition, None)
         self._show_stopped()
 
     def _register(self) -> None:
@@ -127,11 +134,11 @@ class Runner:
 
     def _check_stopped(self) -> None:
         if self._plan.until_caught_up and self._gave_up:
-            place, reason = next(iter(self._gave_up.items()))
-            raise Stopped(f"{len(self._gave_up)} partitions were stopped, {place} among them: {reason}")
+            partition, reason = next(iter(self._gave_up.items()))
+            raise Stopped(f"{len(self._gave_up)} partitions were stopped, {partition} among them: {reason}")
 
     def _session(self, stop: Event) -> bool:
-        """One membership in the group, from joining to leaving; whether that was the end, or it has to join again."""
+        """One membership in the group, from joining to leaving. False if the process has to join again."""
         reader = self._log.reader(self._plan.group, self._folds.topics, self, self._plan.at_once)
         try:
             while not stop.is_set():
@@ -142,7 +149,7 @@ class Runner:
                 if not self._commit():
                     return False
                 if due or self._plan.until_caught_up:
-                    self._folds.keep_time()
+                    self._after_commit()
                     lag = self._observe(reader)
                     self._commit_due = self._clock() + self._plan.commit_s
                     if self._plan.until_caught_up and lag == 0:
@@ -157,90 +164,88 @@ class Runner:
             reader.close()
 
     def _turn(self, reader: Reader) -> bool:
-        """Poll once and fold what came; whether anything did."""
+        """Poll once and fold the records; False without any."""
         try:
             polled = reader.poll(_POLL_MS)
         except OffsetGone as gone:
             self._gone(reader, gone)
             return False
         for partition, records in polled.items():
-            place = Place(*partition)
-            if place in self._owned:
-                self._feed(reader, place, records)
+            if partition in self._owned:
+                self._feed(reader, partition, records)
         return bool(polled)
 
-    def _feed(self, reader: Reader, place: Place, records: Sequence[Record]) -> None:
+    def _feed(self, reader: Reader, partition: TopicPartition, records: Sequence[Record]) -> None:
         try:
-            with telemetry.BATCH_SECONDS.labels(dataset_of(place.topic)).time():
-                self._owned[place].fold.feed(records)
+            with telemetry.BATCH_SECONDS.labels(dataset_of(partition.topic)).time():
+                self._owned[partition].fold.feed(records)
         except TooManyDead as error:
             # What this partition had not committed is dropped: a later version may be able to read it.
-            del self._owned[place]
-            self._stopped[place] = str(error)
-            reader.pause(TopicPartition(*place))
+            del self._owned[partition]
+            self._stopped[partition] = str(error)
+            reader.pause(partition)
             self._show_stopped()
-            logger.error("stopped %s partition %d: %s", place.topic, place.partition, error)
+            logger.error("stopped %s: %s", partition, error)
             if not self._owned:
-                raise Stopped(f"every partition is stopped, the last was {place}: {error}") from error
+                raise Stopped(f"every partition is stopped, the last was {partition}: {error}") from error
         except ReplayDiffers as error:
-            raise Stopped(f"{place.topic} partition {place.partition}: {error}") from error
+            raise Stopped(f"{partition}: {error}") from error
 
     def _show_stopped(self) -> None:
         for topic in self._folds.topics:
-            count = sum(place.topic == topic for place in self._stopped)
+            count = sum(partition.topic == topic for partition in self._stopped)
             telemetry.STOPPED.labels(dataset_of(topic)).set(count)
 
     def _gone(self, reader: Reader, gone: OffsetGone) -> None:
-        """The log no longer holds what comes next: stop, or note the gap and go on behind it (R5)."""
-        place = Place(*gone.partition)
-        owned = self._owned.get(place)
+        """The log no longer holds the next offset: stop, or note the gap and go on after it (R5)."""
+        owned = self._owned.get(gone.partition)
         if owned is None:
-            reader.pause(gone.partition)  # fenced or stopped: not this process's to read any more
+            reader.pause(gone.partition)  # fenced or stopped: this process no longer reads it
             return
         if gone.offset > gone.end or owned.committed.next_offset > gone.end:
             raise Stopped(f"{gone}: the log was cut short or replaced by another; its stored offsets do not fit it")
         if not self._plan.accept_gap:
             raise Stopped(
-                f"{gone}: retention took messages before they were processed. Start with --accept-gap to go on behind"
+                f"{gone}: retention took messages before they were processed. Start with --accept-gap to go on after"
                 " them; they are then counted as lost and their windows marked incomplete"
             )
         logger.error("%s: going on at %d, the rest is lost", gone, gone.earliest)
-        owned.fold = self._fold(place, owned.committed, owned.claim, gap=True)
-        if gone.earliest == gone.end:  # nothing is left whose arrival would tell of the gap
+        owned.fold = self._fold(gone.partition, owned.committed, owned.claim, gap=True)
+        if gone.earliest == gone.end:  # no record is left that would end the gap
             owned.fold.skip_to(gone.end)
         reader.seek(gone.partition, gone.earliest)
 
-    def _fold(self, place: Place, position: Position, claim: Claim, *, gap: bool = False) -> Fold:
-        return self._folds.fold(place.topic, place.partition, position, claim.settled, gap=gap)
+    def _fold(self, partition: TopicPartition, position: Position, claim: Claim, *, gap: bool = False) -> Fold:
+        return self._folds.create(partition.topic, position, claim.settled, gap=gap)
 
     def _commit(self) -> bool:
-        """Commit what every partition has come to. Partitions that another process owns by now are let go.
+        """Commit the step of every partition. Partitions that another process owns by now are released.
 
-        False if there were any: the group may still count them as this process's, so it has to join again, or nobody
-        would read them.
+        False if there were any: the group may still assign them to this process, which has to join again, or no
+        process would read them.
         """
         fenced_off = False
-        steps = {place: step for place, owned in self._owned.items() if (step := owned.fold.step())}
+        steps = {partition: step for partition, owned in self._owned.items() if (step := owned.fold.step())}
         while steps:
             try:
                 with telemetry.COMMIT_SECONDS.labels(dataset_of(next(iter(steps)).topic)).time():
-                    self._store.commit([self._progress(place, step) for place, step in steps.items()])
+                    self._store.commit([self._progress(partition, step) for partition, step in steps.items()])
                 break
             except Fenced as fenced:
                 logger.warning("another process took over: %s", fenced)
                 fenced_off = True
-                for place in fenced.places:
-                    telemetry.FENCED.labels(dataset_of(place.topic)).inc()
-                    del steps[place], self._owned[place]
-        for place, step in steps.items():
-            _count(place, self._owned[place].committed.account, step)
-            self._owned[place].committed = step.position
+                for partition in [partition for partition in steps if partition in fenced.partitions]:
+                    telemetry.FENCED.labels(dataset_of(partition.topic)).inc()
+                    del steps[partition], self._owned[partition]
+        for partition, step in steps.items():
+            _count(partition, self._owned[partition].committed.account, step)
+            self._owned[partition].committed = step.position
         return not fenced_off
 
-    def _progress(self, place: Place, step: Step) -> Progress:
-        owned = self._owned[place]
+    def _progress(self, partition: TopicPartition, step: Step) -> Progress:
+        owned = self._owned[partition]
         return Progress(
-            place,
+            partition,
             owned.claim.epoch,
             owned.committed.next_offset,
             step.position,
@@ -250,29 +255,28 @@ class Runner:
         )
 
     def _observe(self, reader: Reader) -> int | None:
-        """Show where the partitions stand, and leave the positions with the log for its own tools.
+        """Set the gauges of the partitions, and leave their positions with the log for its own tools.
 
-        Returns how many messages are left to read, or None while no partition is this process's.
+        Returns how many messages are left to read, or None while this process has no partition.
         """
-        partitions = [TopicPartition(*place) for place in self._owned]
-        reader.note({one: self._owned[Place(*one)].committed.next_offset for one in partitions})
+        reader.note({partition: owned.committed.next_offset for partition, owned in self._owned.items()})
         for topic in self._folds.topics:
             dataset = dataset_of(topic)
-            open_here = sum(owned.fold.buffered for place, owned in self._owned.items() if place.topic == topic)
+            open_here = sum(owned.fold.buffered for at, owned in self._owned.items() if at.topic == topic)
             telemetry.OPEN.labels(dataset).set(open_here)
-        ends = reader.ends(partitions)
-        for one, end in ends.items():
-            position = self._owned[Place(*one)].committed
-            labels = (dataset_of(one.topic), str(one.partition))
+        ends = reader.ends(tuple(self._owned))
+        for partition, end in ends.items():
+            position = self._owned[partition].committed
+            labels = (dataset_of(partition.topic), str(partition.partition))
             telemetry.LAG.labels(*labels).set(end - position.next_offset)
             if position.max_event_time is not None:
                 telemetry.WATERMARK.labels(*labels).set(position.max_event_time / 1000)
-        left = [end - self._owned[Place(*one)].fold.next_offset for one, end in ends.items()]
+        left = [end - self._owned[partition].fold.next_offset for partition, end in ends.items()]
         return sum(left) if left else None
 
 
-def _count(place: Place, before: Account, step: Step) -> None:
-    dataset, after = dataset_of(place.topic), step.position.account
+def _count(partition: TopicPartition, before: Account, step: Step) -> None:
+    dataset, after = dataset_of(partition.topic), step.position.account
     for outcome in ("decoded", "dead", "converted", "lost_messages"):
         telemetry.MESSAGES.labels(dataset, outcome).inc(getattr(after, outcome) - getattr(before, outcome))
     for outcome in ("aggregated", "duplicate", "late", "rejected", "lost"):

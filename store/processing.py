@@ -5,19 +5,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import NamedTuple, Protocol
+from typing import Protocol
 from uuid import UUID
 
 from errors import OperatorError
 from store.deliveries import Delivery
 from store.detectors import Detector
 
-
-class Place(NamedTuple):
-    """One partition of one topic."""
-
-    topic: str
-    partition: int
+Partition = tuple[str, int]
+"""(topic, number of the partition). `eventlog.protocol.TopicPartition` is such a tuple."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +142,7 @@ class Claim:
 class Progress:
     """What a commit moves: from the position at `expected_offset` to `position`. `cameras` add to what is there."""
 
-    place: Place
+    partition: Partition
     epoch: int
     expected_offset: int
     position: Position
@@ -158,9 +154,9 @@ class Progress:
 class Fenced(Exception):
     """Another process has taken these partitions over (R3): nothing was committed."""
 
-    def __init__(self, places: Sequence[Place]) -> None:
-        super().__init__(", ".join(f"{place.topic} partition {place.partition}" for place in places))
-        self.places = tuple(places)
+    def __init__(self, partitions: Sequence[Partition]) -> None:
+        super().__init__(", ".join(f"{topic} partition {number}" for topic, number in partitions))
+        self.partitions = tuple(partitions)
 
 
 class TopicChanged(OperatorError):
@@ -177,7 +173,7 @@ class Store(Protocol):
     def register_topic(self, topic: str, cluster_id: str, topic_id: str, partitions: int) -> None:
         """Note what the topic is, the first time; raises `TopicChanged` if it is another one now."""
 
-    def claim(self, places: Sequence[Place]) -> Mapping[Place, Claim]:
+    def claim(self, partitions: Sequence[Partition]) -> Mapping[Partition, Claim]:
         """Take partitions over, with new epochs. From now on older epochs can't commit."""
 
     def common_event_time(self, topic: str) -> int | None:
@@ -200,3 +196,9 @@ def check_topic(topic: str, known: object, found: tuple[str, str, int]) -> None:
             f"{topic} is not the topic that was processed before: cluster, topic id and partitions were {known} and are"
             f" {found}. The stored offsets do not fit it. Give the new topic another name, or bring the old one back."
         )
+
+
+def no_partition(partition: Partition) -> TopicChanged:
+    """The error for a partition that its topic did not have when it was registered."""
+    topic, number = partition
+    return TopicChanged(f"{topic} had no partition {number} when its processing began")

@@ -17,12 +17,12 @@ from store.processing import (
     Cell,
     Claim,
     Fenced,
-    Place,
+    Partition,
     Position,
     Progress,
     StoreUnavailable,
-    TopicChanged,
     check_topic,
+    no_partition,
 )
 
 _NUMBERS = tuple(one.name for one in fields(Account))
@@ -64,20 +64,20 @@ class PostgresStore:
                 (topic, partitions),
             )
 
-    def claim(self, places: Sequence[Place]) -> Mapping[Place, Claim]:
-        claimed: dict[Place, Claim] = {}
+    def claim(self, partitions: Sequence[Partition]) -> Mapping[Partition, Claim]:
+        claimed: dict[Partition, Claim] = {}
         update = sql.SQL(
             "UPDATE stream_offsets SET epoch = epoch + 1 WHERE topic = %s AND partition = %s RETURNING epoch, {}"
         ).format(sql.SQL(", ").join(map(sql.Identifier, _POSITION)))
         with _Unavailable(self), self._open().transaction():
-            for place in sorted(places):
-                row = self._open().execute(update, place).fetchone()
+            for partition in sorted(partitions):
+                row = self._open().execute(update, partition).fetchone()
                 if row is None:
-                    raise TopicChanged(f"{place.topic} had no partition {place.partition} when its processing began")
+                    raise no_partition(partition)
                 epoch, next_offset, resume_offset, latest, incomplete, dead, *counts = row
                 position = Position(next_offset, resume_offset, latest, incomplete, dead, Account(*counts))
-                settled = self._open().execute(_SETTLED, (*place, resume_offset)).fetchall()
-                claimed[place] = Claim(epoch, position, frozenset((offset, at) for offset, at in settled))
+                settled = self._open().execute(_SETTLED, (*partition, resume_offset)).fetchall()
+                claimed[partition] = Claim(epoch, position, frozenset((offset, at) for offset, at in settled))
         return claimed
 
     def common_event_time(self, topic: str) -> int | None:
@@ -99,9 +99,11 @@ class PostgresStore:
             record_detector(self._open(), dataset, detector, since_ms)
 
     def commit(self, progress: Sequence[Progress]) -> None:
-        ordered = sorted(progress, key=lambda one: one.place)  # one order for all processes, or two may wait in a ring
+        ordered = sorted(
+            progress, key=lambda one: one.partition
+        )  # one order for all processes, or two may wait in a ring
         with _Unavailable(self), self._open().transaction():
-            fenced = [one.place for one in ordered if not self._move(one)]
+            fenced = [one.partition for one in ordered if not self._move(one)]
             if fenced:
                 raise Fenced(fenced)
             self._copy_cells(ordered)
@@ -131,7 +133,7 @@ class PostgresStore:
                 sql.SQL(", ").join(map(sql.Identifier, _POSITION)),
                 sql.SQL(", ").join([sql.Placeholder()] * len(_POSITION)),
             ),
-            [*values, *one.place, one.epoch, one.expected_offset],
+            [*values, *one.partition, one.epoch, one.expected_offset],
         )
         return moved.rowcount == 1
 
@@ -141,7 +143,7 @@ class PostgresStore:
         with self._open().cursor().copy(f"COPY cells ({_CELL}) FROM STDIN") as copy:
             for one in progress:
                 for cell in one.cells:
-                    copy.write_row(_cell_row(one.place, cell))
+                    copy.write_row(_cell_row(one.partition, cell))
 
     def _copy_dead_letters(self, progress: Sequence[Progress]) -> None:
         if not any(one.dead_letters for one in progress):
@@ -150,7 +152,7 @@ class PostgresStore:
         with self._open().cursor().copy(into) as copy:
             for one in progress:
                 for letter in one.dead_letters:
-                    copy.write_row((*one.place, letter.offset, letter.row, letter.reason, letter.original))
+                    copy.write_row((*one.partition, letter.offset, letter.row, letter.reason, letter.original))
 
     def _add_cameras(self, progress: Sequence[Progress]) -> None:
         # One order for all processes, as above: an hour of a camera may be counted from two partitions.
@@ -179,14 +181,14 @@ class _Unavailable:
             raise StoreUnavailable(f"PostgreSQL: {error}") from error
 
 
-def _cell_row(place: Place, cell: Cell) -> tuple[object, ...]:
+def _cell_row(partition: Partition, cell: Cell) -> tuple[object, ...]:
     return (
         cell.metric,
         moment(cell.window_start),
         moment(cell.window_end),
         cell.area,
         cell.class_,
-        *place,
+        *partition,
         cell.value,
         cell.readings,
         cell.contributors,

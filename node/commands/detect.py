@@ -1,5 +1,6 @@
 """`sistercity detect`: from pictures to plate regions."""
 
+from contextlib import closing
 from typing import Annotated
 
 import typer
@@ -19,7 +20,8 @@ def detect(
     Pictures stay in Kafka for minutes: those that were not looked at in time are counted as lost.
     """
 
-    from processors.frames import FrameFolds
+    from processors.frames import FrameFoldFactory
+    from processors.region_output import RegionOutput
     from processors.runner import Plan, Runner
     from schemas.topics import FRAMES, REGIONS, live
     from store.processing_postgres import PostgresStore
@@ -30,8 +32,6 @@ def detect(
     frames, regions = live(city.id, FRAMES), live(city.id, REGIONS)
     for topic in (frames, regions):
         wiring.ensure_topic(log, topic)
-    store = PostgresStore(wiring.database_url())
-    folds = FrameFolds(log, store, frames, regions, detector(), method())
     plan = Plan(
         group=f"{city.id}.detect",
         commit_s=settings().commit_seconds,
@@ -39,7 +39,9 @@ def detect(
         until_caught_up=until_caught_up,
         at_once=_PICTURES_AT_ONCE,
     )
-    try:
-        Runner(log, store, folds, plan).run(stop)
-    finally:
-        store.close()
+    with (
+        closing(PostgresStore(wiring.database_url())) as store,
+        closing(RegionOutput(log, store, frames, regions, method())) as output,
+    ):
+        folds = FrameFoldFactory(frames, output, detector())
+        Runner(log, store, folds, plan, after_commit=output.send_ticks).run(stop)

@@ -16,7 +16,7 @@ def process(
 ) -> None:
     """Reduce the city's streams to cells, until stopped. Start one for each core: they share the partitions."""
     from processors.fold import DEAD_BLOCK, DEAD_LIMIT
-    from processors.metric_folds import MetricFolds
+    from processors.reading_factory import ReadingFoldFactory
     from processors.runner import Plan, Runner
     from schemas.catalogue import metrics_of
     from schemas.topics import dataset_of
@@ -31,7 +31,7 @@ def process(
             raise wiring.CommandError(f"there is no import {history!r}: `sistercity ingest` makes one with --name")
     for topic in topics:
         wiring.ensure_topic(log, topic)
-    folds = MetricFolds(
+    folds = ReadingFoldFactory(
         {topic: metrics_of(dataset_of(topic)) for topic in topics},
         city.zone,
         dead_limit=DEAD_BLOCK if accept_dead else DEAD_LIMIT,

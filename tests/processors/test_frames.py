@@ -1,5 +1,6 @@
 """Pictures become readings of another topic, at least once; nothing of a picture is kept anywhere else."""
 
+from contextlib import closing
 from threading import Event
 
 import numpy as np
@@ -9,14 +10,15 @@ from hypothesis import strategies as st
 
 from eventlog.memory import MemoryLog
 from eventlog.protocol import TopicPartition
-from processors.frames import FrameFolds
+from processors.frames import Detect, FrameFoldFactory
 from processors.plates.pictures import BadPicture
+from processors.region_output import RegionOutput
 from processors.runner import Plan, Runner
 from schemas.batch import REGION, decode
 from schemas.frames import Frame, encode_frame
 from schemas.topics import FRAMES, REGIONS, live
 from store.detectors import Detector
-from store.processing import Account, CameraCount, Place
+from store.processing import Account, CameraCount
 from store.processing_memory import MemoryStore
 from tests.processors.stores import FailingStore
 
@@ -62,11 +64,10 @@ def put(log: MemoryLog, one: Frame, partition: int = 0) -> None:
     log.append(TopicPartition(TAKEN, partition), key, encode_frame(one))
 
 
-def run(log: MemoryLog, store: MemoryStore, look=detect) -> None:
-    folds = FrameFolds(log, store, TAKEN, FOUND, look, DETECTOR)
-    Runner(log, store, folds, Plan("detect", commit_s=0.0, until_caught_up=True, accept_gap=True, at_once=3)).run(
-        Event()
-    )
+def run(log: MemoryLog, store: MemoryStore, find: Detect = detect, **options) -> None:
+    plan = Plan("detect", commit_s=0.0, until_caught_up=True, at_once=3, **{"accept_gap": True, **options})
+    with closing(RegionOutput(log, store, TAKEN, FOUND, DETECTOR)) as output:
+        Runner(log, store, FrameFoldFactory(TAKEN, output, find), plan, after_commit=output.send_ticks).run(Event())
 
 
 def found(log: MemoryLog, partition: int = 0) -> list:
@@ -96,7 +97,7 @@ def test_every_picture_has_one_outcome():
     store = MemoryStore()
     run(log, store)
     assert looked_at(log) == [(NOW - 60_000, 2), (NOW - 59_500, 0), (NOW - 59_500, 0)]
-    account = store.position(Place(TAKEN, 0)).account
+    account = store.position((TAKEN, 0)).account
     assert account.balanced()
     assert account == Account(messages=8, decoded=8, readings=8, aggregated=3, duplicate=1, rejected=4)
     assert store.cameras[1, HOUR] == CameraCount(1, HOUR, 5, 2, 1, 1, 1)
@@ -192,12 +193,10 @@ def test_failures_around_commits_count_nothing_twice_and_send_again_at_most(take
     calm, disturbed = filled(), filled()
     undisturbed, failing = MemoryStore(), FailingStore(failures)
     run(calm, undisturbed)
-    folds = FrameFolds(disturbed, failing, TAKEN, FOUND, detect, DETECTOR)
-    plan = Plan("detect", commit_s=0.0, until_caught_up=True, at_once=3, backoff_s=(0.0,))
-    Runner(disturbed, failing, folds, plan).run(Event())
+    run(disturbed, failing, accept_gap=False, backoff_s=(0.0,))
     assert failing.cameras == undisturbed.cameras
     assert failing.dead_letters == undisturbed.dead_letters
-    assert failing.position(Place(TAKEN, 0)) == undisturbed.position(Place(TAKEN, 0))
+    assert failing.position((TAKEN, 0)) == undisturbed.position((TAKEN, 0))
     assert set(looked_at(disturbed)) == set(looked_at(calm))
     assert len(looked_at(disturbed)) >= len(looked_at(calm))
     assert found(disturbed)[-1:] == found(calm)[-1:], "the same time was told in the end"
@@ -212,7 +211,7 @@ def test_pictures_that_retention_took_are_counted_as_lost():
         put(log, frame(1, number, b"x%d" % number))
     log.forget(TopicPartition(TAKEN, 0), 4)
     run(log, store)
-    account = store.position(Place(TAKEN, 0)).account
+    account = store.position((TAKEN, 0)).account
     assert account.balanced()
     assert (account.messages, account.lost_messages, account.aggregated) == (6, 3, 3)
 
@@ -227,4 +226,4 @@ def test_a_detector_that_fails_is_an_error_and_no_picture_is_passed_over():
 
     with pytest.raises(ZeroDivisionError):
         run(log, store, broken)
-    assert store.position(Place(TAKEN, 0)).next_offset == 0
+    assert store.position((TAKEN, 0)).next_offset == 0

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from eventlog.memory import MemoryRecord
 from processors.fold import ReplayDiffers, TooManyDead
-from processors.partition import PartitionFold
+from processors.partition import ReadingFold
 from processors.reduce import Scratch
 from processors.windows import Windows
 from schemas.batch import ROW, encode
@@ -23,10 +23,10 @@ START = Position()
 every_dataset = pytest.mark.parametrize("dataset", sorted(STEPS))
 
 
-def fold(position: Position = START, dataset: str = ENERGY, **options) -> PartitionFold:
+def fold(position: Position = START, dataset: str = ENERGY, **options) -> ReadingFold:
     metrics = metrics_of(dataset)
     windows = {metric.name: Windows(ZONE, metric.window) for metric in metrics}
-    return PartitionFold(metrics, windows, position, Scratch(), **options)
+    return ReadingFold(metrics, windows, position, Scratch(), **options)
 
 
 def batch(offset: int, *readings, start: int = T0, appended: int | None = None, **header) -> MemoryRecord:

@@ -14,7 +14,7 @@ import pytest
 from eventlog.memory import MemoryRecord
 from ingest.cameras.rendered import RenderedCamera, RenderedPlate
 from ingest.cameras.sources import open_source
-from processors.partition import PartitionFold
+from processors.partition import ReadingFold
 from processors.passes import TAIL_MS, Passes, passes
 from processors.plates.network import NetworkDetector, card
 from processors.plates.pictures import decode_picture
@@ -254,7 +254,7 @@ def cells(records: Sequence[MemoryRecord], polls: int) -> Counter[tuple[int, int
     """What a processor makes of a log that it gets in so many polls: (window, area, form) -> passes."""
     metrics = metrics_of(REGIONS)
     windows = {one.name: Windows("Asia/Tehran", one.window) for one in metrics}
-    fold = PartitionFold(metrics, windows, Position(), Scratch())
+    fold = ReadingFold(metrics, windows, Position(), Scratch())
     log = [replace(record, offset=offset) for offset, record in enumerate([*records, TICK])]
     for some in np.array_split(np.arange(len(log)), polls):
         fold.feed([log[offset] for offset in some.tolist()])

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from eventlog.memory import MemoryLog
 from eventlog.protocol import TopicPartition
-from processors.metric_folds import MetricFolds
+from processors.reading_factory import ReadingFoldFactory
 from processors.runner import Plan, Runner, Stopped
 from schemas.catalogue import metrics_of
-from store.processing import Account, Place, TopicChanged
+from store.processing import Account, TopicChanged
 from store.processing_memory import MemoryStore
 from tests.processors.logs import messages
 from tests.processors.model import outcome
@@ -44,7 +44,7 @@ def log_of(entries, partitions: int = 1) -> MemoryLog:
 
 
 def process(log, store, **plan) -> None:
-    folds = MetricFolds({TOPIC: METRICS}, ZONE, dead_limit=plan.pop("dead_limit", 10_000))
+    folds = ReadingFoldFactory({TOPIC: METRICS}, ZONE, dead_limit=plan.pop("dead_limit", 10_000))
     options = {"commit_s": 0.0, "until_caught_up": True, "backoff_s": (0.0,), **plan}
     Runner(log, store, folds, Plan("group", **options)).run(Event())
 
@@ -61,7 +61,7 @@ def test_a_store_that_fails_around_its_commits_counts_nothing_twice(entries, fai
     process(log, disturbed)
     assert disturbed.cells == undisturbed.cells
     assert disturbed.dead_letters == undisturbed.dead_letters
-    assert disturbed.position(Place(*HERE)) == undisturbed.position(Place(*HERE))
+    assert disturbed.position(HERE) == undisturbed.position(HERE)
     expected = outcome(log.fetch(HERE, 0, 1000), {metric.name: metric for metric in METRICS}, ZONE)
     assert len(undisturbed.cells) == len(expected.cells)
 
@@ -84,22 +84,22 @@ def test_where_a_run_ends_and_the_next_begins_does_not_show(entries, runs):
         process(growing, pieces)
     assert pieces.cells == whole.cells
     for number in range(2):
-        assert pieces.position(Place(TOPIC, number)) == whole.position(Place(TOPIC, number))
+        assert pieces.position((TOPIC, number)) == whole.position((TOPIC, number))
 
 
 def test_a_frozen_member_is_fenced_and_the_other_ones_result_stands():
     entries = [(b"1", b"broken", 1_790_000_000_000)] * 5
     log, store = log_of(entries), MemoryStore()
     store.register_topic(TOPIC, "memory", log.describe(TOPIC).topic_id, 1)
-    folds = MetricFolds({TOPIC: METRICS}, ZONE)
+    folds = ReadingFoldFactory({TOPIC: METRICS}, ZONE)
     frozen = Runner(log, store, folds, Plan("group", commit_s=0.0, until_caught_up=True))
     reader = log.reader("group", [TOPIC], frozen)
     frozen._turn(reader)
     log.expel(reader)
     process(log, store)
-    after = store.position(Place(*HERE))
+    after = store.position(HERE)
     frozen._commit()
-    assert store.position(Place(*HERE)) == after
+    assert store.position(HERE) == after
     assert after.account == Account(messages=5, dead=5)
 
 
@@ -107,7 +107,7 @@ def test_a_partition_with_too_many_dead_messages_stops_and_commits_none_of_them(
     log, store = log_of([(b"1", b"broken", 1_790_000_000_000)] * 200), MemoryStore()
     with pytest.raises(Stopped, match="dead messages"):
         process(log, store, dead_limit=100)
-    assert store.position(Place(*HERE)).account == Account()
+    assert store.position(HERE).account == Account()
 
 
 def test_retention_that_overtook_the_processor_stops_it_until_someone_accepts_the_gap():
@@ -117,7 +117,7 @@ def test_retention_that_overtook_the_processor_stops_it_until_someone_accepts_th
     with pytest.raises(Stopped, match="--accept-gap"):
         process(log, store)
     process(log, store, accept_gap=True)
-    assert store.position(Place(*HERE)).account == Account(messages=10, dead=6, lost_messages=4)
+    assert store.position(HERE).account == Account(messages=10, dead=6, lost_messages=4)
 
 
 def test_a_log_that_was_cut_short_stops_the_processor():
@@ -139,13 +139,13 @@ def test_a_fenced_commit_keeps_the_other_partitions():
     entries = [(b"1", b"broken", 0), (b"2", b"broken", 0)]
     log, store = log_of(entries, partitions=2), MemoryStore()
     store.register_topic(TOPIC, "memory", log.describe(TOPIC).topic_id, 2)
-    runner = Runner(log, store, MetricFolds({TOPIC: METRICS}, ZONE), Plan("group"))
+    runner = Runner(log, store, ReadingFoldFactory({TOPIC: METRICS}, ZONE), Plan("group"))
     reader = log.reader("group", [TOPIC], runner)
     runner._turn(reader)
-    store.claim([Place(TOPIC, 0)])
+    store.claim([(TOPIC, 0)])
     runner._commit()
-    assert store.position(Place(TOPIC, 0)).account == Account()
-    assert store.position(Place(TOPIC, 1)).account == Account(messages=1, dead=1)
+    assert store.position((TOPIC, 0)).account == Account()
+    assert store.position((TOPIC, 1)).account == Account(messages=1, dead=1)
 
 
 def test_a_caught_up_run_with_a_stopped_partition_is_no_success():
@@ -158,7 +158,7 @@ def test_a_gap_to_the_very_end_of_the_log_is_passed_without_another_message():
     log, store = log_of([(b"1", b"broken", 0)] * 10), MemoryStore()
     log.forget(HERE, 10)
     process(log, store, accept_gap=True)
-    assert store.position(Place(*HERE)).account == Account(messages=10, lost_messages=10)
+    assert store.position(HERE).account == Account(messages=10, lost_messages=10)
 
 
 class StealingStore(MemoryStore):
@@ -169,11 +169,11 @@ class StealingStore(MemoryStore):
     def commit(self, progress):
         if not self.stolen:
             self.stolen = True
-            self.claim([one.place for one in progress])
+            self.claim([part.partition for part in progress])
         super().commit(progress)
 
 
 def test_a_fenced_processor_joins_again_instead_of_leaving_the_partition_to_nobody():
     log, store = log_of([(b"1", b"broken", 0)] * 5), StealingStore()
     process(log, store)
-    assert store.position(Place(*HERE)).account == Account(messages=5, dead=5)
+    assert store.position(HERE).account == Account(messages=5, dead=5)

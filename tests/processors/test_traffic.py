@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from eventlog.memory import MemoryRecord
-from processors.partition import PartitionFold
+from processors.partition import ReadingFold
 from processors.reduce import Scratch
 from processors.windows import Windows
 from schemas.batch import REGION, ROW, encode
@@ -24,9 +24,9 @@ LONG_AFTER = EDGE + 10 * QUARTER
 START = Position()
 
 
-def fold(position: Position = START) -> PartitionFold:
+def fold(position: Position = START) -> ReadingFold:
     metrics = metrics_of(REGIONS)
-    return PartitionFold(metrics, {one.name: Windows(ZONE, one.window) for one in metrics}, position, Scratch())
+    return ReadingFold(metrics, {one.name: Windows(ZONE, one.window) for one in metrics}, position, Scratch())
 
 
 class Street:
@@ -62,13 +62,13 @@ class Street:
         self.records.append(MemoryRecord(len(self.records), LONG_AFTER, b"%d" % area, body))
 
 
-def passes(*folds: PartitionFold) -> dict[tuple[int, int, str], int]:
+def passes(*folds: ReadingFold) -> dict[tuple[int, int, str], int]:
     """The passes of the cells that come out: (window's start after `EDGE`, area, class) -> passes, none left out."""
     cells = [cell for one in folds for cell in one.step().cells if cell.metric == "traffic.passes"]
     return {(cell.window_start - EDGE, cell.area, cell.class_): cell.value for cell in cells if cell.value}
 
 
-def folded(street: Street, *polls: int) -> PartitionFold:
+def folded(street: Street, *polls: int) -> ReadingFold:
     """All of a street's messages folded, in polls that end at these places."""
     subject = fold()
     for begin, end in zip((0, *polls), (*polls, len(street.records)), strict=True):

@@ -15,7 +15,7 @@ from store.processing import (
     Claim,
     DeadLetter,
     Fenced,
-    Place,
+    Partition,
     Position,
     Progress,
     StoreUnavailable,
@@ -25,7 +25,7 @@ from store.processing_memory import MemoryStore
 from store.processing_postgres import PostgresStore
 
 TOPIC = "isfahan.energy.readings.v1"
-HERE, THERE = Place(TOPIC, 0), Place(TOPIC, 1)
+HERE, THERE = (TOPIC, 0), (TOPIC, 1)
 
 
 @pytest.fixture(params=["memory", pytest.param("postgres", marks=pytest.mark.services)])
@@ -50,11 +50,11 @@ def cell(start: int, **changes) -> Cell:
     return Cell("energy.import", start, start + 3_600_000, 7, "residential", **numbers)
 
 
-def progress(place: Place, epoch: int, expected: int, reached: int, **content) -> Progress:
+def progress(partition: Partition, epoch: int, expected: int, reached: int, **content) -> Progress:
     account = content.pop("account", Account(messages=reached, decoded=reached, readings=6, aggregated=4, open=2))
     position = Position(reached, max(0, reached - 2), 1_790_000_000_000, None, 0, account)
     parts = [content.pop(name, ()) for name in ("cells", "dead_letters", "cameras")]
-    return Progress(place, epoch, expected, position, *parts)
+    return Progress(partition, epoch, expected, position, *parts)
 
 
 def test_a_claimed_partition_starts_at_nothing(registered):
@@ -73,7 +73,7 @@ def test_an_older_epoch_commits_nothing(registered):
     registered.claim([HERE])
     with pytest.raises(Fenced) as fenced:
         registered.commit([progress(HERE, 1, 0, 5)])
-    assert fenced.value.places == (HERE,)
+    assert fenced.value.partitions == (HERE,)
     assert registered.claim([HERE])[HERE].position == Position()
 
 
@@ -89,7 +89,7 @@ def test_one_fenced_partition_holds_back_the_whole_commit(registered):
     registered.claim([THERE])
     with pytest.raises(Fenced) as fenced:
         registered.commit([progress(HERE, 1, 0, 5, cells=[cell(0)]), progress(THERE, 1, 0, 5)])
-    assert fenced.value.places == (THERE,)
+    assert fenced.value.partitions == (THERE,)
     registered.commit([progress(HERE, 1, 0, 5, cells=[cell(0)])])
 
 
@@ -102,7 +102,7 @@ def test_another_topic_under_the_same_name_is_refused(registered):
 
 def test_a_partition_that_the_topic_did_not_have_is_refused(registered):
     with pytest.raises(TopicChanged):
-        registered.claim([Place(TOPIC, 2)])
+        registered.claim([(TOPIC, 2)])
 
 
 def test_an_account_that_does_not_add_up_is_refused_by_the_store(registered):

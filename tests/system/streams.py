@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from threading import Event
 
@@ -15,8 +16,9 @@ import psycopg
 from eventlog.kafka import KafkaLog
 from eventlog.protocol import Record, TopicPartition
 from node.pictures import detector, method
-from processors.frames import FrameFolds
-from processors.metric_folds import MetricFolds
+from processors.frames import FrameFoldFactory
+from processors.reading_factory import ReadingFoldFactory
+from processors.region_output import RegionOutput
 from processors.runner import Plan, Runner
 from schemas.catalogue import metrics_of
 from schemas.topics import dataset_of, live, settings
@@ -80,7 +82,7 @@ def process_undisturbed(
     """Read a topic, or several, from beginning to end with a processor of its own."""
     store = store or PostgresStore(database_url)
     names = [topics] if isinstance(topics, str) else topics
-    folds = MetricFolds({topic: metrics_of(dataset_of(topic)) for topic in names}, ZONE, dead_limit=10_000)
+    folds = ReadingFoldFactory({topic: metrics_of(dataset_of(topic)) for topic in names}, ZONE, dead_limit=10_000)
     plan = Plan(group, commit_s=0.0, until_caught_up=True)
     try:
         Runner(log, store, folds, plan).run(Event())
@@ -90,12 +92,13 @@ def process_undisturbed(
 
 def look_undisturbed(log: KafkaLog, frames: str, regions: str, database_url: str) -> None:
     """Look at a topic's pictures from beginning to end; what is found goes to a topic of its own."""
-    store = PostgresStore(database_url)
-    folds = FrameFolds(log, store, frames, regions, detector(), method())
-    try:
-        Runner(log, store, folds, Plan(f"alone-{frames}", commit_s=0.0, until_caught_up=True, at_once=20)).run(Event())
-    finally:
-        store.close()
+    plan = Plan(f"alone-{frames}", commit_s=0.0, until_caught_up=True, at_once=20)
+    with (
+        closing(PostgresStore(database_url)) as store,
+        closing(RegionOutput(log, store, frames, regions, method())) as output,
+    ):
+        folds = FrameFoldFactory(frames, output, detector())
+        Runner(log, store, folds, plan, after_commit=output.send_ticks).run(Event())
 
 
 def everything_in(log: KafkaLog, topic: str) -> list[Record]:

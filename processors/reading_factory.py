@@ -1,22 +1,23 @@
-"""The folds of topics with readings: every metric's windows, and one scratch table for all partitions."""
+"""Creates the folds of topics with readings: the windows of every metric, and one scratch table for all partitions."""
 
 from collections.abc import Mapping, Sequence, Set
 
 from processors.fold import DEAD_LIMIT
-from processors.partition import PartitionFold
+from processors.partition import ReadingFold
 from processors.reduce import Scratch
 from processors.windows import Windows
 from schemas.catalogue import Metric
 from store.processing import Position
 
 
-class MetricFolds:
-    """Keeps the promises of `processors.fold.Folds`.
+class ReadingFoldFactory:
+    """Implements `processors.fold.FoldFactory`.
 
-    `metrics` by topic; `zone` is the city's; `dead_limit` dead messages in a block stop a partition.
+    `metrics` by topic; `zone` is the city's; more than `dead_limit` dead messages in a block stop a partition.
     """
 
     def __init__(self, metrics: Mapping[str, Sequence[Metric]], zone: str, *, dead_limit: int = DEAD_LIMIT) -> None:
+        self.topics: Sequence[str] = tuple(metrics)
         self._metrics = metrics
         self._windows = {
             topic: {metric.name: Windows(zone, metric.window) for metric in of_topic}
@@ -25,17 +26,8 @@ class MetricFolds:
         self._scratch = Scratch()
         self._dead_limit = dead_limit
 
-    @property
-    def topics(self) -> Sequence[str]:
-        """See `Folds`."""
-        return tuple(self._metrics)
-
-    def fold(
-        self, topic: str, partition: int, position: Position, settled: Set[tuple[int, int]], *, gap: bool
-    ) -> PartitionFold:
-        """See `Folds`."""
-        del partition
-        return PartitionFold(
+    def create(self, topic: str, position: Position, settled: Set[tuple[int, int]], *, gap: bool) -> ReadingFold:
+        return ReadingFold(
             self._metrics[topic],
             self._windows[topic],
             position,
@@ -44,9 +36,3 @@ class MetricFolds:
             gap=gap,
             dead_limit=self._dead_limit,
         )
-
-    def keep_time(self) -> None:
-        """Nothing to do: cells carry their windows."""
-
-    def close(self) -> None:
-        """Nothing to let go of."""
