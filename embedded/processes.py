@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator, Sequence
 from signal import SIGKILL, SIGTERM
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 
 # The clock that a start time is computed from may be stepped between two readings.
 SAME_START_SECONDS = 5.0

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from pydantic import TypeAdapter
+from pydantic import BaseModel, TypeAdapter
 
 from api import examples
 from api.app import create_app
@@ -65,7 +65,7 @@ PROBLEMS = {
     "get_series": {"400", "404", "422", "503"},
     "health": {"503"},
 }
-MODELS = {
+MODELS: dict[str, type[BaseModel]] = {
     "get_catalog": Catalog,
     "list_publications": PublicationPage,
     "get_series": Series,

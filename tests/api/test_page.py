@@ -11,6 +11,7 @@ from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
 from string import Formatter
+from typing import Any
 
 import httpx
 import pytest
@@ -263,7 +264,7 @@ def test_the_figures_are_those_of_the_comparison(two: TestClient, both: str) -> 
                 assert cell == "suppressed"
                 continue
             seen += 1
-            number, share = re.match(r"(−?[\d,.]+)(?:%| \w+) (\d+)% of people shown", cell).groups()  # type: ignore[union-attr]
+            number, share = re.match(r"(−?[\d,.]+)(?:%| \w+) (\d+)% of people shown", cell).groups()
             assert float(number.replace(",", "")) == pytest.approx(found.figure, rel=0.005)
             assert int(share) == round(100 * found.population_share)
     assert seen == sum(row.figure is not None for row in rows.values()) == 24
@@ -331,7 +332,13 @@ def test_topics_of_past_data_are_told_as_one_without_their_names(api: TestClient
 def test_what_is_suppressed_is_said_so_and_no_number_that_must_stay_inside_is_there(
     api: TestClient, database_url: str
 ) -> None:
-    secrets = {"value": 7_103_019, "contributors": 13, "largest": 7_103_007, "absolute": 71_030_090, "covered_ms": 1}
+    secrets: dict[str, Any] = {
+        "value": 7_103_019,
+        "contributors": 13,
+        "largest": 7_103_007,
+        "absolute": 71_030_090,
+        "covered_ms": 1,
+    }
     with connect(database_url) as connection:
         areas = found_areas(connection, [1000, 2000, 3000])
         register(connection, 0, "residential", 4711)

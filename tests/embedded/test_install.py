@@ -29,7 +29,8 @@ class Repository:
         path = self.path(coordinates)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
-        return Jar(*coordinates.split(":"), hashlib.sha256(content).hexdigest())
+        group, artifact, version = coordinates.split(":")
+        return Jar(group, artifact, version, hashlib.sha256(content).hexdigest())
 
     def context(self, repo_cache: Path) -> MavenContext:
         return MavenContext(repo_cache=repo_cache, local_repos=[self.folder], offline=True)

@@ -217,8 +217,8 @@ def test_a_pause_ends_with_the_next_assignment(log, topic, city):
         one.pause(partition)
     two = log.reader(city, [topic], second)
     until(lambda: len(first.owned) == 2 and len(second.owned) == 2, one, two)
-    for partition in range(4):
-        writer.send_to(topic, partition, b"tick")
+    for number in range(4):
+        writer.send_to(topic, number, b"tick")
     writer.flush()
     assert len(read(one, 2)) == 2
     for reader in (one, two):

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 from fractions import Fraction
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -150,7 +151,8 @@ def test_figures_are_shown_with_three_significant_digits_and_a_whole_part_is_nev
 
 
 def of_a_partner(metric: Metric, **other: str) -> CatalogMetric:
-    return CatalogMetric.model_construct(**{"unit": metric.unit, "kind": metric.kind, "window": metric.window} | other)
+    fields: dict[str, Any] = {"unit": metric.unit, "kind": metric.kind, "window": metric.window, **other}
+    return CatalogMetric.model_construct(**fields)
 
 
 @pytest.mark.parametrize("other", [{"unit": "kWh"}, {"kind": "mean-of-last"}, {"window": "day"}])

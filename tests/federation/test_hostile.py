@@ -141,7 +141,7 @@ def test_a_malformed_page_is_refused_and_the_pages_before_are_kept(
 
 CONTRADICTIONS: dict[str, tuple[str, Edit]] = {
     "an area that the catalogue has not": ("not-in-catalogue", cell(area=3)),
-    "a class that the catalogue has not": ("not-in-catalogue", cell(**{"class": "commercial"})),
+    "a class that the catalogue has not": ("not-in-catalogue", cell(0, None, **{"class": "commercial"})),
     "a metric that the catalogue has not": ("not-in-catalogue", first(lambda one: one.update(metric="x"))),
     "another unit": ("not-in-catalogue", first(lambda one: one.update(unit="kWh"))),
     "another city": ("other-city", lambda page: page.update(city="isfahan")),

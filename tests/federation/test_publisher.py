@@ -33,7 +33,7 @@ NEVER = 2**63 - 1
 places = st.tuples(st.integers(1, 5), st.sampled_from(["residential", "commercial"]))
 aggregates = st.builds(
     lambda place, contributors, shares, covered: Aggregate(
-        *place, sum(shares), contributors, max(shares), sum(shares), covered
+        place[0], place[1], sum(shares), contributors, max(shares), sum(shares), covered
     ),
     places,
     st.sampled_from([0, 14, 15, 99, 100]),

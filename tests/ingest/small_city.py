@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from ingest.areas import partition
+from ingest.cameras.simulated import SimulatedCameras
 from ingest.cities import City, District
 from ingest.simulated.rounds import Rounds
 from ingest.simulated.sources import Sources
@@ -41,7 +42,9 @@ def city(zone: str = "Asia/Tehran", districts: int = 6) -> City:
     return City("town", "Town", {"en": "Town"}, "IR", zone, 32.6, 51.6, population, ("made up",), made)
 
 
-def registered(*sources: Sources | Rounds, hidden: frozenset[str] = frozenset()) -> Callable[[Metric, int], Resolved]:
+def registered(
+    *sources: Sources | Rounds | SimulatedCameras, hidden: frozenset[str] = frozenset()
+) -> Callable[[Metric, int], Resolved]:
     """What the register says of simulated sources, but for `hidden` ids; numbers are in an order of their own."""
     rows = [row for one in sources for row in one.register() if row["source"] not in hidden]
     contributors = {name: number for number, name in enumerate(sorted({row["contributor"] for row in rows}))}

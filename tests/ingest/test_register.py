@@ -23,7 +23,7 @@ from ingest.simulated.faults import FaultRates
 from ingest.simulated.fleet import Fleet
 from ingest.simulated.premises import Premises
 from ingest.simulated.simulator import Simulator
-from ingest.simulated.sources import write_register
+from ingest.simulated.sources import Sources, write_register
 from schemas.catalogue import catalogue
 from store import deliveries
 from store.areas import Area, versions
@@ -185,7 +185,11 @@ def test_registers_of_different_metrics_can_be_loaded_at_the_same_time(
     connection: Connection, database_url: str
 ) -> None:
     """Whichever is first, each has its own areas, which stand for its own people, and no number is given twice."""
-    simulated = {1000: Fleet(city(), 2000, 1), 300: Bins(city(), 300, 1), 200: Premises(city(), 400, 1)}
+    simulated: dict[int, Sources] = {
+        1000: Fleet(city(), 2000, 1),
+        300: Bins(city(), 300, 1),
+        200: Premises(city(), 400, 1),
+    }
     ready = Barrier(len(simulated))
 
     def load(people: int, now: int) -> LoadReport:
@@ -206,8 +210,8 @@ def test_registers_of_different_metrics_can_be_loaded_at_the_same_time(
                 assert sum(area.population for area in version.areas.values()) == people
                 assert version.valid_from_ms == THIS_QUARTER
     assert [report.drawn for report in reports] == [(), (), ()]
-    sources, numbers = connection.execute("SELECT count(*), count(DISTINCT number) FROM sources").fetchone() or (0, 1)
-    assert sources == numbers == sum(1 for one in simulated.values() for _ in one.register())
+    rows, numbers = connection.execute("SELECT count(*), count(DISTINCT number) FROM sources").fetchone() or (0, 1)
+    assert rows == numbers == sum(1 for one in simulated.values() for _ in one.register())
 
 
 @pytest.mark.services

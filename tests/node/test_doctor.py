@@ -3,6 +3,7 @@
 import threading
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,12 +23,12 @@ FRAMES, READINGS = "town.traffic.frames.v1", "town.energy.readings.v1"
 SETTINGS = {one.topic: {**one.settings, "cleanup.policy": "delete"} for one in PLAN}
 
 
-def topic(name: str, **changed: object) -> TopicState:
+def topic(name: str, **changed: Any) -> TopicState:
     state = TopicState(TopicFacts("cluster", name, 2), 3, SETTINGS[name], [0, 0], [10, 20], NOW)
     return replace(state, **changed)
 
 
-def cluster(**changed: object) -> ClusterState:
+def cluster(**changed: Any) -> ClusterState:
     topics = {one.topic: topic(one.topic) for one in PLAN}
     state = ClusterState(3, topics, {"town.process": 2, "town.detect": 1}, NOW, NOW - 1, NOW + 1)
     return replace(state, **changed)
@@ -138,7 +139,7 @@ def test_a_database_with_newest_tables_and_a_register_is_well():
         ({"clock_ms": NOW + 100_000}, "fail", "ahead of this machine's clock"),
         ({"contents": replace(CONTENTS, registered={})}, "fail", "`sistercity register load FILE`"),
         (
-            {"contents": replace(CONTENTS, registered=CONTENTS.registered | {"waste.fill": RegisteredSources(5, 0)})},
+            {"contents": replace(CONTENTS, registered={**CONTENTS.registered, "waste.fill": RegisteredSources(5, 0)})},
             "fail",
             "no areas are drawn for waste.fill",
         ),
@@ -156,7 +157,7 @@ def test_what_is_wrong_with_the_database_is_named_with_what_to_do(changed, level
     assert words in found.words
 
 
-def processed(name: str, **changed: object) -> dict[str, ProcessedTopic]:
+def processed(name: str, **changed: Any) -> dict[str, ProcessedTopic]:
     state = ProcessedTopic("cluster", name, 2, {0: 10, 1: 20}, {0: 10, 1: 20})
     return {name: replace(state, **changed)}
 

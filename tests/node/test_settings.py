@@ -21,7 +21,7 @@ def given(monkeypatch):
     def read(*, secrets: Path | None = None, **values: str) -> Settings:
         for name, value in values.items():
             monkeypatch.setenv(f"SISTERCITY_{name.upper()}", value)
-        return Settings(_secrets_dir=secrets)
+        return Settings(_secrets_dir=secrets)  # type: ignore[call-arg]
 
     return read
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from fractions import Fraction
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import fastavro
@@ -103,7 +104,7 @@ def _decode(record, metrics):
         return "unknown-schema"
     body = io.BytesIO(value[5:])
     try:
-        message = fastavro.schemaless_reader(body, fastavro.parse_schema(dict(schema.definition)))
+        message: Any = fastavro.schemaless_reader(body, fastavro.parse_schema(dict(schema.definition)))
     except Exception as error:
         return "cut" if isinstance(error, EOFError | IndexError) else "not-avro"
     if body.read():

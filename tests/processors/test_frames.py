@@ -39,8 +39,8 @@ class Clock:
 
 
 def frame(camera: int, number: int, picture: bytes | None, **changes) -> Frame:
-    fields = {"metric": "traffic.regions", "area": 7, "class_": "any", "interval": 500, "start": NOW - 60_000}
-    fields["start"] += 500 * number
+    start = NOW - 60_000 + 500 * number
+    fields = {"metric": "traffic.regions", "area": 7, "class_": "any", "interval": 500, "start": start}
     return Frame(**{**fields, **changes}, camera=camera, contributor=camera, picture=picture)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -231,7 +232,13 @@ def test_a_real_clips_pictures_may_come_in_any_order_and_any_windows(clip, name,
 
 def message(area: int, start: int, interval: int, rows: np.ndarray, boxes: np.ndarray) -> MemoryRecord:
     """As a detector sends it: one picture, or a tick without rows."""
-    header = {"metric": "traffic.regions", "area": area, "class_": "any", "interval": interval, "start": start}
+    header: dict[str, Any] = {
+        "metric": "traffic.regions",
+        "area": area,
+        "class_": "any",
+        "interval": interval,
+        "start": start,
+    }
     body = encode(schema_named(f"{REGIONS}.v1").id, **header, rows=rows, regions=boxes)
     return MemoryRecord(0, EDGE + 10 * QUARTER, b"%d" % area, body)
 

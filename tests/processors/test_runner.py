@@ -33,8 +33,8 @@ class Clock:
         return self.now
 
 
-def log_of(entries, partitions: int = 1) -> MemoryLog:
-    clock = Clock()
+def log_of(entries, partitions: int = 1, clock: Clock | None = None) -> MemoryLog:
+    clock = clock or Clock()
     log = MemoryLog(clock)
     log.create(TOPIC, partitions, {})
     for key, body, appended in entries:
@@ -72,14 +72,15 @@ def test_where_a_run_ends_and_the_next_begins_does_not_show(entries, runs):
     whole, pieces = MemoryStore(), MemoryStore()
     log = log_of(entries, partitions=2)
     process(log, whole)
-    growing = log_of([], partitions=2)
+    clock = Clock()
+    growing = log_of([], partitions=2, clock=clock)
     # The same topic, filled bit by bit, with a processor of its own for each bit.
     for part in range(runs):
         for number in range(2):
             place = TopicPartition(TOPIC, number)
             records = log.fetch(place, 0, 1000)
             for one in records[len(records) * part // runs : len(records) * (part + 1) // runs]:
-                growing._clock.now = one.timestamp
+                clock.now = one.timestamp
                 growing.append(place, one.key, one.value)
         process(growing, pieces)
     assert pieces.cells == whole.cells

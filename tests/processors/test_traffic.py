@@ -1,5 +1,7 @@
 """Vehicle passes in windows: a vehicle at a window's edge counts once, and a replay finds what was found."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -57,7 +59,7 @@ class Street:
         return self
 
     def _add(self, area: int, start: int, rows: np.ndarray, regions: np.ndarray, metric: str) -> None:
-        header = {"metric": metric, "area": area, "class_": "any", "interval": STEP, "start": start}
+        header: dict[str, Any] = {"metric": metric, "area": area, "class_": "any", "interval": STEP, "start": start}
         body = encode(SCHEMA, **header, rows=rows, regions=regions)
         self.records.append(MemoryRecord(len(self.records), LONG_AFTER, b"%d" % area, body))
 

@@ -2,6 +2,7 @@
 
 import copy
 import io
+from typing import Any
 
 import fastavro
 import numpy as np
@@ -30,7 +31,7 @@ def message(header: dict, rows: list) -> bytes:
     return encode(1, **header, rows=np.array(rows, ROW))
 
 
-def read(body: bytes) -> dict:
+def read(body: bytes) -> Any:
     return fastavro.schemaless_reader(io.BytesIO(body), PARSED, None)
 
 

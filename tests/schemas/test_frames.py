@@ -2,6 +2,7 @@
 
 import copy
 import io
+from typing import Any
 
 import fastavro
 import pytest
@@ -23,7 +24,7 @@ def test_what_is_written_is_read(picture, camera, start):
 
 def test_a_stock_reader_reads_it():
     parsed = fastavro.parse_schema(copy.deepcopy(dict(schemas()[SCHEMA].definition)))
-    record = fastavro.schemaless_reader(io.BytesIO(encode_frame(FRAME)[5:]), parsed, None)
+    record: Any = fastavro.schemaless_reader(io.BytesIO(encode_frame(FRAME)[5:]), parsed, None)
     assert record["picture"] == FRAME.picture
     assert round(record["start"].timestamp() * 1000) == FRAME.start
 

@@ -2,6 +2,7 @@
 
 import copy
 import io
+from typing import Any
 
 import fastavro
 import numpy as np
@@ -14,7 +15,13 @@ from schemas.registry import schema_named
 
 SCHEMA = schema_named("traffic.plate-regions.v1")
 PARSED = fastavro.parse_schema(copy.deepcopy(dict(SCHEMA.definition)))
-HEADER = {"metric": "traffic.regions", "area": 3, "class_": "any", "interval": 500, "start": 1_790_000_000_000}
+HEADER: dict[str, Any] = {
+    "metric": "traffic.regions",
+    "area": 3,
+    "class_": "any",
+    "interval": 500,
+    "start": 1_790_000_000_000,
+}
 
 number = st.integers(0, 2**16 - 1)
 regions = st.lists(st.tuples(number, number, number, number, st.floats(0, 1, width=32), st.integers(0, 2)), max_size=5)

@@ -1,6 +1,7 @@
 """What `store.processing.Store` promises, held to the one in memory and to PostgreSQL."""
 
 from dataclasses import replace
+from typing import Any
 from uuid import uuid4
 
 import psycopg
@@ -45,7 +46,14 @@ def registered(store):
 
 
 def cell(start: int, **changes) -> Cell:
-    numbers = {"value": 10, "readings": 2, "contributors": 2, "largest": 6, "absolute": 10, "covered_ms": 1_800_000}
+    numbers: dict[str, Any] = {
+        "value": 10,
+        "readings": 2,
+        "contributors": 2,
+        "largest": 6,
+        "absolute": 10,
+        "covered_ms": 1_800_000,
+    }
     numbers |= {"first_offset": 0, "last_offset": 4, "incomplete": False, **changes}
     return Cell("energy.import", start, start + 3_600_000, 7, "residential", **numbers)
 

@@ -1,5 +1,6 @@
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
+from typing import Any
 
 import psycopg
 import pytest
@@ -23,7 +24,7 @@ def connection(database_url: str) -> Iterator[Connection]:
         yield opened
 
 
-def row(number: int, begins: int = T0, ends: int | None = None, **changes: str) -> RegisterRow:
+def row(number: int, begins: int = T0, ends: int | None = None, **changes: Any) -> RegisterRow:
     given = {"source": f"meter {number:04}", "metric": METRIC, "district": "a", "class_": "residential"}
     given |= {"contributor": f"customer {number:04}", **changes}
     return RegisterRow(line=number + 2, valid_from_ms=begins, valid_to_ms=ends, **given)
@@ -67,13 +68,14 @@ def test_loading_the_same_again_changes_nothing_and_an_end_can_move(connection: 
 
 @pytest.mark.parametrize("column", ["class_", "district", "contributor"])
 def test_what_a_source_is_changes_only_with_a_new_row(connection: Connection, column: str) -> None:
+    changed: dict[str, Any] = {column: "commercial"}
     load(connection, [row(n) for n in range(4)])
     with pytest.raises(RegisterError, match="later valid_from") as caught:
-        load(connection, [row(8), row(2, **{column: "commercial"})])
+        load(connection, [row(8), row(2, **changed)])
     assert (caught.value.line, caught.value.column) == (4, column.rstrip("_"))
     assert "meter" not in str(caught.value)
     assert len(numbers(connection, "sources")) == 4
-    assert load(connection, [row(2, ends=T0 + 1), row(2, begins=T0 + 1, **{column: "commercial"})]).sources_new == 1
+    assert load(connection, [row(2, ends=T0 + 1), row(2, begins=T0 + 1, **changed)]).sources_new == 1
 
 
 @pytest.mark.parametrize(

@@ -79,7 +79,8 @@ def secured(folder: Path) -> Iterator[Secured]:
     broker = kafka.start(folder / "kafka", jars, threading.Event(), extra=properties)
     try:
         _register_users(broker.bootstrap)
-        yield Secured(broker.bootstrap, *(f"{LOOPBACK}:{port}" for port in ports.values()), folder)
+        sasl, tls, both = (f"{LOOPBACK}:{port}" for port in ports.values())
+        yield Secured(broker.bootstrap, sasl, tls, both, folder)
     finally:
         kafka.stop(broker)
 

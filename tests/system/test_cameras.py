@@ -166,7 +166,7 @@ def street(folder: Path) -> Path:
     """A video of a rendered street: 40 seconds, 2 pictures a second."""
     path = folder / "street.mp4"
     camera = RenderedCamera(4, "VN", rate=2.0)
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"mp4v"), 2.0, (640, 360))
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 2.0, (640, 360))
     for number in range(80):
         writer.write(camera.frame(number))
     writer.release()

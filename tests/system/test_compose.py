@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,7 @@ class Node:
 
     def __init__(self, folder: Path, kafka: str, database: str, city: Path, partners: str = "") -> None:
         self.folder = folder
-        facts = conninfo_to_dict(database)
+        facts: dict[str, Any] = conninfo_to_dict(database)
         (folder / "secrets").mkdir(mode=0o700)
         (folder / "secrets" / "sistercity_database_password").write_text(f"{facts.pop('password')}\n")
         (folder / "home").mkdir()
@@ -164,7 +165,7 @@ def test_every_service_starts_gets_healthy_and_stops_by_its_own_commands(databas
             ours.start(name)
         until(lambda: theirs.healthy("serve"), f"the partner is healthy; {theirs.log('serve')}")
         for name in lasting:
-            until(lambda name=name: ours.healthy(name), f"{name} is healthy; {ours.log(name)}")
+            until(partial(ours.healthy, name), f"{name} is healthy; {ours.log(name)}")
         until(lambda: "partner" in ours.once("cli", "status"), f"the partner is pulled; {ours.log('pull')}")
         said = ours.once("cli", "doctor")
         for name in ("kafka ", "tables ", f"partner {city}-partner "):

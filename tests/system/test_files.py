@@ -224,16 +224,19 @@ def test_every_real_file_is_exact_as_history(command, tmp_path):
     # Two customers, one plant and four wheels are too few for areas of their own; containers and rounds are not.
     place = districts(register)
     of_bins, of_devices = (
-        [(name, place["waste.fill", name], "residual", *rest) for name, *rest in rows] for rows in (bins, devices)
+        [(name, place["waste.fill", name], "residual", when, level) for name, when, level in rows]
+        for rows in (bins, devices)
     )
-    of_rounds = [(place["waste.tonnage", name], *rest) for name, *rest in tonnage]
+    of_rounds = [(place["waste.tonnage", name], class_, month, grams) for name, class_, month, grams in tonnage]
     assert cells(command, "energy.import") == {
         **sums(hour, ((BOTH, "residential", *row) for row in green_button_rows(coastal)), "two"),
         **sums(hour, ((BOTH, "residential", *row) for row in green_button_rows(front)), "three"),
     }
     assert cells(command, "energy.solar") == sums(hour, ((BOTH, "commercial", *row) for row in roof), "one")
     assert cells(command, "waste.fill") == {**means_of_last(of_bins, "one"), **means_of_last(of_devices, "two")}
-    assert cells(command, "waste.collected") == sums(day, ((BOTH, "residual", *rest) for _, *rest in wheels), "one")
+    assert cells(command, "waste.collected") == sums(
+        day, ((BOTH, "residual", when, grams) for _, when, grams in wheels), "one"
+    )
     assert cells(command, "waste.tonnage") == sums(day, of_rounds, "two")  # months begin with a day
 
     status = json.loads(command("status", "--json"))
@@ -303,7 +306,7 @@ def test_files_of_today_go_into_the_running_streams_and_close_no_window_by_thems
     # An hour's window closes when something an hour later than its end was seen.
     place = districts(register)
     kinds = ("residual", "recycling")
-    rows = [(name, place["waste.fill", name], kinds[int(name) // 2 % 2], *rest) for name, *rest in bins]
+    rows = [(name, place["waste.fill", name], kinds[int(name) // 2 % 2], when, level) for name, when, level in bins]
     closed = [row for row in rows if hour(row[3]) + timedelta(hours=2) <= now]
     found = cells(command, "waste.fill")
     assert found == means_of_last(closed, "fill-levels")

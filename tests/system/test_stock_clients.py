@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -77,7 +78,7 @@ def spans(metric: str) -> list[tuple[datetime, timedelta]]:
 
 def batch_dicts(dataset: str) -> list[dict]:
     """Batches of every metric of a dataset, in the order of time, as any Avro writer takes them."""
-    made = []
+    made: list[dict[str, Any]] = []
     for metric in sent_in(dataset):
         for start, length in spans(metric.name):
             for area in (1, 2, 3):
@@ -223,7 +224,8 @@ def read_by_stock(kafka: str, topic: str, registry: SchemaRegistryClient, count:
         }
     )
     consumer.assign([TopicPartition(topic, partition, OFFSET_BEGINNING) for partition in range(PARTITIONS)])
-    found, until = [], time.monotonic() + SECONDS
+    found: list[Any] = []
+    until = time.monotonic() + SECONDS
     try:
         while len(found) < count:
             assert time.monotonic() < until, f"{len(found)} of {count} messages came"

@@ -10,7 +10,7 @@ STEP = 4
 
 def write(path: Path, frames: int = 50, rate: float = 10.0, codec: str = "mp4v") -> Path:
     """A video of 256x96 pixels in which frame n has a bright bar up to column n * STEP."""
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*codec), rate, (256, 96))
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*codec), rate, (256, 96))
     assert writer.isOpened()
     grain = np.random.default_rng(0).integers(0, 30, (96, 256, 3), dtype=np.uint8)
     for number in range(frames):

@@ -14,6 +14,7 @@ from ingest.files.reading import Empty, FileFormat, Outcome, Parsed
 from schemas.catalogue import Metric
 from schemas.topics import live
 from store.deliveries import Refused
+from store.detectors import Detector
 from store.resolution import BEGINNING_MS, NEVER_MS, Resolved
 from tests.ingest.account import RecordingWriter
 
@@ -33,6 +34,9 @@ class Journal:
     def acknowledged(self, writer: Writer) -> None:
         del writer
         self.acknowledgements += 1
+
+    def record_detector(self, dataset: str, detector: Detector, since_ms: int) -> None:
+        raise AssertionError("files hold no pictures")
 
     def refuse(self, origin: str, refused: Sequence[Refused]) -> None:
         for item in refused:

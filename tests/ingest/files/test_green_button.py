@@ -1,3 +1,4 @@
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from xml.etree import ElementTree
@@ -43,7 +44,7 @@ def feed(*entries: str) -> str:
     return f'<?xml version="1.0"?><feed xmlns="http://www.w3.org/2005/Atom">{"".join(entries)}</feed>'
 
 
-def metered(said: dict[str, object], *readings: str) -> str:
+def metered(said: Mapping[str, object], *readings: str) -> str:
     """A feed of one channel, linked as the standard has it."""
     return feed(
         entry(element("MeterReading"), own="M/1", up="M", related=["M/1/IntervalBlock", "T/1"]),

@@ -3,7 +3,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -46,7 +46,7 @@ class Weights(Listed):
     dataset: ClassVar[str] = "waste.collections"
 
 
-def reading(start: int, source: str | None = "a", value: int = 1, position: int = 1, **more: object) -> Parsed:
+def reading(start: int, source: str | None = "a", value: int = 1, position: int = 1, **more: Any) -> Parsed:
     found = Parsed(position, source, "energy.import", start, QUARTER, value, 1, b"%d" % position)
     return replace(found, **more)
 
@@ -111,7 +111,7 @@ def test_the_register_is_asked_once_for_each_period_in_which_nothing_changes() -
 
 def test_every_reading_has_an_outcome_and_only_refusals_are_kept() -> None:
     largest = catalogue()["energy.import"].maximum
-    found = [
+    found: list[Outcome] = [
         reading(START, position=1),
         reading(START + QUARTER, value=-1, position=2),
         reading(START + QUARTER, value=largest, position=3),
@@ -224,6 +224,6 @@ def test_files_are_told_apart_by_as_much_of_their_paths_as_it_takes() -> None:
 
 
 def test_what_is_refused_is_kept_by_its_file() -> None:
-    found = [reading(START, "stranger"), Refused(2, "missing", b"")]
+    found: list[Outcome] = [reading(START, "stranger"), Refused(2, "missing", b"")]
     _, _, journal = imported(Listed(found), [Path("/a/x"), Path("/b/x")], town("a"))
     assert set(journal.kept) == {("a/x", 1), ("a/x", 2), ("b/x", 1), ("b/x", 2)}

@@ -34,8 +34,8 @@ def test_the_real_file_gives_what_csv_finds_in_it_but_for_what_contradicts_itsel
         rows = list(csv.DictReader(lines))
     wanted, contradictions = [], []
     for number, row in enumerate(rows, 2):
-        form = "%m/%d/%Y" if len(row["Date"].split("/")[2]) == 4 else "%m/%d/%y"
-        day = datetime.strptime(row["Date"], form)
+        written = "%m/%d/%Y" if len(row["Date"].split("/")[2]) == 4 else "%m/%d/%y"
+        day = datetime.strptime(row["Date"], written)
         if (day.strftime("%B").lower(), str(day.year)) != (row["Month"].lower(), row["Year"]):
             contradictions.append(number)
             continue

@@ -74,7 +74,7 @@ def test_another_seed_or_size_is_another_city(kind: str) -> None:
 
 
 def test_every_sensor_reports_each_half_hour_and_its_container_fills_up_until_it_is_emptied() -> None:
-    bins = made("bins", count=200, strays=0)
+    bins = Bins(city(), 200, 1, 0)
     happened = bins.levels(END - 7 * DAY, END)
     assert (happened.value == np.rint(happened.value)).all()
     assert 0 <= happened.value.min() < 100 and 9_000 < happened.value.max() <= 10_000
@@ -252,7 +252,7 @@ def test_several_simulators_follow_the_clock_together() -> None:
         simulators.append(Simulator(sources, feed, journal, registered(sources), lambda: clock[0], MANY))
     follow(simulators, Stop(), END)  # type: ignore[arg-type]
     assert len(steps) == 6 * 15
-    passed = made("bins", strays=0).levels(END, END + 5 * QUARTER)
+    passed = Bins(city(), 60, 1, 0).levels(END, END + 5 * QUARTER)
     assert simulators[0].expected.readings == len(passed.place) > 2 * 60
     for writer in writers:
         last = [read(message.value) for message in writer.sent[-2:]]

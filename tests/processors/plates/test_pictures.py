@@ -80,13 +80,13 @@ def test_a_hundred_megapixels_are_refused_by_the_header(options, monkeypatch):
     def never(*arguments: object) -> None:
         raise AssertionError("the picture was decoded")
 
-    monkeypatch.setattr(pictures.cv2, "imdecode", never)
+    monkeypatch.setattr(cv2, "imdecode", never)
     assert reason_of(resized(jpeg(None, *options), 10_000, 10_000)) == "too-large"
     assert reason_of(resized(jpeg(None, *options), 65_535, 65_535)) == "too-large"
 
 
 def test_a_second_header_can_not_bring_in_another_size(monkeypatch):
-    monkeypatch.setattr(pictures.cv2, "imdecode", None)
+    monkeypatch.setattr(cv2, "imdecode", None)
     frame = header_at(WHOLE)
     end = frame + 2 + int.from_bytes(WHOLE[frame + 2 : frame + 4], "big")
     large = resized(WHOLE, 60_000, 60_000)[frame:end]
@@ -95,7 +95,7 @@ def test_a_second_header_can_not_bring_in_another_size(monkeypatch):
 
 
 def test_scans_and_segments_are_limited(monkeypatch):
-    monkeypatch.setattr(pictures.cv2, "imdecode", None)
+    monkeypatch.setattr(cv2, "imdecode", None)
     data = jpeg(None, *PROGRESSIVE)
     last = data[data.rindex(b"\xff\xda") : -2]
     assert reason_of(data[:-2] + last * 40 + data[-2:]) == "undecodable"

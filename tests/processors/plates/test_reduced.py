@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from processors.plates import pictures
 from processors.plates.pictures import BadPicture, decode_picture, decode_reduced
 from tests.processors.plates.jpegs import four_inks, jpeg, oriented, resized, scene
 
@@ -139,5 +138,5 @@ def test_plain_grey_is_a_picture_at_every_scale(factor, value):
 
 
 def test_what_is_too_large_is_refused_before_it_is_decoded(monkeypatch):
-    monkeypatch.setattr(pictures.cv2, "imdecode", None)
+    monkeypatch.setattr(cv2, "imdecode", None)
     assert reason_at(resized(jpeg(), 10_000, 10_000), 960) == "too-large"

@@ -259,7 +259,7 @@ def test_what_the_log_refuses_ends_all_cameras():
     def refuse(*arguments: object) -> None:
         raise Refusal
 
-    made.feed.send = refuse  # type: ignore[method-assign]
+    made.feed.send = refuse  # type: ignore[method-assign,assignment]
     alive = threading.active_count()
     with camera_server(streaming) as server, pytest.raises(Refusal):
         run_cameras(made.feed, [address(1, "a", server.url)], now_ms, threading.Event(), LIMITS)

@@ -152,7 +152,7 @@ def test_who_listens_and_never_ends_a_line_is_not_heard_out():
 
 def test_who_listens_and_says_nothing_is_left_in_time():
     end = Event()
-    with socket_server(lambda connection: bool(end.wait(10))) as port:  # type: ignore[arg-type,return-value]
+    with socket_server(lambda connection: bool(end.wait(10))) as port:  # type: ignore[arg-type]
         assert come(rtsp(port)) == ([], "it does not answer")
         end.set()
 

@@ -151,7 +151,7 @@ def one_then_silence(asked: Asked) -> None:
     asked.hang()
 
 
-TEMPERS: dict[str, tuple[Callable[[Asked], None], str]] = {
+TEMPERS: dict[str, tuple[Callable[[Asked], object], str]] = {
     "ends in a part": (lambda a: (a.stream(), a.raw(b"--frame\r\n\r\n" + jpeg(0)[:50])), protocol.ENDED),
     "ends in a body": (lambda a: a.answer("image/jpeg", jpeg(0), Content_Length="100000"), protocol.ENDED),
     "ends at once": (lambda a: None, protocol.ENDED),
