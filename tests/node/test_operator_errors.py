@@ -9,8 +9,8 @@ import pytest
 
 import api.cursors
 import api.problems
-import api.schema_protocol
-import api.schema_subjects
+import api.registry.protocol
+import api.registry.subjects
 import embedded.kafka
 import eventlog.protocol
 import federation.disclosure
@@ -30,8 +30,8 @@ ROOMS = ("schemas", "eventlog", "store", "ingest", "processors", "federation", "
 HANDLED = {
     api.cursors.BadCursor: "an answer with status 400",
     api.problems.ApiProblem: "an answer of the API",
-    api.schema_protocol.RegistryError: "an answer of the schema registry",
-    api.schema_subjects.NoAvroSchema: "an answer of the schema registry",
+    api.registry.protocol.RegistryError: "an answer of the schema registry",
+    api.registry.subjects.NoAvroSchema: "an answer of the schema registry",
     embedded.kafka.CalledOff: "the guard, which stops the other service",
     eventlog.protocol.OffsetGone: "the runner, which counts a gap or raises Stopped",
     federation.disclosure.UnknownRule: "a defect: the catalogue names a rule that is not written",
