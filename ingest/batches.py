@@ -7,7 +7,8 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.batch import ROW, encode
+from ingest.register import SourceColumns
+from schemas.batch import ACTUAL, ROW, encode
 from schemas.catalogue import Metric, metrics_of
 from schemas.regions import encode_tick
 from schemas.registry import schema_named
@@ -33,6 +34,23 @@ class ReadingColumns:
     start: NDArray[np.int64]
     value: NDArray[np.float64]
     quality: NDArray[np.uint8]
+
+    @classmethod
+    def of(
+        cls,
+        metric: Metric,
+        interval: int,
+        sources: SourceColumns,
+        start: NDArray[np.int64],
+        value: NDArray[np.float64],
+        quality: NDArray[np.uint8] | None = None,
+    ) -> "ReadingColumns":
+        """Readings of these sources, row by row; all of them `schemas.batch.ACTUAL` without `quality`."""
+        if quality is None:
+            quality = np.full(len(start), ACTUAL, np.uint8)
+        return cls(
+            metric, interval, sources.area, sources.class_, sources.number, sources.contributor, start, value, quality
+        )
 
     def __len__(self) -> int:
         return len(self.start)

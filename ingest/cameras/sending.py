@@ -15,18 +15,16 @@ from ingest.batches import Message
 from ingest.cameras.sources import Shot, Source
 from ingest.feed import Feed
 from ingest.journal import Journal
-from ingest.register import LONGEST_ID
-from schemas.catalogue import Metric, catalogue, sent_in
+from ingest.register import UNKNOWN_SOURCE, Register
+from schemas.catalogue import catalogue, sent_in
 from schemas.frames import Frame, encode_frame
 from schemas.regions import encode_regions, key_of
 from schemas.topics import FRAMES, REGIONS, dataset_of
 from store.deliveries import Refused
 from store.detectors import Detector
-from store.resolution import Resolved
 
 METRIC = "traffic.regions"
 """What ticks are of, and what is refused."""
-UNKNOWN_SOURCE = "unknown-source"
 TICK_MS = 5_000
 """Between two ticks, in the source's time."""
 
@@ -73,10 +71,9 @@ class CameraFeed:
     A frame is one message and one reading in the account of what was acknowledged, its key the camera's number. Beside
     a detector only pictures that were looked at become messages: the others are counted, and nothing of them is kept.
 
-    `resolve(metric, at_ms)` gives the cameras of a metric as the register has them at a time; one that is registered
-    for several metrics of pictures serves the first. Pictures of a camera that it does not have are refused under
-    `origin`, which must end in `METRIC`: id and time are kept of the first one in each second, and nothing else, so
-    that a camera which nobody registered adds one row a second at most; `counts` has all.
+    A camera that is registered for several metrics of pictures serves the first. Pictures of a camera that is not in
+    the register are refused under `origin`, which must end in `METRIC`. Only id and time of the first in each second
+    are kept, so that an unregistered camera adds at most one row a second; `counts` has all.
     """
 
     def __init__(
@@ -84,7 +81,7 @@ class CameraFeed:
         writer: Writer,
         topic: str,
         journal: Journal,
-        resolve: Callable[[Metric, int], Resolved],
+        register: Register,
         origin: str,
         beside: Beside | None = None,
     ) -> None:
@@ -95,12 +92,11 @@ class CameraFeed:
         self._writer = writer
         self._feed = Feed(writer, topic, journal)
         self._journal = journal
-        self._resolve = resolve
+        self._register = register
         self._origin = origin
         self._beside = beside
         self._earliest = self._noted = _NEVER
         self._metrics = sent_in(REGIONS)
-        self._resolved: dict[str, Resolved] = {}
         self._previous: dict[int, tuple[bytes, int]] = {}
         self._unknown: dict[str, tuple[int, int]] = {}
 
@@ -147,8 +143,8 @@ class CameraFeed:
 
     def number_of(self, source: str, at_ms: int) -> int | None:
         """The register's number of a camera at a time."""
-        found = self._found(source, at_ms)
-        return None if found is None else int(found[1].number[found[2]])
+        camera = self._register.find(self._metrics, source, at_ms)
+        return None if camera is None else camera.number
 
     def tick(self, time_ms: int) -> None:
         """Tell every partition that the cameras' time has come so far."""
@@ -168,31 +164,19 @@ class CameraFeed:
             self._noted = self._earliest
 
     def _frame(self, source: str, interval_ms: int, shot: Shot) -> Frame | None:
-        found = self._found(source, shot.start_ms)
-        if found is None:
+        camera = self._register.find(self._metrics, source, shot.start_ms)
+        if camera is None:
             return None
-        metric, resolved, row = found
         return Frame(
-            metric=metric.name,
-            area=int(resolved.area[row]),
-            class_=metric.classes[int(resolved.class_[row])],
+            metric=camera.metric.name,
+            area=camera.area,
+            class_=camera.class_,
             interval=interval_ms,
             start=shot.start_ms,
-            camera=int(resolved.number[row]),
-            contributor=int(resolved.contributor[row]),
+            camera=camera.number,
+            contributor=camera.contributor,
             picture=shot.picture,
         )
-
-    def _found(self, source: str, at_ms: int) -> tuple[Metric, Resolved, int] | None:
-        """The metric that a camera is registered for at a time, and where it stands in that metric's columns."""
-        for metric in self._metrics:
-            resolved = self._resolved.get(metric.name)
-            if resolved is None or not resolved.holds(at_ms):
-                resolved = self._resolved[metric.name] = self._resolve(metric, at_ms)
-            row = _row(resolved, source)
-            if row is not None:
-                return metric, resolved, row
-        return None
 
     def _look(self, frame: Frame, picture: bytes, detect: Detect) -> None:
         if self._repeats(frame, picture):
@@ -267,11 +251,3 @@ def origin_of(path: Path) -> str:
     """What a camera's file or folder is called where its refused pictures are kept."""
     name = os.fsencode(path.absolute().name).decode("utf-8", "backslashreplace")
     return f"{name}/{METRIC}"
-
-
-def _row(resolved: Resolved, source: str) -> int | None:
-    """Where a camera stands in the register's columns. No register holds an id that it would refuse."""
-    if len(source) > LONGEST_ID or not source.isprintable():
-        return None
-    row = int(resolved.rows_of([source])[0])
-    return row if row >= 0 else None

@@ -1,10 +1,8 @@
 """Cameras that nobody has: their register, and what they send, right and wrong, counted exactly."""
 
-import csv
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from threading import Event
 from zlib import crc32
 
@@ -15,7 +13,7 @@ from ingest.cameras.rendered import RenderedCamera
 from ingest.cameras.sending import METRIC, TICK_MS, CameraFeed
 from ingest.cameras.sources import Shot, interval_of, time_of
 from ingest.cities import City
-from ingest.register import COLUMNS
+from ingest.simulated.sources import register_row
 from schemas.catalogue import catalogue
 
 logger = logging.getLogger(__name__)
@@ -26,7 +24,6 @@ STILL_MS = 10_000
 
 _HOUR_MS = 3_600_000
 _QUARTER_MS = 900_000
-_VALID_FROM = "2015-01-01"
 _MOST_CAMERAS = 100
 _FRAMES_PER_FAULT = 30
 _TICKS_PER_FLUSH = 10
@@ -106,19 +103,10 @@ class SimulatedCameras:
         """The rows of the cameras' register file."""
         class_ = catalogue()[METRIC].classes[0]
         for source, district, contributor in zip(self.ids, self._districts, self._contributors, strict=True):
-            known = (source, METRIC, self.city.districts[district].id, contributor, class_, _VALID_FROM, "")
-            yield dict(zip(COLUMNS, known, strict=True))
+            yield register_row(source, METRIC, self.city.districts[district].id, contributor, class_)
         class_ = catalogue()[STILL_METRIC].classes[0]
         for source, district in zip(self.still_ids, self._still_districts, strict=True):
-            known = (source, STILL_METRIC, self.city.districts[district].id, f"{source}-P", class_, _VALID_FROM, "")
-            yield dict(zip(COLUMNS, known, strict=True))
-
-    def write_register(self, path: Path) -> None:
-        """Write the register file that `ingest.register.load_register` reads."""
-        with path.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(self.register())
+            yield register_row(source, STILL_METRIC, self.city.districts[district].id, f"{source}-P", class_)
 
 
 class CameraSimulator:

@@ -11,19 +11,16 @@ from threading import Event
 from typing import TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ingest.batches import ReadingColumns, messages
 from ingest.feed import Feed
 from ingest.files.ordering import Placed, TimeOrder
 from ingest.files.reading import Empty, FileFormat, Outcome, Parsed
 from ingest.journal import Journal
-from ingest.register import LONGEST_ID
+from ingest.register import UNKNOWN_SOURCE, Register, SourceColumns
 from schemas.catalogue import Metric, catalogue
 from store.deliveries import Refused
-from store.resolution import Resolved
 
-UNKNOWN_SOURCE = "unknown-source"
 OUT_OF_RANGE = "out-of-range"
 
 _STEP = 20_000
@@ -61,16 +58,16 @@ class _Tally:
 class FileImport:
     """Brings files of one format into one topic, as readings of registered sources.
 
-    `resolve(metric, at_ms)` gives the sources of a metric as the register has them at a time; `source` is that of
-    readings which name none. `clock` gives milliseconds. An import into a topic of `history` (R11) ends with ticks that
-    close all its windows; one into a running topic says only how far its own readings went.
+    `source` is the source of readings that name none. `clock` gives milliseconds since 1970. An import into a topic of
+    `history` (R11) ends with ticks that close all its windows; one into a running topic ends with ticks at the time of
+    its own latest reading.
     """
 
     def __init__(
         self,
         feed: Feed,
         journal: Journal,
-        resolve: Callable[[Metric, int], Resolved],
+        register: Register,
         clock: Callable[[], int],
         source: str | None = None,
         *,
@@ -78,11 +75,10 @@ class FileImport:
     ) -> None:
         self._feed = feed
         self._journal = journal
-        self._resolve = resolve
+        self._register = register
         self._clock = clock
-        self._source = source
+        self._source = source or ""
         self._history = history
-        self._resolved: dict[str, Resolved] = {}
 
     def run(self, form: FileFormat, paths: Sequence[Path], stop: Event | None = None) -> Imported:
         """Read all files, then send their readings in the order of time, then ticks.
@@ -152,29 +148,23 @@ class FileImport:
         """Send readings of one metric and interval length, for as long at a time as their sources stay the same."""
         begin = 0
         while begin < len(group):
-            resolved = self._at(metric, group[begin].parsed.start_ms)
-            end = bisect_left(group, resolved.holds_until_ms, begin + 1, key=lambda placed: placed.parsed.start_ms)
-            rows = resolved.rows_of([self._id(placed.parsed) for placed in group[begin:end]])
+            sources = self._register.at(metric, group[begin].parsed.start_ms)
+            end = bisect_left(group, sources.holds_until_ms, begin + 1, key=lambda placed: placed.parsed.start_ms)
+            columns = sources.look_up(
+                [self._source if placed.parsed.source is None else placed.parsed.source for placed in group[begin:end]]
+            )
             known: list[Parsed] = []
-            for (file, parsed), row in zip(group[begin:end], rows.tolist(), strict=True):
-                if row >= 0:
+            for (file, parsed), registered in zip(group[begin:end], columns.known.tolist(), strict=True):
+                if registered:
                     known.append(parsed)
                 else:
                     unknown[file].append(Refused(parsed.position, UNKNOWN_SOURCE, parsed.original))
-            self._feed.send(messages(_columns(metric, interval, known, resolved, rows[rows >= 0])))
+            self._feed.send(messages(_columns(metric, interval, known, columns.take(np.flatnonzero(columns.known)))))
             self._count(metric, interval, known, tally)
             begin = end
 
-    def _at(self, metric: Metric, at_ms: int) -> Resolved:
-        resolved = self._resolved.get(metric.name)
-        if resolved is None or not resolved.holds(at_ms):
-            resolved = self._resolved[metric.name] = self._resolve(metric, at_ms)
-        return resolved
-
     def _id(self, parsed: Parsed) -> str:
-        """A source's id; nothing for one that no register can hold, so that it is found in none."""
-        source = parsed.source if parsed.source is not None else self._source or ""
-        return source if len(source) <= LONGEST_ID and source.isprintable() else ""
+        return self._source if parsed.source is None else parsed.source
 
     def _count(self, metric: Metric, interval: int, sent: Sequence[Parsed], tally: _Tally) -> None:
         if not sent:
@@ -234,18 +224,12 @@ def _grouped(part: Sequence[Placed]) -> Mapping[tuple[str, int], list[Placed]]:
     return groups
 
 
-def _columns(
-    metric: Metric, interval: int, parsed: Sequence[Parsed], resolved: Resolved, rows: NDArray[np.int64]
-) -> ReadingColumns:
-    """The readings with what the register says of their sources, which stand at `rows`."""
-    return ReadingColumns(
-        metric=metric,
-        interval=interval,
-        area=resolved.area[rows],
-        class_=resolved.class_[rows],
-        source=resolved.number[rows],
-        contributor=resolved.contributor[rows],
-        start=np.array([one.start_ms for one in parsed], np.int64),
-        value=np.array([one.value for one in parsed], np.float64),
-        quality=np.array([one.quality for one in parsed], np.uint8),
+def _columns(metric: Metric, interval: int, readings: Sequence[Parsed], sources: SourceColumns) -> ReadingColumns:
+    return ReadingColumns.of(
+        metric,
+        interval,
+        sources,
+        start=np.array([reading.start_ms for reading in readings], np.int64),
+        value=np.array([reading.value for reading in readings], np.float64),
+        quality=np.array([reading.quality for reading in readings], np.uint8),
     )

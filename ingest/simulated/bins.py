@@ -8,10 +8,10 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from ingest.cities import City
+from ingest.register import MetricSources
 from ingest.simulated.happenings import GRAIN_MS, Happenings, HappeningStream
 from ingest.simulated.sources import marks, places, register_row
 from schemas.catalogue import MINUTE_MS, Metric, catalogue
-from store.resolution import Resolved
 
 FILL = catalogue()["waste.fill"]
 REPORT_MS = 30 * MINUTE_MS
@@ -55,9 +55,9 @@ class Bins:
         self._left = rng.uniform(0, _LEFT_MOST, count)
         self._minute = rng.integers(0, REPORT_MS // MINUTE_MS, count)
 
-    def bind(self, metric: Metric, resolved: Resolved) -> HappeningStream:
+    def bind(self, metric: Metric, sources: MetricSources) -> HappeningStream:
         """See `ingest.simulated.sources.Sources`."""
-        return HappeningStream(metric, resolved, self.ids, self.levels)
+        return HappeningStream(metric, sources, self.ids, self.levels)
 
     def levels(self, start_ms: int, end_ms: int) -> Happenings:
         """The levels that the sensors report at start <= time < end, in 0.01 %."""

@@ -1,7 +1,7 @@
 """A simulated city's customers and their meters, and the values that these read. Everything hangs on one seed."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from zlib import crc32
 from zoneinfo import ZoneInfo
@@ -11,12 +11,11 @@ from numpy.typing import NDArray
 
 from ingest.batches import ReadingColumns
 from ingest.cities import City
+from ingest.register import UNKNOWN_SOURCE, MetricSources
 from ingest.simulated.loads import moment_in
-from ingest.simulated.sources import UNKNOWN_SOURCE, Heard, marks, places, register_row
-from schemas.batch import ACTUAL
+from ingest.simulated.sources import Heard, marks, places, register_row
 from schemas.catalogue import Metric, catalogue
 from store.deliveries import Refused
-from store.resolution import Resolved
 
 IMPORT = "energy.import"
 SOLAR = "energy.solar"
@@ -119,10 +118,10 @@ class Fleet:
         """See `ingest.simulated.sources.Sources`."""
         return INTERVAL_MS
 
-    def bind(self, metric: Metric, resolved: Resolved) -> "MeterStream":
+    def bind(self, metric: Metric, sources: MetricSources) -> "MeterStream":
         """See `ingest.simulated.sources.Sources`."""
         channels = next(channels for channels in self.channels if channels.metric == metric.name)
-        return MeterStream(self, channels, metric, resolved)
+        return MeterStream(self, channels, metric, sources)
 
     @property
     def channels(self) -> tuple[Channels, ...]:
@@ -170,16 +169,16 @@ class MeterStream:
     What does not change from step to step is laid out once, in the order in which it is sent.
     """
 
-    def __init__(self, fleet: Fleet, channels: Channels, metric: Metric, resolved: Resolved) -> None:
+    def __init__(self, fleet: Fleet, channels: Channels, metric: Metric, sources: MetricSources) -> None:
         self.metric = metric
-        self.resolved = resolved
+        self.sources = sources
         self._fleet = fleet
         self._channels = channels
-        row = resolved.rows_of(channels.ids)
-        known = np.flatnonzero(row >= 0)
-        self._channel = known[np.lexsort((resolved.class_[row[known]], resolved.area[row[known]]))]
-        self._row = row[self._channel]
-        self._strays: list[int] = np.flatnonzero(row < 0).tolist()
+        columns = sources.look_up(channels.ids)
+        known = np.flatnonzero(columns.known)
+        self._channel = known[np.lexsort((columns.class_[known], columns.area[known]))]
+        self._columns = columns.take(self._channel)
+        self._strays: list[int] = np.flatnonzero(~columns.known).tolist()
         self._layouts: dict[int, tuple[NDArray[np.int64], ReadingColumns]] = {}
 
     def read(self, start_ms: int, end_ms: int) -> Heard:
@@ -187,37 +186,18 @@ class MeterStream:
         intervals = -(-(end_ms - start_ms) // INTERVAL_MS)
         values = np.stack([self._fleet.values(self._channels, start_ms + n * INTERVAL_MS) for n in range(intervals)])
         order, layout = self._layout(intervals)
-        readings = ReadingColumns(
-            metric=layout.metric,
-            interval=layout.interval,
-            area=layout.area,
-            class_=layout.class_,
-            source=layout.source,
-            contributor=layout.contributor,
-            start=layout.start + start_ms,
-            value=values.ravel()[order],
-            quality=layout.quality,
-        )
+        readings = replace(layout, start=layout.start + start_ms, value=values.ravel()[order])
         return Heard(readings, list(self._unknown(start_ms, values)))
 
     def _layout(self, intervals: int) -> tuple[NDArray[np.int64], ReadingColumns]:
         """Where the readings of so many intervals lie in the values, and all of them but time and value."""
         if intervals not in self._layouts:
-            area, class_ = self.resolved.area[self._row], self.resolved.class_[self._row]
-            interval, place = (side.ravel() for side in np.indices((intervals, len(self._row))))
-            sort = np.lexsort((interval, class_[place], area[place]))
+            interval, place = (side.ravel() for side in np.indices((intervals, len(self._channel))))
+            sort = np.lexsort((interval, self._columns.class_[place], self._columns.area[place]))
             interval, place = interval[sort], place[sort]
-            row = self._row[place]
-            layout = ReadingColumns(
-                metric=self.metric,
-                interval=INTERVAL_MS,
-                area=area[place],
-                class_=class_[place],
-                source=self.resolved.number[row],
-                contributor=self.resolved.contributor[row],
-                start=interval * INTERVAL_MS,
-                value=np.zeros(len(row)),
-                quality=np.full(len(row), ACTUAL, np.uint8),
+            columns = self._columns.take(place)
+            layout = ReadingColumns.of(
+                self.metric, INTERVAL_MS, columns, start=interval * INTERVAL_MS, value=np.zeros(len(place))
             )
             self._layouts[intervals] = interval * len(self._channels.ids) + self._channel[place], layout
         return self._layouts[intervals]

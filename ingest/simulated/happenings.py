@@ -7,11 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ingest.batches import ReadingColumns
-from ingest.simulated.sources import UNKNOWN_SOURCE, Heard
-from schemas.batch import ACTUAL
+from ingest.register import UNKNOWN_SOURCE, MetricSources
+from ingest.simulated.sources import Heard
 from schemas.catalogue import MINUTE_MS, Metric
 from store.deliveries import Refused
-from store.resolution import Resolved
 
 GRAIN_MS = MINUTE_MS
 """Every moment is a whole minute, and a source reads once in it at the most."""
@@ -43,31 +42,20 @@ class HappeningStream:
     """
 
     def __init__(
-        self, metric: Metric, resolved: Resolved, ids: Sequence[str], happen: Callable[[int, int], Happenings]
+        self, metric: Metric, sources: MetricSources, ids: Sequence[str], happen: Callable[[int, int], Happenings]
     ) -> None:
         self.metric = metric
-        self.resolved = resolved
+        self.sources = sources
         self._ids = ids
         self._happen = happen
-        self._row = resolved.rows_of(ids)
+        self._columns = sources.look_up(ids)
 
     def read(self, start_ms: int, end_ms: int) -> Heard:
         """See `ingest.simulated.sources.SimulatedStream`."""
         found = self._happen(start_ms, end_ms)
-        row = self._row[found.place]
-        known, unknown = np.flatnonzero(row >= 0), np.flatnonzero(row < 0)
-        row = row[known]
-        readings = ReadingColumns(
-            metric=self.metric,
-            interval=0,
-            area=self.resolved.area[row],
-            class_=self.resolved.class_[row],
-            source=self.resolved.number[row],
-            contributor=self.resolved.contributor[row],
-            start=found.start[known],
-            value=found.value[known],
-            quality=np.full(len(row), ACTUAL, np.uint8),
-        )
+        columns = self._columns.take(found.place)
+        known, unknown = np.flatnonzero(columns.known), np.flatnonzero(~columns.known)
+        readings = ReadingColumns.of(self.metric, 0, columns.take(known), found.start[known], found.value[known])
         return Heard(readings, list(self._refused(found, unknown.tolist())))
 
     def _refused(self, found: Happenings, unknown: Sequence[int]) -> Iterable[Refused]:

@@ -12,11 +12,11 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from ingest.cities import City
+from ingest.register import MetricSources
 from ingest.simulated.happenings import GRAIN_MS, Happenings, HappeningStream
 from ingest.simulated.sources import marks, places, register_row
 from schemas.catalogue import MINUTE_MS, Metric, catalogue
 from store.moments import milliseconds
-from store.resolution import Resolved
 
 COLLECTED = catalogue()["waste.collected"]
 PEOPLE_PER_PREMISES = 3.3
@@ -79,9 +79,9 @@ class Premises:
         self._phase = rng.integers(0, 6, len(self._of))
         self._minute = _FIRST_MINUTE + rng.integers(0, _ROUND_MINUTES, count)[self._of]
 
-    def bind(self, metric: Metric, resolved: Resolved) -> HappeningStream:
+    def bind(self, metric: Metric, sources: MetricSources) -> HappeningStream:
         """See `ingest.simulated.sources.Sources`."""
-        return HappeningStream(metric, resolved, self.ids, self.weighings)
+        return HappeningStream(metric, sources, self.ids, self.weighings)
 
     def weighings(self, start_ms: int, end_ms: int) -> Happenings:
         """What is weighed at start <= time < end, in grams."""

@@ -1,7 +1,7 @@
 """A simulated city's collection rounds, which state by the month what their lorries brought in. All from one seed."""
 
 from calendar import monthrange
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import date, datetime, time
 from zlib import crc32
 from zoneinfo import ZoneInfo
@@ -11,12 +11,11 @@ import numpy as np
 from ingest.batches import ReadingColumns, messages
 from ingest.cities import City
 from ingest.feed import Feed
+from ingest.register import MetricSources, Register
 from ingest.simulated.premises import GRAMS
 from ingest.simulated.sources import marks, places, register_row
-from schemas.batch import ACTUAL
-from schemas.catalogue import Metric, catalogue
+from schemas.catalogue import catalogue
 from store.moments import milliseconds
-from store.resolution import Resolved
 
 TONNAGE = catalogue()["waste.tonnage"]
 ROUNDS_PER_CLASS = 120
@@ -40,28 +39,19 @@ class Rounds:
         self._district = places(city, rng, count)
         self._daily = np.array([GRAMS[class_] for class_ in TONNAGE.classes])[self._class] * people / per_class
 
-    def statements(self, month: date, resolved: Resolved) -> ReadingColumns:
+    def statements(self, month: date, sources: MetricSources) -> ReadingColumns:
         """What every round states of the month that begins on this day, in grams."""
         days = monthrange(month.year, month.month)[1]
         rng = np.random.default_rng((*self._entropy, month.toordinal()))
         grams = np.rint(self._daily * days * rng.lognormal(-_SPREAD * _SPREAD / 2, _SPREAD, len(self.ids)))
-        row = resolved.rows_of(self.ids)
-        known = np.flatnonzero(row >= 0)
-        row = row[known]
+        columns = sources.look_up(self.ids)
+        known = np.flatnonzero(columns.known)
         begins = self._midnight(month)
-        return ReadingColumns(
-            metric=TONNAGE,
-            interval=self._midnight(_month(month, 1)) - begins,
-            area=resolved.area[row],
-            class_=resolved.class_[row],
-            source=resolved.number[row],
-            contributor=resolved.contributor[row],
-            start=np.full(len(row), begins, np.int64),
-            value=grams[known],
-            quality=np.full(len(row), ACTUAL, np.uint8),
-        )
+        interval = self._midnight(_month(month, 1)) - begins
+        start = np.full(len(known), begins, np.int64)
+        return ReadingColumns.of(TONNAGE, interval, columns.take(known), start, grams[known])
 
-    def send_last(self, feed: Feed, resolve: Callable[[Metric, int], Resolved], before_ms: int) -> None:
+    def send_last(self, feed: Feed, register: Register, before_ms: int) -> None:
         """Send the statements of the last two whole months before a time, the older ones first, without faults.
 
         They belong before everything else of their topic: later they would be late. Raises
@@ -69,7 +59,7 @@ class Rounds:
         """
         this = datetime.fromtimestamp(before_ms / 1000, self._clock).date().replace(day=1)
         for month in (_month(this, -2), _month(this, -1)):
-            feed.send(messages(self.statements(month, resolve(TONNAGE, self._midnight(month)))))
+            feed.send(messages(self.statements(month, register.at(TONNAGE, self._midnight(month)))))
         feed.flush()
 
     def register(self) -> Iterator[dict[str, str]]:

@@ -23,12 +23,12 @@ import numpy as np
 from ingest.batches import Message, ReadingColumns, messages
 from ingest.feed import Feed
 from ingest.journal import Journal
+from ingest.register import Register
 from ingest.simulated import faults
 from ingest.simulated.faults import NO_FAULTS, ExpectedReadings, FaultRates
 from ingest.simulated.sources import SimulatedStream, Sources
 from schemas.catalogue import Metric
 from store.moments import milliseconds
-from store.resolution import Resolved
 
 STEP_MS = 3_600_000
 PACE_MS = 900_000
@@ -51,8 +51,8 @@ class _Counts:
 class Simulator:
     """Sends what simulated sources read through a feed. One thread.
 
-    `resolve(metric, at_ms)` is the register at a time; `clock` gives milliseconds since 1970, and must be the log's
-    clock to within minutes. The same sources, register, span, rates and clock give the same messages, byte for byte.
+    `clock` gives milliseconds since 1970, and must be the log's clock to within minutes. The same
+    sources, register, span, rates and clock give the same messages, byte for byte.
     """
 
     def __init__(
@@ -60,14 +60,14 @@ class Simulator:
         sources: Sources,
         feed: Feed,
         journal: Journal,
-        resolve: Callable[[Metric, int], Resolved],
+        register: Register,
         clock: Callable[[], int],
         rates: FaultRates = NO_FAULTS,
     ) -> None:
         self._sources = sources
         self._feed = feed
         self._journal = journal
-        self._resolve = resolve
+        self._register = register
         self._clock = clock
         self._rates = rates
         self._zone = ZoneInfo(sources.city.zone)
@@ -134,9 +134,11 @@ class Simulator:
 
         Returns how far the time has come, milliseconds.
         """
-        if not self._streams or not all(stream.resolved.holds(now) for stream in self._streams):
-            self._streams = [self._sources.bind(metric, self._resolve(metric, now)) for metric in self._sources.metrics]
-        changes = min(stream.resolved.holds_until_ms for stream in self._streams) - now
+        registered = [self._register.at(metric, now) for metric in self._sources.metrics]
+        if registered != [stream.sources for stream in self._streams]:
+            bound = zip(self._sources.metrics, registered, strict=True)
+            self._streams = [self._sources.bind(metric, sources) for metric, sources in bound]
+        changes = min(sources.holds_until_ms for sources in registered) - now
         behind = min(until_ms, now - -changes // self._sources.grain_ms * self._sources.grain_ms)
         self._send_overdue(now)
         for stream in self._streams:

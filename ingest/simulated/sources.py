@@ -4,10 +4,8 @@ They are known by their own ids, and everything about them is drawn from one see
 their streams read in the register's numbers; what the register does not know is refused.
 """
 
-import csv
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -15,12 +13,10 @@ from numpy.typing import NDArray
 
 from ingest.batches import ReadingColumns
 from ingest.cities import City
-from ingest.register import COLUMNS
+from ingest.register import MetricSources
+from ingest.register_file import COLUMNS
 from schemas.catalogue import Metric
 from store.deliveries import Refused
-from store.resolution import Resolved
-
-UNKNOWN_SOURCE = "unknown-source"
 
 _VALID_FROM = "2015-01-01"
 
@@ -40,7 +36,7 @@ class SimulatedStream(Protocol):
     def metric(self) -> Metric: ...
 
     @property
-    def resolved(self) -> Resolved: ...
+    def sources(self) -> MetricSources: ...
 
     def read(self, start_ms: int, end_ms: int) -> Heard:
         """All that is read at start <= time < end. The same span gives the same, whatever was asked before."""
@@ -68,7 +64,7 @@ class Sources(Protocol):
     def grain_ms(self) -> int:
         """Every reading begins at a multiple of so many milliseconds from a quarter of an hour on."""
 
-    def bind(self, metric: Metric, resolved: Resolved) -> SimulatedStream:
+    def bind(self, metric: Metric, sources: MetricSources) -> SimulatedStream:
         """The stream of a metric, for as long as the register holds."""
 
     def register(self) -> Iterator[dict[str, str]]:
@@ -91,11 +87,3 @@ def places(city: City, rng: np.random.Generator, count: int) -> NDArray[np.int64
 def register_row(source: str, metric: str, district: str, contributor: str, class_: str) -> dict[str, str]:
     """A row of the register file: a source that has been there for long and stays."""
     return dict(zip(COLUMNS, (source, metric, district, contributor, class_, _VALID_FROM, ""), strict=True))
-
-
-def write_register(path: Path, rows: Iterable[dict[str, str]]) -> None:
-    """Write a register file that `ingest.register.load_register` reads."""
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)

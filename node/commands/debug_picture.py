@@ -90,19 +90,15 @@ def _check_place(out: Path, *, force: bool) -> None:
 
 def _number_of(connection: "Connection", camera: str) -> int:
     """The register's number of a camera today."""
-    from ingest.register import LONGEST_ID
+    from ingest.register import stored_register
     from node.clock import now_ms
-    from node.commands.ingest.shared import resolver
     from schemas.catalogue import sent_in
     from schemas.topics import REGIONS
 
-    if len(camera) <= LONGEST_ID and camera.isprintable():
-        resolve = resolver(connection, camera)
-        for metric in sent_in(REGIONS):
-            found = resolve(metric, now_ms())
-            if len(found.number):
-                return int(found.number[0])
-    raise CommandError("the register has no camera of this id now")
+    entry = stored_register(connection, camera).find(sent_in(REGIONS), camera, now_ms())
+    if entry is None:
+        raise CommandError("the register has no camera of this id now")
+    return entry.number
 
 
 def _newest(number: int) -> "Frame":

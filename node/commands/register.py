@@ -27,7 +27,7 @@ def load(
     people: Annotated[int | None, typer.Option(help="people that the sources serve; default: the city's")] = None,
 ) -> None:
     """Load a register file. Any error names line and column, and then nothing is loaded."""
-    from ingest.register import load_register
+    from ingest.register_file import load_register
 
     with wiring.database("register") as connection:
         report = load_register(connection, wiring.city(), file, now_ms(), people)

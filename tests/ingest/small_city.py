@@ -2,17 +2,19 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import numpy as np
 
 from ingest.areas import partition
 from ingest.cameras.simulated import SimulatedCameras
 from ingest.cities import City, District
+from ingest.register import Register
 from ingest.simulated.rounds import Rounds
 from ingest.simulated.sources import Sources
 from schemas.catalogue import Metric, catalogue
 from schemas.rules import minimum_contributors
-from store.resolution import BEGINNING_MS, NEVER_MS, Resolved
+from tests.ingest.registers import InMemorySources, Registered
 
 END = 1_764_000_000_000 // 3_600_000 * 3_600_000
 """A full hour in November 2025, UTC."""
@@ -42,28 +44,49 @@ def city(zone: str = "Asia/Tehran", districts: int = 6) -> City:
     return City("town", "Town", {"en": "Town"}, "IR", zone, 32.6, 51.6, population, ("made up",), made)
 
 
-def registered(
+def registered(*sources: Sources | Rounds | SimulatedCameras, hidden: frozenset[str] = frozenset()) -> Register:
+    """A register of simulated sources without the `hidden` ids; numbers are in an order of their own."""
+    return Register(_reader(*sources, hidden=hidden))
+
+
+def changing(sources: Sources, change_ms: int) -> Register:
+    """A register of simulated sources in which the number of every area is 500 higher from a time on."""
+    read = _reader(sources)
+
+    def changed(metric: Metric, time_ms: int) -> InMemorySources:
+        before = read(metric, time_ms)
+        if time_ms < change_ms:
+            return replace(before, holds_until_ms=change_ms)
+        rows = {source: replace(row, area=row.area + 500) for source, row in before.rows.items()}
+        return InMemorySources(rows, holds_from_ms=change_ms)
+
+    return Register(changed)
+
+
+def _reader(
     *sources: Sources | Rounds | SimulatedCameras, hidden: frozenset[str] = frozenset()
-) -> Callable[[Metric, int], Resolved]:
-    """What the register says of simulated sources, but for `hidden` ids; numbers are in an order of their own."""
-    rows = [row for one in sources for row in one.register() if row["source"] not in hidden]
+) -> Callable[[Metric, int], InMemorySources]:
+    rows = [row for each in sources for row in each.register() if row["source"] not in hidden]
     contributors = {name: number for number, name in enumerate(sorted({row["contributor"] for row in rows}))}
 
-    def resolve(metric: Metric, at_ms: int) -> Resolved:
-        del at_ms
+    def read(metric: Metric, time_ms: int) -> InMemorySources:
+        del time_ms
         mine = sorted((row for row in rows if row["metric"] == metric.name), key=lambda row: row["source"].encode())
         area_of = _areas(sources[0].city, metric, mine)
-        return Resolved(
-            ids=np.array([row["source"].encode() for row in mine], dtype=np.bytes_),
-            number=np.random.default_rng(3).permutation(len(mine)).astype(np.uint32),
-            contributor=np.array([contributors[row["contributor"]] for row in mine], np.uint32),
-            area=np.array([area_of[row["district"]] for row in mine], np.int32),
-            class_=np.array([metric.classes.index(row["class"]) for row in mine], np.uint8),
-            holds_from_ms=BEGINNING_MS,
-            holds_until_ms=NEVER_MS,
+        numbers = np.random.default_rng(3).permutation(len(mine)).tolist()
+        return InMemorySources(
+            {
+                row["source"]: Registered(
+                    number,
+                    contributors[row["contributor"]],
+                    area_of[row["district"]],
+                    metric.classes.index(row["class"]),
+                )
+                for number, row in zip(numbers, mine, strict=True)
+            }
         )
 
-    return resolve
+    return read
 
 
 def _areas(city: City, metric: Metric, rows: list[dict[str, str]]) -> Mapping[str, int]:

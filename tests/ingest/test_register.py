@@ -1,264 +1,114 @@
-import csv
-import io
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
-from datetime import UTC, datetime
-from pathlib import Path
-from threading import Barrier
-from uuid import uuid4
-from zoneinfo import ZoneInfo
-
-import psycopg
+import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from eventlog.memory import MemoryLog
-from ingest.feed import Feed
-from ingest.journal import StoreJournal
-from ingest.register import COLUMNS, Drawn, LoadReport, load_register, quarter_starts, scaled
-from ingest.simulated.bins import Bins
-from ingest.simulated.faults import FaultRates
-from ingest.simulated.fleet import Fleet
-from ingest.simulated.premises import Premises
-from ingest.simulated.simulator import Simulator
-from ingest.simulated.sources import Sources, write_register
-from schemas.catalogue import catalogue
-from store import deliveries
-from store.areas import Area, versions
-from store.database import Connection, connect
-from store.register import Loaded, RegisterError
-from store.resolution import resolve
-from tests.ingest.small_city import END, HOUR, city
+from ingest.register import LONGEST_ID, MetricSources, Register, StoredSources, stored_register
+from ingest.register_file import COLUMNS, load_register
+from schemas.catalogue import Metric, catalogue, sent_in
+from schemas.topics import REGIONS
+from store.database import connect
+from store.resolution import BEGINNING_MS, NEVER_MS, Resolved
+from tests.ingest.registers import InMemorySources, Registered
+from tests.ingest.small_city import END, city
 
-NOW = int(datetime(2025, 11, 24, 12, tzinfo=UTC).timestamp() * 1000)
-TEHRAN = ZoneInfo("Asia/Tehran")
-THIS_QUARTER = int(datetime(2025, 10, 1, tzinfo=TEHRAN).timestamp() * 1000)
-NEXT_QUARTER = int(datetime(2026, 1, 1, tzinfo=TEHRAN).timestamp() * 1000)
+METRIC = catalogue()["traffic.regions"]
+MINUTE = 60_000
 
 
-@pytest.fixture
-def connection(database_url: str) -> Iterator[Connection]:
-    with connect(database_url) as opened:
-        yield opened
+def counting(*, ends: int = NEVER_MS) -> tuple[Register, list[int]]:
+    """A register that is read again after a minute and then has one more source; the times it was read for."""
+    read_at: list[int] = []
+
+    def read(metric: Metric, time_ms: int) -> MetricSources:
+        read_at.append(time_ms)
+        rows = {source: Registered(7, 8, 9) for source in "abc"[: len(read_at)]}
+        return InMemorySources(rows, *((BEGINNING_MS, ends) if time_ms < ends else (ends, NEVER_MS)))
+
+    return Register(read, fresh_ms=MINUTE), read_at
 
 
-def line(number: int, **changes: str) -> dict[str, str]:
-    given = {"source": f"m{number}", "metric": "energy.import", "district": "town-a", "contributor": f"c{number}"}
-    given |= {"class": "residential", "valid_from": "2020-01-01", "valid_to": ""}
-    return given | {key.rstrip("_"): value for key, value in changes.items()}
-
-
-def town(counts: str, start: int = 0, **changes: str) -> list[dict[str, str]]:
-    """Customers for the districts A to F: "500 10 ..."."""
-    districts = [d for d, n in zip("abcdef", counts.split(), strict=True) for _ in range(int(n))]
-    return [line(start + n, district=f"town-{d}", **changes) for n, d in enumerate(districts)]
-
-
-def written(folder: Path, rows: list[dict[str, str]]) -> Path:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    path = folder / "register.csv"
-    path.write_text(text.getvalue(), encoding="utf-8")
-    return path
-
-
-WRONG = [
-    ({"source": ""}, "source"),
-    ({"source": "x" * 201}, "source"),
-    ({"source": "a\0b"}, "source"),
-    ({"contributor": " "}, "contributor"),
-    ({"metric": "energy.export"}, "metric"),
-    ({"class_": "industrial"}, "class"),
-    ({"district": "town-z"}, "district"),
-    ({"valid_from": ""}, "valid_from"),
-    ({"valid_from": "2020-02-30"}, "valid_from"),
-    ({"valid_from": "01/02/2020"}, "valid_from"),
-    ({"valid_from": "2020-01-01T00:00:00"}, "valid_from"),
-    ({"valid_from": "1960-01-01"}, "valid_from"),
-    ({"valid_to": "soon"}, "valid_to"),
-    ({"valid_to": "2020-01-01"}, "valid_to"),
-    ({"valid_to": "2019-01-01T00:00:00Z"}, "valid_to"),
-    ({"source": "m0", "contributor": "c0"}, "source"),
-    ({"source": "m0", "contributor": "c0", "valid_from": "2021-01-01"}, "valid_from"),
-]
-
-
-@pytest.mark.services
-@pytest.mark.parametrize(("changes", "column"), WRONG)
-def test_a_wrong_line_is_named_with_its_column_and_nothing_is_loaded(
-    connection: Connection, tmp_path: Path, changes: dict[str, str], column: str
-) -> None:
-    path = written(tmp_path, [line(0), line(1), line(2, **changes), line(3)])
-    with pytest.raises(RegisterError) as caught:
-        load_register(connection, city(), path, NOW)
-    assert (caught.value.line, caught.value.column) == (4, column)
-    assert str(caught.value).startswith(f"line 4, column {column}: ")
-    for table in ("sources", "contributors", "areas", "area_versions"):
-        assert connection.execute(f"SELECT count(*) FROM {table}").fetchone() == (0,)
-
-
-@pytest.mark.services
-@pytest.mark.parametrize(
-    ("content", "at"),
-    [
-        (b"", 1),
-        (b"source,metric\n", 1),
-        (",".join(COLUMNS).encode() + b",source\n", 1),
-        (",".join(COLUMNS).encode() + b"\na,b\n", 2),
-        (",".join(COLUMNS).encode() + b"\n\xff,b\n", 1),
-        (",".join(COLUMNS).encode() + b'\n"a"b,c\n', 2),
-    ],
-)
-def test_a_file_that_is_no_register_is_refused(connection: Connection, tmp_path: Path, content: bytes, at: int) -> None:
-    path = tmp_path / "register.csv"
-    path.write_bytes(content)
-    with pytest.raises(RegisterError) as caught:
-        load_register(connection, city(), path, NOW)
-    assert caught.value.line == at
-
-
-@pytest.mark.services
-def test_times_are_read_on_the_citys_clock_or_with_their_offset(connection: Connection, tmp_path: Path) -> None:
-    rows = [
-        line(0, valid_from="2020-06-01", valid_to="2020-07-01T00:00:00Z"),
-        line(1, valid_from="2020-01-01T00:00:00+03:30"),
-        line(2, valid_from="2020-01-01t00:00:00.5z"),
-    ]
-    path = written(tmp_path, rows)
-    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
-    load_register(connection, city(), path, NOW)
-    found = connection.execute("SELECT valid_from, valid_to FROM sources ORDER BY source").fetchall()
-    assert found == [
-        (datetime(2020, 6, 1, tzinfo=TEHRAN), datetime(2020, 7, 1, tzinfo=UTC)),
-        (datetime(2020, 1, 1, tzinfo=TEHRAN), None),
-        (datetime(2020, 1, 1, 0, 0, 0, 500_000, tzinfo=UTC), None),
-    ]
-
-
-@pytest.mark.services
-def test_the_first_areas_begin_with_this_quarter_and_add_up_to_the_people(connection: Connection) -> None:
-    report = load_register(connection, city(), town("500 10 130 400 500 600"), NOW, people=1000)
-    assert report == LoadReport(Loaded(2140, 0, 0, 2140), (Drawn("energy.import", THIS_QUARTER, 5),))
-    (version,) = versions(connection, "energy.import")
-    assert [area.districts for area in version.areas.values()][1] == ("town-b", "town-c")
-    assert sum(area.population for area in version.areas.values()) == 1000
-    assert versions(connection, "energy.solar") == []
-
-
-@pytest.mark.services
-def test_areas_that_have_begun_stay_and_changed_ones_wait_for_the_next_quarter(connection: Connection) -> None:
-    load_register(connection, city(), town("500 10 130 400 500 600"), NOW)
-    begun = versions(connection, "energy.import")[0]
-    assert load_register(connection, city(), town("500 10 130 400 500 600"), NOW).drawn == ()
-    more = town("0 200 0 0 0 0", start=5000)
-    assert load_register(connection, city(), more, NOW).drawn == (Drawn("energy.import", NEXT_QUARTER, 6),)
-    assert load_register(connection, city(), more, NOW).drawn == ()
-    solar = town("200 10 130 200 200 200", start=9000, metric="energy.solar")
-    assert load_register(connection, city(), solar, NOW).drawn == (Drawn("energy.solar", THIS_QUARTER, 5),)
-    first, second = versions(connection, "energy.import")
-    assert first == begun
-    assert (second.valid_from_ms, len(second.areas)) == (NEXT_QUARTER, 6)
-    # Once more before the quarter begins: its version is replaced, not added to.
-    assert load_register(connection, city(), [], NOW, people=77).drawn[0] == Drawn("energy.import", NEXT_QUARTER, 6)
-    assert [v.valid_from_ms for v in versions(connection, "energy.import")] == [THIS_QUARTER, NEXT_QUARTER]
-    # And in the next quarter it has begun.
-    later = load_register(connection, city(), town("0 0 0 0 0 1", start=8000), NEXT_QUARTER + 1)
-    assert later.drawn[0].valid_from_ms > NEXT_QUARTER
-
-
-@pytest.mark.services
-def test_a_load_leaves_the_areas_of_metrics_alone_that_its_rows_do_not_name(connection: Connection) -> None:
-    load_register(connection, city(), town("500 10 130 400 500 600"), NOW, people=1000)
-    before = versions(connection, "energy.import")
-    fill = town("20 20 0 20 20 20", start=9000, metric="waste.fill", class_="organic")
-    report = load_register(connection, city(), fill, NOW, people=77)
-    assert report.drawn == (Drawn("waste.fill", THIS_QUARTER, 5),)
-    assert versions(connection, "energy.import") == before
-
-
-@pytest.mark.services
-def test_registers_of_different_metrics_can_be_loaded_at_the_same_time(
-    connection: Connection, database_url: str
-) -> None:
-    """Whichever is first, each has its own areas, which stand for its own people, and no number is given twice."""
-    simulated: dict[int, Sources] = {
-        1000: Fleet(city(), 2000, 1),
-        300: Bins(city(), 300, 1),
-        200: Premises(city(), 400, 1),
-    }
-    ready = Barrier(len(simulated))
-
-    def load(people: int, now: int) -> LoadReport:
-        with connect(database_url) as mine:
-            rows = list(simulated[people].register())
-            ready.wait(20)
-            return load_register(mine, city(), rows, now, people)
-
-    for _ in range(2):  # the second time nothing is new, and nothing is drawn anew
-        with ThreadPoolExecutor(len(simulated)) as threads:
-            reports = list(threads.map(load, simulated, [NOW] * len(simulated)))
-        for (people, sources), report in zip(simulated.items(), reports, strict=True):
-            loaded = sum(1 for _ in sources.register())
-            assert report.rows.sources_new in (loaded, 0)
-            assert report.rows.sources_new + report.rows.sources_unchanged == loaded
-            for metric in sources.metrics:
-                (version,) = versions(connection, metric.name)
-                assert sum(area.population for area in version.areas.values()) == people
-                assert version.valid_from_ms == THIS_QUARTER
-    assert [report.drawn for report in reports] == [(), (), ()]
-    rows, numbers = connection.execute("SELECT count(*), count(DISTINCT number) FROM sources").fetchone() or (0, 1)
-    assert rows == numbers == sum(1 for one in simulated.values() for _ in one.register())
-
-
-@pytest.mark.services
-def test_if_the_areas_cannot_be_stored_nothing_is_loaded(connection: Connection) -> None:
-    with pytest.raises(psycopg.errors.CheckViolation):
-        load_register(connection, city(), town("1 1 1 1 1 1"), NOW, people=-600)
-    assert connection.execute("SELECT count(*) FROM sources").fetchone() == (0,)
-
-
-@pytest.mark.services
-def test_a_simulated_city_loads_resolves_and_leaves_its_account(connection: Connection, tmp_path: Path) -> None:
-    fleet = Fleet(city(), 300, 1)
-    path = tmp_path / "register.csv"
-    write_register(path, fleet.register())
-    report = load_register(connection, city(), path, END, fleet.people)
-    assert report.rows.contributors_new == 300
-    log = MemoryLog(lambda: END)
-    log.create("city.energy.readings.v1", 4, {})
-    journal = StoreJournal(connection, uuid4())
-    simulator = Simulator(
-        fleet,
-        Feed(log.writer(), "city.energy.readings.v1", journal),
-        journal,
-        lambda metric, at: resolve(connection, metric.name, at, metric.classes),
-        lambda: END,
-        FaultRates(),
+def stored(*ids: str) -> StoredSources:
+    """Sources with the numbers 10, 11... as the database gives them."""
+    count = len(ids)
+    return StoredSources(
+        Resolved(
+            ids=np.array(sorted(source.encode() for source in ids), dtype=np.bytes_),
+            number=np.arange(10, 10 + count, dtype=np.uint32),
+            contributor=np.arange(20, 20 + count, dtype=np.uint32),
+            area=np.arange(30, 30 + count, dtype=np.int32),
+            class_=np.ones(count, np.uint8),
+            holds_from_ms=BEGINNING_MS,
+            holds_until_ms=NEVER_MS,
+        )
     )
-    expected = simulator.replay(END - 6 * HOUR, END)
-    delivered = deliveries.totals(connection)["city.energy.readings.v1"]
-    assert (delivered.messages, delivered.readings) == (expected.messages, expected.readings)
-    refused = [deliveries.refusals(connection, f"{fleet.origin}/{metric}") for metric in catalogue()]
-    assert sum(each.get("unknown-source", 0) for each in refused) == expected.refused > 0
 
 
-@given(st.datetimes(datetime(1975, 1, 1), datetime(2100, 1, 1)), st.sampled_from(["Asia/Tehran", "America/Asuncion"]))
-def test_quarters_meet_and_hold_every_moment(when: datetime, zone: str) -> None:
-    now = int(when.replace(tzinfo=UTC).timestamp() * 1000)
-    begins, ends = quarter_starts(now, zone)
-    assert begins <= now < ends
-    assert quarter_starts(ends, zone)[0] == ends
-    assert quarter_starts(ends - 1, zone) == (begins, ends)
+def test_a_register_that_is_loaded_meanwhile_is_noticed_within_a_minute() -> None:
+    register, read_at = counting()
+    found = [register.find([METRIC], "b", second * 1_000) is not None for second in range(130)]
+    assert read_at == [0, MINUTE, 2 * MINUTE]
+    assert found == [False] * 60 + [True] * 70
 
 
-@given(st.lists(st.integers(1, 10**6), min_size=1, max_size=40), st.integers(0, 10**8))
-def test_scaled_populations_add_up_and_keep_their_proportions(populations: list[int], people: int) -> None:
-    areas = [replace(Area("", (), 0), population=population) for population in populations]
-    found = scaled(areas, people)
-    assert sum(area.population for area in found) == people
-    for area, before in zip(found, areas, strict=True):
-        assert abs(area.population - before.population * people / sum(populations)) < 1
+def test_a_source_is_not_found_past_its_end_however_fresh_the_register_is() -> None:
+    register, read_at = counting(ends=5_000)
+    assert register.at(METRIC, 0) is register.at(METRIC, 4_999)
+    assert register.at(METRIC, 5_000).holds_from_ms == 5_000
+    assert read_at == [0, 5_000]
+
+
+def test_each_metric_is_read_once_for_as_long_as_it_holds() -> None:
+    read: list[str] = []
+
+    def sources(metric: Metric, time_ms: int) -> MetricSources:
+        read.append(metric.name)
+        return InMemorySources({})
+
+    register, metrics = Register(sources), sent_in(REGIONS)
+    for time_ms in (0, 10**12, 5):
+        assert register.find(metrics, "a", time_ms) is None
+    assert read == [metric.name for metric in metrics]
+
+
+def test_a_source_of_several_metrics_is_found_under_the_first() -> None:
+    first, second = sent_in(REGIONS)[:2]
+    numbers = {first.name: 1, second.name: 2}
+    register = Register(lambda metric, time_ms: InMemorySources({"a": Registered(numbers[metric.name], 3, 4)}))
+    for metrics in ([first, second], [second, first]):
+        entry = register.find(metrics, "a", 0)
+        assert entry is not None
+        assert (entry.metric, entry.number) == (metrics[0], numbers[metrics[0].name])
+        assert (entry.contributor, entry.area, entry.class_) == (3, 4, metrics[0].classes[0])
+
+
+def test_sources_are_looked_up_in_the_order_of_the_ids() -> None:
+    columns = stored("b", "a", "c").look_up(["c", "x", "a", "c"])
+    assert columns.known.tolist() == [True, False, True, True]
+    assert columns.number.tolist() == [12, 0, 10, 12]
+    assert columns.contributor.tolist() == [22, 0, 20, 22]
+    assert columns.area.tolist() == [32, 0, 30, 32]
+    assert columns.class_.tolist() == [1, 0, 1, 1]
+    assert columns.take(np.array([2, 2])).number.tolist() == [10, 10]
+    assert stored().look_up(["a"]).known.tolist() == [False]
+    assert stored("a").look_up([]).known.tolist() == []
+
+
+@pytest.mark.parametrize("source", ["", "x" * (LONGEST_ID + 1), "a\0", "a\nb", "\udce9"])
+def test_an_id_that_no_register_can_hold_is_unknown(source: str) -> None:
+    assert stored("a", "b").look_up(["a", source]).known.tolist() == [True, False]
+    register = Register(lambda metric, time_ms: pytest.fail("the register was read"))
+    assert register.find([METRIC], source, 0) is None
+
+
+@pytest.mark.services
+def test_a_loaded_source_is_found_alone_or_among_all(database_url: str) -> None:
+    rows = [
+        dict(zip(COLUMNS, (source, METRIC.name, "town-a", source, METRIC.classes[0], "2020-01-01", ""), strict=True))
+        for source in ("here", "there")
+    ]
+    with connect(database_url) as connection:
+        load_register(connection, city(), rows, END)
+        among_all = stored_register(connection).find([METRIC], "here", END)
+        assert among_all is not None
+        assert stored_register(connection, "here").find([METRIC], "here", END) == among_all
+        assert stored_register(connection, "there").find([METRIC], "here", END) is None
+        assert stored_register(connection).find([METRIC], "nobody", END) is None

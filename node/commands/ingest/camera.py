@@ -13,7 +13,6 @@ import typer
 from node import wiring
 from node.clock import now_ms
 from node.commands.ingest.report import write_report
-from node.commands.ingest.shared import for_a_while, resolver
 from node.pictures import detector, method, prepare_opencv
 from node.settings import settings
 
@@ -24,6 +23,9 @@ if TYPE_CHECKING:
     from store.database import Connection
 
 logger = logging.getLogger(__name__)
+
+_FRESH_MS = 60_000
+"""After this time running cameras are looked up anew, since a register may be loaded meanwhile."""
 
 Rate = Annotated[float, typer.Option(help="pictures a second; a video of fewer frames gives its own")]
 Beside = Annotated[bool, typer.Option("--detect", help="find plate regions here, and send these, no picture")]
@@ -44,11 +46,11 @@ def camera(
     """Send a camera's pictures into today's stream, where they stay for minutes; with --detect only plate regions."""
     from ingest.cameras.sending import origin_of, run
     from ingest.cameras.sources import NoSource, open_source
-    from ingest.register import LONGEST_ID
+    from ingest.register import is_source_id
 
     if name is not None and not detect:
         raise wiring.CommandError("pictures are kept for minutes, not as history: give --detect with --name")
-    if len(source) > LONGEST_ID or not source.isprintable():
+    if not is_source_id(source):
         raise wiring.CommandError("no register can hold such an id of a source")
     stop = wiring.start("ingest")
     prepare_opencv()
@@ -89,7 +91,7 @@ def cameras(detect: Beside = False) -> None:
     addresses = load_cameras(path)
     with (
         wiring.database("ingest") as connection,
-        _feed(connection, origin_of(path), None, detect=detect, fresh=True) as feed,
+        _feed(connection, origin_of(path), None, detect=detect, fresh_ms=_FRESH_MS) as feed,
     ):
         strangers = [one.number for one in addresses if feed.number_of(one.source, now_ms()) is None]
         if strangers:
@@ -112,7 +114,7 @@ def simulate_cameras(
 ) -> None:
     """Simulate a city's cameras: load their register, replay a span as fast as possible, then follow the clock."""
     from ingest.cameras.simulated import CameraSimulator, SimulatedCameras
-    from ingest.register import load_register
+    from ingest.register_file import load_register, write_register
     from schemas.topics import dataset_of
 
     stop = wiring.start("ingest")
@@ -121,7 +123,7 @@ def simulate_cameras(
     simulated = SimulatedCameras(city, cameras, seed, stills)
     with wiring.database("ingest") as connection:
         path = settings().home / f"register-{city.id}-cameras.csv"
-        simulated.write_register(path)
+        write_register(path, simulated.register())
         load_register(connection, city, path, now_ms())
         with _feed(connection, simulated.origin, None, detect=detect) as feed:
             simulator = CameraSimulator(simulated, feed, now_ms, rate, faults=faults)
@@ -142,14 +144,15 @@ def _feed(
     *,
     detect: bool,
     history: str | None = None,
-    fresh: bool = False,
+    fresh_ms: int | None = None,
 ) -> "Iterator[CameraFeed]":
     """A feed into today's stream or, with a name, into an import of the past; its writer is closed at the end.
 
-    `fresh` looks into the register again each minute: someone may load another while this runs.
+    `fresh_ms` is for `ingest.register.Register`.
     """
     from ingest.cameras.sending import Beside, CameraFeed
     from ingest.journal import StoreJournal
+    from ingest.register import stored_register
     from schemas.topics import FRAMES, REGIONS, live
     from schemas.topics import history as history_topic
 
@@ -162,10 +165,8 @@ def _feed(
     wiring.ensure_topic(log, topic)
     journal = StoreJournal(connection, uuid.uuid4())
     writer = log.writer()
-    resolve = resolver(connection, source)
-    if fresh:
-        resolve = for_a_while(resolve)
-    yield CameraFeed(writer, topic, journal, resolve, origin, Beside(detector(), method()) if detect else None)
+    register = stored_register(connection, source, fresh_ms=fresh_ms)
+    yield CameraFeed(writer, topic, journal, register, origin, Beside(detector(), method()) if detect else None)
     writer.close()
 
 

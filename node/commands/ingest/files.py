@@ -10,7 +10,6 @@ import typer
 
 from node import wiring
 from node.clock import now_ms
-from node.commands.ingest.shared import resolver
 
 if TYPE_CHECKING:
     from ingest.cities import City
@@ -98,6 +97,7 @@ def _bring(
     from ingest.feed import Feed
     from ingest.files.importing import FileImport
     from ingest.journal import StoreJournal
+    from ingest.register import stored_register
     from schemas.topics import history, live
 
     stop = wiring.start("ingest")
@@ -112,8 +112,8 @@ def _bring(
         journal = StoreJournal(connection, uuid.uuid4())
         writer = log.writer()
         feed = Feed(writer, topic, journal)
-        lookup = resolver(connection, source)
-        imported = FileImport(feed, journal, lookup, now_ms, source, history=name is not None).run(form, files, stop)
+        register = stored_register(connection, source)
+        imported = FileImport(feed, journal, register, now_ms, source, history=name is not None).run(form, files, stop)
         writer.close()
     typer.echo(f"{topic}: {_in_words(imported, form.noun)}")
     if not imported.complete:

@@ -11,7 +11,6 @@ import typer
 from node import wiring
 from node.clock import now_ms
 from node.commands.ingest.report import write_report
-from node.commands.ingest.shared import resolver
 from node.settings import settings
 
 logger = logging.getLogger(__name__)
@@ -31,11 +30,11 @@ def simulate(
     """Simulate a city's meters: load their register, replay the last day as fast as possible, then follow the clock."""
     from ingest.feed import Feed
     from ingest.journal import StoreJournal
-    from ingest.register import load_register
+    from ingest.register import stored_register
+    from ingest.register_file import load_register, write_register
     from ingest.simulated.faults import NO_FAULTS, FaultRates
     from ingest.simulated.fleet import Fleet
     from ingest.simulated.simulator import Simulator, follow
-    from ingest.simulated.sources import write_register
     from ingest.simulated.spans import last_hours
     from schemas.topics import live
 
@@ -52,7 +51,8 @@ def simulate(
         journal = StoreJournal(connection, uuid.uuid4())
         writer = log.writer()
         feed = Feed(writer, topic, journal)
-        simulator = Simulator(fleet, feed, journal, resolver(connection), now_ms, FaultRates() if faults else NO_FAULTS)
+        rates = FaultRates() if faults else NO_FAULTS
+        simulator = Simulator(fleet, feed, journal, stored_register(connection), now_ms, rates)
         start, end = last_hours(now_ms(), city.zone, max(metric.lateness_ms for metric in fleet.metrics))
         logger.info("replaying %d hours", (end - start) // 3_600_000)
         expected = simulator.replay(start, end, stop)

@@ -12,7 +12,6 @@ import typer
 from node import wiring
 from node.clock import now_ms
 from node.commands.ingest.report import write_report
-from node.commands.ingest.shared import resolver
 from node.settings import settings
 
 logger = logging.getLogger(__name__)
@@ -35,13 +34,13 @@ def simulate_waste(
     """
     from ingest.feed import Feed
     from ingest.journal import StoreJournal
-    from ingest.register import load_register
+    from ingest.register import stored_register
+    from ingest.register_file import load_register, write_register
     from ingest.simulated.bins import Bins
     from ingest.simulated.faults import NO_FAULTS, OFTEN
     from ingest.simulated.premises import Premises
     from ingest.simulated.rounds import Rounds
     from ingest.simulated.simulator import Simulator, follow
-    from ingest.simulated.sources import write_register
     from ingest.simulated.spans import last_day, last_hours
     from schemas.topics import live
 
@@ -58,20 +57,20 @@ def simulate_waste(
         write_register(path, chain(bins.register(), weighed.register(), rounds.register()))
         logger.info("loading the register of %d containers and %d premises", containers, premises)
         load_register(connection, city, path, now_ms(), weighed.people)
-        resolve = resolver(connection)
+        register = stored_register(connection)
         journal = StoreJournal(connection, uuid.uuid4())
         writer = log.writer()
         feeds = [Feed(writer, topic, journal) for topic in topics]
         simulators = [
-            Simulator(bins, feeds[0], journal, resolve, now_ms, rates),
-            Simulator(weighed, feeds[1], journal, resolve, now_ms, rates),
+            Simulator(bins, feeds[0], journal, register, now_ms, rates),
+            Simulator(weighed, feeds[1], journal, register, now_ms, rates),
         ]
         now = now_ms()
         spans = (
             last_hours(now, city.zone, max(metric.lateness_ms for metric in bins.metrics)),
             last_day(now, city.zone, max(metric.lateness_ms for metric in weighed.metrics)),
         )
-        rounds.send_last(feeds[1], resolve, now)
+        rounds.send_last(feeds[1], register, now)
         for simulator, (start, end) in zip(simulators, spans, strict=True):
             logger.info("replaying %d hours", (end - start) // 3_600_000)
             logger.info("%s", simulator.replay(start, end, stop))

@@ -3,17 +3,17 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from eventlog.memory import MemoryLog, MemoryRecord
 from eventlog.protocol import TopicPartition, Writer
 from ingest.cameras.sending import Beside, CameraFeed, Detect
+from ingest.register import Register
 from schemas.catalogue import Metric
 from schemas.frames import Frame, decode_frame
 from schemas.topics import FRAMES, REGIONS, live
 from store.deliveries import Refused
 from store.detectors import Detector
-from store.resolution import BEGINNING_MS, NEVER_MS, Resolved
+from store.resolution import BEGINNING_MS, NEVER_MS
+from tests.ingest.registers import InMemorySources, Registered
 
 PARTITIONS = 4
 BEGIN = 1_790_000_000_000
@@ -41,25 +41,26 @@ class Journal:
         self.looked.append((dataset, detector, since_ms))
 
 
-def register(
+def cameras(
     *ids: str, begins: int = BEGINNING_MS, ends: int = NEVER_MS, metric: str = "traffic.regions"
-) -> Callable[[Metric, int], Resolved]:
+) -> Callable[[Metric, int], InMemorySources]:
     """Cameras of a metric, with the numbers 70, 71... and the areas 5, 6... in the order of their ids."""
     registered_for = metric
 
-    def resolve(metric: Metric, at_ms: int) -> Resolved:
-        count = len(ids) if metric.name == registered_for and begins <= at_ms < ends else 0
-        return Resolved(
-            ids=np.array(sorted(one.encode() for one in ids)[:count], dtype=np.bytes_),
-            number=np.arange(70, 70 + count, dtype=np.uint32),
-            contributor=np.arange(900, 900 + count, dtype=np.uint32),
-            area=np.arange(5, 5 + count, dtype=np.int32),
-            class_=np.zeros(count, np.uint8),
-            holds_from_ms=begins if begins <= at_ms < ends else BEGINNING_MS if at_ms < begins else ends,
-            holds_until_ms=ends if begins <= at_ms < ends else begins if at_ms < begins else NEVER_MS,
-        )
+    def read(metric: Metric, time_ms: int) -> InMemorySources:
+        if time_ms < begins:
+            return InMemorySources({}, BEGINNING_MS, begins)
+        if time_ms >= ends:
+            return InMemorySources({}, ends, NEVER_MS)
+        rows = {source: Registered(70 + place, 900 + place, 5 + place) for place, source in enumerate(sorted(ids))}
+        return InMemorySources(rows if metric.name == registered_for else {}, begins, ends)
 
-    return resolve
+    return read
+
+
+def register(*ids: str, begins: int = BEGINNING_MS, ends: int = NEVER_MS, metric: str = "traffic.regions") -> Register:
+    """A register of `cameras`."""
+    return Register(cameras(*ids, begins=begins, ends=ends, metric=metric))
 
 
 @dataclass
@@ -93,7 +94,7 @@ class Sending:
 
 
 def sending(
-    resolve: Callable[[Metric, int], Resolved],
+    register: Register,
     detect: Detect | None = None,
     topic: str | None = None,
 ) -> Sending:
@@ -101,7 +102,7 @@ def sending(
     topic = topic or live("town", FRAMES if detect is None else REGIONS)
     log.create(topic, PARTITIONS, {})
     beside = None if detect is None else Beside(detect, DETECTOR)
-    return Sending(log, CameraFeed(log.writer(), topic, journal, resolve, ORIGIN, beside), journal)
+    return Sending(log, CameraFeed(log.writer(), topic, journal, register, ORIGIN, beside), journal)
 
 
 def said(records: Iterable[tuple[int, MemoryRecord]]) -> bytes:

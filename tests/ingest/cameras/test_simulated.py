@@ -7,6 +7,7 @@ import pytest
 
 from ingest.cameras.rendered import RenderedCamera
 from ingest.cameras.simulated import CameraExpected, CameraSimulator, ExpectedPictures, SimulatedCameras
+from ingest.register_file import write_register
 from processors.plates.network import NetworkDetector
 from processors.plates.pictures import BadPicture, decode_picture
 from schemas.batch import DecodeError, decode
@@ -244,7 +245,7 @@ def test_after_a_long_sleep_following_goes_on_from_now():
 
 def test_the_register_has_all_cameras_but_the_stray_one(tmp_path):
     cameras = SimulatedCameras(city(), 5, 3)
-    cameras.write_register(tmp_path / "register.csv")
+    write_register(tmp_path / "register.csv", cameras.register())
     with (tmp_path / "register.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["source"] for row in rows] == list(cameras.ids)

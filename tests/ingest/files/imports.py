@@ -5,18 +5,17 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from threading import Event
 
-import numpy as np
-
 from eventlog.protocol import Writer
 from ingest.feed import Feed
 from ingest.files.importing import FileImport, Imported
 from ingest.files.reading import Empty, FileFormat, Outcome, Parsed
-from schemas.catalogue import Metric
+from ingest.register import Register
 from schemas.topics import live
 from store.deliveries import Refused
 from store.detectors import Detector
-from store.resolution import BEGINNING_MS, NEVER_MS, Resolved
+from store.resolution import BEGINNING_MS, NEVER_MS
 from tests.ingest.account import RecordingWriter
+from tests.ingest.registers import InMemorySources, Registered
 
 DATA = Path(__file__).parents[4] / "shared/data/streams"
 ABSENT = "the shared data does not lie beside this checkout (../shared/data)"
@@ -43,24 +42,21 @@ class Journal:
             self.kept.setdefault((origin, item.position), item)
 
 
-def register(*ids: str, area: int = 3, begins: int = BEGINNING_MS, ends: int = NEVER_MS) -> Resolved:
+def sources(*ids: str, area: int = 3, begins: int = BEGINNING_MS, ends: int = NEVER_MS) -> InMemorySources:
     """Sources with the numbers 10, 11... in the order of their ids, all in one area."""
-    count = len(ids)
-    return Resolved(
-        ids=np.array(sorted(one.encode() for one in ids), dtype=np.bytes_),
-        number=np.arange(10, 10 + count, dtype=np.uint32),
-        contributor=np.full(count, 5, np.uint32),
-        area=np.full(count, area, np.int32),
-        class_=np.zeros(count, np.uint8),
-        holds_from_ms=begins,
-        holds_until_ms=ends,
-    )
+    rows = {source: Registered(10 + place, 5, area) for place, source in enumerate(sorted(ids))}
+    return InMemorySources(rows, begins, ends)
+
+
+def register(*ids: str) -> Register:
+    """A register that never changes, of `sources`."""
+    return Register(lambda metric, time_ms: sources(*ids))
 
 
 def imported(
     form: FileFormat,
     paths: Path | Sequence[Path],
-    resolve: Callable[[Metric, int], Resolved],
+    register: Register,
     journal: Journal | None = None,
     source: str | None = None,
     *,
@@ -72,7 +68,7 @@ def imported(
     journal = journal or Journal()
     writer = writer or RecordingWriter(PARTITIONS, NOW)
     feed = Feed(writer, live("town", form.dataset), journal)
-    importer = FileImport(feed, journal, resolve, lambda: NOW, source, history=history)
+    importer = FileImport(feed, journal, register, lambda: NOW, source, history=history)
     return importer.run(form, [paths] if isinstance(paths, Path) else paths, stop), writer, journal
 
 

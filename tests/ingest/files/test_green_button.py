@@ -267,9 +267,9 @@ def test_a_file_that_is_not_sound_to_its_end_gives_nothing_and_is_explained(file
 def test_nothing_is_sent_of_a_cut_file(file) -> None:
     writer = None
     with pytest.raises(NotSuchFile):
-        _, writer, _ = imported(GreenButton(), file(GOOD[:-1]), lambda metric, at: register("meter"))
+        _, writer, _ = imported(GreenButton(), file(GOOD[:-1]), register("meter"))
     assert writer is None
-    report, _, _ = imported(GreenButton(), file(GOOD), lambda metric, at: register("meter"), source="meter")
+    report, _, _ = imported(GreenButton(), file(GOOD), register("meter"), source="meter")
     assert report.readings == 96
 
 

@@ -1,5 +1,4 @@
 import csv
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -12,30 +11,26 @@ from hypothesis import strategies as st
 from ingest.files.household import Household
 from ingest.files.importing import Imported
 from ingest.files.reading import NotSuchFile
+from ingest.register import Register
 from schemas.catalogue import Metric
 from store.deliveries import Refused
-from store.resolution import Resolved
 from tests.ingest.account import RecordingWriter, outcome, read
 from tests.ingest.files import imports
-from tests.ingest.files.imports import ABSENT, DATA, Journal, register
+from tests.ingest.files.imports import ABSENT, DATA, Journal, register, sources
+from tests.ingest.registers import InMemorySources
 
 REAL = DATA / "energy/household_power_consumption_2007-02-01_02.txt"
 HEADER = "Date;Time;Global_active_power;Global_reactive_power;Voltage;Global_intensity;Sub_1;Sub_2;Sub_3\n"
 PARIS_WINTER = timedelta(hours=1)
 
 
-def known(metric: Metric, at_ms: int) -> Resolved:
-    del metric, at_ms
-    return register("household")
-
-
 def imported(
     path: Path,
-    resolve: Callable[[Metric, int], Resolved] = known,
+    registered: Register | None = None,
     journal: Journal | None = None,
     zone: str = "Etc/GMT-1",
 ) -> tuple[Imported, RecordingWriter, Journal]:
-    return imports.imported(Household(ZoneInfo(zone)), path, resolve, journal, "household")
+    return imports.imported(Household(ZoneInfo(zone)), path, registered or register("household"), journal, "household")
 
 
 def sent(writer: RecordingWriter) -> list[tuple[datetime, int]]:
@@ -112,7 +107,7 @@ def test_importing_again_keeps_no_refusal_twice(tmp_path: Path) -> None:
 
 def test_an_unknown_source_is_refused_line_by_line(tmp_path: Path) -> None:
     path = write_minutes(tmp_path, 3)
-    report, writer, journal = imported(path, lambda metric, at: register())
+    report, writer, journal = imported(path, register())
     assert report == Imported(3, 0, {"unknown-source": 3})
     assert writer.sent == []
     assert {item.reason for item in journal.kept.values()} == {"unknown-source"}
@@ -121,10 +116,10 @@ def test_an_unknown_source_is_refused_line_by_line(tmp_path: Path) -> None:
 def test_a_source_is_what_it_was_at_the_time_of_each_reading(tmp_path: Path) -> None:
     change = int(datetime(2007, 1, 31, 23, 2, tzinfo=UTC).timestamp() * 1000)
 
-    def resolve(metric: Metric, at_ms: int) -> Resolved:
-        return register("household", ends=change) if at_ms < change else register(begins=change)
+    def read(metric: Metric, time_ms: int) -> InMemorySources:
+        return sources("household", ends=change) if time_ms < change else sources(begins=change)
 
-    report, _, _ = imported(write_minutes(tmp_path, 5), resolve)
+    report, _, _ = imported(write_minutes(tmp_path, 5), Register(read))
     assert report == Imported(5, 2, {"unknown-source": 3})
 
 

@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 from ingest.files import importing
 from ingest.files.importing import Imported, named
 from ingest.files.reading import Empty, NotSuchFile, Outcome, Parsed
+from ingest.register import Register
 from schemas.batch import ROW, decode
 from schemas.catalogue import Metric, catalogue
 from store.deliveries import Refused
-from store.resolution import Resolved
 from tests.ingest.account import RecordingWriter, outcome
-from tests.ingest.files.imports import NOW, PARTITIONS, imported, peak_bytes, register
+from tests.ingest.files.imports import NOW, PARTITIONS, imported, peak_bytes, sources
+from tests.ingest.registers import InMemorySources, Registered
 
 HOUR = 3_600_000
 DAY = 24 * HOUR
@@ -51,22 +52,10 @@ def reading(start: int, source: str | None = "a", value: int = 1, position: int 
     return replace(found, **more)
 
 
-def town(*ids: str):
+def town(*ids: str) -> Register:
     """A register that never changes: every source in an area of its own."""
-    rows = replace_areas(register(*ids))
-    return lambda metric, at_ms: rows
-
-
-def replace_areas(rows: Resolved) -> Resolved:
-    return Resolved(
-        ids=rows.ids,
-        number=rows.number,
-        contributor=rows.contributor,
-        area=np.arange(len(rows.ids), dtype=np.int32),
-        class_=rows.class_,
-        holds_from_ms=rows.holds_from_ms,
-        holds_until_ms=rows.holds_until_ms,
-    )
+    rows = {source: Registered(10 + place, 5, place) for place, source in enumerate(sorted(ids))}
+    return Register(lambda metric, time_ms: InMemorySources(rows))
 
 
 def ticks(writer) -> list[tuple[int, int]]:
@@ -94,12 +83,12 @@ def test_the_register_is_asked_once_for_each_period_in_which_nothing_changes() -
     asked: list[int] = []
     change = START + DAY
 
-    def resolve(metric: Metric, at_ms: int) -> Resolved:
-        asked.append(at_ms)
-        return register("a", "b", ends=change) if at_ms < change else register("a", area=4, begins=change)
+    def read(metric: Metric, time_ms: int) -> InMemorySources:
+        asked.append(time_ms)
+        return sources("a", "b", ends=change) if time_ms < change else sources("a", area=4, begins=change)
 
     found = [reading(START + n * 37 % 96 * QUARTER * 2, "ab"[n % 2], position=n) for n in range(192)]
-    report, writer, journal = imported(Listed(found), FILE, resolve)
+    report, writer, journal = imported(Listed(found), FILE, Register(read))
     assert len(asked) == 2
     assert report == Imported(192, 144, {"unknown-source": 48})
     batches = [decode(message.value) for message in writer.sent]
@@ -203,12 +192,12 @@ def test_a_stopped_import_says_so_and_closes_no_window(when: str, monkeypatch) -
     if when == "while reading":
         stop.set()
 
-    def resolve(metric: Metric, at_ms: int) -> Resolved:
+    def read(metric: Metric, time_ms: int) -> InMemorySources:
         stop.set()
-        return register("a")
+        return sources("a")
 
     form = Listed([reading(START + n * QUARTER) for n in range(30)])
-    report, writer, _ = imported(form, FILE, resolve, stop=stop)
+    report, writer, _ = imported(form, FILE, Register(read), stop=stop)
     assert not report.complete
     assert ticks(writer) == []
     assert (report.read, report.readings) == ((10, 0) if when == "while reading" else (30, 10))

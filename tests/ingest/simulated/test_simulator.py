@@ -13,19 +13,18 @@ from ingest.batches import Message
 from ingest.cities import City
 from ingest.feed import Feed
 from ingest.journal import NoJournal
+from ingest.register_file import write_register
 from ingest.simulated.bins import Bins
 from ingest.simulated.faults import NO_FAULTS, ExpectedReadings, FaultRates, broken
 from ingest.simulated.fleet import INTERVAL_MS, PEOPLE_PER_METER, Fleet
 from ingest.simulated.premises import Premises
 from ingest.simulated.rounds import Rounds
 from ingest.simulated.simulator import Simulator, follow
-from ingest.simulated.sources import Sources, write_register
+from ingest.simulated.sources import Sources
 from schemas.batch import DecodeError, decode
-from schemas.catalogue import Metric
 from schemas.topics import live
-from store.resolution import Resolved
 from tests.ingest.account import RecordingWriter, outcome, read
-from tests.ingest.small_city import END, HOUR, QUARTER, city, registered
+from tests.ingest.small_city import END, HOUR, QUARTER, changing, city, registered
 
 MANY = FaultRates(repeated=0.1, broken=0.005, estimated=0.05, late=0.05, future=0.01, too_long=0.01, invalid=0.02)
 TOPIC = live("city", "energy.readings")
@@ -195,17 +194,11 @@ def test_what_the_register_does_not_know_is_refused_and_never_sent() -> None:
 
 def test_a_change_of_the_register_within_a_step_takes_effect_at_its_time() -> None:
     fleet = Fleet(city(), 30, 1, strays=0)
-    whole = registered(fleet)
     change = END - HOUR + 2 * QUARTER
-
-    def resolve(metric: Metric, at_ms: int) -> Resolved:
-        resolved = whole(metric, at_ms)
-        if at_ms < change:
-            return replace(resolved, holds_until_ms=change)
-        return replace(resolved, area=resolved.area + 500, holds_from_ms=change)
-
     writer, journal = RecordingWriter(4, END), NoJournal()
-    Simulator(fleet, Feed(writer, TOPIC, journal), journal, resolve, lambda: END).replay(END - HOUR, END)
+    Simulator(fleet, Feed(writer, TOPIC, journal), journal, changing(fleet, change), lambda: END).replay(
+        END - HOUR, END
+    )
     batches = [batch for batch in (decode(message.value) for message in writer.sent) if batch.count]
     for batch in batches:
         after_change = batch.start + batch.array()["after"] >= change

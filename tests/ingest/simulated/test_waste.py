@@ -28,10 +28,9 @@ from schemas.batch import decode
 from schemas.catalogue import Metric, catalogue
 from schemas.rules import minimum_contributors
 from schemas.topics import live
-from store.resolution import Resolved
 from tests.ingest.account import RecordingWriter, outcome, read
 from tests.ingest.simulated.test_simulator import MANY, replayed
-from tests.ingest.small_city import END, HOUR, QUARTER, city, registered
+from tests.ingest.small_city import END, HOUR, QUARTER, changing, city, registered
 
 DAY = 24 * HOUR
 MINUTE = 60_000
@@ -208,18 +207,10 @@ def test_often_is_often_enough_for_the_default_sizes() -> None:
 
 def test_the_register_changes_for_moments_at_its_own_minute() -> None:
     bins = made("bins", strays=0)
-    whole = registered(bins)
     change = END - HOUR + 7 * MINUTE + 3_000
-
-    def resolve(metric: Metric, at_ms: int) -> Resolved:
-        resolved = whole(metric, at_ms)
-        if at_ms < change:
-            return replace(resolved, holds_until_ms=change)
-        return replace(resolved, area=resolved.area + 500, holds_from_ms=change)
-
     writer, journal = RecordingWriter(4, END), NoJournal()
     feed = Feed(writer, live("city", "waste.fill-levels"), journal)
-    expected = Simulator(bins, feed, journal, resolve, lambda: END).replay(END - HOUR, END)
+    expected = Simulator(bins, feed, journal, changing(bins, change), lambda: END).replay(END - HOUR, END)
     assert expected.readings == 2 * 60
     batches = [batch for batch in (decode(message.value) for message in writer.sent) if batch.count]
     for batch in batches:
@@ -307,8 +298,8 @@ def test_statements_before_a_replay_are_in_time_and_change_nothing_about_it() ->
 
 def test_a_round_that_the_register_does_not_know_states_nothing() -> None:
     rounds = Rounds(city(), people=1_000, seed=1, per_class=50)
-    resolve = registered(rounds, hidden=frozenset(rounds.ids[:10]))
-    assert len(rounds.statements(date(2025, 10, 1), resolve(catalogue()["waste.tonnage"], END))) == 140
+    register = registered(rounds, hidden=frozenset(rounds.ids[:10]))
+    assert len(rounds.statements(date(2025, 10, 1), register.at(catalogue()["waste.tonnage"], END))) == 140
 
 
 @given(
