@@ -30,7 +30,8 @@ from schemas.batch import ACTUAL
 from schemas.catalogue import catalogue, metrics_of
 from schemas.topics import settings
 from store.accounts import stream_accounts
-from store.database import connect, create_database, migrate
+from store.database import connect, create_database
+from store.migrations import migrate
 
 DATASET = "energy.readings"
 TOPIC = f"bench.{DATASET}.v1"

@@ -46,8 +46,9 @@ from schemas.catalogue import sent_in
 from schemas.frames import Frame, encode_frame
 from schemas.topics import DEFAULT_PARTITIONS, FRAMES, REGIONS, live, settings
 from store.accounts import stream_accounts
-from store.database import connect, create_database, migrate
+from store.database import connect, create_database
 from store.deliveries import totals
+from store.migrations import migrate
 
 CAMERAS = 16
 COUNTRIES = ("VN", "IR")

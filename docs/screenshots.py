@@ -8,7 +8,8 @@ from pathlib import Path
 
 from embedded.remove import remove
 from embedded.services import services
-from store.database import create_database, migrate
+from store.database import create_database
+from store.migrations import migrate
 from tests.conftest import INSTALLED
 from tests.federation.city import serving
 from tests.federation.two_cities import exchanged

@@ -145,7 +145,8 @@ def database_url() -> str:
     """URL of the city's database. The embedded one is made and migrated here; one's own is taken as it is."""
     if settings().database_url is not None:
         return _own_database_url()
-    from store.database import create_database, migrate
+    from store.database import create_database
+    from store.migrations import migrate
 
     server, name = _embedded_database()
     url = create_database(server, name)

@@ -1,19 +1,9 @@
-"""Connecting to PostgreSQL, and bringing a database to the newest version of the tables."""
-
-from collections.abc import Iterator
-from contextlib import contextmanager
-from importlib import resources
-from typing import Any
+"""Connecting to PostgreSQL."""
 
 import psycopg
-from alembic import command
-from alembic.config import Config
 from psycopg import sql
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.conninfo import make_conninfo
 from psycopg.rows import TupleRow
-from sqlalchemy import create_engine
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.pool import NullPool
 
 Connection = psycopg.Connection[TupleRow]
 
@@ -27,8 +17,6 @@ _SESSION = {
     "tcp_keepalives_interval": "5",
     "tcp_keepalives_count": "3",
 }
-_MIGRATION_LOCK = 0x5157E2C17
-"""Key of the advisory lock that lets one process migrate at a time."""
 
 
 def connect(database_url: str, *, name: str = "sistercity", wait_s: int = _CONNECT_TIMEOUT_S) -> Connection:
@@ -62,28 +50,3 @@ def create_database(server_url: str, name: str) -> str:
 def with_password(database_url: str, password: str) -> str:
     """The URL with a password that is kept apart from it. Raises `psycopg.ProgrammingError` if it is no URL."""
     return make_conninfo(database_url, password=password)
-
-
-@contextmanager
-def migrations() -> Iterator[Config]:
-    """Alembic's settings: where the versions of the tables lie."""
-    with resources.as_file(resources.files("store.migrations")) as folder:
-        config = Config()
-        config.set_main_option("script_location", str(folder))
-        config.set_main_option("path_separator", "os")
-        yield config
-
-
-def migrate(database_url: str) -> None:
-    """Bring the tables to the newest version; safe to call from several processes at once. Raises psycopg's errors."""
-    parameters: dict[str, Any] = {key: value for key, value in conninfo_to_dict(database_url).items() if value}
-    engine = create_engine("postgresql+psycopg://", connect_args=parameters, poolclass=NullPool)
-    try:
-        with migrations() as config, engine.connect() as connection:
-            connection.exec_driver_sql("SELECT pg_advisory_lock(%s)", (_MIGRATION_LOCK,))
-            connection.commit()
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
-            connection.commit()
-    except DBAPIError as error:
-        raise error.orig or error from None  # as everywhere else, without SQLAlchemy's own words around it

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from alembic.script import ScriptDirectory
 
 from store.areas import version_at
-from store.database import Connection, connect, migrations
+from store.database import Connection, connect
+from store.migrations import migrations
 from store.moments import milliseconds, moment
 
 

@@ -11,7 +11,8 @@ import pytest
 from embedded.remove import remove
 from embedded.services import Services, services
 from eventlog.kafka import KafkaLog
-from store.database import create_database, migrate
+from store.database import create_database
+from store.migrations import migrate
 
 INSTALLED = Path(__file__).parent.parent / ".sistercity"
 

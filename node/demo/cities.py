@@ -12,7 +12,8 @@ from node.demo.children import Children, free_port
 from schemas.catalogue import catalogue, datasets, metrics_of
 from schemas.topics import FRAMES, REGIONS, live
 from store.accounts import StreamAccount, receptions_by_metric, refusals_by_origin, stream_accounts
-from store.database import Connection, connect, create_database, migrate
+from store.database import Connection, connect, create_database
+from store.migrations import migrate
 from store.publications import ready_windows
 
 STREAMS = (*datasets(), FRAMES)

@@ -1,0 +1,44 @@
+"""The versions of the tables, and bringing a database to the newest one.
+
+Apart from `store.database`, since importing Alembic and SQLAlchemy takes as long as all else that a role needs.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import resources
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from psycopg.conninfo import conninfo_to_dict
+from sqlalchemy import create_engine
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import NullPool
+
+_MIGRATION_LOCK = 0x5157E2C17
+"""Key of the advisory lock that lets one process migrate at a time."""
+
+
+@contextmanager
+def migrations() -> Iterator[Config]:
+    """Alembic's settings: where the versions of the tables lie."""
+    with resources.as_file(resources.files("store.migrations")) as folder:
+        config = Config()
+        config.set_main_option("script_location", str(folder))
+        config.set_main_option("path_separator", "os")
+        yield config
+
+
+def migrate(database_url: str) -> None:
+    """Bring the tables to the newest version; safe to call from several processes at once. Raises psycopg's errors."""
+    parameters: dict[str, Any] = {key: value for key, value in conninfo_to_dict(database_url).items() if value}
+    engine = create_engine("postgresql+psycopg://", connect_args=parameters, poolclass=NullPool)
+    try:
+        with migrations() as config, engine.connect() as connection:
+            connection.exec_driver_sql("SELECT pg_advisory_lock(%s)", (_MIGRATION_LOCK,))
+            connection.commit()
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+            connection.commit()
+    except DBAPIError as error:
+        raise error.orig or error from None  # as everywhere else, without SQLAlchemy's own words around it

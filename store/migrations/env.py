@@ -1,4 +1,4 @@
-"""Alembic's entry: runs the versions on the connection that `store.migrate` hands over."""
+"""Alembic's entry: runs the versions on the connection that `migrate` hands over."""
 
 from alembic import context
 

@@ -12,8 +12,9 @@ from psycopg.sql import SQL, Identifier
 from federation.city import CityFacts
 from federation.partner import PartnerAddress, pull
 from schemas.catalogue import Metric, catalogue
-from store.database import Connection, connect, create_database, migrate
+from store.database import Connection, connect, create_database
 from store.deliveries import Refused, refuse
+from store.migrations import migrate
 from store.processing import Account
 from store.publications import PublishedCell, Window, publish
 from tests.federation.city import HOUR, ISFAHAN, T0, found_areas, open_topic, serving

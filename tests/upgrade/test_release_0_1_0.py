@@ -21,7 +21,8 @@ from ingest.batches import tick
 from schemas.catalogue import metrics_of
 from schemas.topics import dataset_of
 from store.accounts import stream_accounts
-from store.database import connect, migrate
+from store.database import connect
+from store.migrations import migrate
 from tests.system.streams import process_undisturbed, table
 
 pytestmark = pytest.mark.services
