@@ -1,4 +1,4 @@
 """Trains the network of `processors.plates.network`. Needs torch, numpy and OpenCV; not part of the installed package.
 
-See docs/plates.md for the data, the command and what came of it.
+docs/plates.md describes the data, the command and the results.
 """

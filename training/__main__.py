@@ -18,7 +18,7 @@ from training.export import export
 from training.layout import cells, targets
 from training.loss import flat, loss
 from training.net import PlateNet, folded
-from training.pictures import Pictures, load
+from training.pictures import TrainingPictures, load
 
 WEIGHTS = Path(__file__).parents[1] / "processors" / "plates" / "weights" / "plates.onnx"
 
@@ -30,10 +30,10 @@ _AVERAGED = 0.998
 _REPORT = 50
 
 
-class _Batches(IterableDataset):  # type: ignore[misc]
-    """Batches without end; each worker draws its own, the same ones for the same seed."""
+class _Batches(IterableDataset):
+    """Endless batches. Each worker draws its own; the same seed gives the same batches."""
 
-    def __init__(self, pictures: Pictures, seed: int) -> None:
+    def __init__(self, pictures: TrainingPictures, seed: int) -> None:
         self.pictures, self.seed = pictures, seed
 
     def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
@@ -43,21 +43,22 @@ class _Batches(IterableDataset):  # type: ignore[misc]
         while True:
             size = int(rng.choice(_SIZES))
             made = [example(rng, self.pictures, size) for _ in range(_BATCH)]
-            roles, aims = zip(*(targets(one.plates, one.ignored, size) for one in made), strict=True)
-            arrays = (np.stack([one.picture for one in made]), np.stack(roles), np.stack(aims))
+            roles, aims = zip(*(targets(drawn.plates, drawn.ignored, size) for drawn in made), strict=True)
+            arrays = (np.stack([drawn.picture for drawn in made]), np.stack(roles), np.stack(aims))
             yield torch.from_numpy(arrays[0]), torch.from_numpy(arrays[1]), torch.from_numpy(arrays[2])
 
 
-def train(pictures: Pictures, steps: int, seed: int, workers: int, keep: Path, half: bool = True) -> PlateNet:
-    """Train from scratch; the network with its weights averaged over the last steps, saved to `keep` on the way.
+def train(pictures: TrainingPictures, steps: int, seed: int, workers: int, keep: Path, half: bool = True) -> PlateNet:
+    """Train from scratch, and return the network with its weights averaged over the last steps.
 
-    `half`: convolutions in bfloat16, more than twice as fast on processors that have it, slower on others.
+    Saves the averaged weights to `keep` at intervals. `half` computes convolutions in bfloat16: more than twice as fast
+    on processors that support it, slower on others.
     """
     torch.manual_seed(seed)
     net = PlateNet().train()
     averaged = copy.deepcopy(net).eval()
-    decayed = [one for one in net.parameters() if one.dim() > 1]
-    plain = [one for one in net.parameters() if one.dim() <= 1]
+    decayed = [parameter for parameter in net.parameters() if parameter.dim() > 1]
+    plain = [parameter for parameter in net.parameters() if parameter.dim() <= 1]
     optimiser = torch.optim.AdamW(
         [{"params": decayed}, {"params": plain, "weight_decay": 0.0}], _RATE, weight_decay=_DECAY
     )
@@ -92,11 +93,11 @@ def _share_of_rate(step: int, steps: int) -> float:
 
 def _average(averaged: PlateNet, net: PlateNet, share: float) -> None:
     with torch.no_grad():
-        for mine, new in zip(averaged.state_dict().values(), net.state_dict().values(), strict=True):
-            if mine.is_floating_point():
-                mine.mul_(share).add_(new, alpha=1 - share)
+        for kept, new in zip(averaged.state_dict().values(), net.state_dict().values(), strict=True):
+            if kept.is_floating_point():
+                kept.mul_(share).add_(new, alpha=1 - share)
             else:
-                mine.copy_(new)
+                kept.copy_(new)
 
 
 def main() -> None:
@@ -108,18 +109,23 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1, help="threads that compute (%(default)s)")
     parser.add_argument("--workers", type=int, default=1, help="processes that make examples (%(default)s)")
     parser.add_argument("--full", action="store_true", help="no bfloat16, for processors without it")
-    asked = parser.parse_args()
-    torch.set_num_threads(asked.threads)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
     cv2.setNumThreads(1)
     net = train(
-        load(asked.images), asked.steps, asked.seed, asked.workers, asked.out.with_suffix(".pt"), not asked.full
+        load(arguments.images),
+        arguments.steps,
+        arguments.seed,
+        arguments.workers,
+        arguments.out.with_suffix(".pt"),
+        not arguments.full,
     )
-    export(net, asked.out)
-    asked.out.with_suffix(".pt").unlink(missing_ok=True)
-    print(f"weights: {asked.out}, {asked.out.stat().st_size / 1e6:.1f} MB")
-    if asked.out == WEIGHTS:
-        describe(asked.out, asked.out.with_name("card.toml"))
-        print("its card names them now; its thresholds and figures are those of the weights before: measure anew")
+    export(net, arguments.out)
+    arguments.out.with_suffix(".pt").unlink(missing_ok=True)
+    print(f"weights: {arguments.out}, {arguments.out.stat().st_size / 1e6:.1f} MB")
+    if arguments.out == WEIGHTS:
+        describe(arguments.out, arguments.out.with_name("card.toml"))
+        print("the card now holds their hash; measure its thresholds and figures again")
 
 
 if __name__ == "__main__":

@@ -4,7 +4,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Picture = NDArray[np.uint8]
+from training.shapes import Picture
+
 Real = NDArray[np.float32]
 
 
@@ -55,7 +56,10 @@ def _spot(rng: np.random.Generator, height: int, width: int) -> Real:
 
 
 def as_camera(rng: np.random.Generator, picture: Picture, harsh: float = 1.0) -> Picture:
-    """A picture with this camera's colours, exposure, blur, noise and JPEG. `harsh` scales how often it is bad."""
+    """A picture with a camera's colours, exposure, blur, noise and JPEG artefacts, drawn at random.
+
+    `harsh` scales the chance of the severe ones.
+    """
     real = picture.astype(np.float32)
     if rng.random() < 0.6:
         real *= np.exp(rng.normal(0, 0.12, 3)).astype(np.float32)

@@ -1,12 +1,15 @@
-"""What the network sees while it learns: windows of real pictures, changed, and drawn scenes."""
+"""Training examples: changed windows of real pictures, and drawn scenes."""
 
 import cv2
 import numpy as np
 
+from training.clutter import clutter, stamp
 from training.degrade import as_camera
-from training.pictures import Example, Pictures
+from training.pasting import Boxes, paste
+from training.pictures import Example, TrainingPictures
 from training.plates import ONE_LINE, TWO_LINES, draw_plate
-from training.scenes import Boxes, Picture, clutter, drawn_scene, paste, stamp, surface
+from training.scenes import drawn_scene, surface
+from training.shapes import Picture
 
 _LONGEST_SIDE = 640
 _VISIBLE = 0.55
@@ -17,8 +20,8 @@ _REPLACED = 0.45
 _BALANCED = 0.6
 
 
-def example(rng: np.random.Generator, pictures: Pictures, size: int) -> Example:
-    """One square example of this side."""
+def example(rng: np.random.Generator, pictures: TrainingPictures, size: int) -> Example:
+    """One square example, `size` pixels wide and high."""
     if rng.random() < _REAL:
         made = _real(rng, pictures, size)
     else:
@@ -30,7 +33,7 @@ def example(rng: np.random.Generator, pictures: Pictures, size: int) -> Example:
 
 
 def _seen(made: Example, size: int) -> tuple[Boxes, Boxes]:
-    """Plates cut at the edges; those of which too little is left are ignored."""
+    """Boxes clipped to the picture; plates of which too little is visible become ignored regions."""
     plates, visible = _clipped(made.plates, size)
     ignored, any_left = _clipped(made.ignored, size)
     enough = visible >= _VISIBLE
@@ -44,7 +47,7 @@ def _clipped(boxes: Boxes, size: int) -> tuple[Boxes, Boxes]:
     return np.concatenate((begin, sides, boxes[:, 4:]), 1), share
 
 
-def _real(rng: np.random.Generator, pictures: Pictures, size: int) -> Example:
+def _real(rng: np.random.Generator, pictures: TrainingPictures, size: int) -> Example:
     made = _window(rng, _drawn(rng, pictures), size)
     if rng.random() < 0.5:
         made = _mirrored(made, size)
@@ -58,26 +61,32 @@ def _real(rng: np.random.Generator, pictures: Pictures, size: int) -> Example:
     return Example(made.picture, plates, made.ignored)
 
 
-def _drawn(rng: np.random.Generator, pictures: Pictures) -> Example:
-    """One of the pictures; a dashcam's cast of colour is often taken out, so that colour isn't learned."""
-    one = pictures.examples[int(rng.choice(len(pictures.examples), p=pictures.chances))]
+def _drawn(rng: np.random.Generator, pictures: TrainingPictures) -> Example:
+    """A random picture; its colour cast is often removed, so that the network does not learn a dashcam's."""
+    original = pictures.examples[int(rng.choice(len(pictures.examples), p=pictures.chances))]
     if rng.random() > _BALANCED:
-        return one
-    means = one.picture[::8, ::8].reshape(-1, 3).mean(0)
+        return original
+    means = original.picture[::8, ::8].reshape(-1, 3).mean(0)
     aim = max(float(means.mean()), 10.0) * (1 if rng.random() < 0.5 else float(rng.uniform(1.0, 2.2)))
     gains = np.clip(aim / np.maximum(means, 4), 0.3, 4)
     table = np.clip(np.arange(256)[:, None] * gains, 0, 255).astype(np.uint8)[:, None]
     return Example(
-        np.asarray(cv2.LUT(one.picture, np.ascontiguousarray(table.transpose(1, 0, 2)))), one.plates, one.ignored
+        np.asarray(cv2.LUT(original.picture, np.ascontiguousarray(table.transpose(1, 0, 2)))),
+        original.plates,
+        original.ignored,
     )
 
 
-def _window(rng: np.random.Generator, one: Example, size: int) -> Example:
+def _window(rng: np.random.Generator, original: Example, size: int) -> Example:
     """A square window at any zoom, mostly with a plate in it."""
-    height, width = one.picture.shape[:2]
+    height, width = original.picture.shape[:2]
     usual = _LONGEST_SIDE / max(height, width)
     zoom = usual * float(np.exp(rng.uniform(np.log(0.6), np.log(2.3))))
-    chosen = one.plates[int(rng.integers(len(one.plates)))] if len(one.plates) and rng.random() < 0.85 else None
+    chosen = (
+        original.plates[int(rng.integers(len(original.plates)))]
+        if len(original.plates) and rng.random() < 0.85
+        else None
+    )
     if chosen is None:
         centre = rng.uniform(0, 1, 2) * [width, height]
     else:
@@ -87,33 +96,33 @@ def _window(rng: np.random.Generator, one: Example, size: int) -> Example:
         centre = chosen[:2] + chosen[2:4] / 2 + rng.uniform(-0.42, 0.42, 2) * size / zoom
     stretch = np.exp(rng.normal(0, 0.06, 2))
     sx, sy = float(zoom * stretch[0]), float(zoom * stretch[1])
-    return _scaled(rng, one, (sx, sy), (float(centre[0]), float(centre[1])), size)
+    return _scaled(rng, original, (sx, sy), (float(centre[0]), float(centre[1])), size)
 
 
 def _scaled(
-    rng: np.random.Generator, one: Example, zoom: tuple[float, float], centre: tuple[float, float], size: int
+    rng: np.random.Generator, original: Example, zoom: tuple[float, float], centre: tuple[float, float], size: int
 ) -> Example:
     (sx, sy), (cx, cy) = zoom, centre
-    source, shrunk = one.picture, 1.0
+    source, shrunk = original.picture, 1.0
     while min(sx, sy) / shrunk < 0.6:
         source, shrunk = np.asarray(cv2.pyrDown(source), np.uint8), shrunk / 2
     matrix = np.array([[sx / shrunk, 0, size / 2 - cx * sx], [0, sy / shrunk, size / 2 - cy * sy]])
     ink = rng.integers(0, 256, 3).tolist() if rng.random() < 0.3 else [0, 0, 0]
     picture = cv2.warpAffine(source, matrix, (size, size), flags=cv2.INTER_LINEAR, borderValue=ink)
     place, shift = np.array([sx, sy, sx, sy]), np.array([size / 2 - cx * sx, size / 2 - cy * sy, 0, 0])
-    plates = np.concatenate((one.plates[:, :4] * place + shift, one.plates[:, 4:]), 1)
-    return Example(np.asarray(picture, np.uint8), plates, one.ignored * place + shift)
+    plates = np.concatenate((original.plates[:, :4] * place + shift, original.plates[:, 4:]), 1)
+    return Example(np.asarray(picture, np.uint8), plates, original.ignored * place + shift)
 
 
-def _mirrored(one: Example, size: int) -> Example:
-    plates, ignored = one.plates.copy(), one.ignored.copy()
+def _mirrored(original: Example, size: int) -> Example:
+    plates, ignored = original.plates.copy(), original.ignored.copy()
     for boxes in (plates, ignored):
         boxes[:, 0] = size - boxes[:, 0] - boxes[:, 2]
-    return Example(np.ascontiguousarray(one.picture[:, ::-1]), plates, ignored)
+    return Example(np.ascontiguousarray(original.picture[:, ::-1]), plates, ignored)
 
 
 def _replaced(rng: np.random.Generator, picture: Picture, plate: Boxes) -> Boxes:
-    """Cover a real plate with a drawn one of any country; the new box and form."""
+    """Cover a real plate with a drawn one of any country; returns the new box and form."""
     x, y, w, h, form = plate.tolist()
     if w < 14:
         return plate
@@ -128,7 +137,7 @@ def _replaced(rng: np.random.Generator, picture: Picture, plate: Boxes) -> Boxes
 
 
 def _clutter_around(rng: np.random.Generator, picture: Picture, keep: Boxes) -> None:
-    """Draw things that are no plates, but not over these boxes."""
+    """Draw clutter, but not over these boxes."""
     before = picture.copy()
     clutter(rng, picture, int(rng.integers(1, 6)))
     height, width = picture.shape[:2]
@@ -139,7 +148,7 @@ def _clutter_around(rng: np.random.Generator, picture: Picture, keep: Boxes) -> 
 
 
 def _with_another(rng: np.random.Generator, picture: Picture, plates: Boxes) -> Boxes:
-    """One more plate, where it covers none."""
+    """One more plate, unless it would cover another."""
     size = picture.shape[0]
     w = float(np.exp(rng.uniform(np.log(18), np.log(size / 2))))
     x, y = (float(v) for v in rng.uniform(0.1, 0.9, 2) * size)
@@ -149,15 +158,15 @@ def _with_another(rng: np.random.Generator, picture: Picture, plates: Boxes) -> 
     return np.concatenate((plates, paste(rng, picture, draw_plate(rng), x, y, w)[None]))
 
 
-def _background(rng: np.random.Generator, pictures: Pictures, size: int) -> Picture:
-    """A real window whose plates are smeared beyond knowing, or a drawn surface."""
+def _background(rng: np.random.Generator, pictures: TrainingPictures, size: int) -> Picture:
+    """A real window with its plates blurred beyond recognition, or a drawn surface."""
     if rng.random() < 0.35:
         return surface(rng, size, size)
-    one = _drawn(rng, pictures)
-    height, width = one.picture.shape[:2]
+    original = _drawn(rng, pictures)
+    height, width = original.picture.shape[:2]
     zoom = _LONGEST_SIDE / max(height, width) * float(np.exp(rng.uniform(np.log(0.6), np.log(3.0))))
     centre = (float(rng.uniform(0.15, 0.85)) * width, float(rng.uniform(0.15, 0.85)) * height)
-    made = _scaled(rng, one, (zoom, zoom), centre, size)
+    made = _scaled(rng, original, (zoom, zoom), centre, size)
     for x, y, w, h in np.concatenate((made.plates[:, :4], made.ignored)):
         left, right = (int(np.clip(v, 0, size)) for v in (x - 0.1 * w, x + 1.1 * w))
         top, bottom = (int(np.clip(v, 0, size)) for v in (y - 0.1 * h, y + 1.1 * h))

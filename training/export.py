@@ -13,7 +13,7 @@ NAMES = ("stride8", "stride16", "stride32")
 
 
 def export(net: PlateNet, path: Path) -> None:
-    """Write it. The size in the file is that of a usual frame; OpenCV takes any multiple of 32."""
+    """Write the network to `path`. The file names the size of a usual frame; OpenCV takes any multiple of 32."""
     ready = copy.deepcopy(net).eval()
     with torch.no_grad():
         ready.stem[0][0].weight.div_(255)

@@ -1,4 +1,4 @@
-"""Characters as masks: OpenCV's stroke fonts, Persian digits and letters drawn by hand, and strokes of no script."""
+"""Characters as masks: OpenCV's stroke fonts, Persian digits and letters drawn by hand, and invented strokes."""
 
 from functools import cache
 
@@ -15,7 +15,7 @@ PERSIAN_LETTERS = "بجدسصطقلمنوه"
 
 FONTS = (cv2.FONT_HERSHEY_SIMPLEX, cv2.FONT_HERSHEY_DUPLEX, cv2.FONT_HERSHEY_COMPLEX, cv2.FONT_HERSHEY_PLAIN)
 OWN = -1
-"""Stands for the strokes drawn here where a font is asked for."""
+"""Used in place of a font number for the strokes drawn here."""
 
 _SIZE = 96
 _Stroke = list[tuple[float, float]]
@@ -70,10 +70,10 @@ _PERSIAN: dict[str, list[_Stroke]] = {
 
 @cache
 def glyph(character: str, font: int, weight: int) -> Mask:
-    """A character's mask, 0 to 255, cut to its ink. `weight` 1 to 3; a Persian one has no font."""
+    """A character's mask, 0 to 255, cropped to its ink. `weight` 1 to 3; Persian characters ignore `font`."""
     canvas = np.zeros((_SIZE * 2, _SIZE * 2), np.uint8)
     if character in _PERSIAN or font == OWN:
-        strokes = _PERSIAN.get(character) or _of_no_script(character)
+        strokes = _PERSIAN.get(character) or _invented(character)
         for stroke in strokes:
             points = (np.array(stroke) * [_SIZE * 0.8, _SIZE] + _SIZE // 2).astype(np.int32)
             cv2.polylines(canvas, [points], False, 255, 7 + 3 * weight, cv2.LINE_AA)
@@ -84,14 +84,14 @@ def glyph(character: str, font: int, weight: int) -> Mask:
     return canvas[y : y + h, x : x + w] if w and h else canvas[:2, :2]
 
 
-def _of_no_script(character: str) -> list[_Stroke]:
-    """Strokes that stand for a script which isn't drawn here: the same for the same character."""
+def _invented(character: str) -> list[_Stroke]:
+    """Strokes in place of a script that isn't drawn here; always the same for a character."""
     rng = np.random.default_rng(ord(character))
     return [[tuple(p) for p in rng.uniform(0, 1, (int(rng.integers(2, 5)), 2))] for _ in range(int(rng.integers(2, 5)))]
 
 
 def written(rng: np.random.Generator, text: str, width: int, height: int, font: int, weight: int) -> Mask:
-    """Text over a whole mask of this size: each character as high as the mask, all stretched to its width.
+    """A mask of this size filled with text: each character as high as the mask, all stretched to its width.
 
     A space is a gap; a dot, a hyphen or a colon is small.
     """

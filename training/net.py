@@ -1,7 +1,7 @@
 """The network: a small convolutional one on three scales, built from what OpenCV runs fast on one core.
 
-OpenCV runs 3x3 convolutions without stride several times faster per operation than strided or depthwise ones. So the
-picture comes in as 4x4 blocks folded into 48 channels, and pooling, not strides, makes it smaller.
+OpenCV runs 3x3 convolutions without stride several times faster per operation than strided or depthwise ones. The
+picture is therefore fed in as 4x4 blocks folded into 48 channels, and reduced by pooling, not by strides.
 """
 
 import torch
@@ -15,7 +15,7 @@ _BLOCK = 32
 _WIDTHS = (24, 48, 96, 128)
 _NECK = 48
 _RARE = -4.0
-"""The score's first bias: most cells see no plate."""
+"""Initial bias of the score: most cells contain no plate."""
 
 
 def _conv(inputs: int, outputs: int, kernel: int = 3) -> nn.Sequential:
@@ -68,7 +68,9 @@ class PlateNet(nn.Module):
 
 
 def folded(pictures: Tensor) -> Tensor:
-    """Pictures, uint8, shape (n, h, w, 3), as the network takes them; channel = (row * 4 + column) * 3 + colour."""
+    """Fold pictures, uint8, shape (n, h, w, 3), into the network's input: float, 0 to 1, shape (n, 48, h/4, w/4).
+
+    Channel (row * 4 + column) * 3 + colour holds that pixel of each 4x4 block."""
     n, h, w, _ = pictures.shape
     blocks = pictures.view(n, h // FOLD, FOLD, w // FOLD, FOLD, 3).permute(0, 2, 4, 5, 1, 3)
     return blocks.reshape(n, CHANNELS_IN, h // FOLD, w // FOLD).float() / 255

@@ -1,4 +1,4 @@
-"""The labelled images that may train, and nothing else: neither validation, nor kinds that only evaluate."""
+"""The labelled images that training may use. Validation images and kinds kept for evaluation are never loaded."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from processors.plates.evaluation import held_out, read_labels
 from training.plates import ONE_LINE, TWO_LINES
 
 KINDS = ("ro-car", "eg-moto", "vn-mix")
-"""Kinds whose licence lets them train weights that are given away."""
+"""Kinds with a licence that permits training weights for distribution."""
 
 _TWO_LINES_BELOW = 2.0
 _SHARES = {"ro-car": 0.46, "eg-moto": 0.46, "vn-mix": 0.08}
@@ -28,15 +28,15 @@ class Example:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Pictures:
-    """All examples, and how often each is to be drawn, shape (n,), sum 1."""
+class TrainingPictures:
+    """All examples, and the probability of drawing each, shape (n,), sum 1."""
 
     examples: Sequence[Example]
     chances: NDArray[np.float64]
 
 
-def load(folder: Path) -> Pictures:
-    """Decode every image of `folder` that may train. Raises `ValueError` if one can't be read."""
+def load(folder: Path) -> TrainingPictures:
+    """Decode every image of `folder` that training may use. Raises `ValueError` if an image can't be read."""
     truth = read_labels(folder / "labels.csv", folder / "ignore.csv")
     names = [name for name in sorted(truth) if truth[name].kind in KINDS and not held_out(name)]
     kinds = [truth[name].kind for name in names]
@@ -45,12 +45,12 @@ def load(folder: Path) -> Pictures:
     for name in names:
         picture = cv2.imread(str(folder / "images" / name))
         if picture is None:
-            raise ValueError(f"{name} is no picture")
+            raise ValueError(f"{name} can't be decoded as a picture")
         boxes = truth[name].plates
         forms = [_form(truth[name].kind, w / h) for w, h in boxes[:, 2:]]
         plates = np.column_stack((boxes, forms)) if len(boxes) else np.empty((0, 5))
         examples.append(Example(np.asarray(picture, np.uint8), plates, truth[name].ignored))
-    return Pictures(examples, chances / chances.sum())
+    return TrainingPictures(examples, chances / chances.sum())
 
 
 def _form(kind: str, aspect: float) -> int:

@@ -1,16 +1,13 @@
-"""Number plates of many countries, drawn flat and clean: what the styles share, not one country's exact rules."""
+"""Number plates of many countries, drawn flat and clean: the general styles, not the exact rules of one country."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from training.glyphs import DIGITS, FONTS, LETTERS, OWN, PERSIAN_DIGITS, PERSIAN_LETTERS, written
-
-Picture = NDArray[np.uint8]
-Colour = tuple[int, int, int]
+from training.shapes import Colour, Picture
 
 ONE_LINE = 1
 TWO_LINES = 2
@@ -26,18 +23,18 @@ _GREEN: Colour = (70, 120, 30)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Plate:
+class DrawnPlate:
     """A plate as seen from the front: BGR pixels and the number of its lines of characters."""
 
     picture: Picture
     form: int
 
 
-def draw_plate(rng: np.random.Generator, form: int | None = None) -> Plate:
-    """A plate of some style, of this form if one is asked for."""
+def draw_plate(rng: np.random.Generator, form: int | None = None) -> DrawnPlate:
+    """A plate of some style, of the given form, or of any form."""
     styles = _ONE_LINE_STYLES if form == ONE_LINE else _TWO_LINES_STYLES if form == TWO_LINES else _ALL_STYLES
     draw, weights = zip(*styles, strict=True)
-    plate: Plate = draw[rng.choice(len(draw), p=np.array(weights) / sum(weights))](rng)
+    plate: DrawnPlate = draw[rng.choice(len(draw), p=np.array(weights) / sum(weights))](rng)
     return plate
 
 
@@ -46,7 +43,7 @@ def _pick(rng: np.random.Generator, text: str, count: int) -> str:
 
 
 def _some(rng: np.random.Generator, *colours: Colour) -> Colour:
-    """One of these colours, a little off."""
+    """One of the colours, slightly changed."""
     base = np.array(colours[int(rng.integers(len(colours)))]) + rng.normal(0, 12, 3)
     b, g, r = np.clip(base, 0, 255).astype(int).tolist()
     return b, g, r
@@ -100,7 +97,7 @@ def _strip(rng: np.random.Generator, plate: Picture, width: float, text: str) ->
     _write(rng, plate, text, (0.15 * width, 0.65, 0.85 * width, 0.88), _WHITE)
 
 
-def _european(rng: np.random.Generator) -> Plate:
+def _european(rng: np.random.Generator) -> DrawnPlate:
     plate = _ground(rng.uniform(4.0, 5.0), _some(rng, _WHITE, _WHITE, _WHITE, _YELLOW))
     ink = _some(rng, _BLACK, _BLACK, _BLACK, _RED, _BLUE)
     left = 0.04
@@ -118,10 +115,10 @@ def _european(rng: np.random.Generator) -> Plate:
     top = float(rng.uniform(0.1, 0.2))
     _write(rng, plate, text, (left + 0.025, top, right, 1 - top), ink)
     _edge(rng, plate, ink)
-    return Plate(plate, ONE_LINE)
+    return DrawnPlate(plate, ONE_LINE)
 
 
-def _american(rng: np.random.Generator) -> Plate:
+def _american(rng: np.random.Generator) -> DrawnPlate:
     """A pale picture, large characters in the middle, the state above, a motto or nothing below."""
     plate = _ground(
         rng.uniform(1.85, 2.15), _some(rng, _WHITE, _WHITE, (225, 235, 200), (200, 225, 245), (235, 215, 190))
@@ -152,7 +149,7 @@ def _american(rng: np.random.Generator) -> Plate:
         _patch(rng, plate, (0.03, 0.04, 0.13, 0.2))
         _patch(rng, plate, (0.87, 0.04, 0.97, 0.2))
     _edge(rng, plate, second, 0.3)
-    return Plate(plate, ONE_LINE)
+    return DrawnPlate(plate, ONE_LINE)
 
 
 def _wash(rng: np.random.Generator, plate: Picture) -> None:
@@ -181,7 +178,7 @@ def _patch(rng: np.random.Generator, plate: Picture, box: tuple[float, float, fl
     cv2.rectangle(plate, begin, end, _some(rng, _RED, _BLUE, _YELLOW, _GREEN), -1)
 
 
-def _brazilian(rng: np.random.Generator) -> Plate:
+def _brazilian(rng: np.random.Generator) -> DrawnPlate:
     """Grey with the town above, or the later white one with a blue band."""
     if rng.random() < 0.7:
         ground, ink = ((165, 165, 165), _BLACK) if rng.random() < 0.75 else (_RED, _WHITE)
@@ -202,7 +199,7 @@ def _brazilian(rng: np.random.Generator) -> Plate:
         text = _pick(rng, LETTERS, 3) + _pick(rng, DIGITS, 1) + _pick(rng, LETTERS, 1) + _pick(rng, DIGITS, 2)
     _write(rng, plate, text, (0.05, 0.32, 0.95, 0.9), ink)
     _edge(rng, plate, ink, 0.4)
-    return Plate(plate, ONE_LINE)
+    return DrawnPlate(plate, ONE_LINE)
 
 
 def _vietnamese_colours(rng: np.random.Generator) -> tuple[Colour, Colour]:
@@ -212,16 +209,16 @@ def _vietnamese_colours(rng: np.random.Generator) -> tuple[Colour, Colour]:
     return (_some(rng, _YELLOW), _some(rng, _BLACK)) if chance < 0.87 else (_some(rng, _BLUE), _WHITE)
 
 
-def _vietnamese_long(rng: np.random.Generator) -> Plate:
+def _vietnamese_long(rng: np.random.Generator) -> DrawnPlate:
     ground, ink = _vietnamese_colours(rng)
     plate = _ground(rng.uniform(4.0, 4.8), ground)
     text = _pick(rng, DIGITS, 2) + _pick(rng, LETTERS, 1) + "-" + _pick(rng, DIGITS, 3) + "." + _pick(rng, DIGITS, 2)
     _write(rng, plate, text, (0.04, 0.16, 0.96, 0.84), ink)
     _edge(rng, plate, ink)
-    return Plate(plate, ONE_LINE)
+    return DrawnPlate(plate, ONE_LINE)
 
 
-def _vietnamese_two(rng: np.random.Generator) -> Plate:
+def _vietnamese_two(rng: np.random.Generator) -> DrawnPlate:
     ground, ink = _vietnamese_colours(rng)
     plate = _ground(rng.uniform(1.2, 1.45) if rng.random() < 0.7 else rng.uniform(1.8, 2.1), ground)
     above = _pick(rng, DIGITS, 2) + "-" + _pick(rng, LETTERS, 1) + _pick(rng, DIGITS, int(rng.integers(0, 2)))
@@ -230,10 +227,10 @@ def _vietnamese_two(rng: np.random.Generator) -> Plate:
     _write(rng, plate, above, (margin, 0.09, 1 - margin, 0.46), ink)
     _write(rng, plate, below, (0.07, 0.54, 0.93, 0.92), ink)
     _edge(rng, plate, ink)
-    return Plate(plate, TWO_LINES)
+    return DrawnPlate(plate, TWO_LINES)
 
 
-def _iranian(rng: np.random.Generator) -> Plate:
+def _iranian(rng: np.random.Generator) -> DrawnPlate:
     ground = _some(rng, _WHITE, _WHITE, _WHITE, _YELLOW, _GREEN, _RED)
     ink = _WHITE if sum(ground) < 330 else _some(rng, _BLACK)
     plate = _ground(rng.uniform(4.3, 4.8), ground)
@@ -245,20 +242,20 @@ def _iranian(rng: np.random.Generator) -> Plate:
     _write(rng, plate, _pick(rng, PERSIAN_DIGITS, 2), (0.84, 0.38, 0.96, 0.9), ink)
     _write(rng, plate, "ان", (0.85, 0.1, 0.95, 0.27), ink, OWN)
     _edge(rng, plate, ink)
-    return Plate(plate, ONE_LINE)
+    return DrawnPlate(plate, ONE_LINE)
 
 
-def _iranian_motorcycle(rng: np.random.Generator) -> Plate:
+def _iranian_motorcycle(rng: np.random.Generator) -> DrawnPlate:
     plate = _ground(rng.uniform(1.1, 1.45), _some(rng, _WHITE))
     ink = _some(rng, _BLACK)
     _strip(rng, plate, 0.16, "IR")
     _write(rng, plate, _pick(rng, PERSIAN_DIGITS, 3), (0.25, 0.08, 0.92, 0.45), ink)
     _write(rng, plate, _pick(rng, PERSIAN_DIGITS, 5), (0.2, 0.53, 0.93, 0.93), ink)
     _edge(rng, plate, ink)
-    return Plate(plate, TWO_LINES)
+    return DrawnPlate(plate, TWO_LINES)
 
 
-def _banded(rng: np.random.Generator) -> Plate:
+def _banded(rng: np.random.Generator) -> DrawnPlate:
     """A coloured band above one or two lines in another script."""
     form = ONE_LINE if rng.random() < 0.4 else TWO_LINES
     plate = _ground(rng.uniform(1.8, 2.2) if form == ONE_LINE else rng.uniform(0.8, 1.3), _some(rng, _WHITE))
@@ -272,11 +269,11 @@ def _banded(rng: np.random.Generator) -> Plate:
         middle = (1 + band) / 2
         _write(rng, plate, _pick(rng, signs, int(rng.integers(2, 4))), (0.1, band + 0.06, 0.9, middle), ink)
         _write(rng, plate, _pick(rng, PERSIAN_DIGITS, int(rng.integers(3, 5))), (0.1, middle + 0.05, 0.9, 0.94), ink)
-    return Plate(plate, form)
+    return DrawnPlate(plate, form)
 
 
-def _any(rng: np.random.Generator) -> Plate:
-    """Any colours, any shape, any signs."""
+def _any(rng: np.random.Generator) -> DrawnPlate:
+    """Any colours, any shape, any characters."""
     light = _some(rng, _WHITE, _YELLOW, (180, 220, 160), (210, 200, 190))
     dark = _some(rng, _BLACK, _BLUE, _RED, _GREEN)
     ground, ink = (light, dark) if rng.random() < 0.65 else (dark, light)
@@ -290,10 +287,10 @@ def _any(rng: np.random.Generator) -> Plate:
         _write(rng, plate, _pick(rng, signs, int(rng.integers(2, 5))), (0.12, 0.08, 0.88, 0.46), ink, font)
         _write(rng, plate, _pick(rng, signs, int(rng.integers(3, 7))), (0.07, 0.54, 0.93, 0.92), ink, font)
     _edge(rng, plate, ink)
-    return Plate(plate, form)
+    return DrawnPlate(plate, form)
 
 
-_Style = tuple[Callable[[np.random.Generator], Plate], float]
+_Style = tuple[Callable[[np.random.Generator], DrawnPlate], float]
 _ONE_LINE_STYLES: tuple[_Style, ...] = (
     (_european, 3), (_american, 4), (_brazilian, 3), (_vietnamese_long, 1.5), (_iranian, 2),
 )  # fmt: skip

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 from training.glyphs import DIGITS, FONTS, LETTERS, PERSIAN_DIGITS, PERSIAN_LETTERS, glyph, written
-from training.plates import ONE_LINE, TWO_LINES, Plate, draw_plate
-from training.scenes import drawn_scene, paste, surface
+from training.pasting import paste
+from training.plates import ONE_LINE, TWO_LINES, DrawnPlate, draw_plate
+from training.scenes import drawn_scene, surface
 
 
 def test_every_character_has_a_form_of_its_own() -> None:
@@ -47,7 +48,7 @@ def test_a_pasted_plate_lies_inside_its_box_and_fills_it() -> None:
     rng = np.random.default_rng(2)
     for _ in range(40):
         picture = np.full((200, 300, 3), 128, np.uint8)
-        plate = Plate(np.full((96, 300, 3), (0, 0, 250), np.uint8), ONE_LINE)
+        plate = DrawnPlate(np.full((96, 300, 3), (0, 0, 250), np.uint8), ONE_LINE)
         x, y, w, h, form = paste(rng, picture, plate, 150, 100, float(rng.uniform(30, 200)), light=1.0)
         ys, xs = np.nonzero((picture != 128).any(2))
         assert form == ONE_LINE

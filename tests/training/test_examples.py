@@ -10,7 +10,7 @@ from processors.plates.evaluation import held_out
 from training import examples
 from training.examples import example
 from training.layout import NEGATIVE, POSITIVE, SKIPPED, STRIDES, cells, targets
-from training.pictures import Example, Pictures, load
+from training.pictures import Example, TrainingPictures, load
 from training.plates import ONE_LINE, TWO_LINES
 
 NONE = np.empty((0, 4))
@@ -49,12 +49,12 @@ def test_an_image_that_is_no_image_is_named(tmp_path: Path) -> None:
         load(tmp_path)
 
 
-def some_pictures() -> Pictures:
+def some_pictures() -> TrainingPictures:
     rng = np.random.default_rng(0)
     road = rng.integers(0, 80, (240, 400, 3), np.uint8)
     road[100:120, 150:230] = 250
     one = Example(road, plates((150, 100, 80, 20, ONE_LINE)), np.array([[300.0, 50, 30, 10]]))
-    return Pictures([one], np.ones(1))
+    return TrainingPictures([one], np.ones(1))
 
 
 def test_examples_keep_their_boxes_inside_and_repeat_with_the_seed() -> None:
