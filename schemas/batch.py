@@ -24,13 +24,14 @@ ESTIMATED = 0
 ACTUAL = 1
 
 LAST_MS = 253_402_300_800_000
-"""The first millisecond of the year 10000: no time at or past it can be written as a date."""
+"""The first millisecond of the year 10000. Times from here on cannot be written as a date."""
 
 ROW = np.dtype([("source", "<u4"), ("contributor", "<u4"), ("after", "<f4"), ("value", "<f8"), ("quality", "u1")])
-"""A reading as the rows of a message hold it: 21 bytes, little-endian, no padding."""
+"""A reading in the rows of a message: 21 bytes, little-endian, no padding. `after` is in
+milliseconds from the batch's start."""
 
 REGION = np.dtype([("x", "<u2"), ("y", "<u2"), ("w", "<u2"), ("h", "<u2"), ("score", "<f4"), ("form", "u1")])
-"""Where a plate is in a picture, in pixels; `score` 0 to 1; `form` one of `FORM_UNKNOWN`, `ONE_LINE`, `TWO_LINES`."""
+"""The place of a plate in a picture, in pixels; `score` 0 to 1; `form` `FORM_UNKNOWN`, `ONE_LINE` or `TWO_LINES`."""
 
 FORM_UNKNOWN = 0
 ONE_LINE = 1
@@ -45,7 +46,7 @@ _REGIONS = "regions"
 
 
 class DecodeError(ValueError):
-    """A message that can't be read. `reason` is a short, fixed word for counting; the text is for people."""
+    """A message that can't be decoded. `reason` is one of a few fixed words, for counting; the text is for people."""
 
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(f"{reason}: {detail}")
@@ -56,9 +57,9 @@ class DecodeError(ValueError):
 class Batch:
     """A decoded message.
 
-    `interval` and `start` are milliseconds (`start` since 1970, UTC). `rows` holds `count` records of `ROW`, back to
-    back. `viewed` is false if the rows had to be copied: another legal encoding, or a writer's layout that isn't `ROW`.
-    `regions` holds records of `REGION`, if the schema has them.
+    `interval` and `start` are milliseconds (`start` since 1970, UTC). `rows` holds `count` records of `ROW`.
+    `viewed` is false if the rows had to be copied: another legal encoding, or a writer's layout that is not `ROW`.
+    `regions` holds records of `REGION`, if the schema has them. A batch without rows is a tick.
     """
 
     metric: str
@@ -78,7 +79,7 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """How a writer's schema lies in bytes: its header fields in order, its row, and its region if it has any.
+    """The byte layout of a writer's schema: its header fields in order, its row, and its region if it has one.
 
     A header field's kind is `varint`, `string` or `regions`.
     """
@@ -100,9 +101,10 @@ def encode(
     rows: NDArray[np.void],
     regions: NDArray[np.void] | None = None,
 ) -> bytes:
-    """One message in today's layout. `rows` has dtype `ROW`, shape (n,); n = 0 makes a tick.
+    """Encode one message. `rows` has dtype `ROW`, shape (n,); n = 0 makes a tick.
 
-    `regions` has dtype `REGION`, shape (m,), and is given exactly where the schema has them.
+    `interval` and `start` are milliseconds. `regions` has dtype `REGION`, shape (m,), and is given if and only if the
+    schema has them. Raises `TypeError` for rows of another dtype.
     """
     if rows.dtype != ROW:
         raise TypeError(f"rows must have dtype {ROW}, not {rows.dtype}")
@@ -129,9 +131,9 @@ def _array(records: NDArray[np.void]) -> bytes:
 
 
 def decode(message: bytes | None, layouts: Mapping[int, "Layout"] | None = None) -> Batch:
-    """View one message. Raises `DecodeError` for whatever is not exactly one legal batch of a committed schema.
+    """View one message. Raises `DecodeError` for anything that is not exactly one legal batch of a committed schema.
 
-    `layouts` by schema id; by default those of all committed schemas.
+    `layouts` are keyed by schema id; by default those of all committed schemas.
     """
     if message is None or len(message) < PREFIX_BYTES:
         raise DecodeError("cut", f"{len(message or b'')} bytes are too few for a message")
@@ -157,7 +159,7 @@ def _varint(value: int) -> bytes:
 
 
 def _view(layout: Layout, message: bytes) -> Batch | None:
-    """The batch as a view, or None where only a full Avro reader can tell what the bytes are."""
+    """The batch as a view, or None if the bytes need a full Avro reader."""
     fields: dict[str, Any] = {}
     at = PREFIX_BYTES
     try:
@@ -186,7 +188,7 @@ def _view(layout: Layout, message: bytes) -> Batch | None:
 
 
 def _view_regions(layout: Layout, message: bytes, at: int, count: int) -> tuple[int, bytes]:
-    """Position behind an array of regions of one block, and its records. Raises IndexError for any other encoding."""
+    """Position after an array of regions in one block, and its records. Raises IndexError for any other encoding."""
     assert layout.region is not None
     end = at + count * layout.region.itemsize
     if count < 0 or (count and message[end]):
@@ -198,7 +200,7 @@ def _view_regions(layout: Layout, message: bytes, at: int, count: int) -> tuple[
 
 
 def _read_varint(message: bytes, at: int) -> tuple[int, int]:
-    """Position behind the number at `at`, and the number. Raises IndexError past the end or past ten bytes."""
+    """Position after the number at `at`, and the number. Raises IndexError past the end or past ten bytes."""
     byte = message[at]
     if byte < 0x80:
         return at + 1, (byte >> 1) ^ -(byte & 1)
@@ -214,11 +216,11 @@ def _read_varint(message: bytes, at: int) -> tuple[int, int]:
 
 
 def _read(layout: Layout, message: bytes) -> Batch:
-    """The batch by a full Avro reader: several blocks, blocks with sizes, and the exact reason of what is wrong."""
+    """The batch by a full Avro reader, which takes any number of blocks and tells what is wrong with a bad message."""
     body = io.BytesIO(message[PREFIX_BYTES:])
     try:
         record: Any = fastavro.schemaless_reader(body, layout.parsed, None)
-    except Exception as error:  # fastavro raises whatever its reading ran into
+    except Exception as error:  # fastavro raises exceptions of many types
         reason = "cut" if isinstance(error, EOFError | IndexError) else "not-avro"
         raise DecodeError(reason, f"{type(error).__name__}: {error}") from error
     if body.tell() != len(message) - PREFIX_BYTES:
@@ -230,7 +232,7 @@ def _read(layout: Layout, message: bytes) -> Batch:
 
 
 def _records(items: list[dict[str, Any]], kind: np.dtype[np.void]) -> NDArray[np.void]:
-    """What a full Avro reader gave, as an array."""
+    """Records of a full Avro reader as an array of dtype `kind`, shape (n,)."""
     records = np.zeros(len(items), kind)
     for name in kind.names or ():
         column = [item[name] for item in items]
@@ -240,7 +242,7 @@ def _records(items: list[dict[str, Any]], kind: np.dtype[np.void]) -> NDArray[np
 
 
 def _converted(records: NDArray[np.void], to: np.dtype[np.void]) -> bytes:
-    """Records of any writer's layout as bytes of `to`; a field that the writer lacks takes the reader's default."""
+    """Records of any layout as bytes of dtype `to`. A field that the writer lacks takes the reader's default."""
     out = np.zeros(len(records), to)
     present = records.dtype.names or ()
     for name in to.names or ():
@@ -262,10 +264,10 @@ def _layouts() -> Mapping[int, Layout]:
 
 
 def layout_of(definition: Mapping[str, Any]) -> Layout:
-    """How messages of this schema lie in bytes.
+    """The byte layout of messages of this schema.
 
-    Raises `ValueError` if the schema can't be viewed (R9): a header field that is neither a whole number nor a string,
-    a row with a union or a variable-length field, rows that are not last.
+    Raises `ValueError` if they can't be viewed (R9): a header field that is neither a whole number nor a string, a row
+    with a union or a variable-length field, or rows that are not the last field.
     """
     *header, last = definition["fields"]
     if last["name"] != "rows":
@@ -280,11 +282,11 @@ def layout_of(definition: Mapping[str, Any]) -> Layout:
 
 def _record(field: Mapping[str, Any], named: dict[str, str]) -> np.dtype[np.void]:
     """The dtype of a field that is an array of records."""
-    return np.dtype([(one["name"], _row_type(one["type"], named)) for one in field["type"]["items"]["fields"]])
+    return np.dtype([(column["name"], _row_type(column["type"], named)) for column in field["type"]["items"]["fields"]])
 
 
 def _plain(kind: Any) -> Any:
-    """A header field's type without its logical type: times stay the whole numbers that they are on the wire."""
+    """A header field's type without its logical type, so that times are read as whole numbers."""
     return kind["type"] if isinstance(kind, dict) and "logicalType" in kind else kind
 
 

@@ -9,11 +9,11 @@ from typing import Any, Literal
 
 Window = Literal["quarter-hour", "hour", "day", "month"]
 Kind = Literal["sum", "count", "mean", "mean-of-last"]
-"""How readings become a value: their sum (a `count` is a sum of things); the mean over the sources of each one's mean,
-or of each one's last."""
+"""How readings become a value. `sum` and `count` add them up; `mean` averages the means of the sources, `mean-of-last`
+the last reading of each."""
 
 Reading = Literal["interval", "moment"]
-"""What a reading speaks for: the time of its interval (energy used), or its own moment (a level, a weighing)."""
+"""What a reading measures: the time of its interval (energy used), or its own moment (a level, a weighing)."""
 
 MINUTE_MS = 60_000
 _HOUR_MS = 60 * MINUTE_MS
@@ -23,15 +23,15 @@ LONGEST_MS: Mapping[Window, int] = {
     "day": 25 * _HOUR_MS,
     "month": 31 * 24 * _HOUR_MS + _HOUR_MS,
 }
-"""The width of a window at its greatest: clocks are set back by an hour."""
+"""The greatest width of a window, milliseconds, on a day when clocks are set back by an hour."""
 
 
 @dataclass(frozen=True, slots=True)
 class Metric:
     """One metric's definition. Amounts are whole numbers of `smallest_unit`; times are milliseconds.
 
-    `derived_from` names the metric whose messages this one is computed from as well; it has none of its own then, and
-    its sources, areas and windows are those of that metric.
+    A metric with `derived_from` has no messages of its own: it is computed from those of the metric named there, and
+    shares its sources, areas and windows.
     """
 
     name: str
@@ -54,12 +54,12 @@ class Metric:
 
     @property
     def registered_as(self) -> str:
-        """The metric that its sources and areas are registered for."""
+        """Name of the metric that its sources and areas are registered for."""
         return self.derived_from or self.name
 
     @property
     def longest_window_ms(self) -> int:
-        """Width of its windows at their greatest."""
+        """The greatest width of its windows, milliseconds."""
         return LONGEST_MS[self.window]
 
 
@@ -86,7 +86,7 @@ def metrics_of(dataset: str) -> tuple[Metric, ...]:
 
 
 def sent_in(dataset: str) -> tuple[Metric, ...]:
-    """The metrics that a dataset's messages are of: those that are not derived from another."""
+    """The metrics that a dataset's messages carry: those that are not derived from another."""
     return tuple(metric for metric in metrics_of(dataset) if metric.derived_from is None)
 
 

@@ -1,4 +1,4 @@
-"""A picture as a message: Avro in Confluent wire format. Its bytes live in this one topic, for minutes (P1)."""
+"""A picture as a message: Avro in Confluent wire format. Pictures are kept in this one topic, for minutes (P1)."""
 
 import io
 from dataclasses import dataclass
@@ -16,11 +16,11 @@ SCHEMA = schema_named(f"{FRAMES}.v1").id
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One picture that a camera owed, or a tick.
+    """One picture that was due from a camera, or a tick.
 
-    `interval` is milliseconds from one picture to the next, `start` when it was taken, milliseconds since 1970, UTC.
-    `camera` and `contributor` are the register's numbers. `picture` is JPEG; empty if the camera gave none; None makes
-    a tick, whose camera says nothing.
+    `interval` is milliseconds from one picture to the next, `start` the time at which it was taken, milliseconds since
+    1970, UTC. `camera` and `contributor` are the register's numbers. `picture` is JPEG; empty if the camera gave none;
+    None makes a tick, with a camera number that is ignored.
     """
 
     metric: str
@@ -34,7 +34,7 @@ class Frame:
 
 
 def encode_frame(frame: Frame) -> bytes:
-    """The message of a frame."""
+    """Encode a frame as a message."""
     out = io.BytesIO()
     out.write(MAGIC + SCHEMA.to_bytes(4, "big"))
     record = {
@@ -52,7 +52,7 @@ def encode_frame(frame: Frame) -> bytes:
 
 
 def decode_frame(message: bytes | None) -> Frame:
-    """The frame of a message. Raises `DecodeError`, whose text holds nothing of the message."""
+    """Decode a message as a frame. Raises `DecodeError`, with a text that holds no byte of the message."""
     if message is None or len(message) < PREFIX_BYTES:
         raise DecodeError("cut", f"{len(message or b'')} bytes are too few for a message")
     if message[:1] != MAGIC:
@@ -63,7 +63,7 @@ def decode_frame(message: bytes | None) -> Frame:
     body = io.BytesIO(message[PREFIX_BYTES:])
     try:
         record: Any = fastavro.schemaless_reader(body, _parsed(), None)
-    except Exception as error:  # fastavro raises whatever its reading ran into
+    except Exception as error:  # fastavro raises exceptions of many types
         reason = "cut" if isinstance(error, EOFError | IndexError) else "not-avro"
         raise DecodeError(reason, type(error).__name__) from None
     if body.tell() != len(message) - PREFIX_BYTES:
@@ -89,6 +89,6 @@ def decode_frame(message: bytes | None) -> Frame:
 @cache
 def _parsed() -> Any:
     definition = schema_named(f"{FRAMES}.v1").definition
-    # Times stay the whole numbers that they are on the wire.
+    # Without the logical type, times are read as whole numbers.
     fields = [{**field, "type": "long"} if field["name"] == "start" else field for field in definition["fields"]]
     return fastavro.parse_schema({**definition, "fields": fields})

@@ -1,4 +1,4 @@
-"""What was found in one picture, as a message: how many plate regions, and where. And the ticks of that topic."""
+"""The plate regions of one picture as a message: their number and places. Also the ticks of that topic."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,9 +18,10 @@ def key_of(frame: Frame) -> bytes:
 
 
 def encode_regions(frame: Frame, regions: NDArray[np.void]) -> bytes:
-    """The message of a picture in which `regions` were found: dtype `REGION`, shape (n,), n = 0 included.
+    """Encode the regions of a picture: dtype `REGION`, shape (n,), where n may be 0.
 
-    Its one reading is of the frame's time and interval, and its value is n, in the smallest unit of the frame's metric.
+    The message holds one reading, with the time and interval of the frame and the value n in the smallest unit of the
+    frame's metric.
     """
     value = len(regions) * catalogue()[frame.metric].smallest_per_unit
     counted = np.array([(frame.camera, frame.contributor, 0, value, ACTUAL)], ROW)
@@ -37,7 +38,7 @@ def encode_regions(frame: Frame, regions: NDArray[np.void]) -> bytes:
 
 
 def encode_tick(time_ms: int) -> bytes:
-    """A batch without rows: the cameras' time has come as far as `time_ms`."""
+    """Encode a batch without rows: all pictures before `time_ms` (milliseconds since 1970, UTC) were sent."""
     metric = sent_in(REGIONS)[0]
     return encode(
         _SCHEMA,

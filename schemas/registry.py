@@ -24,12 +24,12 @@ class Schema:
 
     @property
     def dataset(self) -> str:
-        """The dataset that it is of (`energy.readings`)."""
+        """The dataset that its messages carry (`energy.readings`)."""
         return self.name.rpartition(".v")[0]
 
     @property
     def version(self) -> int:
-        """Which version of its dataset's schema it is: 1, 2, ..."""
+        """The version of its dataset's schema: 1, 2, ..."""
         return int(self.name.rpartition(".v")[2])
 
 

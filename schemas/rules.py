@@ -1,13 +1,13 @@
 """The numbers of the disclosure rules: how many contributors a cell must have before it may leave the city.
 
-Two rooms need them and neither may import the other: ingest draws areas in which a rule will hold, federation decides
-what is released.
+They are here because two rooms need them and neither may import the other: ingest draws areas that satisfy a rule,
+federation decides what is released.
 """
 
 from collections.abc import Mapping
 
 OTHERS = "*"
-"""Stands for every class that a rule does not name."""
+"""Key of the minimum for every class that a rule does not name."""
 
 MINIMUM_CONTRIBUTORS: Mapping[str, Mapping[str, int]] = {
     "cpuc-2014": {"residential": 100, OTHERS: 15},
@@ -15,7 +15,7 @@ MINIMUM_CONTRIBUTORS: Mapping[str, Mapping[str, int]] = {
     "traffic-11": {OTHERS: 1},
 }
 """Rule -> class -> least number of distinct contributors. `cpuc-2014`: California PUC, decision 14-05-016; the others
-are this project's own, see `federation.disclosure`."""
+are this project's own (`federation.disclosure`)."""
 
 
 def minimum_contributors(rule: str, class_: str) -> int:

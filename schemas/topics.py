@@ -8,13 +8,13 @@ from schemas.catalogue import metrics_of
 DEFAULT_PARTITIONS = 32
 
 FRAMES = "traffic.frames"
-"""The dataset of pictures, the only one that is no batch of readings."""
+"""The dataset of pictures, the only one with messages that are not batches of readings."""
 
 REGIONS = "traffic.plate-regions"
-"""The dataset of what was found in the pictures."""
+"""The dataset of plate regions found in the pictures."""
 
 LARGEST_MESSAGE = 4 << 20
-"""Bytes of a message with a picture, at most."""
+"""The largest message with a picture, in bytes."""
 
 _AT_LEAST_MS = 7 * 24 * 3600 * 1000
 _FRAMES = {"retention.ms": "300000", "segment.ms": "60000", "max.message.bytes": str(LARGEST_MESSAGE)}
@@ -43,15 +43,16 @@ def dataset_of(topic: str) -> str:
 
 
 def settings(dataset: str) -> Mapping[str, str]:
-    """Kafka's topic settings. Retention goes by the broker's clock, or past event times would vanish at once.
+    """Kafka's settings of a dataset's topics.
 
-    Pictures stay for minutes and nowhere else (P1). Readings stay for a week beyond the time that their windows are
-    open: whoever takes a partition over reads its open windows again (R2).
+    Timestamps are the broker's, so that retention does not delete readings of the past at once. Pictures are kept for
+    minutes (P1). Readings are kept for a week longer than their windows can be open, because a replay reads the open
+    windows again (R2).
     """
     kept = _FRAMES if dataset == FRAMES else {"retention.ms": str(_AT_LEAST_MS + _open_ms(dataset))}
     return {"message.timestamp.type": "LogAppendTime", **kept}
 
 
 def _open_ms(dataset: str) -> int:
-    """How long a window can be open at most, from its first reading on."""
+    """The longest time that a window can be open after its first reading, milliseconds of event time."""
     return max(metric.longest_window_ms + metric.lateness_ms for metric in metrics_of(dataset))

@@ -43,9 +43,9 @@ def written(header: dict, rows: list) -> bytes:
     record["rows"] = [
         {
             name: value.to_bytes(sizes[name], "little") if name in sizes else value
-            for name, value in zip(names, one, strict=True)
+            for name, value in zip(names, row, strict=True)
         }
-        for one in rows
+        for row in rows
     ]
     out = io.BytesIO()
     fastavro.schemaless_writer(out, PARSED, record)
@@ -92,7 +92,7 @@ def test_a_spoiled_message_is_never_viewed_as_something_that_avro_does_not_say(h
         return
     stock = read(bytes(body[5:]))
     assert (batch.metric, batch.class_, batch.area) == (stock["metric"], stock["class"], stock["area"])
-    assert [int.from_bytes(one["source"], "little") for one in stock["rows"]] == batch.array()["source"].tolist()
+    assert [int.from_bytes(row["source"], "little") for row in stock["rows"]] == batch.array()["source"].tolist()
 
 
 @pytest.mark.parametrize("sized", [True, False])
@@ -101,7 +101,7 @@ def test_rows_in_several_blocks_are_read_all_the_same(sized):
     rows = [(n, n, 0.0, float(n), 1) for n in range(3)]
     head = message(header, [])[:-1]
     count = b"\x01\x2a" if sized else b"\x02"  # -1 and 21 bytes, or 1
-    blocks = b"".join(count + np.array([one], ROW).tobytes() for one in rows)
+    blocks = b"".join(count + np.array([row], ROW).tobytes() for row in rows)
     batch = decode(head + blocks + b"\x00")
     assert batch.array().tobytes() == np.array(rows, ROW).tobytes()
     assert not batch.viewed

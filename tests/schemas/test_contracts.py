@@ -48,7 +48,9 @@ def pairs():
 @pytest.mark.parametrize(("writer", "reader"), pairs(), ids=lambda schema: schema.name)
 def test_every_version_reads_every_other(writer, reader):
     """FULL_TRANSITIVE: forwards and backwards, over all versions."""
-    of_writer, of_reader = (fastavro.parse_schema(copy.deepcopy(dict(one.definition))) for one in (writer, reader))
+    of_writer, of_reader = (
+        fastavro.parse_schema(copy.deepcopy(dict(schema.definition))) for schema in (writer, reader)
+    )
     out = io.BytesIO()
     fastavro.schemaless_writer(out, of_writer, generate_one(of_writer))
     out.seek(0)

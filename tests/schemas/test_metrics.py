@@ -20,4 +20,4 @@ def test_a_derived_metric_has_the_windows_of_the_one_that_it_comes_from() -> Non
 def test_every_dataset_has_a_metric_that_is_sent_in_it() -> None:
     for dataset in datasets():
         assert sent_in(dataset)
-        assert {one.name for one in sent_in(dataset)} <= {one.name for one in metrics_of(dataset)}
+        assert set(sent_in(dataset)) <= set(metrics_of(dataset))

@@ -32,9 +32,9 @@ def test_only_kinds_that_may_train_are_loaded_and_never_validation(tmp_path: Pat
     (tmp_path / "labels.csv").write_text("\n".join(rows) + "\n")
     (tmp_path / "ignore.csv").write_text("image,x,y,w,h,kind\n")
     pictures = load(tmp_path)
-    loaded = {shades[int(one.picture[0, 0, 0])] for one in pictures.examples}
+    names = {shades[int(loaded.picture[0, 0, 0])] for loaded in pictures.examples}
     wanted = {name for name in shades.values() if name.split("_")[0] in kinds[:3] and not held_out(name)}
-    assert loaded == wanted
+    assert names == wanted
     assert 0 < len(wanted) < 24
     assert pictures.chances.sum() == pytest.approx(1)
 
