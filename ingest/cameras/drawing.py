@@ -17,6 +17,9 @@ Picture: TypeAlias = NDArray[np.uint8]
 
 FINENESS = 2
 """Vehicles are drawn at so many pixels per pixel of a frame of 640x360 in which they are nearest."""
+CAR_SIZE = (250, 200)
+MOTORCYCLE_SIZE = (110, 168)
+"""Width and height of vehicles in such a frame."""
 
 _WHITE = (236, 240, 240)
 _YELLOW = (70, 200, 236)
@@ -44,7 +47,7 @@ class Sprite:
 
 def car(rng: np.random.Generator, country: str) -> Sprite:
     """A car from the front, with a plate of one line."""
-    width, height = 250 * FINENESS, 200 * FINENESS
+    width, height = (side * FINENESS for side in CAR_SIZE)
     pixels, mask = _canvas(width, height)
     paint = _paint(rng)
     dark = tuple(int(part * 0.55) for part in paint)
@@ -70,7 +73,7 @@ def car(rng: np.random.Generator, country: str) -> Sprite:
 
 def motorcycle(rng: np.random.Generator, country: str) -> Sprite:
     """A motorcycle and its rider from behind, with a plate of two lines."""
-    width, height = 110 * FINENESS, 168 * FINENESS
+    width, height = (side * FINENESS for side in MOTORCYCLE_SIZE)
     pixels, mask = _canvas(width, height)
     paint, f, middle = _paint(rng), FINENESS, width // 2
     jacket = tuple(int(part) for part in rng.integers(40, 190, 3))

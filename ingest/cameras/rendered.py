@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ingest.cameras.drawing import FINENESS, Picture, Sprite, car, motorcycle, nearness, street
+from ingest.cameras.drawing import CAR_SIZE, MOTORCYCLE_SIZE, Picture, Sprite, car, motorcycle, nearness, street
 
 _DRAWN_AT = (640, 360)
 _LARGEST_SIDE = 4096
@@ -87,6 +87,7 @@ class RenderedCamera:
         between = tuple((a.offset + b.offset) / 2 for a, b in zip(self._lanes, self._lanes[1:], strict=False))
         self._street = street(rng, width, height, between)
         self._noise = _noise(width, height)
+        self._begins = lru_cache(_KEPT)(self._begin)
         self._vehicle = lru_cache(_KEPT)(self._draw)
 
     def frame(self, number: int) -> Picture:
@@ -118,25 +119,34 @@ class RenderedCamera:
         return sorted(found, key=lambda one: (one.top + one.height, one.left))
 
     def _in_lane(self, lane: int, at: float) -> Iterator[_Placed]:
+        size = CAR_SIZE if self._lanes[lane].cars else MOTORCYCLE_SIZE
         for slot in range(int((at - _LONGEST_S) // _SLOT_S) - 1, int(at // _SLOT_S) + 1):
-            begins, sprite = self._vehicle(lane, slot)
-            if sprite is None or at < begins:
+            begins = self._begins(lane, slot)
+            if begins is None or at < begins:
                 continue
             bottom = self.height * self._speeds[lane] * (at - begins)
             scale = self._unit * nearness(bottom, self.height)
-            height, width = (round(side / FINENESS * scale) for side in sprite.mask.shape)
+            width, height = (round(side * scale) for side in size)
             middle = self.width * (0.5 + self._lanes[lane].offset * nearness(bottom, self.height))
-            placed = _Placed(sprite, round(middle - width / 2), round(bottom - height), width, height)
-            if placed.top < self.height:
-                yield placed
+            left, top = round(middle - width / 2), round(bottom - height)
+            if top < self.height:  # drawing costs far more than all else, so only what is in view is drawn
+                yield _Placed(self._vehicle(lane, slot), left, top, width, height)
 
-    def _draw(self, lane: int, slot: int) -> tuple[float, Sprite | None]:
-        """When the vehicle of a slot comes into view, in seconds, and the vehicle, if there is one."""
+    def _begin(self, lane: int, slot: int) -> float | None:
+        """When the vehicle of a slot comes into view, in seconds; None if there is none."""
+        _, begins, present = self._lot(lane, slot)
+        return begins if present else None
+
+    def _draw(self, lane: int, slot: int) -> Sprite:
+        """The vehicle of a slot."""
+        rng, _, _ = self._lot(lane, slot)
+        return (car if self._lanes[lane].cars else motorcycle)(rng, self._country)
+
+    def _lot(self, lane: int, slot: int) -> tuple[np.random.Generator, float, bool]:
+        """What chance gives to a slot: the generator to draw its vehicle with, when it begins, whether there is one."""
         rng = np.random.default_rng((*self._entropy, lane, slot % 2**32))
         begins = slot * _SLOT_S + self._phases[lane] + float(rng.uniform(0, _JITTER_S))
-        if rng.random() >= self._lanes[lane].share:
-            return begins, None
-        return begins, (car if self._lanes[lane].cars else motorcycle)(rng, self._country)
+        return rng, begins, rng.random() < self._lanes[lane].share
 
 
 @lru_cache(4)
