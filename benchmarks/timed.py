@@ -11,7 +11,7 @@ from embedded.remove import remove
 from embedded.services import Services, services
 from eventlog.kafka import KafkaLog
 from eventlog.protocol import TopicPartition
-from store.processing import Claim, Partition, Progress
+from store.processing import Claim, Partition, PartitionCommit
 from store.processing_postgres import PostgresStore
 
 
@@ -70,8 +70,8 @@ class TimedStore(PostgresStore):
         self.began = now()
         return claimed
 
-    def commit(self, progress: Sequence[Progress]) -> None:
-        super().commit(progress)
+    def commit(self, commits: Sequence[PartitionCommit]) -> None:
+        super().commit(commits)
         self.ended = now()
 
     @property

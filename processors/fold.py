@@ -1,11 +1,10 @@
 """What a fold is, whatever it produces: it takes the records of one partition, and from time to time gives a step."""
 
 from collections.abc import Sequence, Set
-from dataclasses import dataclass
 from typing import Protocol
 
 from eventlog.protocol import Record
-from store.processing import CameraCount, Cell, DeadLetter, Position
+from store.processing import Position, Step
 
 DEAD_BLOCK = 10_000
 DEAD_LIMIT = DEAD_BLOCK // 100
@@ -18,16 +17,6 @@ class TooManyDead(Exception):
 
 class ReplayDiffers(Exception):
     """Reading the log again from the stored position does not give the readings that were open there (R5)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """The progress of a partition since the step before: the new position, and what is committed with it."""
-
-    position: Position
-    cells: Sequence[Cell]
-    dead_letters: Sequence[DeadLetter]
-    cameras: Sequence[CameraCount] = ()
 
 
 class Fold(Protocol):

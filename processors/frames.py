@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eventlog.protocol import Record
-from processors.fold import DEAD_LIMIT, DeadBlock, Step
+from processors.fold import DEAD_LIMIT, DeadBlock
 from processors.plates.pictures import BadPicture
 from processors.readings import FUTURE, FUTURE_MS, INTERVAL
 from processors.region_output import RegionOutput
@@ -21,7 +21,7 @@ from schemas.batch import DecodeError
 from schemas.catalogue import Metric, sent_in
 from schemas.frames import Frame, decode_frame
 from schemas.topics import REGIONS
-from store.processing import Account, CameraCount, DeadLetter, Position
+from store.processing import Account, CameraCount, DeadLetter, Position, Step
 
 Detect = Callable[[bytes], NDArray[np.void]]
 """A picture's regions: dtype `schemas.batch.REGION`, shape (n,). Raises `BadPicture`."""

@@ -1,5 +1,6 @@
 """The reduction of one closed window: a winner per source and interval, then a sum per group. Pure functions."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
@@ -7,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.catalogue import Metric
+from store.processing import Amounts
 
 Indices = NDArray[np.intp]
 
@@ -46,30 +48,18 @@ class Rows:
 
     @staticmethod
     def join(parts: "list[Rows]") -> "Rows":
-        """All rows, one part behind the other."""
+        """All rows, one part after the other."""
         return Rows(*(np.concatenate([getattr(part, name) for part in parts]) for name in Rows.__slots__))
 
 
 @dataclass(frozen=True, slots=True)
-class GroupSum:
-    """What is left of one group. Amounts in the smallest unit; see `store.processing.Cell` for the words."""
-
-    group: int
-    value: int
-    readings: int
-    contributors: int
-    largest: int
-    absolute: int
-    covered_ms: int
-    first_offset: int
-    last_offset: int
-
-
-@dataclass(frozen=True, slots=True)
 class ReducedWindow:
-    """A window's groups, and what did not go into them: duplicates, and rows of groups whose sum fits no bigint."""
+    """The amounts of each group, and what did not go into them.
 
-    groups: tuple[GroupSum, ...]
+    `aggregated` and `duplicate` count rows; `overflowed` are the places of rows of groups whose sum fits no bigint.
+    """
+
+    groups: Mapping[int, Amounts]
     aggregated: int
     duplicate: int
     overflowed: Indices
@@ -93,33 +83,34 @@ class Scratch:
 def reduce_window(rows: Rows, scratch: Scratch, metric: Metric, width_ms: int) -> ReducedWindow:
     """Reduce all rows of one metric in one window of `width_ms` (R6, R7), however the log was polled.
 
-    A metric of moments covers the whole window with each source that was heard of in it.
+    `rows` are in the order of the log. With a metric of moments, each source that has a row covers the whole window.
     """
     winners = winning(rows, scratch)
     winners = winners[np.argsort(rows.group[winners], kind="stable")]  # a radix sort: groups are 16 bits wide
     kept = rows.take(winners)
     if not len(kept):
-        return ReducedWindow((), 0, 0, winners)
+        return ReducedWindow({}, 0, 0, winners)
     edges, ends = _runs(kept.group)
     fits = np.add.reduceat(np.abs(kept.value.astype(np.float64)), edges) < _SUM_LIMIT
-    sums = _sums(kept, scratch)
+    amounts = _sums(kept, scratch)
     if metric.kind == "mean":
-        sums = [replace(one, value=mean) for one, mean in zip(sums, _means(kept), strict=True)]
+        amounts = [replace(total, value=mean) for total, mean in zip(amounts, _means(kept), strict=True)]
     if metric.reading == "moment":
-        sums = _of_sources(sums, kept, scratch, width_ms, mean=metric.kind == "mean-of-last")
+        amounts = _of_sources(amounts, kept, scratch, width_ms, mean=metric.kind == "mean-of-last")
     overflowed = winners[np.repeat(~fits, ends - edges)]
-    groups = tuple(one for one, fit in zip(sums, fits, strict=True) if fit)
+    numbers = kept.group[edges].tolist()
+    groups = {number: total for number, total, fit in zip(numbers, amounts, fits.tolist(), strict=True) if fit}
     return ReducedWindow(groups, len(kept) - len(overflowed), len(rows) - len(kept), overflowed)
 
 
 def _runs(group: NDArray[np.uint16]) -> tuple[Indices, Indices]:
-    """Where each run of equal groups begins, and the place behind its end."""
+    """Where each run of equal groups begins, and the place after its end."""
     edges = np.flatnonzero(np.r_[True, group[1:] != group[:-1]])
     return edges, np.r_[edges[1:], len(group)]
 
 
-def _of_sources(sums: list[GroupSum], rows: Rows, scratch: Scratch, width_ms: int, *, mean: bool) -> list[GroupSum]:
-    """The sums with what each source stands for: the window's width, and for a mean its last row alone.
+def _of_sources(sums: list[Amounts], rows: Rows, scratch: Scratch, width_ms: int, *, mean: bool) -> list[Amounts]:
+    """The sums with the share of each source: it covers the window's width, and in a mean only its last row counts.
 
     `rows` lie group by group. A mean is rounded to a whole smallest unit, halves to the even one.
     """
@@ -127,24 +118,23 @@ def _of_sources(sums: list[GroupSum], rows: Rows, scratch: Scratch, width_ms: in
     source, group = rows.source[order], rows.group[order]
     last = rows.take(order[np.r_[(source[1:] != source[:-1]) | (group[1:] != group[:-1]), True]])
     edges, ends = _runs(last.group)
-    counted = [
-        replace(one, covered_ms=width_ms * sources) for one, sources in zip(sums, (ends - edges).tolist(), strict=True)
-    ]
+    sources = (ends - edges).tolist()
+    counted = [replace(total, covered_ms=width_ms * count) for total, count in zip(sums, sources, strict=True)]
     if not mean:
         return counted
     return [
         replace(
-            one,
+            total,
             value=round(Fraction(of_last.value, of_last.readings)),
             largest=of_last.largest,
             absolute=of_last.absolute,
         )
-        for one, of_last in zip(counted, _sums(last, scratch), strict=True)
+        for total, of_last in zip(counted, _sums(last, scratch), strict=True)
     ]
 
 
 def _means(rows: Rows) -> list[int]:
-    """The mean over each group's sources of the mean of each one's rows, rounded as `_of_sources` does it.
+    """The mean over each group's sources of the mean of each source's rows, rounded as in `_of_sources`.
 
     `rows` lie group by group. `largest` and `absolute` of a mean stay those of its sum: how much was counted.
     """
@@ -178,9 +168,9 @@ def winning(rows: Rows, scratch: Scratch) -> Indices:
 
 
 def representatives(key: NDArray[np.uint64], group: NDArray[np.uint16], scratch: Scratch) -> Indices:
-    """For each row the place of one row with the same key and group, the same for all of them. Shape (n,).
+    """For each row the place of a row with the same key and group, the same place for all of them. Shape (n,).
 
-    Writing each row's place into a table at its key, and reading it back, finds one row per key in linear time,
+    Writing each row's place into a table at its key, and reading it back, finds a row per key in linear time,
     whatever the table held before and in whatever order numpy writes.
     """
     table = scratch.table(int(key.max()) + 1) if len(key) else None
@@ -188,9 +178,9 @@ def representatives(key: NDArray[np.uint64], group: NDArray[np.uint16], scratch:
         return _sorted_representatives(key, group)
     table[key] = np.arange(len(key), dtype=np.int32)
     found = table[key].astype(np.intp)
-    strangers = np.flatnonzero(group[found] != group)  # the key was also seen in another group
-    if len(strangers):
-        found[strangers] = strangers[_sorted_representatives(key[strangers], group[strangers])]
+    mixed = np.flatnonzero(group[found] != group)  # the key was also seen in another group
+    if len(mixed):
+        found[mixed] = mixed[_sorted_representatives(key[mixed], group[mixed])]
     return found
 
 
@@ -212,14 +202,13 @@ def _interval_key(rows: Rows) -> NDArray[np.uint64]:
     return key
 
 
-def _sums(rows: Rows, scratch: Scratch) -> list[GroupSum]:
-    """One sum per group of `rows`, which lie group by group."""
+def _sums(rows: Rows, scratch: Scratch) -> list[Amounts]:
+    """The sums of each group of `rows`, which lie group by group."""
     edges, ends = _runs(rows.group)
     net, places = _net_per_contributor(rows, scratch)
     of_group = np.searchsorted(places, edges)
     absolute = np.abs(net)
     columns = (
-        rows.group[edges],
         np.add.reduceat(rows.value, edges),
         ends - edges,
         np.diff(np.r_[of_group, len(places)]),
@@ -229,11 +218,11 @@ def _sums(rows: Rows, scratch: Scratch) -> list[GroupSum]:
         np.minimum.reduceat(rows.offset, edges),
         np.maximum.reduceat(rows.offset, edges),
     )
-    return [GroupSum(*values) for values in zip(*(column.tolist() for column in columns), strict=True)]
+    return [Amounts(*values) for values in zip(*(column.tolist() for column in columns), strict=True)]
 
 
 def _net_per_contributor(rows: Rows, scratch: Scratch) -> tuple[NDArray[np.int64], Indices]:
-    """The net amount of every (group, contributor), and the place of one of its rows, ascending. Both shape (c,)."""
+    """The net amount of every (group, contributor), and the place of any of its rows, ascending. Both shape (c,)."""
     chosen = representatives(rows.contributor.astype(np.uint64), rows.group, scratch)
     places = np.flatnonzero(np.bincount(chosen, minlength=len(rows)))
     # bincount adds doubles. Halves of 26 bits and the rest keep every partial sum below 2^53, so exact.

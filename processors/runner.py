@@ -14,9 +14,9 @@ from time import monotonic
 from errors import OperatorError
 from eventlog.protocol import Log, LogUnavailable, OffsetGone, Reader, Record, TopicPartition
 from processors import telemetry
-from processors.fold import Fold, FoldFactory, ReplayDiffers, Step, TooManyDead
+from processors.fold import Fold, FoldFactory, ReplayDiffers, TooManyDead
 from schemas.topics import dataset_of
-from store.processing import Account, Claim, Fenced, Position, Progress, Store, StoreUnavailable
+from store.processing import Account, Claim, Fenced, PartitionCommit, Position, Step, Store, StoreUnavailable
 
 logger = logging.getLogger(__name__)
 
@@ -229,7 +229,7 @@ class Runner:
         while steps:
             try:
                 with telemetry.COMMIT_SECONDS.labels(dataset_of(next(iter(steps)).topic)).time():
-                    self._store.commit([self._progress(partition, step) for partition, step in steps.items()])
+                    self._store.commit([self._commit_of(partition, step) for partition, step in steps.items()])
                 break
             except Fenced as fenced:
                 logger.warning("another process took over: %s", fenced)
@@ -242,17 +242,9 @@ class Runner:
             self._owned[partition].committed = step.position
         return not fenced_off
 
-    def _progress(self, partition: TopicPartition, step: Step) -> Progress:
+    def _commit_of(self, partition: TopicPartition, step: Step) -> PartitionCommit:
         owned = self._owned[partition]
-        return Progress(
-            partition,
-            owned.claim.epoch,
-            owned.committed.next_offset,
-            step.position,
-            step.cells,
-            step.dead_letters,
-            step.cameras,
-        )
+        return PartitionCommit(partition, owned.claim.epoch, owned.committed.next_offset, step)
 
     def _observe(self, reader: Reader) -> int | None:
         """Set the gauges of the partitions, and leave their positions with the log for its own tools.

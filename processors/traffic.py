@@ -1,8 +1,8 @@
 """Vehicle passes as cells: the pictures of open windows, and of the moment before each, until the window closes.
 
-Pure, as `processors.partition` is. Whether a picture counts is a function of the log alone, also for the moment before
-a window: it belongs there as long as that window is open, be it too late for its own or not. So a replay from the first
-offset that any of them needs gives the same passes.
+Pure, as `processors.reading_fold` is. Whether a picture counts is a function of the log alone, also for the moment
+before a window: it belongs there as long as that window is open, be it too late for its own or not. So a replay from
+the first offset that any of them needs gives the same passes.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from processors.passes import TAIL_MS, passes
-from processors.reduce import GroupSum, Rows, Scratch, winning
+from processors.reduce import Rows, Scratch, winning
 from processors.windows import Windows
 from schemas.batch import FORM_UNKNOWN, ONE_LINE, REGION, TWO_LINES
+from store.processing import Amounts
 
 FORMS = {ONE_LINE: "one-line", TWO_LINES: "two-lines", FORM_UNKNOWN: "unknown"}
 """The classes of a pass, by the plate's form."""
@@ -74,8 +75,8 @@ class PassBuffer:
         _put(self._open, pictures, np.where(own >= open_from, own, -1))
         _put(self._tails, pictures, np.where((following > own) & (following >= open_from), following, -1))
 
-    def reduce(self, number: int) -> Iterator[tuple[str, GroupSum]]:
-        """The passes of a window that has pictures, which are let go: every class of each group."""
+    def reduce(self, number: int) -> Iterator[tuple[int, str, Amounts]]:
+        """The passes of a window that has pictures, which are dropped: (group, class, amounts), every class of each."""
         tail = self._tails.pop(number, None)
         pictures = PictureColumns.join([*(tail.parts if tail else ()), *self._open.pop(number).parts])
         pictures = pictures.take(winning(pictures.rows, self._scratch))
@@ -84,8 +85,8 @@ class PassBuffer:
         for camera in _cameras(pictures):
             if int(camera.rows.start[-1]) >= start:
                 by_group.setdefault(int(camera.rows.group[0]), _Group()).add(camera, start)
-        for group, found in sorted(by_group.items()):
-            yield from ((class_, found.sum(group, form)) for form, class_ in FORMS.items())
+        for group, counted in sorted(by_group.items()):
+            yield from ((group, class_, counted.amounts(form)) for form, class_ in FORMS.items())
 
     def forget(self, open_from: int) -> None:
         """Let go of what lies before windows that have closed."""
@@ -123,13 +124,10 @@ class _Group:
         self._first = first if self._first is None else min(self._first, first)
         self._last = max(self._last, int(rows.offset.max()))
 
-    def sum(self, group: int, form: int) -> GroupSum:
+    def amounts(self, form: int) -> Amounts:
         counts = [counted[form] for counted in self._passes.values()]
-        total = sum(counts)
-        first = self._first or 0
-        return GroupSum(
-            group, total, self._readings, len(counts), max(counts), total, self._covered_ms, first, self._last
-        )
+        total, first = sum(counts), self._first or 0
+        return Amounts(total, self._readings, len(counts), max(counts), total, self._covered_ms, first, self._last)
 
 
 def _put(into: dict[int, _Kept], pictures: PictureColumns, number: NDArray[np.int64]) -> None:

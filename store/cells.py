@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from store.database import Connection
 from store.moments import milliseconds, moment
-from store.processing import Cell
+from store.processing import Amounts, Cell
 
 
 def cells_between(connection: Connection, metric: str, start: int, end: int) -> Iterator[tuple[str, str, Cell]]:
@@ -22,5 +22,6 @@ def cells_between(connection: Connection, metric: str, start: int, end: int) -> 
         """,
         (metric, moment(start), moment(end)),
     )
-    for topic, name, of, begins, ends, *rest in rows:
-        yield topic, name, Cell(of, milliseconds(begins), milliseconds(ends), *rest)
+    for topic, name, of, begins, ends, area, class_, *amounts, incomplete in rows:
+        window = milliseconds(begins), milliseconds(ends)
+        yield topic, name, Cell(of, *window, area, class_, Amounts(*amounts), incomplete)

@@ -64,18 +64,14 @@ class Position:
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
-    """One (metric, area, class, window), reduced. Amounts are in the metric's smallest unit, times in milliseconds.
+class Amounts:
+    """What the readings of one cell come to, in the metric's smallest unit.
 
-    `largest` is the largest absolute net amount of one contributor, `absolute` the sum of all of these; `covered_ms` is
-    the sum of the intervals that were counted.
+    `value` is what the metric measures; `readings` and `contributors` are numbers of them; `largest` is the largest
+    absolute net amount of one contributor, `absolute` the sum of all of these; `covered_ms` is the sum of the intervals
+    that were counted, milliseconds; the offsets are those of the first and the last message that was counted.
     """
 
-    metric: str
-    window_start: int
-    window_end: int
-    area: int
-    class_: str
     value: int
     readings: int
     contributors: int
@@ -84,6 +80,21 @@ class Cell:
     covered_ms: int
     first_offset: int
     last_offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One (metric, area, class, window), reduced. The window is [start, end), milliseconds since 1970, UTC.
+
+    `area` is the register's number; an `incomplete` cell may lack readings that retention took (R5).
+    """
+
+    metric: str
+    window_start: int
+    window_end: int
+    area: int
+    class_: str
+    amounts: Amounts
     incomplete: bool
 
 
@@ -139,16 +150,26 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
-    """What a commit moves: from the position at `expected_offset` to `position`. `cameras` add to what is there."""
+class Step:
+    """How far a partition has moved since the step before: the new position, and what is committed with it.
 
-    partition: Partition
-    epoch: int
-    expected_offset: int
+    `cameras` are added to what is stored for the same camera and hour.
+    """
+
     position: Position
     cells: Sequence[Cell]
     dead_letters: Sequence[DeadLetter]
     cameras: Sequence[CameraCount] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionCommit:
+    """A step of one partition from the position at `expected_offset`, by the owner with `epoch`."""
+
+    partition: Partition
+    epoch: int
+    expected_offset: int
+    step: Step
 
 
 class Fenced(Exception):
@@ -185,7 +206,7 @@ class Store(Protocol):
     def record_detector(self, dataset: str, detector: Detector, since_ms: int) -> None:
         """Note that a detector looked at pictures of a dataset, the earliest of them taken then (milliseconds)."""
 
-    def commit(self, progress: Sequence[Progress]) -> None:
+    def commit(self, commits: Sequence[PartitionCommit]) -> None:
         """All or nothing. Raises `Fenced` if an epoch or a next offset is no longer what it was."""
 
 

@@ -1,7 +1,6 @@
 """`store.processing.Store` in memory, for tests of what is built on a store."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -14,8 +13,8 @@ from store.processing import (
     DeadLetter,
     Fenced,
     Partition,
+    PartitionCommit,
     Position,
-    Progress,
     check_topic,
     no_partition,
 )
@@ -58,22 +57,20 @@ class MemoryStore:
         known = self.detectors.get((dataset, detector), since_ms)
         self.detectors[dataset, detector] = min(known, since_ms)
 
-    def commit(self, progress: Sequence[Progress]) -> None:
-        fenced = [
-            part.partition for part in progress if self._expected(part.partition) != (part.epoch, part.expected_offset)
-        ]
+    def commit(self, commits: Sequence[PartitionCommit]) -> None:
+        fenced = [c.partition for c in commits if self._expected(c.partition) != (c.epoch, c.expected_offset)]
         if fenced:
             raise Fenced(fenced)
-        for part in progress:
-            partition, position = part.partition, part.position
-            if not position.account.balanced() or position.resume_offset > position.next_offset:
-                raise ValueError(f"a constraint is violated: {position}")
-            _insert(self.cells, {_key(partition, cell): (partition, cell) for cell in part.cells})
-            _insert(self.dead_letters, {(partition, dead.offset, dead.row): dead for dead in part.dead_letters})
-            for count in part.cameras:
+        for commit in commits:
+            partition, step = commit.partition, commit.step
+            if not step.position.account.balanced() or step.position.resume_offset > step.position.next_offset:
+                raise ValueError(f"a constraint is violated: {step.position}")
+            _insert(self.cells, {_key(partition, cell): (partition, cell) for cell in step.cells})
+            _insert(self.dead_letters, {(partition, dead.offset, dead.row): dead for dead in step.dead_letters})
+            for count in step.cameras:
                 before = self.cameras.get((count.camera, count.hour))
                 self.cameras[count.camera, count.hour] = count if before is None else before + count
-            self._positions[partition] = (part.epoch, replace(position))
+            self._positions[partition] = (commit.epoch, step.position)
 
     def position(self, partition: Partition) -> Position:
         """The committed position of a partition."""

@@ -13,26 +13,27 @@ from store.detectors import Detector, record_detector
 from store.moments import moment
 from store.processing import (
     Account,
+    Amounts,
     CameraCount,
     Cell,
     Claim,
     Fenced,
     Partition,
+    PartitionCommit,
     Position,
-    Progress,
     StoreUnavailable,
     check_topic,
     no_partition,
 )
 
-_NUMBERS = tuple(one.name for one in fields(Account))
+_NUMBERS = tuple(field.name for field in fields(Account))
 _OWN = ("next_offset", "resume_offset", "max_event_time", "incomplete_before", "dead_in_block")
 _POSITION = (*_OWN, *_NUMBERS)
 _SETTLED = 'SELECT "offset", row FROM dead_letters WHERE topic = %s AND partition = %s AND "offset" >= %s'
-_CELL = (
-    "metric, window_start, window_end, area, class, topic, partition, value, readings, contributors, largest, absolute,"
-    " covered_ms, first_offset, last_offset, incomplete"
-)
+_AMOUNTS = tuple(field.name for field in fields(Amounts))
+_CELL = ", ".join((
+    *("metric", "window_start", "window_end", "area", "class", "topic", "partition"), *_AMOUNTS, "incomplete"
+))  # fmt: skip
 _ADD_CAMERA = """
 INSERT INTO camera_pictures VALUES (%s, %s, %s, %s, %s, %s, %s)
 ON CONFLICT (camera, hour) DO UPDATE SET expected = camera_pictures.expected + excluded.expected,
@@ -98,12 +99,11 @@ class PostgresStore:
         with _Unavailable(self):
             record_detector(self._open(), dataset, detector, since_ms)
 
-    def commit(self, progress: Sequence[Progress]) -> None:
-        ordered = sorted(
-            progress, key=lambda one: one.partition
-        )  # one order for all processes, or two may wait in a ring
+    def commit(self, commits: Sequence[PartitionCommit]) -> None:
+        # One order for all processes, or two of them may wait for each other.
+        ordered = sorted(commits, key=lambda commit: commit.partition)
         with _Unavailable(self), self._open().transaction():
-            fenced = [one.partition for one in ordered if not self._move(one)]
+            fenced = [commit.partition for commit in ordered if not self._move(commit)]
             if fenced:
                 raise Fenced(fenced)
             self._copy_cells(ordered)
@@ -121,8 +121,9 @@ class PostgresStore:
             self._connection = connect(self._url, name="sistercity process")
         return self._connection
 
-    def _move(self, one: Progress) -> bool:
-        position = one.position
+    def _move(self, commit: PartitionCommit) -> bool:
+        """Store the new position; False if epoch or offset are no longer those that the commit expects."""
+        position = commit.step.position
         values = [getattr(position, name) for name in _OWN]
         values += [getattr(position.account, name) for name in _NUMBERS]
         moved = self._open().execute(
@@ -133,31 +134,32 @@ class PostgresStore:
                 sql.SQL(", ").join(map(sql.Identifier, _POSITION)),
                 sql.SQL(", ").join([sql.Placeholder()] * len(_POSITION)),
             ),
-            [*values, *one.partition, one.epoch, one.expected_offset],
+            [*values, *commit.partition, commit.epoch, commit.expected_offset],
         )
         return moved.rowcount == 1
 
-    def _copy_cells(self, progress: Sequence[Progress]) -> None:
-        if not any(one.cells for one in progress):
+    def _copy_cells(self, commits: Sequence[PartitionCommit]) -> None:
+        if not any(commit.step.cells for commit in commits):
             return
         with self._open().cursor().copy(f"COPY cells ({_CELL}) FROM STDIN") as copy:
-            for one in progress:
-                for cell in one.cells:
-                    copy.write_row(_cell_row(one.partition, cell))
+            for commit in commits:
+                for cell in commit.step.cells:
+                    copy.write_row(_cell_row(commit.partition, cell))
 
-    def _copy_dead_letters(self, progress: Sequence[Progress]) -> None:
-        if not any(one.dead_letters for one in progress):
+    def _copy_dead_letters(self, commits: Sequence[PartitionCommit]) -> None:
+        if not any(commit.step.dead_letters for commit in commits):
             return
         into = 'COPY dead_letters (topic, partition, "offset", row, reason, original) FROM STDIN'
         with self._open().cursor().copy(into) as copy:
-            for one in progress:
-                for letter in one.dead_letters:
-                    copy.write_row((*one.partition, letter.offset, letter.row, letter.reason, letter.original))
+            for commit in commits:
+                for letter in commit.step.dead_letters:
+                    copy.write_row((*commit.partition, letter.offset, letter.row, letter.reason, letter.original))
 
-    def _add_cameras(self, progress: Sequence[Progress]) -> None:
+    def _add_cameras(self, commits: Sequence[PartitionCommit]) -> None:
         # One order for all processes, as above: an hour of a camera may be counted from two partitions.
-        counts = sorted((count for one in progress for count in one.cameras), key=lambda one: (one.camera, one.hour))
+        counts = [count for commit in commits for count in commit.step.cameras]
         if counts:
+            counts.sort(key=lambda count: (count.camera, count.hour))
             with self._open().cursor() as cursor:
                 cursor.executemany(_ADD_CAMERA, [_camera_row(count) for count in counts])
 
@@ -189,14 +191,7 @@ def _cell_row(partition: Partition, cell: Cell) -> tuple[object, ...]:
         cell.area,
         cell.class_,
         *partition,
-        cell.value,
-        cell.readings,
-        cell.contributors,
-        cell.largest,
-        cell.absolute,
-        cell.covered_ms,
-        cell.first_offset,
-        cell.last_offset,
+        *(getattr(cell.amounts, name) for name in _AMOUNTS),
         cell.incomplete,
     )
 

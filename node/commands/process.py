@@ -16,7 +16,7 @@ def process(
 ) -> None:
     """Reduce the city's streams to cells, until stopped. Start one for each core: they share the partitions."""
     from processors.fold import DEAD_BLOCK, DEAD_LIMIT
-    from processors.reading_factory import ReadingFoldFactory
+    from processors.reading_fold import ReadingFoldFactory
     from processors.runner import Plan, Runner
     from schemas.catalogue import metrics_of
     from schemas.topics import dataset_of

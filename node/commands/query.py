@@ -33,7 +33,8 @@ def query(
     with wiring.database("query") as connection:
         first, behind = (milliseconds(one.replace(tzinfo=UTC)) for one in (start, end))
         for topic, name, cell in cells_between(connection, metric, first, behind):
+            of = cell.amounts
             window = (moment(cell.window_start).isoformat(), moment(cell.window_end).isoformat())
-            amounts = (cell.value, known.smallest_unit, cell.readings, cell.contributors, cell.largest, cell.absolute)
-            rest = (cell.covered_ms, cell.incomplete, topic)
+            amounts = (of.value, known.smallest_unit, of.readings, of.contributors, of.largest, of.absolute)
+            rest = (of.covered_ms, cell.incomplete, topic)
             out.writerow((*window, cell.area, name, cell.class_, *amounts, *rest))

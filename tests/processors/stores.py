@@ -11,10 +11,10 @@ class FailingStore(MemoryStore):
         super().__init__()
         self.failures = list(failures)
 
-    def commit(self, progress):
+    def commit(self, commits):
         failure = self.failures.pop(0) if self.failures else None
         if failure == "before":
             raise StoreUnavailable("cut before COMMIT")
-        super().commit(progress)
+        super().commit(commits)
         if failure == "after":
             raise StoreUnavailable("cut after COMMIT")

@@ -1,5 +1,7 @@
 """The fold over a partition's log gives what the rules say, however it is polled and however often replayed."""
 
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,7 +9,7 @@ from hypothesis import strategies as st
 
 from eventlog.memory import MemoryRecord
 from processors.fold import ReplayDiffers, TooManyDead
-from processors.partition import ReadingFold
+from processors.reading_fold import ReadingFold
 from processors.reduce import Scratch
 from processors.windows import Windows
 from schemas.batch import ROW, encode
@@ -46,13 +48,8 @@ def table(steps) -> dict:
         for cell in step.cells:
             key = (cell.metric, cell.window_start, cell.window_end, cell.area, cell.class_)
             assert key not in cells
-            cells[key] = {name: getattr(cell, name) for name in cell.__slots__ if name in NUMBERS}
+            cells[key] = asdict(cell.amounts)
     return cells
-
-
-NUMBERS = {
-    "value", "readings", "contributors", "largest", "absolute", "covered_ms", "first_offset", "last_offset",
-}  # fmt: skip
 
 
 def letters(steps) -> tuple[list, list]:
@@ -119,7 +116,7 @@ def test_a_late_actual_beats_an_earlier_estimate_and_a_repeat_counts_once():
         tick(3, T0 + 180 * MINUTE),
     ])  # fmt: skip
     step = subject.step()
-    assert [cell.value for cell in step.cells] == [140]
+    assert [cell.amounts.value for cell in step.cells] == [140]
     assert (step.position.account.aggregated, step.position.account.duplicate) == (1, 2)
 
 
@@ -202,7 +199,7 @@ def test_what_retention_took_is_counted_as_lost_and_its_windows_are_incomplete()
     account = step.position.account
     assert account.balanced()
     assert (account.lost, account.lost_messages, account.aggregated) == (2, 3, 1)
-    assert [(cell.value, cell.incomplete) for cell in step.cells] == [(40, True)]
+    assert [(cell.amounts.value, cell.incomplete) for cell in step.cells] == [(40, True)]
 
 
 def test_what_was_settled_stays_settled_when_a_later_version_could_read_it():
@@ -223,7 +220,7 @@ def test_what_was_settled_stays_settled_when_a_later_version_could_read_it():
         tick(3, T0 + 180 * MINUTE),
     ])  # fmt: skip
     done = newer.step()
-    assert [cell.value for cell in done.cells] == [40]
+    assert [cell.amounts.value for cell in done.cells] == [40]
     assert done.position.account.balanced()
 
 

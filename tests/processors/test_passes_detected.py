@@ -15,10 +15,10 @@ import pytest
 from eventlog.memory import MemoryRecord
 from ingest.cameras.rendered import RenderedCamera, RenderedPlate
 from ingest.cameras.sources import open_source
-from processors.partition import ReadingFold
 from processors.passes import TAIL_MS, Passes, passes
 from processors.plates.network import NetworkDetector, card
 from processors.plates.pictures import decode_picture
+from processors.reading_fold import ReadingFold
 from processors.reduce import Scratch
 from processors.traffic import FORMS
 from processors.windows import Windows
@@ -267,8 +267,8 @@ def cells(records: Sequence[MemoryRecord], polls: int) -> Counter[tuple[int, int
         fold.feed([log[offset] for offset in some.tolist()])
     step = fold.step()
     assert (step.position.account.aggregated, step.position.account.decoded) == (len(records), len(log))
-    found = [one for one in step.cells if one.metric == "traffic.passes" and one.value]
-    return Counter({(one.window_start, one.area, one.class_): one.value for one in found})
+    found = [cell for cell in step.cells if cell.metric == "traffic.passes" and cell.amounts.value]
+    return Counter({(cell.window_start, cell.area, cell.class_): cell.amounts.value for cell in found})
 
 
 def check_workers(films: dict[int, Film]) -> Counter[tuple[int, int, str]]:

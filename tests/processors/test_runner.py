@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from eventlog.memory import MemoryLog
 from eventlog.protocol import TopicPartition
-from processors.reading_factory import ReadingFoldFactory
+from processors.reading_fold import ReadingFoldFactory
 from processors.runner import Plan, Runner, Stopped
 from schemas.catalogue import metrics_of
 from store.processing import Account, TopicChanged
@@ -167,11 +167,11 @@ class StealingStore(MemoryStore):
 
     stolen = False
 
-    def commit(self, progress):
+    def commit(self, commits):
         if not self.stolen:
             self.stolen = True
-            self.claim([part.partition for part in progress])
-        super().commit(progress)
+            self.claim([commit.partition for commit in commits])
+        super().commit(commits)
 
 
 def test_a_fenced_processor_joins_again_instead_of_leaving_the_partition_to_nobody():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from eventlog.memory import MemoryRecord
-from processors.partition import ReadingFold
+from processors.reading_fold import ReadingFold
 from processors.reduce import Scratch
 from processors.windows import Windows
 from schemas.batch import REGION, ROW, encode
@@ -67,7 +67,9 @@ class Street:
 def passes(*folds: ReadingFold) -> dict[tuple[int, int, str], int]:
     """The passes of the cells that come out: (window's start after `EDGE`, area, class) -> passes, none left out."""
     cells = [cell for one in folds for cell in one.step().cells if cell.metric == "traffic.passes"]
-    return {(cell.window_start - EDGE, cell.area, cell.class_): cell.value for cell in cells if cell.value}
+    return {
+        (cell.window_start - EDGE, cell.area, cell.class_): cell.amounts.value for cell in cells if cell.amounts.value
+    }
 
 
 def folded(street: Street, *polls: int) -> ReadingFold:
@@ -96,14 +98,17 @@ def test_each_camera_is_followed_for_itself_and_its_contributor_counted():
     cells = [
         cell for cell in folded(street).step().cells if (cell.metric, cell.class_) == ("traffic.passes", "one-line")
     ]
-    assert [(cell.area, cell.value, cell.contributors, cell.largest) for cell in cells] == [(1, 2, 2, 1), (2, 1, 1, 1)]
-    assert [(cell.readings, cell.covered_ms) for cell in cells] == [(40, 40 * STEP), (20, 20 * STEP)]
+    assert [(cell.area, cell.amounts.value, cell.amounts.contributors, cell.amounts.largest) for cell in cells] == [
+        (1, 2, 2, 1),
+        (2, 1, 1, 1),
+    ]
+    assert [(cell.amounts.readings, cell.amounts.covered_ms) for cell in cells] == [(40, 40 * STEP), (20, 20 * STEP)]
 
 
 def test_every_class_has_a_cell_where_a_camera_looked_though_nothing_passed():
     street = Street().look(*range(0, 2_000, STEP)).tick(LONG_AFTER)
     cells = [cell for cell in folded(street).step().cells if cell.metric == "traffic.passes"]
-    assert {(cell.class_, cell.value, cell.contributors) for cell in cells} == {
+    assert {(cell.class_, cell.amounts.value, cell.amounts.contributors) for cell in cells} == {
         (class_, 0, 1) for class_ in catalogue()["traffic.passes"].classes
     }
 
@@ -111,7 +116,7 @@ def test_every_class_has_a_cell_where_a_camera_looked_though_nothing_passed():
 def test_a_camera_that_fell_silent_before_the_window_counts_for_nothing_in_it():
     street = Street((-1_000, 1)).look(*range(-3_000, 0, STEP), camera=1).look(0, STEP, camera=2).tick(LONG_AFTER)
     cells = [cell for cell in folded(street).step().cells if cell.metric == "traffic.passes"]
-    assert {(cell.window_start - EDGE, cell.contributors) for cell in cells} == {(-QUARTER, 1), (0, 1)}
+    assert {(cell.window_start - EDGE, cell.amounts.contributors) for cell in cells} == {(-QUARTER, 1), (0, 1)}
 
 
 @pytest.mark.parametrize("crash", range(1, 47, 2))
@@ -126,9 +131,9 @@ def test_after_a_crash_the_moment_before_an_open_window_is_read_again(crash):
     again = fold(step.position)
     again.feed(street.records[step.position.resume_offset :])
     before = {
-        (cell.window_start - EDGE, cell.area, cell.class_): cell.value
+        (cell.window_start - EDGE, cell.area, cell.class_): cell.amounts.value
         for cell in step.cells
-        if cell.metric == "traffic.passes" and cell.value
+        if cell.metric == "traffic.passes" and cell.amounts.value
     }
     assert before | passes(again) == whole
     assert sum(whole.values()) == 2
@@ -151,8 +156,8 @@ def test_density_is_the_mean_over_cameras_of_each_ones_mean():
     street.look(0, 1_500, camera=1, metric="traffic.density")  # 2 and 3 regions
     street.look(0, 100, 200, camera=2, metric="traffic.density")  # 2, 2 and 2
     cells = [cell for cell in folded(street.tick(LONG_AFTER)).step().cells if cell.metric == "traffic.density"]
-    assert [(cell.value, cell.contributors, cell.readings) for cell in cells] == [(225, 2, 5)]
-    assert (cells[0].largest, cells[0].absolute) == (600, 1_100)
+    assert [(cell.amounts.value, cell.amounts.contributors, cell.amounts.readings) for cell in cells] == [(225, 2, 5)]
+    assert (cells[0].amounts.largest, cells[0].amounts.absolute) == (600, 1_100)
 
 
 @pytest.mark.parametrize(("rows", "value", "reason"), [(0, 1, None), (1, 1, None), (2, 1, "not-one-picture")])

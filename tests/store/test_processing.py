@@ -1,7 +1,5 @@
 """What `store.processing.Store` promises, held to the one in memory and to PostgreSQL."""
 
-from dataclasses import replace
-from typing import Any
 from uuid import uuid4
 
 import psycopg
@@ -11,14 +9,16 @@ from store.deliveries import Delivery, DeliveryTotals, totals
 from store.detectors import Detector, DetectorUse, detectors
 from store.processing import (
     Account,
+    Amounts,
     CameraCount,
     Cell,
     Claim,
     DeadLetter,
     Fenced,
     Partition,
+    PartitionCommit,
     Position,
-    Progress,
+    Step,
     StoreUnavailable,
     TopicChanged,
 )
@@ -45,24 +45,16 @@ def registered(store):
     return store
 
 
-def cell(start: int, **changes) -> Cell:
-    numbers: dict[str, Any] = {
-        "value": 10,
-        "readings": 2,
-        "contributors": 2,
-        "largest": 6,
-        "absolute": 10,
-        "covered_ms": 1_800_000,
-    }
-    numbers |= {"first_offset": 0, "last_offset": 4, "incomplete": False, **changes}
-    return Cell("energy.import", start, start + 3_600_000, 7, "residential", **numbers)
+def cell(start: int) -> Cell:
+    amounts = Amounts(10, 2, 2, largest=6, absolute=10, covered_ms=1_800_000, first_offset=0, last_offset=4)
+    return Cell("energy.import", start, start + 3_600_000, 7, "residential", amounts, incomplete=False)
 
 
-def progress(partition: Partition, epoch: int, expected: int, reached: int, **content) -> Progress:
-    account = content.pop("account", Account(messages=reached, decoded=reached, readings=6, aggregated=4, open=2))
-    position = Position(reached, max(0, reached - 2), 1_790_000_000_000, None, 0, account)
-    parts = [content.pop(name, ()) for name in ("cells", "dead_letters", "cameras")]
-    return Progress(partition, epoch, expected, position, *parts)
+def commit(partition: Partition, epoch: int, expected: int, next_offset: int, **content) -> PartitionCommit:
+    some = Account(messages=next_offset, decoded=next_offset, readings=6, aggregated=4, open=2)
+    time = content.pop("time", 1_790_000_000_000)
+    position = Position(next_offset, max(0, next_offset - 2), time, None, 0, content.pop("account", some))
+    return PartitionCommit(partition, epoch, expected, Step(position, **{"cells": (), "dead_letters": (), **content}))
 
 
 def test_a_claimed_partition_starts_at_nothing(registered):
@@ -71,34 +63,34 @@ def test_a_claimed_partition_starts_at_nothing(registered):
 
 def test_what_was_committed_is_what_the_next_owner_gets(registered):
     registered.claim([HERE])
-    done = progress(HERE, 1, 0, 5, cells=[cell(0)], dead_letters=[DeadLetter(3, -1, "cut", b"\x00\xff")])
+    done = commit(HERE, 1, 0, 5, cells=[cell(0)], dead_letters=[DeadLetter(3, -1, "cut", b"\x00\xff")])
     registered.commit([done])
-    assert registered.claim([HERE]) == {HERE: Claim(2, done.position, frozenset({(3, -1)}))}
+    assert registered.claim([HERE]) == {HERE: Claim(2, done.step.position, frozenset({(3, -1)}))}
 
 
 def test_an_older_epoch_commits_nothing(registered):
     registered.claim([HERE])
     registered.claim([HERE])
     with pytest.raises(Fenced) as fenced:
-        registered.commit([progress(HERE, 1, 0, 5)])
+        registered.commit([commit(HERE, 1, 0, 5)])
     assert fenced.value.partitions == (HERE,)
     assert registered.claim([HERE])[HERE].position == Position()
 
 
 def test_a_moved_offset_commits_nothing(registered):
     registered.claim([HERE])
-    registered.commit([progress(HERE, 1, 0, 5)])
+    registered.commit([commit(HERE, 1, 0, 5)])
     with pytest.raises(Fenced):
-        registered.commit([progress(HERE, 1, 0, 6)])
+        registered.commit([commit(HERE, 1, 0, 6)])
 
 
 def test_one_fenced_partition_holds_back_the_whole_commit(registered):
     registered.claim([HERE, THERE])
     registered.claim([THERE])
     with pytest.raises(Fenced) as fenced:
-        registered.commit([progress(HERE, 1, 0, 5, cells=[cell(0)]), progress(THERE, 1, 0, 5)])
+        registered.commit([commit(HERE, 1, 0, 5, cells=[cell(0)]), commit(THERE, 1, 0, 5)])
     assert fenced.value.partitions == (THERE,)
-    registered.commit([progress(HERE, 1, 0, 5, cells=[cell(0)])])
+    registered.commit([commit(HERE, 1, 0, 5, cells=[cell(0)])])
 
 
 def test_another_topic_under_the_same_name_is_refused(registered):
@@ -116,15 +108,15 @@ def test_a_partition_that_the_topic_did_not_have_is_refused(registered):
 def test_an_account_that_does_not_add_up_is_refused_by_the_store(registered):
     registered.claim([HERE])
     with pytest.raises((ValueError, psycopg.errors.CheckViolation)):
-        registered.commit([progress(HERE, 1, 0, 5, account=Account(messages=5, decoded=5, readings=9, open=8))])
+        registered.commit([commit(HERE, 1, 0, 5, account=Account(messages=5, decoded=5, readings=9, open=8))])
 
 
 def test_a_cell_can_not_be_written_twice(registered):
     registered.claim([HERE])
-    registered.commit([progress(HERE, 1, 0, 5, cells=[cell(0)])])
+    registered.commit([commit(HERE, 1, 0, 5, cells=[cell(0)])])
     with pytest.raises((ValueError, psycopg.errors.UniqueViolation)):
-        registered.commit([progress(HERE, 1, 5, 6, cells=[cell(0)])])
-    registered.commit([progress(HERE, 1, 5, 6, cells=[cell(3_600_000)])])
+        registered.commit([commit(HERE, 1, 5, 6, cells=[cell(0)])])
+    registered.commit([commit(HERE, 1, 5, 6, cells=[cell(3_600_000)])])
 
 
 @pytest.mark.services
@@ -135,8 +127,8 @@ def test_a_cut_connection_is_reported_and_the_next_call_connects_again(database_
     with psycopg.connect(database_url, autocommit=True) as other:
         other.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE '%process'")
     with pytest.raises(StoreUnavailable):
-        store.commit([progress(HERE, 1, 0, 5)])
-    store.commit([progress(HERE, 1, 0, 5)])
+        store.commit([commit(HERE, 1, 0, 5)])
+    store.commit([commit(HERE, 1, 0, 5)])
     store.close()
 
 
@@ -144,10 +136,10 @@ def test_pictures_of_a_camera_add_up_over_commits_and_partitions(registered):
     one, other = CameraCount(7, 0, 4, 1, 1, 1, 1), CameraCount(7, 0, 2, 2, 0, 0, 0)
     registered.claim([HERE, THERE])
     registered.commit([
-        progress(HERE, 1, 0, 5, cameras=[one, CameraCount(8, 0, 1, 1, 0, 0, 0)]),
-        progress(THERE, 1, 0, 5, cameras=[other]),
+        commit(HERE, 1, 0, 5, cameras=[one, CameraCount(8, 0, 1, 1, 0, 0, 0)]),
+        commit(THERE, 1, 0, 5, cameras=[other]),
     ])  # fmt: skip
-    registered.commit([progress(HERE, 1, 5, 6, cameras=[one, CameraCount(7, 3_600_000, 1, 0, 0, 0, 1)])])
+    registered.commit([commit(HERE, 1, 5, 6, cameras=[one, CameraCount(7, 3_600_000, 1, 0, 0, 0, 1)])])
     assert pictures(registered) == [
         CameraCount(7, 0, 10, 4, 2, 2, 2),
         CameraCount(7, 3_600_000, 1, 0, 0, 0, 1),
@@ -159,7 +151,7 @@ def test_a_refused_commit_counts_no_pictures(registered):
     registered.claim([HERE])
     registered.claim([HERE])
     with pytest.raises(Fenced):
-        registered.commit([progress(HERE, 1, 0, 5, cameras=[CameraCount(7, 0, 1, 1, 0, 0, 0)])])
+        registered.commit([commit(HERE, 1, 0, 5, cameras=[CameraCount(7, 0, 1, 1, 0, 0, 0)])])
     assert pictures(registered) == []
 
 
@@ -189,10 +181,9 @@ def test_what_a_writer_delivered_is_put_down_in_place_of_what_it_was(registered)
 def test_a_topic_has_reached_what_all_its_partitions_have(registered):
     assert registered.common_event_time(TOPIC) is None
     registered.claim([HERE, THERE])
-    registered.commit([progress(HERE, 1, 0, 5)])
+    registered.commit([commit(HERE, 1, 0, 5)])
     assert registered.common_event_time(TOPIC) is None
-    later = progress(THERE, 1, 0, 5)
-    registered.commit([replace(later, position=replace(later.position, max_event_time=1_800_000_000_000))])
+    registered.commit([commit(THERE, 1, 0, 5, time=1_800_000_000_000)])
     assert registered.common_event_time(TOPIC) == 1_790_000_000_000
     assert registered.common_event_time("another") is None
 

@@ -17,7 +17,7 @@ from eventlog.kafka import KafkaLog
 from eventlog.protocol import Record, TopicPartition
 from node.pictures import detector, method
 from processors.frames import FrameFoldFactory
-from processors.reading_factory import ReadingFoldFactory
+from processors.reading_fold import ReadingFoldFactory
 from processors.region_output import RegionOutput
 from processors.runner import Plan, Runner
 from schemas.catalogue import metrics_of

@@ -1,0 +1,118 @@
+"""From records to messages: which belong to which metric, which are ticks, which are dead and why."""
+
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass, field
+
+from eventlog.protocol import Record
+from processors.readings import FUTURE_MS, Messages
+from schemas.batch import REGION, Batch, DecodeError, decode
+from schemas.catalogue import Metric
+from schemas.topics import REGIONS
+
+_MOST_GROUPS = 1 << 16
+
+
+@dataclass(slots=True)
+class Decoded:
+    """What some records hold; a record's `sequence` number is its place among them.
+
+    `messages` by metric; `ticks`: times in milliseconds, by sequence; `dead`: (sequence, record, error); `converted`:
+    how many messages no view could read (R9).
+    """
+
+    messages: dict[str, Messages] = field(default_factory=dict)
+    ticks: dict[int, int] = field(default_factory=dict)
+    dead: list[tuple[int, Record, DecodeError]] = field(default_factory=list)
+    converted: int = 0
+
+
+class Groups:
+    """Numbers the (metric, area, class) of a partition from 0 on, in the order in which they are met."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[tuple[str, int, str], int] = {}
+        self._names: list[tuple[int, str]] = []
+
+    def number(self, metric: Metric, area: int, class_: str) -> int:
+        """The number of a group, a new one if needed. Raises `DecodeError` for a class that `metric` does not have."""
+        key = (metric.name, area, class_)
+        number = self._numbers.get(key)
+        return self._add(metric, key) if number is None else number
+
+    def name(self, number: int) -> tuple[int, str]:
+        """Area and class of a group."""
+        return self._names[number]
+
+    def _add(self, metric: Metric, key: tuple[str, int, str]) -> int:
+        _, area, class_ = key
+        if class_ not in metric.classes:
+            raise DecodeError("unknown-class", f"{class_!r} is no class of {metric.name}")
+        if len(self._names) == _MOST_GROUPS:
+            raise DecodeError("too-many-areas", f"one partition holds {_MOST_GROUPS} areas and classes at most")
+        self._names.append((area, class_))
+        self._numbers[key] = len(self._numbers)
+        return self._numbers[key]
+
+
+class Decoder:
+    """Decodes the records of one partition; `metrics` by name are those that its messages may have."""
+
+    def __init__(self, metrics: Mapping[str, Metric], groups: Groups) -> None:
+        self._metrics = metrics
+        self._groups = groups
+
+    def decode(self, records: Sequence[Record], settled: Set[tuple[int, int]]) -> Decoded:
+        """Decode all records but those that are `settled`, as (offset, -1): they were dead before."""
+        decoded = Decoded()
+        for sequence, record in enumerate(records):
+            if settled and (record.offset, -1) in settled:
+                continue
+            try:
+                batch = decode(record.value)
+                if batch.count:
+                    self._add(decoded.messages, sequence, record, batch)
+                else:
+                    decoded.ticks[sequence] = _tick(batch, record.timestamp)
+            except DecodeError as error:
+                decoded.dead.append((sequence, record, error))
+            else:
+                decoded.converted += not batch.viewed
+        return decoded
+
+    def _add(self, by_metric: dict[str, Messages], sequence: int, record: Record, batch: Batch) -> None:
+        metric = self._metrics.get(batch.metric)
+        if metric is None:
+            raise DecodeError("unknown-metric", f"{batch.metric!r} is not computed from this topic")
+        if record.key != b"%d" % batch.area:
+            raise DecodeError("wrong-key", f"the key is {record.key!r}, the area {batch.area}")
+        if metric.dataset == REGIONS:
+            _check_picture(metric, batch)
+        group = self._groups.number(metric, batch.area, batch.class_)
+        messages = by_metric.get(metric.name)
+        if messages is None:
+            messages = by_metric[metric.name] = Messages()
+        messages.sequence.append(sequence)
+        messages.offset.append(record.offset)
+        messages.appended.append(record.timestamp)
+        messages.group.append(group)
+        messages.interval.append(batch.interval)
+        messages.start.append(batch.start)
+        messages.count.append(batch.count)
+        messages.rows.append(batch.rows)
+        messages.regions.append(batch.regions)
+
+
+def _check_picture(metric: Metric, batch: Batch) -> None:
+    """A message with regions is of one picture, and its value is their number: passes are counted from them."""
+    if batch.count != 1:
+        raise DecodeError("not-one-picture", f"{batch.count} readings, one a picture is right")
+    regions = len(batch.regions) // REGION.itemsize * metric.smallest_per_unit
+    value = float(batch.array()["value"][0])
+    if value != regions:
+        raise DecodeError("regions-differ", f"the value is {value:g}, the regions come to {regions}")
+
+
+def _tick(batch: Batch, appended: int) -> int:
+    if batch.start > appended + FUTURE_MS:
+        raise DecodeError("future-tick", f"the tick is {batch.start - appended} ms ahead of the log's clock")
+    return batch.start

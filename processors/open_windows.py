@@ -1,0 +1,156 @@
+"""The windows of one metric that the watermark has not passed: readings wait in them, and cells come out of them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from processors.decoding import Groups
+from processors.readings import OVERFLOW, CheckedReadings, Messages
+from processors.reduce import Rows, Scratch, reduce_window
+from processors.traffic import PassBuffer, PictureColumns
+from processors.windows import Windows
+from schemas.batch import ROW
+from schemas.catalogue import Metric
+from store.processing import Account, Cell, DeadLetter
+
+
+@dataclass(slots=True)
+class _OpenWindow:
+    """The readings of one window, in parts as they came, and the first offset among them."""
+
+    first_offset: int
+    parts: list[Rows] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Closed:
+    """What closing windows gives. In `account`, readings move from open to aggregated, duplicate or rejected."""
+
+    cells: list[Cell] = field(default_factory=list)
+    dead_letters: list[DeadLetter] = field(default_factory=list)
+    account: Account = field(default_factory=Account)
+
+
+class OpenWindows:
+    """The open windows of `metric` in one partition. `derived` is the metric of vehicle passes that comes from it."""
+
+    def __init__(
+        self, metric: Metric, windows: Windows, groups: Groups, scratch: Scratch, derived: Metric | None = None
+    ) -> None:
+        self.metric = metric
+        self._windows = windows
+        self._groups = groups
+        self._scratch = scratch
+        self._passes = None if derived is None else (derived, PassBuffer(windows, scratch))
+        self._open: dict[int, _OpenWindow] = {}
+        self.buffered = 0
+        """How many readings are in open windows."""
+
+    @property
+    def first_offset(self) -> int | None:
+        """The first offset that an open window needs, None without one."""
+        needed = [window.first_offset for window in self._open.values()]
+        if self._passes is not None and (first := self._passes[1].first_offset) is not None:
+            needed.append(first)
+        return min(needed, default=None)
+
+    def add(self, messages: Messages, readings: CheckedReadings, latest_before: NDArray[np.int64]) -> Account:
+        """Put what is not late into its window; returns the account of these readings without those that are open.
+
+        `latest_before` is what `EventTime.advance` returned for the records of `messages`.
+        """
+        watermark = np.maximum(latest_before[messages.sequence] - self.metric.lateness_ms, 0)
+        number = self._windows.numbers(readings.start)
+        open_from = self._windows.numbers(watermark)[readings.message]
+        timely = number >= open_from
+        rows = _rows(messages, readings)
+        if self._passes is not None:
+            regions = [messages.regions[message] for message in readings.message.tolist()]
+            self._passes[1].add(PictureColumns.of(rows, regions), open_from)
+        if not timely.all():
+            rows, number = rows.take(timely), number[timely]
+        for window, part in _split(number, rows):
+            self._open.setdefault(window, _OpenWindow(int(part.offset[0]))).parts.append(part)
+        self.buffered += len(number)
+        rejected = len(readings.rejected)
+        return Account(readings=len(timely) + rejected, late=len(timely) - len(number), rejected=rejected)
+
+    def close(self, latest: int | None, incomplete_before: int | None) -> Closed | None:
+        """Reduce every window that the watermark has passed, and drop its readings. None if there is no such window.
+
+        `latest` is the latest event time; windows that begin before `incomplete_before` are marked incomplete. Both
+        are milliseconds since 1970.
+        """
+        watermark = -1 if latest is None else latest - self.metric.lateness_ms
+        if watermark < 0:
+            return None
+        closed = Closed()
+        open_from = self._windows.number(watermark)
+        passed = sorted(number for number in self._open if number < open_from)
+        for number in passed:
+            self._reduce(number, incomplete_before, closed)
+        if self._passes is not None:
+            self._passes[1].forget(open_from)
+        return closed if passed else None
+
+    def _reduce(self, number: int, incomplete_before: int | None, closed: Closed) -> None:
+        rows = Rows.join(self._open.pop(number).parts)
+        start, end = self._windows.bounds(number)
+        incomplete = incomplete_before is not None and start < incomplete_before
+        reduced = reduce_window(rows, self._scratch, self.metric, end - start)
+        for group, amounts in reduced.groups.items():
+            area, class_ = self._groups.name(group)
+            closed.cells.append(Cell(self.metric.name, start, end, area, class_, amounts, incomplete))
+        if self._passes is not None:
+            derived, buffer = self._passes
+            for group, class_, amounts in buffer.reduce(number):
+                area, _ = self._groups.name(group)
+                closed.cells.append(Cell(derived.name, start, end, area, class_, amounts, incomplete))
+        closed.dead_letters += _overflowed(rows.take(reduced.overflowed), start)
+        closed.account += Account(
+            aggregated=reduced.aggregated, duplicate=reduced.duplicate, rejected=len(reduced.overflowed)
+        )
+        self.buffered -= len(rows)
+
+
+def _rows(messages: Messages, readings: CheckedReadings) -> Rows:
+    raw, message = readings.raw, readings.message
+    return Rows(
+        group=np.array(messages.group, np.uint16)[message],
+        source=raw["source"].astype(np.uint32),
+        contributor=raw["contributor"].astype(np.uint32),
+        start=readings.start,
+        value=readings.value,
+        quality=raw["quality"].copy(),
+        interval=np.array(messages.interval, np.uint32)[message],
+        offset=np.array(messages.offset, np.int64)[message],
+        row=readings.row,
+    )
+
+
+def _split(number: NDArray[np.int64], rows: Rows) -> Iterator[tuple[int, Rows]]:
+    """The rows window by window, each in the order of the log. Parts are copies: a view would keep all rows alive."""
+    if not len(number):
+        return
+    low, high = int(number.min()), int(number.max())
+    if low == high:
+        yield low, rows
+        return
+    relative = number - low
+    order = np.argsort(relative.astype(np.uint16) if high - low < 1 << 16 else relative, kind="stable")
+    ordered = number[order]
+    edges = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
+    for first, last in zip(edges, [*edges[1:], len(order)], strict=True):
+        yield int(ordered[first]), rows.take(order[first:last])
+
+
+def _overflowed(rows: Rows, window_start: int) -> list[DeadLetter]:
+    """Rows of groups whose sum fits no bigint. Their bytes are written anew, with times from the window's start."""
+    original = np.zeros(len(rows), ROW)
+    original["source"], original["contributor"] = rows.source, rows.contributor
+    original["after"], original["value"], original["quality"] = rows.start - window_start, rows.value, rows.quality
+    return [
+        DeadLetter(int(rows.offset[i]), int(rows.row[i]), OVERFLOW, original[i].tobytes()) for i in range(len(rows))
+    ]

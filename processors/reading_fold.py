@@ -1,0 +1,178 @@
+"""The fold over a partition of readings: they go into open windows, a watermark closes these, cells come out.
+
+Everything here is a function of the log alone: no clock, no I/O. Any split of the log into polls, and any replay from
+`Position.resume_offset`, gives the same cells, dead letters and account (R1, R2).
+"""
+
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import replace
+
+from eventlog.protocol import Record
+from processors.decoding import Decoded, Decoder, Groups
+from processors.fold import DEAD_LIMIT, DeadBlock
+from processors.open_windows import OpenWindows
+from processors.readings import FUTURE_MS, check
+from processors.reduce import Scratch
+from processors.replay import Emptied, Gap, Live, Replaying, state_at
+from processors.watermark import EventTime
+from processors.windows import Windows
+from schemas.batch import LAST_MS
+from schemas.catalogue import Metric
+from store.processing import Account, Cell, DeadLetter, Position, Step
+
+
+class ReadingFoldFactory:
+    """Implements `processors.fold.FoldFactory`. All folds share one scratch table.
+
+    `metrics` by topic; `zone` is the city's; more than `dead_limit` dead messages in a block stop a partition.
+    """
+
+    def __init__(self, metrics: Mapping[str, Sequence[Metric]], zone: str, *, dead_limit: int = DEAD_LIMIT) -> None:
+        self.topics: Sequence[str] = tuple(metrics)
+        self._metrics = metrics
+        self._windows = {
+            topic: {metric.name: Windows(zone, metric.window) for metric in of_topic}
+            for topic, of_topic in metrics.items()
+        }
+        self._scratch = Scratch()
+        self._dead_limit = dead_limit
+
+    def create(self, topic: str, position: Position, settled: Set[tuple[int, int]], *, gap: bool) -> "ReadingFold":
+        return ReadingFold(
+            self._metrics[topic],
+            self._windows[topic],
+            position,
+            self._scratch,
+            settled=settled,
+            gap=gap,
+            dead_limit=self._dead_limit,
+        )
+
+
+class ReadingFold:
+    """Implements `processors.fold.Fold` for readings, from `position` on.
+
+    `metrics` are those of the topic's dataset, `windows` the windows of each by name; a derived one has those of the
+    metric that it comes from. `settled` are the dead letters that a replay meets again, as (offset, row). With `gap`
+    the log has lost what was before its first record (R5): missing readings are counted as lost, and their windows
+    marked incomplete. More than `dead_limit` dead messages in a block of messages are an error.
+    """
+
+    def __init__(
+        self,
+        metrics: Sequence[Metric],
+        windows: Mapping[str, Windows],
+        position: Position,
+        scratch: Scratch,
+        *,
+        settled: Set[tuple[int, int]] = frozenset(),
+        gap: bool = False,
+        dead_limit: int = DEAD_LIMIT,
+    ) -> None:
+        sent = {metric.name: metric for metric in metrics if metric.derived_from is None}
+        derived = {metric.derived_from: metric for metric in metrics if metric.derived_from is not None}
+        groups = Groups()
+        self._decoder = Decoder(sent, groups)
+        self._open = {
+            name: OpenWindows(metric, windows[name], groups, scratch, derived.get(name))
+            for name, metric in sent.items()
+        }
+        self._position = position
+        self._settled = settled
+        self._state = state_at(position, gap=gap)
+        self._next = position.next_offset
+        self._event_time = EventTime(position.max_event_time)
+        self._incomplete_before = position.incomplete_before
+        self._account = position.account
+        self._cells: list[Cell] = []
+        self._dead_letters: list[DeadLetter] = []
+        self._dead_block = DeadBlock(dead_limit, position)
+
+    @property
+    def next_offset(self) -> int:
+        return self._next
+
+    @property
+    def buffered(self) -> int:
+        return sum(windows.buffered for windows in self._open.values())
+
+    def feed(self, records: Sequence[Record]) -> None:
+        before = 0 if isinstance(self._state, Live) else sum(1 for record in records if record.offset < self._next)
+        if before:
+            self._fold_again(records[:before])
+        if before < len(records):
+            self._go_live(records[before])
+            self._fold(records[before:])
+
+    def step(self) -> Step | None:
+        if self._next == self._position.next_offset and self._account == self._position.account:
+            return None
+        needed = [first for windows in self._open.values() if (first := windows.first_offset) is not None]
+        account = replace(self._account, open=self.buffered)
+        position = Position(
+            self._next,
+            min(needed, default=self._next),
+            self._event_time.latest,
+            self._incomplete_before,
+            self._dead_block.in_current(account.messages),
+            account,
+        )
+        step = Step(position, tuple(self._cells), tuple(self._dead_letters))
+        self._position, self._account = position, account
+        self._cells, self._dead_letters = [], []
+        return step
+
+    def skip_to(self, offset: int) -> None:
+        """Every window may lack readings until the next record says how far the log's clock has come."""
+        self._account = Gap(self._next, self._account.open).end(self._account, offset, buffered=0)
+        self._next, self._state = offset, Emptied()
+        self._incomplete_before = LAST_MS
+
+    def _go_live(self, record: Record) -> None:
+        """End the state that the fold is in before `record`, the first one that is new. May raise `ReplayDiffers`."""
+        match self._state:
+            case Replaying():
+                self._state.end(self.buffered)
+            case Gap():
+                self._account = self._state.end(self._account, record.offset, self.buffered)
+                self._incomplete_before = record.timestamp + FUTURE_MS
+            case Emptied():
+                self._incomplete_before = record.timestamp + FUTURE_MS
+        self._state = Live()
+
+    def _fold_again(self, records: Sequence[Record]) -> None:
+        """Fill the open windows with what was counted before."""
+        self._buffer(records, self._decoder.decode(records, self._settled), self._settled)
+
+    def _fold(self, records: Sequence[Record]) -> None:
+        decoded = self._decoder.decode(records, frozenset())
+        for sequence, record, error in decoded.dead:
+            self._dead_block.count(self._account.messages + sequence, record.offset, error)
+            self._dead_letters.append(DeadLetter(record.offset, -1, error.reason, record.value or b""))
+        dead = len(decoded.dead)
+        counted, rejected = self._buffer(records, decoded, frozenset())
+        self._dead_letters += rejected
+        self._account += counted + Account(
+            messages=len(records), decoded=len(records) - dead, dead=dead, converted=decoded.converted
+        )
+        self._next = records[-1].offset + 1
+        for windows in self._open.values():
+            if (closed := windows.close(self._event_time.latest, self._incomplete_before)) is not None:
+                self._cells += closed.cells
+                self._dead_letters += closed.dead_letters
+                self._account += closed.account
+
+    def _buffer(
+        self, records: Sequence[Record], decoded: Decoded, settled: Set[tuple[int, int]]
+    ) -> tuple[Account, list[DeadLetter]]:
+        """Put the readings into their windows; returns what of them is counted now, and the rejected rows."""
+        checked = {
+            name: check(messages, self._open[name].metric, settled) for name, messages in decoded.messages.items()
+        }
+        before = self._event_time.advance(len(records), decoded, checked)
+        counted = Account()
+        rejected: list[DeadLetter] = []
+        for name, readings in checked.items():
+            counted += self._open[name].add(decoded.messages[name], readings, before)
+            rejected += readings.rejected
+        return counted, rejected
