@@ -16,16 +16,16 @@ from federation.city import CityFacts
 from federation.wire import Problem
 
 _DESCRIPTION = """
-What a city gives to its partners: aggregates that passed a disclosure rule, and nothing else.
+What a city publishes to its partners: aggregates that passed a disclosure rule, and nothing else.
 
 Begin with the catalogue, then follow the log of publications. Times are RFC 3339 in UTC. Amounts are exact whole
 numbers of a metric's smallest unit; they need 64 bits. Every error is an RFC 9457 problem: tell them apart by `type`.
-Only the schema registry answers, and errs, in its own protocol, for the clients that speak it.
-Fields may be added to answers (never to a cell), so ignore what you don't know.
+Only the schema registry has its own protocol, with its own errors, for stock clients.
+Fields may be added to answers (never to a cell): ignore those that you don't know.
 """
 
 _TAGS = [
-    {"name": "catalogue", "description": "What there is, and what it means."},
+    {"name": "catalogue", "description": "What the city publishes, and what it means."},
     {"name": "publications", "description": "Everything, in the order in which it was published."},
     {"name": "series", "description": "One metric over time."},
     {"name": "schemas", "description": "The schemas of the city's topics, as a read-only Confluent schema registry."},
@@ -36,7 +36,7 @@ _TAGS = [
 def create_app(city: CityFacts, database_url: str) -> FastAPI:
     """The API of `city`, reading the database at `database_url` (migrated before).
 
-    Starts without its database too: it answers 503 until that is there. Bind it to loopback only, see `api.binding`.
+    Starts without the database too, and answers 503 until that is there. Bind it to loopback only, see `api.binding`.
     """
     snapshots = SnapshotPool(database_url)
 
@@ -48,7 +48,7 @@ def create_app(city: CityFacts, database_url: str) -> FastAPI:
         finally:
             snapshots.close()
 
-    # The interactive pages would load scripts from other people's servers.
+    # The interactive pages would load scripts from other servers.
     app = FastAPI(title=f"sistercity: {city.name}", version="1", lifespan=lifespan, docs_url=None, redoc_url=None)
     provide(app, city, snapshots)
     for router in (handlers.router, registry.router, page.router):

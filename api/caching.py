@@ -1,4 +1,4 @@
-"""Conditional answers: an ETag from the state that an answer depends on, before the answer is made."""
+"""Conditional answers: the ETag is made from the state that an answer depends on, before the answer itself."""
 
 import hashlib
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from fastapi import Request, Response
 from pydantic_core import to_json
 
 _FORMAT = 1
-"""Part of every ETag: raise it when the same state is told in another form."""
+"""Part of every ETag: raise it when the form of answers changes."""
 
 
 def etag(*state: object) -> str:
@@ -24,9 +24,9 @@ def conditional(
     media_type: str = "application/json",
     cache_control: str = "no-cache",
 ) -> Response:
-    """304 if the client has this state already, else `body()` as JSON.
+    """304 if the request's `If-None-Match` has this tag, else `body()` as JSON.
 
-    Caches may keep it; unless `cache_control` says otherwise they must ask each time.
+    Caches may keep the answer; by default they must revalidate it each time.
     """
     headers = {"ETag": tag, "Cache-Control": cache_control}
     if _matches(request.headers.get("if-none-match", ""), tag):
@@ -34,6 +34,6 @@ def conditional(
     return Response(to_json(body()), headers=headers, media_type=media_type)
 
 
-def _matches(wanted: str, tag: str) -> bool:
+def _matches(header: str, tag: str) -> bool:
     opaque = tag.removeprefix("W/")
-    return any(one.strip() == "*" or one.strip().removeprefix("W/") == opaque for one in wanted.split(","))
+    return any(candidate.strip().removeprefix("W/") in ("*", opaque) for candidate in header.split(","))

@@ -1,9 +1,10 @@
-"""Examples in the API's description. Each is valid under the model that it shows; a test holds them to it."""
+"""Examples in the API's description. Each is valid under the model that it shows; a test holds that."""
 
 from typing import Any
 
+from api.problems import problem
 from federation.disclosure import CPUC_2014
-from federation.wire import InvalidParameter, Problem
+from federation.wire import InvalidParameter
 
 _LOG = "6c1f2c1e-8f2a-4b6e-9d57-0a4f4f1c2b3d"
 _CURSOR = "bB8sHo8qS26dVwpPTxwrPQAAAAAAAAAC"
@@ -76,40 +77,21 @@ SERIES: dict[str, Any] = {
     "next": "2025-06-01T06:30:00Z",  # not null: the framework drops nulls from what it shows
 }
 
-BAD_CURSOR = Problem(
-    type="urn:sistercity:problem:bad-cursor",
-    title="Not a cursor",
-    status=400,
-    detail="this is not a cursor: use the `next` of an earlier answer as it was",
+BAD_CURSOR = problem(
+    400, "bad-cursor", "Not a cursor", "this is not a cursor: use the `next` of an earlier answer as it was"
 )
-LOG_CHANGED = Problem(
-    type="urn:sistercity:problem:log-changed",
-    title="This cursor's log is gone",
-    status=410,
-    detail="Start again without `after`: the log that the cursor belongs to is not the one that is served.",
+LOG_CHANGED = problem(
+    410,
+    "log-changed",
+    "This cursor's log is gone",
+    "Start again without `after`: the log that the cursor belongs to is not the one that is served.",
 )
-UNKNOWN_FILTER = Problem(
-    type="urn:sistercity:problem:unknown-class",
-    title="No such class",
-    status=400,
-    detail="energy.import has the classes residential, commercial",
-)
-UNKNOWN_METRIC = Problem(
-    type="urn:sistercity:problem:unknown-metric",
-    title="No such metric",
-    status=404,
-    detail="'energy.exprot' is not in the catalogue",
-)
-INVALID = Problem(
-    type="urn:sistercity:problem:invalid-parameters",
-    title="Parameters were refused",
-    status=422,
-    detail="limit: Input should be less than or equal to 1000",
-    errors=[InvalidParameter(name="limit", reason="Input should be less than or equal to 1000")],
-)
-UNAVAILABLE = Problem(
-    type="urn:sistercity:problem:unavailable",
-    title="Try again later",
-    status=503,
-    detail="The node's database did not answer.",
+UNKNOWN_FILTER = problem(400, "unknown-class", "No such class", "energy.import has the classes residential, commercial")
+UNKNOWN_METRIC = problem(404, "unknown-metric", "No such metric", "'energy.exprot' is not in the catalogue")
+INVALID = problem(
+    422,
+    "invalid-parameters",
+    "Parameters were refused",
+    "limit: Input should be less than or equal to 1000",
+    [InvalidParameter(name="limit", reason="Input should be less than or equal to 1000")],
 )

@@ -9,7 +9,7 @@ from api import examples, rendering
 from api.caching import conditional, etag
 from api.cursors import BadCursor, cursor, place
 from api.dependencies import OwnCity, Snapshots
-from api.problems import ApiProblem, documented
+from api.problems import UNAVAILABLE, ApiProblem, documented
 from federation.city import CityFacts
 from federation.wire import MOST_CELLS, MOST_PUBLICATIONS, Catalog, Health, PublicationPage, Series, instant, rfc3339
 from schemas.catalogue import Metric, catalogue
@@ -39,8 +39,8 @@ Limit = Annotated[
     Query(
         ge=1,
         le=MOST_PUBLICATIONS,
-        description="At most so many publications. Fewer may come, so that a page stays below 100,000 cells; the end of"
-        " the log is reached when none comes.",
+        description="How many publications at most. A page may hold fewer, to stay below 100,000 cells; the log ends"
+        " with an empty page.",
     ),
 ]
 From = Annotated[
@@ -51,11 +51,11 @@ To = Annotated[
     Moment | None,
     Query(
         alias="to",
-        description="Windows that begin before this time. RFC 3339. Default: behind the newest published window.",
+        description="Windows that begin before this time. RFC 3339. Default: after the newest published window.",
     ),
 ]
 
-_UNAVAILABLE = (503, "The node's database does not answer; `Retry-After` says when to ask again.", examples.UNAVAILABLE)
+_UNAVAILABLE = (503, "The node's database does not answer; `Retry-After` holds the seconds to wait.", UNAVAILABLE)
 _INVALID = (422, "A parameter is out of range or not of its type.", examples.INVALID)
 
 
@@ -85,21 +85,21 @@ def _answers(example: dict[str, Any]) -> dict[int | str, dict[str, Any]]:
 def get_catalog(request: Request, city: OwnCity, snapshots: Snapshots) -> Response:
     """The city, its metrics with unit, definition and disclosure rule, and the areas of each with their people.
 
-    Metrics of pictures name the detectors that looked, with precision and recall: differences between two cities
-    that are smaller than what their detectors miss or invent say nothing of the streets.
+    Metrics of pictures name the detectors that were used, with precision and recall: a difference between two cities
+    that is smaller than the errors of their detectors means nothing.
 
     Read it first. Amounts everywhere else are whole numbers of `smallest_unit`; divide by `smallest_per_unit` for
     `unit`. Areas keep their numbers; new ones begin with a quarter and appear here before they are used.
     """
     with snapshots.snapshot() as connection:
         log = publication_log.log_state(connection)
-        looked = detectors(connection)
-        tag = etag("catalog", city, log.id, publication_log.areas_stamp(connection), catalogue(), looked)
+        used = detectors(connection)
+        tag = etag("catalog", city, log.id, publication_log.areas_stamp(connection), catalogue(), used)
         return conditional(
             request,
             tag,
             lambda: rendering.catalog(
-                city, log.id, catalogue().values(), publication_log.published_areas(connection), looked
+                city, log.id, catalogue().values(), publication_log.published_areas(connection), used
             ),
         )
 
@@ -124,8 +124,8 @@ def list_publications(
     """Publications in the order in which they were made; nothing is ever inserted before what you have read.
 
     Keep `next` together with what you store, and ask again with `after=<next>`: you miss nothing and get nothing
-    twice. At the end of the log the page is empty; ask again with its ETag in `If-None-Match`, and 304 says that
-    nothing is new. Per metric, `sequence` has no gap: if one is missing, something went wrong on the way.
+    twice. At the end of the log the page is empty; ask again with its ETag in `If-None-Match`: 304 means that
+    nothing is new. Per metric, `sequence` has no gap: if one is missing, a publication was lost on the way.
     """
     with snapshots.snapshot() as connection:
         log = publication_log.log_state(connection)
@@ -203,15 +203,15 @@ def _position(after: str | None, log: LogState) -> int:
 
 
 def _page(city: CityFacts, connection: Connection, log: LogState, position: int, limit: int) -> rendering.Json:
-    found = publication_log.after(connection, position, limit, MOST_CELLS)
+    publications = publication_log.after(connection, position, limit, MOST_CELLS)
     return {
         "city": city.id,
         "log": log.id,
         "publications": [
             rendering.publication(header, columns, catalogue()[header.metric].smallest_unit)
-            for header, columns in found
+            for header, columns in publications
         ],
-        "next": cursor(log.id, found[-1][0].position if found else position),
+        "next": cursor(log.id, publications[-1][0].position if publications else position),
     }
 
 
@@ -243,15 +243,15 @@ def _series(
     class_: str | None,
 ) -> rendering.Json:
     areas = () if area is None else publication_log.published_areas(connection).get(metric.name, ())
-    if area is not None and all(one.number != area for one in areas):
+    if area is not None and all(known.number != area for known in areas):
         raise ApiProblem(400, "unknown-area", "No such area", f"{metric.name} has no area {area}, see the catalogue")
-    found, following = publication_log.series(
+    windows, following = publication_log.series(
         connection, metric.name, *span, area=area, class_=class_, limit=_MOST_WINDOWS, most_cells=MOST_CELLS
     )
     return {
         "city": city.id,
         "metric": metric.name,
         "unit": metric.smallest_unit,
-        "windows": [rendering.revision(header, columns) for header, columns in found],
+        "windows": [rendering.revision(header, columns) for header, columns in windows],
         "next": None if following is None else rfc3339(following),
     }

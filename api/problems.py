@@ -1,4 +1,4 @@
-"""Errors as RFC 9457 problems: every answer that is none ends here."""
+"""Errors as RFC 9457 problems: the handlers' own, the framework's, and unforeseen ones."""
 
 import logging
 from collections.abc import Mapping
@@ -18,22 +18,30 @@ MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = 5
 
 
+def problem(status: int, kind: str, title: str, detail: str, errors: list[InvalidParameter] | None = None) -> Problem:
+    """A problem of this API. `kind` is the last part of its type."""
+    return Problem(type=f"urn:sistercity:problem:{kind}", title=title, status=status, detail=detail, errors=errors)
+
+
+UNAVAILABLE = problem(503, "unavailable", "Try again later", "The node's database did not answer.")
+
+
 class ApiProblem(Exception):
-    """An error that a handler answers with. `kind` is the last part of the problem's type."""
+    """An error that a handler raises to answer with a problem. `kind` is the last part of the problem's type."""
 
     def __init__(self, status: int, kind: str, title: str, detail: str) -> None:
         super().__init__(detail)
-        self.problem = Problem(type=f"urn:sistercity:problem:{kind}", title=title, status=status, detail=detail)
+        self.problem = problem(status, kind, title, detail)
 
 
 def answer(problem: Problem, headers: Mapping[str, str] | None = None) -> Response:
-    """The problem as a response that nobody keeps."""
+    """The problem as a response that caches must not keep."""
     body = problem.model_dump_json(exclude_none=True)
     return Response(body, problem.status, {"Cache-Control": "no-store", **(headers or {})}, media_type=MEDIA_TYPE)
 
 
 def install(app: FastAPI) -> None:
-    """Make every error of the app a problem: the handlers' own, the framework's, and whatever was not foreseen."""
+    """Make every error of the app a problem."""
 
     @app.exception_handler(ApiProblem)
     def of_a_handler(_: Request, error: ApiProblem) -> Response:
@@ -51,8 +59,7 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(psycopg.OperationalError)
     def of_the_database(_: Request, error: psycopg.OperationalError) -> Response:
         log.warning("the database did not answer: %s", error)
-        problem = ApiProblem(503, "unavailable", "Try again later", "The node's database did not answer.").problem
-        return answer(problem, {"Retry-After": str(RETRY_AFTER_S)})
+        return answer(UNAVAILABLE, {"Retry-After": str(RETRY_AFTER_S)})
 
     @app.exception_handler(Exception)
     def unforeseen(_: Request, error: Exception) -> Response:
@@ -73,13 +80,13 @@ def documented(*cases: tuple[int, str, Problem]) -> dict[int | str, dict[str, An
 
 def _invalid(error: RequestValidationError) -> Problem:
     errors = [
-        InvalidParameter(name=str(one["loc"][-1]), reason=str(one["msg"]).removeprefix("Value error, "))
-        for one in error.errors()
+        InvalidParameter(name=str(refused["loc"][-1]), reason=str(refused["msg"]).removeprefix("Value error, "))
+        for refused in error.errors()
     ]
     return Problem(
         type="urn:sistercity:problem:invalid-parameters",
         title="Parameters were refused",
         status=422,
-        detail="; ".join(f"{one.name}: {one.reason}" for one in errors),
+        detail="; ".join(f"{parameter.name}: {parameter.reason}" for parameter in errors),
         errors=errors,
     )

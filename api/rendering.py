@@ -1,7 +1,7 @@
-"""What the store holds, in the words of `federation.wire`.
+"""The store's contents as JSON values of `federation.wire`.
 
-Plain dicts and lists, because a page holds up to 100,000 cells: a model each would cost more than all the rest.
-That they fit the models is tested.
+Plain dicts and lists, because a page holds up to 100,000 cells: one model object per cell would cost more than all the
+rest. Tests hold them to the models.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -85,7 +85,7 @@ def _metric(metric: Metric, areas: Sequence[PublishedArea], detectors: Sequence[
         "window": metric.window,
         "lateness_seconds": metric.lateness_ms // 1000,
         "rule": asdict(rule_of(metric.rule)),
-        "detectors": [{**asdict(one.detector), "since": rfc3339(one.since_ms)} for one in detectors],
+        "detectors": [{**asdict(use.detector), "since": rfc3339(use.since_ms)} for use in detectors],
         "areas": [
             {
                 "number": area.number,

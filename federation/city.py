@@ -1,4 +1,4 @@
-"""What a city says about itself."""
+"""The facts about a city that it publishes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class CityFacts:
-    """The city behind a node.
+    """The city of a node.
 
     `id` is its name in the federation, `names` its name by language (BCP 47), `country` an ISO 3166 code, `zone` an
     IANA time zone, `sources` the documents that the facts are from.

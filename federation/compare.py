@@ -1,14 +1,14 @@
 """Cities side by side: what was released, per person and day, or as a mean.
 
-A metric that is a sum or a count is told per person and day. For each window of the span, the released amount of a
-class is divided by the people who live in the areas where that class was released; these quotients are added up over
-the windows, and divided by the span's days. So a suppressed area takes neither amount nor people into the figure, and
-the figure speaks for the areas in which the rule let something out, `population_share` of the people. A window in which
-nothing was released, or nothing published, adds nothing: `windows` says how many did, 24 in a whole day of hours. It is
-a figure per inhabitant, not per customer of the class.
+A metric that is a sum or a count is compared per person and day. For each window of the span, the released amount of a
+class is divided by the population of the areas where that class was released; these quotients are summed over the
+windows, and divided by the span's days. A suppressed area thus adds neither amount nor people, and the figure describes
+the areas with a released cell, `population_share` of the people. A window without a released cell adds nothing:
+`windows` is the number of those that add something, 24 in a whole day of hours. The figure is per inhabitant, not per
+customer of the class.
 
-A metric that is a mean stays one: the mean of the released cells' values over the windows of the span, each weighted by
-the people of its area.
+A metric that is a mean is compared as a mean: that of the released cells' values over the windows of the span, each
+weighted by the population of its area.
 
 The span ends with the newest window that the city has published. Windows shorter than a day: those of the 24 hours
 before that end, one day. Longer ones: the newest window alone, and its days are the local days that it has.
@@ -31,7 +31,7 @@ DAY_MS = 86_400_000
 Measure = Literal["per-person-per-day", "mean"]
 
 _OF_ONE_PERSON: Mapping[str, tuple[str, int]] = {"t": ("kg", 1000)}
-"""Units that are too large for one person's day: the unit to tell it in, and how many of it the large one is."""
+"""Units that are too large for one person's day: the unit to show instead, and how many of it the large unit is."""
 
 _NEWEST_MS = 1
 _DIGITS = 3
@@ -39,7 +39,7 @@ _DIGITS = 3
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """One city, metric and class. `figure` is in `unit`, per person and day or a mean, as `measure` says.
+    """One city, metric and class. `figure` is in `unit`, per person and day or a mean, see `measure`.
 
     It is None if nothing was released, or nothing where people live. `cells_share` is the share of the lattice's cells
     that were released, `population_share` that of the people (both 0 to 1, over the windows of the span). `windows` is
@@ -69,8 +69,8 @@ def compare(
     if not chosen:
         return None
     measure, unit, factor = measured(metric)
-    peopled = [total for total in chosen if total.released and total.released_population]
-    amount = _mean(peopled) if measure == "mean" else _per_person_per_day(metric, peopled)
+    populated = [total for total in chosen if total.released and total.released_population]
+    amount = _mean(populated) if measure == "mean" else _per_person_per_day(metric, populated)
     return Comparison(
         city=city,
         metric=metric.name,
@@ -82,7 +82,7 @@ def compare(
         population_share=_share(
             sum(total.released_population for total in chosen), sum(total.population for total in chosen)
         ),
-        windows=len(peopled),
+        windows=len(populated),
         until=max(total.window.end for total in chosen),
     )
 
@@ -93,73 +93,73 @@ def comparisons(
     metrics: Mapping[str, Metric],
     catalogs: Mapping[str, Catalog] | None = None,
 ) -> list[Comparison]:
-    """This city and every partner that was pulled, by metric, class and city (this one first).
+    """This city and every partner that was pulled, by metric, class and city (this city first).
 
-    Cities that have published nothing of a metric are left out, and so are partners that define it otherwise.
-    `catalogs` are `partner_catalogs`, for who has read them already.
+    Cities that have published nothing of a metric are left out, and so are partners that define it differently.
+    `catalogs` is the result of `partner_catalogs`, if the caller has it already.
     """
-    known = partner_catalogs(connection) if catalogs is None else catalogs
+    catalogs = partner_catalogs(connection) if catalogs is None else catalogs
     rows: list[Comparison] = []
     for metric in metrics.values():
         span_ms = DAY_MS if _is_short(metric) else _NEWEST_MS
-        found = [(own_city, metric.smallest_per_unit, window_totals(connection, metric.name, span_ms))]
-        for city, catalog in known.items():
+        offers = [(own_city, metric.smallest_per_unit, window_totals(connection, metric.name, span_ms))]
+        for city, catalog in catalogs.items():
             theirs = offered(catalog, metric)
             if theirs is not None and comparable(metric, theirs):
                 totals = partner_window_totals(connection, city, metric.name, span_ms)
-                found.append((city, theirs.smallest_per_unit, totals))
+                offers.append((city, theirs.smallest_per_unit, totals))
         for class_ in metric.classes:
-            row = (compare(city, class_, metric, factor, totals) for city, factor, totals in found)
-            rows.extend(one for one in row if one is not None)
+            row = (compare(city, class_, metric, factor, totals) for city, factor, totals in offers)
+            rows.extend(comparison for comparison in row if comparison is not None)
     return rows
 
 
 def partner_catalogs(connection: Connection) -> Mapping[str, Catalog]:
     """The catalogue of every partner that was pulled, by city."""
-    return {one.city: Catalog.model_validate(one.catalog) for one in partners(connection)}
+    return {partner.city: Catalog.model_validate(partner.catalog) for partner in partners(connection)}
 
 
 def offered(catalog: Catalog, metric: Metric) -> CatalogMetric | None:
-    """What a partner says of the metric of this name, if it has one."""
-    return next((one for one in catalog.metrics if one.name == metric.name), None)
+    """The metric of this name in a partner's catalogue, or None."""
+    return next((candidate for candidate in catalog.metrics if candidate.name == metric.name), None)
 
 
 def comparable(metric: Metric, theirs: CatalogMetric) -> bool:
-    """Whether both mean the same by the metric's name: unit, kind and window."""
+    """Whether both define the metric alike: unit, kind and window."""
     return (theirs.unit, theirs.kind, theirs.window) == (metric.unit, metric.kind, metric.window)
 
 
 def whole_span(metric: Metric) -> int:
-    """How many windows a span holds when none is missing."""
+    """The number of windows in a span when none is missing."""
     return DAY_MS // metric.longest_window_ms if _is_short(metric) else 1
 
 
 def measured(metric: Metric) -> tuple[Measure, str, int]:
-    """How a metric is compared, in which unit, and how many of it are one of the metric's."""
+    """How a metric is compared, in which unit, and how many of that unit are one of the metric's."""
     if metric.kind in ("mean", "mean-of-last"):
         return "mean", metric.unit, 1
     return "per-person-per-day", *_OF_ONE_PERSON.get(metric.unit, (metric.unit, 1))
 
 
 def decimals(figure: float) -> int:
-    """How many decimals leave a figure at least three significant digits; its whole part is never rounded."""
+    """The decimals with which a figure has at least three significant digits; its whole part is never rounded."""
     return 0 if figure == 0 else max(0, _DIGITS - 1 - floor(log10(abs(figure))))
 
 
-def _mean(peopled: Sequence[WindowTotal]) -> Fraction | None:
-    people = sum(total.released_population for total in peopled)
-    return Fraction(sum(total.weighted for total in peopled), people) if people else None
+def _mean(populated: Sequence[WindowTotal]) -> Fraction | None:
+    people = sum(total.released_population for total in populated)
+    return Fraction(sum(total.weighted for total in populated), people) if people else None
 
 
-def _per_person_per_day(metric: Metric, peopled: Sequence[WindowTotal]) -> Fraction | None:
-    if not peopled:
+def _per_person_per_day(metric: Metric, populated: Sequence[WindowTotal]) -> Fraction | None:
+    if not populated:
         return None
-    amount = sum((Fraction(total.value, total.released_population) for total in peopled), Fraction())
-    return amount if _is_short(metric) else amount / max(_local_days(total) for total in peopled)
+    amount = sum((Fraction(total.value, total.released_population) for total in populated), Fraction())
+    return amount if _is_short(metric) else amount / max(_local_days(total) for total in populated)
 
 
 def _local_days(total: WindowTotal) -> int:
-    """A day in which clocks are moved is one day too."""
+    """The window's length in local days; a day in which clocks are moved is one day."""
     return max(1, round((total.window.end - total.window.start) / DAY_MS))
 
 

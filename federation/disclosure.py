@@ -1,7 +1,7 @@
 """Which cells may leave the city: disclosure rules in exact integer arithmetic (P5). Pure.
 
 `cpuc-2014` are the aggregation rules of the California Public Utilities Commission, decision D.14-05-016 of 1 May 2014
-("15/15" and "100"), there for the energy that customers of one area used. The others are this project's own (P5).
+("15/15" and "100") for the energy use of the customers of an area. The others are this project's own (P5).
 """
 
 from collections.abc import Mapping
@@ -15,10 +15,10 @@ _LARGEST_PERCENT = 15
 
 @dataclass(frozen=True, slots=True)
 class CellCounts:
-    """What a rule looks at. Amounts are whole numbers of the metric's smallest unit.
+    """What a rule depends on. Amounts are whole numbers of the metric's smallest unit.
 
-    `largest` is the largest absolute net amount of one contributor, `absolute` the sum of all contributors' absolute
-    net amounts; of a mean, both are of what was counted. `unit` is how many smallest units one unit has.
+    `largest` is the largest absolute net amount of any contributor, `absolute` the sum of all contributors' absolute
+    net amounts; for a mean, both are of what was counted. `unit` is how many smallest units one unit has.
     """
 
     contributors: int
@@ -29,7 +29,7 @@ class CellCounts:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A disclosure rule as it is told to others: its id, what it asks, and where it is from."""
+    """A disclosure rule as partners see it: its id, its text, and its source."""
 
     id: str
     words: str
@@ -37,7 +37,7 @@ class Rule:
 
 
 class UnknownRule(ValueError):
-    """A disclosure rule that nobody wrote: nothing may be released under it."""
+    """There is no disclosure rule of this id: nothing may be released under it."""
 
 
 CPUC_2014 = Rule(
@@ -84,7 +84,7 @@ def rule_of(rule: str) -> Rule:
 def released(rule: str, class_: str, counts: CellCounts) -> bool:
     """Whether a cell of `class_` with these counts may leave the city under `rule`. Raises `UnknownRule`.
 
-    A cell whose absolute sum is zero is kept back whatever its size: it would tell that everyone's amount is zero.
+    A cell whose absolute sum is zero is suppressed whatever its size: it would reveal that everyone's amount is zero.
     """
     rule_of(rule)
     if counts.absolute <= 0 or counts.contributors < minimum_contributors(rule, class_):

@@ -1,6 +1,6 @@
-"""Asking another city: one GET with a deadline, a limit of size, retries with back-off, and nothing taken on trust.
+"""GET from another city, with a deadline, a limit of size and retries with back-off.
 
-The answer must be what was asked for: redirects, encodings and other media types are refused.
+Nothing is taken on trust: redirects, content encodings and media types other than JSON are refused.
 """
 
 import asyncio
@@ -17,11 +17,11 @@ log = logging.getLogger(__name__)
 
 _RETRIED = (HTTPStatus.TOO_MANY_REQUESTS, *(status for status in HTTPStatus if status >= 500))
 _LONGEST_ETAG = 200
-_TAKEN = (HTTPStatus.OK, HTTPStatus.NOT_MODIFIED, HTTPStatus.GONE)
+_ACCEPTED = (HTTPStatus.OK, HTTPStatus.NOT_MODIFIED, HTTPStatus.GONE)
 
 
 class PartnerError(OperatorError):
-    """A partner can't be followed: it is away, or says what it must not. `reason` is a short, fixed word."""
+    """A partner can't be pulled: it does not answer, or sends what it must not. `reason` is a short, fixed word."""
 
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(detail)
@@ -30,11 +30,11 @@ class PartnerError(OperatorError):
 
 @dataclass(frozen=True, slots=True)
 class FetchLimits:
-    """What a partner may cost. Times are seconds.
+    """Limits of what a partner may cost. Times are seconds.
 
     `deadline_s` bounds one request with its answer, `bytes` the answer. A request is tried `attempts` times; before the
-    nth retry it waits for a random part of `backoff_s` * 2^(n-1), at most `backoff_cap_s`. `publications` are asked for
-    at a time, and one pull reads at most `pages` pages.
+    nth retry it waits for a random part of `backoff_s` * 2^(n-1), at most `backoff_cap_s`. A page has at
+    most `publications`, and a pull reads at most `pages` pages.
     """
 
     bytes: int = 32 * 2**20
@@ -49,19 +49,19 @@ class FetchLimits:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a partner answered: 200 with its body and ETag, or 304 or 410 without."""
+    """A partner's answer: 200 with its body and ETag, or 304 or 410 without."""
 
     status: int
     body: bytes
     etag: str | None
 
 
-class _Passing(Exception):
-    """Something that another attempt may mend."""
+class _Temporary(Exception):
+    """A failure that may be over at the next attempt."""
 
 
 def client(limits: FetchLimits) -> httpx.AsyncClient:
-    """A client for `fetch`: follows no redirect, and takes nothing from the environment."""
+    """A client for `fetch`: follows no redirect, and ignores proxies and other settings of the environment."""
     return httpx.AsyncClient(
         follow_redirects=False,
         trust_env=False,
@@ -71,12 +71,12 @@ def client(limits: FetchLimits) -> httpx.AsyncClient:
 
 
 async def fetch(client: httpx.AsyncClient, url: httpx.URL, etag: str | None, limits: FetchLimits) -> Answer:
-    """GET `url`. Raises `PartnerError` after the last attempt, or at once for an answer that a retry would not mend."""
+    """GET `url`. Raises `PartnerError` after the last attempt, or at once if another attempt would not help."""
     for attempt in range(limits.attempts):
         try:
             async with asyncio.timeout(limits.deadline_s):
                 return await _get(client, url, etag, limits)
-        except (httpx.TransportError, TimeoutError, _Passing) as error:
+        except (httpx.TransportError, TimeoutError, _Temporary) as error:
             reason = str(error) or type(error).__name__
             if attempt + 1 == limits.attempts:
                 raise PartnerError("unreachable", f"{url}: {reason}, {limits.attempts} times") from error
@@ -91,10 +91,10 @@ async def _get(client: httpx.AsyncClient, url: httpx.URL, etag: str | None, limi
     async with client.stream("GET", url, headers=headers) as response:
         status = response.status_code
         if status in _RETRIED or status >= 500:
-            raise _Passing(f"status {status}")
+            raise _Temporary(f"status {status}")
         if response.is_redirect and status != HTTPStatus.NOT_MODIFIED:
-            raise PartnerError("redirect", f"{url} sends us elsewhere (status {status}); give the address itself")
-        if status not in _TAKEN:
+            raise PartnerError("redirect", f"{url} redirects (status {status}); give the address that it redirects to")
+        if status not in _ACCEPTED:
             raise PartnerError("refused", f"{url} answered with status {status}")
         if status != HTTPStatus.OK:
             return Answer(status, b"", None)
@@ -114,6 +114,6 @@ async def _body(response: httpx.Response, most: int) -> bytes:
 
 
 def _etag(response: httpx.Response) -> str | None:
-    """The answer's ETag if it can be sent back as it came: a header of ours must not be theirs to break."""
+    """The answer's ETag if it can be sent back in a header; None if it is too long or not ASCII."""
     etag = response.headers.get("etag")
     return etag if etag is not None and etag.isascii() and len(etag) <= _LONGEST_ETAG else None

@@ -1,22 +1,21 @@
-"""The partner client: follow what another city publishes, miss nothing, store nothing that is not well formed.
+"""Pulling one partner: read its log of publications, miss none, store none that is not well formed.
 
-A page and the cursor behind it are stored in one transaction, so a crash anywhere leaves whole pages and a cursor that
-goes on exactly there. Without signatures, what is stored is what the server at the partner's address said.
+A page and the cursor after it are stored in one transaction, so a crash anywhere leaves whole pages and a cursor that
+goes on exactly there. Without signatures, what is stored is what the server at the partner's address sent.
 """
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Any, TypeVar
 
 import httpx
-import psycopg
 from prometheus_client import Counter
 
-from federation.checks import parsed, received, wrong
-from federation.fetching import Answer, FetchLimits, PartnerError, client, fetch
+from federation.checks import check_page, not_in_catalogue, parsed, received
+from federation.fetching import Answer, FetchLimits, PartnerError, fetch
 from federation.wire import Catalog, PublicationPage
 from store import partners
 from store.database import Connection, connect
@@ -33,8 +32,8 @@ T = TypeVar("T")
 class PartnerAddress:
     """Where a partner's API is, and which city must answer there.
 
-    Without `city`, whoever answers first is believed, and has to be the same ever after. With it, a known partner may
-    move to another URL.
+    Without `city`, the city that answers first at this URL is accepted, and no other after it. With `city`, a known
+    partner may move to another URL.
     """
 
     url: str
@@ -43,7 +42,10 @@ class PartnerAddress:
 
 @dataclass(frozen=True, slots=True)
 class PullResult:
-    """What one pull did. `restarted`: the partner's log is another one now and is read from its beginning."""
+    """The outcome of a pull: publications and pages that were stored.
+
+    `restarted`: the partner has another log than before, which was read from its beginning.
+    """
 
     city: str
     publications: int
@@ -51,61 +53,11 @@ class PullResult:
     restarted: bool
 
 
-async def pull(
-    partner: PartnerAddress, database_url: str, own_city: str, limits: FetchLimits | None = None
-) -> PullResult:
-    """Read on from where following this partner stands to the end of its log, and store it.
+class Puller:
+    """Pulls one partner, and keeps its catalogue and its last ETags between pulls.
 
-    Raises `PartnerError` if the partner is away or says what it must not (all pages before are kept, nothing of that
-    one), and psycopg's errors.
+    Raises `PartnerError` ("bad-url") if the partner's address is no URL of an API.
     """
-    limits = limits or FetchLimits()
-    async with client(limits) as http:
-        return await _Following(partner, database_url, own_city, limits, http).pull()
-
-
-async def follow(
-    followed: Sequence[PartnerAddress],
-    database_url: str,
-    own_city: str,
-    stop: asyncio.Event,
-    *,
-    poll_s: float,
-    limits: FetchLimits | None = None,
-) -> None:
-    """Pull all partners again and again, every `poll_s` seconds, until `stop` is set; each on its own.
-
-    A partner that fails is logged, counted and tried again at its next turn.
-    """
-    limits = limits or FetchLimits()
-    async with client(limits) as http:
-        tasks = [
-            asyncio.create_task(_keep_pulling(_Following(one, database_url, own_city, limits, http), poll_s))
-            for one in followed
-        ]
-        try:
-            await stop.wait()
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def _keep_pulling(following: "_Following", poll_s: float) -> None:
-    while True:
-        try:
-            await following.pull()
-        except PartnerError as error:
-            log.warning("partner %s: %s", following.partner.url, error)
-        except psycopg.OperationalError as error:
-            log.warning("the database did not answer; trying again in %s s: %s", poll_s, error)
-        except Exception:  # whatever one partner manages to cause must not end the following of the others
-            log.exception("partner %s: something that was not foreseen", following.partner.url)
-        await asyncio.sleep(poll_s)
-
-
-class _Following:
-    """One partner, and what this process remembers of it between pulls: its catalogue and the last ETags."""
 
     def __init__(
         self, partner: PartnerAddress, database_url: str, own_city: str, limits: FetchLimits, http: httpx.AsyncClient
@@ -120,6 +72,7 @@ class _Following:
         self._etags: dict[httpx.URL, str] = {}
 
     async def pull(self) -> PullResult:
+        """As `federation.pulling.pull`."""
         try:
             done = await self._pull()
         except PartnerError:
@@ -129,22 +82,22 @@ class _Following:
         return done
 
     async def _pull(self) -> PullResult:
-        state = await self._meet()
+        state = await self._read_catalog()
         publications, pages, restarted = 0, 0, False
-        if state.log_id != self._known.log:
+        if state.log_id != self._required_catalog.log:
             state, restarted = await self._start_over(state), True
         while pages < self._limits.pages:
             page = await self._page(state)
             if page is None:
                 if restarted:
-                    raise PartnerError("gone", f"{self._url} says twice that its log is gone")
+                    raise PartnerError("gone", f"{self._url} answers twice that its log is gone")
                 self._etags.clear()
-                state, restarted = await self._start_over(await self._meet()), True
+                state, restarted = await self._start_over(await self._read_catalog()), True
                 continue
             if not page.publications and page.next == state.cursor:
                 break
-            await self._keep(state, page)
-            state = partners.PartnerState(state.city, state.url, state.log_id, page.next, state.catalog)
+            await self._store(state, page)
+            state = replace(state, cursor=page.next)
             publications += len(page.publications)
             pages += 1
             if not page.publications:
@@ -152,27 +105,27 @@ class _Following:
         return PullResult(state.city, publications, pages, restarted)
 
     @property
-    def _known(self) -> Catalog:
+    def _required_catalog(self) -> Catalog:
         if self._catalog is None:
-            raise PartnerError("not-modified", f"{self._url} says that what we never saw has not changed")
+            raise PartnerError("not-modified", f"{self._url} answers 304 to a request without an ETag")
         return self._catalog
 
-    async def _meet(self) -> partners.PartnerState:
-        """Read the catalogue, check that the city is the one it has to be, and keep it."""
+    async def _read_catalog(self) -> partners.PartnerState:
+        """Read the catalogue, check that the city is the expected one, and store it."""
         answer = await self._fetch(self._url.join("v1/catalog"))
         if answer.status == HTTPStatus.GONE:
             raise PartnerError("refused", f"{self._url} has no catalogue")
         if answer.status == HTTPStatus.OK:
             self._catalog = parsed(Catalog, answer.body, "catalogue")
-        catalog = self._known
+        catalog = self._required_catalog
         city = catalog.city.id
         if city == self._own_city:
             raise PartnerError("own-city", f"{self._url} claims to be {city}, which is this city")
         if self.partner.city is not None and city != self.partner.city:
             raise PartnerError("other-city", f"{self._url} claims to be {city}, not {self.partner.city}")
-        return await self._with_database(self._acquaint, catalog)
+        return await self._with_database(self._save_catalog, catalog)
 
-    def _acquaint(self, connection: Connection, catalog: Catalog) -> partners.PartnerState:
+    def _save_catalog(self, connection: Connection, catalog: Catalog) -> partners.PartnerState:
         city, url = catalog.city.id, str(self._url)
         before = partners.partner_at(connection, url)
         if before is not None and before.city != city:
@@ -190,11 +143,11 @@ class _Following:
 
     async def _start_over(self, state: partners.PartnerState) -> partners.PartnerState:
         log.warning("partner %s has another log now; reading it from its beginning", state.city)
-        await self._with_database(partners.start_over, state.city, self._known.log)
-        return partners.PartnerState(state.city, state.url, self._known.log, None, state.catalog)
+        await self._with_database(partners.start_over, state.city, self._required_catalog.log)
+        return replace(state, log_id=self._required_catalog.log, cursor=None)
 
     async def _page(self, state: partners.PartnerState) -> PublicationPage | None:
-        """The page behind the cursor, checked; None if the log is gone. Unchanged is an empty page."""
+        """The page after the cursor, checked; an empty one if nothing is new; None if the log is gone."""
         query = {"limit": str(self._limits.publications)} | ({} if state.cursor is None else {"after": state.cursor})
         url = self._url.join("v1/publications").copy_merge_params(query)
         answer = await self._fetch(url)
@@ -202,7 +155,7 @@ class _Following:
             return None
         if answer.status == HTTPStatus.NOT_MODIFIED:
             if state.cursor is None:
-                raise PartnerError("not-modified", f"{url} says that what we never saw has not changed")
+                raise PartnerError("not-modified", f"{url} answers 304 to a request without an ETag")
             return PublicationPage(city=state.city, log=state.log_id, publications=[], next=state.cursor)
         page = await asyncio.to_thread(parsed, PublicationPage, answer.body, "page")
         try:
@@ -215,24 +168,15 @@ class _Following:
         return page
 
     async def _check(self, state: partners.PartnerState, page: PublicationPage) -> None:
-        if page.city != state.city:
-            raise PartnerError("other-city", f"{self._url} was {state.city} and claims to be {page.city} now")
-        if page.log != state.log_id:
-            raise PartnerError(
-                "other-log", f"{self._url} takes a cursor of log {state.log_id} and answers with {page.log}"
-            )
-        if page.publications and page.next == state.cursor:
-            raise PartnerError("no-progress", f"{self._url} gives publications and the same cursor again")
-        if len(page.publications) > self._limits.publications:
-            raise PartnerError("too-many", f"{self._url} gives more publications than were asked for")
-        fault = await asyncio.to_thread(wrong, self._known, page)
-        if fault:  # areas of a new quarter, perhaps: the catalogue in hand may be older than the page
-            await self._meet()
-            fault = await asyncio.to_thread(wrong, self._known, page)
+        check_page(state, page, self._limits.publications, self._url)
+        fault = await asyncio.to_thread(not_in_catalogue, self._required_catalog, page)
+        if fault:  # the catalogue in hand may be older than the page: areas of a new quarter, perhaps
+            await self._read_catalog()
+            fault = await asyncio.to_thread(not_in_catalogue, self._required_catalog, page)
         if fault:
             raise PartnerError("not-in-catalogue", f"{self._url}: {fault}")
 
-    async def _keep(self, state: partners.PartnerState, page: PublicationPage) -> None:
+    async def _store(self, state: partners.PartnerState, page: PublicationPage) -> None:
         try:
             await self._with_database(_store_page, state, page)
         except partners.Conflict as error:
@@ -257,7 +201,7 @@ class _Following:
 
 
 def _store_page(connection: Connection, state: partners.PartnerState, page: PublicationPage) -> None:
-    stored = [received(one) for one in page.publications]
+    stored = [received(publication) for publication in page.publications]
     partners.store_page(connection, state.city, state.log_id, before=state.cursor, following=page.next, page=stored)
 
 

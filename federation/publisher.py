@@ -1,7 +1,7 @@
-"""Publishing (R12): every window that all partitions have passed goes out once, whole, by one publisher.
+"""Publishing (R12): every window that all partitions have passed is published once, whole, by one publisher.
 
-A publication holds every cell of its window's lattice. A released cell carries value, coverage and rule; a suppressed
-one status and rule, whether it failed its rule or nothing came in for it, which nobody outside can tell apart.
+A publication holds every cell of its window's lattice. A released cell carries value, coverage and rule. A suppressed
+cell carries status and rule alone, so that a cell that failed its rule looks like a cell without readings.
 """
 
 import logging
@@ -43,12 +43,12 @@ _WINDOWS_AT_ONCE = 100
 
 
 class NoAreas(OperatorError):
-    """A metric has cells but no areas: the register is missing, and an empty publication could never be mended."""
+    """A metric has cells but no areas: the register is missing, and an empty publication could never be corrected."""
 
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """A publication that was made, and how many of its cells left with a value."""
+    """A publication that was made, and how many of its cells were released and suppressed."""
 
     header: Header
     released: int
@@ -62,9 +62,9 @@ def decide(metric: Metric, window: Window, cells: Lattice, found: Sequence[Aggre
 
 
 def coverage(covered_ms: int, sources: int, window: Window) -> int:
-    """How much of its window a cell's sources reported, in whole percent, rounded down and at most 100.
+    """The share of the window that a cell's sources reported, in whole percent, rounded down and at most 100.
 
-    0 where no source is registered: nothing then says what complete would be.
+    0 where no source is registered: the complete amount of time is then unknown.
     """
     whole = sources * (window.end - window.start)
     return max(0, min(100, 100 * covered_ms // whole)) if whole else 0
@@ -76,27 +76,27 @@ def publish_ready(
     """Publish the topic's oldest ready windows, at most `most`, in order of their starts; each in its own transaction.
 
     `connection` is one of `store.database.connect`, and `metrics` are those of the topic's dataset. Returns nothing if
-    another publisher is at work. A crash leaves whole publications and no gap; the next call goes on. Raises
+    another publisher holds the lock. A crash leaves whole publications and no gap; the next call goes on. Raises
     `UnknownRule` before anything is published, `NoAreas`, and psycopg's errors.
     """
     for metric in metrics:
         rule_of(metric.rule)
-    with publisher_lock(connection) as alone:
-        if not alone:
+    with publisher_lock(connection) as held:
+        if not held:
             return []
         ready = sorted(
             ((window, metric) for metric in metrics for window in _ready(connection, topic, metric, most)),
             key=lambda pair: (pair[0].start, pair[1].name),
         )
-        lattices: dict[str, Lattice] = {}  # kept for this call alone: a register may be loaded between two
+        lattices: dict[str, Lattice] = {}  # kept for this call alone: a register may be loaded before the next
         return [_publish(connection, topic, metric, window, lattices) for window, metric in ready[:most]]
 
 
 class Publisher:
-    """Publishes what is ready in some topics, again and again, until told to stop.
+    """Publishes the windows of some topics as they become ready, until `stop` is set.
 
-    `topics` names the metrics of each topic. Several of these may run against one database: one publishes, the others
-    stand by.
+    `topics` holds the metrics of each topic. Several publishers may run against one database: one of them publishes,
+    the others stand by.
     """
 
     def __init__(
@@ -110,7 +110,7 @@ class Publisher:
     def run(self) -> None:
         """Run until `stop` is set. A database that is away is logged and tried again at the next poll.
 
-        Raises `UnknownRule` and `NoAreas`, which no second try would mend.
+        Raises `UnknownRule` and `NoAreas`, which would be raised again at every poll.
         """
         while not self._stop.is_set():
             try:
@@ -134,19 +134,19 @@ def _ready(connection: Connection, topic: str, metric: Metric, most: int) -> lis
 def _publish(
     connection: Connection, topic: str, metric: Metric, window: Window, lattices: dict[str, Lattice]
 ) -> Published:
-    known = lattices.get(metric.name)
-    if known is None or not known.holds(window):
-        known = lattices[metric.name] = lattice(
+    cells = lattices.get(metric.name)
+    if cells is None or not cells.holds(window):
+        cells = lattices[metric.name] = lattice(
             connection, metric.registered_as, metric.classes, window, of_any_class=metric.derived_from is not None
         )
-    if not known.cells:
+    if not cells.cells:
         raise NoAreas(f"{metric.name} has cells in {topic} but no areas; load the register")
-    found = aggregates(connection, topic, metric.name, window)
-    cells = decide(metric, window, known, found)
-    header = publish(connection, metric.name, window, topic, cells)
-    count = sum(cell.value is not None for cell in cells)
-    _account(metric, header, released=count, suppressed=len(cells) - count, outside=_outside(known, found))
-    return Published(header, count, len(cells) - count)
+    reduced = aggregates(connection, topic, metric.name, window)
+    decided = decide(metric, window, cells, reduced)
+    header = publish(connection, metric.name, window, topic, decided)
+    count = sum(cell.value is not None for cell in decided)
+    _account(metric, header, released=count, suppressed=len(decided) - count, outside=_outside(cells, reduced))
+    return Published(header, count, len(decided) - count)
 
 
 def _outside(cells: Lattice, found: Sequence[Aggregate]) -> int:

@@ -1,7 +1,7 @@
-"""What cities say to each other in JSON: the catalogue, publications, series, problems.
+"""What cities exchange in JSON: the catalogue, publications, series, problems.
 
-The API describes its answers by these models, and the partner client checks with them everything that it is sent: types
-are strict, numbers fit 64 bits, texts are bounded and printable, a cell has the fields of its status and no other.
+The API describes its answers by these models, and the partner client checks everything that it receives with them:
+types are strict, numbers fit 64 bits, texts are bounded and printable, a cell has exactly the fields of its status.
 """
 
 from collections import Counter
@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 from store.moments import milliseconds, moment
 
 MOST_CELLS = 100_000
-"""As many cells as one answer holds; one publication alone may hold more, up to `MOST_CELLS_OF_ONE`."""
+"""The most cells in one answer, unless it holds a single publication, which may have up to `MOST_CELLS_OF_ONE`."""
 
 MOST_CELLS_OF_ONE = 250_000
 MOST_PUBLICATIONS = 1000
@@ -65,7 +65,7 @@ class _Message(BaseModel):
 
 
 class _Cell(BaseModel):
-    """Nothing may be added to a cell: whatever else is known of it stays inside its city."""
+    """Fields may never be added to a cell: everything else about it stays inside its city."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
 
@@ -74,7 +74,7 @@ class _Cell(BaseModel):
 
 
 class ReleasedCell(_Cell):
-    """A cell that its disclosure rule lets out."""
+    """A cell that may be released under its disclosure rule."""
 
     status: Literal["released"]
     value: Amount = Field(description="Amount in the publication's `unit`, exact.")
@@ -85,7 +85,7 @@ class ReleasedCell(_Cell):
 
 
 class SuppressedCell(_Cell):
-    """A cell that its disclosure rule keeps in, or for which nothing came in: from outside these look the same."""
+    """A cell that failed its disclosure rule, or that has no readings: the two can't be told apart."""
 
     status: Literal["suppressed"]
     rule: Name = Field(description="Disclosure rule under which the cell was decided.")
@@ -120,7 +120,7 @@ class Revision(_Message):
     def _has_each_cell_once(self) -> "Revision":
         twice = [place for place, n in Counter((cell.area, cell.class_) for cell in self.cells).items() if n > 1]
         if twice:
-            raise ValueError(f"area {twice[0][0]}, class {twice[0][1]!r} stands there twice")
+            raise ValueError(f"area {twice[0][0]}, class {twice[0][1]!r} is there twice")
         return self
 
 
@@ -132,12 +132,12 @@ class Publication(Revision):
 
 
 class PublicationPage(_Message):
-    """A piece of the log of publications, in the order in which they were made."""
+    """A part of the log of publications, in the order in which they were made."""
 
     city: Name
     log: Name = Field(description="Identity of the log. A city that restored a backup starts a new one.")
     publications: list[Publication] = Field(max_length=MOST_PUBLICATIONS)
-    next: Cursor = Field(description="Give this as `after` to go on, now or later. Present at the log's end as well.")
+    next: Cursor = Field(description="The `after` of the next request, now or later. Present at the log's end too.")
 
 
 class Series(_Message):
@@ -146,12 +146,12 @@ class Series(_Message):
     city: Name
     metric: Name
     unit: Name = Field(description="Unit of every value: the metric's smallest unit.")
-    windows: list[Revision] = Field(description="Ordered by start. Windows in which nothing came in are missing.")
-    next: Instant | None = Field(description="Give this as `from` to read on; null if the range is complete.")
+    windows: list[Revision] = Field(description="Ordered by start. Windows without any reading are missing.")
+    next: Instant | None = Field(description="The `from` of the next request; null if the range is complete.")
 
 
 class CatalogCity(_Message):
-    """What the city says about itself."""
+    """The city itself."""
 
     id: Name
     name: Name
@@ -160,11 +160,11 @@ class CatalogCity(_Message):
     zone: Name = Field(description="IANA time zone; windows follow it.")
     population: Count
     districts: Count
-    sources: list[Text] = Field(max_length=1000, description="Where these facts are from.")
+    sources: list[Text] = Field(max_length=1000, description="The sources of these facts.")
 
 
 class DisclosureRule(_Message):
-    """What decides which cells leave the city."""
+    """The rule that decides which cells are released."""
 
     id: Name
     words: Text
@@ -183,39 +183,41 @@ class CatalogArea(_Message):
 
 
 class CatalogDetector(_Message):
-    """What looked at a metric's pictures."""
+    """A detector with which a metric's pictures were processed."""
 
     name: Name
     version: Name = Field(description="Another version may find other regions in the same picture.")
-    precision: Share = Field(description="Share of what it found that was right, as measured on labelled images.")
-    recall: Share = Field(description="Share of what was there that it found, as measured on labelled images.")
-    since: Instant = Field(description="When the earliest picture was taken that it looked at.")
+    precision: Share = Field(description="Share of the regions it found that were right, measured on labelled images.")
+    recall: Share = Field(description="Share of the labelled regions that it found, measured on labelled images.")
+    since: Instant = Field(description="When the earliest picture that it processed was taken.")
 
 
 class CatalogMetric(_Message):
-    """What a metric means, and where in the city it is measured."""
+    """A metric: its definition, and the areas in which it is measured."""
 
     name: Name
     title: Text
     definition: Text
     dataset: Name
-    unit: Name = Field(description="Unit to show amounts in.")
+    unit: Name = Field(description="Unit in which to show amounts.")
     smallest_unit: Name = Field(description="Unit in which amounts are exact whole numbers.")
     smallest_per_unit: int = Field(ge=1, lt=_BIGINT)
     kind: Name = Field(description="How readings become a value: `sum`, `count`, `mean` or `mean-of-last`.")
     contributor: Name = Field(description="What the disclosure rule counts.")
     classes: list[Name] = Field(min_length=1, max_length=100)
     window: Name
-    lateness_seconds: Count = Field(description="A window stays open for late readings so long.")
+    lateness_seconds: Count = Field(description="How long a window stays open for late readings.")
     rule: DisclosureRule
     detectors: list[CatalogDetector] = Field(
-        default=[], max_length=1000, description="What the metric was counted with, in the order of `since`."
+        default=[],
+        max_length=1000,
+        description="Detectors that the metric was counted with, in the order of `since`.",
     )
     areas: list[CatalogArea] = Field(max_length=100_000)
 
 
 class Catalog(_Message):
-    """What a city publishes: itself, its metrics, their areas."""
+    """What a city publishes: facts about itself, its metrics and their areas."""
 
     city: CatalogCity
     log: Name = Field(description="Identity of the log of publications.")
@@ -256,4 +258,4 @@ class Health(BaseModel):
 def _once(what: str, names: list[Any]) -> None:
     twice = [name for name, n in Counter(names).items() if n > 1]
     if twice:
-        raise ValueError(f"{what} {twice[0]!r} stands there twice")
+        raise ValueError(f"{what} {twice[0]!r} is there twice")

@@ -2,10 +2,10 @@
 
 What may appear. The figures are those of `federation.compare`, made of released cells alone. The account counts
 messages and readings of whole streams, over the whole city and since each began: nothing of an area, a class, a window
-or a source, and no number of contributors (P2). Why something was dropped is told in fixed words, never in its own.
-Names of past imports and addresses of partners are left out. Still the counts move when readings come in: in a stream
-with very few sources, whoever watches the counts learns when these report. Like the whole API, the page is bound to
-loopback (`api.binding`).
+or a source, and no number of contributors (P2). Reasons of dead letters appear in fixed words, never in text from
+outside. Names of past imports and addresses of partners are left out. Still the counts change when readings come in: in
+a stream with very few sources, whoever watches the counts learns when these report. Like the whole API, the page is
+bound to loopback (`api.binding`).
 """
 
 import re
@@ -34,14 +34,14 @@ from store.processing import Account
 State = Literal["shown", "suppressed", "nobody-lives-there", "not-published", "not-received", "other-definition"]
 
 OTHER = "other"
-"""Counts every reason that is not one of the fixed words."""
+"""The word for every reason that does not look like a fixed word."""
 
 _FIXED_WORD = re.compile(r"[a-z]{1,20}(-[a-z]{1,20}){0,4}")
 
 
 @dataclass(frozen=True, slots=True)
 class CityColumn:
-    """A column of the comparison: this city, or a partner as its catalogue says."""
+    """A column of the comparison: this city, or a partner as in its catalogue."""
 
     id: str
     name: str
@@ -49,13 +49,13 @@ class CityColumn:
     own: bool
 
     def called(self, language: str) -> str:
-        """Its name in a language, or else the name that it has."""
+        """Its name in a language, else its own name."""
         return self.names.get(language, self.name)
 
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One city's figure of one class, or why there is none. `compared` is there if anything was published."""
+    """One city's figure of one class, or why there is none. `compared` is None if nothing was published."""
 
     state: State
     compared: Comparison | None
@@ -71,7 +71,10 @@ class ClassRow:
 
 @dataclass(frozen=True, slots=True)
 class MetricBlock:
-    """One metric: how it is compared and over how many windows, its rows, and up to when each city has published it."""
+    """One metric: how it is compared, over how many windows, its rows, and the end of each city's newest window.
+
+    `until` is in milliseconds since 1970, UTC; None for a city that has published nothing of the metric.
+    """
 
     metric: Metric
     measure: Measure
@@ -83,7 +86,7 @@ class MetricBlock:
 
 @dataclass(frozen=True, slots=True)
 class DatasetAccount:
-    """One dataset's account. `history` sums the topics of all imports of past data: their names are the operator's."""
+    """One dataset's account. `history`: the sum of all imports of past data, whose names only the operator may see."""
 
     dataset: str
     history: bool
@@ -93,7 +96,7 @@ class DatasetAccount:
 
 @dataclass(frozen=True, slots=True)
 class PartnerRow:
-    """What came from a partner, and when the last of it did."""
+    """What was received from a partner; `received_at` is when the last of it was (ms since 1970, UTC)."""
 
     city: CityColumn
     publications: int
@@ -102,7 +105,7 @@ class PartnerRow:
 
 @dataclass(frozen=True, slots=True)
 class PageContent:
-    """All of the page. `refused` counts readings that ingest turned away before any stream, by reason."""
+    """All of the page. `refused` counts readings that ingest refused before any stream, by reason."""
 
     cities: Sequence[CityColumn]
     blocks: Sequence[MetricBlock]
@@ -112,7 +115,7 @@ class PageContent:
 
 
 def gather(connection: Connection, city: CityFacts, metrics: Mapping[str, Metric]) -> PageContent:
-    """Everything that the page of this city says, from one snapshot."""
+    """The content of this city's page. `connection` is a snapshot, so that all of it is of one state."""
     catalogs = partner_catalogs(connection)
     partners = {
         id_: CityColumn(id_, catalog.city.name, catalog.city.names, own=False) for id_, catalog in catalogs.items()
@@ -129,9 +132,9 @@ def gather(connection: Connection, city: CityFacts, metrics: Mapping[str, Metric
 
 
 def fixed_words(reasons: Mapping[str, int]) -> Mapping[str, int]:
-    """The same counts, the most frequent first; a reason that is not made of a few plain words is told as `other`.
+    """The same counts, the most frequent first. A reason that is not a few plain words counts as `other`.
 
-    It might be anything, a name too.
+    Such a reason could be any text, even a name.
     """
     counted: dict[str, int] = {}
     for reason, count in reasons.items():
@@ -141,7 +144,7 @@ def fixed_words(reasons: Mapping[str, int]) -> Mapping[str, int]:
 
 
 def _most_first(counts: Mapping[str, int]) -> Mapping[str, int]:
-    return dict(sorted(counts.items(), key=lambda one: (-one[1], one[0])))
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
 Found = Mapping[tuple[str, str, str], Comparison]
@@ -149,12 +152,14 @@ Found = Mapping[tuple[str, str, str], Comparison]
 
 def _block(metric: Metric, cities: Sequence[CityColumn], catalogs: Mapping[str, Catalog], found: Found) -> MetricBlock:
     rows = [
-        ClassRow(class_, [_figure(metric, one, catalogs, found.get((metric.name, class_, one.id))) for one in cities])
+        ClassRow(
+            class_, [_figure(metric, city, catalogs, found.get((metric.name, class_, city.id))) for city in cities]
+        )
         for class_ in metric.classes
     ]
     until = [
-        max((row.until for (name, _, of), row in found.items() if (name, of) == (metric.name, one.id)), default=None)
-        for one in cities
+        max((row.until for (name, _, of), row in found.items() if (name, of) == (metric.name, city.id)), default=None)
+        for city in cities
     ]
     measure, unit, _ = measured(metric)
     return MetricBlock(metric, measure, unit, whole_span(metric), rows, until)

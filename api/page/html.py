@@ -18,7 +18,7 @@ from store.processing import Account
 
 
 def rendered(city: CityFacts, language: Language, content: PageContent | None, now: datetime) -> str:
-    """The page as HTML. Without content it says that the database does not answer."""
+    """The page as HTML, made at `now`. Without content it states that the database does not answer."""
     html = _template().render_unicode(
         t=language,
         languages=languages().values(),
@@ -59,7 +59,7 @@ def _outcomes(account: Account) -> Iterator[tuple[str, int]]:
 
 @cache
 def _template() -> Template:
-    # "h" escapes everything that is filled in, but for what is marked as HTML: the style and the template's own parts.
+    # "h" escapes everything that is filled in, except what is marked as HTML: the style and the template's own parts.
     return Template(_file("page.html"), default_filters=["h"], strict_undefined=True)
 
 

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 from store.moments import moment
 
 CODES = ("en", "vi", "fa")
-"""The languages (BCP 47), the first of them for whoever asks for none of these."""
+"""The languages (BCP 47); the first is the default."""
 
 _ISOLATE, _POP = "\u2068", "\u2069"
 
@@ -28,20 +28,20 @@ class Language:
     sections: Mapping[str, Mapping[str, str]]
 
     def text(self, key: str, **values: str) -> str:
-        """A sentence of the section `text`, filled in. What is filled in keeps its own direction of writing."""
+        """A sentence of the section `text` with `values` filled in, each isolated in its own direction of writing."""
         isolated = {name: f"{_ISOLATE}{value}{_POP}" for name, value in values.items()}
         return self.sections["text"][key].format(**isolated)
 
     def word(self, section: str, key: str, fallback: str) -> str:
-        """What `key` is called; `fallback` where a newer catalogue, or a partner's, knows more than this file."""
+        """The word for `key`; `fallback` if this file has none, as for a name that only a partner's catalogue has."""
         return self.sections[section].get(key, fallback)
 
     def number(self, number: float, decimals: int = 0) -> str:
-        """The number with its groups and decimals, in the language's own digits."""
+        """The number with grouping and decimals, in the language's own digits."""
         return f"{number:,.{decimals}f}".translate(self._marks())
 
     def share(self, share: float) -> str:
-        """A share of 0 to 1 in whole percent. Only nothing is 0 %, and only all is 100 %."""
+        """A share of 0 to 1 in whole percent. Only 0 is shown as 0 %, and only 1 as 100 %."""
         percent = round(100 * share)
         return self.percent(min(99, max(1, percent)) if 0 < share < 1 else percent)
 
@@ -76,9 +76,9 @@ def languages() -> Mapping[str, Language]:
 
 
 def chosen(asked: str | None, accepted: str) -> Language:
-    """The language that was asked for, else the first of an `Accept-Language` header (RFC 9110), else English.
+    """The language `asked` for, else the first of an `Accept-Language` header (RFC 9110), else English.
 
-    Regions are not told apart: `fa-IR` is `fa`. What nobody speaks here is passed over, never an error.
+    Regions are ignored: `fa-IR` is `fa`. Unknown languages and malformed parts are ignored too, never an error.
     """
     wanted = [] if asked is None else [_primary(asked)]
     for code in [*wanted, *_preferred(accepted)]:
@@ -98,7 +98,7 @@ def _local(milliseconds: int, zone: str) -> datetime:
     when = moment(milliseconds)
     try:
         return when.astimezone(ZoneInfo(zone))
-    except OverflowError:  # a partner may put a window at the end of the year 9999, and its evening is no time any more
+    except OverflowError:  # a partner may send a window at the end of the year 9999, whose local time would be in 10000
         return when
 
 
@@ -111,7 +111,7 @@ def _preferred(accepted: str) -> Iterator[str]:
     for part in accepted.split(","):
         tag, _, parameter = part.partition(";")
         weighed.append((_weight(parameter), _primary(tag)))
-    yield from (code for weight, code in sorted(weighed, key=lambda one: -one[0]) if weight > 0)
+    yield from (code for weight, code in sorted(weighed, key=lambda pair: -pair[0]) if weight > 0)
 
 
 def _weight(parameter: str) -> float:

@@ -30,7 +30,7 @@ router = APIRouter()
 
 @router.api_route("/", methods=["GET", "HEAD"], include_in_schema=False)
 def page(request: Request, city: OwnCity, snapshots: Snapshots, lang: str | None = None) -> Response:
-    """The page in the language `lang`, or else the reader's; a page that says so, with 503, if the database is away."""
+    """The page in the language `lang`, else the reader's. If the database is away, a page that states it, with 503."""
     language = chosen(lang, request.headers.get("accept-language", ""))
     try:
         with snapshots.snapshot() as connection:

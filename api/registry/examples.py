@@ -13,7 +13,7 @@ REGISTERED: dict[str, Any] = {**SUBJECT_VERSION, "id": 1, **SCHEMA_TEXT}
 
 UNKNOWN_SUBJECT = RegistryProblem(
     error_code=40401,
-    message="There is no subject 'isfahan.energy-value': subjects are topics of this city with -value behind",
+    message="There is no subject 'isfahan.energy-value': a subject is a topic of this city followed by -value",
 )
 UNKNOWN_VERSION = RegistryProblem(
     error_code=40402, message="Subject 'isfahan.energy.readings.v1-value' has no version 2"

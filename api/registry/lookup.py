@@ -1,4 +1,4 @@
-"""Handlers of `/subjects` that are given a schema: which version of the subject it is."""
+"""Handlers of `/subjects` with a schema in the body: which version of the subject it is."""
 
 from typing import Annotated, Any
 
@@ -78,7 +78,7 @@ router = registry_router()
     openapi_extra=_BODY,
 )
 def find_schema(subject: SubjectName, version: HoldingVersion) -> Response:
-    """Changes nothing: it asks whether the subject has this schema, and under which id."""
+    """Whether the subject has this schema, and under which id. Changes nothing."""
     if version is None:
         raise RegistryError(UNKNOWN_SCHEMA, f"Subject {subject!r} has no such schema")
     return RegistryJSON(registered(version), headers=_NO_STORE)
@@ -93,7 +93,7 @@ def find_schema(subject: SubjectName, version: HoldingVersion) -> Response:
     openapi_extra=_BODY,
 )
 def register_schema(version: HoldingVersion) -> Response:
-    """The id of a schema that the subject has: nothing changes by that. Any other is refused, as all writing is."""
+    """The id of a schema that the subject has already. Any other schema is refused, as all writing is."""
     if version is None:
         raise RegistryError(NOT_PERMITTED, READ_ONLY)
     return RegistryJSON({"id": version.schema.id}, headers=_NO_STORE)

@@ -1,4 +1,4 @@
-"""What handlers of the registry are asked with: paths and queries, and what they resolve to."""
+"""Path and query parameters of the registry's handlers, and what they resolve to."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,15 +13,15 @@ from schemas.registry import Schema, schemas
 
 Item = TypeVar("Item")
 
-SubjectName = Annotated[str, Path(description="A topic of the city with `-value` behind it.")]
+SubjectName = Annotated[str, Path(description="Name of a topic of the city, followed by `-value`.")]
 
 
 @dataclass(frozen=True, slots=True)
 class Paging:
-    """Which items of a list are asked for."""
+    """The part of a list that is requested."""
 
-    offset: Annotated[int, Query(ge=0, description="Leave out so many.")] = 0
-    most: Annotated[int, Query(alias="limit", description="At most so many; all of them if negative.")] = -1
+    offset: Annotated[int, Query(ge=0, description="How many items to skip.")] = 0
+    most: Annotated[int, Query(alias="limit", description="How many items at most; all of them if negative.")] = -1
 
     def of(self, items: Sequence[Item]) -> Sequence[Item]:
         """These items, from `offset` on, at most `most`."""
@@ -30,7 +30,7 @@ class Paging:
 
 # Coroutines, because the framework would run a plain function on a thread of its own.
 async def _schema(
-    schema_id: Annotated[int, Path(description="Id of a schema, as it stands in bytes 1 to 4 of a message.")],
+    schema_id: Annotated[int, Path(description="Id of a schema, as in bytes 1 to 4 of a message.")],
 ) -> Schema:
     schema = schemas().get(schema_id)
     if schema is None:
@@ -42,13 +42,13 @@ async def _versions(subject: SubjectName, subjects: OwnSubjects) -> Sequence[Ver
     versions = subjects.versions(subject)
     if not versions:
         raise RegistryError(
-            UNKNOWN_SUBJECT, f"There is no subject {subject!r}: subjects are topics of this city with -value behind"
+            UNKNOWN_SUBJECT, f"There is no subject {subject!r}: a subject is a topic of this city followed by -value"
         )
     return versions
 
 
 Page = Annotated[Paging, Depends()]
-"""The part of a list that is asked for."""
+"""The part of a list that is requested: the queries `offset` and `limit`."""
 
 CommittedSchema = Annotated[Schema, Depends(_schema)]
 """The schema with the id in the path. Error 40403 if there is none."""

@@ -27,11 +27,11 @@ NOT_PERMITTED = 42205
 READ_ONLY = (
     "This registry is read-only: schemas are committed with the platform's code. Set auto.register.schemas to false"
 )
-"""What a client is told that wants to write."""
+"""Error text of requests that would write."""
 
 
 class SchemaText(BaseModel):
-    """A schema, as the text that it is committed in."""
+    """A schema as JSON text."""
 
     schema_: str = Field(alias="schema", description="The Avro schema in JSON.")
 
@@ -46,7 +46,7 @@ class SubjectVersion(BaseModel):
 class RegisteredSchema(SubjectVersion, SchemaText):
     """A version of a subject with its schema."""
 
-    id: int = Field(ge=1, description="The schema's id, as it stands in every message.")
+    id: int = Field(ge=1, description="The schema's id, as in every message.")
 
 
 class SchemaId(BaseModel):
@@ -68,7 +68,7 @@ class Mode(BaseModel):
 
 
 class GivenSchema(BaseModel):
-    """A schema that a client asks about."""
+    """A schema that a client sends."""
 
     schema_: str = Field(alias="schema")
     schema_type: str = Field(AVRO, alias="schemaType")
@@ -82,7 +82,7 @@ class RegistryProblem(BaseModel):
 
 
 class RegistryError(Exception):
-    """An error that a handler answers with."""
+    """An error that a handler raises to answer in the registry's protocol."""
 
     def __init__(self, code: int, message: str) -> None:
         super().__init__(message)

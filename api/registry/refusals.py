@@ -16,7 +16,7 @@ def read_only() -> Response:
 
 
 def absent() -> Response:
-    """Refuses a path that stock registries have and this one has not."""
+    """Refuses a path that other registries have and this one has not."""
     raise RegistryError(NO_SUCH_PATH, "This registry has no such resource")
 
 

@@ -53,7 +53,7 @@ def list_versions_of_schema(request: Request, schema: CommittedSchema, subjects:
 @router.get(
     "/schemas/types",
     operation_id="list_schema_types",
-    summary="The kinds of schemas that there are",
+    summary="The types of schemas",
     response_model=list[str],
     responses=shown([AVRO]),
 )

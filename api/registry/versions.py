@@ -25,7 +25,7 @@ def list_subjects(
     request: Request,
     subjects: OwnSubjects,
     page: Page,
-    prefix: Annotated[str, Query(alias="subjectPrefix", description="Subjects that begin so.")] = "",
+    prefix: Annotated[str, Query(alias="subjectPrefix", description="Only subjects with this prefix.")] = "",
 ) -> Response:
     """One for each topic of a running stream. The subjects of imports of history exist too, and are not listed."""
     return cached(request, page.of([subject for subject in subjects.listed() if subject.startswith(prefix)]))

@@ -17,8 +17,8 @@ def pull(
 
     from federation.fetching import PartnerError
     from federation.partner import PartnerAddress
-    from federation.partner import follow as keep_pulling
-    from federation.partner import pull as pull_once
+    from federation.pulling import follow as keep_pulling
+    from federation.pulling import pull as pull_once
 
     stop = wiring.start("pull")
     partners = [PartnerAddress(one) for one in url]

@@ -22,8 +22,9 @@ from api.page.content import OTHER, fixed_words, gather
 from api.page.html import rendered
 from api.page.languages import CODES, chosen, languages
 from federation.compare import comparisons, partner_catalogs
-from federation.partner import PartnerAddress, pull
+from federation.partner import PartnerAddress
 from federation.publisher import publish_ready
+from federation.pulling import pull
 from schemas.catalogue import catalogue, datasets
 from schemas.rules import MINIMUM_CONTRIBUTORS
 from store.database import connect

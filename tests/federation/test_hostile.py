@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from federation.fetching import FetchLimits, PartnerError
-from federation.partner import PartnerAddress, PullResult, pull
+from federation.partner import PartnerAddress, PullResult
+from federation.pulling import pull
 from federation.wire import Problem
 from store.database import connect
 from store.partners import partner_named

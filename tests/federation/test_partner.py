@@ -14,7 +14,8 @@ import pytest
 
 from federation.compare import comparisons
 from federation.fetching import FetchLimits, PartnerError
-from federation.partner import PULLS, PartnerAddress, PullResult, follow, pull
+from federation.partner import PULLS, PartnerAddress, PullResult
+from federation.pulling import follow, pull
 from schemas.catalogue import catalogue
 from store.database import connect
 from store.partners import partner_named
@@ -142,7 +143,8 @@ def test_a_failure_while_a_page_is_stored_leaves_no_gap_and_nothing_twice(
 
 def test_a_puller_that_is_killed_goes_on_where_it_stood(url: str, database_url: str, second_database_url: str) -> None:
     code = (
-        "import asyncio, sys; from federation.partner import FetchLimits, PartnerAddress, pull;"
+        "import asyncio, sys; from federation.fetching import FetchLimits;"
+        "from federation.partner import PartnerAddress; from federation.pulling import pull;"
         "asyncio.run(pull(PartnerAddress(sys.argv[1]), sys.argv[2], 'da-nang', FetchLimits(publications=2)))"
     )
     with connect(database_url) as connection:

@@ -1,0 +1,66 @@
+"""Pulling partners: one of them once, or many again and again."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+
+import psycopg
+
+from federation.fetching import FetchLimits, PartnerError, client
+from federation.partner import PartnerAddress, Puller, PullResult
+
+log = logging.getLogger(__name__)
+
+
+async def pull(
+    partner: PartnerAddress, database_url: str, own_city: str, limits: FetchLimits | None = None
+) -> PullResult:
+    """Read a partner's log from where the last pull ended to its end, and store it.
+
+    Raises `PartnerError` if the partner does not answer or sends what it must not (the pages before that are kept,
+    nothing of that page), and psycopg's errors.
+    """
+    limits = limits or FetchLimits()
+    async with client(limits) as http:
+        return await Puller(partner, database_url, own_city, limits, http).pull()
+
+
+async def follow(
+    partners: Sequence[PartnerAddress],
+    database_url: str,
+    own_city: str,
+    stop: asyncio.Event,
+    *,
+    poll_s: float,
+    limits: FetchLimits | None = None,
+) -> None:
+    """Pull all partners every `poll_s` seconds, independently of each other, until `stop` is set.
+
+    A partner that fails is logged, counted and tried again at its next turn. Raises `PartnerError` for an address that
+    is no URL.
+    """
+    limits = limits or FetchLimits()
+    async with client(limits) as http:
+        tasks = [
+            asyncio.create_task(_keep_pulling(Puller(partner, database_url, own_city, limits, http), poll_s))
+            for partner in partners
+        ]
+        try:
+            await stop.wait()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _keep_pulling(puller: Puller, poll_s: float) -> None:
+    while True:
+        try:
+            await puller.pull()
+        except PartnerError as error:
+            log.warning("partner %s: %s", puller.partner.url, error)
+        except psycopg.OperationalError as error:
+            log.warning("the database did not answer; trying again in %s s: %s", poll_s, error)
+        except Exception:  # an unforeseen error with one partner must not end the pulling of the others
+            log.exception("partner %s: unforeseen error", puller.partner.url)
+        await asyncio.sleep(poll_s)
