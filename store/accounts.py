@@ -1,7 +1,8 @@
 """The streams' accounts as operators and the city's page show them: per topic, per camera, per partner.
 
-Functions without a word on cost read a row per partition, reason or publication. Those that count cells pass over every
-cell ever published or received: they are for the operator, not for a page that anyone may request.
+`stream_accounts` and `partner_totals` pass over every cell that was ever published or received: they are for the
+operator. A page that anyone may request uses the other functions, which read a row per partition, dead letter or
+publication.
 Times are milliseconds since 1970, UTC.
 """
 

@@ -1,4 +1,7 @@
-"""The areas of a metric: versions of a partition of the city, each made of whole districts."""
+"""The areas of a metric: versions of a partition of the city, whose areas are made of whole districts.
+
+Times are milliseconds since 1970, UTC.
+"""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -28,7 +31,7 @@ WHERE metric = %s GROUP BY areas.number ORDER BY areas.number
 
 @dataclass(frozen=True, slots=True)
 class Area:
-    """A part of the city: whole districts by id, in order, and the number of people its cells stand for."""
+    """A part of the city: ids of whole districts, in order, and the number of people who live there."""
 
     name: str
     districts: tuple[str, ...]
@@ -37,7 +40,10 @@ class Area:
 
 @dataclass(frozen=True, slots=True)
 class AreaVersion:
-    """A partition of the city for a metric. It holds from `valid_from_ms` until the next version's."""
+    """A partition of the city for a metric, valid from `valid_from_ms` until that of the next version.
+
+    `areas` by the number that cells carry; numbers are never used again.
+    """
 
     version: int
     valid_from_ms: int
@@ -45,13 +51,16 @@ class AreaVersion:
 
 
 def contributors(connection: Connection, metric: str, at_ms: int) -> Mapping[tuple[str, str], int]:
-    """(district, class) -> distinct contributors with a source of the metric that is valid at that time."""
+    """(district, class) -> number of contributors with a source of the metric that is valid at `at_ms`.
+
+    Each contributor counts once per class, in the first of its districts by id.
+    """
     rows = connection.execute(_COUNTS, {"metric": metric, "at": moment(at_ms)})
     return {(district, class_): count for district, class_, count in rows}
 
 
 def versions(connection: Connection, metric: str) -> Sequence[AreaVersion]:
-    """All versions of the metric's areas, oldest first; the areas by their numbers."""
+    """All versions of the metric's areas, oldest first."""
     areas: dict[int, dict[int, Area]] = defaultdict(dict)
     for number, version, name, population, districts in connection.execute(_AREAS, (metric,)):
         areas[version][number] = Area(name, tuple(districts), population)
@@ -62,15 +71,15 @@ def versions(connection: Connection, metric: str) -> Sequence[AreaVersion]:
 
 
 def version_at(connection: Connection, metric: str, at_ms: int) -> int | None:
-    """The version that holds at that time: the greatest begun, else the earliest. None if there is none at all."""
+    """The version that is valid at `at_ms`: the latest that has begun, else the earliest; None if there is none."""
     found = connection.execute(_VERSION_AT, {"metric": metric, "at": moment(at_ms)}).fetchone()
     return found[0] if found else None
 
 
 def create_version(connection: Connection, metric: str, valid_from_ms: int, areas: Sequence[Area]) -> int:
-    """Store a partition and return its version. One with the same metric and time is replaced.
+    """Store a partition and return its version. A version of the same metric and time is replaced.
 
-    The caller sees to it that no version is replaced that has begun. Raises `psycopg.errors.ForeignKeyViolation` if
+    The caller must not replace a version that has begun. Raises `psycopg.errors.ForeignKeyViolation` if
     the replaced one has been published already.
     """
     with connection.transaction():

@@ -10,7 +10,7 @@ Connection = psycopg.Connection[TupleRow]
 _CONNECT_TIMEOUT_S = 10
 _SESSION = {
     "timezone": "UTC",
-    # A client that froze or vanished in a transaction must not hold its locks for long: others wait for them.
+    # A client that hangs in a transaction must not hold its locks for long: others wait for them.
     "idle_in_transaction_session_timeout": "20s",
     "lock_timeout": "60s",
     "tcp_keepalives_idle": "10",
@@ -20,7 +20,7 @@ _SESSION = {
 
 
 def connect(database_url: str, *, name: str = "sistercity", wait_s: int = _CONNECT_TIMEOUT_S) -> Connection:
-    """A connection in autocommit mode: transactions are opened where they are meant (`with connection.transaction()`).
+    """A connection in autocommit mode; transactions are explicit (`with connection.transaction()`).
 
     `name` shows in pg_stat_activity. Raises `psycopg.OperationalError` if the server does not answer within `wait_s`.
     """
@@ -39,7 +39,7 @@ def database_named(server_url: str, name: str) -> str:
 
 
 def create_database(server_url: str, name: str) -> str:
-    """Create database `name` unless it is there. Returns its URL."""
+    """Create the database `name` unless it exists, and return its URL. Raises psycopg's errors."""
     with connect(server_url) as connection:
         found = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (name,)).fetchone()
         if not found:
@@ -48,5 +48,5 @@ def create_database(server_url: str, name: str) -> str:
 
 
 def with_password(database_url: str, password: str) -> str:
-    """The URL with a password that is kept apart from it. Raises `psycopg.ProgrammingError` if it is no URL."""
+    """The URL with this password, which settings keep apart. Raises `psycopg.ProgrammingError` if it is no URL."""
     return make_conninfo(database_url, password=password)

@@ -1,4 +1,4 @@
-"""Who had which camera's picture written to a file, and why: the audit of debug pictures."""
+"""The audit of debug pictures: who wrote which camera's picture to a file, and why."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,15 +19,15 @@ ORDER BY number
 
 
 class NotEntered(Exception):
-    """The database did not take an entry; the text is what it said."""
+    """The database refused an entry; the text is its message."""
 
 
 @dataclass(frozen=True, slots=True)
 class DebugPicture:
     """A picture that is about to be written.
 
-    `camera` is the register's number, `taken_ms` when it was taken, milliseconds since 1970, UTC; `sha256` of the
-    file's bytes; `regions` is how many were blurred.
+    `camera` is the register's number; `taken_ms` is when it was taken (ms since 1970, UTC); `sha256` is the digest of
+    the file's bytes; `regions` is the number of blurred regions.
     """
 
     os_user: str
@@ -40,7 +40,7 @@ class DebugPicture:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A debug picture as it was entered: when, milliseconds since 1970, and by which user of the database."""
+    """An entry: the picture, when it was entered (ms since 1970, UTC), and by which user of the database."""
 
     number: int
     made_ms: int
@@ -49,14 +49,21 @@ class Entry:
 
 
 def enter(connection: Connection, picture: DebugPicture) -> int:
-    """Enter a picture, lastingly, before anybody sees it; the entry's number.
+    """Commit an entry, before the picture is written; returns the entry's number.
 
-    PostgreSQL says when, and which of its users this is. Raises `NotEntered`, and `psycopg.errors.UndefinedTable`.
+    Time and user are PostgreSQL's own. Raises `NotEntered`, and `psycopg.errors.UndefinedTable`.
     """
-    known = (picture.os_user, picture.camera, moment(picture.taken_ms), picture.reason, picture.sha256, picture.regions)
+    values = (
+        picture.os_user,
+        picture.camera,
+        moment(picture.taken_ms),
+        picture.reason,
+        picture.sha256,
+        picture.regions,
+    )
     try:
         with connection.transaction():
-            row = connection.execute(_ENTER, known).fetchone()
+            row = connection.execute(_ENTER, values).fetchone()
     except psycopg.errors.UndefinedTable:
         raise
     except psycopg.Error as error:

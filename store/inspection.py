@@ -1,4 +1,4 @@
-"""What `sistercity doctor` asks of the database. Nothing is written.
+"""Queries of `sistercity doctor`. Nothing is written.
 
 Times are milliseconds since 1970, UTC.
 """
@@ -18,7 +18,7 @@ from store.moments import milliseconds, moment
 
 @dataclass(frozen=True, slots=True)
 class RegisteredSources:
-    """What the register holds for a metric at a time: valid sources, and areas of the version that holds."""
+    """A metric's register at a time: the number of valid sources, and of areas in the version that is valid."""
 
     sources: int
     areas: int
@@ -26,8 +26,11 @@ class RegisteredSources:
 
 @dataclass(frozen=True, slots=True)
 class ProcessedTopic:
-    """A topic as it was when its processing began, and by partition the offset below which all is accounted for, and
-    the first one that an open window needs."""
+    """A topic as it was when its processing began.
+
+    By partition: `next_offsets`, below which everything is accounted for, and `resume_offsets`, the first offset that
+    an open window needs.
+    """
 
     cluster_id: str
     topic_id: str
@@ -38,7 +41,7 @@ class ProcessedTopic:
 
 @contextmanager
 def read_only_connection(database_url: str, limit_s: int) -> Iterator[Connection]:
-    """A connection that can't write, and waits for nothing longer than `limit_s` seconds."""
+    """A connection that can't write, and on which no statement or lock takes longer than `limit_s` seconds."""
     with connect(database_url, name="sistercity doctor", wait_s=limit_s) as connection:
         connection.execute(
             "SELECT set_config('default_transaction_read_only', 'on', false),"
@@ -49,14 +52,14 @@ def read_only_connection(database_url: str, limit_s: int) -> Iterator[Connection
 
 
 def clock(connection: Connection) -> int:
-    """The database's clock."""
+    """The time of the database's clock."""
     row = connection.execute("SELECT clock_timestamp()").fetchone()
     assert row is not None
     return milliseconds(row[0])
 
 
 def version(connection: Connection) -> str | None:
-    """Which version the tables have; None if there are none of ours."""
+    """The version of the tables; None if the database has none of ours."""
     found = connection.execute("SELECT to_regclass('alembic_version')").fetchone()
     if found is None or found[0] is None:
         return None
@@ -65,19 +68,19 @@ def version(connection: Connection) -> str | None:
 
 
 def newest_version() -> str | None:
-    """Which version this program's tables have."""
+    """The version of the tables that this program needs."""
     with migrations() as config:
         return ScriptDirectory.from_config(config).get_current_head()
 
 
 def known_versions() -> frozenset[str]:
-    """Every version that this program can bring to the newest."""
+    """Every version that this program can migrate to the newest."""
     with migrations() as config:
-        return frozenset(one.revision for one in ScriptDirectory.from_config(config).walk_revisions())
+        return frozenset(script.revision for script in ScriptDirectory.from_config(config).walk_revisions())
 
 
 def registered(connection: Connection, at_ms: int) -> Mapping[str, RegisteredSources]:
-    """What the register holds at that time, by metric; metrics without a source are left out."""
+    """Metric -> its register at `at_ms`; metrics without a valid source are left out."""
     rows = connection.execute(
         "SELECT metric, count(*) FROM sources WHERE valid_from <= %(at)s AND (valid_to IS NULL OR valid_to > %(at)s)"
         " GROUP BY metric",
@@ -87,13 +90,13 @@ def registered(connection: Connection, at_ms: int) -> Mapping[str, RegisteredSou
 
 
 def _areas(connection: Connection, metric: str, at_ms: int) -> int:
-    holding = version_at(connection, metric, at_ms)
-    row = connection.execute("SELECT count(*) FROM areas WHERE version = %s", (holding,)).fetchone()
+    valid = version_at(connection, metric, at_ms)
+    row = connection.execute("SELECT count(*) FROM areas WHERE version = %s", (valid,)).fetchone()
     return 0 if row is None else int(row[0])
 
 
 def processed(connection: Connection) -> Mapping[str, ProcessedTopic]:
-    """Every topic that was ever processed."""
+    """Topic -> its state, for every topic that was ever processed."""
     following: dict[str, dict[int, int]] = defaultdict(dict)
     resume: dict[str, dict[int, int]] = defaultdict(dict)
     positions = connection.execute("SELECT topic, partition, next_offset, resume_offset FROM stream_offsets")

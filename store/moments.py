@@ -7,7 +7,7 @@ _MILLISECOND = timedelta(milliseconds=1)
 
 
 def moment(milliseconds: int) -> datetime:
-    """The time that many milliseconds after 1970, UTC. Raises `OverflowError` outside the years 1 to 9999."""
+    """`milliseconds` after the start of 1970, UTC. Raises `OverflowError` outside the years 1 to 9999."""
     return _EPOCH + milliseconds * _MILLISECOND
 
 

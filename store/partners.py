@@ -1,7 +1,7 @@
-"""What partner cities published: where following each stands, and what it brought.
+"""Partner cities: how far each one's log was read, and its publications.
 
-Times are milliseconds since 1970, UTC. Amounts are whole numbers of the partner's smallest unit. A partner's row says
-what its cursor stands for: every publication before it is stored, because a page and its cursor are one transaction.
+Times are milliseconds since 1970, UTC. Amounts are whole numbers of the partner's smallest unit. Every publication
+before a partner's cursor is stored, because a page and its cursor are written in one transaction.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from store.publications import Window
 
 @dataclass(frozen=True, slots=True)
 class PartnerState:
-    """A partner as it was last seen. `cursor` is null until its log has been read."""
+    """A partner as it was last pulled. `cursor` is None until a page of its log has been stored; `catalog` is JSON."""
 
     city: str
     url: str
@@ -28,7 +28,7 @@ class PartnerState:
 
 @dataclass(frozen=True, slots=True)
 class ReceivedPublication:
-    """A publication of a partner."""
+    """A publication of a partner, with all of its cells."""
 
     metric: str
     sequence: int
@@ -39,17 +39,17 @@ class ReceivedPublication:
 
 
 class Conflict(Exception):
-    """What came does not follow on what is stored; nothing was changed."""
+    """A page does not continue what is stored; nothing was changed."""
 
 
 def partner_at(connection: Connection, url: str) -> PartnerState | None:
-    """The partner that was last pulled from this URL."""
+    """The partner that was last pulled from this URL, or None."""
     row = connection.execute(f"SELECT {_PARTNER} FROM partners WHERE url = %s", (url,)).fetchone()
     return None if row is None else PartnerState(*row)
 
 
 def partner_named(connection: Connection, city: str) -> PartnerState | None:
-    """The partner with this city id."""
+    """The partner with this city id, or None."""
     row = connection.execute(f"SELECT {_PARTNER} FROM partners WHERE city = %s", (city,)).fetchone()
     return None if row is None else PartnerState(*row)
 
@@ -60,7 +60,7 @@ def partners(connection: Connection) -> list[PartnerState]:
 
 
 def save_catalog(connection: Connection, city: str, url: str, log_id: str, catalog: object) -> None:
-    """Keep a partner's catalogue (anything that JSON can say) and its URL. A new partner starts without a cursor."""
+    """Store a partner's catalogue (a JSON value) and its URL. A new partner starts without a cursor."""
     connection.execute(
         "INSERT INTO partners (city, url, log_id, catalog) VALUES (%(city)s, %(url)s, %(log)s, %(catalog)s)"
         " ON CONFLICT (city) DO UPDATE SET url = %(url)s, catalog = %(catalog)s",
@@ -69,9 +69,9 @@ def save_catalog(connection: Connection, city: str, url: str, log_id: str, catal
 
 
 def start_over(connection: Connection, city: str, log_id: str) -> None:
-    """Forget where following stands: the partner's log is another one now.
+    """Drop the cursor and set the log's id: the partner has another log now.
 
-    What is stored stays until the new log says it again; until then it belongs to no log.
+    Stored publications belong to no log until the new log repeats them.
     """
     with connection.transaction():
         connection.execute("UPDATE partners SET log_id = %s, cursor = NULL WHERE city = %s", (log_id, city))
@@ -87,10 +87,10 @@ def store_page(
     following: str,
     page: Sequence[ReceivedPublication],
 ) -> None:
-    """Store a page that was asked for with the cursor `before`, and move the cursor to `following`; all or nothing.
+    """Store the page after the cursor `before`, and move the cursor to `following`, in one transaction.
 
-    Raises `Conflict` if the stored cursor or log is no longer that (someone else follows the same partner), if a
-    metric's sequence leaves one out, or if a window's revision comes twice in one log.
+    Raises `Conflict` if the stored cursor or log has changed (another process pulls the same partner), if a metric's
+    sequence has a gap, or if a window's revision comes twice in one log.
     """
     with connection.transaction():
         moved = connection.execute(
@@ -101,12 +101,12 @@ def store_page(
         if moved.rowcount != 1:
             raise Conflict(f"another process has moved the cursor of {city}")
         _check_sequences(connection, city, log_id, page)
-        for one in page:
-            _store(connection, city, log_id, one)
+        for publication in page:
+            _store(connection, city, log_id, publication)
 
 
 def partner_window_totals(connection: Connection, city: str, metric: str, last_ms: int) -> list[WindowTotal]:
-    """As `store.publication_log.window_totals`, of a partner, with the populations of its catalogue."""
+    """As `store.publication_log.window_totals`, for a partner and with the populations of its catalogue."""
     rows = connection.execute(
         """
         WITH latest AS (
@@ -145,15 +145,16 @@ def _check_sequences(connection: Connection, city: str, log_id: str, page: Seque
             (city, log_id),
         ).fetchall()
     )
-    for one in page:
-        expected = last.get(one.metric, 0) + 1
-        if one.sequence != expected:
-            raise Conflict(f"publication {expected} of {one.metric} was to come, and {one.sequence} came")
-        last[one.metric] = expected
+    for publication in page:
+        metric, expected = publication.metric, last.get(publication.metric, 0) + 1
+        if publication.sequence != expected:
+            raise Conflict(f"expected publication {expected} of {metric}, received {publication.sequence}")
+        last[metric] = expected
 
 
-def _store(connection: Connection, city: str, log_id: str, one: ReceivedPublication) -> None:
-    key = (city, one.metric, moment(one.window.start), one.revision)
+def _store(connection: Connection, city: str, log_id: str, publication: ReceivedPublication) -> None:
+    start, end = moment(publication.window.start), moment(publication.window.end)
+    key = (city, publication.metric, start, publication.revision)
     stored = connection.execute(
         "INSERT INTO partner_publications"
         " (city, metric, window_start, revision, window_end, sequence, log_id, published_at)"
@@ -161,14 +162,16 @@ def _store(connection: Connection, city: str, log_id: str, one: ReceivedPublicat
         " window_end = excluded.window_end, sequence = excluded.sequence, log_id = excluded.log_id,"
         " published_at = excluded.published_at, received_at = now()"
         " WHERE partner_publications.log_id <> excluded.log_id",
-        (*key, moment(one.window.end), one.sequence, log_id, moment(one.published_at)),
+        (*key, end, publication.sequence, log_id, moment(publication.published_at)),
     )
     if stored.rowcount != 1:
-        raise Conflict(f"{one.metric}, {moment(one.window.start)}, revision {one.revision} came before in this log")
+        raise Conflict(
+            f"{publication.metric}, {start}, revision {publication.revision} was received before in this log"
+        )
     connection.execute(
         "DELETE FROM partner_cells WHERE city = %s AND metric = %s AND window_start = %s AND revision = %s", key
     )
-    cells = one.cells
+    cells = publication.cells
     connection.execute(
         "INSERT INTO partner_cells (city, metric, window_start, revision, area, class, status, value, coverage, rule)"
         " SELECT %s, %s, %s, %s, area, class, CASE WHEN value IS NULL THEN 'suppressed' ELSE 'released' END,"

@@ -1,4 +1,4 @@
-"""Reading what left the city: the log in order, a metric's series, its areas, and totals to compare cities by.
+"""Reading what was published: the log in order, a metric's series, its areas, and totals to compare cities by.
 
 Times are milliseconds since 1970, UTC. Amounts are whole numbers of the metric's smallest unit.
 """
@@ -32,7 +32,7 @@ _NO_CELLS = CellColumns((), (), (), (), ())
 
 @dataclass(frozen=True, slots=True)
 class LogState:
-    """Identity of the publication log, which a restore changes, and the position of the newest publication."""
+    """UUID of the publication log, which a restore changes, and the position of the newest publication."""
 
     id: str
     head: int
@@ -40,7 +40,7 @@ class LogState:
 
 @dataclass(frozen=True, slots=True)
 class PublishedArea:
-    """An area of a metric, and since when its version holds."""
+    """An area of a metric, and when its version begins (ms since 1970, UTC)."""
 
     number: int
     name: str
@@ -50,9 +50,10 @@ class PublishedArea:
 
 @dataclass(frozen=True, slots=True)
 class WindowTotal:
-    """One class of one window, over its areas: the sum of what was released, and of how many cells and people.
+    """One class of one window, summed over its areas: the released values, and numbers of cells and of people.
 
-    `weighted` is the sum of each released value times the people of its area.
+    `released` cells of `cells` have a value; `released_population` of `population` people live in their areas.
+    `weighted` is the sum of each released value times the population of its area.
     """
 
     metric: str
@@ -67,10 +68,10 @@ class WindowTotal:
 
 
 def snapshots(database_url: str, *, most: int, wait_s: float) -> ConnectionPool[Connection]:
-    """A closed pool for readers: each `with pool.connection()` sees one state of the database and can't write.
+    """A pool, not yet open: each `with pool.connection()` sees one state of the database and can't write.
 
-    At most `most` connections. A reader that gets none within `wait_s` seconds gets `psycopg.OperationalError`, as does
-    one whose statement runs for more than 30 s.
+    At most `most` connections. `psycopg.OperationalError` is raised if none is free within `wait_s` seconds, and if a
+    statement takes more than 30 s.
     """
 
     def configure(connection: Connection) -> None:
@@ -95,15 +96,15 @@ def snapshots(database_url: str, *, most: int, wait_s: float) -> ConnectionPool[
 
 
 def log_state(connection: Connection) -> LogState:
-    """The log's id and its newest position (0 while it is empty)."""
+    """The log's id and its newest position (0 while it is empty). Raises `LookupError` if the log has no row."""
     row = connection.execute("SELECT id::text, position FROM publication_log").fetchone()
     if row is None:
-        raise LookupError("publication_log has no row: the database was not migrated, or someone emptied it")
+        raise LookupError("publication_log has no row: the database was not migrated, or the table was emptied")
     return LogState(*row)
 
 
 def published_areas(connection: Connection) -> Mapping[str, list[PublishedArea]]:
-    """Every metric's areas, of all versions, in order of their numbers."""
+    """Metric -> its areas of all versions, in order of their numbers."""
     found: dict[str, list[PublishedArea]] = {}
     for metric, number, name, population, valid_from in connection.execute(
         "SELECT metric, number, name, population, valid_from FROM areas JOIN area_versions USING (version)"
@@ -114,14 +115,17 @@ def published_areas(connection: Connection) -> Mapping[str, list[PublishedArea]]
 
 
 def areas_stamp(connection: Connection) -> str:
-    """Something that changes whenever areas are added or taken away."""
+    """A text that changes whenever areas are added or removed."""
     query = "SELECT count(*) || '-' || coalesce(max(number), 0) || '-' || coalesce(sum(population), 0) FROM areas"
     row = connection.execute(query).fetchone()
     return "" if row is None else str(row[0])
 
 
 def after(connection: Connection, position: int, limit: int, most_cells: int) -> list[tuple[Header, CellColumns]]:
-    """The publications behind `position`, in order: at most `limit`, and no more than hold `most_cells` (but one)."""
+    """The publications after `position`, in order.
+
+    At most `limit`, with at most `most_cells` cells (but at least one publication).
+    """
     headers = _headers(
         connection,
         f"SELECT {_HEADER} FROM publications WHERE position > %s ORDER BY position LIMIT %s",
@@ -144,8 +148,8 @@ def series(
 ) -> tuple[list[tuple[Header, CellColumns]], int | None]:
     """The latest revision of each window of a metric that begins in [start, end), ordered by window.
 
-    At most `limit` windows, and no more than hold `most_cells` cells (but one); cells of one area or class if given.
-    Also returns the start of the first window that was left out for that, if one was.
+    At most `limit` windows, with at most `most_cells` cells (but at least one window); cells of one area or class, if
+    given. Also returns the start of the first window that was left out for that, or None.
     """
     headers = _headers(
         connection,
@@ -159,7 +163,7 @@ def series(
 
 
 def newest_window(connection: Connection, metric: str) -> Window | None:
-    """The last window of a metric that has been published."""
+    """The last window of a metric that has been published, or None."""
     row = connection.execute(
         "SELECT window_start, window_end FROM publications WHERE metric = %s ORDER BY window_start DESC LIMIT 1",
         (metric,),

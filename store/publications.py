@@ -1,7 +1,7 @@
-"""What leaves the city: the windows that are ready, and publications appended to their gap-free log.
+"""Publishing: the windows that are ready, and publications appended to their gap-free log.
 
 Times are milliseconds since 1970, UTC. Amounts are whole numbers of the metric's smallest unit. Connections are those
-of `store.database.connect`. What was published is read in `store.publication_log`.
+of `store.database.connect`. Publications are read in `store.publication_log`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,7 +20,7 @@ _NEVER = 2**63 - 1
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A window of a metric: its first millisecond and the first one behind it."""
+    """A window of a metric: its first millisecond, and the first one after it."""
 
     start: int
     end: int
@@ -28,7 +28,7 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class LatticeCell:
-    """A cell that every publication of a window holds, and the number of sources registered in it."""
+    """A cell that every publication of a window holds, and the number of sources that are registered in it."""
 
     area: int
     class_: str
@@ -37,7 +37,11 @@ class LatticeCell:
 
 @dataclass(frozen=True, slots=True)
 class Lattice:
-    """All cells of a window. They are those of later windows as well, as far as `holds` says."""
+    """All cells of a window. Later windows have the same cells as long as `holds` is true for them.
+
+    `next_source`, `next_end` and `next_version`: when a source, the end of a source, or a version of areas changes them
+    next.
+    """
 
     cells: tuple[LatticeCell, ...]
     window: Window
@@ -46,14 +50,14 @@ class Lattice:
     next_version: int
 
     def holds(self, window: Window) -> bool:
-        """Whether no source came or went and no other areas began between the two windows."""
+        """Whether no source began or ended and no other areas began between the two windows."""
         later = window.start >= self.window.start and window.end >= self.window.end
         return later and window.end <= self.next_source and window.start < min(self.next_end, self.next_version)
 
 
 @dataclass(frozen=True, slots=True)
 class Aggregate:
-    """A cell as the processor reduced it. Everything but `value` stays inside the city (P2)."""
+    """A cell as the processor reduced it. All fields but `value` stay inside the city (P2)."""
 
     area: int
     class_: str
@@ -66,7 +70,7 @@ class Aggregate:
 
 @dataclass(frozen=True, slots=True)
 class PublishedCell:
-    """A cell as it leaves. A suppressed one has neither value nor coverage (whole percent)."""
+    """A cell as it is published. A suppressed cell has neither value nor coverage (whole percent)."""
 
     area: int
     class_: str
@@ -77,7 +81,7 @@ class PublishedCell:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """A publication without its cells: place in the log, place in its metric's sequence, window, revision."""
+    """A publication without its cells: position in the log, number in its metric's sequence, window, revision."""
 
     position: int
     metric: str
@@ -89,7 +93,10 @@ class Header:
 
 @contextmanager
 def publisher_lock(connection: Connection) -> Iterator[bool]:
-    """Try to be the one publisher of this database; yields whether it worked. The connection's end ends it."""
+    """Try to take the lock of the one publisher of this database; yields whether this connection holds it.
+
+    The lock ends with the context, or with the connection.
+    """
     held = bool(_value(connection, "SELECT pg_try_advisory_lock(%s)", _PUBLISHER_LOCK))
     try:
         yield held
@@ -101,8 +108,8 @@ def publisher_lock(connection: Connection) -> Iterator[bool]:
 def ready_windows(connection: Connection, topic: str, metric: str, lateness_ms: int, limit: int) -> list[Window]:
     """The oldest windows of a metric that can be published, at most `limit`, in order (R12).
 
-    Ready is a window that the watermark of every partition of the topic has passed, that has a cell of this topic, and
-    that has no publication yet. A window in which nothing at all came in is never published.
+    A window is ready if the watermark of every partition of the topic has passed its end, if it has a cell of this
+    topic, and if it has no publication yet. A window without any reading is never published.
     """
     rows = connection.execute(
         """
@@ -133,10 +140,10 @@ def ready_windows(connection: Connection, topic: str, metric: str, lateness_ms: 
 def lattice(
     connection: Connection, metric: str, classes: Sequence[str], window: Window, *, of_any_class: bool = False
 ) -> Lattice:
-    """Every area of the metric that holds at the window's start, times every class.
+    """Every area of the metric that is valid at the window's start, times every class.
 
-    Before the first version of areas, that one holds. A source counts if it was registered for any part of the window,
-    in its class or, if it may be `of_any_class`, in all of these.
+    Before the first version of areas begins, it is valid too. A source counts if it is registered for any part of the
+    window: in its class or, with `of_any_class`, in every class.
     """
     bounds_of = {"start": moment(window.start), "end": moment(window.end)}
     terms = {"metric": metric, "classes": list(classes), "any": of_any_class, **bounds_of}
@@ -172,7 +179,7 @@ def lattice(
 
 
 def aggregates(connection: Connection, topic: str, metric: str, window: Window) -> list[Aggregate]:
-    """The cells of one window of one topic."""
+    """The cells of a window, as the processor of the topic reduced them, in no order."""
     rows = connection.execute(
         "SELECT area, class, value, contributors, largest, absolute, covered_ms FROM cells"
         " WHERE topic = %s AND metric = %s AND window_start = %s",
@@ -186,8 +193,9 @@ def publish(
 ) -> Header:
     """Append a publication to the log, in one transaction.
 
-    The counters' rows stay locked until it commits, so positions (over all) and sequences (per metric) have no gap and
-    nobody sees a later one first. Raises `psycopg.errors.UniqueViolation` if the window has this revision already.
+    The counters' rows stay locked until the commit, so positions (over all metrics) and sequences (per metric) have no
+    gap, and no reader sees a later publication first. Returns the new publication's header. Raises
+    `psycopg.errors.UniqueViolation` if the window has this revision already.
     """
     with connection.transaction():
         position = _value(connection, "UPDATE publication_log SET position = position + 1 RETURNING position")
@@ -217,7 +225,7 @@ def publish(
 
 
 def new_log(connection: Connection) -> str:
-    """Give the log a new id, and return it: after a restore, what followers hold may not be what the log says."""
+    """Give the log a new id, and return it: after a restore, partners may hold publications that the log has lost."""
     return str(_value(connection, "UPDATE publication_log SET id = gen_random_uuid() RETURNING id"))
 
 

@@ -1,7 +1,7 @@
-"""The register: which source is which number, whose it is, and in which district it stands.
+"""The register: the number, contributor, class and district of every source.
 
-Real ids live here and nowhere else. Numbers are dense, in random order, and never given twice: rows are never deleted.
-How sources are looked up is in `store.resolution`, the areas of a metric are in `store.areas`.
+Real ids are here and nowhere else. Numbers are dense, in random order, and never given twice: rows are never deleted.
+Sources are looked up in `store.resolution`; the areas of a metric are in `store.areas`.
 """
 
 from collections.abc import Iterable
@@ -61,7 +61,7 @@ WHERE s.ends > s.next ORDER BY 1 LIMIT 1
 
 
 class RegisterError(OperatorError):
-    """A register that can't be loaded or used. `line` and `column` say where in the file; ids are never repeated."""
+    """A register that can't be loaded or used. `line` and `column` are the place in the file; ids are not repeated."""
 
     def __init__(self, problem: str, line: int | None = None, column: str | None = None) -> None:
         where = "" if line is None else f"line {line}" + (f", column {column}" if column else "") + ": "
@@ -72,7 +72,10 @@ class RegisterError(OperatorError):
 
 @dataclass(frozen=True, slots=True)
 class RegisterRow:
-    """One source of one metric for one span of time; `valid_to_ms` is None for an open end, `line` is for errors."""
+    """A source of a metric for a span of time (ms since 1970, UTC).
+
+    `valid_to_ms` is the first time after the span, None for an open end; `line` is the place in the file, for errors.
+    """
 
     line: int
     source: str
@@ -86,7 +89,7 @@ class RegisterRow:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """What a load changed: numbers of rows."""
+    """The outcome of a load: numbers of rows."""
 
     sources_new: int
     sources_updated: int
@@ -95,17 +98,17 @@ class Loaded:
 
 
 def load(connection: Connection, rows: Iterable[RegisterRow]) -> Loaded:
-    """Add sources and contributors, and move the ends of those known; all of them or, on any error, none.
+    """Add new sources and contributors, and update the ends of known sources; on any error nothing is changed.
 
-    `rows` is read once, as a stream. Raises `RegisterError` if a row stands twice, if a known (source, metric,
-    valid_from) has another class, district or contributor, or if a source would be valid twice at one time.
+    `rows` is read once, as a stream. Raises `RegisterError` if a row is there twice, if a known (source, metric,
+    valid_from) has another class, district or contributor, or if two rows of a source are valid at the same time.
     """
     with connection.transaction(), connection.cursor() as cursor:
         cursor.execute(_CREATE)
         count = 0
         with cursor.copy(_COPY) as copy:
             copy.set_types(_COPY_TYPES)
-            for count, row in enumerate(rows, start=1):  # noqa: B007 (the last count is what is wanted)
+            for count, row in enumerate(rows, start=1):  # noqa: B007 (the last count is used)
                 copy.write_row(_copied(row))
         cursor.execute("ANALYZE register_rows")
         cursor.execute("LOCK TABLE contributors, sources IN SHARE ROW EXCLUSIVE MODE")
@@ -120,9 +123,9 @@ def load(connection: Connection, rows: Iterable[RegisterRow]) -> Loaded:
 
 
 def _copied(row: RegisterRow) -> tuple[object, ...]:
-    until = None if row.valid_to_ms is None else moment(row.valid_to_ms)
-    known = (row.line, row.source, row.metric, row.district, row.contributor, row.class_)
-    return (*known, moment(row.valid_from_ms), until)
+    valid_to = None if row.valid_to_ms is None else moment(row.valid_to_ms)
+    values = (row.line, row.source, row.metric, row.district, row.contributor, row.class_)
+    return (*values, moment(row.valid_from_ms), valid_to)
 
 
 def _refuse_contradictions(connection: Connection) -> None:

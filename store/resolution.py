@@ -1,4 +1,7 @@
-"""Looking sources up: id -> number, contributor, area and class at a time, for millions of sources at once."""
+"""Looking up sources: id -> number, contributor, area and class at a time, for millions of sources at once.
+
+Times are milliseconds since 1970, UTC.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,7 +19,7 @@ from store.register import RegisterError
 
 BEGINNING_MS = 0
 NEVER_MS = 2**62
-"""Bounds of a resolution that nothing limits, in milliseconds since 1970."""
+"""Bounds of a resolution that no change limits."""
 
 _ONE = "metric = %(metric)s AND (%(source)s::text IS NULL OR source = %(source)s)"
 _VALID = "valid_from <= %(at)s AND (valid_to IS NULL OR valid_to > %(at)s)"
@@ -31,8 +34,8 @@ WITH changes (at) AS (
 SELECT max(at) FILTER (WHERE at <= %(at)s), min(at) FILTER (WHERE at > %(at)s) FROM changes
 """
 _WIDTH = f"SELECT max(octet_length(source)) FROM sources WHERE {_ONE} AND {_VALID}"
-# Every column has the same width in every row, so that the whole answer is one array: ids are filled up with zero
-# bytes, which no text in PostgreSQL holds and which numpy strips again.
+# Every column has the same width in every row, so that the whole answer is one array: ids are padded with zero bytes,
+# which no text in PostgreSQL contains and which numpy strips.
 _RESOLVE = f"""
 COPY (
     SELECT s.number, s.contributor, coalesce(a.area, -1)::int4,
@@ -66,11 +69,11 @@ class Resolved:
     holds_until_ms: int
 
     def holds(self, at_ms: int) -> bool:
-        """Whether this is how the sources are at that time."""
+        """Whether the sources are the same at `at_ms`."""
         return self.holds_from_ms <= at_ms < self.holds_until_ms
 
     def rows_of(self, ids: Sequence[str]) -> NDArray[np.int64]:
-        """Where each id stands in the columns, shape (len(ids),); -1 where no such source is valid."""
+        """The row of each id in the columns, int64 of shape (len(ids),); -1 where no such source is valid."""
         wanted = np.array([text.encode() for text in ids], dtype=np.bytes_)
         if not len(self.ids) or not len(wanted):
             return np.full(len(wanted), -1, np.int64)
@@ -83,19 +86,20 @@ def resolve(
 ) -> Resolved:
     """All sources of `metric` that are valid at `at_ms`, or only `source`, with their areas at that time.
 
-    The areas are those of the greatest version that has begun, else of the earliest. Raises `RegisterError` if a
+    The areas are those of the latest version that has begun, else of the earliest. `Resolved.class_` indexes `classes`.
+    Raises `RegisterError` if a
     source's district lies in no area, or if its class is not one of `classes`.
     """
-    given = {"metric": metric, "at": moment(at_ms), "classes": list(classes), "source": source}
+    terms = {"metric": metric, "at": moment(at_ms), "classes": list(classes), "source": source}
     with _snapshot(connection):
-        begins, ends = connection.execute(_BOUNDS, given).fetchone() or (None, None)
+        begins, ends = connection.execute(_BOUNDS, terms).fetchone() or (None, None)
         version = version_at(connection, metric, at_ms)
-        width = (connection.execute(_WIDTH, given).fetchone() or (0,))[0] or 1
-        table = _copy_out(connection, {**given, "version": version, "width": width}, width)
+        width = (connection.execute(_WIDTH, terms).fetchone() or (0,))[0] or 1
+        table = _copy_out(connection, {**terms, "version": version, "width": width}, width)
     if (table["area"] < 0).any():
-        raise RegisterError(f"a source of {metric} lies in a district that no area holds: load the register again")
+        raise RegisterError(f"a source of {metric} is in a district that no area contains: load the register again")
     if (table["class"] < 0).any():
-        raise RegisterError(f"a source of {metric} has a class that the metric does not know")
+        raise RegisterError(f"a source of {metric} has a class that the metric does not have")
     return Resolved(
         ids=np.ascontiguousarray(table["id"]),
         number=table["number"].astype(np.uint32),
@@ -109,7 +113,7 @@ def resolve(
 
 @contextmanager
 def _snapshot(connection: Connection) -> Iterator[None]:
-    """Several queries on one state of the tables, whatever others commit meanwhile."""
+    """Several queries on one state of the tables, whatever is committed meanwhile."""
     if not connection.autocommit or connection.info.transaction_status:
         yield  # inside a caller's transaction: its isolation is the caller's choice
         return
@@ -122,7 +126,7 @@ def _snapshot(connection: Connection) -> Iterator[None]:
         connection.isolation_level = before
 
 
-def _copy_out(connection: Connection, given: Mapping[str, Any], width: int) -> NDArray[np.void]:
+def _copy_out(connection: Connection, terms: Mapping[str, Any], width: int) -> NDArray[np.void]:
     """The answer of `_RESOLVE` as one array; its fields `n...` are PostgreSQL's own, counts and lengths."""
     row = np.dtype(
         [
@@ -131,7 +135,7 @@ def _copy_out(connection: Connection, given: Mapping[str, Any], width: int) -> N
         ]
     )
     answer = bytearray()
-    with connection.cursor() as cursor, cursor.copy(_RESOLVE, given) as copy:
+    with connection.cursor() as cursor, cursor.copy(_RESOLVE, terms) as copy:
         for part in copy:
             answer += part
     count, rest = divmod(len(answer) - _COPY_HEADER_BYTES - _COPY_TRAILER_BYTES, row.itemsize)

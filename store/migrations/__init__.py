@@ -21,7 +21,7 @@ _MIGRATION_LOCK = 0x5157E2C17
 
 @contextmanager
 def migrations() -> Iterator[Config]:
-    """Alembic's settings: where the versions of the tables lie."""
+    """Alembic's settings: the folder of the tables' versions."""
     with resources.as_file(resources.files("store.migrations")) as folder:
         config = Config()
         config.set_main_option("script_location", str(folder))
