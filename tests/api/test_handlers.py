@@ -55,20 +55,22 @@ def problem(response: Any, status: int, kind: str | None = None) -> Problem:
     return found
 
 
-def test_the_catalogue_says_what_the_city_is_and_what_its_metrics_mean(api: TestClient, areas: list[int]) -> None:
+def test_the_catalogue_holds_the_citys_facts_and_the_definitions_of_its_metrics(
+    api: TestClient, areas: list[int]
+) -> None:
     response = api.get("/v1/catalog")
     found = Catalog.model_validate_json(response.content)
     assert response.json() == found.model_dump(mode="json", by_alias=True)
     assert (found.city.id, found.city.population, found.city.districts) == ("isfahan", 1_961_260, 15)
     assert [metric.name for metric in found.metrics] == list(catalogue())
-    metric = next(one for one in found.metrics if one.name == IMPORT.name)
+    metric = next(metric for metric in found.metrics if metric.name == IMPORT.name)
     assert (metric.unit, metric.smallest_unit, metric.smallest_per_unit) == ("Wh", "mJ", 3_600_000)
     assert "at least 100 customers" in metric.rule.words
     assert metric.lateness_seconds == 3600
     assert [(area.number, area.population) for area in metric.areas] == list(zip(areas, (1000, 3000), strict=True))
 
 
-def test_the_catalogue_names_the_detectors_behind_the_metrics_of_pictures(
+def test_the_catalogue_names_the_detectors_of_the_metrics_of_pictures(
     api: TestClient, database_url: str, areas: list[int]
 ) -> None:
     before = api.get("/v1/catalog")
@@ -78,7 +80,7 @@ def test_the_catalogue_names_the_detectors_behind_the_metrics_of_pictures(
     response = api.get("/v1/catalog", headers={"If-None-Match": before.headers["etag"]})
     found = Catalog.model_validate_json(response.content)
     detectors = {metric.name: metric.detectors for metric in found.metrics}
-    assert [(one.version, one.precision, one.recall, one.since) for one in detectors["traffic.passes"]] == [
+    assert [(used.version, used.precision, used.recall, used.since) for used in detectors["traffic.passes"]] == [
         ("a1", 0.9, 0.8, rfc3339(T0)),
         ("b2", 0.95, 0.91, rfc3339(T0 + HOUR)),
     ]
@@ -87,10 +89,10 @@ def test_the_catalogue_names_the_detectors_behind_the_metrics_of_pictures(
     assert areas
 
 
-def test_a_derived_metric_has_the_areas_of_the_one_that_it_comes_from(api: TestClient, database_url: str) -> None:
+def test_a_derived_metric_has_the_areas_of_its_source_metric(api: TestClient, database_url: str) -> None:
     with connect(database_url) as connection:
         numbers = found_areas(connection, (500, 700), "traffic.regions")
-    metrics = {one.name: one for one in Catalog.model_validate_json(api.get("/v1/catalog").content).metrics}
+    metrics = {metric.name: metric for metric in Catalog.model_validate_json(api.get("/v1/catalog").content).metrics}
     assert [area.number for area in metrics["traffic.passes"].areas] == list(numbers)
     assert not metrics["traffic.density"].areas
 
@@ -105,10 +107,10 @@ def test_the_log_is_paged_without_gap_or_repetition(api: TestClient, areas: list
         if not page.publications:
             break
         seen += page.publications
-    assert [one.sequence for one in seen] == list(range(1, HOURS + 1))
-    assert [one.window.start for one in seen] == [rfc3339(T0 + hour * HOUR) for hour in range(HOURS)]
-    assert {len(one.cells) for one in seen} == {4}
-    assert {one.unit for one in seen} == {"mJ"}
+    assert [publication.sequence for publication in seen] == list(range(1, HOURS + 1))
+    assert [publication.window.start for publication in seen] == [rfc3339(T0 + hour * HOUR) for hour in range(HOURS)]
+    assert {len(publication.cells) for publication in seen} == {4}
+    assert {publication.unit for publication in seen} == {"mJ"}
 
 
 def test_a_publication_holds_values_and_suppressed_cells_by_status_alone(api: TestClient, areas: list[int]) -> None:
@@ -130,7 +132,7 @@ def test_a_publication_holds_values_and_suppressed_cells_by_status_alone(api: Te
     ]
 
 
-def test_a_cursor_at_the_end_goes_on_when_more_is_published(
+def test_a_cursor_at_the_end_continues_when_more_is_published(
     api: TestClient, database_url: str, areas: list[int]
 ) -> None:
     end = api.get("/v1/publications").json()["next"]
@@ -138,7 +140,7 @@ def test_a_cursor_at_the_end_goes_on_when_more_is_published(
     with connect(database_url) as connection:
         publish_hours(connection, areas, range(HOURS, HOURS + 1))
     page = api.get("/v1/publications", params={"after": end}).json()
-    assert [one["sequence"] for one in page["publications"]] == [HOURS + 1]
+    assert [publication["sequence"] for publication in page["publications"]] == [HOURS + 1]
 
 
 def test_a_cursor_of_another_log_or_from_the_future_is_gone_and_a_broken_one_is_refused(
@@ -159,7 +161,7 @@ def test_a_cursor_of_another_log_or_from_the_future_is_gone_and_a_broken_one_is_
 def test_a_limit_out_of_range_is_refused_by_name(api: TestClient, limit: object) -> None:
     found = problem(api.get("/v1/publications", params={"limit": str(limit)}), 422, "invalid-parameters")
     assert found.errors is not None
-    assert [one.name for one in found.errors] == ["limit"]
+    assert [parameter.name for parameter in found.errors] == ["limit"]
 
 
 def test_a_series_holds_every_cell_of_the_range(api: TestClient, areas: list[int]) -> None:
@@ -167,8 +169,8 @@ def test_a_series_holds_every_cell_of_the_range(api: TestClient, areas: list[int
     response = api.get(f"/v1/series/{IMPORT.name}", params=parameters)
     found = Series.model_validate_json(response.content)
     assert response.json() == found.model_dump(mode="json", by_alias=True)
-    assert [one.window.start for one in found.windows] == [rfc3339(T0 + HOUR), rfc3339(T0 + 2 * HOUR)]
-    assert {len(one.cells) for one in found.windows} == {4}
+    assert [revision.window.start for revision in found.windows] == [rfc3339(T0 + HOUR), rfc3339(T0 + 2 * HOUR)]
+    assert {len(revision.cells) for revision in found.windows} == {4}
     assert (found.unit, found.next) == ("mJ", None)
 
 
@@ -183,7 +185,7 @@ def test_a_series_without_a_range_is_the_last_week(api: TestClient, database_url
 
 def test_a_series_can_be_of_one_area_and_class(api: TestClient, areas: list[int]) -> None:
     found = api.get(f"/v1/series/{IMPORT.name}", params={"area": areas[1], "class": "residential"}).json()
-    assert {(cell["area"], cell["class"]) for one in found["windows"] for cell in one["cells"]} == {
+    assert {(cell["area"], cell["class"]) for window in found["windows"] for cell in window["cells"]} == {
         (areas[1], "residential")
     }
     assert len(found["windows"]) == HOURS
@@ -197,24 +199,24 @@ def test_a_series_shows_the_latest_revision(api: TestClient, database_url: str, 
     with connect(database_url) as connection:
         publish(connection, IMPORT.name, Window(T0 + HOUR, T0 + 2 * HOUR), TOPIC, cells, revision=1)
     windows = api.get(f"/v1/series/{IMPORT.name}").json()["windows"]
-    assert [one["revision"] for one in windows] == [0, 1, 0, 0, 0]
+    assert [window["revision"] for window in windows] == [0, 1, 0, 0, 0]
     assert [cell["value"] for cell in windows[1]["cells"]] == [42, 42]
 
 
-def test_a_long_series_is_read_on_from_next(api: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_series_continues_from_next(api: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(handlers, "_MOST_WINDOWS", 2)
     start: str | None = rfc3339(T0)
     seen: list[str] = []
     while start is not None:
         found = api.get(f"/v1/series/{IMPORT.name}", params={"from": start}).json()
         assert len(found["windows"]) <= 2
-        seen += [one["window"]["start"] for one in found["windows"]]
+        seen += [revision["window"]["start"] for revision in found["windows"]]
         start = found["next"]
     assert seen == [rfc3339(T0 + hour * HOUR) for hour in range(HOURS)]
 
 
 @pytest.mark.parametrize("when", ["yesterday", "2025-06-01T00:00:00", "2025-13-01T00:00:00Z", "1748736000", "\x00"])
-def test_a_time_without_offset_or_sense_is_refused(api: TestClient, when: str) -> None:
+def test_a_time_without_offset_or_outside_the_calendar_is_refused(api: TestClient, when: str) -> None:
     problem(api.get(f"/v1/series/{IMPORT.name}", params={"from": when}), 422, "invalid-parameters")
 
 
@@ -266,14 +268,14 @@ def test_queries_differ_in_their_etags(api: TestClient, areas: list[int]) -> Non
     assert len({api.get(path).headers["etag"] for path in paths}) == len(paths)
 
 
-def test_whatever_the_framework_refuses_is_a_problem_too(api: TestClient) -> None:
+def test_errors_of_the_framework_are_problems_too(api: TestClient) -> None:
     problem(api.get("/v1/nothing"), 404)
     refused = api.post("/v1/catalog")
     problem(refused, 405)
     assert refused.headers["allow"] == "GET"
 
 
-def test_an_error_that_was_not_foreseen_tells_nothing(api: TestClient, database_url: str) -> None:
+def test_an_unforeseen_error_is_a_problem_without_detail(api: TestClient, database_url: str) -> None:
     with connect(database_url) as connection:
         connection.execute("ALTER TABLE published_cells RENAME COLUMN rule TO secret_rule")
     found = problem(api.get("/v1/publications"), 500)
@@ -286,7 +288,7 @@ def test_a_node_is_healthy_while_its_database_answers(api: TestClient) -> None:
     assert response.headers["cache-control"] == "no-store"
 
 
-def test_connections_that_died_cost_no_request(api: TestClient, database_url: str) -> None:
+def test_dead_connections_fail_no_request(api: TestClient, database_url: str) -> None:
     assert api.get("/healthz").status_code == 200
     with connect(database_url) as connection:
         mine = connection.info.backend_pid
@@ -295,7 +297,9 @@ def test_connections_that_died_cost_no_request(api: TestClient, database_url: st
     assert api.get("/healthz").status_code == 200
 
 
-def test_a_database_that_goes_and_comes_back_is_noticed(api: TestClient, database_url: str, server_url: str) -> None:
+def test_a_database_that_is_away_gives_503_until_it_is_back(
+    api: TestClient, database_url: str, server_url: str
+) -> None:
     with connect(server_url) as server, connect(database_url) as connection:
         name = connection.info.dbname
         server.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")

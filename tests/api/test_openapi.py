@@ -1,4 +1,4 @@
-"""The API's description: what partners generate clients from does not change unnoticed, and its examples are true."""
+"""The API's description, from which partners generate clients: it does not change unnoticed, its examples are valid."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -97,7 +97,9 @@ def test_paths_and_operation_ids_are_these(document: dict[str, Any]) -> None:
 
 
 def test_parameters_are_these(document: dict[str, Any]) -> None:
-    found = {op["operationId"]: [one["name"] for one in op.get("parameters", [])] for op in of_the_city(document)}
+    found = {
+        op["operationId"]: [parameter["name"] for parameter in op.get("parameters", [])] for op in of_the_city(document)
+    }
     assert found == {
         "get_catalog": [],
         "list_publications": ["after", "limit"],
@@ -106,7 +108,7 @@ def test_parameters_are_these(document: dict[str, Any]) -> None:
     }
 
 
-def test_every_operation_says_what_it_does_and_every_parameter_what_it_means(document: dict[str, Any]) -> None:
+def test_every_operation_and_every_parameter_is_described(document: dict[str, Any]) -> None:
     for operation in operations(document):
         assert operation["summary"] and operation["description"] and operation["tags"]
         assert all(parameter["description"] for parameter in operation.get("parameters", []))
@@ -144,11 +146,11 @@ def test_every_example_of_the_registry_is_valid_under_the_schema_beside_it(docum
                 assert RegistryProblem.model_validate(example["value"]).error_code == int(code)
 
 
-def test_the_examples_hang_together() -> None:
+def test_the_example_cursor_belongs_to_the_example_log() -> None:
     assert place(examples.PAGE["next"]) == (examples.PAGE["log"], 2)
 
 
-def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
+def test_every_reference_is_to_a_schema_of_the_document(document: dict[str, Any]) -> None:
     def references(node: Any) -> Iterator[str]:
         if isinstance(node, dict):
             if isinstance(node.get("$ref"), str):
@@ -161,4 +163,6 @@ def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
 
     found = set(references(document))
     assert found
-    assert {one.removeprefix("#/components/schemas/") for one in found} <= document["components"]["schemas"].keys()
+    assert {reference.removeprefix("#/components/schemas/") for reference in found} <= document["components"][
+        "schemas"
+    ].keys()

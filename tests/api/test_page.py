@@ -1,4 +1,4 @@
-"""The page at `/`: what it says, in which language, and what it must never say."""
+"""The page at `/`: its content, its languages, and what it must never show."""
 
 import asyncio
 import re
@@ -117,7 +117,7 @@ def both(server_url: str) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def two(both: str) -> Iterator[TestClient]:
-    """Two cities with everything, to be looked at only."""
+    """The page of a city that has exchanged everything with another, for reading only."""
     with TestClient(create_app(ISFAHAN, both)) as client:
         yield client
 
@@ -131,7 +131,7 @@ def fields(text: str) -> set[str]:
 
 
 @pytest.mark.parametrize("code", CODES)
-def test_every_language_has_the_same_texts_with_the_same_places_to_fill(code: str) -> None:
+def test_every_language_has_the_same_texts_with_the_same_placeholders(code: str) -> None:
     assert keys(code) == keys("en")
     for section, texts in languages()[code].sections.items():
         for key, text in texts.items():
@@ -150,7 +150,7 @@ def test_every_metric_class_dataset_and_rule_of_the_catalogue_has_its_words() ->
     assert set(MINIMUM_CONTRIBUTORS) == english.sections["rule"].keys()
 
 
-def test_every_reason_that_the_operator_is_told_of_has_its_words() -> None:
+def test_every_reason_in_the_operators_manual_has_its_words() -> None:
     table = (DOCS / "operator.md").read_text().split("| reason | of | what |")[1].split("\n\n")[0]
     reasons = {word for row in table.splitlines() for word in re.findall(r"`([a-z-]+)`", row[1:].partition("|")[0])}
     assert len(reasons) > 15
@@ -158,7 +158,7 @@ def test_every_reason_that_the_operator_is_told_of_has_its_words() -> None:
 
 
 @pytest.mark.parametrize("code", CODES)
-def test_the_rules_are_told_with_their_own_numbers(code: str) -> None:
+def test_the_text_of_a_rule_holds_its_own_numbers(code: str) -> None:
     language = languages()[code]
     for rule, minimums in MINIMUM_CONTRIBUTORS.items():
         told = set(re.findall(r"\d+", language.sections["rule"][rule]))
@@ -184,7 +184,7 @@ def test_the_rules_are_told_with_their_own_numbers(code: str) -> None:
         ("../en", "", "en"),
     ],
 )
-def test_a_reader_gets_the_language_that_was_asked_for_or_accepted(asked: str | None, accepted: str, code: str) -> None:
+def test_a_reader_gets_the_language_that_was_requested_or_accepted(asked: str | None, accepted: str, code: str) -> None:
     assert chosen(asked, accepted).code == code
 
 
@@ -203,12 +203,12 @@ def test_each_language_writes_numbers_and_times_its_own_way(code: str, number: s
     assert language.time(T0, "Asia/Tehran") == time
 
 
-def test_only_all_is_all_and_only_nothing_is_nothing() -> None:
+def test_only_a_share_of_1_is_100_percent_and_only_0_is_0_percent() -> None:
     shares = [0, 0.0001, 0.29, 0.9999, 1]
     assert [languages()["en"].share(share) for share in shares] == ["0%", "1%", "29%", "99%", "100%"]
 
 
-def test_a_time_at_the_end_of_all_years_is_told_too() -> None:
+def test_a_time_at_the_end_of_the_year_9999_is_shown() -> None:
     assert "9999" in languages()["en"].time(253_402_300_799_000, "Asia/Tehran")
 
 
@@ -218,14 +218,14 @@ def test_a_reason_that_is_no_fixed_word_is_not_repeated() -> None:
 
 
 @pytest.mark.parametrize("code", CODES)
-def test_without_its_database_the_page_says_so_in_words(code: str) -> None:
+def test_without_its_database_the_page_states_it_in_every_language(code: str) -> None:
     language = languages()[code]
     page = Page(rendered(ISFAHAN, language, None, datetime.now(UTC)))
     assert language.text("away") in page.text
     assert page.attributes("lang")[0] == code
 
 
-def test_a_page_without_its_database_is_an_error_that_passes(away: TestClient) -> None:
+def test_a_page_without_its_database_is_a_503_with_retry_after(away: TestClient) -> None:
     response = away.get("/", headers={"Accept-Language": "vi"})
     assert response.status_code == 503
     assert response.headers["content-type"] == "text/html; charset=utf-8"
@@ -235,7 +235,7 @@ def test_a_page_without_its_database_is_an_error_that_passes(away: TestClient) -
 
 
 @pytest.mark.services
-def test_a_city_with_nothing_at_all_is_told_in_words(api: TestClient) -> None:
+def test_an_empty_city_has_a_page_that_states_it(api: TestClient) -> None:
     page = read(api)
     assert "Isfahan has 1,961,260 people" in page.text
     assert "No stream has been processed yet." in page.text
@@ -254,9 +254,9 @@ def test_the_figures_are_those_of_the_comparison(two: TestClient, both: str) -> 
     english = languages()["en"].sections
     for row in page.rows:
         metric = next(
-            (one for one in catalogue() if len(row) == 1 and row[0].startswith(english["metric"][one])), metric
+            (name for name in catalogue() if len(row) == 1 and row[0].startswith(english["metric"][name])), metric
         )
-        class_ = next((one for one in english["class"] if english["class"][one] == row[0]), None)
+        class_ = next((name for name, word in english["class"].items() if word == row[0]), None)
         if metric is None or class_ is None or len(row) != 3:
             continue
         for cell, city in zip(row[1:], (ISFAHAN, SAIGON), strict=True):
@@ -289,7 +289,7 @@ def test_figures_come_with_their_unit_and_the_measure_of_their_metric(
 
 
 @pytest.mark.services
-def test_the_account_is_told_with_every_reason(two: TestClient) -> None:
+def test_the_account_is_shown_with_every_reason(two: TestClient) -> None:
     rows = [row for row in read(two).rows if len(row) == 2]
     for row in (
         ["Readings in", "2,216,260"],
@@ -308,7 +308,7 @@ def test_the_account_is_told_with_every_reason(two: TestClient) -> None:
 
 
 @pytest.mark.services
-def test_the_partner_is_told_with_what_came_and_how_far_each_city_is(two: TestClient) -> None:
+def test_a_partner_is_shown_with_its_publications_and_the_newest_window_of_each_city(two: TestClient) -> None:
     page = read(two)
     assert "Publications received 362" in page.text  # 3 metrics of 24 hours, 3 of 96 quarter hours, a day, a month
     ends = next(row for row in page.rows if row[0] == "Electricity taken from the grid")
@@ -316,7 +316,7 @@ def test_the_partner_is_told_with_what_came_and_how_far_each_city_is(two: TestCl
 
 
 @pytest.mark.services
-def test_topics_of_past_data_are_told_as_one_without_their_names(api: TestClient, database_url: str) -> None:
+def test_topics_of_past_data_are_summed_without_their_names(api: TestClient, database_url: str) -> None:
     with connect(database_url) as connection:
         for topic in (TOPIC, "isfahan.energy.readings.history.house-4711.v1", "isfahan.energy.readings.history.b.v1"):
             open_topic(connection, topic)
@@ -330,9 +330,7 @@ def test_topics_of_past_data_are_told_as_one_without_their_names(api: TestClient
 
 
 @pytest.mark.services
-def test_what_is_suppressed_is_said_so_and_no_number_that_must_stay_inside_is_there(
-    api: TestClient, database_url: str
-) -> None:
+def test_suppression_is_shown_and_no_number_that_must_stay_inside(api: TestClient, database_url: str) -> None:
     secrets: dict[str, Any] = {
         "value": 7_103_019,
         "contributors": 13,
@@ -362,7 +360,7 @@ def test_what_is_suppressed_is_said_so_and_no_number_that_must_stay_inside_is_th
 
 
 @pytest.mark.services
-def test_whatever_a_name_holds_stays_text(database_url: str, second_database_url: str) -> None:
+def test_html_in_a_partners_names_stays_text(database_url: str, second_database_url: str) -> None:
     evil = replace(SAIGON, name=EVIL, names={"vi": EVIL})
     own = replace(ISFAHAN, name=EVIL, names={})
     with serving(second_database_url, evil) as url, TestClient(create_app(own, database_url)) as client:
@@ -377,7 +375,7 @@ def test_whatever_a_name_holds_stays_text(database_url: str, second_database_url
 
 
 @pytest.mark.services
-def test_a_figure_that_is_not_there_is_told_with_its_reason(
+def test_a_missing_figure_is_shown_with_its_reason(
     api: TestClient, database_url: str, second_database_url: str
 ) -> None:
     exchanged(database_url, second_database_url)
@@ -387,9 +385,8 @@ def test_a_figure_that_is_not_there_is_told_with_its_reason(
         cells = [PublishedCell(empty, class_, 7, 100, solar.rule) for class_ in solar.classes]
         publish(connection, solar.name, Window(T0 + 1000 * HOUR, T0 + 1001 * HOUR), TOPIC, cells)
         catalog = partner_catalogs(connection)[SAIGON.id].model_dump(mode="json", by_alias=True)
-        one, other = catalog["metrics"][0], catalog["metrics"][1]
-        one["unit"] = "kWh"
-        other["name"] = "energy.wind"
+        catalog["metrics"][0]["unit"] = "kWh"
+        catalog["metrics"][1]["name"] = "energy.wind"
         save_catalog(connection, SAIGON.id, "http://127.0.0.1:2/", catalog["log"], catalog)
     rows = read(api).rows
     homes = [row[1:] for row in rows if row[0] == "homes"]
@@ -399,7 +396,7 @@ def test_a_figure_that_is_not_there_is_told_with_its_reason(
 
 
 @pytest.mark.services
-def test_nothing_on_the_page_leads_to_another_server(two: TestClient) -> None:
+def test_nothing_on_the_page_loads_from_another_server(two: TestClient) -> None:
     for code in CODES:
         html = two.get(f"/?lang={code}").text
         page = Page(html)
@@ -413,7 +410,7 @@ def test_nothing_on_the_page_leads_to_another_server(two: TestClient) -> None:
             else:
                 assert two.get(f"/{link}").status_code == 200
         assert not [name for _, attributes in page.tags for name in attributes if name.startswith("on")]
-        assert not page.attributes("style")  # the policy would not let it work
+        assert not page.attributes("style")  # the policy would block it
 
 
 @pytest.mark.services
@@ -436,7 +433,7 @@ def test_the_headers_forbid_what_the_page_does_not_do(two: TestClient) -> None:
 
 
 @pytest.mark.services
-def test_the_head_of_the_page_can_be_asked_for_and_nothing_can_be_sent(database_url: str) -> None:
+def test_the_page_answers_head_and_refuses_post(database_url: str) -> None:
     with serving(database_url) as url, httpx.Client(base_url=url) as client:
         head, whole = client.head("/"), client.get("/")
         assert (head.status_code, head.content) == (200, b"")
@@ -451,7 +448,7 @@ def test_the_page_is_no_part_of_the_described_api(away: TestClient) -> None:
 
 @pytest.mark.services
 @pytest.mark.parametrize("code", CODES)
-def test_the_page_can_be_read_aloud(two: TestClient, code: str) -> None:
+def test_the_page_can_be_used_with_a_screen_reader(two: TestClient, code: str) -> None:
     page = read(two, f"?lang={code}")
     tags = [tag for tag, _ in page.tags]
     assert (tags.count("main"), tags.count("h1"), tags.count("header"), tags.count("footer")) == (1, 1, 1, 1)
@@ -464,11 +461,11 @@ def test_the_page_can_be_read_aloud(two: TestClient, code: str) -> None:
     assert all(attributes.get("scope") for tag, attributes in page.tags if tag == "th")
     assert tags.count("table") >= tags.count("caption") >= 4
     named = [attributes for tag, attributes in page.tags if tag == "nav"]
-    assert len(named) == 3 and all(one.get("aria-label") or one.get("aria-labelledby") for one in named)
+    assert len(named) == 3 and all(tag.get("aria-label") or tag.get("aria-labelledby") for tag in named)
 
 
 @pytest.mark.services
-def test_the_content_is_of_one_moment(both: str) -> None:
+def test_the_content_is_of_one_snapshot(both: str) -> None:
     with connect(both) as connection:
         content = gather(connection, ISFAHAN, catalogue())
     assert [city.id for city in content.cities] == [ISFAHAN.id, SAIGON.id]

@@ -1,4 +1,4 @@
-"""No answer lets out what must stay inside (P2): counts of contributors and readings, the largest, their sum."""
+"""No answer contains what must stay inside (P2): counts of contributors and readings, the largest, their sum."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -82,10 +82,10 @@ def test_no_answer_holds_a_number_that_must_stay_inside(api: TestClient) -> None
             if isinstance(value, str):
                 assert not any(str(secret) in value for secret in hidden if secret > 1000), f"{path}: {value}"
             numbers.add(value if isinstance(value, int) else None)
-    assert RELEASED_VALUE in numbers  # the walk sees what is let out, so it would see the rest
+    assert RELEASED_VALUE in numbers  # the walk finds what is released, so it would find the rest
 
 
-def test_no_answer_but_the_description_of_the_rule_names_what_must_stay_inside(api: TestClient) -> None:
+def test_only_the_text_of_the_rule_names_what_must_stay_inside(api: TestClient) -> None:
     for path in PATHS:
         names = {name for name, _ in walk(api.get(path).json())}
         assert not names & {
@@ -99,7 +99,7 @@ def test_no_answer_but_the_description_of_the_rule_names_what_must_stay_inside(a
         }
 
 
-def test_suppressed_cells_look_all_the_same(api: TestClient) -> None:
+def test_all_suppressed_cells_look_the_same(api: TestClient) -> None:
     cells = api.get("/v1/publications").json()["publications"][0]["cells"]
     kept_in = [cell for cell in cells if cell["status"] == "suppressed"]
     assert len(kept_in) == 5

@@ -1,4 +1,4 @@
-"""The registry of schemas, in the words of the protocol that stock clients speak. It needs no database."""
+"""The registry of schemas, in the protocol of stock clients. It needs no database."""
 
 import copy
 import json
@@ -34,14 +34,14 @@ def registry() -> Iterator[TestClient]:
 
 
 def given(response: Any) -> Any:
-    """What a good answer holds."""
+    """The content of a good answer."""
     assert response.status_code == 200, response.text
     assert response.headers["content-type"] == CONTENT_TYPE
     return response.json()
 
 
 def error(response: Any, status: int, code: int) -> str:
-    """The words of an error."""
+    """The message of an error."""
     assert response.status_code == status, response.text
     assert response.headers["content-type"] == CONTENT_TYPE
     assert response.headers["cache-control"] == "no-store"
@@ -52,7 +52,9 @@ def error(response: Any, status: int, code: int) -> str:
 
 
 @pytest.mark.parametrize("number", range(1, 6))
-def test_every_committed_schema_is_found_by_its_id_and_may_be_kept_for_ever(registry: TestClient, number: int) -> None:
+def test_every_committed_schema_is_found_by_its_id_and_may_be_cached_for_ever(
+    registry: TestClient, number: int
+) -> None:
     response = registry.get(f"/schemas/ids/{number}", params={"subject": ENERGY, "fetchMaxId": "false"})
     found = given(response)
     assert found.keys() == {"schema"}
@@ -62,7 +64,7 @@ def test_every_committed_schema_is_found_by_its_id_and_may_be_kept_for_ever(regi
     assert (again.status_code, again.content) == (304, b"")
 
 
-def test_answers_that_another_version_may_change_have_to_be_asked_for_again(registry: TestClient) -> None:
+def test_answers_that_another_version_may_change_must_be_revalidated(registry: TestClient) -> None:
     for path in ("/subjects", f"/subjects/{ENERGY}/versions/latest", "/config"):
         response = registry.get(path)
         given(response)
@@ -116,7 +118,7 @@ def test_a_topic_has_the_versions_of_its_dataset(registry: TestClient, dataset: 
         "%00",
     ],
 )
-def test_what_is_no_topic_of_the_city_is_no_subject(registry: TestClient, subject: str) -> None:
+def test_only_topics_of_the_city_are_subjects(registry: TestClient, subject: str) -> None:
     for path in (f"/subjects/{subject}/versions", f"/subjects/{subject}/versions/1", f"/config/{subject}"):
         error(registry.get(path), 404, 40401)
     error(registry.get(f"/mode/{subject}"), 404, 40401)
@@ -181,13 +183,13 @@ def test_a_schema_of_another_subject_is_not_found(registry: TestClient) -> None:
         b"\xff\xfe",
     ],
 )
-def test_what_is_no_schema_is_said_to_be_none(registry: TestClient, body: bytes) -> None:
+def test_a_body_without_an_avro_schema_is_refused(registry: TestClient, body: bytes) -> None:
     for path in (f"/subjects/{ENERGY}", f"/subjects/{ENERGY}/versions"):
         error(registry.post(path, content=body, headers={"Content-Type": CONTENT_TYPE}), 422, 42201)
 
 
 @pytest.mark.parametrize("depth", [100, 300, 600, 900, 1_100, 30_000])
-def test_a_schema_of_any_depth_is_unknown_or_none(registry: TestClient, depth: int) -> None:
+def test_a_schema_of_any_depth_is_unknown_or_invalid(registry: TestClient, depth: int) -> None:
     deep = '{"type":"array","items":' * depth + '"int"' + "}" * depth
     for query in ("", "?normalize=true"):
         response = registry.post(f"/subjects/{ENERGY}{query}", json={"schema": deep})
@@ -204,7 +206,7 @@ def test_a_body_longer_than_any_schema_is_refused(registry: TestClient) -> None:
     error(registry.post(f"/subjects/{ENERGY}", content=body), 413, 413)
 
 
-def test_registering_what_is_there_changes_nothing_and_anything_else_is_refused(registry: TestClient) -> None:
+def test_registering_a_known_schema_changes_nothing_and_any_other_is_refused(registry: TestClient) -> None:
     body = {"schema": json.dumps(schema_named("energy.readings.v1").definition)}
     assert given(registry.post(f"/subjects/{ENERGY}/versions?normalize=False", json=body)) == {"id": 1}
     said = error(registry.post(f"/subjects/{ENERGY}/versions", json={"schema": '"int"'}), 422, 42205)
@@ -225,7 +227,7 @@ def test_registering_what_is_there_changes_nothing_and_anything_else_is_refused(
         ("PATCH", "/schemas/ids/1"),
     ],
 )
-def test_all_writing_is_refused_in_words(registry: TestClient, method: str, path: str) -> None:
+def test_all_writing_is_refused_as_read_only(registry: TestClient, method: str, path: str) -> None:
     assert "read-only" in error(registry.request(method, path, json={}), 422, 42205)
 
 
@@ -240,11 +242,11 @@ def test_all_writing_is_refused_in_words(registry: TestClient, method: str, path
         "/contexts",
     ],
 )
-def test_what_this_registry_does_not_have_is_absent_in_its_own_form(registry: TestClient, path: str) -> None:
+def test_paths_that_this_registry_does_not_have_are_404_in_its_protocol(registry: TestClient, path: str) -> None:
     error(registry.get(path), 404, 404)
 
 
-def test_other_paths_of_the_api_keep_their_own_form_of_errors(registry: TestClient) -> None:
+def test_other_paths_of_the_api_answer_with_problems(registry: TestClient) -> None:
     for path in ("/nothing", "/subjects-of-talk"):
         response = registry.get(path)
         assert (response.status_code, response.headers["content-type"]) == (404, "application/problem+json")

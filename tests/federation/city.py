@@ -1,4 +1,4 @@
-"""A small city in a database: its register, its topic, its cells; and servers to ask it by."""
+"""A small city in a database: its register, its topic, its cells; and a server of its API."""
 
 import socket
 import threading
@@ -27,7 +27,7 @@ ISFAHAN = CityFacts("isfahan", "Isfahan", {"fa": "اصفهان"}, "IR", "Asia/Te
 
 
 def until(condition: Callable[[], bool], seconds: float = 20) -> None:
-    """Wait for a condition, and fail when it does not come true in time."""
+    """Wait for a condition, and fail when it is not true in time."""
     tick = threading.Event()
     for _ in range(int(seconds / 0.02)):
         if condition():
@@ -39,7 +39,7 @@ def until(condition: Callable[[], bool], seconds: float = 20) -> None:
 def found_areas(
     connection: Connection, populations: Sequence[int], metric: str = IMPORT.name, since: int = T0 - 1000 * HOUR
 ) -> list[int]:
-    """One version of areas with these populations, each of one district; their numbers."""
+    """Create a version of areas with these populations, a district each; returns their numbers."""
     version = connection.execute(
         "INSERT INTO area_versions (metric, valid_from) VALUES (%s, %s) RETURNING version", (metric, moment(since))
     ).fetchone()
@@ -77,7 +77,7 @@ def register(
 
 
 def open_topic(connection: Connection, topic: str = TOPIC, partitions: int = PARTITIONS) -> None:
-    """A topic whose processing has begun, with nothing in it."""
+    """A topic whose processing has begun, without messages."""
     connection.execute("INSERT INTO stream_topics VALUES (%s, 'cluster', 'id', %s)", (topic, partitions))
     connection.execute(
         "INSERT INTO stream_offsets (topic, partition) SELECT %s, generate_series(0, %s - 1)", (topic, partitions)
@@ -139,7 +139,7 @@ def serving(database_url: str, city: CityFacts = ISFAHAN) -> Iterator[str]:
     """The city's API on a free port of loopback; yields its URL."""
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
-        listening.listen()  # from here on a client's connection waits until the server takes it
+        listening.listen()  # from here on a client's connection waits until the server accepts it
         server = uvicorn.Server(uvicorn.Config(create_app(city, database_url), log_level="warning"))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()

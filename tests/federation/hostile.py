@@ -1,4 +1,4 @@
-"""A partner that answers what it is told to, right or wrong: a real HTTP server on loopback."""
+"""A partner whose answers a test chooses, right or wrong: a real HTTP server on loopback."""
 
 import json
 import threading
@@ -49,7 +49,7 @@ CATALOG: Json = {
 
 
 def publication(sequence: int) -> Json:
-    """The nth publication: its nth hour, one area released and one not."""
+    """The nth publication, of the nth hour: a released cell and a suppressed one."""
     return {
         "metric": "energy.import",
         "unit": "mJ",
@@ -73,7 +73,7 @@ def publication(sequence: int) -> Json:
 
 @dataclass
 class Reply:
-    """An answer, word for word."""
+    """An answer as it is sent."""
 
     status: int = 200
     body: bytes = b""
@@ -83,8 +83,9 @@ class Reply:
 class HostilePartner:
     """Two pages of two publications, then empty ones.
 
-    To spoil them: `catalog` is what it says, `page` edits the second page, `replies` are given first, one per request
-    for their path, `hold` delays every answer. With a `tag` as their ETag, answers to those who know it become 304.
+    A test may change `catalog`, edit the second page with `page`, queue `replies` by path (each sent once, before any
+    other answer), and delay every answer with `hold`. With a `tag`, every answer has it as its ETag, and requests that
+    send it back get 304.
     """
 
     def __init__(self) -> None:
@@ -98,7 +99,7 @@ class HostilePartner:
         self.hold.set()
 
     def answer(self, path: str) -> Reply:
-        """What a request for this path and query gets."""
+        """The answer to a request for this path and query."""
         self.requests.append(path)
         self.hold.wait(30)
         plain = path.partition("?")[0]
@@ -123,7 +124,7 @@ class HostilePartner:
 
 
 def reply(content: Any) -> Reply:
-    """JSON, or bytes as they are."""
+    """A reply with this JSON, or these bytes."""
     return Reply(body=content if isinstance(content, bytes) else json.dumps(content).encode())
 
 

@@ -27,7 +27,7 @@ def total(value: int, released: int, people: int, *, class_: str = "residential"
     return WindowTotal(IMPORT.name, class_, window, value, released, 4, people, 1000, 0)
 
 
-def test_each_window_is_divided_by_the_people_of_its_own_released_areas() -> None:
+def test_each_window_is_divided_by_the_population_of_its_own_released_areas() -> None:
     totals = [total(6000, 2, 100, hour=1), total(9000, 3, 300, hour=4), total(0, 0, 0, hour=2)]
     found = compare("hue", "residential", IMPORT, 1000, totals)
     assert found is not None
@@ -41,7 +41,7 @@ def test_each_window_is_divided_by_the_people_of_its_own_released_areas() -> Non
     assert (found.windows, found.until) == (2, T0 + 5 * HOUR)
 
 
-def test_nothing_released_has_no_figure_and_another_class_no_row() -> None:
+def test_a_class_without_a_released_cell_has_no_figure_and_an_unpublished_class_no_row() -> None:
     for metric in (IMPORT, FILL):
         found = compare("hue", "residential", metric, 1000, [total(0, 0, 0)])
         assert found is not None
@@ -49,7 +49,7 @@ def test_nothing_released_has_no_figure_and_another_class_no_row() -> None:
         assert compare("hue", "commercial", metric, 1000, [total(0, 0, 0)]) is None
 
 
-def test_what_was_released_only_where_nobody_lives_has_no_figure_but_its_cells() -> None:
+def test_cells_released_only_in_areas_without_people_give_no_figure_but_are_counted() -> None:
     for metric in (IMPORT, FILL):
         found = compare("hue", "residential", metric, 1000, [total(6000, 2, 0)])
         assert found is not None
@@ -70,7 +70,7 @@ def test_huge_amounts_are_added_exactly(windows: list[tuple[int, int]]) -> None:
         max_size=24,
     ),
 )
-def test_a_mean_weighs_every_released_cell_by_its_people(windows: list[list[tuple[int, int]]]) -> None:
+def test_a_mean_weights_every_released_cell_by_its_population(windows: list[list[tuple[int, int]]]) -> None:
     totals = [
         WindowTotal(
             *(FILL.name, "organic", Window(0, HOUR), sum(value for value, _ in cells), len(cells), 9),
@@ -97,11 +97,11 @@ def window_of(metric: Metric, class_: str, start: datetime, end: datetime, grams
     [
         ("2024-02-01T00:00:00+00:00", "2024-03-01T00:00:00+00:00", 29),
         ("2025-02-01T00:00:00+00:00", "2025-03-01T00:00:00+00:00", 28),
-        ("2025-03-01T00:00:00+01:00", "2025-04-01T00:00:00+02:00", 31),  # clocks are set forward in it
+        ("2025-03-01T00:00:00+01:00", "2025-04-01T00:00:00+02:00", 31),  # clocks are set forward in this month
         ("2025-10-01T00:00:00+02:00", "2025-11-01T00:00:00+01:00", 31),
     ],
 )
-def test_a_month_is_divided_by_its_own_days_and_tons_are_told_in_kilograms(start: str, end: str, days: int) -> None:
+def test_a_month_is_divided_by_its_own_days_and_tons_are_shown_in_kilograms(start: str, end: str, days: int) -> None:
     bounds = (datetime.fromisoformat(start), datetime.fromisoformat(end))
     month = window_of(TONNAGE, "residual", *bounds, grams=days * 1_500_000)
     found = compare("hue", "residual", TONNAGE, 1_000_000, [month])
@@ -156,7 +156,7 @@ def of_a_partner(metric: Metric, **other: str) -> CatalogMetric:
 
 
 @pytest.mark.parametrize("other", [{"unit": "kWh"}, {"kind": "mean-of-last"}, {"window": "day"}])
-def test_a_partner_that_means_something_else_by_the_name_is_not_comparable(other: dict[str, str]) -> None:
+def test_a_partner_that_defines_the_metric_differently_is_not_comparable(other: dict[str, str]) -> None:
     assert comparable(IMPORT, of_a_partner(IMPORT))
     assert not comparable(IMPORT, of_a_partner(IMPORT, **other))
 
@@ -191,7 +191,8 @@ def test_means_days_months_and_quarter_hours_are_compared_in_their_own_span(data
             publish(connection, metric.name, window, TOPIC, cells)
 
         areas = {
-            one.name: found_areas(connection, [1000, 3000], one.name) for one in (FILL, COLLECTED, TONNAGE, REGIONS)
+            metric.name: found_areas(connection, [1000, 3000], metric.name)
+            for metric in (FILL, COLLECTED, TONNAGE, REGIONS)
         }
         release(FILL, "organic", Window(T0 - 25 * HOUR, T0 - 24 * HOUR), [10_000, 10_000])  # a day before the span
         release(FILL, "organic", Window(T0 - 2 * HOUR, T0 - HOUR), [2000, 6000])

@@ -1,4 +1,4 @@
-"""Which cells may leave: the rule's boundary, told by fractions instead of the integers that decide it."""
+"""Which cells may be released: the rule's boundary, computed with fractions instead of the product's integers."""
 
 from fractions import Fraction
 
@@ -43,7 +43,7 @@ def test_fifteen_percent_exactly_is_released_and_one_unit_more_is_not(step: int)
 
 
 @given(customers)
-def test_a_commercial_cell_leaves_iff_enough_take_part_and_nobody_has_more_than_their_share(values: list[int]) -> None:
+def test_a_commercial_cell_is_released_iff_enough_take_part_and_none_exceeds_15_percent(values: list[int]) -> None:
     total = sum(values)
     allowed = len(values) >= 15 and total > 0 and all(Fraction(value, total) <= LIMIT for value in values)
     assert released(RULE, "commercial", counts(values)) == allowed
@@ -60,14 +60,14 @@ def test_order_and_scale_and_sign_change_nothing(values: list[int], random: obje
 
 
 @given(st.lists(st.integers(0, 10**6), min_size=14, max_size=60))
-def test_a_commercial_cell_that_one_customer_dominates_never_leaves(others: list[int]) -> None:
+def test_a_commercial_cell_that_one_customer_dominates_is_never_released(others: list[int]) -> None:
     dominant = sum(others) + 1
     assert not released(RULE, "commercial", counts([*others, dominant]))
 
 
 @pytest.mark.parametrize("class_", ["residential", "commercial"])
 @pytest.mark.parametrize("contributors", [0, 15, 100, 1_000_000])
-def test_a_cell_of_zeros_or_of_nobody_never_leaves(class_: str, contributors: int) -> None:
+def test_a_cell_of_zeros_or_without_contributors_is_never_released(class_: str, contributors: int) -> None:
     assert not released(RULE, class_, CellCounts(contributors, 0, 0))
     assert not released(RULE, class_, CellCounts(0, 1, 1000))
 
@@ -77,7 +77,7 @@ def test_an_unknown_rule_is_an_error() -> None:
         released("cpuc-2015", "residential", CellCounts(100, 1, 1000))
 
 
-def test_every_metric_has_a_rule_that_exists_and_says_where_it_is_from() -> None:
+def test_every_metric_has_a_rule_that_exists_and_names_its_source() -> None:
     for metric in catalogue().values():
         assert RULES[metric.rule].words
         assert RULES[metric.rule].source
@@ -85,7 +85,7 @@ def test_every_metric_has_a_rule_that_exists_and_says_where_it_is_from() -> None
 
 
 @pytest.mark.parametrize(("contributors", "absolute", "expected"), [(10, 500, False), (11, 1, True), (11, 0, False)])
-def test_waste_needs_eleven_contributors_and_something_else_than_zero(contributors, absolute, expected) -> None:
+def test_waste_needs_eleven_contributors_and_a_nonzero_amount(contributors, absolute, expected) -> None:
     assert released("waste-11", "residual", CellCounts(contributors, absolute, absolute)) == expected
 
 

@@ -77,7 +77,7 @@ def cell(index: int = 0, drop: str | None = None, **change: Any) -> Edit:
 
 
 def text_for(text: str, old: str) -> Edit:
-    """The page's JSON with one piece of it replaced, for what json.dumps would not write."""
+    """The page's JSON with a part of it replaced, for JSON that json.dumps would not write."""
     return lambda page: json.dumps(page).replace(old, text, 1).encode()
 
 
@@ -105,14 +105,14 @@ MALFORMED: dict[str, Edit] = {
     "area a text": cell(area="1"),
     "a null character": cell(rule="a\x00b"),
     "half a surrogate": text_for('"rule": "\\ud800"', '"rule": "cpuc-2014"'),
-    "the same cell twice": first(lambda one: one["cells"].append(one["cells"][0])),
-    "sequence zero": first(lambda one: one.update(sequence=0)),
-    "revision negative": first(lambda one: one.update(revision=-1)),
-    "window a number": first(lambda one: one["window"].update(start=1_748_736_000)),
-    "window backwards": first(lambda one: one["window"].update(end=one["window"]["start"])),
-    "window without zone": first(lambda one: one["window"].update(start="2025-06-01T03:00:00")),
-    "month thirteen": first(lambda one: one["window"].update(start="2025-13-01T03:00:00Z")),
-    "year zero": first(lambda one: one["window"].update(start="0000-01-01T03:00:00Z")),
+    "the same cell twice": first(lambda publication: publication["cells"].append(publication["cells"][0])),
+    "sequence zero": first(lambda publication: publication.update(sequence=0)),
+    "revision negative": first(lambda publication: publication.update(revision=-1)),
+    "window a number": first(lambda publication: publication["window"].update(start=1_748_736_000)),
+    "window backwards": first(lambda publication: publication["window"].update(end=publication["window"]["start"])),
+    "window without zone": first(lambda publication: publication["window"].update(start="2025-06-01T03:00:00")),
+    "month thirteen": first(lambda publication: publication["window"].update(start="2025-13-01T03:00:00Z")),
+    "year zero": first(lambda publication: publication["window"].update(start="0000-01-01T03:00:00Z")),
     "no cursor": lambda page: {key: value for key, value in page.items() if key != "next"},
     "cursor null": lambda page: page.update(next=None),
     "a cursor that breaks a query": lambda page: page.update(next="c2&limit=9"),
@@ -143,20 +143,23 @@ def test_a_malformed_page_is_refused_and_the_pages_before_are_kept(
 CONTRADICTIONS: dict[str, tuple[str, Edit]] = {
     "an area that the catalogue has not": ("not-in-catalogue", cell(area=3)),
     "a class that the catalogue has not": ("not-in-catalogue", cell(0, None, **{"class": "commercial"})),
-    "a metric that the catalogue has not": ("not-in-catalogue", first(lambda one: one.update(metric="x"))),
-    "another unit": ("not-in-catalogue", first(lambda one: one.update(unit="kWh"))),
+    "a metric that the catalogue has not": (
+        "not-in-catalogue",
+        first(lambda publication: publication.update(metric="x")),
+    ),
+    "another unit": ("not-in-catalogue", first(lambda publication: publication.update(unit="kWh"))),
     "another city": ("other-city", lambda page: page.update(city="isfahan")),
     "another log": ("other-log", lambda page: page.update(log="log-2")),
     "the same cursor again": ("no-progress", lambda page: page.update(next="c1")),
     "more than asked for": ("too-many", lambda page: page["publications"].append(publication(5))),
-    "a sequence with a gap": ("conflict", first(lambda one: one.update(sequence=4))),
-    "a sequence again": ("conflict", first(lambda one: one.update(sequence=2))),
-    "a window again": ("conflict", first(lambda one: one.update(window=publication(1)["window"]))),
+    "a sequence with a gap": ("conflict", first(lambda publication: publication.update(sequence=4))),
+    "a sequence again": ("conflict", first(lambda publication: publication.update(sequence=2))),
+    "a window again": ("conflict", first(lambda edited: edited.update(window=publication(1)["window"]))),
 }
 
 
 @pytest.mark.parametrize(("reason", "edit"), CONTRADICTIONS.values(), ids=CONTRADICTIONS.keys())
-def test_a_page_that_contradicts_what_was_said_is_refused(
+def test_a_page_that_contradicts_its_request_or_the_catalogue_is_refused(
     partner: HostilePartner, url: str, database_url: str, reason: str, edit: Edit
 ) -> None:
     partner.page = edit
@@ -183,7 +186,7 @@ ANSWERS: dict[str, tuple[str, Reply]] = {
 
 @pytest.mark.parametrize("path", [CATALOG, PAGE])
 @pytest.mark.parametrize(("reason", "answer"), ANSWERS.values(), ids=ANSWERS.keys())
-def test_an_answer_that_is_none_is_refused_at_once(
+def test_an_answer_of_another_kind_is_refused_at_once(
     partner: HostilePartner, url: str, database_url: str, path: str, reason: str, answer: Reply
 ) -> None:
     partner.replies = {path: [answer]}
@@ -193,7 +196,7 @@ def test_an_answer_that_is_none_is_refused_at_once(
 
 
 @pytest.mark.parametrize("status", [429, 500, 502, 503, 599])
-def test_a_server_in_trouble_is_asked_again_with_an_end(
+def test_a_server_error_is_retried_a_limited_number_of_times(
     partner: HostilePartner, url: str, database_url: str, status: int
 ) -> None:
     partner.replies = {PAGE: [Reply(status)] * 2}
@@ -204,11 +207,13 @@ def test_a_server_in_trouble_is_asked_again_with_an_end(
     assert len(partner.requests) == 4
 
 
-def test_nobody_there_is_an_error_after_the_last_attempt(database_url: str) -> None:
+def test_an_unreachable_partner_is_an_error_after_the_last_attempt(database_url: str) -> None:
     assert "3 times" in refused("http://127.0.0.1:1", database_url, "unreachable")
 
 
-def test_an_answer_that_never_ends_is_given_up(partner: HostilePartner, url: str, database_url: str) -> None:
+def test_an_answer_that_never_ends_is_aborted_at_the_deadline(
+    partner: HostilePartner, url: str, database_url: str
+) -> None:
     partner.hold.clear()
     limits = FetchLimits(attempts=2, backoff_s=0.01, deadline_s=0.2)
     assert "2 times" in refused(url, database_url, "unreachable", limits)
@@ -226,11 +231,11 @@ def test_an_answer_that_never_ends_is_given_up(partner: HostilePartner, url: str
         "http://a:b@127.0.0.1/",
     ],
 )
-def test_an_address_that_is_none_is_refused(database_url: str, url: str) -> None:
+def test_an_invalid_address_is_refused(database_url: str, url: str) -> None:
     refused(url, database_url, "bad-url")
 
 
-def test_a_partner_that_claims_to_be_us_is_refused(partner: HostilePartner, url: str, database_url: str) -> None:
+def test_a_partner_that_claims_to_be_this_city_is_refused(partner: HostilePartner, url: str, database_url: str) -> None:
     partner.catalog["city"]["id"] = "isfahan"
     refused(url, database_url, "own-city")
     assert stored(database_url) == (0, 0, None)
@@ -296,11 +301,11 @@ def test_a_new_quarters_areas_are_learned_before_a_page_is_refused(
 
 def test_fields_that_a_later_version_adds_are_ignored(partner: HostilePartner, url: str, database_url: str) -> None:
     partner.catalog["city"]["mayor"] = "?"
-    partner.page = first(lambda one: one.update(signature="?"))
+    partner.page = first(lambda publication: publication.update(signature="?"))
     assert run(url, database_url).publications == 4
 
 
-def test_a_log_that_changes_before_anything_was_read_is_no_contradiction(
+def test_a_log_that_changes_before_the_first_page_is_read_from_its_start(
     partner: HostilePartner, url: str, database_url: str
 ) -> None:
     partner.replies = {PAGE: [Reply(404)]}

@@ -1,4 +1,4 @@
-"""Following a partner: what the other city published is here, whole and once, whatever happened on the way."""
+"""Following a partner: every publication of the other city is stored whole and once, whatever fails meanwhile."""
 
 import asyncio
 import os
@@ -74,7 +74,7 @@ def count(database_url: str) -> int:
 
 @contextmanager
 def following(partners: list[PartnerAddress], database_url: str) -> Iterator[None]:
-    """Follow in a thread of its own, for as long as the context."""
+    """Follow in a thread until the context ends."""
     loop = asyncio.new_event_loop()
     stop = asyncio.Event()
     coroutine = follow(partners, database_url, OWN, stop, poll_s=0.02, limits=LIMITS)
@@ -90,16 +90,14 @@ def following(partners: list[PartnerAddress], database_url: str) -> Iterator[Non
         loop.close()
 
 
-def test_everything_published_is_pulled_cell_by_cell_and_then_nothing(
-    url: str, database_url: str, second_database_url: str
-) -> None:
+def test_every_published_cell_is_pulled_once(url: str, database_url: str, second_database_url: str) -> None:
     assert run(url, database_url) == PullResult("isfahan", HOURS, 5, restarted=False)
     assert pulled(database_url) == published(second_database_url)
     assert len(pulled(database_url)) == 4 * HOURS
     assert run(url, database_url) == PullResult("isfahan", 0, 0, restarted=False)
 
 
-def test_what_is_published_later_is_pulled_from_where_it_stood(
+def test_later_publications_are_pulled_from_the_stored_cursor(
     url: str, database_url: str, second_database_url: str, areas: list[int]
 ) -> None:
     run(url, database_url)
@@ -109,7 +107,7 @@ def test_what_is_published_later_is_pulled_from_where_it_stood(
     assert pulled(database_url) == published(second_database_url)
 
 
-def test_an_empty_city_is_met_and_followed_later(database_url: str, second_database_url: str) -> None:
+def test_an_empty_city_is_pulled_and_followed_later(database_url: str, second_database_url: str) -> None:
     with a_published_city(second_database_url, 0) as areas, serving(second_database_url) as url:
         assert run(url, database_url).publications == 0
         with connect(second_database_url) as connection:
@@ -141,14 +139,16 @@ def test_a_failure_while_a_page_is_stored_leaves_no_gap_and_nothing_twice(
     assert pulled(database_url) == published(second_database_url)
 
 
-def test_a_puller_that_is_killed_goes_on_where_it_stood(url: str, database_url: str, second_database_url: str) -> None:
+def test_a_killed_puller_continues_from_the_stored_cursor(
+    url: str, database_url: str, second_database_url: str
+) -> None:
     code = (
         "import asyncio, sys; from federation.fetching import FetchLimits;"
         "from federation.partner import PartnerAddress; from federation.pulling import pull;"
         "asyncio.run(pull(PartnerAddress(sys.argv[1]), sys.argv[2], 'da-nang', FetchLimits(publications=2)))"
     )
     with connect(database_url) as connection:
-        connection.execute(  # the puller waits for us in the middle of its second page
+        connection.execute(  # the puller waits for this connection in the middle of its second page
             f"""
             CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
                 IF NEW.window_start = to_timestamp({(T0 + 3 * HOUR) // 1000}) THEN
@@ -229,7 +229,7 @@ def test_polls_of_an_unchanged_partner_are_answered_without_a_body(database_url:
     assert count(database_url) == 4
 
 
-def test_an_etag_that_cannot_be_sent_back_is_let_go(database_url: str) -> None:
+def test_an_etag_that_cannot_be_sent_back_is_dropped(database_url: str) -> None:
     hostile = HostilePartner()
     hostile.tag = '"\xe9"'
     with serving_partner(hostile) as url, following([PartnerAddress(url)], database_url):
@@ -237,7 +237,7 @@ def test_an_etag_that_cannot_be_sent_back_is_let_go(database_url: str) -> None:
     assert count(database_url) == 4
 
 
-def test_following_brings_what_is_published_meanwhile(
+def test_following_pulls_what_is_published_meanwhile(
     url: str, database_url: str, second_database_url: str, areas: list[int]
 ) -> None:
     with following([PartnerAddress(url)], database_url):
@@ -248,7 +248,7 @@ def test_following_brings_what_is_published_meanwhile(
     assert pulled(database_url) == published(second_database_url)
 
 
-def test_a_partner_that_hangs_lies_or_is_away_delays_no_other(
+def test_a_partner_that_hangs_or_lies_or_is_away_delays_no_other(
     url: str, database_url: str, second_database_url: str
 ) -> None:
     hanging, lying = HostilePartner(), HostilePartner()
@@ -264,7 +264,7 @@ def test_a_partner_that_hangs_lies_or_is_away_delays_no_other(
         ]
         with following(partners, database_url):
             until(lambda: count(database_url) == HOURS)
-            until(lambda: len(lying.requests) > 2)  # it is asked again, in its turn
+            until(lambda: len(lying.requests) > 2)  # it is requested again, in its turn
     assert pulled(database_url) == published(second_database_url)
     assert PULLS.labels("failed")._value.get() > before
 

@@ -46,19 +46,27 @@ def lattice_of(cells: set[tuple[int, str]], sources: int) -> Lattice:
     return Lattice(tuple(LatticeCell(*cell, sources) for cell in sorted(cells)), WINDOW, NEVER, NEVER, NEVER)
 
 
-@given(st.sets(places), st.lists(aggregates, unique_by=lambda one: (one.area, one.class_)), st.integers(0, 3))
-def test_every_cell_of_the_lattice_is_decided_and_only_what_the_rule_allows_has_a_value(
+@given(
+    st.sets(places),
+    st.lists(aggregates, unique_by=lambda aggregate: (aggregate.area, aggregate.class_)),
+    st.integers(0, 3),
+)
+def test_every_cell_of_the_lattice_is_decided_and_only_cells_that_pass_the_rule_have_a_value(
     cells: set[tuple[int, str]], found: list[Aggregate], sources: int
 ) -> None:
     decided = decide(IMPORT, WINDOW, lattice_of(cells, sources), found)
     assert [(cell.area, cell.class_) for cell in decided] == sorted(cells)
-    known = {(one.area, one.class_): one for one in found}
+    by_place = {(aggregate.area, aggregate.class_): aggregate for aggregate in found}
     for cell in decided:
-        one = known.get((cell.area, cell.class_))
-        many = one is not None and one.contributors >= (100 if cell.class_ == "residential" else 15)
-        even = one is not None and one.absolute > 0 and Fraction(one.largest, one.absolute) <= Fraction(15, 100)
-        allowed = many and one is not None and one.absolute > 0 and (even or cell.class_ == "residential")
-        assert cell.value == (one.value if allowed and one else None)
+        source = by_place.get((cell.area, cell.class_))
+        residential = cell.class_ == "residential"
+        allowed = (
+            source is not None
+            and source.contributors >= (100 if residential else 15)
+            and source.absolute > 0
+            and (residential or Fraction(source.largest, source.absolute) <= Fraction(15, 100))
+        )
+        assert cell.value == (source.value if allowed and source else None)
         assert (cell.coverage is None) == (cell.value is None)
         assert cell.rule == "cpuc-2014"
 
@@ -90,7 +98,7 @@ def a_city(database_url: str, hours: int) -> list[int]:
 
 
 def assert_complete(connection: Connection, hours: int) -> None:
-    """Both metrics' hours stand in the log once each, in order, without a gap."""
+    """Both metrics' hours are in the log once each, in order, without a gap."""
     found = [header for header, _ in after(connection, 0, 1000, 10**6)]
     assert [header.position for header in found] == list(range(1, 2 * hours + 1))
     assert log_state(connection).head == 2 * hours
@@ -117,11 +125,13 @@ def crash_at(connection: Connection, publication: int) -> None:
 
 
 @pytest.mark.services
-def test_a_ready_window_goes_out_whole_and_once(database_url: str) -> None:
+def test_a_ready_window_is_published_whole_and_once(database_url: str) -> None:
     areas = a_city(database_url, 1)
     with connect(database_url) as connection:
         made = publish_ready(connection, [IMPORT], TOPIC)
-        assert [(one.header.metric, one.released, one.suppressed) for one in made] == [(IMPORT.name, 1, 3)]
+        assert [(published.header.metric, published.released, published.suppressed) for published in made] == [
+            (IMPORT.name, 1, 3)
+        ]
         [(_, columns)] = after(connection, 0, 9, 99)
         rows = zip(columns.area, columns.class_, columns.value, columns.coverage, strict=True)
         assert list(rows) == [
@@ -138,7 +148,7 @@ def test_metrics_take_turns_by_window_and_a_limit_cuts_the_newest(database_url: 
     a_city(database_url, 3)
     with connect(database_url) as connection:
         made = publish_ready(connection, [SOLAR, IMPORT], TOPIC, most=3)
-        order = [(one.header.window.start, one.header.metric) for one in made]
+        order = [(published.header.window.start, published.header.metric) for published in made]
         assert order == [(T0, IMPORT.name), (T0, SOLAR.name), (T0 + HOUR, IMPORT.name)]
         publish_ready(connection, [SOLAR, IMPORT], TOPIC)
         assert_complete(connection, 3)
@@ -147,13 +157,13 @@ def test_metrics_take_turns_by_window_and_a_limit_cuts_the_newest(database_url: 
 @pytest.mark.services
 def test_while_one_publishes_another_does_not(database_url: str) -> None:
     a_city(database_url, 1)
-    with connect(database_url) as one, connect(database_url) as other, publisher_lock(one):
-        assert publish_ready(other, [IMPORT], TOPIC) == []
-        assert log_state(other).head == 0
+    with connect(database_url) as first, connect(database_url) as second, publisher_lock(first):
+        assert publish_ready(second, [IMPORT], TOPIC) == []
+        assert log_state(second).head == 0
 
 
 @pytest.mark.services
-def test_two_publishers_race_and_each_window_goes_out_once(database_url: str) -> None:
+def test_two_publishers_race_and_each_window_is_published_once(database_url: str) -> None:
     a_city(database_url, 40)
     stop = threading.Event()
     publishers = [
@@ -172,7 +182,7 @@ def test_two_publishers_race_and_each_window_goes_out_once(database_url: str) ->
 
 
 @pytest.mark.services
-def test_a_crash_in_the_middle_leaves_whole_publications_and_the_publisher_goes_on(database_url: str) -> None:
+def test_a_crash_in_the_middle_leaves_whole_publications_and_the_publisher_continues(database_url: str) -> None:
     a_city(database_url, 5)
     stop = threading.Event()
     with connect(database_url) as connection:
@@ -189,7 +199,7 @@ def test_a_crash_in_the_middle_leaves_whole_publications_and_the_publisher_goes_
         assert cells == [4, 2] * 5
 
 
-def test_a_publisher_waits_for_a_database_that_is_away_and_stops_when_told(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_publisher_waits_for_a_database_that_is_away_and_stops_on_request(caplog: pytest.LogCaptureFixture) -> None:
     stop = threading.Event()
     nowhere = "postgresql://nobody@127.0.0.1:1/nothing?connect_timeout=1"
     thread = threading.Thread(target=Publisher(nowhere, {TOPIC: [IMPORT]}, poll_s=60, stop=stop).run)
@@ -212,7 +222,7 @@ def test_cells_without_any_areas_stop_the_publisher_instead_of_an_empty_publicat
 
 
 @pytest.mark.services
-def test_what_was_decided_is_counted(database_url: str) -> None:
+def test_decided_cells_are_counted_by_outcome(database_url: str) -> None:
     def counted(outcome: str) -> float:
         labels = {"dataset": "energy.readings", "outcome": outcome}
         return REGISTRY.get_sample_value("sistercity_published_cells_total", labels) or 0

@@ -1,5 +1,4 @@
-"""Two made-up cities with something of everything: all metrics published, one pulled by the other, and a stream's
-account. For tests of what people see."""
+"""Two invented cities: all metrics published, one city pulled by the other, and a stream's account."""
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
@@ -63,7 +62,7 @@ FIGURES: Mapping[str, Mapping[tuple[str, str], float]] = {
         ("traffic.density", "any"): 5.14,
     },
 }
-"""What one person's day comes to, or the mean in percent; what does not stand here is suppressed in every area."""
+"""The figures per person and day, or the mean in percent; all other classes are suppressed in every area."""
 
 ACCOUNTS = {
     "energy.readings": Account(7932, 7926, 6, 0, 0, 2_216_260, 2_109_035, 16_517, 1909, 412, 88_387, 0),
@@ -78,7 +77,7 @@ REASONS = {
 
 
 def publish_everything(connection: Connection, city: CityFacts, metrics: Mapping[str, Metric]) -> None:
-    """A day (or month) of every metric, so that the comparison comes to `FIGURES`; one area of three is kept back."""
+    """A day (or month) of every metric whose comparison is `FIGURES`; one area of three is suppressed."""
     registered: dict[str, Sequence[int]] = {}
     for metric in metrics.values():
         if metric.registered_as not in registered:
@@ -123,7 +122,7 @@ def exchanged(database_url: str, partner_url: str) -> None:
 
 @contextmanager
 def two_cities(server_url: str) -> Iterator[str]:
-    """Databases of both cities, exchanged, for tests that only look; yields the URL of Isfahan's."""
+    """Databases of both cities, exchanged, for tests that only read; yields the URL of Isfahan's."""
     urls = [create_database(server_url, f"two_cities_{city.id.replace('-', '_')}") for city in (ISFAHAN, SAIGON)]
     try:
         for url in urls:
@@ -146,7 +145,7 @@ def _cell(
     if metric.kind in ("mean", "mean-of-last"):
         value = figure * metric.smallest_per_unit
     elif metric.window == "month":
-        value = figure * people * 31 * metric.smallest_per_unit / 1000  # told in kilograms, published in tons
+        value = figure * people * 31 * metric.smallest_per_unit / 1000  # compared in kilograms, published in tons
     else:
         value = figure * people * metric.smallest_per_unit / windows
     return PublishedCell(area, class_, round(value), 98, metric.rule)

@@ -26,14 +26,14 @@ def made(**other: object) -> DebugPicture:
     return replace(known, **other)  # type: ignore[arg-type]
 
 
-def test_what_was_made_is_entered_and_told(connection: Connection) -> None:
+def test_a_picture_is_entered_and_listed(connection: Connection) -> None:
     begin = connection.execute("SELECT extract(epoch FROM clock_timestamp()) * 1000").fetchone()
     first, second = enter(connection, made()), enter(connection, made(regions=0, reason="again"))
     assert first < second
     found = list(entries(connection))
-    assert [one.picture for one in found] == [made(), made(regions=0, reason="again")]
-    assert [one.number for one in found] == [first, second]
-    assert {one.database_user for one in found} == {connection.info.user}
+    assert [entry.picture for entry in found] == [made(), made(regions=0, reason="again")]
+    assert [entry.number for entry in found] == [first, second]
+    assert {entry.database_user for entry in found} == {connection.info.user}
     assert begin is not None
     assert int(begin[0]) <= found[0].made_ms <= found[1].made_ms
 
@@ -52,10 +52,10 @@ def test_an_entry_stays_as_it_is(change: str, connection: Connection) -> None:
     enter(connection, made())
     with pytest.raises(psycopg.errors.RaiseException, match="never changed"):
         connection.execute(change)
-    assert [one.picture for one in entries(connection)] == [made()]
+    assert [entry.picture for entry in entries(connection)] == [made()]
 
 
-def test_who_and_when_are_not_the_clients_to_say(connection: Connection) -> None:
+def test_a_client_cannot_choose_user_and_time(connection: Connection) -> None:
     connection.execute(
         "INSERT INTO debug_pictures (made_at, database_user, os_user, camera, taken_at, reason, sha256, regions)"
         " SELECT '2001-01-01', 'somebody else', 'ana', 0, now(), 'a reason', sha256('x'), 0"
@@ -66,12 +66,12 @@ def test_who_and_when_are_not_the_clients_to_say(connection: Connection) -> None
 
 
 @pytest.mark.parametrize("wrong", [{"reason": ""}, {"reason": " \n"}, {"camera": 1}, {"regions": -1}, {"sha256": b""}])
-def test_what_says_too_little_is_not_entered(wrong: dict[str, object], connection: Connection) -> None:
+def test_an_incomplete_entry_is_refused(wrong: dict[str, object], connection: Connection) -> None:
     with pytest.raises(NotEntered):
         enter(connection, made(**wrong))
     assert list(entries(connection)) == []
 
 
-def test_a_reason_that_no_text_can_hold_is_not_entered(connection: Connection) -> None:
+def test_a_reason_that_postgresql_cannot_store_is_refused(connection: Connection) -> None:
     with pytest.raises(NotEntered):
         enter(connection, made(reason="a\0b"))

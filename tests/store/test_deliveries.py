@@ -15,7 +15,7 @@ def connection(database_url: str) -> Iterator[Connection]:
         yield opened
 
 
-def test_a_run_is_put_down_once_however_often_it_is_told(connection: Connection) -> None:
+def test_a_run_counts_once_however_often_it_is_recorded(connection: Connection) -> None:
     run = uuid4()
     other = [Delivery("t", 1, 1, 7, 4, 4), Delivery("u", 0, 1, 1, 0, 0)]
     record_deliveries(connection, run, [Delivery("t", 0, 2, 500, 0, 1), *other])

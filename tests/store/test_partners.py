@@ -1,4 +1,4 @@
-"""What partners published is stored page by page with its cursor, and nothing twice or out of order."""
+"""Partners' publications are stored page by page with the cursor, none twice or out of order."""
 
 from collections.abc import Sequence
 
@@ -83,10 +83,10 @@ def test_a_page_and_its_cursor_are_stored_together(database_url: str) -> None:
         ("a", "log", [received(2, 1), received(4, 2)], "3 of energy.import"),
         ("a", "log", [received(1, 1)], "2 of energy.import"),
         ("a", "log", [received(2, 1, metric="energy.solar")], "1 of energy.solar"),
-        ("a", "log", [received(2, 1), received(3, 0)], "came before"),
+        ("a", "log", [received(2, 1), received(3, 0)], "received before"),
     ],
 )
-def test_what_does_not_follow_on_is_refused_whole(
+def test_a_page_that_does_not_continue_the_log_is_refused_whole(
     database_url: str, before: str | None, log: str, page: list[ReceivedPublication], words: str
 ) -> None:
     with connect(database_url) as connection:
@@ -100,7 +100,7 @@ def test_what_does_not_follow_on_is_refused_whole(
         assert known is not None and known.cursor == "a"
 
 
-def test_a_new_log_is_read_from_its_start_over_what_is_stored(database_url: str) -> None:
+def test_a_new_log_is_read_from_its_start_and_replaces_what_is_stored(database_url: str) -> None:
     with connect(database_url) as connection:
         meet(connection)
         keep(connection, None, "a", [received(1, 0), received(2, 1), received(3, 2)])
@@ -108,7 +108,7 @@ def test_a_new_log_is_read_from_its_start_over_what_is_stored(database_url: str)
         assert len(rows(connection)) == 6
         keep(connection, None, "n", [received(1, 0, 7), received(2, 2, None)], "new")
         found = {(row[0], row[3]) for row in rows(connection) if row[1] == 1}
-        assert found == {(1, 7), (2, None), (2, 5)}  # hour 1 stands until the new log says it again
+        assert found == {(1, 7), (2, None), (2, 5)}  # hour 1 stays until the new log repeats it
 
 
 def test_a_known_partner_keeps_cursor_and_log_when_its_catalogue_changes(database_url: str) -> None:
@@ -126,7 +126,7 @@ def test_a_known_partner_keeps_cursor_and_log_when_its_catalogue_changes(databas
         )
 
 
-def test_totals_take_the_latest_revision_and_the_people_of_the_catalogue(database_url: str) -> None:
+def test_totals_take_the_latest_revision_and_the_population_of_the_catalogue(database_url: str) -> None:
     with connect(database_url) as connection:
         meet(connection)
         page = [received(1, 0), received(2, 1, 2**63 - 1), received(3, 24), received(4, 24, 6, revision=1)]

@@ -1,4 +1,4 @@
-"""The log of publications: what is ready, what stands in a lattice, numbers without gaps."""
+"""The log of publications: ready windows, the cells of a lattice, numbers without gaps."""
 
 import threading
 
@@ -40,14 +40,14 @@ def test_a_window_is_ready_when_every_partition_has_passed_it(database_url: str)
         open_topic(connection)
         add_cell(connection, 0, 1)
         pass_time(connection, hour(9).end, partition=0)
-        assert ready_windows(connection, TOPIC, METRIC, LATENESS, 10) == []  # the other has said nothing yet
+        assert ready_windows(connection, TOPIC, METRIC, LATENESS, 10) == []  # the other partition has no event time yet
         pass_time(connection, hour(0).end + LATENESS - 1, partition=1)
         assert ready_windows(connection, TOPIC, METRIC, LATENESS, 10) == []
         pass_time(connection, hour(0).end + LATENESS, partition=1)
         assert ready_windows(connection, TOPIC, METRIC, LATENESS, 10) == [hour(0)]
 
 
-def test_a_partition_without_a_row_holds_everything_back(database_url: str) -> None:
+def test_no_window_is_ready_while_a_partition_has_no_row(database_url: str) -> None:
     with connect(database_url) as connection:
         open_topic(connection)
         add_cell(connection, 0, 1)
@@ -105,7 +105,7 @@ def test_a_lattice_of_a_derived_metric_counts_its_sources_in_every_class(databas
         assert len(found.cells) == 4
 
 
-def test_a_lattice_is_kept_exactly_as_long_as_it_would_come_out_the_same(database_url: str) -> None:
+def test_a_lattice_holds_exactly_as_long_as_it_would_be_the_same(database_url: str) -> None:
     with connect(database_url) as connection:
         found_areas(connection, [10])
         register(connection, 0, "residential", 1)
@@ -114,7 +114,7 @@ def test_a_lattice_is_kept_exactly_as_long_as_it_would_come_out_the_same(databas
         register(connection, 0, "residential", 4, since=hour(10).start)
         found_areas(connection, [10, 20], since=hour(11).start)
         hours = [hour(number) for number in range(14)]
-        lattices = [lattice(connection, METRIC, CLASSES, one) for one in hours]
+        lattices = [lattice(connection, METRIC, CLASSES, window) for window in hours]
         for index, known in enumerate(lattices):
             for later in range(index, len(hours)):
                 assert known.holds(hours[later]) == (known.cells == lattices[later].cells)
@@ -171,12 +171,12 @@ def test_a_window_is_published_once_per_revision(database_url: str) -> None:
         assert publish(connection, METRIC, hour(0), TOPIC, [cell(area)], revision=1).sequence == 2
 
 
-def test_there_is_one_publisher_until_it_ends(database_url: str) -> None:
-    with connect(database_url) as one, connect(database_url) as other:
-        with publisher_lock(one) as first, publisher_lock(other) as second:
-            assert (first, second) == (True, False)
-        with publisher_lock(other) as second:
-            assert second
+def test_there_is_one_publisher_until_its_context_ends(database_url: str) -> None:
+    with connect(database_url) as first, connect(database_url) as second:
+        with publisher_lock(first) as first_holds, publisher_lock(second) as second_holds:
+            assert (first_holds, second_holds) == (True, False)
+        with publisher_lock(second) as second_holds:
+            assert second_holds
 
 
 def test_the_log_is_read_in_order_within_its_limits(database_url: str) -> None:
@@ -226,7 +226,7 @@ def test_a_restored_log_has_another_id_and_the_same_head(database_url: str) -> N
         assert log_state(connection).head == before.head == 1
 
 
-def test_areas_come_with_their_people_and_their_stamp_changes_with_them(database_url: str) -> None:
+def test_areas_have_their_population_and_their_stamp_changes_with_them(database_url: str) -> None:
     with connect(database_url) as connection:
         empty = areas_stamp(connection)
         (number,) = found_areas(connection, [17])
@@ -257,7 +257,7 @@ def test_cells_are_read_by_topic_and_window(database_url: str) -> None:
         add_cell(connection, 0, 1, value=11)
         add_cell(connection, 1, 1)
         add_cell(connection, 0, 2, topic="other")
-        assert [one.value for one in aggregates(connection, TOPIC, METRIC, hour(0))] == [11]
+        assert [aggregate.value for aggregate in aggregates(connection, TOPIC, METRIC, hour(0))] == [11]
 
 
 def test_readers_see_one_state_and_write_nothing(database_url: str) -> None:

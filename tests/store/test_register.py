@@ -59,7 +59,7 @@ def test_numbers_are_never_given_twice(connection: Connection) -> None:
     assert sorted(everything) == list(range(21))
 
 
-def test_loading_the_same_again_changes_nothing_and_an_end_can_move(connection: Connection) -> None:
+def test_loading_the_same_rows_again_changes_nothing_and_an_end_can_be_moved(connection: Connection) -> None:
     load(connection, [row(n) for n in range(4)])
     assert load(connection, [row(n) for n in range(4)]) == Loaded(0, 0, 4, 0)
     assert load(connection, [row(0, ends=T0 + DAY), row(1)]) == Loaded(0, 1, 1, 0)
@@ -67,7 +67,7 @@ def test_loading_the_same_again_changes_nothing_and_an_end_can_move(connection: 
 
 
 @pytest.mark.parametrize("column", ["class_", "district", "contributor"])
-def test_what_a_source_is_changes_only_with_a_new_row(connection: Connection, column: str) -> None:
+def test_class_district_and_contributor_change_only_with_a_new_row(connection: Connection, column: str) -> None:
     changed: dict[str, Any] = {column: "commercial"}
     load(connection, [row(n) for n in range(4)])
     with pytest.raises(RegisterError, match="later valid_from") as caught:
@@ -107,7 +107,7 @@ def test_an_error_while_rows_are_read_loads_nothing(connection: Connection) -> N
     assert load(connection, [row(1)]).sources_new == 1
 
 
-def test_resolving_finds_who_is_valid_and_how_long_that_holds(connection: Connection) -> None:
+def test_resolving_finds_the_valid_sources_and_how_long_they_stay_the_same(connection: Connection) -> None:
     load(
         connection,
         [
