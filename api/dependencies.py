@@ -1,8 +1,9 @@
-"""What handlers depend on, as named types: the signature of a handler tells what it may use.
+"""Dependencies of handlers, as named types: a handler's signature lists what it may use.
 
-A handler receives the pool, not a connection: it takes a connection after its parameters were checked, and returns it
-before the answer is sent, so that a slow client holds none. A dependency that yielded a connection would take and use
-it on different threads, and forty requests that wait for a connection could keep those that have one from a thread.
+A handler receives the pool, not a connection. It takes a connection after its parameters were checked, and returns it
+before the answer is sent, so that a slow client holds none. A dependency that yields a connection would take it on one
+thread of the framework's forty and use it on another: under load, requests that wait for a connection would occupy the
+threads that requests with a connection need.
 """
 
 from typing import Annotated

@@ -4,7 +4,7 @@ What may appear. The figures are those of `federation.compare`, made of released
 messages and readings of whole streams, over the whole city and since each began: nothing of an area, a class, a window
 or a source, and no number of contributors (P2). Reasons of dead letters appear in fixed words, never in text from
 outside. Names of past imports and addresses of partners are left out. Still the counts change when readings come in: in
-a stream with very few sources, whoever watches the counts learns when these report. Like the whole API, the page is
+a stream with very few sources, they reveal when these report. Like the whole API, the page is
 bound to loopback (`api.binding`).
 """
 

@@ -1,4 +1,4 @@
-"""The handler of `/`: the city and its partners side by side, what came in, and its account.
+"""The handler of `/`: the city and its partners side by side, and the account of its streams.
 
 The page is made here, whole, in the reader's language: no script runs, and nothing is loaded from another server. The
 policy in its headers forbids both, so text that was not escaped would stay text. It is made anew for each request, and

@@ -1,4 +1,4 @@
-"""Handlers of `/config` and `/mode`: the same for every subject, and nobody can change them."""
+"""Handlers of `/config` and `/mode`: the same for every subject, and read-only."""
 
 from fastapi import Request, Response
 

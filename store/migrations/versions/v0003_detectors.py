@@ -1,4 +1,4 @@
-"""Which detectors looked at a dataset's pictures, and how well they were measured to find plates."""
+"""Detectors with which a dataset's pictures were processed, with their measured precision and recall."""
 
 from alembic import op
 
@@ -15,7 +15,7 @@ def upgrade() -> None:
             version            text NOT NULL,
             precision_measured double precision NOT NULL CHECK (precision_measured BETWEEN 0 AND 1),
             recall_measured    double precision NOT NULL CHECK (recall_measured BETWEEN 0 AND 1),
-            since              timestamptz NOT NULL,  -- when the earliest picture was taken that it looked at
+            since              timestamptz NOT NULL,  -- when the earliest picture that it processed was taken
             PRIMARY KEY (dataset, name, version)
         )
         """
