@@ -1,1 +1,1 @@
-"""The log that every stream goes through: what it promises, Kafka, and one in memory for tests."""
+"""The log that every stream goes through: its Protocols, Kafka, and a log in memory for tests."""

@@ -1,4 +1,4 @@
-"""How a cluster and its topics stand, for an operator's eyes. Nothing here is needed to carry messages."""
+"""The state of a cluster and its topics, for operators. Nothing here is needed to carry messages."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,12 +8,12 @@ from eventlog.protocol import TopicFacts
 
 @dataclass(frozen=True, slots=True)
 class TopicState:
-    """A topic as it stands.
+    """The state of a topic.
 
-    `replicas` are those of the partition with the fewest; `settings` is empty where the cluster does not tell them.
+    `replicas` are those of the partition with the fewest; `settings` is empty if the cluster does not report them.
     `begins` and `ends` hold, by partition, the oldest offset that retention has left and the one that the next message
-    will get; `newest_ms` is the log's clock at the newest message, None without messages or where the cluster does not
-    tell.
+    will get; `newest_ms` is the log's clock at the newest message, milliseconds since 1970, None without messages or if
+    the cluster does not report it.
     """
 
     facts: TopicFacts
@@ -26,12 +26,12 @@ class TopicState:
 
 @dataclass(frozen=True, slots=True)
 class ClusterState:
-    """A cluster as it stands.
+    """The state of a cluster. Times are milliseconds since 1970.
 
-    `topics` leaves out those that are not there; a text instead of a state says why the cluster does not tell it.
-    `clock_ms` is the controller's clock, milliseconds since 1970, and `asked_ms` and `told_ms` are this machine's
-    before asking and after the answer; `clock_ms` is None where the cluster does not tell. `members` says how many are
-    in a group of readers, None where the cluster does not tell.
+    `topics` leaves out those that do not exist; a text in place of a state is the reason why it could not be read.
+    `members` is the number of readers in each group, `clock_ms` the controller's clock: None if the cluster does not
+    report them. `asked_ms` and `told_ms` are this machine's clock before the request for `clock_ms` and after the
+    response.
     """
 
     brokers: int

@@ -27,6 +27,8 @@ class MemoryRecord:
 
 @dataclass(slots=True)
 class _Partition:
+    """`records` are those that are left; `earliest` is the offset of the first of them."""
+
     records: list[MemoryRecord] = field(default_factory=list)
     earliest: int = 0
 
@@ -41,12 +43,12 @@ class _Topic:
     partitions: list[_Partition]
 
 
-def _place(key: bytes, partitions: int) -> int:
+def _partition_of(key: bytes, partitions: int) -> int:
     return crc32(key) % partitions
 
 
 class MemoryLog:
-    """Keeps the promises of `eventlog.protocol.Log`. `clock` gives the append time in milliseconds."""
+    """Implements `eventlog.protocol.Log`. `clock` gives the time of appending, milliseconds since 1970."""
 
     def __init__(self, clock: Callable[[], int]) -> None:
         self._clock = clock
@@ -58,8 +60,8 @@ class MemoryLog:
         self._topics.setdefault(topic, _Topic(uuid.uuid4().hex, [_Partition() for _ in range(partitions)]))
 
     def describe(self, topic: str) -> TopicFacts:
-        found = self._topic(topic)
-        return TopicFacts("memory", found.id, len(found.partitions))
+        known = self._topic(topic)
+        return TopicFacts("memory", known.id, len(known.partitions))
 
     def topics(self) -> frozenset[str]:
         return frozenset(self._topics)
@@ -68,7 +70,7 @@ class MemoryLog:
         return MemoryWriter(self)
 
     def backwards(self, topic: str, key: bytes) -> Iterator[MemoryRecord]:
-        kept = self._partition(TopicPartition(topic, _place(key, len(self._topic(topic).partitions))))
+        kept = self._partition(TopicPartition(topic, _partition_of(key, len(self._topic(topic).partitions))))
         return iter([record for record in reversed(kept.records) if record.key == key])
 
     def reader(self, group: str, topics: Sequence[str], listener: Listener, at_once: int = 2_000) -> "MemoryReader":
@@ -86,13 +88,13 @@ class MemoryLog:
         return kept.end - 1
 
     def forget(self, partition: TopicPartition, before: int) -> None:
-        """Drop what lies before an offset, as retention does."""
+        """Drop the records before an offset, as retention does."""
         kept = self._partition(partition)
         del kept.records[: max(0, before - kept.earliest)]
         kept.earliest = max(kept.earliest, before)
 
     def expel(self, reader: "MemoryReader") -> None:
-        """Go on without this member, which learns of it at its next poll: what befalls a frozen process."""
+        """Continue without this member, which learns of it at its next poll, as after a process was frozen."""
         members = self._groups[reader.group]
         members.remove(reader)
         reader.expelled = True
@@ -100,7 +102,7 @@ class MemoryLog:
         self._assign(members)
 
     def leave(self, reader: "MemoryReader") -> None:
-        """Take a member out; it and the others are told."""
+        """Take a member out of its group, with a rebalance."""
         members = self._groups[reader.group]
         if reader in members:
             self._revoke(members)
@@ -108,7 +110,7 @@ class MemoryLog:
             self._assign(members)
 
     def rejoin(self, reader: "MemoryReader") -> None:
-        """Let an expelled member in again."""
+        """Add an expelled member again, with a rebalance."""
         members = self._groups[reader.group]
         self._revoke(members)
         members.append(reader)
@@ -145,7 +147,7 @@ class MemoryLog:
 
 
 class MemoryReader:
-    """Keeps the promises of `eventlog.protocol.Reader`."""
+    """Implements `eventlog.protocol.Reader`."""
 
     def __init__(self, log: MemoryLog, group: str, topics: Sequence[str], listener: Listener, at_once: int) -> None:
         self.group = group
@@ -191,41 +193,41 @@ class MemoryReader:
         self._log.leave(self)
 
     def give_up(self) -> None:
-        """The log takes every partition back."""
+        """Called by the log before a rebalance: release every partition."""
         if self._positions:
             self._listener.revoked(tuple(self._positions))
         self._positions.clear()
         self._paused.clear()
 
     def take(self, partitions: Sequence[TopicPartition]) -> None:
-        """The log gives these partitions."""
+        """Called by the log after a rebalance: these partitions now belong to the reader."""
         self._positions = dict(self._listener.assigned(partitions))
 
 
 class MemoryWriter:
-    """Keeps the promises of `eventlog.protocol.Writer`; every message is acknowledged at once."""
+    """Implements `eventlog.protocol.Writer`; every message is acknowledged at once."""
 
     def __init__(self, log: MemoryLog) -> None:
         self._log = log
-        self._acknowledged: dict[tuple[str, int], Acknowledged] = {}
+        self._acknowledged: dict[TopicPartition, Acknowledged] = {}
 
     def send(self, topic: str, key: bytes, value: bytes, readings: int = 0) -> None:
-        self._append(TopicPartition(topic, _place(key, self.partitions(topic))), key, value, readings)
+        self._append(TopicPartition(topic, _partition_of(key, self.partitions(topic))), key, value, readings)
 
     def send_to(self, topic: str, partition: int, value: bytes) -> None:
         self._append(TopicPartition(topic, partition), None, value, 0)
 
     def flush(self) -> None:
-        """Nothing is ever outstanding."""
+        """Every message was acknowledged when it was sent."""
 
     def partitions(self, topic: str) -> int:
         return self._log.describe(topic).partitions
 
-    def acknowledged(self) -> Mapping[tuple[str, int], Acknowledged]:
+    def acknowledged(self) -> Mapping[TopicPartition, Acknowledged]:
         return dict(self._acknowledged)
 
     def close(self) -> None:
-        """Nothing to let go."""
+        """A writer holds no connection."""
 
     def _append(self, partition: TopicPartition, key: bytes | None, value: bytes, readings: int) -> None:
         offset = self._log.append(partition, key, value)

@@ -1,4 +1,7 @@
-"""What the platform asks of a log. `eventlog.kafka` and `eventlog.memory` keep the same promises (tests/eventlog)."""
+"""The Protocols of a log, implemented by `eventlog.kafka` and `eventlog.memory`; tests/eventlog holds both to them.
+
+Offsets count the messages of a partition from 0 on. Times are milliseconds since 1970, UTC.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,12 +21,14 @@ class TopicPartition(NamedTuple):
 
 
 class Record(Protocol):
-    """One message as the log keeps it; `timestamp` is the log's own clock at appending, in milliseconds."""
+    """One message in the log."""
 
     @property
     def offset(self) -> int: ...
     @property
-    def timestamp(self) -> int: ...
+    def timestamp(self) -> int:
+        """The log's own clock when the message was appended."""
+
     @property
     def key(self) -> bytes | None: ...
     @property
@@ -32,7 +37,7 @@ class Record(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class TopicFacts:
-    """What makes a topic the one that it was: another cluster, id or number of partitions is another topic."""
+    """What identifies a topic: another cluster, id or number of partitions is another topic."""
 
     cluster_id: str
     topic_id: str
@@ -41,7 +46,7 @@ class TopicFacts:
 
 @dataclass(frozen=True, slots=True)
 class Acknowledged:
-    """What the log took over into one partition: counts, and the first and last offset."""
+    """What the log has taken over into one partition: counts, and the first and last offset."""
 
     messages: int
     readings: int
@@ -54,7 +59,10 @@ class DeliveryFailed(OperatorError):
 
 
 class OffsetGone(Exception):
-    """The log no longer (or not yet) holds the offset at which reading was to go on."""
+    """The log no longer (or not yet) holds the offset at which reading was to go on.
+
+    `earliest` is the oldest offset that it holds, `end` the one that the next message will get.
+    """
 
     def __init__(self, partition: TopicPartition, offset: int, earliest: int, end: int) -> None:
         super().__init__(f"{partition} holds the offsets {earliest} to {end}, but reading was to go on at {offset}")
@@ -72,18 +80,18 @@ class UnknownTopic(OperatorError):
 
 
 class ProducersTime(OperatorError):
-    """A topic's messages bear the producers' time: nothing then limits a clock in the future (R4)."""
+    """A topic's messages have their producers' time: nothing then limits a clock in the future (R4)."""
 
     def __init__(self, partition: TopicPartition, offset: int) -> None:
         super().__init__(
-            f"{partition} has a message (offset {offset}) that bears its"
-            " producer's time, not Kafka's. Set message.timestamp.type=LogAppendTime on the topic; messages that were"
-            " written before have to be written anew"
+            f"{partition} has a message (offset {offset}) with its producer's time, not Kafka's. Set"
+            " message.timestamp.type=LogAppendTime on the topic; messages that were written before have to be written"
+            " anew"
         )
 
 
 class BadAddress(OperatorError):
-    """The address of the log is none; trying again would not help."""
+    """The address of the log is malformed; trying again would not help."""
 
 
 class LogUnavailable(OperatorError):
@@ -91,27 +99,27 @@ class LogUnavailable(OperatorError):
 
 
 class AccessRefused(OperatorError):
-    """The log does not let this client in, or not do what it asked for; trying again would not help."""
+    """The log refuses this client, or what it requested; trying again would not help."""
 
 
 class Listener(Protocol):
-    """What a member of a group is told. Errors raised here come out of the member's `poll`."""
+    """What a member of a group does when its partitions change. Errors raised here come out of the member's `poll`."""
 
     def assigned(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
-        """These are now the member's. Returns the offset to start at for each of them."""
+        """These now belong to the member. Returns the offset to start at for each of them."""
 
     def revoked(self, partitions: Sequence[TopicPartition]) -> None:
-        """These will be another's; until this returns they are still the member's."""
+        """These go to another member; until this returns they still belong to this one."""
 
     def lost(self, partitions: Sequence[TopicPartition]) -> None:
-        """These are another's already: the group went on without this member."""
+        """These belong to another member already: the group went on without this one."""
 
 
 class Reader(Protocol):
     """One member of a group of readers; partitions are shared among the members."""
 
     def poll(self, timeout_ms: int) -> Mapping[TopicPartition, Sequence[Record]]:
-        """Records in offset order per partition, possibly none.
+        """Records in offset order per partition, possibly none; waits up to `timeout_ms` for the first.
 
         Raises `OffsetGone`, `ProducersTime`, and what the listener raised.
         """
@@ -123,23 +131,23 @@ class Reader(Protocol):
         """Stop reading this partition while it stays assigned."""
 
     def assignment(self) -> frozenset[TopicPartition]:
-        """The partitions that are the member's."""
+        """The partitions that belong to the member."""
 
     def ends(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
         """The offset that the next message of each partition will get."""
 
     def note(self, positions: Mapping[TopicPartition, int]) -> None:
-        """Leave positions with the log as a hint for lag tools. Never raises: nothing depends on it."""
+        """Store positions in the log, for lag tools only. Does not raise: nothing depends on them."""
 
     def close(self) -> None:
-        """Leave the group; the listener hears `revoked`."""
+        """Leave the group; calls the listener's `revoked`."""
 
 
 class Writer(Protocol):
-    """Sends messages. Asynchronous: what failed is raised by the next call."""
+    """Sends messages. Asynchronous: the next call raises the `DeliveryFailed` of an earlier message."""
 
     def send(self, topic: str, key: bytes, value: bytes, readings: int = 0) -> None:
-        """Send to the partition that `key` belongs to; blocks while too much is unacknowledged."""
+        """Send to the partition of `key`; blocks while too much is unacknowledged. The account counts `readings`."""
 
     def send_to(self, topic: str, partition: int, value: bytes) -> None:
         """Send to one partition, without a key."""
@@ -150,33 +158,34 @@ class Writer(Protocol):
     def partitions(self, topic: str) -> int:
         """How many partitions the topic has. Raises `UnknownTopic`."""
 
-    def acknowledged(self) -> Mapping[tuple[str, int], Acknowledged]:
-        """What was acknowledged since the writer was opened, by topic and partition."""
+    def acknowledged(self) -> Mapping[TopicPartition, Acknowledged]:
+        """What was acknowledged since the writer was opened."""
 
     def close(self) -> None:
-        """Flush and let go."""
+        """Flush and release the connection. Raises `DeliveryFailed`."""
 
 
 class Log(Protocol):
-    """A log with topics. Every method, and a reader's, may raise `LogUnavailable`."""
+    """A log with topics. Every method, and those of a reader, may raise `LogUnavailable` and `AccessRefused`."""
 
     def create(self, topic: str, partitions: int, settings: Mapping[str, str]) -> None:
-        """Make a topic unless it is there; its partitions are never changed."""
+        """Make a topic with these settings of Kafka's, unless it exists; its partitions are never changed."""
 
     def describe(self, topic: str) -> TopicFacts:
-        """Raises `UnknownTopic`."""
+        """The facts of a topic. Raises `UnknownTopic`."""
 
     def topics(self) -> frozenset[str]:
         """The names of all topics."""
 
     def reader(self, group: str, topics: Sequence[str], listener: Listener, at_once: int = 2_000) -> Reader:
-        """Join a group of readers; a poll brings at most `at_once` records. Raises `UnknownTopic`."""
+        """Join a group of readers; a poll returns at most `at_once` records. Raises `UnknownTopic`."""
 
     def backwards(self, topic: str, key: bytes) -> Iterator[Record]:
-        """The messages of one key, the latest first, without joining a group.
+        """The messages that writers sent with this key, the latest first, without joining a group.
 
-        Those that a writer sent by their key: they lie in one partition. What is appended while they are read is not
-        among them, what retention takes meanwhile may be missing. Raises `UnknownTopic`, maybe with the first message.
+        Messages that are appended while these are read are not among them; those that retention takes meanwhile may be
+        missing. Raises `UnknownTopic`, maybe not before the first message is fetched.
         """
 
-    def writer(self) -> Writer: ...
+    def writer(self) -> Writer:
+        """Open a writer, which the caller closes."""

@@ -1,4 +1,4 @@
-"""How a client proves to Kafka who it is, and how the two hide what they say from others."""
+"""How a client authenticates to Kafka, and how the connection is encrypted."""
 
 import ssl
 from dataclasses import dataclass, field
@@ -9,11 +9,11 @@ from eventlog.protocol import AccessRefused
 
 @dataclass(frozen=True, slots=True)
 class Security:
-    """What every client of a cluster is told, as plain values.
+    """The security settings of every client of a cluster, as plain values.
 
-    `protocol` is PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL; the SASL ones go with `mechanism` (PLAIN, SCRAM-SHA-256
-    or SCRAM-SHA-512), `username` and `password`, the SSL ones with files in PEM. Without `ca_file` the system's
-    certificates are trusted. `key_file` may lie inside `cert_file`. Whoever makes one sees to it that they fit.
+    `protocol` is PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL; the SASL ones need `mechanism` (PLAIN, SCRAM-SHA-256
+    or SCRAM-SHA-512), `username` and `password`, the SSL ones take files in PEM. Without `ca_file` the system's
+    certificates are trusted. Without `key_file` the key is read from `cert_file`. The caller checks that they fit.
     """
 
     protocol: str = "PLAINTEXT"
@@ -30,7 +30,7 @@ class Security:
         return self.protocol in ("SSL", "SASL_SSL")
 
     def tls(self) -> ssl.SSLContext | None:
-        """The context of TLS connections, None without TLS. Raises `AccessRefused` if a file is none of its kind."""
+        """The context of TLS connections, None without TLS. Raises `AccessRefused` if a file can't be used."""
         if not self.encrypted:
             return None
         file = self.ca_file
@@ -38,7 +38,7 @@ class Security:
             context = ssl.create_default_context(cafile=file)
             if self.cert_file is not None:
                 file = self.cert_file
-                # The empty password keeps OpenSSL from asking for one at the terminal.
+                # With an empty password OpenSSL does not prompt for one at the terminal.
                 context.load_cert_chain(self.cert_file, self.key_file, password="")
         except (OSError, ValueError) as error:
             raise AccessRefused(f"Kafka: {file} can't be used as TLS certificate or key: {error}") from error

@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 
 import fastavro
 
-from eventlog.protocol import Acknowledged
+from eventlog.protocol import Acknowledged, TopicPartition
 from ingest.simulated.faults import ExpectedReadings
 
 FUTURE = timedelta(minutes=5)
@@ -83,7 +83,7 @@ class RecordingWriter:
         del topic
         return self.count
 
-    def acknowledged(self) -> Mapping[tuple[str, int], Acknowledged]:
+    def acknowledged(self) -> Mapping[TopicPartition, Acknowledged]:
         return {}
 
     def close(self) -> None:

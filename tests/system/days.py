@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from eventlog.protocol import Acknowledged
+from eventlog.protocol import Acknowledged, TopicPartition
 from ingest.cameras.sending import CameraFeed
 from ingest.cameras.simulated import CameraSimulator, SimulatedCameras
 from ingest.feed import Feed
@@ -65,7 +65,7 @@ class Recorder:
     def partitions(self, topic: str) -> int:
         return PARTITIONS
 
-    def acknowledged(self) -> Mapping[tuple[str, int], Acknowledged]:
+    def acknowledged(self) -> Mapping[TopicPartition, Acknowledged]:
         return {}
 
     def close(self) -> None:

@@ -1,0 +1,99 @@
+"""What an administrator's client reports about topics, groups and the cluster, as far as this client may know it."""
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from kafka import KafkaAdminClient, errors
+from kafka import TopicPartition as KafkaPartition
+from kafka.admin import ConfigResource, ConfigResourceType, OffsetSpec
+
+from eventlog.inspection import ClusterState, TopicState
+from eventlog.protocol import TopicFacts
+
+
+def is_missing(topic: Mapping[str, Any]) -> bool:
+    """Whether this description of a topic reports that there is no such topic."""
+    return bool(topic["error_code"] == errors.UnknownTopicOrPartitionError.errno)
+
+
+def topic_facts(admin: KafkaAdminClient, topic: Mapping[str, Any]) -> TopicFacts:
+    """The facts in a topic's description. Raises kafka-python's error if the description is one."""
+    if topic["error_code"]:
+        raise errors.for_code(topic["error_code"])(f"topic {topic['name']}")
+    cluster = admin.describe_cluster()["cluster_id"]
+    return TopicFacts(cluster, str(topic["topic_id"]), len(topic["partitions"]))
+
+
+def cluster_state(admin: KafkaAdminClient, topics: Sequence[str], groups: Sequence[str]) -> ClusterState:
+    """The state of the cluster, of these topics and of these groups of readers. Raises kafka-python's errors."""
+    brokers = len(admin.describe_cluster()["brokers"])
+    described = admin.describe_topics(list(topics))
+    states = {topic["name"]: _state(admin, topic) for topic in described if not is_missing(topic)}
+    members = {group: _members(admin, group) for group in groups}
+    before_ms = _now_ms()
+    clock_ms = _controllers_clock(admin)
+    return ClusterState(brokers, states, members, clock_ms, before_ms, _now_ms())
+
+
+def _state(admin: KafkaAdminClient, topic: Mapping[str, Any]) -> TopicState | str:
+    """The topic's state, or why this client can't read it."""
+    try:
+        return _readable_state(admin, topic)
+    except errors.KafkaError as error:
+        return str(error)
+
+
+def _readable_state(admin: KafkaAdminClient, topic: Mapping[str, Any]) -> TopicState:
+    facts, name = topic_facts(admin, topic), topic["name"]
+    partitions = [KafkaPartition(name, number) for number in range(facts.partitions)]
+    described = admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name)], config_filter="all")
+    settings = {key: str(value["value"]) for key, value in described["topic"][name].items()}
+    replicas = min(len(partition["replica_nodes"]) for partition in topic["partitions"])
+    begins, ends = (
+        admin.list_partition_offsets(dict.fromkeys(partitions, which))
+        for which in (OffsetSpec.EARLIEST, OffsetSpec.LATEST)
+    )
+    return TopicState(
+        facts,
+        replicas,
+        settings,
+        [begins[partition].offset for partition in partitions],
+        [ends[partition].offset for partition in partitions],
+        _newest(admin, partitions),
+    )
+
+
+def _newest(admin: KafkaAdminClient, partitions: Sequence[Any]) -> int | None:
+    try:
+        newest = admin.list_partition_offsets(dict.fromkeys(partitions, OffsetSpec.MAX_TIMESTAMP))
+    except errors.KafkaError:  # brokers before 3.0 don't support this request
+        return None
+    latest: int = max(found.timestamp for found in newest.values())
+    return latest if latest > 0 else None
+
+
+def _members(admin: KafkaAdminClient, group: str) -> int | None:
+    try:
+        description = admin.describe_groups([group])[group]
+    except errors.KafkaError:
+        return None
+    if description["error"] is None or errors.GroupIdNotFoundError.__name__ in description["error"]:
+        return len(description["members"])
+    return None
+
+
+def _controllers_clock(admin: KafkaAdminClient) -> int | None:
+    """The clock of the cluster's controller: it reports when each voter last fetched, and for itself that is now."""
+    try:
+        [topic] = admin.describe_metadata_quorum()["topics"]
+    except errors.KafkaError:
+        return None
+    [quorum] = topic["partitions"]
+    leader = quorum["leader_id"]
+    fetched = [voter["last_fetch_timestamp"] for voter in quorum["current_voters"] if voter["replica_id"] == leader]
+    return fetched[0] if fetched and fetched[0] > 0 else None
+
+
+def _now_ms() -> int:
+    return round(time.time() * 1000)

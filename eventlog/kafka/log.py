@@ -1,0 +1,163 @@
+"""A cluster as a log: its topics, readers and writers."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, errors
+from kafka.admin import NewTopic
+
+from eventlog.inspection import ClusterState
+from eventlog.kafka import backwards
+from eventlog.kafka.connections import Connections, security_settings
+from eventlog.kafka.errors import translated
+from eventlog.kafka.inspection import cluster_state, is_missing, topic_facts
+from eventlog.kafka.reader import KafkaReader
+from eventlog.kafka.writer import DELIVERY_TIMEOUT_S, KafkaWriter
+from eventlog.protocol import AccessRefused, Listener, LogUnavailable, Record, TopicFacts, UnknownTopic
+from eventlog.security import PLAIN_TEXT, Security
+
+_METADATA_MS = 30_000
+_TOPIC_MS = 60_000
+_POLL_MESSAGES = 2_000
+_FETCH_BYTES = 4 << 20
+_LARGEST_REQUEST = 5 << 20
+"""Bytes: the largest message, a picture, and what Kafka puts around it."""
+
+
+class KafkaLog:
+    """Implements `eventlog.protocol.Log` on a cluster.
+
+    `bootstrap`: host:port, several with commas between; `security`: how clients prove who they are;
+    `session_timeout_ms`: how long a member may be silent before the group goes on without it; `patience_s`: how long to
+    wait for a first answer, and for those to an administrator.
+    """
+
+    def __init__(
+        self,
+        bootstrap: str,
+        *,
+        security: Security = PLAIN_TEXT,
+        client_id: str = "sistercity",
+        session_timeout_ms: int = 10_000,
+        patience_s: float = 30.0,
+    ) -> None:
+        """Does not connect yet. Raises `AccessRefused` if a file of `security` can't be used."""
+        self._bootstrap = bootstrap
+        self._protocol = security.protocol
+        self._connections = Connections()
+        self._patience_s = patience_s
+        self._client: dict[str, Any] = {
+            "bootstrap_servers": bootstrap.split(","),
+            "bootstrap_timeout_ms": round(patience_s * 1000),
+            "client_id": client_id,
+            "kafka_client": self._connections,
+            **security_settings(security),
+        }
+        self._session_timeout_ms = session_timeout_ms
+
+    def create(self, topic: str, partitions: int, settings: Mapping[str, str]) -> None:
+        new = NewTopic(topic, num_partitions=partitions, topic_configs=dict(settings))
+        with self._admin() as admin:
+            try:
+                admin.create_topics([new])
+            except errors.TopicAlreadyExistsError:
+                pass
+            except errors.AuthorizationError as error:  # its own text is the whole request
+                raise AccessRefused(f"Kafka does not let this client make the topic {topic}") from error
+            admin.wait_for_topics([topic], timeout_ms=_TOPIC_MS)  # brokers learn of it a little later
+
+    def describe(self, topic: str) -> TopicFacts:
+        with self._admin() as admin:
+            [description] = admin.describe_topics([topic])
+            if is_missing(description):
+                raise UnknownTopic(topic)
+            return topic_facts(admin, description)
+
+    def topics(self) -> frozenset[str]:
+        with self._admin() as admin:
+            return frozenset(admin.list_topics())
+
+    def inspect(self, topics: Sequence[str], groups: Sequence[str]) -> ClusterState:
+        """The state of the cluster, of these topics and of these groups, as far as this client may know it.
+
+        Raises `LogUnavailable` and `AccessRefused`.
+        """
+        with self._admin() as admin:
+            return cluster_state(admin, topics, groups)
+
+    def reader(
+        self, group: str, topics: Sequence[str], listener: Listener, at_once: int = _POLL_MESSAGES
+    ) -> KafkaReader:
+        with self._opening():
+            consumer = KafkaConsumer(
+                **self._client,
+                metrics_enabled=False,
+                group_id=group,
+                auto_offset_reset="none",
+                enable_auto_commit=False,
+                session_timeout_ms=self._session_timeout_ms,
+                heartbeat_interval_ms=self._session_timeout_ms // 5,
+                metadata_max_age_ms=_METADATA_MS,
+                max_poll_records=at_once,
+                max_partition_fetch_bytes=_FETCH_BYTES,
+            )
+            reader = KafkaReader(consumer, topics, listener)
+            for topic in topics:
+                # A leader that does not know a topic yet assigns none of its partitions, and nothing corrects that
+                # before the metadata's next refresh.
+                if not consumer.partitions_for_topic(topic):
+                    consumer.close()
+                    raise UnknownTopic(topic)
+            return reader
+
+    def backwards(self, topic: str, key: bytes) -> Iterator[Record]:
+        with self._opening():
+            consumer = KafkaConsumer(
+                **self._client,
+                metrics_enabled=False,
+                group_id=None,
+                auto_offset_reset="earliest",  # what retention took meanwhile is passed over
+                enable_auto_commit=False,
+                max_poll_records=backwards.AT_ONCE,
+                max_partition_fetch_bytes=_FETCH_BYTES,
+            )
+            try:
+                yield from backwards.latest_first(consumer, topic, key, self._patience_s)
+            finally:
+                consumer.close()
+
+    def writer(self) -> KafkaWriter:
+        with self._opening():
+            producer = KafkaProducer(
+                **self._client,
+                metrics_enabled=False,
+                acks="all",
+                linger_ms=20,
+                batch_size=512 << 10,
+                max_request_size=_LARGEST_REQUEST,
+                delivery_timeout_ms=DELIVERY_TIMEOUT_S * 1000,
+            )
+        return KafkaWriter(producer)
+
+    @contextmanager
+    def _admin(self) -> Iterator[KafkaAdminClient]:
+        with self._opening():
+            admin = KafkaAdminClient(**self._client, request_timeout_ms=round(self._patience_s * 1000))
+        with translated():
+            try:
+                yield admin
+            finally:
+                admin.close()
+
+    @contextmanager
+    def _opening(self) -> Iterator[None]:
+        """`translated`, with the reason why no connection was made."""
+        with translated():
+            try:
+                yield
+            except errors.KafkaTimeoutError as error:
+                reason = self._connections.failure or "it closes connections before an answer"
+                raise LogUnavailable(
+                    f"Kafka does not answer {self._protocol} at {self._bootstrap}: {reason}"
+                ) from error

@@ -1,0 +1,98 @@
+"""A member of a group of readers."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from kafka import KafkaConsumer, errors
+from kafka import TopicPartition as KafkaPartition
+from kafka.consumer.subscription_state import ConsumerRebalanceListener
+from kafka.structs import OffsetAndMetadata
+
+from eventlog.kafka.errors import translated
+from eventlog.protocol import Listener, OffsetGone, ProducersTime, Record, TopicPartition
+
+logger = logging.getLogger(__name__)
+
+_LOG_APPEND_TIME = 1
+"""Kafka's code for a record whose timestamp is the broker's."""
+
+
+class KafkaReader:
+    """Implements `eventlog.protocol.Reader` on a consumer with a group and without offsets of its own."""
+
+    def __init__(self, consumer: KafkaConsumer, topics: Sequence[str], listener: Listener) -> None:
+        self._consumer = consumer
+        consumer.subscribe(list(topics), listener=_Rebalance(consumer, listener))
+
+    def poll(self, timeout_ms: int) -> Mapping[TopicPartition, Sequence[Record]]:
+        try:
+            polled: Mapping[Any, Sequence[Any]] = self._consumer.poll(timeout_ms=timeout_ms)
+        except errors.OffsetOutOfRangeError as error:
+            with translated():
+                gone = self._gone(error)
+            raise gone from error
+        except errors.KafkaError as error:
+            if error.__cause__ is not None and not isinstance(error.__cause__, errors.KafkaError):
+                raise error.__cause__ from None  # what the listener raised, wrapped by kafka-python
+            with translated():
+                raise
+        found = {TopicPartition(*partition): records for partition, records in polled.items()}
+        for partition, records in found.items():
+            for record in records:
+                if record.timestamp_type != _LOG_APPEND_TIME:
+                    raise ProducersTime(partition, record.offset)
+        return found
+
+    def seek(self, partition: TopicPartition, offset: int) -> None:
+        self._consumer.seek(KafkaPartition(*partition), offset)
+
+    def pause(self, partition: TopicPartition) -> None:
+        self._consumer.pause(KafkaPartition(*partition))
+
+    def assignment(self) -> frozenset[TopicPartition]:
+        return frozenset(TopicPartition(*partition) for partition in self._consumer.assignment())
+
+    def ends(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
+        with translated():
+            ends = self._consumer.end_offsets([KafkaPartition(*partition) for partition in partitions])
+        return {TopicPartition(*partition): offset for partition, offset in ends.items()}
+
+    def note(self, positions: Mapping[TopicPartition, int]) -> None:
+        offsets = {KafkaPartition(*at): OffsetAndMetadata(offset, "", -1) for at, offset in positions.items()}
+        try:
+            self._consumer.commit_async(offsets)
+        except errors.KafkaError as error:
+            logger.debug("Kafka did not store the positions: %s", error)
+
+    def close(self) -> None:
+        try:
+            self._consumer.close(autocommit=False)
+        except errors.KafkaError as error:
+            logger.warning("leaving the group failed; the group will detect it after its session timeout: %s", error)
+
+    def _gone(self, error: Exception) -> OffsetGone:
+        partition, offset = next(iter(error.args[0].items()))
+        earliest: int = self._consumer.beginning_offsets([partition])[partition]
+        end: int = self._consumer.end_offsets([partition])[partition]
+        return OffsetGone(TopicPartition(*partition), getattr(offset, "offset", offset), earliest, end)
+
+
+class _Rebalance(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python ships no types
+    """Passes kafka-python's callbacks to a `Listener`. They run on its I/O thread, while `poll` waits."""
+
+    def __init__(self, consumer: KafkaConsumer, listener: Listener) -> None:
+        self._consumer = consumer
+        self._listener = listener
+
+    def on_partitions_assigned(self, assigned: Sequence[Any]) -> None:
+        starts = self._listener.assigned([TopicPartition(*partition) for partition in assigned])
+        for partition in assigned:
+            self._consumer.seek(partition, starts[TopicPartition(*partition)])
+        self._consumer.resume(*assigned)  # a pause would outlast the rebalance
+
+    def on_partitions_revoked(self, revoked: Sequence[Any]) -> None:
+        self._listener.revoked([TopicPartition(*partition) for partition in revoked])
+
+    def on_partitions_lost(self, lost: Sequence[Any]) -> None:
+        self._listener.lost([TopicPartition(*partition) for partition in lost])
