@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.catalogue import LONGEST_MS, Window
+from schemas.catalogue import LONGEST_MS, WindowLength
 
 _LONGEST_DAY_MS = 26 * 3_600_000  # clocks have moved by two hours at most
 
@@ -27,7 +27,7 @@ class Windows:
     Raises `zoneinfo.ZoneInfoNotFoundError` for a zone that nobody knows.
     """
 
-    def __init__(self, zone: str, window: Window) -> None:
+    def __init__(self, zone: str, window: WindowLength) -> None:
         whole = window in ("day", "month")
         self._starts = _starts(zone, "month" if window == "month" else "day")
         self._width = None if whole else LONGEST_MS[window]

@@ -7,8 +7,8 @@ from functools import cache
 from importlib import resources
 from typing import Any, Literal
 
-Window = Literal["quarter-hour", "hour", "day", "month"]
-Kind = Literal["sum", "count", "mean", "mean-of-last"]
+WindowLength = Literal["quarter-hour", "hour", "day", "month"]
+Aggregation = Literal["sum", "count", "mean", "mean-of-last"]
 """How readings become a value. `sum` and `count` add them up; `mean` averages the means of the sources, `mean-of-last`
 the last reading of each."""
 
@@ -17,7 +17,7 @@ Reading = Literal["interval", "moment"]
 
 MINUTE_MS = 60_000
 _HOUR_MS = 60 * MINUTE_MS
-LONGEST_MS: Mapping[Window, int] = {
+LONGEST_MS: Mapping[WindowLength, int] = {
     "quarter-hour": 15 * MINUTE_MS,
     "hour": _HOUR_MS,
     "day": 25 * _HOUR_MS,
@@ -41,11 +41,11 @@ class Metric:
     unit: str
     smallest_unit: str
     smallest_per_unit: int
-    kind: Kind
+    kind: Aggregation
     reading: Reading
     contributor: str
     classes: tuple[str, ...]
-    window: Window
+    window: WindowLength
     lateness_ms: int
     minimum: int
     maximum: int

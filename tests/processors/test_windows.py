@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from processors.windows import Windows
-from schemas.catalogue import Window
+from schemas.catalogue import WindowLength
 from tests.processors.model import window
 
 HOUR = 3_600_000
@@ -21,7 +21,7 @@ ZONES = (
     "America/Sao_Paulo",
     "Asia/Kathmandu",
 )
-KINDS: tuple[Window, ...] = ("quarter-hour", "hour", "day", "month")
+KINDS: tuple[WindowLength, ...] = ("quarter-hour", "hour", "day", "month")
 GRIDS = {zone: Windows(zone, "hour") for zone in ZONES}
 EVERY = {(zone, kind): Windows(zone, kind) for zone in ZONES for kind in KINDS}
 moments = st.integers(0, 4_000_000_000_000)
