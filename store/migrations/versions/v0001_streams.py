@@ -23,7 +23,7 @@ CREATE TABLE sources (
     UNIQUE (source, metric, valid_from)
 );
 CREATE INDEX ON sources (metric, district, class);
--- A version of a metric's areas holds from valid_from (a quarter's first day) until the next version's.
+-- A version of a metric's areas is valid from valid_from (a quarter's first day) until the next version's.
 CREATE TABLE area_versions (
     version    integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     metric     text NOT NULL,
@@ -75,7 +75,7 @@ CREATE TABLE stream_topics (
     topic_id   text NOT NULL,
     partitions integer NOT NULL
 );
--- One row a partition: where processing stands (R2), who may move it (R3), the account of all below next_offset (R8).
+-- One row per partition: its position (R2), who may move it (R3), the account of all below next_offset (R8).
 CREATE TABLE stream_offsets (
     topic          text NOT NULL REFERENCES stream_topics,
     partition      integer NOT NULL,
@@ -162,7 +162,7 @@ CREATE TABLE publications (
     UNIQUE (metric, sequence),
     UNIQUE (metric, window_start, revision)
 );
--- Only what may leave the city (P2): value, status, coverage, rule. Counts of contributors never stand here.
+-- Only what may leave the city (P2): value, status, coverage, rule. Counts of contributors are never stored here.
 CREATE TABLE published_cells (
     position bigint NOT NULL REFERENCES publications,
     area     integer NOT NULL REFERENCES areas,

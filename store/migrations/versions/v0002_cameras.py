@@ -1,4 +1,4 @@
-"""What became of every camera's pictures, hour by hour."""
+"""The outcome of every camera's pictures, by hour."""
 
 from alembic import op
 

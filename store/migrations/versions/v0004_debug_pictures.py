@@ -18,7 +18,7 @@ CREATE TABLE debug_pictures (
     regions       integer NOT NULL CHECK (regions >= 0)  -- how many were blurred
 )
 """
-# Who and when are PostgreSQL's to say, whatever the client writes there.
+# PostgreSQL sets user and time, whatever the client writes there.
 STAMPED = """
 CREATE FUNCTION debug_pictures_stamped() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -28,7 +28,7 @@ BEGIN
 END $$;
 CREATE TRIGGER stamped BEFORE INSERT ON debug_pictures FOR EACH ROW EXECUTE FUNCTION debug_pictures_stamped();
 """
-# The table's owner can take the trigger away; nobody changes an entry by mistake or in passing.
+# The table's owner can drop the trigger; it prevents changes by mistake.
 KEPT = """
 CREATE FUNCTION debug_pictures_kept() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
