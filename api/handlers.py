@@ -163,14 +163,14 @@ def get_series(
     An answer holds at most 1,000 windows and 100,000 cells (one window is never cut). If the range holds more,
     `next` is the `from` of the rest; else it is null.
     """
-    known = _known(metric, class_)
+    definition = _defined(metric, class_)
     with snapshots.snapshot() as connection:
         log = publication_log.log_state(connection)
         tag = etag("series", city.id, log, metric, start, end, area, class_)
         return conditional(
             request,
             tag,
-            lambda: _series(city, connection, known, _range(connection, metric, start, end), area, class_),
+            lambda: _series(city, connection, definition, _range(connection, metric, start, end), area, class_),
         )
 
 
@@ -215,7 +215,7 @@ def _page(city: CityFacts, connection: Connection, log: LogState, position: int,
     }
 
 
-def _known(name: str, class_: str | None) -> Metric:
+def _defined(name: str, class_: str | None) -> Metric:
     metric = catalogue().get(name)
     if metric is None:
         raise ApiProblem(404, "unknown-metric", "No such metric", f"{name!r} is not in the catalogue")
@@ -243,7 +243,7 @@ def _series(
     class_: str | None,
 ) -> rendering.Json:
     areas = () if area is None else publication_log.published_areas(connection).get(metric.name, ())
-    if area is not None and all(known.number != area for known in areas):
+    if area is not None and area not in {listed.number for listed in areas}:
         raise ApiProblem(400, "unknown-area", "No such area", f"{metric.name} has no area {area}, see the catalogue")
     windows, following = publication_log.series(
         connection, metric.name, *span, area=area, class_=class_, limit=_MOST_WINDOWS, most_cells=MOST_CELLS

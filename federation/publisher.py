@@ -55,9 +55,9 @@ class Published:
     suppressed: int
 
 
-def decide(metric: Metric, window: Window, cells: Lattice, found: Sequence[Aggregate]) -> tuple[PublishedCell, ...]:
+def decide(metric: Metric, window: Window, cells: Lattice, reduced: Sequence[Aggregate]) -> tuple[PublishedCell, ...]:
     """Every cell of the lattice, released or suppressed under the metric's rule. Pure. Raises `UnknownRule`."""
-    by_place = {(aggregate.area, aggregate.class_): aggregate for aggregate in found}
+    by_place = {(aggregate.area, aggregate.class_): aggregate for aggregate in reduced}
     return tuple(_cell(metric, window, cell, by_place.get((cell.area, cell.class_))) for cell in cells.cells)
 
 
@@ -149,9 +149,9 @@ def _publish(
     return Published(header, count, len(decided) - count)
 
 
-def _outside(cells: Lattice, found: Sequence[Aggregate]) -> int:
+def _outside(cells: Lattice, reduced: Sequence[Aggregate]) -> int:
     places = {(cell.area, cell.class_) for cell in cells.cells}
-    return sum((aggregate.area, aggregate.class_) not in places for aggregate in found)
+    return sum((aggregate.area, aggregate.class_) not in places for aggregate in reduced)
 
 
 def _account(metric: Metric, header: Header, *, released: int, suppressed: int, outside: int) -> None:
@@ -165,11 +165,11 @@ def _account(metric: Metric, header: Header, *, released: int, suppressed: int, 
         )
 
 
-def _cell(metric: Metric, window: Window, cell: LatticeCell, found: Aggregate | None) -> PublishedCell:
-    if found is None:
+def _cell(metric: Metric, window: Window, cell: LatticeCell, reduced: Aggregate | None) -> PublishedCell:
+    if reduced is None:
         return PublishedCell(cell.area, cell.class_, None, None, metric.rule)
-    counts = CellCounts(found.contributors, found.largest, found.absolute, metric.smallest_per_unit)
+    counts = CellCounts(reduced.contributors, reduced.largest, reduced.absolute, metric.smallest_per_unit)
     if not released(metric.rule, cell.class_, counts):
         return PublishedCell(cell.area, cell.class_, None, None, metric.rule)
-    covered = coverage(found.covered_ms, cell.sources, window)
-    return PublishedCell(cell.area, cell.class_, found.value, covered, metric.rule)
+    covered = coverage(reduced.covered_ms, cell.sources, window)
+    return PublishedCell(cell.area, cell.class_, reduced.value, covered, metric.rule)

@@ -121,10 +121,10 @@ def gather(connection: Connection, city: CityFacts, metrics: Mapping[str, Metric
         id_: CityColumn(id_, catalog.city.name, catalog.city.names, own=False) for id_, catalog in catalogs.items()
     }
     cities = [CityColumn(city.id, city.name, city.names, own=True), *partners.values()]
-    found = {(row.metric, row.class_, row.city): row for row in comparisons(connection, city.id, metrics, catalogs)}
+    compared = {(row.metric, row.class_, row.city): row for row in comparisons(connection, city.id, metrics, catalogs)}
     return PageContent(
         cities=cities,
-        blocks=[_block(metric, cities, catalogs, found) for metric in metrics.values()],
+        blocks=[_block(metric, cities, catalogs, compared) for metric in metrics.values()],
         streams=list(_streams(city.id, topic_accounts(connection), dead_letter_reasons(connection))),
         refused=fixed_words(refusals_by_reason(connection)),
         partners=[PartnerRow(partners[id_], *reception) for id_, reception in receptions(connection).items()],
@@ -147,22 +147,22 @@ def _most_first(counts: Mapping[str, int]) -> Mapping[str, int]:
     return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
-Found = Mapping[tuple[str, str, str], Comparison]
+_Comparisons = Mapping[tuple[str, str, str], Comparison]
 
 
-def _block(metric: Metric, cities: Sequence[CityColumn], catalogs: Mapping[str, Catalog], found: Found) -> MetricBlock:
-    rows = [
-        ClassRow(
-            class_, [_figure(metric, city, catalogs, found.get((metric.name, class_, city.id))) for city in cities]
-        )
-        for class_ in metric.classes
-    ]
-    until = [
-        max((row.until for (name, _, of), row in found.items() if (name, of) == (metric.name, city.id)), default=None)
-        for city in cities
-    ]
+def _block(
+    metric: Metric, cities: Sequence[CityColumn], catalogs: Mapping[str, Catalog], compared: _Comparisons
+) -> MetricBlock:
+    def figure(class_: str, city: CityColumn) -> Figure:
+        return _figure(metric, city, catalogs, compared.get((metric.name, class_, city.id)))
+
+    def until(city: CityColumn) -> int | None:
+        ends = (row.until for (name, _, of), row in compared.items() if (name, of) == (metric.name, city.id))
+        return max(ends, default=None)
+
+    rows = [ClassRow(class_, [figure(class_, city) for city in cities]) for class_ in metric.classes]
     measure, unit, _ = measured(metric)
-    return MetricBlock(metric, measure, unit, whole_span(metric), rows, until)
+    return MetricBlock(metric, measure, unit, whole_span(metric), rows, [until(city) for city in cities])
 
 
 def _figure(metric: Metric, city: CityColumn, catalogs: Mapping[str, Catalog], compared: Comparison | None) -> Figure:
