@@ -1,31 +1,79 @@
-"""The real Kafka and PostgreSQL, started once in each of pytest's workers for all of its tests that need them."""
+"""The real Kafka and PostgreSQL, started once for all of pytest's workers, with names that keep tests apart."""
 
+import fcntl
 import itertools
+import os
+import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import psycopg
 import pytest
+from hypothesis import HealthCheck, settings
 
 from embedded.remove import remove
-from embedded.services import Services, services
+from embedded.services import Services, running, services
 from eventlog.kafka import KafkaLog
-from store.database import create_database
+from store.database import create_database, database_named
 from store.migrations import migrate
 
 INSTALLED = Path(__file__).parent.parent / ".sistercity"
+WORKER = os.environ.get("PYTEST_XDIST_WORKER", "gw0")
+"""The id of this worker; part of the name of every database and city, because all workers share the services."""
 
 _numbers = itertools.count()
+
+# On a loaded machine an example may take as long as it wants; a hanging test is the run's business.
+settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("tests")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def children_receive_ctrl_c() -> None:
+    """Let processes that tests start be interrupted, also where the suite itself ignores Ctrl-C (`nohup make test &`).
+
+    A child inherits an ignored signal, but not a handler.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, lambda number, frame: None)
 
 
 @pytest.fixture(scope="session")
 def running_services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
-    home = tmp_path_factory.mktemp("services")
-    home.chmod(0o755)
-    with services(home, installed=INSTALLED, report=lambda line: None) as started:
-        yield started
-    remove(home)
+    """Kafka and PostgreSQL, started by the first worker that needs them and stopped when no worker does any more."""
+    folder = tmp_path_factory.getbasetemp()
+    with _shared_services(folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) as found:
+        yield found
+
+
+@contextmanager
+def _shared_services(folder: Path) -> Iterator[Services]:
+    home, lock = folder / "services", folder / "services.lock"
+    with (folder / "services.users").open("w") as users, ExitStack() as own:
+        with _locked(lock):
+            fcntl.flock(users, fcntl.LOCK_SH)
+            found = running(home)
+            starts_them = found is None
+            if starts_them:
+                home.mkdir(mode=0o755, exist_ok=True)
+                own.callback(remove, home)
+                found = own.enter_context(services(home, installed=INSTALLED, report=lambda line: None))
+        try:
+            yield found
+        finally:
+            fcntl.flock(users, fcntl.LOCK_UN)
+            if starts_them:
+                with _locked(lock):  # no other worker begins to use what is about to stop
+                    fcntl.flock(users, fcntl.LOCK_EX)  # waits for the other users
+                    own.close()
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -37,8 +85,9 @@ def server_url(running_services: Services) -> str:
 @pytest.fixture(scope="session")
 def _migrated(server_url: str) -> str:
     """Name of a database with all tables, to be copied."""
-    migrate(create_database(server_url, "template_of_tests"))
-    return "template_of_tests"
+    name = f"template_{WORKER}"
+    migrate(create_database(server_url, name))
+    return name
 
 
 @pytest.fixture
@@ -50,17 +99,17 @@ def database_url(server_url: str, _migrated: str) -> Iterator[str]:
 
 @pytest.fixture
 def second_database_url(server_url: str, _migrated: str) -> Iterator[str]:
-    """URL of another fresh database: a second city's, or a second opinion's."""
+    """URL of another fresh database: of a second city, or for a second result to compare with."""
     with _copy(server_url, _migrated) as url:
         yield url
 
 
 @contextmanager
 def _copy(server_url: str, template: str) -> Iterator[str]:
-    name = f"test_{next(_numbers)}"
+    name = f"test_{WORKER}_{next(_numbers)}"
     with psycopg.connect(server_url, autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
-        yield create_database(server_url, name)
+        yield database_named(server_url, name)
         connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
@@ -78,5 +127,5 @@ def kafka_log(kafka: str) -> KafkaLog:
 
 @pytest.fixture
 def city() -> str:
-    """A city id that no other test uses, so topics and groups are this test's own."""
-    return f"city-{next(_numbers)}"
+    """A city id that no other test uses, so that its topics and groups belong to this test alone."""
+    return f"city-{WORKER}-{next(_numbers)}"

@@ -18,7 +18,8 @@ from kafka.admin import KafkaAdminClient, NewTopic
 from embedded.postgres_folder import folder_for, nobody, others_may_enter
 from embedded.remove import remove
 from embedded.services import AlreadyRunning, NotInstalled, Services, ServicesFailed, running, services
-from tests.embedded.conftest import ROOT, alive, family, none_alive, until
+from tests.embedded.conftest import ROOT, alive, family, none_alive
+from tests.waiting import until
 
 INTERPRETER = Path(sys.executable).resolve()
 OWN_AND_WAIT = """
@@ -155,7 +156,7 @@ def test_what_a_killed_guard_left_running_is_stopped_by_the_next_start(home: Pat
         processes = family(home)
         (guard,) = (each for each in processes.values() if "embedded.guard" in each.cmdline())
         guard.kill()
-        assert until(lambda: not alive(guard))
+        until(lambda: not alive(guard), "the guard has ended")
         # Its owner lives and still uses them.
         with pytest.raises(AlreadyRunning, match=str(process.pid)), services(home, installed=installed):
             pass

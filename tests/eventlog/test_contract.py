@@ -8,6 +8,7 @@ import pytest
 from eventlog.memory import MemoryLog
 from eventlog.protocol import DeliveryFailed, OffsetGone, ProducersTime, TopicPartition, UnknownTopic
 from schemas.topics import live, settings
+from tests.waiting import until
 
 
 class Membership:
@@ -46,25 +47,27 @@ def topic(log, city):
     return name
 
 
-def until(condition: Callable[[], bool], *readers, seconds: float = 90) -> list:
-    """Poll the readers until the condition holds; returns all records that came."""
-    deadline = time.monotonic() + seconds
-    records = []
-    while not condition():
-        assert time.monotonic() < deadline, "the condition did not come to hold"
+def poll_until(condition: Callable[[], bool], what: str, *readers) -> None:
+    """Poll the readers in turn, as their owners would, until the condition holds."""
+
+    def holds() -> bool:
         for reader in readers:
-            for partition, found in reader.poll(100).items():
-                records += [(partition, one) for one in found]
-    return records
+            reader.poll(100)
+        return condition()
+
+    until(holds, what, pause_s=0)
 
 
 def read(reader, count: int) -> list:
+    """The next `count` records, with their partitions."""
     records = []
-    deadline = time.monotonic() + 30
-    while len(records) < count:
-        assert time.monotonic() < deadline, f"{len(records)} of {count} records came"
+
+    def complete() -> bool:
         for partition, found in reader.poll(100).items():
-            records += [(partition, one) for one in found]
+            records.extend((partition, record) for record in found)
+        return len(records) >= count
+
+    until(complete, f"{count} records were read", pause_s=0)
     return records
 
 
@@ -147,12 +150,12 @@ def test_what_the_listener_raises_comes_out_of_poll(log, topic, city):
 def test_two_members_share_the_partitions_and_one_takes_over_when_the_other_leaves(log, topic, city):
     first, second = Membership(), Membership()
     one = log.reader(city, [topic], first)
-    until(lambda: len(first.owned) == 4, one)
+    poll_until(lambda: len(first.owned) == 4, "one reader has all partitions", one)
     two = log.reader(city, [topic], second)
-    until(lambda: len(first.owned) == 2 and len(second.owned) == 2, one, two)
+    poll_until(lambda: len(first.owned) == len(second.owned) == 2, "the readers share the partitions", one, two)
     assert not first.owned & second.owned
     two.close()
-    until(lambda: len(first.owned) == 4, one)
+    poll_until(lambda: len(first.owned) == 4, "one reader has all partitions", one)
     assert second.told[-1] == "revoked"
     one.close()
 
@@ -212,11 +215,11 @@ def test_a_topic_whose_producers_set_the_time_is_refused(kafka_log, city):
 def test_a_pause_ends_with_the_next_assignment(log, topic, city):
     writer, first, second = log.writer(), Membership(), Membership()
     one = log.reader(city, [topic], first)
-    until(lambda: len(first.owned) == 4, one)
+    poll_until(lambda: len(first.owned) == 4, "one reader has all partitions", one)
     for partition in first.owned:
         one.pause(partition)
     two = log.reader(city, [topic], second)
-    until(lambda: len(first.owned) == 2 and len(second.owned) == 2, one, two)
+    poll_until(lambda: len(first.owned) == len(second.owned) == 2, "the readers share the partitions", one, two)
     for number in range(4):
         writer.send_to(topic, number, b"tick")
     writer.flush()

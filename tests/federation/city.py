@@ -2,7 +2,7 @@
 
 import socket
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import uvicorn
@@ -13,6 +13,7 @@ from federation.publisher import publish_ready
 from schemas.catalogue import catalogue
 from store.database import Connection, connect
 from store.moments import moment
+from tests.waiting import until
 
 HOUR = 3_600_000
 T0 = 1_748_736_000_000
@@ -24,16 +25,6 @@ TOPIC = "isfahan.energy.readings.v1"
 PARTITIONS = 2
 
 ISFAHAN = CityFacts("isfahan", "Isfahan", {"fa": "اصفهان"}, "IR", "Asia/Tehran", 1_961_260, ("Census of 2016",), 15)
-
-
-def until(condition: Callable[[], bool], seconds: float = 20) -> None:
-    """Wait for a condition, and fail when it is not true in time."""
-    tick = threading.Event()
-    for _ in range(int(seconds / 0.02)):
-        if condition():
-            return
-        tick.wait(0.02)
-    raise AssertionError("the condition did not come true in time")
 
 
 def found_areas(
@@ -146,6 +137,6 @@ def serving(database_url: str, city: CityFacts = ISFAHAN) -> Iterator[str]:
         try:
             yield f"http://127.0.0.1:{listening.getsockname()[1]}"
         finally:
-            until(lambda: server.started)
+            until(lambda: server.started, "the API listens", pause_s=0.01)
             server.should_exit = True
             thread.join()

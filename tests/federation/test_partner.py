@@ -20,8 +20,9 @@ from schemas.catalogue import catalogue
 from store.database import connect
 from store.partners import partner_named
 from store.publications import new_log
-from tests.federation.city import HOUR, IMPORT, T0, a_published_city, publish_hours, serving, until
+from tests.federation.city import HOUR, IMPORT, T0, a_published_city, publish_hours, serving
 from tests.federation.hostile import HostilePartner, serving_partner
+from tests.waiting import until
 
 pytestmark = pytest.mark.services
 
@@ -162,15 +163,20 @@ def test_a_killed_puller_continues_from_the_stored_cursor(
         )
         process = subprocess.Popen([sys.executable, "-c", code, url, database_url])
         try:
-            waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
-            until(lambda: connection.execute(waiting).fetchone() == (1,))
+            waiting = (
+                "SELECT count(*) FROM pg_locks JOIN pg_database ON oid = database"
+                " WHERE datname = current_database() AND locktype = 'advisory' AND NOT granted"
+            )
+            until(
+                lambda: connection.execute(waiting).fetchone() == (1,), "the pull waits in the middle of a publication"
+            )
         finally:
             os.kill(process.pid, signal.SIGKILL)
             process.wait()
         connection.execute("SELECT pg_advisory_unlock(1)")
-        until(lambda: connection.execute(waiting).fetchone() == (0,))
+        until(lambda: connection.execute(waiting).fetchone() == (0,), "its session no longer waits")
         alive = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = %s"
-        until(lambda: connection.execute(alive, ("sistercity pull",)).fetchone() == (0,))
+        until(lambda: connection.execute(alive, ("sistercity pull",)).fetchone() == (0,), "its sessions have ended")
         assert count(database_url) == 2
         connection.execute("DROP TRIGGER wait ON partner_cells")
     assert run(url, database_url).publications == HOURS - 2
@@ -225,7 +231,10 @@ def test_polls_of_an_unchanged_partner_are_answered_without_a_body(database_url:
     hostile = HostilePartner()
     hostile.tag = '"same"'
     with serving_partner(hostile) as url, following([PartnerAddress(url)], database_url):
-        until(lambda: hostile.unchanged.get("/v1/publications", 0) > 2 and hostile.unchanged.get("/v1/catalog", 0) > 2)
+        until(
+            lambda: all(hostile.unchanged.get(path, 0) > 2 for path in ("/v1/publications", "/v1/catalog")),
+            "several polls were answered with 304",
+        )
     assert count(database_url) == 4
 
 
@@ -233,7 +242,7 @@ def test_an_etag_that_cannot_be_sent_back_is_dropped(database_url: str) -> None:
     hostile = HostilePartner()
     hostile.tag = '"\xe9"'
     with serving_partner(hostile) as url, following([PartnerAddress(url)], database_url):
-        until(lambda: hostile.requests.count("/v1/catalog") > 2)
+        until(lambda: hostile.requests.count("/v1/catalog") > 2, "the catalog was requested again")
     assert count(database_url) == 4
 
 
@@ -241,10 +250,10 @@ def test_following_pulls_what_is_published_meanwhile(
     url: str, database_url: str, second_database_url: str, areas: list[int]
 ) -> None:
     with following([PartnerAddress(url)], database_url):
-        until(lambda: count(database_url) == HOURS)
+        until(lambda: count(database_url) == HOURS, "all publications were pulled")
         with connect(second_database_url) as connection:
             publish_hours(connection, areas, range(HOURS, HOURS + 2))
-        until(lambda: count(database_url) == HOURS + 2)
+        until(lambda: count(database_url) == HOURS + 2, "the new publications were pulled")
     assert pulled(database_url) == published(second_database_url)
 
 
@@ -263,8 +272,8 @@ def test_a_partner_that_hangs_or_lies_or_is_away_delays_no_other(
             PartnerAddress(url),
         ]
         with following(partners, database_url):
-            until(lambda: count(database_url) == HOURS)
-            until(lambda: len(lying.requests) > 2)  # it is requested again, in its turn
+            until(lambda: count(database_url) == HOURS, "all publications were pulled")
+            until(lambda: len(lying.requests) > 2, "the lying partner was requested again, in its turn")
     assert pulled(database_url) == published(second_database_url)
     assert PULLS.labels("failed")._value.get() > before
 
@@ -274,13 +283,13 @@ def test_a_follower_survives_a_database_that_goes_away(
 ) -> None:
     name = psycopg.conninfo.conninfo_to_dict(database_url)["dbname"]
     with connect(server_url) as server, following([PartnerAddress(url)], database_url):
-        until(lambda: count(database_url) == HOURS)
+        until(lambda: count(database_url) == HOURS, "all publications were pulled")
         server.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
         with connect(second_database_url) as connection:
             publish_hours(connection, areas, range(HOURS, HOURS + 2))
         server.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,))
         server.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
-        until(lambda: count(database_url) == HOURS + 2)
+        until(lambda: count(database_url) == HOURS + 2, "the new publications were pulled")
 
 
 def test_both_cities_are_compared_by_the_same_arithmetic(url: str, database_url: str, second_database_url: str) -> None:

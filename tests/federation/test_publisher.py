@@ -24,8 +24,8 @@ from tests.federation.city import (
     open_topic,
     pass_time,
     register,
-    until,
 )
+from tests.waiting import until
 
 WINDOW = Window(T0, T0 + HOUR)
 NEVER = 2**63 - 1
@@ -173,7 +173,7 @@ def test_two_publishers_race_and_each_window_is_published_once(database_url: str
     for thread in threads:
         thread.start()
     with connect(database_url) as connection:
-        until(lambda: log_state(connection).head >= 80)
+        until(lambda: log_state(connection).head >= 80, "every window is published")
         stop.set()
         for thread in threads:
             thread.join(10)
@@ -189,7 +189,7 @@ def test_a_crash_in_the_middle_leaves_whole_publications_and_the_publisher_conti
         crash_at(connection, 4)
         thread = threading.Thread(target=Publisher(database_url, {TOPIC: [IMPORT, SOLAR]}, poll_s=0.1, stop=stop).run)
         thread.start()
-        until(lambda: log_state(connection).head >= 10)
+        until(lambda: log_state(connection).head >= 10, "every window is published")
         stop.set()
         thread.join(10)
         crashes = connection.execute("SELECT is_called FROM crashes").fetchone()
@@ -204,7 +204,7 @@ def test_a_publisher_waits_for_a_database_that_is_away_and_stops_on_request(capl
     nowhere = "postgresql://nobody@127.0.0.1:1/nothing?connect_timeout=1"
     thread = threading.Thread(target=Publisher(nowhere, {TOPIC: [IMPORT]}, poll_s=60, stop=stop).run)
     thread.start()
-    until(lambda: "did not answer" in caplog.text)
+    until(lambda: "did not answer" in caplog.text, "the publisher reports that the database is away")
     stop.set()
     thread.join(5)
     assert not thread.is_alive()

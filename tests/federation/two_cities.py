@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from uuid import uuid4
 
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.sql import SQL, Identifier
@@ -123,7 +124,7 @@ def exchanged(database_url: str, partner_url: str) -> None:
 @contextmanager
 def two_cities(server_url: str) -> Iterator[str]:
     """Databases of both cities, exchanged, for tests that only read; yields the URL of Isfahan's."""
-    urls = [create_database(server_url, f"two_cities_{city.id.replace('-', '_')}") for city in (ISFAHAN, SAIGON)]
+    urls = [create_database(server_url, f"{city.id}-{uuid4().hex}") for city in (ISFAHAN, SAIGON)]
     try:
         for url in urls:
             migrate(url)

@@ -125,7 +125,10 @@ def test_a_cut_connection_is_reported_and_the_next_call_connects_again(database_
     store.register_topic(TOPIC, "cluster", "topic-id", 2)
     store.claim([HERE])
     with psycopg.connect(database_url, autocommit=True) as other:
-        other.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE '%process'")
+        other.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND application_name LIKE '%process'"
+        )
     with pytest.raises(StoreUnavailable):
         store.commit([commit(HERE, 1, 0, 5)])
     store.commit([commit(HERE, 1, 0, 5)])

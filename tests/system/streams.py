@@ -1,17 +1,18 @@
-"""Topics and processors of a test's own, and what they leave in the tables."""
+"""Topics and processors for one test, and what the processors leave in the tables."""
 
 import os
 import signal
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from threading import Event
+from typing import Any
 
 import psycopg
+from kafka import KafkaAdminClient, KafkaProducer
 
 from eventlog.kafka import KafkaLog
 from eventlog.protocol import Record, TopicPartition
@@ -24,51 +25,58 @@ from schemas.catalogue import metrics_of
 from schemas.topics import dataset_of, live, settings
 from store.processing_postgres import PostgresStore
 from tests.system.days import PARTITIONS, ZONE, Sent
+from tests.waiting import until
 
 PROCESS = ("process", "--accept-dead")
 DETECT = ("detect",)
 
 
 class Topic:
-    """One topic of a test's own, filled as the test wants."""
+    """One topic, filled by a stock client: a test chooses key, partition and value of each message."""
 
-    def __init__(self, log: KafkaLog, name: str) -> None:
+    def __init__(self, log: KafkaLog, kafka: str, name: str) -> None:
         self.name = name
         log.create(name, PARTITIONS, settings(dataset_of(name)))
-        self._writer = log.writer()
+        self._producer = KafkaProducer(bootstrap_servers=kafka, acks="all", linger_ms=20)
+        self._unacknowledged: list[Any] = []
+        self._ends: dict[tuple[str, int], int] = {}
 
-    def send(self, messages) -> None:
-        """Append messages (key, partition and value) and wait until Kafka has them."""
-        self.hand_over(messages)
-        self._writer.flush()
-
-    def hand_over(self, messages) -> None:
-        """Append messages without waiting."""
+    def send(self, messages: Iterable[tuple[bytes | None, int, bytes]]) -> None:
+        """Append messages (key, partition, value) and wait until Kafka has acknowledged them."""
         for key, partition, value in messages:
-            self._writer._send(len(value), 0, self.name, value=value, key=key, partition=partition)
+            self.append(key, partition, value)
+        self.flush()
+
+    def append(self, key: bytes | None, partition: int, value: bytes) -> None:
+        """Append a message without waiting."""
+        self._unacknowledged.append(self._producer.send(self.name, value, key, partition=partition))
 
     def flush(self) -> None:
-        """Wait until Kafka has everything."""
-        self._writer.flush()
+        """Wait until Kafka has acknowledged everything; raises what it refused."""
+        for future in self._unacknowledged:
+            acknowledged = future.get(30)
+            self._ends[self.name, acknowledged.partition] = acknowledged.offset + 1
+        self._unacknowledged.clear()
 
     def ends(self) -> dict[tuple[str, int], int]:
-        return {where: counts.last_offset + 1 for where, counts in self._writer.acknowledged().items()}
+        """The offset after the last acknowledged message, by topic and partition."""
+        return dict(self._ends)
 
 
 class Topics:
     """A city's topics of several datasets, filled with a day of all of them."""
 
-    def __init__(self, log: KafkaLog, city: str, datasets: Sequence[str]) -> None:
-        self._by_dataset = {dataset: Topic(log, live(city, dataset)) for dataset in datasets}
+    def __init__(self, log: KafkaLog, kafka: str, city: str, datasets: Sequence[str]) -> None:
+        self._by_dataset = {dataset: Topic(log, kafka, live(city, dataset)) for dataset in datasets}
 
     @property
     def names(self) -> list[str]:
         return [topic.name for topic in self._by_dataset.values()]
 
     def send(self, messages: Sequence[Sent]) -> None:
-        """Append messages and wait until Kafka has them."""
-        for one in messages:
-            self._by_dataset[one.dataset].hand_over([(one.key, one.partition, one.value)])
+        """Append messages and wait until Kafka has acknowledged them."""
+        for message in messages:
+            self._by_dataset[message.dataset].append(message.key, message.partition, message.value)
         for topic in self._by_dataset.values():
             topic.flush()
 
@@ -79,7 +87,7 @@ class Topics:
 def process_undisturbed(
     log: KafkaLog, topics: str | Sequence[str], database_url: str, group: str, store: PostgresStore | None = None
 ) -> None:
-    """Read a topic, or several, from beginning to end with a processor of its own."""
+    """Read one or several topics from beginning to end with a separate processor."""
     store = store or PostgresStore(database_url)
     names = [topics] if isinstance(topics, str) else topics
     folds = ReadingFoldFactory({topic: metrics_of(dataset_of(topic)) for topic in names}, ZONE, dead_limit=10_000)
@@ -91,7 +99,7 @@ def process_undisturbed(
 
 
 def look_undisturbed(log: KafkaLog, frames: str, regions: str, database_url: str) -> None:
-    """Look at a topic's pictures from beginning to end; what is found goes to a topic of its own."""
+    """Detect in a topic's pictures from beginning to end; the regions go to another topic."""
     plan = Plan(f"alone-{frames}", commit_s=0.0, until_caught_up=True, at_once=20)
     with (
         closing(PostgresStore(database_url)) as store,
@@ -118,7 +126,7 @@ def by_partition(log: KafkaLog, topic: str) -> dict[TopicPartition, list[Record]
         for partition, records in reader.poll(200).items():
             found.setdefault(partition, []).extend(records)
         ends = ends or reader.ends(sorted(reader.assignment()))
-        return bool(ends) and all(len(found.get(one, ())) >= end for one, end in ends.items())
+        return bool(ends) and all(len(found.get(partition, ())) >= end for partition, end in ends.items())
 
     try:
         until(complete, f"all of {topic} is read")
@@ -128,7 +136,7 @@ def by_partition(log: KafkaLog, topic: str) -> dict[TopicPartition, list[Record]
 
 
 class _FromTheBeginning:
-    """A listener that keeps nothing."""
+    """A listener that starts every partition at offset 0."""
 
     def assigned(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
         return dict.fromkeys(partitions, 0)
@@ -162,23 +170,29 @@ def positions(database_url: str) -> dict[tuple[str, int], tuple[int, int]]:
         return {(topic, partition): (epoch, offset) for topic, partition, epoch, offset in rows}
 
 
-def until(condition: Callable[[], bool], what: str, seconds: float = 90) -> None:
-    """Wait until the condition holds."""
-    pause, deadline = Event(), time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"after {seconds} s: {what}"
-        pause.wait(0.05)
+def shares(kafka: str, group: str) -> list[int]:
+    """How many partitions each member of a stable consumer group has; nothing while the group rebalances."""
+    admin = KafkaAdminClient(bootstrap_servers=kafka)
+    try:
+        found = admin.describe_groups([group])[group]
+    finally:
+        admin.close()
+    if found["group_state"] != "Stable":
+        return []
+    assigned = (member["member_assignment"]["assigned_partitions"] for member in found["members"])
+    return [sum(len(topic["partitions"]) for topic in topics) for topics in assigned]
 
 
 class Trickle:
-    """Sends messages little by little in the background, until told to send all that is left."""
+    """Sends messages little by little in the background, but the last `held_back` only when the block ends."""
 
     PAUSE_S = 0.05
 
-    def __init__(self, topics: Topics, messages: Sequence[Sent], *, a_second: int = 60) -> None:
+    def __init__(self, topics: Topics, messages: Sequence[Sent], *, a_second: int = 60, held_back: int = 0) -> None:
         self._at_once = max(1, round(a_second * self.PAUSE_S))
         self._topics = topics
-        self._left = list(messages)
+        self._left = list(messages[: len(messages) - held_back])
+        self._held_back = list(messages[len(messages) - held_back :])
         self._hurry = Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
@@ -187,14 +201,14 @@ class Trickle:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self.pour_out_the_rest()
+        self.send_the_rest()
 
-    def pour_out_the_rest(self) -> int:
-        """Send all that is left; returns how many messages that were."""
-        left = len(self._left)
+    def send_the_rest(self) -> None:
+        """Send everything that is left, at once."""
         self._hurry.set()
         self._thread.join()
-        return left
+        self._topics.send(self._held_back)
+        self._held_back.clear()
 
     def _run(self) -> None:
         while self._left:
@@ -204,7 +218,7 @@ class Trickle:
 
 
 class Processor:
-    """`sistercity process`, or another role, as a process of its own."""
+    """`sistercity process`, or another role, as a process of its own. Its output goes to `log`."""
 
     def __init__(
         self, city_file: Path, kafka: str, database_url: str, log: Path, role: tuple[str, ...] = PROCESS
@@ -218,8 +232,8 @@ class Processor:
             "SISTERCITY_PARTITIONS": str(PARTITIONS),
             "SISTERCITY_STOP_WITH_STDIN": "true",  # it must not outlive the test
         }
-        self._log = log
-        self._before = self._takeovers()
+        self._database_url = database_url
+        self._before = self._claims()
         with log.open("ab") as output:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "node", *role],
@@ -230,12 +244,12 @@ class Processor:
                 start_new_session=True,
             )
 
-    def _takeovers(self) -> int:
-        return self._log.read_bytes().count(b"took over") if self._log.exists() else 0
+    def _claims(self) -> int:
+        return sum(epoch for epoch, _ in positions(self._database_url).values())
 
     def wait_to_take_over(self) -> None:
-        """Wait until it has partitions; nobody else may write into its log meanwhile."""
-        until(lambda: self._takeovers() > self._before or self.process.poll() is not None, "it has taken over")
+        """Wait until it has claimed partitions (each claim raises an epoch); no other processor may start meanwhile."""
+        until(lambda: self._claims() > self._before or self.process.poll() is not None, "it has claimed partitions")
 
     def kill(self) -> None:
         self.process.kill()

@@ -61,8 +61,8 @@ ROW_KINDS = {
 }
 
 
-def test_each_ends_where_the_rules_put_it_and_the_stream_goes_on(kafka_log, city, database_url):
-    topic = Topic(kafka_log, live(city, ENERGY))
+def test_each_ends_where_the_rules_put_it_and_the_stream_goes_on(kafka_log, kafka, city, database_url):
+    topic = Topic(kafka_log, kafka, live(city, ENERGY))
     topic.send([(key, 0, value) for key, value in MESSAGE_KINDS.values()])
     topic.send([(b"1", 0, value) for value in ROW_KINDS.values()])
     topic.send([
@@ -96,8 +96,8 @@ def test_each_ends_where_the_rules_put_it_and_the_stream_goes_on(kafka_log, city
     assert cells == [(300, 3, 3)]
 
 
-def test_a_stock_avro_writer_is_read_whatever_blocks_it_chooses(kafka_log, city, database_url):
-    topic = Topic(kafka_log, live(city, ENERGY))
+def test_a_stock_avro_writer_is_read_whatever_blocks_it_chooses(kafka_log, kafka, city, database_url):
+    topic = Topic(kafka_log, kafka, live(city, ENERGY))
     record = {"metric": "energy.import", "area": 1, "class": "residential", "interval": QUARTER, "start": START}
     rows = [
         {

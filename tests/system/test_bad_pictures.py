@@ -19,8 +19,9 @@ from tests.ingest.cameras.live import servers
 from tests.ingest.cameras.live.servers import Asked, camera_server, socket_server
 from tests.processors.plates.jpegs import four_inks, jpeg, png, resized, scene
 from tests.system.command import Command
-from tests.system.streams import Topic, city_file, everything_in, until
+from tests.system.streams import Topic, city_file, everything_in
 from tests.system.test_live_cameras import IDS, camera_file, following, outcomes, registered
+from tests.waiting import until
 
 pytestmark = pytest.mark.services
 
@@ -64,14 +65,14 @@ def readings_in(log: KafkaLog, topic: str) -> int:
     return sum(record.key is not None for record in everything_in(log, topic))
 
 
-def test_each_kind_is_a_dead_letter_without_its_picture(command, kafka_log, city, database_url):
+def test_each_kind_is_a_dead_letter_without_its_picture(command, kafka_log, kafka, city, database_url):
     begin = round(time.time() * 1000) - 60_000
     pictures = [*GOOD.values(), *(data for data, _ in BAD.values()), jpeg(scene(240, 320))]
     frames = [
         Frame("traffic.regions", 1, "any", 500, begin + 500 * number, 7, 7, picture)
         for number, picture in enumerate(pictures)
     ]
-    Topic(kafka_log, live(city, FRAMES)).send([(b"7", 1, encode_frame(one)) for one in frames])
+    Topic(kafka_log, kafka, live(city, FRAMES)).send([(b"7", 1, encode_frame(one)) for one in frames])
     command("detect", "--until-caught-up")
     assert dead_letters(database_url) == [(reason, named(data)) for data, reason in BAD.values()]
     assert readings_in(kafka_log, live(city, REGIONS)) == len(GOOD) + 1

@@ -30,7 +30,8 @@ from schemas.frames import Frame, decode_frame
 from schemas.topics import FRAMES, LARGEST_MESSAGE, REGIONS, history, live
 from tests.ingest.cameras import videos
 from tests.system.command import Command
-from tests.system.streams import city_file, everything_in, process_undisturbed, table, until
+from tests.system.streams import city_file, everything_in, process_undisturbed, table
+from tests.waiting import until
 
 pytestmark = pytest.mark.services
 

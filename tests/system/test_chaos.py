@@ -1,6 +1,6 @@
-"""Processors are killed, frozen and cut off from PostgreSQL; another consumer of the same topic is left alone.
+"""Processors are killed, frozen and cut off from PostgreSQL; an undisturbed processor reads the same topics.
 
-Both must come to the same tables and the same account. On the real Kafka and PostgreSQL.
+Both must give the same tables and the same account. On the real Kafka and PostgreSQL.
 """
 
 import random
@@ -12,6 +12,7 @@ import pytest
 from schemas.batch import decode
 from schemas.topics import FRAMES, REGIONS
 from store.processing_postgres import PostgresStore
+from tests.soak import amount, soak
 from tests.system.days import ENERGY, Sent, energy_day, mixed, pictures, regions_day, waste_day
 from tests.system.proxy import CuttingProxy
 from tests.system.streams import (
@@ -24,14 +25,16 @@ from tests.system.streams import (
     look_undisturbed,
     positions,
     process_undisturbed,
+    shares,
     table,
-    until,
 )
+from tests.waiting import until
 
-pytestmark = pytest.mark.services
+pytestmark = [pytest.mark.services, soak]
 
-KILLS = 20
-
+PROCESSOR_KILLS = amount(4, soak=30)
+DETECTOR_KILLS = amount(2, soak=12)
+PICTURE_SECONDS = amount(80, soak=300)
 
 METRICS = {"energy.import", "energy.solar", "waste.fill", "waste.collected", "waste.tonnage"} | {
     "traffic.regions", "traffic.passes", "traffic.density",
@@ -45,12 +48,12 @@ def messages() -> list[Sent]:
 
 
 @pytest.fixture
-def topics(kafka_log, city):
-    return Topics(kafka_log, city, STREAMS)
+def topics(kafka_log, kafka, city):
+    return Topics(kafka_log, kafka, city, STREAMS)
 
 
 def kill_at_random(processor: Processor, chance: random.Random, *, at_work: bool) -> None:
-    """Kill it at some moment: of its start, or once it is at work."""
+    """Kill it at a random moment: of its start, or after it has claimed partitions."""
     if at_work:
         processor.wait_to_take_over()
     Event().wait(chance.uniform(0.1, 2.0))
@@ -58,15 +61,15 @@ def kill_at_random(processor: Processor, chance: random.Random, *, at_work: bool
 
 
 def caught_up(database_url: str, topics: Topics) -> bool:
-    reached = positions(database_url)
-    return all(reached.get(place, (0, -1))[1] == end for place, end in topics.ends().items())
+    committed = positions(database_url)
+    return all(committed.get(partition, (0, -1))[1] == end for partition, end in topics.ends().items())
 
 
-def assert_same_as_undisturbed(kafka_log, topics, database_url, other_url) -> None:
-    process_undisturbed(kafka_log, topics.names, other_url, f"alone-{topics.names[0]}")
-    disturbed, alone = table(database_url), table(other_url)
+def assert_same_as_undisturbed(kafka_log, topics, database_url, undisturbed_url) -> None:
+    process_undisturbed(kafka_log, topics.names, undisturbed_url, f"alone-{topics.names[0]}")
+    disturbed, alone = table(database_url), table(undisturbed_url)
     assert {cell[0] for cell in alone["cells"]} == METRICS
-    with psycopg.connect(other_url) as connection:
+    with psycopg.connect(undisturbed_url) as connection:
         passed = connection.execute("SELECT sum(value) FROM cells WHERE metric = 'traffic.passes'").fetchone()
     assert passed[0] > 50
     assert len(alone["dead"]) > 10
@@ -74,15 +77,15 @@ def assert_same_as_undisturbed(kafka_log, topics, database_url, other_url) -> No
         assert disturbed[name] == rows, name
 
 
-def test_killed_twenty_times_at_random_moments(
+def test_a_processor_is_killed_at_random_moments(
     kafka, kafka_log, topics, messages, city, database_url, second_database_url, tmp_path
 ):
     chance, config = random.Random(20), city_file(tmp_path, city)
     log = tmp_path / "process.log"
-    with Trickle(topics, messages) as source:  # so that there is always something under way
-        for number in range(KILLS):
+    with Trickle(topics, messages) as source:  # so that messages are always in flight
+        for number in range(PROCESSOR_KILLS):
             kill_at_random(Processor(config, kafka, database_url, log), chance, at_work=number % 2 == 1)
-        source.pour_out_the_rest()
+        source.send_the_rest()
     processor = Processor(config, kafka, database_url, log)
     processor.wait_to_take_over()
     until(lambda: caught_up(database_url, topics), "the last processor read everything")
@@ -94,19 +97,18 @@ def test_of_two_processors_one_is_frozen_past_its_session_and_woken(
     kafka, kafka_log, topics, messages, city, database_url, second_database_url, tmp_path
 ):
     config, half = city_file(tmp_path, city), len(messages) // 2
-    logs = (tmp_path / "one.log", tmp_path / "two.log")
-    one, two = (Processor(config, kafka, database_url, log) for log in logs)
-    until(lambda: all(b"took over 8 partitions" in log.read_bytes() for log in logs), "both share the partitions")
+    frozen, steady = (Processor(config, kafka, database_url, tmp_path / f"{name}.log") for name in ("frozen", "steady"))
+    until(lambda: shares(kafka, f"{city}.process") == [8, 8], "both share the partitions")
     topics.send(messages[:half])
     until(lambda: any(offset for _, offset in positions(database_url).values()), "they have begun")
-    one.freeze()
+    frozen.freeze()
     topics.send(messages[half:])
-    until(lambda: caught_up(database_url, topics), "the other one took everything over")
-    epochs = positions(database_url)
-    one.wake()
-    until(lambda: positions(database_url) != epochs, "the woken one joined again")
-    assert one.stop() == 0
-    assert two.stop() == 0
+    until(lambda: caught_up(database_url, topics), "the steady processor has processed everything")
+    before = positions(database_url)
+    frozen.wake()
+    until(lambda: positions(database_url) != before, "the woken processor has claimed partitions again")
+    assert frozen.stop() == 0
+    assert steady.stop() == 0
     assert_same_as_undisturbed(kafka_log, topics, database_url, second_database_url)
 
 
@@ -122,36 +124,35 @@ def test_the_connection_is_cut_before_and_after_commit(kafka_log, topics, messag
 def test_detectors_are_killed_and_frozen_and_every_picture_counts_once(
     kafka, kafka_log, city, database_url, second_database_url, tmp_path
 ):
-    """Pictures may be looked at twice, but what comes of them is the same, and so is every camera's account."""
+    """A picture may be processed twice, but its regions are the same, and so is every camera's account."""
     chance, config = random.Random(21), city_file(tmp_path, city)
-    taken, found = Topics(kafka_log, city, [FRAMES]), Topics(kafka_log, city, [REGIONS])
+    frames, regions = Topics(kafka_log, kafka, city, [FRAMES]), Topics(kafka_log, kafka, city, [REGIONS])
     log = tmp_path / "detect.log"
-    with Trickle(taken, pictures(seconds=200), a_second=20) as source:
-        for number in range(KILLS // 3):
+    with Trickle(frames, pictures(seconds=PICTURE_SECONDS), a_second=20, held_back=60) as source:
+        for number in range(DETECTOR_KILLS):
             kill_at_random(Processor(config, kafka, database_url, log, DETECT), chance, at_work=number % 2 == 1)
         frozen = Processor(config, kafka, database_url, log, DETECT)
         frozen.wait_to_take_over()
         frozen.freeze()
-        assert source.pour_out_the_rest() > 50, "there was too little left to do"
-    other = Processor(config, kafka, database_url, log, DETECT)
-    until(lambda: caught_up(database_url, taken), "the other one looked at everything")
+        source.send_the_rest()
+    steady = Processor(config, kafka, database_url, log, DETECT)
+    until(lambda: caught_up(database_url, frames), "the steady detector has processed every picture")
     frozen.wake()
     assert frozen.stop() == 0
-    assert other.stop() == 0
-    alone_found = Topics(kafka_log, f"{city}-alone", [REGIONS])
-    look_undisturbed(kafka_log, taken.names[0], alone_found.names[0], second_database_url)
+    assert steady.stop() == 0
+    alone_regions = Topics(kafka_log, kafka, f"{city}-alone", [REGIONS])
+    look_undisturbed(kafka_log, frames.names[0], alone_regions.names[0], second_database_url)
     disturbed, alone = table(database_url), table(second_database_url)
     assert len(alone["cameras"]) > 2
     assert disturbed == alone
-    looked_at, ticks = came_out(kafka_log, alone_found.names[0])
-    assert len(looked_at) > 100
-    found_at_last, ticks_at_last = came_out(kafka_log, found.names[0])
-    assert found_at_last == looked_at
-    assert max(ticks_at_last) == max(ticks)
+    expected, expected_ticks = batches_and_ticks(kafka_log, alone_regions.names[0])
+    assert len(expected) > 100
+    batches, ticks = batches_and_ticks(kafka_log, regions.names[0])
+    assert batches == expected
+    assert max(ticks) == max(expected_ticks)
 
 
-def came_out(kafka_log, topic: str) -> tuple[set[bytes | None], set[int]]:
-    """What was found in pictures, each once, and the times of ticks."""
-    records = everything_in(kafka_log, topic)
-    batches = [(record.value, decode(record.value)) for record in records]
-    return {value for value, batch in batches if batch.count}, {one.start for _, one in batches if not one.count}
+def batches_and_ticks(kafka_log, topic: str) -> tuple[set[bytes | None], set[int]]:
+    """The different batches of regions in a topic, and the times of its ticks."""
+    decoded = [(record.value, decode(record.value)) for record in everything_in(kafka_log, topic)]
+    return {value for value, batch in decoded if batch.count}, {batch.start for _, batch in decoded if not batch.count}

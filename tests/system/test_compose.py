@@ -20,7 +20,8 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from tests.system.compose import arguments, compose, example, services_of_ours
-from tests.system.streams import city_file, until
+from tests.system.streams import city_file
+from tests.waiting import until
 
 pytestmark = pytest.mark.services
 

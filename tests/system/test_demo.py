@@ -17,7 +17,7 @@ from embedded.remove import remove
 from schemas.catalogue import catalogue, datasets
 from schemas.topics import FRAMES, REGIONS
 from tests.conftest import INSTALLED
-from tests.system.streams import until
+from tests.waiting import until
 
 pytestmark = pytest.mark.services
 

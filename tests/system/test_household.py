@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from tests.system.command import Command
-from tests.system.streams import city_file, until
+from tests.system.streams import city_file
+from tests.waiting import until
 
 pytestmark = pytest.mark.services
 

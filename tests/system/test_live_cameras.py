@@ -18,7 +18,8 @@ from schemas.frames import decode_frame
 from schemas.topics import FRAMES, live
 from tests.ingest.cameras.live.servers import Asked, camera_server, nobody_listens
 from tests.system.command import Command
-from tests.system.streams import city_file, everything_in, until
+from tests.system.streams import city_file, everything_in
+from tests.waiting import until
 
 pytestmark = pytest.mark.services
 

@@ -23,7 +23,8 @@ from schemas.catalogue import catalogue, datasets
 from schemas.frames import decode_frame
 from schemas.topics import FRAMES, live
 from tests.system.command import Command
-from tests.system.streams import city_file, everything_in, until
+from tests.system.streams import city_file, everything_in
+from tests.waiting import until
 
 pytestmark = pytest.mark.services
 

@@ -18,6 +18,7 @@ from schemas.batch import REGION
 from schemas.frames import Frame
 from tests.ingest.cameras.live.servers import Asked, camera_server, jpeg, nobody_listens
 from tests.ingest.cameras.logs import Sending, register, said, sending
+from tests.waiting import until
 
 SECRET = "geheim-4711"
 LIMITS = CameraLimits(silence_s=2.0, picture_s=2.0, backoff_s=0.02, backoff_cap_s=0.1)
@@ -25,13 +26,6 @@ LIMITS = CameraLimits(silence_s=2.0, picture_s=2.0, backoff_s=0.02, backoff_cap_
 
 def now_ms() -> int:
     return round(time() * 1000)
-
-
-def until(condition: Callable[[], object], what: str) -> None:
-    pause, deadline = threading.Event(), monotonic() + 30
-    while not condition():
-        assert monotonic() < deadline, what
-        pause.wait(0.01)
 
 
 @contextmanager
