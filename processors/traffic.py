@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from processors.passes import TAIL_MS, passes
 from processors.reduce import Rows, Scratch, winning
+from processors.tracking.passes import TAIL_MS, passes
 from processors.windows import Windows
 from schemas.batch import FORM_UNKNOWN, ONE_LINE, REGION, TWO_LINES
 from store.processing import Amounts

@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 
 from ingest.cameras.rendered import RenderedPlate
-from processors.passes import CERTAIN_MS, SIGHTINGS
+from processors.tracking.passes import CERTAIN_MS, SIGHTINGS
 
 Film = Sequence[tuple[int, Sequence[RenderedPlate]]]
 """Pictures: the time of each in milliseconds, and where plates are in it."""

@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 import fastavro
 import numpy as np
 
-from processors.passes import TAIL_MS, passes
+from processors.tracking.passes import TAIL_MS, passes
 from schemas.batch import REGION
 from schemas.catalogue import Metric
 from schemas.registry import schemas

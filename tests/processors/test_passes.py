@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingest.cameras.rendered import RenderedCamera, RenderedPlate
-from processors.passes import REST_MS, SIGHTINGS, TAIL_MS, Passes, passes
+from processors.tracking.passes import SIGHTINGS, TAIL_MS, Passes, passes
+from processors.tracking.tracks import REST_MS
 from schemas.batch import FORM_UNKNOWN, ONE_LINE, REGION, TWO_LINES
 from tests.processors.films import Film, true_passes
 

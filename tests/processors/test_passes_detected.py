@@ -15,11 +15,11 @@ import pytest
 from eventlog.memory import MemoryRecord
 from ingest.cameras.rendered import RenderedCamera, RenderedPlate
 from ingest.cameras.sources import open_source
-from processors.passes import TAIL_MS, Passes, passes
 from processors.plates.network import NetworkDetector, card
 from processors.plates.pictures import decode_picture
 from processors.reading_fold import ReadingFold
 from processors.reduce import Scratch
+from processors.tracking.passes import TAIL_MS, Passes, passes
 from processors.traffic import FORMS
 from processors.windows import Windows
 from schemas.batch import FORM_UNKNOWN, ONE_LINE, REGION, ROW, TWO_LINES, encode

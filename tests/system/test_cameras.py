@@ -22,8 +22,8 @@ from ingest.cameras.rendered import RenderedCamera
 from ingest.cameras.simulated import SimulatedCameras
 from ingest.cities import load_city
 from node.pictures import detector
-from processors.passes import passes
 from processors.plates.pictures import BadPicture, decode_picture
+from processors.tracking.passes import passes
 from processors.traffic import FORMS
 from schemas.batch import DecodeError, decode
 from schemas.frames import Frame, decode_frame
