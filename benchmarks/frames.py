@@ -36,10 +36,10 @@ from embedded.services import Services
 from eventlog.kafka import KafkaLog
 from ingest.cameras.jpeg import encoded
 from ingest.cameras.rendered import RenderedCamera
-from node.pictures import detector, method, prepare_opencv
+from node.plate_detection import detect_function, detector_record, prepare_opencv
 from processors.frames import FrameFoldFactory
+from processors.plates.jpeg_decoding import decode_picture, decode_reduced
 from processors.plates.network import NetworkDetector, card
-from processors.plates.pictures import decode_picture, decode_reduced
 from processors.region_output import RegionOutput
 from processors.runner import Plan, Runner
 from schemas.catalogue import sent_in
@@ -130,8 +130,8 @@ def detect(log: KafkaLog, group: str, workload: FramesWorkload, database_url: st
     """What it takes to look at every picture, and to have what was found acknowledged and committed."""
     store = TimedStore(database_url)
     plan = Plan(group, accept_gap=True, until_caught_up=True, at_once=AT_ONCE)
-    with closing(RegionOutput(log, store, workload.frames, workload.regions, method())) as output:
-        folds = FrameFoldFactory(workload.frames, output, detector())
+    with closing(RegionOutput(log, store, workload.frames, workload.regions, detector_record())) as output:
+        folds = FrameFoldFactory(workload.frames, output, detect_function())
         Runner(log, store, folds, plan, after_commit=output.send_ticks).run(Event())
     store.close()
     return store.spent

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from ingest.register import SourceColumns
 from schemas.batch import ACTUAL, ROW, encode
 from schemas.catalogue import Metric, metrics_of
+from schemas.frames import encode_frame_tick
 from schemas.regions import encode_tick
 from schemas.registry import schema_named
-from schemas.topics import REGIONS
+from schemas.topics import FRAMES, REGIONS
 
 LARGEST_BATCH = 500
 
@@ -119,6 +120,8 @@ def tick(dataset: str, time_ms: int) -> bytes:
     """A batch without rows: its source's time has come as far as `time_ms`. It stands for every metric of the topic."""
     if dataset == REGIONS:
         return encode_tick(time_ms)
+    if dataset == FRAMES:
+        return encode_frame_tick(time_ms)
     metric, nothing = metrics_of(dataset)[0], np.empty(0, ROW)
     schema, class_ = schema_of(dataset), metric.classes[0]
     return encode(schema, metric=metric.name, area=0, class_=class_, interval=0, start=time_ms, rows=nothing)

@@ -21,11 +21,11 @@ def read_picture(path: Path) -> "Picture":
     Raises `CommandError` for what is none, is damaged, or has more pixels than a camera's picture may have; by its
     header, before anything is allocated.
     """
-    from ingest.cameras.sizes import JPEG
-    from processors.plates.pictures import BadPicture, decode_picture
+    from processors.plates.jpeg_decoding import decode_picture
+    from schemas.pictures import JPEG_SIGNATURE, BadPicture
 
     data = _contents(path)
-    if not data.startswith(JPEG[:2]):
+    if not data.startswith(JPEG_SIGNATURE[:2]):
         return _other(path.name, data)
     try:
         return decode_picture(data)
@@ -61,8 +61,9 @@ def _other(name: str, data: bytes) -> "Picture":
     import cv2
     import numpy as np
 
-    from ingest.cameras.sizes import pixel_size
-    from processors.plates.pictures import MOST_PIXELS, TOO_LARGE, ZERO_SIZE
+    from ingest.cameras.picture_size import pixel_size
+    from processors.plates.jpeg_decoding import TOO_LARGE, ZERO_SIZE
+    from schemas.pictures import MOST_PIXELS
 
     size = pixel_size(data)
     if size is None:

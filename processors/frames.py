@@ -5,32 +5,23 @@ the readings that they become are duplicates there (same camera, same time). Not
 picture: a dead letter holds length and hash (P1).
 """
 
-from collections.abc import Callable, Sequence, Set
-from dataclasses import dataclass
+from collections.abc import Sequence, Set
 from hashlib import sha256
-
-import numpy as np
-from numpy.typing import NDArray
 
 from eventlog.protocol import Record
 from processors.fold import DEAD_LIMIT, DeadBlock
-from processors.plates.pictures import BadPicture
 from processors.readings import FUTURE, FUTURE_MS, INTERVAL
 from processors.region_output import RegionOutput
 from schemas.batch import DecodeError
 from schemas.catalogue import Metric, sent_in
 from schemas.frames import Frame, decode_frame
+from schemas.pictures import BadPicture, Detect, RecentPictures
 from schemas.topics import REGIONS
 from store.processing import Account, CameraCount, DeadLetter, Position, Step
-
-Detect = Callable[[bytes], NDArray[np.void]]
-"""A picture's regions: dtype `schemas.batch.REGION`, shape (n,). Raises `BadPicture`."""
 
 MISSING = "missing"
 
 _HOUR_MS = 3_600_000
-_REMEMBERED_MS = 60_000
-"""A picture is stale if it repeats its camera's previous one of the last minute, by the log's clock."""
 
 
 class FrameFoldFactory:
@@ -46,15 +37,6 @@ class FrameFoldFactory:
         """What a replay meets again was sent before: it is neither examined nor counted, so `settled` is not needed."""
         del topic, settled
         return FrameFold(position, self._output, self._detect, gap=gap, dead_limit=self._dead_limit)
-
-
-@dataclass(frozen=True, slots=True)
-class _Seen:
-    """A camera's last picture: its hash, and where and when it stood in the log."""
-
-    digest: bytes
-    offset: int
-    appended: int
 
 
 class FrameFold:
@@ -74,7 +56,7 @@ class FrameFold:
         self._next = position.next_offset
         self._latest = position.max_event_time
         self._account = position.account
-        self._seen: dict[int, _Seen] = {}
+        self._recent = RecentPictures()
         self._dead_letters: list[DeadLetter] = []
         self._cameras: dict[tuple[int, int], CameraCount] = {}
 
@@ -105,7 +87,7 @@ class FrameFold:
         if self._next == self._position.next_offset and self._account == self._position.account:
             return None
         self._output.flush()
-        resume = min((seen.offset for seen in self._seen.values()), default=self._next)
+        resume = self._recent.first_offset(otherwise=self._next)
         dead = self._dead_block.in_current(self._account.messages)
         position = Position(self._next, resume, self._latest, None, dead, self._account)
         step = Step(position, (), tuple(self._dead_letters), tuple(self._cameras.values()))
@@ -189,13 +171,9 @@ class FrameFold:
         self._latest = time_ms if self._latest is None else max(self._latest, time_ms)
 
     def _repeats(self, frame: Frame, picture: bytes, record: Record) -> bool:
-        """Whether it is the camera's previous picture once more; it is the previous one from now on."""
-        forgotten = record.timestamp - _REMEMBERED_MS
-        self._seen = {camera: seen for camera, seen in self._seen.items() if seen.appended >= forgotten}
-        before = self._seen.get(frame.camera)
-        digest = sha256(picture).digest()
-        self._seen[frame.camera] = _Seen(digest, record.offset, record.timestamp)
-        return before is not None and before.digest == digest
+        """Whether the picture is stale by the log's clock; it is the camera's last one from now on."""
+        self._recent.forget(record.timestamp)
+        return self._recent.repeats(frame.camera, picture, record.timestamp, record.offset)
 
     def _count(self, frame: Frame, *, seen: int = 0, undecodable: int = 0, stale: int = 0, missing: int = 0) -> None:
         one = CameraCount(frame.camera, frame.start // _HOUR_MS * _HOUR_MS, 1, seen, undecodable, stale, missing)

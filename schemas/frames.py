@@ -8,8 +8,9 @@ from typing import Any
 import fastavro
 
 from schemas.batch import LAST_MS, MAGIC, PREFIX_BYTES, DecodeError
+from schemas.catalogue import sent_in
 from schemas.registry import schema_named
-from schemas.topics import FRAMES
+from schemas.topics import FRAMES, REGIONS
 
 SCHEMA = schema_named(f"{FRAMES}.v1").id
 
@@ -49,6 +50,12 @@ def encode_frame(frame: Frame) -> bytes:
     }
     fastavro.schemaless_writer(out, _parsed(), record)
     return out.getvalue()
+
+
+def encode_frame_tick(time_ms: int) -> bytes:
+    """A frame without a picture: the cameras' time has come as far as `time_ms`."""
+    metric = sent_in(REGIONS)[0]
+    return encode_frame(Frame(metric.name, 0, metric.classes[0], 0, time_ms, 0, 0, None))
 
 
 def decode_frame(message: bytes | None) -> Frame:

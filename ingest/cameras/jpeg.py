@@ -4,12 +4,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ingest.cameras.sizes import JPEG, pixel_size
+from ingest.cameras.picture_size import pixel_size
+from schemas.pictures import JPEG_SIGNATURE, MOST_PIXELS
 from schemas.topics import LARGEST_MESSAGE
 
 LARGEST_PICTURE = LARGEST_MESSAGE - (64 << 10)
 """Bytes: what is around a picture in a message, and around that in Kafka, needs room."""
-MOST_PIXELS = 40_000_000
 
 _QUALITY = 90
 _SMALLER = 0.7
@@ -21,7 +21,7 @@ def fitting(data: bytes) -> bytes:
     A JPEG that is small enough stays as it is, also a damaged one: whoever looks at it says what is wrong. Another
     format's transparency is dropped. What can't be decoded, or has more than `MOST_PIXELS`, is no picture.
     """
-    if data.startswith(JPEG) and len(data) <= LARGEST_PICTURE:
+    if data.startswith(JPEG_SIGNATURE) and len(data) <= LARGEST_PICTURE:
         return data
     size = pixel_size(data)
     if size is None or not 0 < size[0] * size[1] <= MOST_PIXELS:

@@ -8,9 +8,10 @@ from zlib import crc32
 
 import numpy as np
 
+from ingest.cameras.camera_feed import METRIC, TICK_MS, CameraFeed
 from ingest.cameras.jpeg import encoded
 from ingest.cameras.rendered import RenderedCamera
-from ingest.cameras.sending import METRIC, TICK_MS, CameraFeed
+from ingest.cameras.senders import FrameSender
 from ingest.cameras.sources import Shot, interval_of, time_of
 from ingest.cities import City
 from ingest.simulated.sources import register_row
@@ -127,6 +128,7 @@ class CameraSimulator:
     ) -> None:
         self._cameras = cameras
         self._feed = feed
+        self._frames = feed.sender if isinstance(feed.sender, FrameSender) else None
         self._clock = clock
         self._rate = rate
         self._interval = interval_of(rate)
@@ -146,8 +148,8 @@ class CameraSimulator:
         begin = self.begin(seconds)
         plans = [self._plan(index, frames) for index in range(self._cameras.count)]
         strays = {0, frames // 2} if self._faults else set()
-        broken = frames // 3 if self._faults and not self._feed.detecting else None
-        sent, ticked, ticks = 0, begin, 0
+        broken = frames // 3 if self._faults and self._frames is not None else None
+        sent, dead, ticked, ticks = 0, 0, begin, 0
         while sent < longest and not (stop is not None and stop.is_set()):
             at = time_of(sent, self._rate, begin)
             if sent < frames:
@@ -156,7 +158,7 @@ class CameraSimulator:
             if sent in strays:
                 self._feed.send(self._cameras.stray, self._interval, self._shot(self._cameras.count, sent, at))
             if sent == broken:
-                self._feed.send_broken(self._cameras.ids[0], self._interval, self._shot(0, sent, at))
+                dead += self._send_broken(sent, at)
             sent += 1
             if at - ticked >= TICK_MS:
                 self._feed.tick(at)
@@ -165,7 +167,6 @@ class CameraSimulator:
                     self._feed.flush()
         self._feed.tick(self._clock())
         self._feed.flush()
-        dead = int(broken is not None and broken < sent)
         return self._expected(plans, min(sent, frames), -(-sent // self._stills_every), begin, dead)
 
     def follow(self, stop: Event, first: int = 0) -> None:
@@ -213,6 +214,14 @@ class CameraSimulator:
             fault = plans[index].get(number) if plans else None
             self._feed.send(source, self._interval, self._shot(index, number, at, fault))
 
+    def _send_broken(self, number: int, at: int) -> int:
+        """Send half of the message of the first camera's frame of this number; how many messages that were."""
+        frame = self._feed.frame(self._cameras.ids[0], self._interval, self._shot(0, number, at))
+        if self._frames is None or frame is None:
+            return 0
+        self._frames.send_broken(frame)
+        return 1
+
     def _send_stills(self, number: int, at: int) -> None:
         """Send the still cameras' pictures that are due with the frame of this number."""
         if number % self._stills_every:
@@ -235,20 +244,20 @@ class CameraSimulator:
         cameras = []
         for source, plan in zip(self._cameras.ids, plans, strict=True):
             wrong = {kind: sum(n < sent and fault == kind for n, fault in plan.items()) for kind in _FAULTS}
-            camera = self._feed.number_of(source, begin)
+            camera = self._feed.find(source, begin)
             if camera is None:  # its district may have been taken out of the register: all of it was refused
                 continue
-            cameras.append(CameraExpected(camera, sent, sent - sum(wrong.values()), **wrong))
+            cameras.append(CameraExpected(camera.number, sent, sent - sum(wrong.values()), **wrong))
         for source in self._cameras.still_ids:
-            camera = self._feed.number_of(source, begin)
+            camera = self._feed.find(source, begin)
             if camera is not None:
-                cameras.append(CameraExpected(camera, stills, stills, 0, 0, 0))
+                cameras.append(CameraExpected(camera.number, stills, stills, 0, 0, 0))
         return ExpectedPictures(
-            messages=self._feed.messages,
-            readings=self._feed.readings,
-            duplicate=0 if self._feed.detecting else sum(one.stale for one in cameras),
+            messages=self._feed.sender.feed.messages,
+            readings=self._feed.sender.feed.readings,
+            duplicate=sum(camera.stale for camera in cameras) if self._frames else 0,
             late=0,
-            rejected=0 if self._feed.detecting else sum(one.undecodable + one.missing for one in cameras),
+            rejected=sum(camera.undecodable + camera.missing for camera in cameras) if self._frames else 0,
             dead=dead,
             refused=self._feed.rows_refused,
             cameras=tuple(cameras),

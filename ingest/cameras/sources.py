@@ -11,8 +11,9 @@ from typing import Protocol
 import cv2
 import numpy as np
 
-from ingest.cameras.jpeg import MOST_PIXELS, encoded, fitting
+from ingest.cameras.jpeg import encoded, fitting
 from ingest.cameras.rendered import RenderedCamera
+from schemas.pictures import MOST_PIXELS
 
 LEAST_RATE = 0.002
 MOST_RATE = 60.0
@@ -44,7 +45,7 @@ class Shot:
     picture: bytes
 
 
-class Source(Protocol):
+class PictureSource(Protocol):
     """A camera's pictures, in the order of time."""
 
     @property
@@ -59,7 +60,7 @@ class Source(Protocol):
         """All pictures, the first of them taken at `start_ms`."""
 
 
-def open_source(path: Path, rate: float) -> Source:
+def open_source(path: Path, rate: float) -> PictureSource:
     """The video file or folder of images at `path`, at most `rate` pictures a second. Raises `NoSource`."""
     if not LEAST_RATE <= rate <= MOST_RATE:
         raise NoSource(f"a camera gives {LEAST_RATE} to {MOST_RATE:.0f} pictures a second, not {rate}")
@@ -102,7 +103,7 @@ class VideoFile:
 
     @property
     def length_ms(self) -> int:
-        """See `Source`."""
+        """See `PictureSource`."""
         return time_of(self._owed, self.rate, 0)
 
     @property
@@ -113,7 +114,7 @@ class VideoFile:
         return math.floor((self._promised - 1) * self.rate / self._frames_a_second + 1e-6) + 1
 
     def shots(self, start_ms: int) -> Iterator[Shot]:
-        """See `Source`."""
+        """See `PictureSource`."""
         number = 0
         with self._open() as capture:
             at = -1
@@ -156,11 +157,11 @@ class PictureFolder:
 
     @property
     def length_ms(self) -> int:
-        """See `Source`."""
+        """See `PictureSource`."""
         return time_of(len(self._files), self.rate, 0)
 
     def shots(self, start_ms: int) -> Iterator[Shot]:
-        """See `Source`."""
+        """See `PictureSource`."""
         for number, file in enumerate(self._files):
             yield Shot(number, time_of(number, self.rate, start_ms), _contents(file))
 
@@ -175,11 +176,11 @@ class Rendered:
 
     @property
     def length_ms(self) -> int:
-        """See `Source`."""
+        """See `PictureSource`."""
         return time_of(self._frames, self._camera.rate, 0)
 
     def shots(self, start_ms: int) -> Iterator[Shot]:
-        """See `Source`."""
+        """See `PictureSource`."""
         for number in range(self._frames):
             yield Shot(number, time_of(number, self._camera.rate, start_ms), encoded(self._camera.frame(number)))
 

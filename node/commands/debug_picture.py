@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from node import wiring
-from node.pictures import cover, prepare_opencv
+from node.plate_detection import cover, prepare_opencv
 from node.wiring import CommandError
 
 if TYPE_CHECKING:
@@ -122,7 +122,8 @@ def _blurred(data: bytes, ending: str) -> tuple[bytes, int]:
     """The file's contents, and how many regions are blurred in it."""
     import cv2
 
-    from processors.plates.pictures import BadPicture, decode_picture
+    from processors.plates.jpeg_decoding import decode_picture
+    from schemas.pictures import BadPicture
 
     try:
         seen, regions = cover(tiled=True)(decode_picture(data))

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from node import wiring
-from node.pictures import detector, method, prepare_opencv
+from node.plate_detection import detect_function, detector_record, prepare_opencv
 from node.settings import settings
 
 _PICTURES_AT_ONCE = 50
@@ -41,7 +41,7 @@ def detect(
     )
     with (
         closing(PostgresStore(wiring.database_url())) as store,
-        closing(RegionOutput(log, store, frames, regions, method())) as output,
+        closing(RegionOutput(log, store, frames, regions, detector_record())) as output,
     ):
-        folds = FrameFoldFactory(frames, output, detector())
+        folds = FrameFoldFactory(frames, output, detect_function())
         Runner(log, store, folds, plan, after_commit=output.send_ticks).run(stop)

@@ -14,7 +14,7 @@ import typer
 
 from node.commands.debug_picture import picture, pictures
 from node.picture_files import open_video, read_picture
-from node.pictures import cover
+from node.plate_detection import cover
 from node.wiring import CommandError
 
 if TYPE_CHECKING:

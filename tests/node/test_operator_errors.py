@@ -18,8 +18,8 @@ import ingest.cameras.live.protocol
 import ingest.cameras.sources
 import ingest.files.lorawan
 import processors.fold
-import processors.plates.pictures
 import schemas.batch
+import schemas.pictures
 import store.debug_pictures
 import store.partners
 import store.processing
@@ -40,7 +40,7 @@ HANDLED = {
     ingest.files.lorawan.BadUplink: "the import, which counts the line",
     processors.fold.ReplayDiffers: "the runner, which raises Stopped",
     processors.fold.TooManyDead: "the runner, which raises Stopped",
-    processors.plates.pictures.BadPicture: "detector and commands, which count or name the picture",
+    schemas.pictures.BadPicture: "detector and commands, which count or name the picture",
     schemas.batch.DecodeError: "the processor, which keeps a dead letter",
     store.debug_pictures.NotEntered: "the command, which names the picture",
     store.partners.Conflict: "the puller, which raises PartnerError",

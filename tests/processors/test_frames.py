@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 
 from eventlog.memory import MemoryLog
 from eventlog.protocol import TopicPartition
-from processors.frames import Detect, FrameFoldFactory
-from processors.plates.pictures import BadPicture
+from processors.frames import FrameFoldFactory
 from processors.region_output import RegionOutput
 from processors.runner import Plan, Runner
 from schemas.batch import REGION, decode
 from schemas.frames import Frame, encode_frame
+from schemas.pictures import BadPicture, Detect
 from schemas.topics import FRAMES, REGIONS, live
 from store.detectors import Detector
 from store.processing import Account, CameraCount

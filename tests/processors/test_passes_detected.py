@@ -15,8 +15,8 @@ import pytest
 from eventlog.memory import MemoryRecord
 from ingest.cameras.rendered import RenderedCamera, RenderedPlate
 from ingest.cameras.sources import open_source
+from processors.plates.jpeg_decoding import decode_picture
 from processors.plates.network import NetworkDetector, card
-from processors.plates.pictures import decode_picture
 from processors.reading_fold import ReadingFold
 from processors.reduce import Scratch
 from processors.tracking.passes import TAIL_MS, Passes, passes

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eventlog.protocol import Acknowledged, TopicPartition
-from ingest.cameras.sending import CameraFeed
+from ingest.cameras.camera_feed import CameraFeed
+from ingest.cameras.senders import FrameSender
 from ingest.cameras.simulated import CameraSimulator, SimulatedCameras
 from ingest.feed import Feed
 from ingest.journal import NoJournal
@@ -106,7 +107,8 @@ def _now() -> int:
 def pictures(cameras: int = 3, seconds: float = 120, seed: int = 7) -> list[Sent]:
     """Pictures of simulated cameras, some cut, stale or missing, and messages that are no frame."""
     simulated, recorder = SimulatedCameras(small_city(ZONE), cameras, seed), Recorder()
-    feed = CameraFeed(recorder, live("day", FRAMES), NoJournal(), registered(simulated), simulated.origin)
+    sender = FrameSender(Feed(recorder, live("day", FRAMES), NoJournal()))
+    feed = CameraFeed(sender, registered(simulated), NoJournal(), simulated.origin)
     CameraSimulator(simulated, feed, _now, rate=1.0).replay(seconds)
     return recorder.sent
 

@@ -16,7 +16,7 @@ from kafka import KafkaAdminClient, KafkaProducer
 
 from eventlog.kafka import KafkaLog
 from eventlog.protocol import Record, TopicPartition
-from node.pictures import detector, method
+from node.plate_detection import detect_function, detector_record
 from processors.frames import FrameFoldFactory
 from processors.reading_fold import ReadingFoldFactory
 from processors.region_output import RegionOutput
@@ -103,9 +103,9 @@ def look_undisturbed(log: KafkaLog, frames: str, regions: str, database_url: str
     plan = Plan(f"alone-{frames}", commit_s=0.0, until_caught_up=True, at_once=20)
     with (
         closing(PostgresStore(database_url)) as store,
-        closing(RegionOutput(log, store, frames, regions, method())) as output,
+        closing(RegionOutput(log, store, frames, regions, detector_record())) as output,
     ):
-        folds = FrameFoldFactory(frames, output, detector())
+        folds = FrameFoldFactory(frames, output, detect_function())
         Runner(log, store, folds, plan, after_commit=output.send_ticks).run(Event())
 
 

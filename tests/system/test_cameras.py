@@ -21,12 +21,13 @@ from eventlog.protocol import Record
 from ingest.cameras.rendered import RenderedCamera
 from ingest.cameras.simulated import SimulatedCameras
 from ingest.cities import load_city
-from node.pictures import detector
-from processors.plates.pictures import BadPicture, decode_picture
+from node.plate_detection import detect_function
+from processors.plates.jpeg_decoding import decode_picture
 from processors.tracking.passes import passes
 from processors.traffic import FORMS
 from schemas.batch import DecodeError, decode
 from schemas.frames import Frame, decode_frame
+from schemas.pictures import BadPicture
 from schemas.topics import FRAMES, LARGEST_MESSAGE, REGIONS, history, live
 from tests.ingest.cameras import videos
 from tests.system.command import Command
@@ -189,7 +190,7 @@ def test_what_the_operator_sees_is_what_a_detector_finds_in_the_pictures(
     command("detect", "--until-caught-up")
     command("process", "--until-caught-up")
     rows = list(csv.DictReader(io.StringIO(command("query", "traffic.regions"))))
-    look = detector()
+    look = detect_function()
     found = [look(frame.picture or b"") for frame in frames]
     regions = sum(map(len, found))
     window = datetime.fromtimestamp(begin, UTC).isoformat()

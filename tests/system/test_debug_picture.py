@@ -21,7 +21,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from eventlog.kafka import KafkaLog
 from ingest.cameras.rendered import RenderedCamera, RenderedPlate
-from processors.plates.pictures import decode_picture
+from processors.plates.jpeg_decoding import decode_picture
 from schemas.frames import Frame, decode_frame, encode_frame
 from schemas.topics import FRAMES, live
 from tests.system.command import Command

@@ -13,12 +13,12 @@ from queue import Empty, SimpleQueue
 from threading import Event, Thread
 from time import monotonic
 
+from ingest.cameras.camera_feed import TICK_MS, CameraFeed
 from ingest.cameras.live.addresses import Address
 from ingest.cameras.live.owed import Owed
 from ingest.cameras.live.protocol import ENDED, NO_PICTURE, Arrival, CameraConnection, CameraLimits, CameraUnavailable
 from ingest.cameras.live.video import rtsp_camera
 from ingest.cameras.live.web import WebCamera
-from ingest.cameras.sending import TICK_MS, CameraFeed
 from ingest.cameras.sources import Shot, interval_of
 
 logger = logging.getLogger(__name__)

@@ -10,10 +10,11 @@ from urllib.parse import quote, urlsplit, urlunsplit
 import cv2
 import numpy as np
 
-from ingest.cameras.jpeg import MOST_PIXELS, encoded
+from ingest.cameras.jpeg import encoded
 from ingest.cameras.live.addresses import Address
 from ingest.cameras.live.deadline import SocketDeadline
 from ingest.cameras.live.protocol import ELSEWHERE, SILENT, TOO_LARGE, Arrival, CameraLimits, CameraUnavailable
+from schemas.pictures import MOST_PIXELS
 
 _ANSWER_BYTES = 4_096
 _VERSION = b"RTSP/1."

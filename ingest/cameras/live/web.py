@@ -30,8 +30,9 @@ from ingest.cameras.live.protocol import (
     CameraUnavailable,
 )
 from ingest.cameras.live.timestamps import COARSE_MS, said_by_answer, said_by_part
-from ingest.cameras.sizes import JPEG, pixel_size
+from ingest.cameras.picture_size import pixel_size
 from ingest.cameras.sources import interval_of
+from schemas.pictures import JPEG_SIGNATURE
 
 _STREAM = "multipart/"
 _OK = 200
@@ -171,14 +172,14 @@ class WebCamera:
 
 def _fitting(data: bytes) -> bytes:
     """`ingest.cameras.jpeg.fitting`; pictures that have to be decoded for it take their memory one after the other."""
-    if data.startswith(JPEG) and len(data) <= LARGEST_PICTURE:
+    if data.startswith(JPEG_SIGNATURE) and len(data) <= LARGEST_PICTURE:
         return data
     with _decoding:
         return fitting(data)
 
 
 def _is_picture(data: bytes | bytearray) -> bool:
-    return data.startswith(JPEG) or pixel_size(bytes(data[:_HEAD_BYTES])) is not None
+    return data.startswith(JPEG_SIGNATURE) or pixel_size(bytes(data[:_HEAD_BYTES])) is not None
 
 
 def _trusted(address: Address) -> ssl.SSLContext | bool:

@@ -13,13 +13,13 @@ import typer
 from node import wiring
 from node.clock import now_ms
 from node.commands.ingest.report import write_report
-from node.pictures import detector, method, prepare_opencv
+from node.plate_detection import detect_function, detector_record, prepare_opencv
 from node.settings import settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ingest.cameras.sending import CameraFeed, PictureCounts
+    from ingest.cameras.camera_feed import CameraFeed
     from store.database import Connection
 
 logger = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ def camera(
     name: Annotated[str | None, typer.Option(help="with --detect: a name for an import of the past")] = None,
 ) -> None:
     """Send a camera's pictures into today's stream, where they stay for minutes; with --detect only plate regions."""
-    from ingest.cameras.sending import origin_of, run
+    from ingest.cameras.camera_feed import origin_of, send_all
     from ingest.cameras.sources import NoSource, open_source
     from ingest.register import is_source_id
 
@@ -65,8 +65,8 @@ def camera(
         wiring.database("ingest") as connection,
         _feed(connection, origin_of(path), source, detect=detect, history=name) as feed,
     ):
-        complete = run(feed, source, pictures, begin, now_ms, history=name is not None, stop=stop)
-    typer.echo(f"{feed.topic}: {_in_words(feed.counts, detect=detect)}")
+        complete = send_all(feed, source, pictures, begin, now_ms, history=name is not None, stop=stop)
+    typer.echo(f"{feed.sender.feed.topic}: {_in_words(feed)}")
     if not complete:
         raise wiring.CommandError(f"stopped before the end{'' if name is None else '; use another name next time'}")
     if detect:
@@ -77,9 +77,9 @@ def camera(
 
 def cameras(detect: Beside = False) -> None:
     """Send the pictures of all running cameras, until stopped. SISTERCITY_CAMERAS names the file that lists them."""
+    from ingest.cameras.camera_feed import origin_of
     from ingest.cameras.live.addresses import load_cameras
     from ingest.cameras.live.running import run_cameras
-    from ingest.cameras.sending import origin_of
 
     stop = wiring.start("ingest")
     for talkative in ("httpx", "httpcore"):  # they would tell addresses
@@ -93,12 +93,12 @@ def cameras(detect: Beside = False) -> None:
         wiring.database("ingest") as connection,
         _feed(connection, origin_of(path), None, detect=detect, fresh_ms=_FRESH_MS) as feed,
     ):
-        strangers = [one.number for one in addresses if feed.number_of(one.source, now_ms()) is None]
+        strangers = [address.number for address in addresses if feed.find(address.source, now_ms()) is None]
         if strangers:
             logger.warning("not in the register, so refused: camera %s", ", ".join(map(str, strangers)))
         logger.info("waiting at %d cameras", len(addresses))
         left_out = run_cameras(feed, addresses, now_ms, stop)
-    typer.echo(f"{feed.topic}: {_in_words(feed.counts, detect=detect)}; left out: {left_out}")
+    typer.echo(f"{feed.sender.feed.topic}: {_in_words(feed)}; left out: {left_out}")
 
 
 def simulate_cameras(
@@ -131,7 +131,7 @@ def simulate_cameras(
             expected = simulator.replay(seconds, stop)
             logger.info("%s", expected)
             if report is not None and not stop.is_set():
-                write_report(report, {dataset_of(feed.topic): asdict(expected)})
+                write_report(report, {dataset_of(feed.sender.feed.topic): asdict(expected)})
             if follow:
                 simulator.follow(stop, round(seconds * rate))
 
@@ -150,7 +150,9 @@ def _feed(
 
     `fresh_ms` is for `ingest.register.Register`.
     """
-    from ingest.cameras.sending import Beside, CameraFeed
+    from ingest.cameras.camera_feed import CameraFeed
+    from ingest.cameras.senders import FrameSender, RegionSender
+    from ingest.feed import Feed
     from ingest.journal import StoreJournal
     from ingest.register import stored_register
     from schemas.topics import FRAMES, REGIONS, live
@@ -166,7 +168,9 @@ def _feed(
     journal = StoreJournal(connection, uuid.uuid4())
     writer = log.writer()
     register = stored_register(connection, source, fresh_ms=fresh_ms)
-    yield CameraFeed(writer, topic, journal, register, origin, Beside(detector(), method()) if detect else None)
+    feed = Feed(writer, topic, journal)
+    sender = RegionSender(feed, journal, detect_function(), detector_record()) if detect else FrameSender(feed)
+    yield CameraFeed(sender, register, journal, origin)
     writer.close()
 
 
@@ -185,14 +189,15 @@ def _moment(text: str) -> int:
     return at
 
 
-def _in_words(counts: "PictureCounts", *, detect: bool) -> str:
+def _in_words(feed: "CameraFeed") -> str:
+    from ingest.cameras.senders import RegionSender
+
+    counts = feed.counts
     owed = counts.pictures + counts.refused
-    if not detect:
-        return f"{counts.pictures} of {owed} pictures sent, {counts.missing} of them missing{_refused(counts)}"
-    undecodable = "".join(f", {count} {reason}" for reason, count in sorted(counts.undecodable.items()))
-    looked_at = f"{counts.seen} of {owed} pictures looked at, {counts.regions} regions found"
-    return f"{looked_at}; {counts.missing} missing, {counts.stale} stale{undecodable}{_refused(counts)}"
-
-
-def _refused(counts: "PictureCounts") -> str:
-    return f"; {counts.refused} refused: no such camera is in the register" if counts.refused else ""
+    refused = f"; {counts.refused} refused: no such camera is in the register" if counts.refused else ""
+    if not isinstance(feed.sender, RegionSender):
+        return f"{counts.pictures} of {owed} pictures sent, {counts.missing} of them missing{refused}"
+    examined = feed.sender.counts
+    undecodable = "".join(f", {count} {reason}" for reason, count in sorted(examined.undecodable.items()))
+    found = f"{examined.seen} of {owed} pictures looked at, {examined.regions} regions found"
+    return f"{found}; {counts.missing} missing, {examined.stale} stale{undecodable}{refused}"

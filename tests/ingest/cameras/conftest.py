@@ -1,7 +1,7 @@
 import cv2
 import pytest
 
-from node.pictures import prepare_opencv
+from node.plate_detection import prepare_opencv
 
 
 @pytest.fixture(autouse=True)

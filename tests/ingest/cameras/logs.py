@@ -5,10 +5,13 @@ from dataclasses import dataclass
 
 from eventlog.memory import MemoryLog, MemoryRecord
 from eventlog.protocol import TopicPartition, Writer
-from ingest.cameras.sending import Beside, CameraFeed, Detect
+from ingest.cameras.camera_feed import CameraFeed
+from ingest.cameras.senders import DetectionCounts, FrameSender, RegionSender
+from ingest.feed import Feed
 from ingest.register import Register
 from schemas.catalogue import Metric
 from schemas.frames import Frame, decode_frame
+from schemas.pictures import Detect
 from schemas.topics import FRAMES, REGIONS, live
 from store.deliveries import Refused
 from store.detectors import Detector
@@ -71,9 +74,18 @@ class Sending:
     feed: CameraFeed
     journal: Journal
 
+    @property
+    def output(self) -> Feed:
+        return self.feed.sender.feed
+
+    @property
+    def detection(self) -> DetectionCounts:
+        assert isinstance(self.feed.sender, RegionSender)
+        return self.feed.sender.counts
+
     def records(self) -> list[tuple[int, MemoryRecord]]:
         """Partition and record of everything in the topic, partition by partition."""
-        topic = self.feed.topic
+        topic = self.output.topic
         places = [TopicPartition(topic, number) for number in range(PARTITIONS)]
         return [(place.partition, one) for place in places for one in self.log.fetch(place, 0, 10**6)]
 
@@ -93,16 +105,13 @@ class Sending:
         return found
 
 
-def sending(
-    register: Register,
-    detect: Detect | None = None,
-    topic: str | None = None,
-) -> Sending:
+def sending(register: Register, detect: Detect | None = None, topic: str | None = None) -> Sending:
     log, journal = MemoryLog(lambda: BEGIN), Journal()
     topic = topic or live("town", FRAMES if detect is None else REGIONS)
     log.create(topic, PARTITIONS, {})
-    beside = None if detect is None else Beside(detect, DETECTOR)
-    return Sending(log, CameraFeed(log.writer(), topic, journal, register, ORIGIN, beside), journal)
+    feed = Feed(log.writer(), topic, journal)
+    sender = FrameSender(feed) if detect is None else RegionSender(feed, journal, detect, DETECTOR)
+    return Sending(log, CameraFeed(sender, register, journal, ORIGIN), journal)
 
 
 def said(records: Iterable[tuple[int, MemoryRecord]]) -> bytes:

@@ -4,7 +4,7 @@ import pytest
 
 from ingest.cameras import jpeg
 from ingest.cameras.jpeg import LARGEST_PICTURE, encoded, fitting
-from ingest.cameras.sizes import pixel_size
+from ingest.cameras.picture_size import pixel_size
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (30, 50, 4), dtype=np.uint8)
 

@@ -8,11 +8,12 @@ import pytest
 from ingest.cameras.rendered import RenderedCamera
 from ingest.cameras.simulated import CameraExpected, CameraSimulator, ExpectedPictures, SimulatedCameras
 from ingest.register_file import write_register
+from processors.plates.jpeg_decoding import decode_picture
 from processors.plates.network import NetworkDetector
-from processors.plates.pictures import BadPicture, decode_picture
 from schemas.batch import DecodeError, decode
 from schemas.catalogue import catalogue
 from schemas.frames import Frame, decode_frame
+from schemas.pictures import BadPicture
 from tests.ingest.cameras.logs import PARTITIONS, Sending, register, said, sending
 from tests.ingest.small_city import city
 
@@ -177,15 +178,15 @@ def test_beside_a_detector_only_what_was_seen_is_sent():
     expected = simulator.replay(30)
     batches = [decode(record.value) for _, record in made.records()]
     counted = sum(int(batch.array()["value"].sum()) for batch in batches)
-    assert expected.readings == sum(batch.count for batch in batches) == 2 * 54 == made.feed.counts.seen
+    assert expected.readings == sum(batch.count for batch in batches) == 2 * 54 == made.detection.seen
     assert expected.messages == len(batches) == 2 * 54 + 6 * PARTITIONS
     assert (expected.duplicate, expected.rejected, expected.dead, expected.refused) == (0, 0, 0, 2)
-    assert counted == made.feed.counts.regions
+    assert counted == made.detection.regions
     for camera in range(2):
         by_camera = [batch for batch in batches if batch.count and int(batch.array()["source"][0]) == 70 + camera]
         assert sum(int(batch.array()["value"][0]) for batch in by_camera) >= 11  # enough to be published
-    assert made.feed.counts.undecodable == {"cut": 4}
-    assert (made.feed.counts.stale, made.feed.counts.missing) == (4, 4)
+    assert made.detection.undecodable == {"cut": 4}
+    assert (made.detection.stale, made.feed.counts.missing) == (4, 4)
 
 
 def test_stopping_counts_what_was_sent():

@@ -101,10 +101,10 @@ def test_each_camera_gives_what_it_owes_whatever_the_others_do(caplog):
 def test_beside_a_detector_no_picture_is_sent():
     made = sending(register("a"), lambda picture: np.zeros(2, REGION))
     with camera_server(streaming) as server, running(made, [address(1, "a", server.url)]):
-        until(lambda: made.feed.counts.seen > 10, "pictures were looked at")
-    assert made.feed.counts.regions == 2 * made.feed.counts.seen
+        until(lambda: made.detection.seen > 10, "pictures were looked at")
+    assert made.detection.regions == 2 * made.detection.seen
     everything = said(made.records())
-    assert len(made.records()) >= made.feed.counts.seen
+    assert len(made.records()) >= made.detection.seen
     assert b"\xff\xd8\xff" not in everything
 
 

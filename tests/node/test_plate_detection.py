@@ -6,10 +6,11 @@ import pytest
 from numpy.typing import NDArray
 
 from ingest.cameras.rendered import RenderedCamera
-from node.pictures import detector, prepare_opencv
+from node.plate_detection import detect_function, prepare_opencv
 from processors.plates.evaluation import iou
+from processors.plates.jpeg_decoding import decode_picture
 from processors.plates.network import NetworkDetector
-from processors.plates.pictures import BadPicture, decode_picture
+from schemas.pictures import BadPicture
 
 NUMBERS = (8, 20, 31)
 
@@ -35,7 +36,7 @@ def test_regions_are_where_they_are_in_the_full_picture(width, height, decoded, 
     camera, full, seen = RenderedCamera(3, "VN", width, height), NetworkDetector(), []
     real = cv2.imdecode
     monkeypatch.setattr(cv2, "imdecode", lambda data, mode: seen.append(real(data, mode)) or seen[-1])
-    look, found = detector(), 0
+    look, found = detect_function(), 0
     for number in NUMBERS:
         data = jpeg(camera.frame(number))
         regions = look(data)
@@ -64,7 +65,7 @@ def test_a_region_may_reach_to_the_last_pixel_of_the_full_picture_and_no_further
 
 def test_a_small_picture_s_regions_do_not_depend_on_how_it_was_decoded():
     data = jpeg(RenderedCamera(3, "VN", 640, 384).frame(20))
-    regions = detector()(data)
+    regions = detect_function()(data)
     assert len(regions)
     assert regions.tolist() == NetworkDetector().detect(decode_picture(data)).tolist()
 
@@ -73,4 +74,4 @@ def test_a_small_picture_s_regions_do_not_depend_on_how_it_was_decoded():
 def test_a_large_picture_that_was_cut_is_refused(share):
     data = jpeg(RenderedCamera(3, "VN", 1920, 1080).frame(20))
     with pytest.raises(BadPicture, match="cut"):
-        detector()(data[: int(len(data) * share)] + b"\xff\xd9")
+        detect_function()(data[: int(len(data) * share)] + b"\xff\xd9")

@@ -4,13 +4,15 @@ from threading import Event
 import numpy as np
 import pytest
 
+from ingest.cameras.camera_feed import PictureCounts, origin_of, send_all
 from ingest.cameras.rendered import RenderedCamera
-from ingest.cameras.sending import PictureCounts, origin_of, run
+from ingest.cameras.senders import DetectionCounts, FrameSender
 from ingest.cameras.sources import Rendered, Shot
+from processors.plates.jpeg_decoding import decode_picture
 from processors.plates.network import NetworkDetector
-from processors.plates.pictures import BadPicture, decode_picture
 from schemas.batch import REGION, decode
 from schemas.frames import Frame
+from schemas.pictures import BadPicture
 from schemas.topics import FRAMES, REGIONS, history, live
 from tests.ingest.cameras.logs import BEGIN, DETECTOR, ORIGIN, PARTITIONS, register, said, sending
 
@@ -46,32 +48,32 @@ def test_every_picture_is_one_message_by_its_camera():
     keys = {record.key: partition for partition, record in made.records()}
     assert set(keys) == {b"70", b"71"}
     assert made.feed.counts == PictureCounts(pictures=10, missing=5)
-    assert (made.feed.messages, made.feed.readings, made.journal.acknowledged_readings) == (10, 10, 10)
+    assert (made.output.messages, made.output.readings, made.journal.acknowledged_readings) == (10, 10, 10)
 
 
 def test_ticks_reach_every_partition_and_are_no_readings():
     made = sending(register("a"))
     source = Rendered(RenderedCamera(1, "IR", 64, 36), 60)
-    assert run(made.feed, "a", source, BEGIN, lambda: NOW)
+    assert send_all(made.feed, "a", source, BEGIN, lambda: NOW)
     ticks = made.ticks()
     assert list(ticks) == list(range(PARTITIONS))
     expected = [BEGIN + second * 1000 for second in (5, 10, 15, 20, 25, 30, 30)]
     assert all(times == expected for times in ticks.values())
-    assert made.feed.messages == 60 + 7 * PARTITIONS
-    assert (made.feed.readings, made.journal.acknowledged_readings) == (60, 60)
+    assert made.output.messages == 60 + 7 * PARTITIONS
+    assert (made.output.readings, made.journal.acknowledged_readings) == (60, 60)
 
 
 def test_no_tick_goes_ahead_of_the_clock():
     made = sending(register("a"))
     now = BEGIN + 7_000
-    run(made.feed, "a", Rendered(RenderedCamera(1, "IR", 64, 36), 60), BEGIN, lambda: now)
+    send_all(made.feed, "a", Rendered(RenderedCamera(1, "IR", 64, 36), 60), BEGIN, lambda: now)
     assert max(time for times in made.ticks().values() for time in times) == now
 
 
 def test_an_import_of_the_past_ends_by_closing_all_its_windows():
     topic = history("town", REGIONS, "last-year")
     made = sending(register("a"), detect, topic)
-    run(made.feed, "a", Rendered(RenderedCamera(1, "IR"), 4), BEGIN, lambda: NOW, history=True)
+    send_all(made.feed, "a", Rendered(RenderedCamera(1, "IR"), 4), BEGIN, lambda: NOW, history=True)
     ticks = [decode(record.value) for _, record in made.records() if record.key is None]
     assert len(ticks) == PARTITIONS
     assert {(tick.count, tick.start) for tick in ticks} == {(0, BEGIN + 2_000 + 30 * 60_000)}
@@ -80,7 +82,7 @@ def test_an_import_of_the_past_ends_by_closing_all_its_windows():
 def test_stopping_leaves_out_the_last_tick():
     made, stop = sending(register("a")), Event()
     stop.set()
-    assert not run(made.feed, "a", Rendered(RenderedCamera(1, "IR", 64, 36), 60), BEGIN, lambda: NOW, stop=stop)
+    assert not send_all(made.feed, "a", Rendered(RenderedCamera(1, "IR", 64, 36), 60), BEGIN, lambda: NOW, stop=stop)
     assert len(made.frames()) == 1
     assert not any(made.ticks().values())
     assert made.journal.acknowledged_readings == 1
@@ -92,7 +94,7 @@ def test_an_unknown_camera_leaves_id_and_time_once_a_second_and_never_a_picture(
         made.feed.send(SECRET, 100, shot(number, b"\xff\xd8\xffits picture", 100))
         made.feed.send("another", 100, shot(number, b"\xff\xd8\xffits picture", 100))
     assert made.feed.counts == PictureCounts(refused=100)
-    assert (made.feed.messages, made.records()) == (0, [])
+    assert (made.output.messages, made.records()) == (0, [])
     assert made.feed.rows_refused == 10
     kept = [(origin, one.reason, one.original.decode()) for (origin, _), one in made.journal.kept.items()]
     assert sorted(kept) == sorted(
@@ -122,7 +124,7 @@ def test_a_detector_beside_the_camera_sends_regions_and_no_picture():
     made = sending(register("a", SECRET), detect)
     camera = RenderedCamera(2, "VN")
     source = Rendered(camera, 40)
-    run(made.feed, SECRET, source, BEGIN, lambda: NOW)
+    send_all(made.feed, SECRET, source, BEGIN, lambda: NOW)
     expected = {one.start_ms: detect(one.picture) for one in source.shots(BEGIN)}
     batches = [(record.key, decode(record.value)) for _, record in made.records() if record.key is not None]
     assert len(batches) == 40
@@ -134,10 +136,11 @@ def test_a_detector_beside_the_camera_sends_regions_and_no_picture():
         assert (key, batch.area, batch.interval, batch.class_) == (b"6", 6, 500, "any")
     found = sum(map(len, expected.values()))
     assert found > 11
-    assert made.feed.counts == PictureCounts(pictures=40, seen=40, regions=found)
+    assert made.feed.counts == PictureCounts(pictures=40)
+    assert made.detection == DetectionCounts(seen=40, regions=found)
     ticks = [decode(record.value).start - BEGIN for _, record in made.records() if record.key is None]
     assert sorted(ticks) == sorted([5_000, 10_000, 15_000, 20_000, 20_000] * PARTITIONS)
-    assert (made.feed.readings, made.journal.acknowledged_readings) == (40, 40)
+    assert (made.output.readings, made.journal.acknowledged_readings) == (40, 40)
     assert made.journal.looked == [(REGIONS, DETECTOR, BEGIN)]
     everything = said(made.records())
     assert b"\xff\xd8\xff" not in everything
@@ -153,11 +156,10 @@ def test_beside_a_detector_what_can_not_be_looked_at_is_counted_and_forgotten():
         made.feed.send("a", 500, shot(number, picture))
     made.feed.send("b", 500, shot(0, good[2]))  # another camera's
     made.feed.send("a", 500, shot(10 + 121, good[2]))  # more than a minute later
-    regions = made.feed.counts.regions
-    assert made.feed.counts == PictureCounts(
-        pictures=13, missing=3, seen=6, stale=2, regions=regions, undecodable={"cut": 1, "not-jpeg": 1}
-    )
-    assert made.feed.readings == 6
+    assert made.feed.counts == PictureCounts(pictures=13, missing=3)
+    regions = made.detection.regions
+    assert made.detection == DetectionCounts(seen=6, stale=2, regions=regions, undecodable={"cut": 1, "not-jpeg": 1})
+    assert made.output.readings == 6
     assert not made.journal.kept
 
 
@@ -181,16 +183,17 @@ def test_an_error_of_the_detector_itself_is_not_taken_for_a_bad_picture():
 
 def test_half_a_message_is_no_reading():
     made = sending(register("a"))
-    made.feed.send_broken("a", 500, shot(0, b"p" * 100))
+    frame = made.feed.frame("a", 500, shot(0, b"p" * 100))
+    assert frame is not None and isinstance(made.feed.sender, FrameSender)
+    made.feed.sender.send_broken(frame)
     made.feed.flush()
-    assert (made.feed.messages, made.feed.readings, made.journal.acknowledged_readings) == (1, 0, 0)
-    with pytest.raises(ValueError, match="known camera"):
-        made.feed.send_broken("b", 500, shot(0, b"p"))
+    assert (made.output.messages, made.output.readings, made.journal.acknowledged_readings) == (1, 0, 0)
+    assert made.feed.frame("b", 500, shot(0, b"p")) is None
 
 
 @pytest.mark.parametrize(("dataset", "detector"), [(FRAMES, detect), (REGIONS, None)])
 def test_pictures_never_go_into_the_topic_of_regions(dataset, detector):
-    with pytest.raises(ValueError, match="detector"):
+    with pytest.raises(ValueError, match="it takes no"):
         sending(register("a"), detector, live("town", dataset))
 
 

@@ -1,14 +1,14 @@
 """How many pixels a picture file says it has, from its first bytes, before anybody makes room for them."""
 
-JPEG = b"\xff\xd8\xff"
+from schemas.pictures import JPEG_FRAME_MARKERS, JPEG_SIGNATURE
+
 _PNG = b"\x89PNG\r\n\x1a\n"
-_FRAMES = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
 _MOST_SEGMENTS = 1_000
 
 
 def pixel_size(data: bytes) -> tuple[int, int] | None:
     """Width and height of a JPEG, PNG, BMP or WebP; None for anything else, or where the header is not whole."""
-    if data.startswith(JPEG):
+    if data.startswith(JPEG_SIGNATURE):
         return _jpeg(data)
     if data.startswith(_PNG) and data[12:16] == b"IHDR" and len(data) >= 24:
         return int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")
@@ -24,7 +24,7 @@ def _jpeg(data: bytes) -> tuple[int, int] | None:
     for _ in range(_MOST_SEGMENTS):
         if len(data) < at + 9 or data[at] != 0xFF:
             return None
-        if data[at + 1] in _FRAMES:
+        if data[at + 1] in JPEG_FRAME_MARKERS:
             return int.from_bytes(data[at + 7 : at + 9], "big"), int.from_bytes(data[at + 5 : at + 7], "big")
         at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
     return None

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from processors.plates import pictures
-from processors.plates.pictures import BadPicture, decode_picture
+from processors.plates.jpeg_decoding import decode_picture
+from schemas.pictures import MOST_PIXELS, BadPicture
 from tests.processors.plates.jpegs import four_inks, header_at, jpeg, png, resized, scene
 
 PROGRESSIVE = (cv2.IMWRITE_JPEG_PROGRESSIVE, 1)
@@ -135,4 +135,4 @@ def test_damage_of_any_kind_is_a_picture_or_a_word(data):
         assert decoded.dtype == np.uint8
         assert decoded.ndim == 3
         assert decoded.shape[2] == 3
-        assert decoded.shape[0] * decoded.shape[1] <= pictures.MOST_PIXELS
+        assert decoded.shape[0] * decoded.shape[1] <= MOST_PIXELS

@@ -10,7 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-MOST_PIXELS = 40_000_000
+from schemas.pictures import JPEG_FRAME_MARKERS, JPEG_SIGNATURE, MOST_PIXELS, BadPicture
+
 _MOST_SCANS = 32
 """A progressive picture has about ten; each costs a pass over all its pixels."""
 
@@ -23,10 +24,7 @@ ZERO_SIZE = "zero-size"
 TOO_LARGE = "too-large"
 UNDECODABLE = "undecodable"
 
-_SIGNATURE = b"\xff\xd8\xff"
 _START, _END, _SCAN = 0xD8, 0xD9, 0xDA
-_FRAMES = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
-"""Markers of a frame header, which tells the size."""
 _ALONE = frozenset({0x01, *range(0xD0, 0xD8)})
 """Markers that no length follows."""
 _BEHIND_SCAN = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
@@ -45,14 +43,6 @@ _MODES = {
 }
 """By how much the decoder itself makes a picture smaller: it then skips most of the work on the pixels."""
 _FILLING = b"\x5a\xa5\x3c\x69" * 64
-
-
-class BadPicture(ValueError):
-    """A picture that can't be looked at. `reason` is one of this module's fixed words."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -133,8 +123,8 @@ def _outline(data: bytes) -> _Outline:
     """Walk over the segments to the end marker. Raises `BadPicture`."""
     if not data:
         raise BadPicture(EMPTY)
-    if not data.startswith(_SIGNATURE):
-        raise BadPicture(CUT if _SIGNATURE.startswith(data) else NOT_JPEG)
+    if not data.startswith(JPEG_SIGNATURE):
+        raise BadPicture(CUT if JPEG_SIGNATURE.startswith(data) else NOT_JPEG)
     at, scans = 2, 0
     shape: tuple[int, int] | None = None
     for _ in range(_MOST_SEGMENTS):
@@ -148,7 +138,7 @@ def _outline(data: bytes) -> _Outline:
             continue
         body = _segment(data, at, marker)
         at += 2 + len(body)
-        if marker in _FRAMES:
+        if marker in JPEG_FRAME_MARKERS:
             if shape is not None:  # libjpeg takes one; another could hide a size that was not looked at
                 raise BadPicture(UNDECODABLE)
             shape = _size(body)

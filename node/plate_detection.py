@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from schemas.pictures import Detect
     from store.detectors import Detector
 
     Picture = NDArray[np.uint8]
@@ -22,14 +23,13 @@ def prepare_opencv() -> None:
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 
-def detector() -> "Callable[[bytes], NDArray[np.void]]":
+def detect_function() -> "Detect":
     """From the bytes of a JPEG to its plate regions, in the picture's pixels, for one thread.
 
-    A large picture is decoded no larger than the network needs it. What is returned raises
-    `processors.plates.pictures.BadPicture`.
+    A large picture is decoded no larger than the network needs it.
     """
+    from processors.plates.jpeg_decoding import decode_reduced
     from processors.plates.network import NetworkDetector
-    from processors.plates.pictures import decode_reduced
 
     chosen = NetworkDetector()
 
@@ -40,7 +40,7 @@ def detector() -> "Callable[[bytes], NDArray[np.void]]":
     return look
 
 
-def method() -> "Detector":
+def detector_record() -> "Detector":
     """What is known of that detector: it goes out with every metric that was counted with it."""
     from processors.plates.network import card
     from store.detectors import Detector

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from processors.plates.pictures import BadPicture, decode_picture, decode_reduced
+from processors.plates.jpeg_decoding import decode_picture, decode_reduced
+from schemas.pictures import BadPicture
 from tests.processors.plates.jpegs import four_inks, jpeg, oriented, resized, scene
 
 PROGRESSIVE = (cv2.IMWRITE_JPEG_PROGRESSIVE, 1)
