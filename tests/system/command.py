@@ -1,9 +1,24 @@
 """The `sistercity` command, run as an operator runs it."""
 
 import os
-import subprocess
-import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+
+from tests.system.processes import SistercityProcess
+
+TIMEOUT_S = 120
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a command ended."""
+
+    code: int
+    stdout: str
+    stderr: str
 
 
 class Command:
@@ -19,18 +34,36 @@ class Command:
             "SISTERCITY_PARTITIONS": "4",
         }
 
-    def fails(self, *arguments: str) -> str:
-        """Run a command that must end with code 1; returns what it says on stderr."""
-        done = self._run(arguments)
-        assert done.returncode == 1, done.stderr[-3000:]
-        return done.stderr
-
     def __call__(self, *arguments: str) -> str:
         """Run a command that must succeed; returns what it prints."""
-        done = self._run(arguments)
-        assert done.returncode == 0, done.stderr[-3000:]
-        return done.stdout
+        outcome = self.outcome(*arguments)
+        assert outcome.code == 0, outcome.stderr[-3000:]
+        return outcome.stdout
 
-    def _run(self, arguments: tuple[str, ...]) -> "subprocess.CompletedProcess[str]":
-        command = [sys.executable, "-m", "node", *arguments]
-        return subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=120, check=False)
+    def fails(self, *arguments: str) -> str:
+        """Run a command that must end with code 1; returns what it prints on stderr."""
+        outcome = self.outcome(*arguments)
+        assert outcome.code == 1, outcome.stderr[-3000:]
+        return outcome.stderr
+
+    def outcome(self, *arguments: str) -> Outcome:
+        """Run a command to its end."""
+        with tempfile.TemporaryDirectory() as folder:
+            out, err = Path(folder, "out"), Path(folder, "err")
+            process = SistercityProcess(arguments, self.environment, out, err)
+            try:
+                code = process.wait(TIMEOUT_S)
+            finally:
+                process.kill()
+            return Outcome(code, out.read_text(), err.read_text())
+
+    @contextmanager
+    def running(self, log: Path, *arguments: str, **settings: str) -> Iterator[SistercityProcess]:
+        """A command that lasts, with further settings; its output goes to `log`. It is killed when the block ends."""
+        environment = {**self.environment, **settings, "SISTERCITY_STOP_WITH_STDIN": "true"}
+        process = SistercityProcess(arguments, environment, log, log)
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.wait()

@@ -2,8 +2,6 @@
 
 import os
 import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
@@ -25,6 +23,7 @@ from schemas.catalogue import metrics_of
 from schemas.topics import dataset_of, live, settings
 from store.processing_postgres import PostgresStore
 from tests.system.days import PARTITIONS, ZONE, Sent
+from tests.system.processes import SistercityProcess
 from tests.waiting import until
 
 PROCESS = ("process", "--accept-dead")
@@ -234,15 +233,7 @@ class Processor:
         }
         self._database_url = database_url
         self._before = self._claims()
-        with log.open("ab") as output:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "node", *role],
-                env={**os.environ, **environment},
-                stdin=subprocess.PIPE,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+        self.process = SistercityProcess(role, {**os.environ, **environment}, log, log)
 
     def _claims(self) -> int:
         return sum(epoch for epoch, _ in positions(self._database_url).values())

@@ -1,7 +1,6 @@
 """Pictures of every bad kind, and cameras that stall, through the real Kafka: each is counted, and none is kept."""
 
 import re
-import signal
 import socket
 import threading
 import time
@@ -166,7 +165,7 @@ def test_cameras_that_stall_owe_what_they_do_not_give(command, kafka_log, city, 
             until(lambda: len(stalled(log)) == 3, "it is said of all three that they stall")
             assert heard
             until(lambda: len(stream.requests) > 1 and len(still.requests) > 1, "they are asked again")
-            process.send_signal(signal.SIGTERM)
+            process.terminate()
             end.set()
             assert process.wait(30) == 0
     command("detect", "--until-caught-up")

@@ -3,9 +3,6 @@
 import csv
 import io
 import json
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -291,23 +288,13 @@ def test_following_goes_on_in_real_time_until_stopped(command, kafka_log, city, 
         "0",
         "--follow",
         "--report",
-        str(report),
     ]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "node", *arguments],
-        env={**command.environment, "SISTERCITY_STOP_WITH_STDIN": "true"},
-        stdin=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
+    with command.running(tmp_path / "said.log", *arguments, str(report)) as process:
         until(report.exists, "the replay is done")
         replayed = json.loads(report.read_text())[FRAMES]["messages"]
         until(lambda: acknowledged(database_url, live(city, FRAMES))[0] > replayed + 40, "pictures go on")
-        process.send_signal(signal.SIGTERM)
+        process.terminate()
         assert process.wait(30) == 0
-    finally:
-        process.kill()
-        process.wait()
     frames = frames_in(everything_in(kafka_log, live(city, FRAMES)))
     starts = sorted({frame.start for frame in frames if frame.picture is not None})
     latest = starts[50:]

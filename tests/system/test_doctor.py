@@ -2,8 +2,6 @@
 
 import contextlib
 import json
-import subprocess
-import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -30,12 +28,11 @@ def command(kafka, database_url, city, tmp_path):
 
 def examined(command: Command) -> tuple[int, dict[str, tuple[str, str]]]:
     """Exit code, and level and words of every finding by what it is about."""
-    run = [sys.executable, "-m", "node", "doctor", "--json"]
-    done = subprocess.run(run, env=command.environment, capture_output=True, text=True, timeout=60, check=False)
-    assert not done.stderr, done.stderr
-    answer = json.loads(done.stdout)
-    assert answer["ok"] == (done.returncode == 0)
-    return done.returncode, {one["what"]: (one["level"], one["words"]) for one in answer["findings"]}
+    outcome = command.outcome("doctor", "--json")
+    assert not outcome.stderr, outcome.stderr
+    answer = json.loads(outcome.stdout)
+    assert answer["ok"] == (outcome.code == 0)
+    return outcome.code, {finding["what"]: (finding["level"], finding["words"]) for finding in answer["findings"]}
 
 
 def load_register(command: Command, tmp_path) -> None:
@@ -86,12 +83,10 @@ def test_it_reads_as_lines_and_shows_no_source_and_no_password(command, tmp_path
     assert said.splitlines()[1].split() == ["ok", "kafka", "1", "broker", "answer"]
     assert "secret" not in said
     command.environment["SISTERCITY_DATABASE_URL"] = f"postgresql://someone:secret-word@{NOWHERE}/city"
-    done = subprocess.run(
-        [sys.executable, "-m", "node", "doctor"], env=command.environment, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 1
-    assert "FAIL  database " in done.stdout
-    assert "secret" not in done.stdout + done.stderr
+    outcome = command.outcome("doctor")
+    assert outcome.code == 1
+    assert "FAIL  database " in outcome.stdout
+    assert "secret" not in outcome.stdout + outcome.stderr
 
 
 def test_closed_windows_that_nobody_publishes_are_a_warning(command, kafka_log, city, tmp_path):

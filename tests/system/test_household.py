@@ -4,8 +4,6 @@ import csv
 import io
 import json
 import socket
-import subprocess
-import sys
 import urllib.request
 from collections import defaultdict
 from datetime import UTC, datetime, timedelta, timezone
@@ -88,7 +86,9 @@ def test_the_household_file_is_exact_for_the_operator_and_suppressed_for_partner
     assert lines == account["readings"] + sum(status["refused"].values())
     assert f"{account['readings']} of {lines} lines" in said
 
-    published = _over_http(command, "/v1/series/energy.import?from=2007-01-31T00:00:00Z&to=2007-02-04T00:00:00Z")
+    published = _over_http(
+        command, tmp_path, "/v1/series/energy.import?from=2007-01-31T00:00:00Z&to=2007-02-04T00:00:00Z"
+    )
     cells = [cell for window in published["windows"] for cell in window["cells"]]
     assert len(published["windows"]) == len(expected)
     assert {cell["status"] for cell in cells} == {"suppressed"}
@@ -148,23 +148,15 @@ def test_a_wrong_setting_or_name_is_said_in_words(settings, arguments, command):
     assert "Traceback" not in said
 
 
-def _over_http(command: Command, path: str) -> dict:
+def _over_http(command: Command, folder: Path, path: str) -> dict:
     """One answer of the city's API, served by the command."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    server = subprocess.Popen(
-        [sys.executable, "-m", "node", "serve", "--port", str(port)],
-        env={**command.environment, "SISTERCITY_STOP_WITH_STDIN": "true"},
-        stdin=subprocess.PIPE,
-    )
-    try:
+    with command.running(folder / "serve.log", "serve", "--port", str(port)):
         until(lambda: _listens(port), "the API answers")
         with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}") as answer:
             return json.load(answer)
-    finally:
-        server.terminate()
-        server.wait(20)
 
 
 def _listens(port: int) -> bool:

@@ -1,8 +1,5 @@
 """Running cameras through the command into the real Kafka, and from there to the account of each camera."""
 
-import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +15,7 @@ from schemas.frames import decode_frame
 from schemas.topics import FRAMES, live
 from tests.ingest.cameras.live.servers import Asked, camera_server, nobody_listens
 from tests.system.command import Command
+from tests.system.processes import SistercityProcess
 from tests.system.streams import city_file, everything_in
 from tests.waiting import until
 
@@ -33,26 +31,11 @@ def command(kafka, database_url, city, tmp_path):
 
 
 @contextmanager
-def following(command: Command, cameras: Path, log: Path) -> Iterator["subprocess.Popen[bytes]"]:
-    environment = {
-        **command.environment,
-        "SISTERCITY_CAMERAS": str(cameras),
-        "SISTERCITY_LOG_LEVEL": "DEBUG",
-        "SISTERCITY_STOP_WITH_STDIN": "true",  # it must not outlive the test
-    }
-    with log.open("wb") as out:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "node", "ingest", "cameras"],
-            env=environment,
-            stdin=subprocess.PIPE,
-            stdout=out,
-            stderr=out,
-        )
-    try:
+def following(command: Command, cameras: Path, log: Path) -> Iterator[SistercityProcess]:
+    """`sistercity ingest cameras`, for as long as the block."""
+    settings = {"SISTERCITY_CAMERAS": str(cameras), "SISTERCITY_LOG_LEVEL": "DEBUG"}
+    with command.running(log, "ingest", "cameras", **settings) as process:
         yield process
-    finally:
-        process.kill()
-        process.wait()
 
 
 def registered(command: Command, folder: Path) -> None:
@@ -118,7 +101,7 @@ def test_running_cameras_are_followed_until_stopped(command, kafka_log, city, da
             until(lambda: log.read_bytes().count(b"WARNING camera 1") == 1, "it is said that a camera is away")
             broken.clear()
             until(lambda: log.read_bytes().count(b"WARNING camera 1") == 2, "it is said that it is back")
-            process.send_signal(signal.SIGTERM)
+            process.terminate()
             assert process.wait(30) == 0
     records = everything_in(kafka_log, topic)
     frames = [decode_frame(record.value) for record in records]

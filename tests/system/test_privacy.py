@@ -7,8 +7,6 @@ that was written or said is searched: topics, tables, answers, logs, metrics.
 import csv
 import re
 import socket
-import subprocess
-import sys
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -54,15 +52,10 @@ def free_port() -> int:
 
 @contextmanager
 def running(command: Command, log: Path, *arguments: str, port: int | None = None) -> Iterator[None]:
-    """A command that runs until it is told to stop; its output goes to `log`, its metrics to a port."""
-    environment = dict(command.environment)
-    if port is not None:
-        environment["SISTERCITY_METRICS_PORT"] = str(port)
-    with log.open("ab") as out:
-        process = subprocess.Popen([sys.executable, "-m", "node", *arguments], env=environment, stdout=out, stderr=out)
-    try:
+    """A command that lasts for the block and ends well; its output goes to `log`, its metrics to a port."""
+    settings = {} if port is None else {"SISTERCITY_METRICS_PORT": str(port)}
+    with command.running(log, *arguments, **settings) as process:
         yield
-    finally:
         process.terminate()
         assert process.wait(30) == 0, log.read_text()[-3000:]
 

@@ -1,8 +1,6 @@
 """A Kafka that asks for users or certificates: whoever is right gets in, and gets exactly the rights of the plan."""
 
 import shlex
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -137,14 +135,12 @@ def as_user(command: Command, kafka: str, name: str, secret: str | None = None) 
 def test_a_wrong_password_ends_a_command_with_one_clear_error_and_shows_it_nowhere(arguments, broker, city, tmp_path):
     command = Command(city_file(tmp_path, city), "unused:1", NO_DATABASE, tmp_path)
     as_user(command, broker.sasl, "process", "not-the-password").environment["SISTERCITY_LOG_LEVEL"] = "DEBUG"
-    done = subprocess.run(
-        [sys.executable, "-m", "node", *arguments], env=command.environment, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 1
-    assert done.stderr.splitlines()[-1].startswith("sistercity: Kafka refuses this client: ")
-    assert "invalid credentials" in done.stderr
-    assert "Traceback" not in done.stderr
-    assert "not-the-password" not in done.stderr + done.stdout
+    outcome = command.outcome(*arguments)
+    assert outcome.code == 1
+    assert outcome.stderr.splitlines()[-1].startswith("sistercity: Kafka refuses this client: ")
+    assert "invalid credentials" in outcome.stderr
+    assert "Traceback" not in outcome.stderr
+    assert "not-the-password" not in outcome.stderr + outcome.stdout
 
 
 def test_a_refused_certificate_ends_a_command_without_kafka_pythons_traceback(broker, city, tmp_path):
