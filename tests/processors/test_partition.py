@@ -15,8 +15,8 @@ from processors.windows import Windows
 from schemas.batch import ROW, encode
 from schemas.catalogue import catalogue, metrics_of
 from store.processing import Position
+from tests.oracle import outcome
 from tests.processors.logs import MINUTE, STEPS, T0, logs, rows_of, splits
-from tests.processors.model import outcome
 
 ZONE = "Asia/Tehran"
 ENERGY = "energy.readings"

@@ -13,8 +13,8 @@ from processors.runner import Plan, Runner, Stopped
 from schemas.catalogue import metrics_of
 from store.processing import Account, TopicChanged
 from store.processing_memory import MemoryStore
+from tests.oracle import outcome
 from tests.processors.logs import messages
-from tests.processors.model import outcome
 from tests.processors.stores import FailingStore
 
 TOPIC = "isfahan.energy.readings.v1"

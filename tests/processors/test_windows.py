@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from processors.windows import Windows
 from schemas.catalogue import WindowLength
-from tests.processors.model import window
+from tests.oracle import window
 
 HOUR = 3_600_000
 ZONES = (

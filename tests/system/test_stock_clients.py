@@ -1,18 +1,15 @@
 """Stock Confluent clients on the real Kafka, with this city's API as their schema registry: they read us, we read them.
 
-Nothing of the project decodes or encodes on their side. What must come out of their messages is reckoned by dicts.
+Nothing of the project decodes or encodes on their side. `tests.oracle` gives what must come out of their messages.
 """
 
 import itertools
 import struct
 import time
-from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from fractions import Fraction
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import numpy as np
 import psycopg
@@ -29,6 +26,8 @@ from schemas.frames import Frame, encode_frame
 from schemas.regions import encode_regions, key_of
 from schemas.registry import schema_named
 from schemas.topics import FRAMES, REGIONS, live, settings
+from store.moments import milliseconds
+from tests import oracle
 from tests.federation.city import ISFAHAN, serving
 from tests.system.days import PARTITIONS, ZONE
 from tests.system.streams import process_undisturbed
@@ -36,7 +35,6 @@ from tests.system.streams import process_undisturbed
 pytestmark = pytest.mark.services
 
 BATCHES = ("energy.readings", "waste.fill-levels", "waste.collections", REGIONS)
-CLOCK = ZoneInfo(ZONE)
 NOW = datetime.fromtimestamp(int(time.time()), UTC)
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
@@ -44,18 +42,14 @@ SECONDS = 60
 BLOCKS = ((1, False), (3, True), (1, True), (500, True), (500, False), (2, False), (3, False))
 """How many items a block of an array has, and whether its size in bytes stands before it."""
 
+AMOUNTS = ("value", "readings", "contributors", "largest", "absolute", "covered_ms")
 LATEST = {"auto.register.schemas": False, "use.latest.version": True}
 
 
 def local_start(when: datetime, window: str) -> datetime:
-    """The start of the window that a time lies in, in UTC."""
-    local = when.astimezone(CLOCK).replace(second=0, microsecond=0)
-    if window == "quarter-hour":
-        return local.replace(minute=local.minute // 15 * 15).astimezone(UTC)
-    local = local.replace(minute=0)
-    if window in ("day", "month"):
-        local = local.replace(hour=0)
-    return (local.replace(day=1) if window == "month" else local).astimezone(UTC)
+    """The start of the window that holds a time, in UTC."""
+    start, _ = oracle.window(ZONE, milliseconds(when), window)
+    return datetime.fromtimestamp(start / 1000, UTC)
 
 
 def month_before_last() -> tuple[datetime, datetime]:
@@ -118,40 +112,26 @@ def tick_dict(dataset: str) -> dict:
     return {**nothing, "rows": []} | ({"regions": []} if dataset == REGIONS else {})
 
 
-def expected_cells(batches: list[dict]) -> dict[tuple, tuple]:
-    """(metric, window's start, area, class) -> (value, readings, contributors), by the catalogue's words."""
-    found: dict[tuple, list] = defaultdict(list)
-    for batch in batches:
-        start = local_start(batch["start"], catalogue()[batch["metric"]].window)
-        for one in batch["rows"]:
-            key = (batch["metric"], start, batch["area"], batch["class"])
-            found[key].append((batch["start"], one["source"], one["contributor"], int(one["value"])))
-    cells = {key: cell(catalogue()[key[0]].kind, sorted(rows)) for key, rows in found.items()}
-    for metric in (one for one in catalogue().values() if one.derived_from):  # one picture in a quarter hour: no pass
-        for (name, start, area, _), (_, readings, contributors) in list(cells.items()):
-            if name == metric.derived_from:
-                cells |= {(metric.name, start, area, class_): (0, readings, contributors) for class_ in metric.classes}
-    return cells
+def expected_cells(batches: list[dict]) -> dict[tuple, dict]:
+    """(metric, window's start, area, class) -> amounts but for the offsets, of these batches with a tick after them."""
+    parts = [{**batch, "start": milliseconds(batch["start"])} for batch in [*batches, {"start": NOW, "rows": []}]]
+    messages = [(offset, milliseconds(NOW), part) for offset, part in enumerate(parts)]
+    cells = oracle.fold(messages, dict(catalogue()), ZONE).cells
+    return {
+        (metric, start, area, class_): {name: amounts[name] for name in AMOUNTS}
+        for (metric, start, _, area, class_), amounts in cells.items()
+    }
 
 
-def cell(kind: str, rows: list[tuple]) -> tuple:
-    last = {source: value for _, source, _, value in rows}
-    values = [value for *_, value in rows]
-    if kind == "mean-of-last":
-        value = round(Fraction(sum(last.values()), len(last)))
-    elif kind == "mean":  # every source has one reading here
-        value = round(Fraction(sum(values), len(values)))
-    else:
-        value = sum(values)
-    return value, len(rows), len({contributor for *_, contributor, _ in rows})
-
-
-def found_cells(database_url: str) -> dict[tuple, tuple]:
+def found_cells(database_url: str) -> dict[tuple, dict]:
     with psycopg.connect(database_url) as connection:
         rows = connection.execute(
-            "SELECT metric, window_start, area, class, value, readings, contributors FROM cells"
+            f"SELECT metric, window_start, area, class, {', '.join(AMOUNTS)} FROM cells"
         ).fetchall()
-    return {(metric, start.astimezone(UTC), area, class_): tuple(rest) for metric, start, area, class_, *rest in rows}
+    return {
+        (metric, milliseconds(start), area, class_): dict(zip(AMOUNTS, amounts, strict=True))
+        for metric, start, area, class_, *amounts in rows
+    }
 
 
 def account(database_url: str) -> dict[str, int]:

@@ -1,13 +1,17 @@
-"""The rules R1, R4, R6, R7 and R8 once more, row by row and without arrays: what the fold is compared with."""
+"""The rules R1, R4, R6, R7 and R8 once more, row by row and without arrays: what the product is compared with.
+
+Slow, and independent of the code under test but for the catalogue, the committed schemas and the tracker of vehicles.
+"""
 
 import io
 import math
 import struct
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from fractions import Fraction
+from functools import cache, lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -22,7 +26,11 @@ from schemas.registry import schemas
 
 @dataclass
 class Outcome:
-    """What a log must come to."""
+    """What the log of a partition must come to.
+
+    `dead` are (offset, reason), `rejected` (offset, row, reason); `estimates` counts the winners that are estimates.
+    Cells by (metric, start, end, area, class), as dicts of `store.processing.Amounts`.
+    """
 
     messages: int = 0
     dead: list[tuple[int, str]] = field(default_factory=list)
@@ -31,17 +39,25 @@ class Outcome:
     late: int = 0
     duplicate: int = 0
     aggregated: int = 0
+    estimates: int = 0
     open: int = 0
     cells: dict[tuple, dict] = field(default_factory=dict)
 
+    def __add__(self, other: "Outcome") -> "Outcome":
+        """The outcome of two partitions, whose cells have different areas."""
+        sums = {f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(self) if f.name != "cells"}
+        assert not self.cells.keys() & other.cells.keys()
+        return Outcome(**sums, cells=self.cells | other.cells)
 
+
+@lru_cache(maxsize=1 << 16)
 def window(zone: str, ms: int, kind: str = "hour") -> tuple[int, int]:
-    """The window that holds `ms` in the zone: the local month or day, or what stepping from local midnight finds."""
+    """Start and end of the window that holds `ms`: the local month or day, or a step from the zone's midnight."""
     place = ZoneInfo(zone)
     local = datetime.fromtimestamp(ms / 1000, place)
     day = date(local.year, local.month, 1 if kind == "month" else local.day)
     following = (day.replace(day=28) + timedelta(days=4)).replace(day=1) if kind == "month" else day + timedelta(days=1)
-    begin, end = (datetime.combine(one, time(), place).astimezone(UTC) for one in (day, following))
+    begin, end = (datetime.combine(midnight, time(), place).astimezone(UTC) for midnight in (day, following))
     if kind in ("day", "month"):
         return round(begin.timestamp() * 1000), round(end.timestamp() * 1000)
     width = {"hour": timedelta(hours=1), "quarter-hour": timedelta(minutes=15)}[kind]
@@ -52,35 +68,40 @@ def window(zone: str, ms: int, kind: str = "hour") -> tuple[int, int]:
 
 
 def outcome(records, metrics: dict[str, Metric], zone: str) -> Outcome:
-    """Fold records one row at a time."""
+    """Fold the records of one partition, one row at a time."""
+    sent = {name: metric for name, metric in metrics.items() if not metric.derived_from}
+    return fold([(record.offset, record.timestamp, _message(record, sent)) for record in records], metrics, zone)
+
+
+def fold(messages, metrics: dict[str, Metric], zone: str) -> Outcome:
+    """Fold (offset, time of appending, message); a message is a dict as `read` gives it, or why it is dead."""
     result = Outcome()
-    derived = {one.derived_from: one for one in metrics.values() if one.derived_from}
-    metrics = {name: one for name, one in metrics.items() if not one.derived_from}
+    derived = {metric.derived_from: metric for metric in metrics.values() if metric.derived_from}
     latest = None
     pictures = []
     pending = defaultdict(list)
-    for record in records:
+    for offset, appended, message in messages:
         result.messages += 1
-        message = _decode(record, metrics)
         if isinstance(message, str):
-            result.dead.append((record.offset, message))
+            result.dead.append((offset, message))
             continue
         seen = [message["start"]] if not message["rows"] else []
+        metric = metrics[message["metric"]] if message["rows"] else None
         for index, row in enumerate(message["rows"]):
             result.readings += 1
-            reason, start, value = _check(row, message, metrics[message["metric"]], record.timestamp)
+            reason, start, value = _check(row, message, metric, appended)
             if reason:
-                result.rejected.append((record.offset, index, reason))
+                result.rejected.append((offset, index, reason))
                 continue
             seen.append(start)
             if message["metric"] in derived:
-                pictures.append((latest, row, start, message, record.offset, index))
-            begin, end = window(zone, start, metrics[message["metric"]].window)
-            if latest is not None and end <= latest - metrics[message["metric"]].lateness_ms:
+                pictures.append((latest, row, start, message, offset, index))
+            begin, end = window(zone, start, metric.window)
+            if latest is not None and end <= latest - metric.lateness_ms:
                 result.late += 1
                 continue
             cell = (message["metric"], begin, end, message["area"], message["class"])
-            pending[cell].append((row, start, value, message["interval"], record.offset, index))
+            pending[cell].append((row, start, value, message["interval"], offset, index))
         if seen:
             latest = max(seen) if latest is None else max(latest, *seen)
     for cell, rows in pending.items():
@@ -93,23 +114,37 @@ def outcome(records, metrics: dict[str, Metric], zone: str) -> Outcome:
     return result
 
 
-def _decode(record, metrics):
-    value = record.value
+@cache
+def _parsed(schema_id: int) -> Any:
+    schema = schemas().get(schema_id)
+    return (
+        None if schema is None or schema.name == "traffic.frames.v1" else fastavro.parse_schema(dict(schema.definition))
+    )
+
+
+def read(value: bytes | None) -> dict[str, Any] | str:
+    """The batch in a message, its start in milliseconds; or the reason why it is dead."""
     if value is None or len(value) < 5:
         return "cut"
     if value[0]:
         return "not-confluent"
-    schema = schemas().get(struct.unpack(">I", value[1:5])[0])
-    if schema is None or schema.name == "traffic.frames.v1":
+    schema = _parsed(struct.unpack(">I", value[1:5])[0])
+    if schema is None:
         return "unknown-schema"
     body = io.BytesIO(value[5:])
     try:
-        message: Any = fastavro.schemaless_reader(body, fastavro.parse_schema(dict(schema.definition)))
+        message: Any = fastavro.schemaless_reader(body, schema, None)
     except Exception as error:
         return "cut" if isinstance(error, EOFError | IndexError) else "not-avro"
     if body.read():
         return "trailing"
-    message["start"] = round(message["start"].timestamp() * 1000)
+    return {**message, "start": round(message["start"].timestamp() * 1000)}
+
+
+def _message(record, metrics):
+    message = read(record.value)
+    if isinstance(message, str):
+        return message
     if not message["rows"]:
         return "future-tick" if message["start"] > record.timestamp + 300_000 else message
     if message["metric"] not in metrics:
@@ -171,7 +206,7 @@ def _count_passes(result: Outcome, cell, pictures, metric, derived) -> None:
             continue
         starts = np.array([start for start, *_ in of_camera])
         frames = [n for n, (*_, message) in enumerate(of_camera) for _ in message["regions"]]
-        boxes = [_box(one) for *_, message in of_camera for one in message["regions"]]
+        boxes = [_box(region) for *_, message in of_camera for region in message["regions"]]
         found = passes(starts, np.array(frames, np.int64), np.array(boxes, REGION), window_start=begin)
         for class_counts in counts.values():
             class_counts[of_camera[-1][2]] += 0
@@ -192,9 +227,9 @@ def _count_passes(result: Outcome, cell, pictures, metric, derived) -> None:
         }
 
 
-def _box(one):
-    numbers = (int.from_bytes(one[name], "little") for name in ("x", "y", "w", "h"))
-    return (*numbers, one["score"], one["form"][0])
+def _box(region):
+    numbers = (int.from_bytes(region[name], "little") for name in ("x", "y", "w", "h"))
+    return (*numbers, region["score"], region["form"][0])
 
 
 def _reduce(result: Outcome, cell, rows, metric) -> None:
@@ -206,6 +241,7 @@ def _reduce(result: Outcome, cell, rows, metric) -> None:
             winners[key] = (rank, value, row["contributor"], interval, offset)
     result.duplicate += len(rows) - len(winners)
     result.aggregated += len(winners)
+    result.estimates += sum(not rank[0] for rank, *_ in winners.values())
     counted = winners
     if metric.kind == "mean-of-last":
         latest = {source: max(start for of, start in winners if of == source) for source, _ in winners}
@@ -216,8 +252,8 @@ def _reduce(result: Outcome, cell, rows, metric) -> None:
     total = sum(value for _, value, _, _, _ in counted.values())
     sources = {source for source, _ in winners}
     if metric.kind == "mean":
-        values = {one: [value for (of, _), (_, value, *_) in winners.items() if of == one] for one in sources}
-        of_sources = [Fraction(sum(these), len(these)) for these in values.values()]
+        values = [[value for (of, _), (_, value, *_) in winners.items() if of == source] for source in sources]
+        of_sources = [Fraction(sum(of_source), len(of_source)) for of_source in values]
         total = round(sum(of_sources) / len(of_sources))
     result.cells[cell] = {
         "value": round(Decimal(total) / len(counted)) if metric.kind == "mean-of-last" else total,
