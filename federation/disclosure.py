@@ -8,23 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from schemas.rules import minimum_contributors
+from store.processing import Amounts
 
 RESIDENTIAL = "residential"
 _LARGEST_PERCENT = 15
-
-
-@dataclass(frozen=True, slots=True)
-class CellCounts:
-    """What a rule depends on. Amounts are whole numbers of the metric's smallest unit.
-
-    `largest` is the largest absolute net amount of any contributor, `absolute` the sum of all contributors' absolute
-    net amounts; for a mean, both are of what was counted. `unit` is how many smallest units one unit has.
-    """
-
-    contributors: int
-    largest: int
-    absolute: int
-    unit: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,16 +68,17 @@ def rule_of(rule: str) -> Rule:
         raise UnknownRule(f"{rule!r} is no disclosure rule; these are: {', '.join(RULES)}") from None
 
 
-def released(rule: str, class_: str, counts: CellCounts) -> bool:
-    """Whether a cell of `class_` with these counts may leave the city under `rule`. Raises `UnknownRule`.
+def released(rule: str, class_: str, amounts: Amounts, unit: int = 1) -> bool:
+    """Whether a cell of `class_` with these amounts may leave the city under `rule`. Raises `UnknownRule`.
 
-    A cell whose absolute sum is zero is suppressed whatever its size: it would reveal that everyone's amount is zero.
+    `unit` is the number of the metric's smallest units in one unit, for rules that compare with a number of things. A
+    cell with an absolute sum of zero is suppressed whatever its size: it would reveal that everyone's amount is zero.
     """
     rule_of(rule)
-    if counts.absolute <= 0 or counts.contributors < minimum_contributors(rule, class_):
+    if amounts.absolute <= 0 or amounts.contributors < minimum_contributors(rule, class_):
         return False
     if rule == TRAFFIC_11.id:
-        return counts.largest >= _LEAST_AT_ONE_CAMERA * counts.unit
+        return amounts.largest >= _LEAST_AT_ONE_CAMERA * unit
     if rule == CPUC_2014.id and class_ != RESIDENTIAL:
-        return counts.largest * 100 <= _LARGEST_PERCENT * counts.absolute
+        return amounts.largest * 100 <= _LARGEST_PERCENT * amounts.absolute
     return True

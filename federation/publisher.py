@@ -13,17 +13,17 @@ import psycopg
 from prometheus_client import Counter
 
 from errors import OperatorError
-from federation.disclosure import CellCounts, released, rule_of
+from federation.disclosure import released, rule_of
 from schemas.catalogue import Metric
+from store.cells import cells_of_window
 from store.database import Connection, connect
+from store.processing import Cell
 from store.publications import (
-    Aggregate,
     Header,
     Lattice,
     LatticeCell,
     PublishedCell,
     Window,
-    aggregates,
     lattice,
     publish,
     publisher_lock,
@@ -55,9 +55,9 @@ class Published:
     suppressed: int
 
 
-def decide(metric: Metric, window: Window, cells: Lattice, reduced: Sequence[Aggregate]) -> tuple[PublishedCell, ...]:
+def decide(metric: Metric, window: Window, cells: Lattice, reduced: Sequence[Cell]) -> tuple[PublishedCell, ...]:
     """Every cell of the lattice, released or suppressed under the metric's rule. Pure. Raises `UnknownRule`."""
-    by_place = {(aggregate.area, aggregate.class_): aggregate for aggregate in reduced}
+    by_place = {(cell.area, cell.class_): cell for cell in reduced}
     return tuple(_cell(metric, window, cell, by_place.get((cell.area, cell.class_))) for cell in cells.cells)
 
 
@@ -141,7 +141,7 @@ def _publish(
         )
     if not cells.cells:
         raise NoAreas(f"{metric.name} has cells in {topic} but no areas; load the register")
-    reduced = aggregates(connection, topic, metric.name, window)
+    reduced = cells_of_window(connection, topic, metric.name, window.start)
     decided = decide(metric, window, cells, reduced)
     header = publish(connection, metric.name, window, topic, decided)
     count = sum(cell.value is not None for cell in decided)
@@ -149,9 +149,9 @@ def _publish(
     return Published(header, count, len(decided) - count)
 
 
-def _outside(cells: Lattice, reduced: Sequence[Aggregate]) -> int:
+def _outside(cells: Lattice, reduced: Sequence[Cell]) -> int:
     places = {(cell.area, cell.class_) for cell in cells.cells}
-    return sum((aggregate.area, aggregate.class_) not in places for aggregate in reduced)
+    return sum((cell.area, cell.class_) not in places for cell in reduced)
 
 
 def _account(metric: Metric, header: Header, *, released: int, suppressed: int, outside: int) -> None:
@@ -165,11 +165,11 @@ def _account(metric: Metric, header: Header, *, released: int, suppressed: int, 
         )
 
 
-def _cell(metric: Metric, window: Window, cell: LatticeCell, reduced: Aggregate | None) -> PublishedCell:
+def _cell(metric: Metric, window: Window, cell: LatticeCell, reduced: Cell | None) -> PublishedCell:
     if reduced is None:
         return PublishedCell(cell.area, cell.class_, None, None, metric.rule)
-    counts = CellCounts(reduced.contributors, reduced.largest, reduced.absolute, metric.smallest_per_unit)
-    if not released(metric.rule, cell.class_, counts):
+    amounts = reduced.amounts
+    if not released(metric.rule, cell.class_, amounts, metric.smallest_per_unit):
         return PublishedCell(cell.area, cell.class_, None, None, metric.rule)
-    covered = coverage(reduced.covered_ms, cell.sources, window)
-    return PublishedCell(cell.area, cell.class_, reduced.value, covered, metric.rule)
+    covered = coverage(amounts.covered_ms, cell.sources, window)
+    return PublishedCell(cell.area, cell.class_, amounts.value, covered, metric.rule)

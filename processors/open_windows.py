@@ -17,14 +17,6 @@ from store.processing import Account, Cell, DeadLetter
 
 
 @dataclass(slots=True)
-class _OpenWindow:
-    """The readings of one window, in parts as they came, and the first offset among them."""
-
-    first_offset: int
-    parts: list[Rows] = field(default_factory=list)
-
-
-@dataclass(slots=True)
 class Closed:
     """What closing windows gives. In `account`, readings move from open to aggregated, duplicate or rejected."""
 
@@ -44,14 +36,14 @@ class OpenWindows:
         self._groups = groups
         self._scratch = scratch
         self._passes = None if derived is None else (derived, PassBuffer(windows, scratch))
-        self._open: dict[int, _OpenWindow] = {}
+        self._open: dict[int, list[Rows]] = {}
         self.buffered = 0
         """How many readings are in open windows."""
 
     @property
     def first_offset(self) -> int | None:
         """The first offset that an open window needs, None without one."""
-        needed = [window.first_offset for window in self._open.values()]
+        needed = [int(parts[0].offset[0]) for parts in self._open.values()]
         if self._passes is not None and (first := self._passes[1].first_offset) is not None:
             needed.append(first)
         return min(needed, default=None)
@@ -72,7 +64,7 @@ class OpenWindows:
         if not timely.all():
             rows, number = rows.take(timely), number[timely]
         for window, part in _split(number, rows):
-            self._open.setdefault(window, _OpenWindow(int(part.offset[0]))).parts.append(part)
+            self._open.setdefault(window, []).append(part)
         self.buffered += len(number)
         rejected = len(readings.rejected)
         return Account(readings=len(timely) + rejected, late=len(timely) - len(number), rejected=rejected)
@@ -96,7 +88,7 @@ class OpenWindows:
         return closed if passed else None
 
     def _reduce(self, number: int, incomplete_before: int | None, closed: Closed) -> None:
-        rows = Rows.join(self._open.pop(number).parts)
+        rows = Rows.join(self._open.pop(number))
         start, end = self._windows.bounds(number)
         incomplete = incomplete_before is not None and start < incomplete_before
         reduced = reduce_window(rows, self._scratch, self.metric, end - start)

@@ -6,7 +6,7 @@ the first offset that any of them needs gives the same passes.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,13 +60,14 @@ class PassBuffer:
     def __init__(self, windows: Windows, scratch: Scratch) -> None:
         self._windows = windows
         self._scratch = scratch
-        self._open: dict[int, _Kept] = {}
-        self._tails: dict[int, _Kept] = {}
+        self._open: dict[int, list[PictureColumns]] = {}
+        self._tails: dict[int, list[PictureColumns]] = {}
 
     @property
     def first_offset(self) -> int | None:
         """The first offset that an open window needs, its moment before included; None without pictures."""
-        return min((kept.first_offset for kept in (*self._open.values(), *self._tails.values())), default=None)
+        first = (int(parts[0].rows.offset[0]) for parts in (*self._open.values(), *self._tails.values()))
+        return min(first, default=None)
 
     def add(self, pictures: PictureColumns, open_from: NDArray[np.int64]) -> None:
         """Keep what is in time. `open_from` (n,): the first window that was still open when each picture came."""
@@ -77,8 +78,7 @@ class PassBuffer:
 
     def reduce(self, number: int) -> Iterator[tuple[int, str, Amounts]]:
         """The passes of a window that has pictures, which are dropped: (group, class, amounts), every class of each."""
-        tail = self._tails.pop(number, None)
-        pictures = PictureColumns.join([*(tail.parts if tail else ()), *self._open.pop(number).parts])
+        pictures = PictureColumns.join([*self._tails.pop(number, ()), *self._open.pop(number)])
         pictures = pictures.take(winning(pictures.rows, self._scratch))
         start, _ = self._windows.bounds(number)
         by_group: dict[int, _Group] = {}
@@ -91,14 +91,6 @@ class PassBuffer:
     def forget(self, open_from: int) -> None:
         """Let go of what lies before windows that have closed."""
         self._tails = {number: kept for number, kept in self._tails.items() if number >= open_from}
-
-
-@dataclass(slots=True)
-class _Kept:
-    """Pictures of one window, in parts as they came, and the first offset among them."""
-
-    first_offset: int
-    parts: list[PictureColumns] = field(default_factory=list)
 
 
 class _Group:
@@ -130,11 +122,11 @@ class _Group:
         return Amounts(total, self._readings, len(counts), max(counts), total, self._covered_ms, first, self._last)
 
 
-def _put(into: dict[int, _Kept], pictures: PictureColumns, number: NDArray[np.int64]) -> None:
+def _put(into: dict[int, list[PictureColumns]], pictures: PictureColumns, number: NDArray[np.int64]) -> None:
     """Add the pictures to the windows of these numbers; -1 is none. Parts are copies: a view would keep all alive."""
     for window in np.unique(number[number >= 0]).tolist():
         part = pictures.take(np.flatnonzero(number == window))
-        into.setdefault(window, _Kept(int(part.rows.offset[0]))).parts.append(part)
+        into.setdefault(window, []).append(part)
 
 
 def _cameras(pictures: PictureColumns) -> Iterator[PictureColumns]:

@@ -56,19 +56,6 @@ class Lattice:
 
 
 @dataclass(frozen=True, slots=True)
-class Aggregate:
-    """A cell as the processor reduced it. All fields but `value` stay inside the city (P2)."""
-
-    area: int
-    class_: str
-    value: int
-    contributors: int
-    largest: int
-    absolute: int
-    covered_ms: int
-
-
-@dataclass(frozen=True, slots=True)
 class PublishedCell:
     """A cell as it is published. A suppressed cell has neither value nor coverage (whole percent)."""
 
@@ -176,16 +163,6 @@ def lattice(
     ).fetchone()
     bounds = (_NEVER if change is None else milliseconds(change) for change in changes or ())
     return Lattice(tuple(LatticeCell(*row) for row in rows), window, *bounds)
-
-
-def aggregates(connection: Connection, topic: str, metric: str, window: Window) -> list[Aggregate]:
-    """The cells of a window, as the processor of the topic reduced them, in no order."""
-    rows = connection.execute(
-        "SELECT area, class, value, contributors, largest, absolute, covered_ms FROM cells"
-        " WHERE topic = %s AND metric = %s AND window_start = %s",
-        (topic, metric, moment(window.start)),
-    )
-    return [Aggregate(*row) for row in rows]
 
 
 def publish(

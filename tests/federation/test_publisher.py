@@ -11,8 +11,9 @@ from prometheus_client import REGISTRY
 from federation.publisher import NoAreas, Publisher, coverage, decide, publish_ready
 from schemas.catalogue import metrics_of
 from store.database import Connection, connect
+from store.processing import Amounts, Cell
 from store.publication_log import after, log_state
-from store.publications import Aggregate, Lattice, LatticeCell, Window, publisher_lock
+from store.publications import Lattice, LatticeCell, Window, publisher_lock
 from tests.federation.city import (
     HOUR,
     IMPORT,
@@ -31,9 +32,15 @@ WINDOW = Window(T0, T0 + HOUR)
 NEVER = 2**63 - 1
 
 places = st.tuples(st.integers(1, 5), st.sampled_from(["residential", "commercial"]))
-aggregates = st.builds(
-    lambda place, contributors, shares, covered: Aggregate(
-        place[0], place[1], sum(shares), contributors, max(shares), sum(shares), covered
+reduced = st.builds(
+    lambda place, contributors, shares, covered: Cell(
+        IMPORT.name,
+        WINDOW.start,
+        WINDOW.end,
+        place[0],
+        place[1],
+        Amounts(sum(shares), len(shares), contributors, max(shares), sum(shares), covered, 0, 0),
+        incomplete=False,
     ),
     places,
     st.sampled_from([0, 14, 15, 99, 100]),
@@ -48,15 +55,15 @@ def lattice_of(cells: set[tuple[int, str]], sources: int) -> Lattice:
 
 @given(
     st.sets(places),
-    st.lists(aggregates, unique_by=lambda aggregate: (aggregate.area, aggregate.class_)),
+    st.lists(reduced, unique_by=lambda cell: (cell.area, cell.class_)),
     st.integers(0, 3),
 )
 def test_every_cell_of_the_lattice_is_decided_and_only_cells_that_pass_the_rule_have_a_value(
-    cells: set[tuple[int, str]], found: list[Aggregate], sources: int
+    cells: set[tuple[int, str]], found: list[Cell], sources: int
 ) -> None:
     decided = decide(IMPORT, WINDOW, lattice_of(cells, sources), found)
     assert [(cell.area, cell.class_) for cell in decided] == sorted(cells)
-    by_place = {(aggregate.area, aggregate.class_): aggregate for aggregate in found}
+    by_place = {(cell.area, cell.class_): cell.amounts for cell in found}
     for cell in decided:
         source = by_place.get((cell.area, cell.class_))
         residential = cell.class_ == "residential"

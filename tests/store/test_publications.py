@@ -5,13 +5,13 @@ import threading
 import psycopg
 import pytest
 
+from store.cells import cells_of_window
 from store.database import connect
 from store.publication_log import after, areas_stamp, log_state, published_areas, series, snapshots, window_totals
 from store.publications import (
     LatticeCell,
     PublishedCell,
     Window,
-    aggregates,
     lattice,
     new_log,
     publish,
@@ -257,7 +257,8 @@ def test_cells_are_read_by_topic_and_window(database_url: str) -> None:
         add_cell(connection, 0, 1, value=11)
         add_cell(connection, 1, 1)
         add_cell(connection, 0, 2, topic="other")
-        assert [aggregate.value for aggregate in aggregates(connection, TOPIC, METRIC, hour(0))] == [11]
+        [cell] = cells_of_window(connection, TOPIC, METRIC, T0)
+        assert (cell.area, cell.amounts.value) == (1, 11)
 
 
 def test_readers_see_one_state_and_write_nothing(database_url: str) -> None:
