@@ -1,15 +1,50 @@
-"""The demo's processes: started with what they need, watched, and stopped with whoever started them."""
+"""The demo's processes: started with what they need, watched, and stopped with whoever started them.
+
+They are forked from one process that has imported everything: sixteen roles that each import for themselves, all at
+once, cost two cores ten seconds.
+"""
 
 import os
 import socket
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from multiprocessing.context import ForkServerProcess
+from multiprocessing.forkserver import ensure_running
 from pathlib import Path
 
 from errors import OperatorError
+from node.cli import main
 
+PRELOADED = (
+    "api.app",
+    "eventlog.kafka",
+    "federation.partner",
+    "federation.publisher",
+    "ingest.cameras.simulated",
+    "ingest.feed",
+    "ingest.journal",
+    "ingest.register_file",
+    "ingest.simulated.bins",
+    "ingest.simulated.fleet",
+    "ingest.simulated.premises",
+    "ingest.simulated.rounds",
+    "ingest.simulated.simulator",
+    "node.cli",
+    "processors.frames",
+    "processors.plates.network",
+    "processors.reading_factory",
+    "processors.region_output",
+    "processors.runner",
+    "prometheus_client",
+    "store.processing_postgres",
+    "uvicorn",
+)
+"""Modules that the demo's roles import as they run, and that take a second of processor time together."""
+
+_CONTEXT = get_context("forkserver")
 _STOP_S = 15
 _TAIL_BYTES = 2_000
 
@@ -20,10 +55,11 @@ class ChildEnded(OperatorError):
 
 @dataclass(frozen=True, slots=True)
 class Child:
-    """One running command. It ends when its standard input does, so also when this process is killed."""
+    """One running command. It ends when the other end of `lifeline` closes, so also when this process is killed."""
 
     name: str
-    process: "subprocess.Popen[bytes]"
+    process: ForkServerProcess
+    lifeline: Connection
     log: Path
     lasting: bool
 
@@ -40,21 +76,16 @@ class Children:
     ) -> None:
         """Run `sistercity ARGUMENTS`. A `lasting` one may not end by itself, any other only with code 0."""
         log = self._folder / f"{name}.log"
-        with log.open("wb") as output:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "node", *arguments],
-                env={**os.environ, **environment, "SISTERCITY_STOP_WITH_STDIN": "true"},
-                stdin=subprocess.PIPE,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,  # so that Ctrl-C reaches this process alone, which then stops them in order
-            )
-        self._children.append(Child(name, process, log, lasting))
+        receiver, lifeline = _CONTEXT.Pipe(duplex=False)
+        process = _CONTEXT.Process(target=_run, args=(receiver, log, arguments, dict(environment)), name=name)
+        process.start()
+        receiver.close()
+        self._children.append(Child(name, process, lifeline, log, lasting))
 
     def check(self) -> None:
         """Raise `ChildEnded` if one has ended that should not have."""
         for child in self._children:
-            code = child.process.poll()
+            code = child.process.exitcode
             if code is not None and (child.lasting or code != 0):
                 tail = child.log.read_bytes()[-_TAIL_BYTES:].decode(errors="replace")
                 raise ChildEnded(f"{child.name} ended with code {code}; {child.log} says:\n{tail}")
@@ -62,15 +93,33 @@ class Children:
     def close(self) -> None:
         """Ask all to end, and end those that do not."""
         for child in reversed(self._children):
-            if child.process.stdin is not None:
-                child.process.stdin.close()
+            child.lifeline.close()
         for child in reversed(self._children):
-            try:
-                child.process.wait(_STOP_S)
-            except subprocess.TimeoutExpired:
+            child.process.join(_STOP_S)
+            if child.process.exitcode is None:
                 child.process.kill()
-                child.process.wait()
+                child.process.join()
         self._children.clear()
+
+
+def preload() -> None:
+    """Begin to import, in a process of its own, what the commands need: each is then forked from it at once."""
+    _CONTEXT.set_forkserver_preload(list(PRELOADED))
+    ensure_running()
+
+
+def _run(lifeline: Connection, log: Path, arguments: Sequence[str], environment: Mapping[str, str]) -> None:
+    """Be the command, in a process that was just forked: as if a shell had started it with these redirections."""
+    os.setsid()  # so that Ctrl-C reaches the demo alone, which then stops its children in order
+    os.dup2(lifeline.fileno(), 0)
+    lifeline.close()
+    sys.stdin = open(0, closefd=False)  # noqa: SIM115 (of an open file; multiprocessing had put another there)
+    with log.open("wb") as output:
+        os.dup2(output.fileno(), 1)
+        os.dup2(output.fileno(), 2)
+    os.environ.update(environment, SISTERCITY_STOP_WITH_STDIN="true")
+    sys.argv = ["sistercity", *arguments]
+    main()
 
 
 def free_port(preferred: int) -> int:

@@ -14,7 +14,7 @@ from embedded.services import services
 from errors import OperatorError
 from federation.compare import comparisons
 from node.demo.accounts import accounts, faults, summary
-from node.demo.children import Children
+from node.demo.children import Children, preload
 from node.demo.cities import DemoCity, Stand, prepare, stand, start
 from node.demo.results import table
 from schemas.catalogue import catalogue
@@ -45,6 +45,7 @@ def run(home: Path, stop: Event, *, once: bool, meters: int, output: Path) -> No
     def say(line: str) -> None:
         typer.echo(f"{monotonic() - began:5.1f} s  {line}")
 
+    preload()
     remove(folder)
     folder.mkdir(parents=True, exist_ok=True)
     with services(folder, installed=home, report=say) as running:
