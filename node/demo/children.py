@@ -18,32 +18,6 @@ from pathlib import Path
 from errors import OperatorError
 from node.cli import main
 
-PRELOADED = (
-    "api.app",
-    "eventlog.kafka",
-    "federation.partner",
-    "federation.publisher",
-    "ingest.cameras.simulated",
-    "ingest.feed",
-    "ingest.journal",
-    "ingest.register_file",
-    "ingest.simulated.bins",
-    "ingest.simulated.fleet",
-    "ingest.simulated.premises",
-    "ingest.simulated.rounds",
-    "ingest.simulated.simulator",
-    "node.cli",
-    "processors.frames",
-    "processors.plates.network",
-    "processors.reading_factory",
-    "processors.region_output",
-    "processors.runner",
-    "prometheus_client",
-    "store.processing_postgres",
-    "uvicorn",
-)
-"""Modules that the demo's roles import as they run, and that take a second of processor time together."""
-
 _CONTEXT = get_context("forkserver")
 _STOP_S = 15
 _TAIL_BYTES = 2_000
@@ -104,7 +78,7 @@ class Children:
 
 def preload() -> None:
     """Begin to import, in a process of its own, what the commands need: each is then forked from it at once."""
-    _CONTEXT.set_forkserver_preload(list(PRELOADED))
+    _CONTEXT.set_forkserver_preload(["node.demo.preloaded"])
     ensure_running()
 
 
