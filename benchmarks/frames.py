@@ -37,7 +37,7 @@ from eventlog.kafka import KafkaLog
 from ingest.cameras.jpeg import encoded
 from ingest.cameras.rendered import RenderedCamera
 from node.plate_detection import detect_function, detector_record, prepare_opencv
-from processors.frames import FrameFoldFactory
+from processors.frame_fold import FrameFoldFactory
 from processors.plates.jpeg_decoding import decode_picture, decode_reduced
 from processors.plates.network import NetworkDetector, card
 from processors.region_output import RegionOutput

@@ -1,1 +1,1 @@
-"""Kafka to windows to cells: the fold over a partition's log, the reductions, and the loop that runs them."""
+"""From the log to windows to cells: the fold over a partition, the reductions, and the loop that runs them."""

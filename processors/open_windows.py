@@ -1,4 +1,4 @@
-"""The windows of one metric that the watermark has not passed: readings wait in them, and cells come out of them."""
+"""The windows of one metric that the watermark has not passed: they collect readings, and become cells when it does."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -139,7 +139,7 @@ def _split(number: NDArray[np.int64], rows: Rows) -> Iterator[tuple[int, Rows]]:
 
 
 def _overflowed(rows: Rows, window_start: int) -> list[DeadLetter]:
-    """Rows of groups whose sum fits no bigint. Their bytes are written anew, with times from the window's start."""
+    """Rows of a group with a sum beyond bigint. Their bytes are encoded again, with times from the window's start."""
     original = np.zeros(len(rows), ROW)
     original["source"], original["contributor"] = rows.source, rows.contributor
     original["after"], original["value"], original["quality"] = rows.start - window_start, rows.value, rows.quality

@@ -1,4 +1,4 @@
-"""The fold over a partition of readings: they go into open windows, a watermark closes these, cells come out.
+"""The fold over a partition of readings: they go into open windows, which the watermark closes to cells.
 
 Everything here is a function of the log alone: no clock, no I/O. Any split of the log into polls, and any replay from
 `Position.resume_offset`, gives the same cells, dead letters and account (R1, R2).
@@ -123,7 +123,7 @@ class ReadingFold:
         return step
 
     def skip_to(self, offset: int) -> None:
-        """Every window may lack readings until the next record says how far the log's clock has come."""
+        """Every window may lack readings until the time of the next record is known."""
         self._account = Gap(self._next, self._account.open).end(self._account, offset, buffered=0)
         self._next, self._state = offset, Emptied()
         self._incomplete_before = LAST_MS

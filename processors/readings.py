@@ -11,7 +11,7 @@ from schemas.catalogue import Metric
 from store.processing import DeadLetter
 
 FUTURE_MS = 5 * 60_000
-"""How far a reading may lie ahead of the log's clock (R4): what a sound clock may be off."""
+"""How far a reading may be ahead of the log's clock (R4): the tolerance for a sound clock."""
 
 INTERVAL = "interval"
 TIME = "time"
@@ -27,8 +27,8 @@ OVERFLOW = "sum-overflow"
 class Messages:
     """The decoded messages of one metric in one poll, in the order of the log: one entry each in every list.
 
-    `sequence` is the message's place among all messages of the poll; times are milliseconds; `rows` are bytes of `ROW`,
-    `regions` of `REGION`.
+    `sequence` is the message's place among all messages of the poll; times are milliseconds since 1970, UTC; `rows` are
+    bytes of `ROW`, `regions` of `REGION`.
     """
 
     sequence: list[int] = field(default_factory=list)
@@ -97,7 +97,7 @@ def _marked(
 
 
 class _Faults:
-    """What is wrong with which row."""
+    """Which row has which fault. `sound`, shape (rows,), marks those without any."""
 
     def __init__(self, raw: NDArray[np.void], messages: Messages, metric: Metric, message: NDArray[np.int32]) -> None:
         self._raw = raw
@@ -108,7 +108,7 @@ class _Faults:
             fitting = interval == 0
         else:
             fitting = (interval > 0) & (interval <= metric.longest_window_ms)
-        # How far behind the batch's start an interval may begin so that it ends before the log's clock + tolerance.
+        # How far after the batch's start an interval may begin so that it ends before the log's clock + tolerance.
         room = np.array(messages.appended, np.float64) + FUTURE_MS - interval - np.array(messages.start, np.float64)
         after, value = raw["after"], raw["value"].copy()
         with np.errstate(invalid="ignore"):

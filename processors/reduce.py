@@ -56,7 +56,8 @@ class Rows:
 class ReducedWindow:
     """The amounts of each group, and what did not go into them.
 
-    `aggregated` and `duplicate` count rows; `overflowed` are the places of rows of groups whose sum fits no bigint.
+    `aggregated` and `duplicate` count rows; `overflowed` are the places of rows of groups with a sum beyond
+    bigint.
     """
 
     groups: Mapping[int, Amounts]

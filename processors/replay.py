@@ -1,4 +1,4 @@
-"""How a fold stands to its log: live, replaying what the open windows need, or before a gap.
+"""The state of a fold: live, replaying what the open windows need, or before a gap.
 
 A fold starts from a position in one of these states, and is live from the first record on that was not folded before.
 """

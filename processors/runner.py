@@ -26,7 +26,7 @@ _STEADY_S = 60
 
 
 class Stopped(OperatorError):
-    """Processing can't go on without a person; the text says why and what to do."""
+    """Processing can't go on without an operator; the text explains why and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ class Runner:
     def run(self, stop: Event) -> None:
         """Process until `stop` is set or the plan is done; commits before it returns.
 
-        Raises `Stopped` where a person has to decide, and `store.processing.TopicChanged`.
+        Raises `Stopped` where an operator has to decide, and `store.processing.TopicChanged`.
         """
         failures = -1
         while not stop.is_set():

@@ -1,4 +1,4 @@
-"""What a processor shows to Prometheus. Labels say dataset, partition, outcome and reason, nothing else (P2)."""
+"""The metrics of a processor for Prometheus. Labels are dataset, partition, outcome and reason, nothing else (P2)."""
 
 from prometheus_client import Counter, Gauge, Histogram
 

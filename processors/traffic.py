@@ -1,8 +1,8 @@
-"""Vehicle passes as cells: the pictures of open windows, and of the moment before each, until the window closes.
+"""Vehicle passes as cells: the pictures of open windows, and of the tail before each, until the window closes.
 
-Pure, as `processors.reading_fold` is. Whether a picture counts is a function of the log alone, also for the moment
-before a window: it belongs there as long as that window is open, be it too late for its own or not. So a replay from
-the first offset that any of them needs gives the same passes.
+A function of the log alone, as `processors.reading_fold` is. A picture of the tail before a window counts there while
+that window is open, even if it is too late for its own. So a replay from the first offset that any window needs gives
+the same passes.
 """
 
 from collections.abc import Iterator, Sequence
@@ -32,13 +32,13 @@ class PictureColumns:
 
     @classmethod
     def of(cls, rows: Rows, regions: Sequence[bytes]) -> "PictureColumns":
-        """`regions` are the records of `REGION` in each picture."""
+        """`regions` are the bytes of `REGION` of each picture."""
         boxes = np.frombuffer(b"".join(regions), REGION)
-        return cls(rows, np.array([len(one) for one in regions], np.int64) // REGION.itemsize, boxes)
+        return cls(rows, np.array([len(of_picture) for of_picture in regions], np.int64) // REGION.itemsize, boxes)
 
     @staticmethod
     def join(parts: "Sequence[PictureColumns]") -> "PictureColumns":
-        """All pictures, one part behind the other."""
+        """All pictures, one part after the other."""
         rows = Rows.join([part.rows for part in parts])
         counts, boxes = (np.concatenate([getattr(part, name) for part in parts]) for name in ("counts", "boxes"))
         return PictureColumns(rows, counts, boxes)
@@ -65,7 +65,7 @@ class PassBuffer:
 
     @property
     def first_offset(self) -> int | None:
-        """The first offset that an open window needs, its moment before included; None without pictures."""
+        """The first offset that an open window or its tail needs; None without pictures."""
         first = (int(parts[0].rows.offset[0]) for parts in (*self._open.values(), *self._tails.values()))
         return min(first, default=None)
 
@@ -89,12 +89,12 @@ class PassBuffer:
             yield from ((group, class_, counted.amounts(form)) for form, class_ in FORMS.items())
 
     def forget(self, open_from: int) -> None:
-        """Let go of what lies before windows that have closed."""
+        """Drop the pictures before windows that have closed."""
         self._tails = {number: kept for number, kept in self._tails.items() if number >= open_from}
 
 
 class _Group:
-    """What the cameras of one group have counted."""
+    """The passes of the cameras of one group."""
 
     def __init__(self) -> None:
         self._passes: dict[int, dict[int, int]] = {}
@@ -102,7 +102,7 @@ class _Group:
         self._first: int | None = None
 
     def add(self, camera: PictureColumns, window_start: int) -> None:
-        """Count the passes of one camera, whose pictures are in the order of time, the moment before included."""
+        """Count the passes of one camera. Its pictures are in the order of time, those of the tail included."""
         rows = camera.rows
         frame = np.repeat(np.arange(len(camera)), camera.counts)
         found = passes(rows.start, frame, camera.boxes, window_start=window_start)
@@ -123,7 +123,7 @@ class _Group:
 
 
 def _put(into: dict[int, list[PictureColumns]], pictures: PictureColumns, number: NDArray[np.int64]) -> None:
-    """Add the pictures to the windows of these numbers; -1 is none. Parts are copies: a view would keep all alive."""
+    """Add the pictures to the windows of these numbers, -1 for none. Parts are copies: a view would keep all rows."""
     for window in np.unique(number[number >= 0]).tolist():
         part = pictures.take(np.flatnonzero(number == window))
         into.setdefault(window, []).append(part)

@@ -1,4 +1,4 @@
-"""How far event time has come in a partition, as far as its log alone says it (R1)."""
+"""The event time of a partition, a function of its log alone (R1)."""
 
 from collections.abc import Mapping
 

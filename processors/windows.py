@@ -1,4 +1,4 @@
-"""A city's windows: numbered, in the city's own zone, with whatever its clocks have done since 1970.
+"""A city's windows: numbered, in the city's own zone, with its clock changes since 1970.
 
 Every local day is cut into windows from its local midnight on, by elapsed time; a day that is not a whole number of
 windows long ends with a shorter one. So boundaries follow the zone (Tehran's hours begin at half past, UTC), and a day
@@ -24,7 +24,7 @@ Moments = NDArray[np.int64]
 class Windows:
     """The windows of one kind in one zone. Times are milliseconds since 1970, UTC.
 
-    Raises `zoneinfo.ZoneInfoNotFoundError` for a zone that nobody knows.
+    Raises `zoneinfo.ZoneInfoNotFoundError` for an unknown zone.
     """
 
     def __init__(self, zone: str, window: WindowLength) -> None:
@@ -50,7 +50,7 @@ class Windows:
         return int(self.numbers(np.array([moment], np.int64))[0])
 
     def bounds(self, number: int) -> tuple[int, int]:
-        """First millisecond of a window, and the first one behind it."""
+        """First millisecond of a window, and the first one after it."""
         period, index = divmod(number, self._per_period)
         end = int(self._starts[period + 1])
         if self._width is None:

@@ -1,4 +1,4 @@
-"""Ingest's own account: what the log acknowledged, and readings that never became a message."""
+"""The account of writers: what the log acknowledged, and readings that never became a message."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ ON CONFLICT (origin, position) DO NOTHING
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """What one partition acknowledged in one run so far."""
+    """What one partition has acknowledged in one run, a writer from opening to closing."""
 
     topic: str
     partition: int
@@ -33,7 +33,7 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class DeliveryTotals:
-    """What a topic acknowledged over all runs."""
+    """What a topic has acknowledged over all runs."""
 
     messages: int
     readings: int
@@ -41,7 +41,7 @@ class DeliveryTotals:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A reading that became no message: its place in its origin, a fixed word for counting, and its own bytes."""
+    """A reading that became no message: its place in its origin, the reason as a fixed word, and its own bytes."""
 
     position: int
     reason: str
@@ -49,7 +49,7 @@ class Refused:
 
 
 def record_deliveries(connection: Connection, run: UUID, deliveries: Iterable[Delivery]) -> None:
-    """Put down the state of a run in place of what was put down for it before: repeating it counts nothing twice."""
+    """Store the state of a run in place of the one stored before, so repeating it counts nothing twice."""
     with connection.transaction(), connection.cursor() as cursor:
         cursor.executemany(
             _RECORD_DELIVERIES,
@@ -58,19 +58,19 @@ def record_deliveries(connection: Connection, run: UUID, deliveries: Iterable[De
 
 
 def totals(connection: Connection) -> Mapping[str, DeliveryTotals]:
-    """Topic -> what all runs together delivered."""
+    """What all runs together delivered, by topic."""
     rows = connection.execute(_TOTALS)
     return {topic: DeliveryTotals(messages, readings) for topic, messages, readings in rows}
 
 
 def refuse(connection: Connection, origin: str, refused: Iterable[Refused]) -> None:
-    """Keep readings that became no message; one that is there already (the same origin and position) stays as it is."""
+    """Store readings that became no message; what is stored already for an origin and position stays as it is."""
     with connection.transaction(), connection.cursor() as cursor:
         cursor.executemany(_REFUSE, [(origin, r.position, r.reason, r.original) for r in refused])
 
 
 def refusals(connection: Connection, origin: str) -> Mapping[str, int]:
-    """Reason -> how many readings of this origin became no message."""
+    """How many readings of this origin became no message, by reason."""
     rows = connection.execute(
         "SELECT reason, count(*) FROM source_dead_letters WHERE origin = %s GROUP BY reason", (origin,)
     )

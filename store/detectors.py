@@ -1,4 +1,4 @@
-"""Which detectors looked at a dataset's pictures: how its metrics were counted."""
+"""Which detectors were used on the pictures of a dataset, and how good they are."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,24 +25,27 @@ class Detector:
 
 @dataclass(frozen=True, slots=True)
 class DetectorUse:
-    """A detector that looked at pictures; the earliest of them was taken at `since_ms`, milliseconds since 1970."""
+    """A detector that was used; the earliest picture was taken at `since_ms`, milliseconds since 1970, UTC."""
 
     detector: Detector
     since_ms: int
 
 
 def record_detector(connection: Connection, dataset: str, detector: Detector, since_ms: int) -> None:
-    """Note that a detector looked at pictures of a dataset, the earliest of them taken then."""
-    known = (detector.name, detector.version, detector.precision, detector.recall)
-    connection.execute(_RECORD_DETECTOR, (dataset, *known, moment(since_ms)))
+    """Store that a detector was used on pictures of a dataset, the earliest of them taken at `since_ms`.
+
+    Repeating it keeps the earliest time. Milliseconds since 1970, UTC.
+    """
+    values = (detector.name, detector.version, detector.precision, detector.recall)
+    connection.execute(_RECORD_DETECTOR, (dataset, *values, moment(since_ms)))
 
 
 def detectors(connection: Connection) -> Mapping[str, list[DetectorUse]]:
-    """All that were noted, by dataset, in the order in which they began."""
+    """All uses by dataset, in the order of their beginnings."""
     found: dict[str, list[DetectorUse]] = {}
-    for dataset, since, *known in connection.execute(
+    for dataset, since, *values in connection.execute(
         "SELECT dataset, since, name, version, precision_measured, recall_measured FROM detectors"
         " ORDER BY dataset, since, name, version"
     ):
-        found.setdefault(dataset, []).append(DetectorUse(Detector(*known), milliseconds(since)))
+        found.setdefault(dataset, []).append(DetectorUse(Detector(*values), milliseconds(since)))
     return found

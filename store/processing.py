@@ -1,6 +1,7 @@
 """Where the processing of streams keeps its results: one transaction moves cells, dead letters, account and offset.
 
-`store.processing_postgres` keeps these promises, and `store.processing_memory` the same ones for tests.
+`store.processing_postgres` implements this, and `store.processing_memory` for tests. Times are milliseconds since 1970,
+UTC; amounts are in the metric's smallest unit.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,7 +19,7 @@ Partition = tuple[str, int]
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """What became of all messages and readings below `Position.next_offset` (R8).
+    """The outcome of all messages and readings below `Position.next_offset` (R8).
 
     messages = decoded + dead + lost_messages; readings = aggregated + duplicate + late + rejected + open + lost.
     `converted` counts the decoded messages that no view could read.
@@ -38,21 +39,21 @@ class Account:
     lost: int = 0
 
     def __add__(self, other: "Account") -> "Account":
-        return Account(*(getattr(self, one.name) + getattr(other, one.name) for one in fields(self)))
+        return Account(*(getattr(self, count.name) + getattr(other, count.name) for count in fields(self)))
 
     def balanced(self) -> bool:
-        """Whether every message and reading that came in is accounted for."""
+        """Whether both sums hold: every message and every reading has one outcome."""
         kept = self.aggregated + self.duplicate + self.late + self.rejected + self.open + self.lost
         return self.messages == self.decoded + self.dead + self.lost_messages and self.readings == kept
 
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """How far a partition is processed (R2). Times are milliseconds since 1970, UTC.
+    """How far a partition is processed (R2).
 
     All below `next_offset` is accounted for; `resume_offset` is the first offset that an open window needs;
     `max_event_time` is the latest event time below `next_offset`; windows that begin before `incomplete_before` may
-    lack readings that retention took; `dead_in_block` counts the dead messages of the block of messages under way.
+    lack readings that retention took; `dead_in_block` counts the dead messages of the current block of messages.
     """
 
     next_offset: int = 0
@@ -65,11 +66,11 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class Amounts:
-    """What the readings of one cell come to, in the metric's smallest unit.
+    """What the readings of one cell are reduced to.
 
-    `value` is what the metric measures; `readings` and `contributors` are numbers of them; `largest` is the largest
+    `value` is the metric's own figure; `readings` and `contributors` are their numbers; `largest` is the largest
     absolute net amount of one contributor, `absolute` the sum of all of these; `covered_ms` is the sum of the intervals
-    that were counted, milliseconds; the offsets are those of the first and the last message that was counted.
+    that were counted; the offsets are those of the first and the last message that was counted.
     """
 
     value: int
@@ -84,7 +85,7 @@ class Amounts:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One (metric, area, class, window), reduced. The window is [start, end), milliseconds since 1970, UTC.
+    """One (metric, area, class, window), reduced. The window is [`window_start`, `window_end`).
 
     `area` is the register's number; an `incomplete` cell may lack readings that retention took (R5).
     """
@@ -100,7 +101,7 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """What could not be used: a message (`row` is -1) or one of its rows, with the original bytes."""
+    """A message (`row` is -1) or one of its rows that could not be used: why, and the original bytes."""
 
     offset: int
     row: int
@@ -112,8 +113,8 @@ class DeadLetter:
 class CameraCount:
     """The pictures of one camera in one hour: `expected` = `seen` + `undecodable` + `stale` + `missing`.
 
-    `camera` is the register's number, `hour` the start of the hour (UTC), milliseconds. `stale` pictures repeat the
-    one before; `missing` ones never came from the camera.
+    `camera` is the register's number, `hour` the start of the hour. `seen` pictures were examined, `stale` ones repeat
+    the picture before, `missing` ones never came from the camera.
     """
 
     camera: int
@@ -138,10 +139,10 @@ class CameraCount:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A partition that was taken over: the epoch to commit with, the position, and what was settled behind it.
+    """A partition that was taken over: the epoch to commit with, the position, and what was settled after it.
 
-    `settled` are the dead letters, as (offset, row), at or behind `position.resume_offset`: a replay leaves them be,
-    also where a later version could read them (R2).
+    `settled` are the stored dead letters, as (offset, row), from `position.resume_offset` on: a replay skips them, even
+    if this version could read them (R2).
     """
 
     epoch: int
@@ -185,33 +186,33 @@ class TopicChanged(OperatorError):
 
 
 class StoreUnavailable(OperatorError):
-    """The store did not answer; whether a commit under way took effect is unknown."""
+    """The store did not answer; whether a commit in progress took effect is unknown."""
 
 
 class Store(Protocol):
-    """What a processor asks of the store. Every method may raise `StoreUnavailable`."""
+    """What processors need from a store. Every method may raise `StoreUnavailable`."""
 
     def register_topic(self, topic: str, cluster_id: str, topic_id: str, partitions: int) -> None:
-        """Note what the topic is, the first time; raises `TopicChanged` if it is another one now."""
+        """Store which topic this is, the first time; later raises `TopicChanged` if it is another topic."""
 
     def claim(self, partitions: Sequence[Partition]) -> Mapping[Partition, Claim]:
-        """Take partitions over, with new epochs. From now on older epochs can't commit."""
+        """Take partitions over with new epochs, so that older epochs can't commit. Raises `TopicChanged`."""
 
     def common_event_time(self, topic: str) -> int | None:
-        """The time that every partition of a topic has come to, milliseconds; None if one has come nowhere yet."""
+        """The least `max_event_time` of a topic's partitions; None if any of them has none, or the topic is unknown."""
 
     def record_deliveries(self, run: UUID, deliveries: Sequence[Delivery]) -> None:
-        """Put down what the log has acknowledged to a writer so far, in place of what was put down for it before."""
+        """Store what the log has acknowledged to a writer so far; it replaces what was stored for the same `run`."""
 
     def record_detector(self, dataset: str, detector: Detector, since_ms: int) -> None:
-        """Note that a detector looked at pictures of a dataset, the earliest of them taken then (milliseconds)."""
+        """Store that a detector was used on pictures of a dataset, the earliest of them taken at `since_ms`."""
 
     def commit(self, commits: Sequence[PartitionCommit]) -> None:
-        """All or nothing. Raises `Fenced` if an epoch or a next offset is no longer what it was."""
+        """Commit all steps or none. Raises `Fenced` if an epoch or a next offset is no longer the expected one."""
 
 
 def check_topic(topic: str, known: object, found: tuple[str, str, int]) -> None:
-    """Raise `TopicChanged` unless (cluster, topic id, partitions) is what was known of the topic."""
+    """Raise `TopicChanged` unless (cluster, topic id, partitions), as found now, is what was stored before."""
     if known != found:
         raise TopicChanged(
             f"{topic} is not the topic that was processed before: cluster, topic id and partitions were {known} and are"

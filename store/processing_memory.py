@@ -21,7 +21,7 @@ from store.processing import (
 
 
 class MemoryStore:
-    """Keeps the promises of `Store` in memory, and shows what it holds."""
+    """Implements `store.processing.Store`; the tables are its attributes."""
 
     def __init__(self) -> None:
         self.cells: dict[tuple[object, ...], tuple[Partition, Cell]] = {}

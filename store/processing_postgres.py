@@ -26,9 +26,9 @@ from store.processing import (
     no_partition,
 )
 
-_NUMBERS = tuple(field.name for field in fields(Account))
+_COUNTS = tuple(field.name for field in fields(Account))
 _OWN = ("next_offset", "resume_offset", "max_event_time", "incomplete_before", "dead_in_block")
-_POSITION = (*_OWN, *_NUMBERS)
+_POSITION = (*_OWN, *_COUNTS)
 _SETTLED = 'SELECT "offset", row FROM dead_letters WHERE topic = %s AND partition = %s AND "offset" >= %s'
 _AMOUNTS = tuple(field.name for field in fields(Amounts))
 _CELL = ", ".join((
@@ -43,7 +43,7 @@ ON CONFLICT (camera, hour) DO UPDATE SET expected = camera_pictures.expected + e
 
 
 class PostgresStore:
-    """Keeps `Store` in PostgreSQL. Reconnects by itself; used by one thread at a time."""
+    """Implements `store.processing.Store`. Reconnects by itself; for one thread at a time."""
 
     def __init__(self, database_url: str) -> None:
         self._url = database_url
@@ -78,7 +78,7 @@ class PostgresStore:
                 epoch, next_offset, resume_offset, latest, incomplete, dead, *counts = row
                 position = Position(next_offset, resume_offset, latest, incomplete, dead, Account(*counts))
                 settled = self._open().execute(_SETTLED, (*partition, resume_offset)).fetchall()
-                claimed[partition] = Claim(epoch, position, frozenset((offset, at) for offset, at in settled))
+                claimed[partition] = Claim(epoch, position, frozenset((offset, number) for offset, number in settled))
         return claimed
 
     def common_event_time(self, topic: str) -> int | None:
@@ -125,7 +125,7 @@ class PostgresStore:
         """Store the new position; False if epoch or offset are no longer those that the commit expects."""
         position = commit.step.position
         values = [getattr(position, name) for name in _OWN]
-        values += [getattr(position.account, name) for name in _NUMBERS]
+        values += [getattr(position.account, name) for name in _COUNTS]
         moved = self._open().execute(
             sql.SQL(
                 "UPDATE stream_offsets SET ({}) = ROW({}) WHERE topic = %s AND partition = %s AND epoch = %s"
@@ -165,7 +165,7 @@ class PostgresStore:
 
 
 _TRANSIENT = (psycopg.OperationalError, psycopg.InterfaceError, psycopg.InternalError)
-"""Internal errors are the server's own: a transaction that was idle for too long, a fail-over to a read-only server."""
+"""Internal errors come from the server: a transaction that was idle for too long, a fail-over to a read-only one."""
 
 
 class _Unavailable:

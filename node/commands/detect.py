@@ -20,7 +20,7 @@ def detect(
     Pictures stay in Kafka for minutes: those that were not looked at in time are counted as lost.
     """
 
-    from processors.frames import FrameFoldFactory
+    from processors.frame_fold import FrameFoldFactory
     from processors.region_output import RegionOutput
     from processors.runner import Plan, Runner
     from schemas.topics import FRAMES, REGIONS, live

@@ -15,7 +15,7 @@ from kafka import KafkaAdminClient, KafkaProducer
 from eventlog.kafka import KafkaLog
 from eventlog.protocol import Record, TopicPartition
 from node.plate_detection import detect_function, detector_record
-from processors.frames import FrameFoldFactory
+from processors.frame_fold import FrameFoldFactory
 from processors.reading_fold import ReadingFoldFactory
 from processors.region_output import RegionOutput
 from processors.runner import Plan, Runner

@@ -40,10 +40,10 @@ class FrameFoldFactory:
 
 
 class FrameFold:
-    """Keeps the promises of `processors.fold.Fold`.
+    """Implements `processors.fold.Fold` for pictures, from `position` on.
 
-    In the account, a message that is a frame is one reading, ticks are none: `aggregated` was looked at, `duplicate`
-    is stale, `rejected` is missing, undecodable or of a wrong time.
+    In the account, a message that is a frame is one reading, ticks are none: `aggregated` are those that were examined,
+    `duplicate` the stale ones, `rejected` those that are missing, undecodable or of a wrong time.
     """
 
     def __init__(self, position: Position, output: RegionOutput, detect: Detect, *, gap: bool, dead_limit: int) -> None:
@@ -62,16 +62,14 @@ class FrameFold:
 
     @property
     def next_offset(self) -> int:
-        """See `Fold`."""
         return self._next
 
     @property
     def buffered(self) -> int:
-        """Nothing waits here for a window to close."""
+        """Always 0: pictures wait for no window."""
         return 0
 
     def feed(self, records: Sequence[Record]) -> None:
-        """See `Fold`."""
         for record in records:
             if record.offset < self._next:
                 self._remember(record)
@@ -83,7 +81,7 @@ class FrameFold:
             self._next = record.offset + 1
 
     def step(self) -> Step | None:
-        """See `Fold`: the log has what was found before it is said that the pictures are done."""
+        """Returns once the log has the regions of these pictures: only then may their offsets be committed."""
         if self._next == self._position.next_offset and self._account == self._position.account:
             return None
         self._output.flush()
@@ -96,7 +94,6 @@ class FrameFold:
         return step
 
     def skip_to(self, offset: int) -> None:
-        """See `Fold`."""
         self._lose(offset - self._next)
         self._next, self._gap = offset, False
 
@@ -104,7 +101,7 @@ class FrameFold:
         self._account += Account(messages=messages, lost_messages=messages)
 
     def _remember(self, record: Record) -> None:
-        """Below the position everything was done; only what stale pictures repeat is needed again."""
+        """Read a frame below the stored position again: a later picture may repeat it."""
         try:
             frame = decode_frame(record.value)
         except DecodeError:
@@ -119,13 +116,13 @@ class FrameFold:
         except DecodeError as error:
             self._dead_block.count(self._account.messages, record.offset, error)
             self._account += Account(messages=1, dead=1)
-            self._dead_letters.append(DeadLetter(record.offset, -1, error.reason, _named(record.value or b"")))
+            self._dead_letters.append(DeadLetter(record.offset, -1, error.reason, _digest(record.value or b"")))
             return
         self._account += Account(messages=1, decoded=1)
         if frame.picture is None:
-            self._come_to(frame.start)
+            self._advance(frame.start)
         else:
-            self._look(frame, frame.picture, record)
+            self._examine(frame, frame.picture, record)
 
     def _check(self, frame: Frame, record: Record) -> None:
         if frame.picture is None:
@@ -134,18 +131,18 @@ class FrameFold:
             return
         metric = self._metrics.get(frame.metric)
         if metric is None:
-            raise DecodeError("unknown-metric", "no picture is looked at for this metric")
+            raise DecodeError("unknown-metric", "no pictures of this metric are processed")
         if frame.class_ not in metric.classes:
             raise DecodeError("unknown-class", f"this is no class of {metric.name}")
         if record.key != b"%d" % frame.camera:
             raise DecodeError("wrong-key", "the key is not the camera's number")
 
-    def _look(self, frame: Frame, picture: bytes, record: Record) -> None:
+    def _examine(self, frame: Frame, picture: bytes, record: Record) -> None:
         wrong = _wrong(frame, self._metrics[frame.metric], record)
         if wrong is not None:
             self._reject(picture, record, wrong)
             return
-        self._come_to(frame.start)
+        self._advance(frame.start)
         if not picture:
             self._reject(picture, record, MISSING)
             self._count(frame, missing=1)
@@ -165,9 +162,9 @@ class FrameFold:
 
     def _reject(self, picture: bytes, record: Record, reason: str) -> None:
         self._account += Account(readings=1, rejected=1)
-        self._dead_letters.append(DeadLetter(record.offset, 0, reason, _named(picture)))
+        self._dead_letters.append(DeadLetter(record.offset, 0, reason, _digest(picture)))
 
-    def _come_to(self, time_ms: int) -> None:
+    def _advance(self, time_ms: int) -> None:
         self._latest = time_ms if self._latest is None else max(self._latest, time_ms)
 
     def _repeats(self, frame: Frame, picture: bytes, record: Record) -> bool:
@@ -176,9 +173,9 @@ class FrameFold:
         return self._recent.repeats(frame.camera, picture, record.timestamp, record.offset)
 
     def _count(self, frame: Frame, *, seen: int = 0, undecodable: int = 0, stale: int = 0, missing: int = 0) -> None:
-        one = CameraCount(frame.camera, frame.start // _HOUR_MS * _HOUR_MS, 1, seen, undecodable, stale, missing)
-        known = self._cameras.get((one.camera, one.hour))
-        self._cameras[one.camera, one.hour] = one if known is None else known + one
+        count = CameraCount(frame.camera, frame.start // _HOUR_MS * _HOUR_MS, 1, seen, undecodable, stale, missing)
+        before = self._cameras.get((count.camera, count.hour))
+        self._cameras[count.camera, count.hour] = count if before is None else before + count
 
 
 def _wrong(frame: Frame, metric: Metric, record: Record) -> str | None:
@@ -190,6 +187,6 @@ def _wrong(frame: Frame, metric: Metric, record: Record) -> str | None:
     return None
 
 
-def _named(data: bytes) -> bytes:
-    """What may be kept of a picture: how long it was, and a hash that tells it from others."""
+def _digest(data: bytes) -> bytes:
+    """What is kept of a picture: its length, and a hash that tells it from others (P1)."""
     return f"{len(data)} bytes, sha256 {sha256(data).hexdigest()}".encode()

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from eventlog.memory import MemoryLog
 from eventlog.protocol import TopicPartition
-from processors.frames import FrameFoldFactory
+from processors.frame_fold import FrameFoldFactory
 from processors.region_output import RegionOutput
 from processors.runner import Plan, Runner
 from schemas.batch import REGION, decode
