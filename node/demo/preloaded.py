@@ -21,7 +21,7 @@ import ingest.simulated.premises
 import ingest.simulated.rounds
 import ingest.simulated.simulator
 import node.cli
-import processors.frames
+import processors.frame_fold
 import processors.plates.network
 import processors.reading_fold
 import processors.region_output
@@ -44,7 +44,7 @@ MODULES = (
     ingest.simulated.rounds,
     ingest.simulated.simulator,
     node.cli,
-    processors.frames,
+    processors.frame_fold,
     processors.plates.network,
     processors.reading_fold,
     processors.region_output,
