@@ -1,4 +1,4 @@
-"""Drawing a metric's areas: districts merged with neighbours until the disclosure rule can hold in each. Pure."""
+"""Drawing a metric's areas: districts are merged with neighbours until each area can meet the disclosure rule. Pure."""
 
 from collections.abc import Iterable, Mapping
 from math import ceil
@@ -7,21 +7,21 @@ from ingest.cities import City, District
 from store.areas import Area
 
 MARGIN = 1.2
-"""An area needs so many times the rule's minimum: meters fail and customers move out within a quarter, and an area
-that is fixed for a quarter must not fall below the rule because of one or two."""
+"""Factor on the rule's minimum. An area is fixed for a quarter, in which meters fail and customers move out; one or two
+of them must not make it fail the rule."""
 
 _NAMES_SHOWN = 2
 _NAME_LENGTH = 60
 
 
 def partition(city: City, contributors: Mapping[tuple[str, str], int], minimums: Mapping[str, int]) -> tuple[Area, ...]:
-    """The city as areas of whole, connected districts; each district is in exactly one.
+    """The city as areas of whole, connected districts; each district is in exactly one area.
 
     `contributors`: (district, class) -> distinct contributors, no contributor counted in two districts. `minimums`:
-    class -> what the rule asks for, before `MARGIN`. A class without any contributor in the whole city is ignored.
-    While an area fails and has a neighbour, the smallest failing one (by contributors, then by id) is merged with its
-    smallest neighbour. So an area fails only if nothing is left beside it. The result depends on no order of the
-    input; areas come in the order of their first district's id.
+    class -> the rule's minimum, before `MARGIN`. A class without any contributor in the whole city is ignored.
+    While an area fails and has a neighbour, the smallest failing area (by contributors, then by id) is merged with its
+    smallest neighbour. So an area fails only if it has no neighbour left. The result does not depend on the order of
+    the input; areas are in the order of their first district's id.
     """
     needed = {
         class_: ceil(minimum * MARGIN)
@@ -36,7 +36,7 @@ def partition(city: City, contributors: Mapping[tuple[str, str], int], minimums:
 
 
 class _Merging:
-    """Groups of districts, each under the id of its first district; all choices are by (size, id), never by order."""
+    """Groups of districts, each under the id of its first district. All choices are by (size, id), never by order."""
 
     def __init__(
         self,
@@ -50,17 +50,17 @@ class _Merging:
             district: {class_: contributors.get((district, class_), 0) for class_ in needed}
             for district in self._members
         }
-        self._beside: dict[str, set[str]] = {district: set() for district in self._members}
+        self._neighbours: dict[str, set[str]] = {district: set() for district in self._members}
         for district in districts:
-            for other in district.neighbours:
-                self._beside[district.id].add(other)
-                self._beside[other].add(district.id)
+            for neighbour in district.neighbours:
+                self._neighbours[district.id].add(neighbour)
+                self._neighbours[neighbour].add(district.id)
 
     def run(self) -> None:
-        """Merge until every group passes or has nothing beside it."""
-        while failing := [group for group in self._members if self._beside[group] and self._fails(group)]:
+        """Merge until every group passes or has no neighbour."""
+        while failing := [group for group in self._members if self._neighbours[group] and self._fails(group)]:
             smallest = min(failing, key=self._size)
-            self._merge(smallest, min(self._beside[smallest], key=self._size))
+            self._merge(smallest, min(self._neighbours[smallest], key=self._size))
 
     def groups(self) -> Iterable[set[str]]:
         """The districts of each group."""
@@ -73,19 +73,19 @@ class _Merging:
         return sum(self._counts[group].values()), group
 
     def _merge(self, first: str, second: str) -> None:
-        kept, gone = sorted((first, second))
-        self._members[kept] |= self._members.pop(gone)
-        counts = self._counts.pop(gone)
+        kept, merged = sorted((first, second))
+        self._members[kept] |= self._members.pop(merged)
+        counts = self._counts.pop(merged)
         self._counts[kept] = {class_: self._counts[kept][class_] + counts[class_] for class_ in counts}
-        for other in self._beside.pop(gone):
-            self._beside[other].discard(gone)
-            if other != kept:
-                self._beside[other].add(kept)
-                self._beside[kept].add(other)
+        for neighbour in self._neighbours.pop(merged):
+            self._neighbours[neighbour].discard(merged)
+            if neighbour != kept:
+                self._neighbours[neighbour].add(kept)
+                self._neighbours[kept].add(neighbour)
 
 
 def _area(districts: list[District]) -> Area:
-    """One area; `districts` in the order of their ids. The largest districts give it its name."""
+    """An area of `districts`, which are in the order of their ids; it is named after the largest."""
     largest = sorted(districts, key=lambda district: (-district.population, district.id))
     return Area(
         name=_name([district.name for district in largest]),

@@ -1,4 +1,4 @@
-"""Resolved readings become messages: grouped, sorted, cut into batches, encoded. Pure, and fast by arrays."""
+"""From readings to messages: they are grouped, sorted, cut into batches and encoded, as arrays. Pure."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ LARGEST_BATCH = 500
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ReadingColumns:
-    """Resolved readings of one metric and one interval length (milliseconds, 0 for moments), as columns of shape (n,).
+    """Readings of one metric and one interval length (milliseconds, 0 for moments), as columns of shape (n,).
 
     `area` int32; `class_` uint8, an index into `metric.classes`; `source` and `contributor` uint32; `start` int64,
     milliseconds since 1970, UTC; `value` float64, whole numbers of the metric's smallest unit; `quality` uint8.
@@ -57,7 +57,7 @@ class ReadingColumns:
         return len(self.start)
 
     def take(self, rows: NDArray[np.integer]) -> "ReadingColumns":
-        """The readings at these places, in this order."""
+        """The readings at these rows, in this order."""
         return ReadingColumns(
             self.metric,
             self.interval,
@@ -73,7 +73,7 @@ class ReadingColumns:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A batch as the log takes it: the key is the area in decimal digits, `readings` the number of rows."""
+    """A batch as the log takes it. `key` is an area or a camera in decimal digits; `readings` is the number of rows."""
 
     key: bytes
     value: bytes
@@ -83,8 +83,8 @@ class Message:
 def messages(readings: ReadingColumns) -> Iterator[Message]:
     """The readings as messages of at most `LARGEST_BATCH` rows, each of one area and one class.
 
-    Rows are in the order of their times, those of the same time as they came. A batch ends early where the float32 of
-    the wire could not hold the milliseconds since its first row exactly.
+    Rows are in the order of their times, those of the same time in the order of the input. A batch ends early where
+    the milliseconds since its first row are no exact float32, which the wire format has for them.
     """
     if not len(readings):
         return
@@ -117,19 +117,19 @@ def messages(readings: ReadingColumns) -> Iterator[Message]:
 
 
 def tick(dataset: str, time_ms: int) -> bytes:
-    """A batch without rows: its source's time has come as far as `time_ms`. It stands for every metric of the topic."""
+    """A batch without rows: its source's time has come as far as `time_ms`. It is for every metric of the topic."""
     if dataset == REGIONS:
         return encode_tick(time_ms)
     if dataset == FRAMES:
         return encode_frame_tick(time_ms)
-    metric, nothing = metrics_of(dataset)[0], np.empty(0, ROW)
+    metric, no_rows = metrics_of(dataset)[0], np.empty(0, ROW)
     schema, class_ = schema_of(dataset), metric.classes[0]
-    return encode(schema, metric=metric.name, area=0, class_=class_, interval=0, start=time_ms, rows=nothing)
+    return encode(schema, metric=metric.name, area=0, class_=class_, interval=0, start=time_ms, rows=no_rows)
 
 
 @cache
 def schema_of(dataset: str) -> int:
-    """Id of the schema that this version writes a dataset's batches with."""
+    """Id of the schema with which this version writes a dataset's batches."""
     return schema_named(f"{dataset}.v1").id
 
 
@@ -138,7 +138,7 @@ def _group(readings: ReadingColumns) -> NDArray[np.int64]:
 
 
 def _sorted(readings: ReadingColumns) -> ReadingColumns:
-    """Ordered by area, class and time; the same object if it is in order already, as a regular source's is."""
+    """Ordered by area, class and time; the same object if it is in order already, as readings of a file often are."""
     group = _group(readings)
     group_step, time_step = np.diff(group), np.diff(readings.start)
     if not ((group_step < 0) | ((group_step == 0) & (time_step < 0))).any():
@@ -152,7 +152,7 @@ def _sorted(readings: ReadingColumns) -> ReadingColumns:
 
 
 def _edges(readings: ReadingColumns) -> NDArray[np.int64]:
-    """Where batches begin, and the end of the last: shape (batches + 1,)."""
+    """The first row of each batch, and the end of the last: shape (batches + 1,)."""
     count = len(readings)
     changes = np.flatnonzero(np.diff(_group(readings))) + 1
     groups = np.concatenate(([0], changes, [count]))
@@ -171,12 +171,12 @@ def _edges(readings: ReadingColumns) -> NDArray[np.int64]:
 
 
 def _cuts(start: NDArray[np.int64], begin: int, end: int) -> list[int]:
-    """Where this batch must be cut so that every row's distance from its batch's first is a whole float32."""
-    found: list[int] = []
+    """The rows at which a batch must be cut so that the distance to its first row is an exact float32 in every row."""
+    cuts: list[int] = []
     while True:
         after = start[begin:end] - start[begin]
         inexact = np.flatnonzero(after != after.astype(np.float32).astype(np.int64))
         if not len(inexact):
-            return found
+            return cuts
         begin += int(inexact[0])
-        found.append(begin)
+        cuts.append(begin)

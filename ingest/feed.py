@@ -1,4 +1,4 @@
-"""The way of every source into the log: its messages, its ticks, and the account of both."""
+"""The path of every source into the log: its messages, its ticks, and the account of both."""
 
 from collections.abc import Iterable
 
@@ -9,7 +9,7 @@ from schemas.topics import dataset_of
 
 
 class Feed:
-    """Sends to one topic and counts what it sends; `flush` waits for the log and tells the journal."""
+    """Sends to one topic and counts what it sends; `flush` waits for the log and records in the journal."""
 
     def __init__(self, writer: Writer, topic: str, journal: Journal) -> None:
         self.topic = topic
@@ -28,10 +28,10 @@ class Feed:
             self.readings += message.readings
 
     def tick(self, time_ms: int) -> None:
-        """Tell every partition that the source's time has come so far.
+        """Send every partition a tick: the source's time has come as far as `time_ms`.
 
-        A source's areas need not reach every partition, and which partition a key falls in is the log's business; a
-        tick to a partition that was fed costs 40 bytes, a partition without one would hold back every window (R12).
+        A source need not have areas in every partition, and the log decides the partition of a key. A superfluous tick
+        costs 40 bytes; a partition without ticks would hold back every window (R12).
         """
         value = tick(self._dataset, time_ms)
         for partition in self._partitions:
@@ -39,6 +39,6 @@ class Feed:
             self.messages += 1
 
     def flush(self) -> None:
-        """Return when the log has everything and the journal knows. Raises `DeliveryFailed`."""
+        """Return when the log has everything and the journal has recorded it. Raises `DeliveryFailed`."""
         self._writer.flush()
         self._journal.acknowledged(self._writer)

@@ -1,4 +1,4 @@
-"""What ingest puts down about its own work: acknowledged messages, and readings that it refused."""
+"""Ingest's record of its own work: acknowledged messages, refused readings, detectors in use."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -12,27 +12,26 @@ from store.detectors import Detector, record_detector
 
 
 class Journal(Protocol):
-    """Where a run of ingest is accounted for."""
+    """The record of one run of ingest."""
 
     def acknowledged(self, writer: Writer) -> None:
-        """Put down all that the writer has had acknowledged so far."""
+        """Record all that the writer has had acknowledged so far. Repeating it counts nothing twice."""
 
     def refuse(self, origin: str, refused: Sequence[Refused]) -> None:
-        """Keep readings that become no message."""
+        """Keep readings that become no message; the same origin and position is kept once."""
 
     def record_detector(self, dataset: str, detector: Detector, since_ms: int) -> None:
-        """Put down that a detector looked at pictures, the earliest of them taken then, milliseconds."""
+        """Record that a detector examined pictures, the earliest taken at `since_ms`, milliseconds since 1970."""
 
 
 class StoreJournal:
-    """The journal in the database: `run` is one opening of a writer."""
+    """Implements `Journal` in the database; `run` identifies one opening of a writer."""
 
     def __init__(self, connection: Connection, run: UUID) -> None:
         self._connection = connection
         self._run = run
 
     def acknowledged(self, writer: Writer) -> None:
-        """See `Journal`; repeating it counts nothing twice."""
         rows = [
             Delivery(topic, partition, a.messages, a.readings, a.first_offset, a.last_offset)
             for (topic, partition), a in writer.acknowledged().items()
@@ -40,28 +39,25 @@ class StoreJournal:
         deliveries.record_deliveries(self._connection, self._run, rows)
 
     def refuse(self, origin: str, refused: Sequence[Refused]) -> None:
-        """See `Journal`; the same origin and position is kept once."""
         if refused:
             deliveries.refuse(self._connection, origin, refused)
 
     def record_detector(self, dataset: str, detector: Detector, since_ms: int) -> None:
-        """See `Journal`."""
         record_detector(self._connection, dataset, detector, since_ms)
 
 
 class NoJournal:
-    """For measurements and tests without a database: counts what was refused and forgets the rest."""
+    """Implements `Journal` for measurements and tests without a database: counts what was refused."""
 
     def __init__(self) -> None:
         self.refused = 0
 
     def acknowledged(self, writer: Writer) -> None:
-        """Nothing to do."""
+        """No record is kept."""
 
     def refuse(self, origin: str, refused: Sequence[Refused]) -> None:
-        """See `Journal`."""
         del origin
         self.refused += len(refused)
 
     def record_detector(self, dataset: str, detector: Detector, since_ms: int) -> None:
-        """Nothing to do."""
+        """No record is kept."""

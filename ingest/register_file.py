@@ -1,4 +1,4 @@
-"""The register file: read, checked, loaded, and the metrics' areas drawn from it.
+"""The register file: reading, checking and loading it, and drawing the metrics' areas from it.
 
 A CSV file in UTF-8 with the columns source, metric, district, contributor, class, valid_from, valid_to in any order.
 Times are RFC 3339: a date (midnight on the city's clock) or a date with time and offset; valid_to may be empty.
@@ -33,7 +33,7 @@ _DATE_TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """Areas that a load created or replaced."""
+    """Areas that a load created or replaced; they are valid from `valid_from_ms`, milliseconds since 1970."""
 
     metric: str
     valid_from_ms: int
@@ -57,11 +57,11 @@ def load_register(
 ) -> LoadReport:
     """Load a register file, or its rows, in one transaction, and draw areas where they are missing or have changed.
 
-    Areas are drawn for the metrics that the rows name, and for all of them if there is no row: another register's
-    sources may serve other people. A metric without areas gets them from the start of the current quarter; else changed
-    areas begin with the next quarter, for what has begun never changes. Loads wait for each other. `people` is how many
-    people the sources serve (default: the whole city); the areas' populations add up to it. Raises `RegisterError` and
-    loads nothing on any error.
+    Areas are drawn for the metrics that the rows name, and for all metrics if there is no row: another register's
+    sources may serve other people. A metric without areas gets them from the start of the current quarter; otherwise
+    changed areas begin with the next quarter, since areas that have begun never change. Loads wait for each other.
+    `people` is how many people the sources serve (default: the whole city); the areas' populations add up to it.
+    Raises `RegisterError`, and loads nothing on any error.
     """
     named: set[str] = set()
     with connection.transaction():
@@ -86,7 +86,7 @@ def write_register(path: Path, rows: Iterable[Mapping[str, str]]) -> None:
 
 
 def quarter_starts(now_ms: int, zone: str) -> tuple[int, int]:
-    """The start of the calendar quarter that `now_ms` lies in and of the next, on a city's clock, in milliseconds."""
+    """The start of the calendar quarter of `now_ms` and of the next, in a time zone, in milliseconds since 1970."""
     clock = ZoneInfo(zone)
     now = datetime.fromtimestamp(now_ms / 1000, clock)
     month = now.month - (now.month - 1) % 3
@@ -115,16 +115,16 @@ def _draw(connection: Connection, city: City, metric: Metric, now_ms: int, peopl
         return None
     minimums = {class_: minimum_contributors(metric.rule, class_) for class_ in metric.classes}
     areas = scaled(partition(city, contributors, minimums), people)
-    # What would hold in the next quarter if nothing were done: a version begins before it or with it.
-    holding = [version for version in versions if version.valid_from_ms <= following]
-    if holding and sorted(holding[-1].areas.values(), key=lambda area: area.districts) == list(areas):
+    # The version that the next quarter would have without a new one: the latest that has begun by then.
+    begun = [version for version in versions if version.valid_from_ms <= following]
+    if begun and sorted(begun[-1].areas.values(), key=lambda area: area.districts) == list(areas):
         return None
     stored.create_version(connection, metric.name, begins, areas)
     return Drawn(metric.name, begins, len(areas))
 
 
 def _naming(named: set[str], rows: Iterable[RegisterRow]) -> Iterator[RegisterRow]:
-    """The rows as they are; the metrics that they name are put into `named` on the way."""
+    """The rows, unchanged; the metrics that they name are added to `named`."""
     for row in rows:
         named.add(row.metric)
         yield row
@@ -152,7 +152,9 @@ def _fields(header: list[str], row: list[str], line: int) -> Mapping[str, str]:
 
 def _checked(rows: Iterable[tuple[int, Mapping[str, str]]], city: City) -> Iterator[RegisterRow]:
     districts = frozenset(district.id for district in city.districts)
-    times: dict[str, int] = {}  # a register has few different times, and parsing one costs more than all other checks
+    times: dict[
+        str, int
+    ] = {}  # a register has few different times, and parsing a time costs more than all other checks
     for line, row in rows:
         for column in COLUMNS:
             if column not in row:
@@ -163,8 +165,8 @@ def _checked(rows: Iterable[tuple[int, Mapping[str, str]]], city: City) -> Itera
         if metric is None:
             raise RegisterError(f"no such metric; there are {', '.join(catalogue())}", line, "metric")
         if metric.derived_from is not None:
-            told = f"{metric.name} is computed from {metric.derived_from}: register the source for that one"
-            raise RegisterError(told, line, "metric")
+            problem = f"{metric.name} is computed from {metric.derived_from}: register the source for that one"
+            raise RegisterError(problem, line, "metric")
         if row["class"] not in metric.classes:
             raise RegisterError(f"{metric.name} has the classes {', '.join(metric.classes)}", line, "class")
         if row["district"] not in districts:

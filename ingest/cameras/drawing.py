@@ -1,7 +1,7 @@
-"""What a rendered camera sees, drawn once each: plates with made-up characters, cars, motorcycles, a street.
+"""Drawings for a rendered camera: plates with made-up characters, cars, motorcycles, a street.
 
-All of it is a cartoon: flat colours, no perspective within a vehicle, characters in one stroke font. It exercises the
-way of a picture through the platform, and says nothing about how well real plates are found.
+They are cartoons: flat colours, no perspective within a vehicle, characters in one stroke font. They exercise the path
+of a picture through the platform, and are no measure of how well real plates are found.
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from schemas.batch import ONE_LINE, TWO_LINES
 Picture: TypeAlias = NDArray[np.uint8]
 
 FINENESS = 2
-"""Vehicles are drawn at so many pixels per pixel of a frame of 640x360 in which they are nearest."""
+"""Vehicles are drawn with so many pixels per pixel of their largest size in a frame of 640x360."""
 CAR_SIZE = (250, 200)
 MOTORCYCLE_SIZE = (110, 168)
 """Width and height of vehicles in such a frame."""
@@ -33,9 +33,10 @@ _PAINTS = ((60, 60, 66), (150, 152, 156), (120, 60, 40), (40, 40, 130), (70, 90,
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sprite:
-    """A vehicle as it is pasted: `pixels` (h, w, 3) BGR, `mask` (h, w) 255 where it covers what lies behind.
+    """A vehicle to paste into a frame: `pixels` (h, w, 3) BGR, `mask` (h, w) 255 where the vehicle is opaque.
 
-    `plate` is x, y, width and height in its pixels; `form` and `text` are the plate's.
+    `plate` is x, y, width and height in its pixels; `form` (`schemas.batch.ONE_LINE` or `TWO_LINES`) and `text` are
+    the plate's.
     """
 
     pixels: Picture
@@ -72,7 +73,7 @@ def car(rng: np.random.Generator, country: str) -> Sprite:
 
 
 def motorcycle(rng: np.random.Generator, country: str) -> Sprite:
-    """A motorcycle and its rider from behind, with a plate of two lines."""
+    """A motorcycle and its rider, seen from the back, with a plate of two lines."""
     width, height = (side * FINENESS for side in MOTORCYCLE_SIZE)
     pixels, mask = _canvas(width, height)
     paint, f, middle = _paint(rng), FINENESS, width // 2
@@ -92,7 +93,7 @@ def motorcycle(rng: np.random.Generator, country: str) -> Sprite:
 
 
 def street(rng: np.random.Generator, width: int, height: int, markings: tuple[float, ...]) -> Picture:
-    """A road from above and behind, shape (height, width, 3): asphalt, pavements, dashed lines at `markings`.
+    """A road seen from above, shape (height, width, 3), BGR: asphalt, pavements, dashed lines at `markings`.
 
     `markings` are distances from the middle, in frame widths at the lower edge; lines converge towards the upper one.
     """
@@ -195,7 +196,7 @@ def _plate(text: str, form: int, background: tuple[int, int, int], country: str)
 
 
 def _write(plate: Picture, text: str, left: int, top: int, right: int, bottom: int) -> None:
-    """Draw text so that it fills a box, whatever its letters are."""
+    """Draw text so that its ink fills a box."""
     (width, height), below = cv2.getTextSize(text, _FONT, 2.0, 7)
     ink = np.full((height + below + 8, width + 8), 255, np.uint8)
     cv2.putText(ink, text, (4, height + 4), _FONT, 2.0, 0, 7, cv2.LINE_AA)

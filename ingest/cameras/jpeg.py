@@ -1,4 +1,4 @@
-"""Pictures as JPEG that fits into a message."""
+"""Pictures as JPEG that fits into a message of Kafka."""
 
 import cv2
 import numpy as np
@@ -9,7 +9,7 @@ from schemas.pictures import JPEG_SIGNATURE, MOST_PIXELS
 from schemas.topics import LARGEST_MESSAGE
 
 LARGEST_PICTURE = LARGEST_MESSAGE - (64 << 10)
-"""Bytes: what is around a picture in a message, and around that in Kafka, needs room."""
+"""Bytes; the rest of a message is for its other fields and for Kafka's own headers."""
 
 _QUALITY = 90
 _SMALLER = 0.7
@@ -18,8 +18,8 @@ _SMALLER = 0.7
 def fitting(data: bytes) -> bytes:
     """A picture file's contents as a JPEG of at most `LARGEST_PICTURE` bytes; empty for what is no picture.
 
-    A JPEG that is small enough stays as it is, also a damaged one: whoever looks at it says what is wrong. Another
-    format's transparency is dropped. What can't be decoded, or has more than `MOST_PIXELS`, is no picture.
+    A JPEG that is small enough stays as it is, even a damaged one, so that the detector counts what is wrong with it.
+    Transparency of other formats is dropped. What can't be decoded, or has more than `MOST_PIXELS`, is no picture.
     """
     if data.startswith(JPEG_SIGNATURE) and len(data) <= LARGEST_PICTURE:
         return data
@@ -34,10 +34,10 @@ def fitting(data: bytes) -> bytes:
 
 
 def encoded(pixels: NDArray[np.uint8]) -> bytes:
-    """Pixels, shape (h, w, 3), BGR, as a JPEG of at most `LARGEST_PICTURE` bytes: made smaller until it is."""
+    """Pixels, shape (h, w, 3), BGR, as a JPEG of at most `LARGEST_PICTURE` bytes; scaled down until it fits."""
     while True:
         done, data = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
-        if done and len(data) <= LARGEST_PICTURE:  # it is not done for a side longer than the format allows
+        if done and len(data) <= LARGEST_PICTURE:  # encoding fails for a side longer than the format allows
             return data.tobytes()
         height, width = (max(int(side * _SMALLER), 1) for side in pixels.shape[:2])
         pixels = np.asarray(cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA), np.uint8)

@@ -1,4 +1,4 @@
-"""How many pixels a picture file says it has, from its first bytes, before anybody makes room for them."""
+"""Width and height of a picture file by its header, to be checked before memory is allocated for its pixels."""
 
 from schemas.pictures import JPEG_FRAME_MARKERS, JPEG_SIGNATURE
 

@@ -1,4 +1,4 @@
-"""A camera that nobody has: a street with cars and motorcycles, drawn from a seed, the same for a frame every time."""
+"""A rendered camera: a street with cars and motorcycles, drawn from a seed. A frame is the same every time."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ _JITTER_S = 0.5
 _SPEED = (0.30, 0.34)
 """Frame heights a second; all vehicles of a lane go at one speed."""
 _LONGEST_S = 5.5
-"""No vehicle takes longer to pass."""
+"""The longest time in which a vehicle passes."""
 _NOISE = 3.0
 _SHIFT = 64
 _KEPT = 24
@@ -50,7 +50,7 @@ _LANES = {
     "IR": (_Lane(True, -0.30, 0.75), _Lane(True, 0.10, 0.75), _Lane(False, 0.40, 0.15)),
     "VN": (_Lane(True, -0.28, 0.30), _Lane(False, 0.02, 0.55), _Lane(False, 0.21, 0.55), _Lane(False, 0.40, 0.55)),
 }
-"""Isfahan's cameras see mostly cars, Ho Chi Minh City's mostly motorcycles; other countries are taken for the first."""
+"""Isfahan's cameras see mostly cars, Ho Chi Minh City's mostly motorcycles; other countries get the first mix."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -95,7 +95,7 @@ class RenderedCamera:
         picture = self._street.copy()
         for placed in self._placed(number):
             _paste(picture, placed)
-        # As a sensor's noise, it makes every frame differ from the one before, even of an empty street.
+        # Like a sensor's noise, it makes every frame differ from the one before, even of an empty street.
         down, right = number * 17 % _SHIFT, number * 29 % _SHIFT
         noise = self._noise[down : down + self.height, right : right + self.width]
         return cv2.add(picture, noise, dtype=cv2.CV_8U).astype(np.uint8, copy=False)
@@ -115,8 +115,8 @@ class RenderedCamera:
     def _placed(self, number: int) -> list[_Placed]:
         """The vehicles of a frame, far ones first."""
         at = number / self.rate
-        found = [one for lane in range(len(self._lanes)) for one in self._in_lane(lane, at)]
-        return sorted(found, key=lambda one: (one.top + one.height, one.left))
+        placed = [vehicle for lane in range(len(self._lanes)) for vehicle in self._in_lane(lane, at)]
+        return sorted(placed, key=lambda vehicle: (vehicle.top + vehicle.height, vehicle.left))
 
     def _in_lane(self, lane: int, at: float) -> Iterator[_Placed]:
         size = CAR_SIZE if self._lanes[lane].cars else MOTORCYCLE_SIZE
@@ -151,7 +151,7 @@ class RenderedCamera:
 
 @lru_cache(4)
 def _noise(width: int, height: int) -> NDArray[np.int16]:
-    """What all cameras of one size share."""
+    """Noise for all cameras of one size, shape (height + _SHIFT, width + _SHIFT, 3)."""
     noise = np.random.default_rng(0).normal(0, _NOISE, (height + _SHIFT, width + _SHIFT, 3))
     return np.rint(noise).astype(np.int16)
 

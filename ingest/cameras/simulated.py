@@ -1,4 +1,4 @@
-"""Cameras that nobody has: their register, and what they send, right and wrong, counted exactly."""
+"""Simulated cameras: their register, and what they send, with faults on purpose that are counted exactly."""
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -28,7 +28,7 @@ _QUARTER_MS = 900_000
 _MOST_CAMERAS = 100
 _FRAMES_PER_FAULT = 30
 _TICKS_PER_FLUSH = 10
-_MOST_BEHIND_MS = 10_000
+_MOST_LAG_MS = 10_000
 
 _UNDECODABLE, _STALE, _MISSING = "undecodable", "stale", "missing"
 _FAULTS = (_UNDECODABLE, _STALE, _MISSING)
@@ -36,7 +36,7 @@ _FAULTS = (_UNDECODABLE, _STALE, _MISSING)
 
 @dataclass(frozen=True, slots=True)
 class CameraExpected:
-    """What one camera, by the register's number, owed (`expected`), and what must become of it."""
+    """Expected outcomes of one camera's pictures; `camera` is the register's number, `expected` are all it owed."""
 
     camera: int
     expected: int
@@ -48,11 +48,11 @@ class CameraExpected:
 
 @dataclass(frozen=True, slots=True)
 class ExpectedPictures:
-    """What was sent, ticks included, and what must become of it.
+    """What was sent, ticks included, and the expected outcomes.
 
-    `readings` are the frames in sound messages, the `duplicate` (stale) and `rejected` (undecodable, missing) ones
-    among them; `dead` messages are among `messages`; `refused` frames, of a camera in no register, became no message.
-    Sent beside a detector, `readings` are the pictures that were looked at, and there are none of the others.
+    `readings` are the frames in sound messages, with the `duplicate` (stale) and `rejected` (undecodable, missing) ones
+    among them. `messages` include the `dead` ones. `refused` frames, of a camera in no register, became no message.
+    Where a detector runs beside the cameras, `readings` are the examined pictures, and only these are sent.
     """
 
     messages: int
@@ -74,8 +74,8 @@ class SimulatedCameras:
 
     def __init__(self, city: City, count: int, seed: int, stills: int = 0) -> None:
         if not (1 <= count <= _MOST_CAMERAS and 0 <= stills <= _MOST_CAMERAS):
-            told = f"a simulated city has 1 to {_MOST_CAMERAS} video cameras and at most as many still ones"
-            raise ValueError(f"{told}, not {count} and {stills}")
+            problem = f"a simulated city has 1 to {_MOST_CAMERAS} video cameras and at most as many still ones"
+            raise ValueError(f"{problem}, not {count} and {stills}")
         self.city = city
         self.count = count
         self.seed = seed
@@ -93,11 +93,11 @@ class SimulatedCameras:
 
     @property
     def origin(self) -> str:
-        """What the cameras are called where their refused pictures are kept."""
+        """The name under which the cameras' refused pictures are kept."""
         return f"simulated/{self.city.id}/{self.seed}/{self.count}/{METRIC}"
 
     def camera(self, index: int, rate: float) -> RenderedCamera:
-        """What the camera at this place in `ids` sees; `count` stands for the stray one, and still ones follow it."""
+        """The camera at this index of `ids`; index `count` is the stray one, and the still ones follow it."""
         return RenderedCamera(self.seed * (_MOST_CAMERAS + 1) + index, self.city.country, rate=rate)
 
     def register(self) -> Iterator[dict[str, str]]:
@@ -113,7 +113,7 @@ class SimulatedCameras:
 class CameraSimulator:
     """Sends simulated cameras' pictures through a feed, `rate` a second. One thread.
 
-    `clock` gives milliseconds since 1970, and must be the log's clock to within minutes. The same cameras, register,
+    `clock` gives milliseconds since 1970, and must be within minutes of the log's clock. The same cameras, register,
     rate and clock give the same messages. Without `faults` nothing is sent wrong, and nothing is refused.
     """
 
@@ -138,9 +138,9 @@ class CameraSimulator:
         self._views = [cameras.camera(index, rate) for index in range(views)]
 
     def replay(self, seconds: float, stop: Event | None = None) -> ExpectedPictures:
-        """Send a past span of `seconds`, then a tick at the clock's now, which closes the windows of all of it.
+        """Send a past span of `seconds`, then a tick at the clock's present, which closes all windows of the span.
 
-        Still cameras go on for a quarter of an hour: a few of their pictures tell little. `stop` ends it early, between
+        Still cameras go on for a quarter of an hour, so that they have enough pictures. `stop` ends it early, between
         two pictures. Raises `eventlog.protocol.DeliveryFailed`.
         """
         frames = max(round(seconds * self._rate), 1)
@@ -170,14 +170,14 @@ class CameraSimulator:
         return self._expected(plans, min(sent, frames), -(-sent // self._stills_every), begin, dead)
 
     def follow(self, stop: Event, first: int = 0) -> None:
-        """Send pictures as the clock comes to them, from frame number `first` on, without faults, until `stop`."""
+        """Send pictures when they are due by the clock, from frame number `first` on, without faults, until `stop`."""
         number, due, ticked = first, self._next(), 0
         while not stop.is_set():
             left = due - self._clock()
             if left > 0:
                 stop.wait(min(left / 1000, 1.0))
                 continue
-            if left < -_MOST_BEHIND_MS:  # the machine slept: these pictures were never taken
+            if left < -_MOST_LAG_MS:  # the machine slept: no pictures were taken meanwhile
                 logger.warning("the cameras were %d s behind the clock; they go on from now", -left // 1000)
                 due = self._next()
                 continue
@@ -191,8 +191,8 @@ class CameraSimulator:
         self._feed.flush()
 
     def begin(self, seconds: float) -> int:
-        """Where a replay begins: the last full quarter hour from which all its windows are closed by now, and at least
-        an hour ago. Every zone's windows keep to quarters of an hour."""
+        """The start of a replay, milliseconds: the last full quarter of an hour from which all windows of the span are
+        closed by now, at least an hour ago. Windows begin at quarters of an hour in every time zone."""
         metric = catalogue()[METRIC]
         needed = round(seconds * 1000) + metric.longest_window_ms + metric.lateness_ms
         return (self._clock() - max(needed, _HOUR_MS)) // _QUARTER_MS * _QUARTER_MS
@@ -201,7 +201,7 @@ class CameraSimulator:
         return -(-self._clock() // self._interval) * self._interval
 
     def _plan(self, index: int, frames: int) -> Mapping[int, str]:
-        """Which frames of a camera go wrong, and how: odd ones, so that the one before is always right."""
+        """Frame number -> fault, for one camera. Only odd frames have faults: the one before is always sound."""
         odd = np.arange(1, frames, 2)
         each = min(round(frames / _FRAMES_PER_FAULT), len(odd) // len(_FAULTS)) if self._faults else 0
         rng = np.random.default_rng((self._cameras.seed % 2**63, index, frames))
@@ -240,12 +240,12 @@ class CameraSimulator:
     def _expected(
         self, plans: Sequence[Mapping[int, str]], sent: int, stills: int, begin: int, dead: int
     ) -> ExpectedPictures:
-        """What must become of it: `sent` frames of each video camera, `stills` pictures of each still one."""
+        """The expected outcomes of `sent` frames of each video camera and `stills` pictures of each still one."""
         cameras = []
         for source, plan in zip(self._cameras.ids, plans, strict=True):
             wrong = {kind: sum(n < sent and fault == kind for n, fault in plan.items()) for kind in _FAULTS}
             camera = self._feed.find(source, begin)
-            if camera is None:  # its district may have been taken out of the register: all of it was refused
+            if camera is None:  # it may have been taken out of the register: all its pictures were refused
                 continue
             cameras.append(CameraExpected(camera.number, sent, sent - sum(wrong.values()), **wrong))
         for source in self._cameras.still_ids:

@@ -1,4 +1,4 @@
-"""Where pictures come from: a video file, a folder of images, a rendered camera. Each owes one picture an interval."""
+"""Sources of pictures: a video file, a folder of images, a rendered camera. Each owes one picture an interval."""
 
 import math
 from collections.abc import Iterator
@@ -17,12 +17,12 @@ from schemas.pictures import MOST_PIXELS
 
 LEAST_RATE = 0.002
 MOST_RATE = 60.0
-"""Pictures a second. An interval of more than a quarter of an hour would fit into no window."""
+"""Pictures a second. An interval of more than a quarter of an hour fits into no window (R7)."""
 
 _SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
 _LARGEST_FILE = 64 << 20
 _LONGEST_PROMISE_S = 3600
-"""Seconds of video that never come although the file's header has them: a broken header may promise years."""
+"""Seconds of missing video that are counted by the header at most: a broken header may promise years."""
 _MOST_FRAMES_A_SECOND = 1000.0
 _MOST_FRAMES = 2.0**31
 _HEAD_BYTES = 400
@@ -30,14 +30,14 @@ _MPEG_PACKET = 188
 
 
 class NoSource(ValueError):
-    """What is there can't be used as a camera at all; the text says why."""
+    """A file or folder that can't be used as a camera; the text says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shot:
-    """A picture that a camera owed: its number from 0, when it was taken (milliseconds since 1970, UTC), and JPEG.
+    """A picture that a camera owed: its number, from 0, and when it was taken, milliseconds since 1970, UTC.
 
-    `picture` is empty if there was none.
+    `picture` is JPEG, or empty if there was none.
     """
 
     number: int
@@ -50,11 +50,11 @@ class PictureSource(Protocol):
 
     @property
     def interval_ms(self) -> int:
-        """From one picture to the next."""
+        """Milliseconds from one picture to the next."""
 
     @property
     def length_ms(self) -> int:
-        """How long all of it takes, as far as can be told beforehand."""
+        """Milliseconds from the first picture to the end of the last one's interval, as far as known beforehand."""
 
     def shots(self, start_ms: int) -> Iterator[Shot]:
         """All pictures, the first of them taken at `start_ms`."""
@@ -73,15 +73,15 @@ def interval_of(rate: float) -> int:
 
 
 def time_of(number: int, rate: float, start_ms: int) -> int:
-    """When picture `number` was taken, milliseconds: rates that are no whole milliseconds don't drift."""
+    """When picture `number` was taken, milliseconds. Intervals of no whole milliseconds don't add up to a drift."""
     return start_ms + round(number * 1000 / rate)
 
 
 class VideoFile:
-    """Frames of a video, sampled down to `rate`; a video of fewer frames a second gives its own.
+    """Frames of a video, sampled down to `rate`; a video of fewer frames a second keeps its own rate.
 
-    Times go by the file's own rate. What it holds no longer, after a break or an early end, is an empty picture for
-    every frame that its header still promised. Raises `NoSource` where nothing can be read at all.
+    Implements `PictureSource`; times follow the file's frame rate. After a break or an early end, each frame that its
+    header still promised is an empty picture. Raises `NoSource` if nothing can be read at all.
     """
 
     def __init__(self, path: Path, rate: float) -> None:
@@ -90,11 +90,11 @@ class VideoFile:
         with self._open() as capture:
             self._frames_a_second = float(capture.get(cv2.CAP_PROP_FPS))
             promised = capture.get(cv2.CAP_PROP_FRAME_COUNT)
-            if not 0 < promised < _MOST_FRAMES:  # some kinds of file don't say
+            if not 0 < promised < _MOST_FRAMES:  # some containers don't hold it
                 promised = sum(1 for _ in iter(partial(_grabbed, capture), False))
             width, height = capture.get(cv2.CAP_PROP_FRAME_WIDTH), capture.get(cv2.CAP_PROP_FRAME_HEIGHT)
         if not LEAST_RATE <= self._frames_a_second <= _MOST_FRAMES_A_SECOND:
-            raise NoSource("the video does not say, or not rightly, how many frames a second it has")
+            raise NoSource("the video has no frame rate, or none that is possible")
         if not 0 < width * height <= MOST_PIXELS:
             raise NoSource(f"the video's frames must have at most {MOST_PIXELS} pixels")
         self.rate = min(rate, self._frames_a_second)
@@ -103,32 +103,30 @@ class VideoFile:
 
     @property
     def length_ms(self) -> int:
-        """See `PictureSource`."""
         return time_of(self._owed, self.rate, 0)
 
     @property
     def _owed(self) -> int:
-        """How many pictures the header promises."""
+        """How many pictures the header promises at `rate`."""
         if not self._promised:
             return 0
         return math.floor((self._promised - 1) * self.rate / self._frames_a_second + 1e-6) + 1
 
     def shots(self, start_ms: int) -> Iterator[Shot]:
-        """See `PictureSource`."""
         number = 0
         with self._open() as capture:
             at = -1
             while True:
-                wanted = math.ceil(number * self._frames_a_second / self.rate - 1e-6)
-                while at < wanted and _grabbed(capture):
+                index = math.ceil(number * self._frames_a_second / self.rate - 1e-6)
+                while at < index and _grabbed(capture):
                     at += 1
-                if at < wanted:
+                if at < index:
                     break
                 yield Shot(number, time_of(number, self.rate, start_ms), _retrieved(capture))
                 number += 1
         missing = min(self._owed - number, math.ceil(_LONGEST_PROMISE_S * self.rate))
-        for later in range(number, number + missing):
-            yield Shot(later, time_of(later, self.rate, start_ms), b"")
+        for absent in range(number, number + missing):
+            yield Shot(absent, time_of(absent, self.rate, start_ms), b"")
 
     @contextmanager
     def _open(self) -> Iterator[cv2.VideoCapture]:
@@ -142,9 +140,9 @@ class VideoFile:
 
 
 class PictureFolder:
-    """The images of a folder, by name, one an interval. Raises `NoSource` where there are none.
+    """The images of a folder in the order of their names, one an interval. Implements `PictureSource`.
 
-    A file that is no picture is an empty one; a JPEG that is damaged goes on as it is.
+    A file that is no picture is sent as an empty one, a damaged JPEG as it is. Raises `NoSource` if there are none.
     """
 
     def __init__(self, path: Path, rate: float) -> None:
@@ -157,17 +155,15 @@ class PictureFolder:
 
     @property
     def length_ms(self) -> int:
-        """See `PictureSource`."""
         return time_of(len(self._files), self.rate, 0)
 
     def shots(self, start_ms: int) -> Iterator[Shot]:
-        """See `PictureSource`."""
         for number, file in enumerate(self._files):
             yield Shot(number, time_of(number, self.rate, start_ms), _contents(file))
 
 
 class Rendered:
-    """The first `frames` frames of a rendered camera."""
+    """The first `frames` frames of a rendered camera. Implements `PictureSource`."""
 
     def __init__(self, camera: RenderedCamera, frames: int) -> None:
         self._camera = camera
@@ -176,17 +172,15 @@ class Rendered:
 
     @property
     def length_ms(self) -> int:
-        """See `PictureSource`."""
         return time_of(self._frames, self._camera.rate, 0)
 
     def shots(self, start_ms: int) -> Iterator[Shot]:
-        """See `PictureSource`."""
         for number in range(self._frames):
             yield Shot(number, time_of(number, self._camera.rate, start_ms), encoded(self._camera.frame(number)))
 
 
 def _check_container(path: Path) -> None:
-    """Only what is a video by its first bytes: the library would also play playlists, which name other files."""
+    """Accept only videos, by their first bytes: OpenCV would also play playlists, which name other files."""
     try:
         if not path.is_file():
             raise NoSource("there is neither a file nor a folder of this name")

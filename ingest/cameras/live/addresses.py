@@ -1,11 +1,11 @@
-"""The file of a city's running cameras: where each is, how often it is looked at, and how to get in.
+"""The file of a city's running cameras: the address, the rate and the login of each.
 
     [[cameras]]
     source = "the camera's id in the register"
     url = "http://10.20.0.7/video.mjpg"
     rate = 2.0
 
-Addresses and passwords stand in this file and nowhere else: no error, no log and no `repr` shows them.
+Addresses and passwords are in this file and nowhere else: no error, no log and no `repr` shows them.
 """
 
 import tomllib
@@ -22,7 +22,7 @@ from ingest.register import LONGEST_ID
 
 Kind = Literal["mjpeg", "jpeg", "rtsp"]
 MOST_CAMERAS = 100
-"""A thread each: more of them are more than one process should wait for."""
+"""Each has a thread; a process should not run more."""
 
 _KEYS = frozenset({"source", "url", "rate", "kind", "user", "password", "password_file", "ca_file"})
 _PORTS = {"http": 80, "https": 443, "rtsp": 554}
@@ -32,14 +32,14 @@ _LONGEST_SECRET = 1_000
 
 
 class CameraFileError(OperatorError):
-    """A file of cameras that can't be used. The text names the camera by its place and the key, and no value."""
+    """A file of cameras that can't be used. The text names the camera by its number and the key, and no value."""
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
     """A running camera: `number` is its place in the file, from 1, `rate` the pictures a second that it owes.
 
-    `kind` is None if the camera's answer is to tell. `ca_file` holds the authorities that may vouch for it.
+    `kind` is None if it follows from the camera's answer. `ca_file` holds the certificate authorities to trust.
     """
 
     number: int
@@ -53,17 +53,17 @@ class Address:
 
     @property
     def host(self) -> str:
-        """Where it is, without brackets."""
+        """Name or IP address; an IPv6 address is without brackets."""
         return self._split.hostname or ""
 
     @property
     def port(self) -> int:
-        """The address's port, or its scheme's."""
+        """The port of the URL, or the default of its scheme."""
         return self._split.port or _PORTS[self._split.scheme]
 
     @property
     def label(self) -> str:
-        """What a log may call it: its place in the file and its host, unless the host tells the id."""
+        """The camera's name in logs: its number and its host; without the host if that contains the source's id."""
         if self.source.lower() in self.host.lower():
             return f"camera {self.number}"
         return f"camera {self.number} ({self.host}:{self.port})"
@@ -74,11 +74,11 @@ class Address:
 
 
 class _Wrong(Exception):
-    """What is wrong with one camera."""
+    """What is wrong with one camera, before the file and the number are named."""
 
 
 def load_cameras(path: Path) -> tuple[Address, ...]:
-    """Read and check a file of cameras. Raises `CameraFileError`. A relative path in it begins at its folder."""
+    """Read and check a file of cameras. Relative paths in it start at its folder. Raises `CameraFileError`."""
     try:
         cameras = _document(path).get("cameras")
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:  # the parser's text may quote a password
@@ -86,17 +86,17 @@ def load_cameras(path: Path) -> tuple[Address, ...]:
         raise CameraFileError(f"{path}: cannot be read: {why}") from None
     if not isinstance(cameras, list) or not 1 <= len(cameras) <= MOST_CAMERAS:
         raise CameraFileError(f"{path}: there must be 1 to {MOST_CAMERAS} tables [[cameras]]")
-    found = []
+    addresses = []
     for number, values in enumerate(cameras, start=1):
         try:
-            found.append(_address(number, values, path.parent))
+            addresses.append(_address(number, values, path.parent))
         except _Wrong as wrong:
             raise CameraFileError(f"{path}: camera {number}: {wrong}") from None
-    [(most, times)] = Counter(one.source for one in found).most_common(1)
+    [(source, times)] = Counter(address.source for address in addresses).most_common(1)
     if times > 1:
-        twice = " and ".join(str(one.number) for one in found if one.source == most)
+        twice = " and ".join(str(address.number) for address in addresses if address.source == source)
         raise CameraFileError(f"{path}: the cameras {twice} have the same source")
-    return tuple(found)
+    return tuple(addresses)
 
 
 def _document(path: Path) -> Mapping[str, Any]:
@@ -137,7 +137,7 @@ def _text(values: Mapping[str, object], key: str, longest: int) -> str:
 
 def _rate(values: Mapping[str, object]) -> float:
     rate = values.get("rate")
-    # `not <=` also turns away nan, which TOML allows.
+    # `not <=` also rejects nan, which TOML allows.
     if not isinstance(rate, int | float) or isinstance(rate, bool) or not LEAST_RATE <= rate <= MOST_RATE:
         raise _Wrong(f"needs rate, pictures a second, from {LEAST_RATE} to {MOST_RATE:.0f}")
     return float(rate)
@@ -166,7 +166,7 @@ def _kind(values: Mapping[str, object], scheme: str) -> Kind | None:
 
 
 def _login(values: Mapping[str, object], folder: Path) -> tuple[str | None, str]:
-    """User and password. A file's line break at the end is none of the password."""
+    """User and password. A line break at the end of a password file is not part of the password."""
     if "user" not in values:
         if {"password", "password_file"} & set(values):
             raise _Wrong("has a password without a user")

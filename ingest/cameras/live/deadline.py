@@ -1,6 +1,6 @@
-"""The connection that a camera's thread is waiting at, so that another thread can end the wait.
+"""A deadline for a whole picture on a socket, which another thread can enforce.
 
-Between two bytes nobody waits longer than a socket's time-out; whoever sends a byte now and then is ended here.
+A socket's own time-out limits the wait for the next byte; a sender of a byte now and then stays below it.
 """
 
 import socket
@@ -14,7 +14,7 @@ _OPENED = frozenset({"connection.connect_tcp.complete", "connection.start_tls.co
 
 
 class SocketDeadline:
-    """One camera's connection; any thread may call any method."""
+    """The socket that one camera's thread reads, and the time until which it may; any thread may call any method."""
 
     def __init__(self) -> None:
         self._lock = Lock()
@@ -24,33 +24,33 @@ class SocketDeadline:
 
     @property
     def overdue(self) -> bool:
-        """Whether what was waited for last took too long."""
+        """Whether the last deadline was missed."""
         with self._lock:
             return self._late()
 
     def wait(self, seconds: float | None) -> None:
-        """What comes next must come within so many seconds from now; None: nothing is waited for any more."""
+        """Set the deadline, seconds from now; None removes it. What was overdue stays so until the next deadline."""
         with self._lock:
             self._overdue = seconds is None and self._late()
             self._until = None if seconds is None else monotonic() + seconds
 
     def opened(self, event: str, info: Mapping[str, Any]) -> None:
-        """Hear from httpx (its `trace`) which socket it has opened."""
+        """Take the socket from httpx, whose `trace` extension calls this."""
         if event in _OPENED:
             self.use(info["return_value"].get_extra_info("socket"))
 
     def use(self, connected: socket.socket) -> None:
-        """This is the socket that is waited at."""
+        """Apply the deadline to this socket."""
         with self._lock:
             self._socket = connected
 
     def check(self) -> None:
-        """End the wait if it takes too long."""
+        """End the connection if the deadline has passed."""
         if self.overdue:
             self.cut()
 
     def cut(self) -> None:
-        """End the wait: whoever waits reads the end of the connection, or an error."""
+        """End the connection: a blocked read returns its end, or raises an error."""
         with self._lock:
             if self._socket is not None:
                 with suppress(OSError):  # it is closed already

@@ -1,7 +1,7 @@
-"""MJPEG as HTTP carries it: pictures as parts of one endless answer (multipart/x-mixed-replace), read as they come.
+"""MJPEG over HTTP: pictures as parts of one endless answer (multipart/x-mixed-replace), read as they arrive.
 
-Cameras keep to no standard here: the delimiter may differ from the boundary of the header, lengths may be missing or
-wrong, lines may end in a bare newline. What comes next is found again behind whatever was wrong, in bounded memory.
+Cameras deviate from RFC 2046: the delimiter may differ from the boundary of the header, lengths may be missing or
+wrong, lines may end in a bare newline. After any such defect the next part is found again, in bounded memory.
 """
 
 import re
@@ -29,9 +29,9 @@ class Part:
 
 
 def boundary_of(content_type: str) -> str:
-    """The boundary that a Content-Type names; empty without one."""
-    found = _BOUNDARY.search(content_type)
-    return "" if found is None else (found[1] or found[2] or "").strip()
+    """The boundary parameter of a Content-Type; empty without one."""
+    match = _BOUNDARY.search(content_type)
+    return "" if match is None else (match[1] or match[2] or "").strip()
 
 
 def parts(chunks: Iterable[bytes], boundary: str, largest: int) -> Iterator[Part]:
@@ -56,7 +56,7 @@ def parts(chunks: Iterable[bytes], boundary: str, largest: int) -> Iterator[Part
         if length is None:
             yield Part(headers, body.until(b"\n" + delimiter).removesuffix(b"\r"))
         else:
-            yield Part(headers, body.exactly(length))  # what stands behind it may come with the next picture only
+            yield Part(headers, body.exactly(length))  # what follows it may arrive with the next picture only
             body.until(delimiter)
         if body.line().startswith(b"--"):
             raise CameraUnavailable(ENDED)
@@ -64,7 +64,7 @@ def parts(chunks: Iterable[bytes], boundary: str, largest: int) -> Iterator[Part
 
 
 class _Body:
-    """Bytes that come in chunks, taken out in the pieces that they are made of."""
+    """A body that arrives in chunks, read by lines, marks and lengths."""
 
     def __init__(self, chunks: Iterator[bytes], largest: int) -> None:
         self._chunks = chunks
@@ -72,11 +72,11 @@ class _Body:
         self._buffer = bytearray()
 
     def line(self) -> bytes:
-        """Up to the next newline, without it; with a carriage return, if there is one."""
+        """The bytes up to the next newline, without it; a carriage return before it stays."""
         return self._to(b"\n", _LONGEST_LINE, BAD_PART)
 
     def until(self, mark: bytes) -> bytes:
-        """Up to the mark, without it."""
+        """The bytes up to the mark, without it."""
         return self._to(mark, self._largest, TOO_LARGE)
 
     def exactly(self, count: int) -> bytes:
@@ -84,20 +84,20 @@ class _Body:
             self._more()
         return self._out(count, 0)
 
-    def _to(self, mark: bytes, most: int, otherwise: str) -> bytes:
+    def _to(self, mark: bytes, most: int, reason: str) -> bytes:
         searched = 0
         while (at := self._buffer.find(mark, searched)) < 0:
             if len(self._buffer) > most:
-                raise CameraUnavailable(otherwise)
+                raise CameraUnavailable(reason)
             searched = max(len(self._buffer) - len(mark) + 1, 0)
             self._more()
         if at > most:
-            raise CameraUnavailable(otherwise)
+            raise CameraUnavailable(reason)
         return self._out(at, len(mark))
 
-    def _out(self, count: int, behind: int) -> bytes:
+    def _out(self, count: int, skipped: int) -> bytes:
         data = bytes(self._buffer[:count])
-        del self._buffer[: count + behind]
+        del self._buffer[: count + skipped]
         return data
 
     def _more(self) -> None:
@@ -108,7 +108,7 @@ class _Body:
 
 
 def _headers(body: _Body, lines: list[bytes]) -> Mapping[str, str]:
-    """The head of a part, of which `lines` have been read already, up to its empty line."""
+    """The headers of a part, up to the empty line; `lines` of them have been read already."""
     lines = list(lines)
     while True:
         line = body.line()
@@ -122,7 +122,7 @@ def _headers(body: _Body, lines: list[bytes]) -> Mapping[str, str]:
 
 
 def _length(headers: Mapping[str, str], largest: int) -> int | None:
-    """The length of a part, if its head tells one."""
+    """The length of a part, if its headers hold one."""
     text = headers.get("content-length", "")
     if not _LENGTH.fullmatch(text) or not int(text):
         return None

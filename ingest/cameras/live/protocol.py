@@ -1,4 +1,4 @@
-"""What a running camera gives, and what it may cost."""
+"""The connection to a running camera: what it delivers, how it fails, and its limits."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from typing import Protocol
 
 
 class CameraUnavailable(Exception):
-    """A camera gives no pictures for now. `reason` is a fixed text: nothing that the camera said stands in it."""
+    """A camera delivers no pictures for now. `reason` is a fixed text, which contains nothing that the camera sent."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -23,12 +23,12 @@ ELSEWHERE = "it sends us elsewhere: give the address itself"
 
 @dataclass(frozen=True, slots=True)
 class CameraLimits:
-    """What one camera may cost. Times are seconds.
+    """Limits of one camera's connection. Times are seconds.
 
-    Nobody waits longer than `silence_s` for the next byte, nor for a picture longer than `picture_s` and two of the
-    camera's intervals. A picture file has at most `bytes`. Before the nth attempt in a row to reach a camera, its
-    thread waits for half to all of `backoff_s` * 2^(n-1), at most `backoff_cap_s`; a camera that gave pictures for
-    `steady_s` begins at the first attempt again.
+    The next byte must come within `silence_s`, the next picture within `picture_s` plus two of the camera's intervals.
+    A picture file has at most `bytes`. Before the nth attempt in a row to reach a camera, its thread waits for half to
+    all of `backoff_s` * 2^(n-1), at most `backoff_cap_s`. A camera that delivered pictures for `steady_s` starts again
+    at the first attempt.
     """
 
     silence_s: float = 10.0
@@ -41,10 +41,10 @@ class CameraLimits:
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """A picture that has just come.
+    """A picture that has just arrived.
 
-    `taken_ms` is when it was taken by what the camera says, milliseconds since 1970, None if it does not say; nobody
-    has checked it. `picture` makes the JPEG, empty if it can't be made: extra pictures are never decoded.
+    `taken_ms` is the camera's own statement of when it was taken, milliseconds since 1970, unchecked; None without one.
+    `picture` returns it as JPEG, or empty if there is no way to: pictures that are not owed are never decoded.
     """
 
     taken_ms: int | None
@@ -52,16 +52,16 @@ class Arrival:
 
 
 class CameraConnection(Protocol):
-    """A camera at an address. Its pictures come in one thread; another may call `check` and `cut`."""
+    """A connection to a camera. One thread reads its pictures; another may call `check` and `cut`."""
 
     def pictures(self, due: Callable[[], bool]) -> Iterator[Arrival]:
-        """Connect, and give what comes until the camera ends it. Raises `CameraUnavailable`.
+        """Connect, and yield pictures until the camera ends the stream. Raises `CameraUnavailable`.
 
-        `due` returns when the next picture is due: at once if it is, and False if there is to be none.
+        `due` blocks until the next picture is due; it returns False if no more are wanted.
         """
 
     def check(self) -> None:
-        """End what takes longer than the limits allow."""
+        """End a wait that exceeds the limits."""
 
     def cut(self) -> None:
-        """End whatever is going on, now."""
+        """End the connection now."""

@@ -1,7 +1,7 @@
-"""All of a city's running cameras into one feed: a thread waits at each of them, one sends what they give.
+"""All running cameras of a city into one feed: a thread reads each camera, one thread sends what they deliver.
 
-A camera that gives no pictures is tried again, ever more seldom, and its log line says so once. Whatever a camera does,
-it holds no other up, and what waits of it in memory is bounded (`CameraLimits`, `Owed`).
+A camera that delivers no pictures is tried again with growing pauses, and logged once. No camera can delay another,
+and the memory that each may use is bounded (`CameraLimits`, `Owed`).
 """
 
 import logging
@@ -23,20 +23,24 @@ from ingest.cameras.sources import Shot, interval_of
 
 logger = logging.getLogger(__name__)
 
-_LOOK_S = 0.2
-"""Between two looks at what the cameras owe."""
+_CHECK_S = 0.2
+"""Between two checks of what the cameras owe."""
 
 _REPORT_MS = 600_000
 _JOIN_S = 0.1
-_MORE_PATIENCE_S = 2.0
-"""At the end, beyond the limits' silence: threads that wait for nothing but bytes are gone at once."""
+_GRACE_S = 2.0
+"""How much longer than the limits' silence threads may take to end; those that wait for bytes end at once."""
 
-Make = Callable[[Address], CameraConnection]
+Connect = Callable[[Address], CameraConnection]
 
 
 @dataclass(slots=True)
 class LiveCounts:
-    """What came of running cameras and was not sent: more than they owed, what found no room, and no pictures."""
+    """Answers of running cameras that were not sent.
+
+    `extra` pictures were more than the camera owed, `crowded` ones came while too many waited to be sent, and
+    `unusable` answers were no pictures.
+    """
 
     extra: int = 0
     crowded: int = 0
@@ -47,41 +51,41 @@ class LiveCounts:
 
 
 class LiveCamera:
-    """A thread that waits at one camera, and gives on the pictures that it owes."""
+    """A thread that reads one camera, and puts the pictures that it owes into a queue."""
 
     def __init__(
         self,
         address: Address,
-        camera: CameraConnection,
+        connection: CameraConnection,
         owed: Owed,
-        given: "Given",
+        queue: "PictureQueue",
         clock: Callable[[], int],
         limits: CameraLimits,
     ) -> None:
         self.address = address
-        self.camera = camera
+        self.connection = connection
         self.owed = owed
         self.unusable = 0
-        self.well: bool | None = None
-        """Whether it gives pictures; None before anything is known."""
-        self._given = given
+        self.delivers: bool | None = None
+        """Whether it delivers pictures; None before the first picture or failure."""
+        self._queue = queue
         self._clock = clock
         self._limits = limits
         self._stop = Event()
-        self._well_since = self._usable_at = 0.0
+        self._delivers_since = self._usable_at = 0.0
         self._failures = 0
         self._chance = random.Random()
         self._thread = Thread(target=self._run, daemon=True, name=f"camera {address.number}")
 
     def start(self) -> None:
-        """Begin to wait at the camera."""
+        """Start the thread."""
         self._thread.start()
 
     def end(self) -> bool:
-        """Tell the thread to end, without waiting for it; whether it has."""
+        """Ask the thread to end, and return whether it has ended; waits at most `_JOIN_S`."""
         self._stop.set()
         if self._thread.is_alive():
-            self.camera.cut()
+            self.connection.cut()
             self._thread.join(_JOIN_S)
         return not self._thread.is_alive()
 
@@ -89,17 +93,17 @@ class LiveCamera:
         while not self._stop.is_set():
             try:
                 self._usable_at = monotonic()
-                for arrival in self.camera.pictures(self._due):
-                    self._came(arrival)
+                for arrival in self.connection.pictures(self._due):
+                    self._take(arrival)
                     if self._stop.is_set():
                         break
                 reason = ENDED
-            except CameraUnavailable as away:
-                reason = away.reason
-            except Exception as error:  # one camera's surprise, whatever it is, must not end the others
+            except CameraUnavailable as unavailable:
+                reason = unavailable.reason
+            except Exception as error:  # an unforeseen failure of one camera must not end the others
                 reason = f"unexpected {type(error).__name__}"
             if not self._stop.is_set():
-                self._went(reason)
+                self._report_failure(reason)
                 self._stop.wait(self._pause_s())
 
     def _due(self) -> bool:
@@ -110,33 +114,33 @@ class LiveCamera:
             self._stop.wait(min(left_s, 1.0))  # the clock may be set meanwhile
         return False
 
-    def _came(self, arrival: Arrival) -> None:
+    def _take(self, arrival: Arrival) -> None:
         now_ms = self._clock()
         if not self.owed.wanted(now_ms):
             return
         picture = arrival.picture()
         if not picture:
-            self._useless()
+            self._count_unusable()
             return
         self._usable_at = monotonic()
-        if self.well is not True:
-            self._log(logging.INFO if self.well is None else logging.WARNING, "pictures come")
-            self.well, self._well_since = True, self._usable_at
+        if self.delivers is not True:
+            self._log(logging.INFO if self.delivers is None else logging.WARNING, "pictures come")
+            self.delivers, self._delivers_since = True, self._usable_at
         if shot := self.owed.take(arrival.taken_ms, now_ms, picture):
-            self._given.put((self, shot))
+            self._queue.put((self, shot))
 
-    def _useless(self) -> None:
+    def _count_unusable(self) -> None:
         """Count an answer that is no picture. Raises `CameraUnavailable` if no picture has come for long."""
         self.unusable += 1
         if monotonic() - self._usable_at > self._limits.picture_s + 2 * self.owed.interval_ms / 1000:
             raise CameraUnavailable(NO_PICTURE)
 
-    def _went(self, reason: str) -> None:
-        if self.well is not False:
-            if self.well and monotonic() - self._well_since >= self._limits.steady_s:
+    def _report_failure(self, reason: str) -> None:
+        if self.delivers is not False:
+            if self.delivers and monotonic() - self._delivers_since >= self._limits.steady_s:
                 self._failures = 0
             self._log(logging.WARNING, f"{reason}; trying again until pictures come")
-            self.well = False
+            self.delivers = False
         self._failures += 1
 
     def _pause_s(self) -> float:
@@ -147,8 +151,8 @@ class LiveCamera:
         logger.log(level, "%s: %s", self.address.label, what)
 
 
-Given = SimpleQueue[tuple[LiveCamera, Shot]]
-"""Pictures on their way from the cameras' threads to the one that sends."""
+PictureQueue = SimpleQueue[tuple[LiveCamera, Shot]]
+"""The queue from the cameras' threads to the thread that sends."""
 
 
 def run_cameras(
@@ -157,29 +161,29 @@ def run_cameras(
     clock: Callable[[], int],
     stop: Event,
     limits: CameraLimits | None = None,
-    make: Make | None = None,
+    connect: Connect | None = None,
 ) -> LiveCounts:
-    """Send what the cameras give, and an empty picture for each that did not come, until `stop`.
+    """Send what the cameras deliver, and an empty picture for each that is missing, until `stop`.
 
-    `clock` gives milliseconds since 1970, and must be the log's clock to within minutes. Raises
+    `clock` gives milliseconds since 1970, and must be within minutes of the log's clock. Raises
     `eventlog.protocol.DeliveryFailed`.
     """
     limits = limits or CameraLimits()
-    make = make or (lambda address: _made(address, limits, clock))
-    given, begin = Given(), clock()
+    connect = connect or (lambda address: _connection(address, limits, clock))
+    queue, begin = PictureQueue(), clock()
     cameras = []
     for place, address in enumerate(addresses):
-        later = interval_of(address.rate) * place // len(addresses)  # not all of them at once
-        owed = Owed(address.rate, begin + later)
-        cameras.append(LiveCamera(address, make(address), owed, given, clock, limits))
+        delay = interval_of(address.rate) * place // len(addresses)  # so that they are not all due at once
+        owed = Owed(address.rate, begin + delay)
+        cameras.append(LiveCamera(address, connect(address), owed, queue, clock, limits))
     try:
         for camera in cameras:
             camera.start()
-        _send(feed, cameras, given, clock, stop)
+        _send(feed, cameras, queue, clock, stop)
     finally:
         _end(cameras, limits)
-    while not given.empty():
-        _pass_on(feed, *given.get())
+    while not queue.empty():
+        _send_shot(feed, *queue.get())
     feed.flush()
     return _counts(cameras)
 
@@ -187,52 +191,52 @@ def run_cameras(
 def _send(
     feed: CameraFeed,
     cameras: Sequence[LiveCamera],
-    given: Given,
+    queue: PictureQueue,
     clock: Callable[[], int],
     stop: Event,
 ) -> None:
     ticked = reported = clock()
-    looked = monotonic()
+    checked = monotonic()
     while not stop.is_set():
         with suppress(Empty):
-            _pass_on(feed, *given.get(timeout=_LOOK_S))
-        if monotonic() - looked < _LOOK_S:
+            _send_shot(feed, *queue.get(timeout=_CHECK_S))
+        if monotonic() - checked < _CHECK_S:
             continue
-        looked, now = monotonic(), clock()
-        _look(feed, cameras, now)
+        checked, now = monotonic(), clock()
+        _check(feed, cameras, now)
         if abs(now - ticked) >= TICK_MS:
             feed.tick(now)
             feed.flush()
             ticked = now
         if abs(now - reported) >= _REPORT_MS:
-            logger.info("%s", _in_words(feed, cameras))
+            logger.info("%s", _summary(feed, cameras))
             reported = now
 
 
-def _pass_on(feed: CameraFeed, camera: LiveCamera, shot: Shot) -> None:
+def _send_shot(feed: CameraFeed, camera: LiveCamera, shot: Shot) -> None:
     feed.send(camera.address.source, camera.owed.interval_ms, shot)
     camera.owed.sent(shot)
 
 
-def _look(feed: CameraFeed, cameras: Sequence[LiveCamera], now_ms: int) -> None:
-    """Send an empty picture for each that did not come; end what takes too long."""
+def _check(feed: CameraFeed, cameras: Sequence[LiveCamera], now_ms: int) -> None:
+    """Send an empty picture for each that is missing; end connections that exceed their limits."""
     for camera in cameras:
-        camera.camera.check()
+        camera.connection.check()
         for shot in camera.owed.missing(now_ms):
             feed.send(camera.address.source, camera.owed.interval_ms, shot)
-    if anew := sum(camera.owed.began_anew() for camera in cameras):
-        logger.warning("the clock was set, or this machine slept: %d cameras go on from now", anew)
+    if restarted := sum(camera.owed.restarted() for camera in cameras):
+        logger.warning("the clock was set, or this machine slept: %d cameras go on from now", restarted)
 
 
 def _end(cameras: Sequence[LiveCamera], limits: CameraLimits) -> None:
-    """Have all threads end; those that wait for something that can't be cut off, as for ffmpeg, get their time."""
-    until = monotonic() + limits.silence_s + _MORE_PATIENCE_S
+    """End all threads. One that waits for what can't be cut off, such as ffmpeg, has until its time-out."""
+    until = monotonic() + limits.silence_s + _GRACE_S
     left = [camera for camera in cameras if not camera.end()]
     while left and monotonic() < until:
         left = [camera for camera in left if not camera.end()]
 
 
-def _made(address: Address, limits: CameraLimits, clock: Callable[[], int]) -> CameraConnection:
+def _connection(address: Address, limits: CameraLimits, clock: Callable[[], int]) -> CameraConnection:
     return rtsp_camera(address, limits) if address.kind == "rtsp" else WebCamera(address, limits, clock)
 
 
@@ -244,9 +248,9 @@ def _counts(cameras: Sequence[LiveCamera]) -> LiveCounts:
     )
 
 
-def _in_words(feed: CameraFeed, cameras: Sequence[LiveCamera]) -> str:
-    well = sum(camera.well is True for camera in cameras)
+def _summary(feed: CameraFeed, cameras: Sequence[LiveCamera]) -> str:
+    delivering = sum(camera.delivers is True for camera in cameras)
     return (
-        f"{well} of {len(cameras)} cameras give pictures; since the start {feed.counts.pictures} were sent,"
+        f"{delivering} of {len(cameras)} cameras give pictures; since the start {feed.counts.pictures} were sent,"
         f" {feed.counts.missing} of them missing; left out: {_counts(cameras)}"
     )

@@ -1,7 +1,6 @@
-"""When a picture was taken, by what a camera says, and whether that can be believed.
+"""When a picture was taken: by the camera's own statement if that is plausible, otherwise when it arrived.
 
-Nothing a camera says moves a picture into the future (R4), or further back than it may have waited on its way. Whatever
-is not believed counts as taken when it came.
+A statement is plausible if it is not in the future (R4), and not further back than a picture may take to arrive.
 """
 
 import re
@@ -10,25 +9,25 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 
 LONGEST_WAY_MS = 60_000
-"""A picture waits for no longer between the camera and here, but for the interval in which a still one is shown."""
+"""The longest time from camera to here; a still picture may be as old as its interval on top of it."""
 
 COARSE_MS = 2_000
-"""Dates of HTTP are whole seconds: of use to a camera that gives no more than a picture in so many milliseconds."""
+"""Dates of HTTP are whole seconds: they are used only for cameras with at least this interval."""
 
 _SECONDS = re.compile(r"\d{1,12}(\.\d{1,9})?", re.ASCII)
 _LONGEST_DATE = 64
 
 
 def said_by_part(headers: Mapping[str, str]) -> int | None:
-    """Milliseconds since 1970 by `X-Timestamp`, seconds since 1970, as senders of MJPEG write it; None without one."""
+    """The time in `X-Timestamp`, which holds seconds since 1970, in milliseconds; None without one."""
     text = headers.get("x-timestamp", "").strip()
     return round(float(text) * 1000) if _SECONDS.fullmatch(text) else None
 
 
 def said_by_answer(headers: Mapping[str, str], arrived_ms: int) -> int | None:
-    """Milliseconds since 1970 by `Last-Modified`; None without one.
+    """The time in `Last-Modified`, milliseconds since 1970; None without one.
 
-    Where the answer has a `Date`, it tells how old the picture is by the camera's own clock, whatever that shows.
+    With a `Date`, the picture's age is the difference of the two, so that the camera's clock may be wrong.
     """
     modified, answered = (_seconds(headers.get(name, "")) for name in ("last-modified", "date"))
     if modified is None:
@@ -36,10 +35,10 @@ def said_by_answer(headers: Mapping[str, str], arrived_ms: int) -> int | None:
     return modified * 1000 if answered is None else arrived_ms - (answered - modified) * 1000
 
 
-def believed(said_ms: int | None, arrived_ms: int, interval_ms: int, latest_ms: int) -> int:
-    """When a picture that came at `arrived_ms` was taken; the camera's one before was taken at `latest_ms`, earlier.
+def taken_ms(said_ms: int | None, arrived_ms: int, interval_ms: int, latest_ms: int) -> int:
+    """When a picture that arrived at `arrived_ms` was taken, after the camera's previous one, taken at `latest_ms`.
 
-    A camera whose time stands still shows the same picture again: that counts as taken when it came.
+    `said_ms` is the camera's statement. One that does not move on from picture to picture is not plausible.
     """
     earliest = max(arrived_ms - LONGEST_WAY_MS - interval_ms, latest_ms + (interval_ms + 1) // 2)
     if said_ms is not None and earliest <= said_ms <= arrived_ms:

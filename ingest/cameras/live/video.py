@@ -18,40 +18,39 @@ from schemas.pictures import MOST_PIXELS
 
 _ANSWER_BYTES = 4_096
 _VERSION = b"RTSP/1."
-_AGAIN = slice(len(b"RTSP/1.0 "), len(b"RTSP/1.0 3"))
+_STATUS_CLASS = slice(len(b"RTSP/1.0 "), len(b"RTSP/1.0 3"))
 
 
 class VideoCamera:
-    """Keeps the promises of `ingest.cameras.live.protocol.CameraConnection` for whatever ffmpeg can play at `url`.
+    """Implements `ingest.cameras.live.protocol.CameraConnection` for whatever ffmpeg can play at `url`.
 
-    It decodes every picture, for they build on one another; only those that are owed become JPEG. ffmpeg reports no
-    time of the camera. OpenCV opens one video at a time in a process, so `ask` is called first, which may raise
-    `CameraUnavailable`.
+    Every picture is decoded, since most depend on those before; only those that are owed become JPEG. Arrivals have no
+    `taken_ms`. OpenCV opens one video at a time in a process, so `probe` is called first, to fail without blocking
+    other cameras; it may raise `CameraUnavailable`. What ffmpeg waits for ends by its own time-outs only.
     """
 
     def __init__(
         self,
         url: str,
         limits: CameraLimits,
-        ask: Callable[[], None] = lambda: None,
+        probe: Callable[[], None] = lambda: None,
         deadline: SocketDeadline | None = None,
     ):
         self._url = url
         self._limits = limits
-        self._ask = ask
+        self._probe = probe
         self._deadline = deadline or SocketDeadline()
         self._ended = False
 
     def pictures(self, due: Callable[[], bool]) -> Iterator[Arrival]:
-        """See `CameraConnection`."""
         if not due():
             return
-        self._ask()
+        self._probe()
         capture = self._opened()
         try:
             while not self._ended:
                 began = monotonic()
-                # After a time-out, a decoder may still hold frames of before.
+                # After a time-out, the decoder may still hold older frames.
                 if not _grabbed(capture) or monotonic() - began >= self._limits.silence_s:
                     raise CameraUnavailable(SILENT)
                 yield Arrival(None, partial(_picture, capture))
@@ -59,22 +58,20 @@ class VideoCamera:
             capture.release()
 
     def check(self) -> None:
-        """See `CameraConnection`. ffmpeg keeps to its own time-outs."""
         self._deadline.check()
 
     def cut(self) -> None:
-        """See `CameraConnection`. What ffmpeg waits for ends by its own time-out."""
         self._ended = True
         self._deadline.cut()
 
     def _opened(self) -> cv2.VideoCapture:
         milliseconds = round(self._limits.silence_s * 1000)
-        chosen = {
+        options = {
             cv2.CAP_PROP_OPEN_TIMEOUT_MSEC: milliseconds,
             cv2.CAP_PROP_READ_TIMEOUT_MSEC: milliseconds,
             cv2.CAP_PROP_N_THREADS: 1,
         }
-        capture = cv2.VideoCapture(self._url, cv2.CAP_FFMPEG, [number for pair in chosen.items() for number in pair])
+        capture = cv2.VideoCapture(self._url, cv2.CAP_FFMPEG, [number for pair in options.items() for number in pair])
         pixels = capture.get(cv2.CAP_PROP_FRAME_WIDTH) * capture.get(cv2.CAP_PROP_FRAME_HEIGHT)
         if not capture.isOpened() or not pixels:
             capture.release()
@@ -86,12 +83,12 @@ class VideoCamera:
 
 
 def rtsp_camera(address: Address, limits: CameraLimits) -> VideoCamera:
-    """The camera at an address of RTSP, which is asked before ffmpeg is let to it."""
+    """The camera at an address of RTSP, which is probed before ffmpeg connects."""
     deadline = SocketDeadline()
-    return VideoCamera(_with_login(address), limits, partial(_ask, address, limits, deadline), deadline)
+    return VideoCamera(_with_login(address), limits, partial(_probe, address, limits, deadline), deadline)
 
 
-def _ask(address: Address, limits: CameraLimits, deadline: SocketDeadline) -> None:
+def _probe(address: Address, limits: CameraLimits, deadline: SocketDeadline) -> None:
     """Check that the address answers in RTSP and does not redirect, since ffmpeg would follow.
 
     Raises `CameraUnavailable`.
@@ -114,12 +111,12 @@ def _ask(address: Address, limits: CameraLimits, deadline: SocketDeadline) -> No
         deadline.wait(None)
     if not answer.startswith(_VERSION):
         raise CameraUnavailable("it does not speak RTSP")
-    if answer[_AGAIN] == b"3":
+    if answer[_STATUS_CLASS] == b"3":
         raise CameraUnavailable(ELSEWHERE)
 
 
 def _with_login(address: Address) -> str:
-    """The address as ffmpeg wants it, user and password in it. Kept to this process, and silent there."""
+    """The URL with user and password in it, as ffmpeg takes them. It must not leave this process or be logged."""
     if address.user is None:
         return address.url
     split = urlsplit(address.url)

@@ -1,7 +1,7 @@
-"""Cameras behind HTTP: a stream of pictures (MJPEG), or one picture each time that it is asked for.
+"""Cameras that speak HTTP: a stream of pictures (MJPEG), or one picture per request.
 
-An address is asked and nothing else: redirects, proxies and cookies are not followed, and compressed answers are not
-unpacked. What a camera says stands in no error.
+Only the address itself is requested: redirects, proxies and cookies are not followed, and compressed answers are not
+unpacked. No error contains what a camera sent.
 """
 
 import os
@@ -42,7 +42,7 @@ _HEAD_BYTES = 64 << 10
 _HEADERS = {
     "Accept": "*/*",
     "Accept-Encoding": "identity",
-    "Connection": "close",  # many a camera ends kept connections at any moment, and the next question then fails
+    "Connection": "close",  # many cameras end kept connections at any moment, and the next request then fails
     "User-Agent": "sistercity",
 }
 
@@ -50,22 +50,21 @@ _decoding = Lock()
 
 
 class WebCamera:
-    """Keeps the promises of `ingest.cameras.live.protocol.CameraConnection`. `clock` gives milliseconds since 1970."""
+    """Implements `ingest.cameras.live.protocol.CameraConnection`. `clock` gives milliseconds since 1970."""
 
     def __init__(self, address: Address, limits: CameraLimits, clock: Callable[[], int]) -> None:
         self._address = address
         self._limits = limits
         self._clock = clock
         self._interval_ms = interval_of(address.rate)
-        self._patience_s = limits.picture_s + 2 * self._interval_ms / 1000
+        self._timeout_s = limits.picture_s + 2 * self._interval_ms / 1000
         self._deadline = SocketDeadline()
         self._digest = httpx.DigestAuth(address.user or "", address.password)
 
     def pictures(self, due: Callable[[], bool]) -> Iterator[Arrival]:
-        """See `CameraConnection`."""
-        with self._client() as client, _told_in_fixed_words(self._deadline):
+        with self._client() as client, _fixed_reasons(self._deadline):
             while due():
-                with self._asked(client) as answer:
+                with self._get(client) as answer:
                     content_type = answer.headers.get("content-type", "")
                     if self._is_stream(content_type):
                         yield from self._stream(answer, boundary_of(content_type))
@@ -73,11 +72,9 @@ class WebCamera:
                         yield self._still(answer)
 
     def check(self) -> None:
-        """See `CameraConnection`."""
         self._deadline.check()
 
     def cut(self) -> None:
-        """See `CameraConnection`."""
         self._deadline.cut()
 
     def _client(self) -> httpx.Client:
@@ -91,8 +88,8 @@ class WebCamera:
         )
 
     @contextmanager
-    def _asked(self, client: httpx.Client) -> Iterator[httpx.Response]:
-        """The answer to one GET, its body not read yet."""
+    def _get(self, client: httpx.Client) -> Iterator[httpx.Response]:
+        """The answer to one GET, before its body is read."""
         self._deadline.wait(self._limits.picture_s)
         answer = self._answer(client)
         try:
@@ -107,9 +104,9 @@ class WebCamera:
             self._deadline.wait(None)
 
     def _answer(self, client: httpx.Client) -> httpx.Response:
-        """Ask, and once more with user and password if the camera asks for them.
+        """Send the request, and once more with user and password if the camera requires them.
 
-        By hand: httpx would read a refusal to its end, however long that is.
+        Not by httpx's own `auth`, which reads a refusal to its end, however long that is.
         """
         client.cookies.clear()
         request = client.build_request("GET", self._address.url, extensions={"trace": self._deadline.opened})
@@ -120,14 +117,14 @@ class WebCamera:
         if answer.status_code != _UNAUTHORIZED:
             return answer
         try:
-            again = next(self._basic().auth_flow(request)) if _asks_for_basic(answer) else flow.send(answer)
+            second = next(self._basic().auth_flow(request)) if _asks_for_basic(answer) else flow.send(answer)
         except StopIteration:
             return answer
-        except Exception:  # httpx raises what it ran into in a challenge that is none
+        except Exception:  # httpx raises errors of many kinds for a malformed challenge
             answer.close()
             raise CameraUnavailable("it asks for a login that is not known here") from None
         answer.close()
-        return client.send(again, stream=True)
+        return client.send(second, stream=True)
 
     def _basic(self) -> httpx.BasicAuth:
         return httpx.BasicAuth(self._address.user or "", self._address.password)
@@ -155,10 +152,10 @@ class WebCamera:
         return Arrival(said, partial(_fitting, bytes(data)))
 
     def _stream(self, answer: httpx.Response, boundary: str) -> Iterator[Arrival]:
-        self._deadline.wait(self._patience_s)
+        self._deadline.wait(self._timeout_s)
         for part in parts(self._chunks(answer), boundary, self._limits.bytes):
             if _is_picture(part.body):
-                self._deadline.wait(self._patience_s)
+                self._deadline.wait(self._timeout_s)
                 yield Arrival(said_by_part(part.headers), partial(_fitting, part.body))
 
     def _chunks(self, answer: httpx.Response) -> Iterator[bytes]:
@@ -166,12 +163,12 @@ class WebCamera:
             if self._deadline.overdue:
                 break
             yield chunk
-        if self._deadline.overdue:  # then even a proper end may be our own cut
+        if self._deadline.overdue:  # then a regular end, too, may be from our own cut
             raise CameraUnavailable(TOO_SLOW)
 
 
 def _fitting(data: bytes) -> bytes:
-    """`ingest.cameras.jpeg.fitting`; pictures that have to be decoded for it take their memory one after the other."""
+    """`ingest.cameras.jpeg.fitting`, one picture at a time where it has to decode them, to bound the memory."""
     if data.startswith(JPEG_SIGNATURE) and len(data) <= LARGEST_PICTURE:
         return data
     with _decoding:
@@ -183,7 +180,7 @@ def _is_picture(data: bytes | bytearray) -> bool:
 
 
 def _trusted(address: Address) -> ssl.SSLContext | bool:
-    """Whom to believe that the camera is itself: nobody is asked without TLS, and there the file takes little time."""
+    """The `verify` of httpx: which certificate authorities to trust. Without TLS, none need to be loaded."""
     if not address.url.startswith("https:"):
         return False
     if address.ca_file is None:
@@ -195,14 +192,14 @@ def _trusted(address: Address) -> ssl.SSLContext | bool:
 
 
 def _asks_for_basic(answer: httpx.Response) -> bool:
-    """Whether the camera offers nothing better than to be told the password."""
+    """Whether the camera accepts Basic and not Digest, which keeps the password secret."""
     schemes = {text.partition(" ")[0].lower() for text in answer.headers.get_list("www-authenticate")}
     return "basic" in schemes and "digest" not in schemes
 
 
 @contextmanager
-def _told_in_fixed_words(deadline: SocketDeadline) -> Iterator[None]:
-    """Turns what httpx raises into `CameraUnavailable`: its own texts hold pieces of addresses and of answers."""
+def _fixed_reasons(deadline: SocketDeadline) -> Iterator[None]:
+    """Turn what httpx raises into `CameraUnavailable`: its own texts contain parts of addresses and of answers."""
     try:
         yield
     except httpx.TimeoutException as error:
@@ -212,20 +209,20 @@ def _told_in_fixed_words(deadline: SocketDeadline) -> Iterator[None]:
     except (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL, OSError) as error:
         if deadline.overdue:
             raise CameraUnavailable(TOO_SLOW) from None
-        nonsense = isinstance(error, httpx.RemoteProtocolError) and "illegal" in str(error)
-        raise CameraUnavailable("it does not speak HTTP" if nonsense else ENDED) from None
+        not_http = isinstance(error, httpx.RemoteProtocolError) and "illegal" in str(error)
+        raise CameraUnavailable("it does not speak HTTP" if not_http else ENDED) from None
 
 
 def _why_not_connected(error: BaseException) -> str:
-    behind: BaseException | None = error
-    while behind is not None:
-        if isinstance(behind, ssl.SSLCertVerificationError):
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
             return "its certificate is not accepted"
-        if isinstance(behind, ssl.SSLError):
+        if isinstance(cause, ssl.SSLError):
             return "it does not speak TLS"
-        if isinstance(behind, socket.gaierror):
+        if isinstance(cause, socket.gaierror):
             return "its name is not known"
-        if isinstance(behind, OSError) and behind.errno:
-            return f"no connection: {os.strerror(behind.errno)}"
-        behind = behind.__cause__ or behind.__context__
+        if isinstance(cause, OSError) and cause.errno:
+            return f"no connection: {os.strerror(cause.errno)}"
+        cause = cause.__cause__ or cause.__context__
     return "no connection"

@@ -124,11 +124,11 @@ def test_when_the_clock_is_set_the_camera_goes_on_from_then(rate):
         assert owed.wanted(now)
         assert owed.take(None, now, b"q") == Shot(1, now, b"q")
         assert not owed.missing(now)
-        assert [owed.began_anew(), owed.began_anew()] == [True, False]
+        assert [owed.restarted(), owed.restarted()] == [True, False]
 
 
 def test_minutes_in_which_nothing_could_be_sent_are_still_owed():
     owed = Owed(2.0, BEGIN)
     now = BEGIN + 300_000
     assert len(owed.missing(now)) == 599
-    assert not owed.began_anew()
+    assert not owed.restarted()

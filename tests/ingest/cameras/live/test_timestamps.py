@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.cameras.live.timestamps import believed, said_by_answer, said_by_part
+from ingest.cameras.live.timestamps import said_by_answer, said_by_part, taken_ms
 
 NOW = 1_790_000_000_000
 MOMENT = "Mon, 21 Sep 2026 14:13:10 GMT"  # ten seconds before NOW
@@ -66,13 +66,13 @@ def test_an_answer_may_tell_how_old_its_picture_is(headers, said):
     ],
 )
 def test_a_camera_is_believed_within_bounds(said, taken):
-    assert believed(said, NOW, 1000, 0) == taken
+    assert taken_ms(said, NOW, 1000, 0) == taken
 
 
 def test_a_camera_whose_time_stands_still_gives_pictures_of_now():
-    assert believed(NOW - 10_000, NOW, 10_000, NOW - 10_000) == NOW
-    assert believed(NOW - 6_000, NOW, 10_000, NOW - 10_000) == NOW
-    assert believed(NOW - 5_000, NOW, 10_000, NOW - 10_000) == NOW - 5_000
+    assert taken_ms(NOW - 10_000, NOW, 10_000, NOW - 10_000) == NOW
+    assert taken_ms(NOW - 6_000, NOW, 10_000, NOW - 10_000) == NOW
+    assert taken_ms(NOW - 5_000, NOW, 10_000, NOW - 10_000) == NOW - 5_000
 
 
 @given(
@@ -83,6 +83,6 @@ def test_times_only_move_on_and_not_ahead_of_the_clock(arrivals, interval):
     latest, now = 0, NOW
     for said, later in arrivals:
         now += later + 1
-        taken = believed(said, now, interval, latest)
+        taken = taken_ms(said, now, interval, latest)
         assert latest < taken <= now
         latest = taken
