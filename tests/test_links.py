@@ -18,3 +18,12 @@ def test_every_linked_file_exists(document):
     path = ROOT / document
     targets = [target for target, _ in LINK.findall(path.read_text(encoding="utf-8")) if "://" not in target]
     assert [target for target in targets if not (path.parent / target).exists()] == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_code_that_is_linked_by_name_is_defined_in_the_linked_file(document):
+    path = ROOT / document
+    for name, target in re.findall(r"\[`([\w.]+)`\]\(([^)#\s]+\.py)\)", path.read_text(encoding="utf-8")):
+        code = (path.parent / target).read_text(encoding="utf-8")
+        for part in name.split("."):
+            assert re.search(rf"^ *(class|def) {part}\b", code, re.MULTILINE), f"{target} has no {name}"
