@@ -4,11 +4,14 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 HOME_DIR := .sistercity
+# Many tests wait for other processes most of the time, so there are more workers than cores.
+WORKERS ?= 3
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --upgrade
+PARALLEL = $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
 INSTALL_FAILED = { echo "make: an installation failed; check the network and the package index that pip is set to use (what pip said is in $(VENV)/pip.log), then run the same command again." >&2; exit 1; }
 
-.PHONY: help install demo test unit lint types bench train lock clean
+.PHONY: help install demo test soak unit lint types bench train lock clean
 
 help: ## show this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -39,7 +42,10 @@ demo: install ## two cities exchange their energy; ONCE=1 ends after the table
 
 test: install $(VENV)/installed-test ## lint, types and every test, against the real Kafka and PostgreSQL
 	@$(MAKE) --no-print-directory lint types
-	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	@$(PARALLEL)
+
+soak: install $(VENV)/installed-test ## the long runs of the same tests: many kills, many examples, every real file
+	@SISTERCITY_SOAK=1 $(PARALLEL) -m "soak or soak_only"
 
 unit: install $(VENV)/installed-test ## the tests that need neither Kafka nor PostgreSQL
 	@$(BIN)/python -m pytest -m "not services"

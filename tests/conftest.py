@@ -10,13 +10,14 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 
 from embedded.remove import remove
 from embedded.services import Services, running, services
 from eventlog.kafka import KafkaLog
 from store.database import create_database, database_named
 from store.migrations import migrate
+from tests.soak import PROFILE, SOAKING, soak
 
 INSTALLED = Path(__file__).parent.parent / ".sistercity"
 WORKER = os.environ.get("PYTEST_XDIST_WORKER", "gw0")
@@ -24,9 +25,19 @@ WORKER = os.environ.get("PYTEST_XDIST_WORKER", "gw0")
 
 _numbers = itertools.count()
 
-# On a loaded machine an example may take as long as it wants; a hanging test is the run's business.
-settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("tests", PROFILE)
 settings.load_profile("tests")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark every property test as one of the soak, and leave out what only the soak runs."""
+    for item in items:
+        if getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
+            item.add_marker(soak)
+    left_out = [] if SOAKING else [item for item in items if item.get_closest_marker("soak_only")]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if not item.get_closest_marker("soak_only")]
 
 
 @pytest.fixture(scope="session", autouse=True)

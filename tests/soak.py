@@ -1,19 +1,33 @@
 """How long a test runs: a short seed in `make test`, the long run in `make soak`, both with the same code."""
 
 import os
+from collections.abc import Callable
 from typing import TypeVar
 
 import pytest
+from hypothesis import settings
 
 SOAKING = os.environ.get("SISTERCITY_SOAK") == "1"
 """`make soak` sets it."""
 
 soak = pytest.mark.soak
-"""Marks a test that `make soak` runs for longer than `make test` does."""
+"""Marks a test that `make soak` runs for longer than `make test` does. Every property test is marked by itself."""
+
+soak_only = pytest.mark.soak_only
+"""Marks a test that only `make soak` runs, because `make test` runs the same code on a smaller case."""
 
 Amount = TypeVar("Amount")
 
 
-def amount(test: Amount, soak: Amount) -> Amount:
-    """How many kills, examples, hours or seeds: in `make test`, and in `make soak`."""
+def amount(test: Amount, *, soak: Amount) -> Amount:
+    """How many kills, hours or seeds: in `make test`, and in `make soak`."""
     return soak if SOAKING else test
+
+
+def examples(test: int, *, soak: int) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """How many examples a property test tries, where it should not be the number of the profile."""
+    return settings(max_examples=amount(test, soak=soak))
+
+
+PROFILE = settings(max_examples=amount(50, soak=1_000), deadline=None)
+"""Without deadlines: on a loaded machine an example takes as long as it takes."""

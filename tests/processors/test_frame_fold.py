@@ -5,7 +5,7 @@ from threading import Event
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from eventlog.memory import MemoryLog
@@ -21,6 +21,7 @@ from store.detectors import Detector
 from store.processing import Account, CameraCount
 from store.processing_memory import MemoryStore
 from tests.processors.stores import FailingStore
+from tests.soak import examples
 
 TAKEN, FOUND = live("isfahan", FRAMES), live("isfahan", REGIONS)
 NOW = 1_790_000_000_000
@@ -180,7 +181,7 @@ pictures = st.sampled_from([b"x", b"xa", b"xab", b"", b"!"])
 cameras = st.tuples(st.integers(1, 3), pictures, st.integers(0, 40_000))
 
 
-@settings(max_examples=80, deadline=None)
+@examples(40, soak=800)
 @given(st.lists(cameras, max_size=25), st.lists(st.sampled_from([None, "before", "after"]), max_size=5))
 def test_failures_around_commits_count_nothing_twice_and_send_again_at_most(taken, failures):
     def filled() -> MemoryLog:

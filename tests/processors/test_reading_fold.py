@@ -4,7 +4,7 @@ from dataclasses import asdict
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from eventlog.memory import MemoryRecord
@@ -17,6 +17,7 @@ from schemas.catalogue import catalogue, metrics_of
 from store.processing import Position
 from tests.oracle import outcome
 from tests.processors.logs import MINUTE, STEPS, T0, logs, rows_of, splits
+from tests.soak import examples
 
 ZONE = "Asia/Tehran"
 ENERGY = "energy.readings"
@@ -72,7 +73,7 @@ def assert_as_modelled(steps, records, dataset=ENERGY) -> None:
 
 
 @every_dataset
-@settings(max_examples=150, deadline=None)
+@examples(40, soak=1_500)
 @given(st.data())
 def test_any_split_of_the_log_gives_what_the_rules_say(dataset, data):
     records = data.draw(logs(dataset))
@@ -87,7 +88,7 @@ def test_any_split_of_the_log_gives_what_the_rules_say(dataset, data):
 
 
 @every_dataset
-@settings(max_examples=150, deadline=None)
+@examples(40, soak=1_500)
 @given(st.data())
 def test_a_replay_from_any_committed_position_changes_nothing(dataset, data):
     records = data.draw(logs(dataset))

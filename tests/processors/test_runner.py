@@ -3,7 +3,7 @@
 from threading import Event
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from eventlog.memory import MemoryLog
@@ -16,6 +16,7 @@ from store.processing_memory import MemoryStore
 from tests.oracle import outcome
 from tests.processors.logs import messages
 from tests.processors.stores import FailingStore
+from tests.soak import examples
 
 TOPIC = "isfahan.energy.readings.v1"
 METRICS = metrics_of("energy.readings")
@@ -49,7 +50,7 @@ def process(log, store, **plan) -> None:
     Runner(log, store, folds, Plan("group", **options)).run(Event())
 
 
-@settings(max_examples=60, deadline=None)
+@examples(30, soak=600)
 @given(
     st.lists(MESSAGES, max_size=60),
     st.lists(st.sampled_from([None, None, "before", "after"]), max_size=4),
@@ -66,7 +67,7 @@ def test_a_store_that_fails_around_its_commits_counts_nothing_twice(entries, fai
     assert len(undisturbed.cells) == len(expected.cells)
 
 
-@settings(max_examples=30, deadline=None)
+@examples(15, soak=300)
 @given(st.lists(MESSAGES, max_size=60), st.integers(1, 5))
 def test_where_a_run_ends_and_the_next_begins_does_not_show(entries, runs):
     whole, pieces = MemoryStore(), MemoryStore()

@@ -7,11 +7,12 @@ from typing import Any
 import fastavro
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.batch import ROW, Batch, DecodeError, decode, encode, layout_of
 from schemas.registry import schemas
+from tests.soak import examples
 
 DEFINITION = dict(schemas()[1].definition)
 PARSED = fastavro.parse_schema(copy.deepcopy(DEFINITION))
@@ -67,7 +68,7 @@ def test_a_view_gives_back_what_was_written_without_copying(header, rows):
     assert isinstance(batch.rows, memoryview)
 
 
-@settings(max_examples=2_000)
+@examples(400, soak=20_000)
 @given(st.binary(max_size=80))
 def test_whatever_the_bytes_are_they_are_a_batch_or_a_decode_error(body):
     for candidate in (body, b"\x00\x00\x00\x00\x01" + body):
@@ -80,7 +81,7 @@ def test_whatever_the_bytes_are_they_are_a_batch_or_a_decode_error(body):
             assert len(batch.array()) == batch.count
 
 
-@settings(max_examples=500)
+@examples(100, soak=5_000)
 @given(headers, st.lists(row, min_size=1, max_size=4), st.data())
 def test_a_spoiled_message_is_never_viewed_as_something_that_avro_does_not_say(header, rows, data):
     body = bytearray(message(header, rows))

@@ -6,7 +6,7 @@ from threading import Event
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.batches import Message
@@ -25,6 +25,7 @@ from schemas.batch import DecodeError, decode
 from schemas.topics import live
 from tests.ingest.account import RecordingWriter, outcome, read
 from tests.ingest.small_city import END, HOUR, QUARTER, changing, city, registered
+from tests.soak import examples
 
 MANY = FaultRates(repeated=0.1, broken=0.005, estimated=0.05, late=0.05, future=0.01, too_long=0.01, invalid=0.02)
 TOPIC = live("city", "energy.readings")
@@ -56,7 +57,7 @@ def replayed(
     return writer, expected
 
 
-@settings(max_examples=40, deadline=None)
+@examples(13, soak=200)
 @given(
     kind=st.sampled_from(sorted(KINDS)),
     zone=st.sampled_from(["Asia/Tehran", "Asia/Ho_Chi_Minh", "Asia/Kathmandu"]),

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.areas import partition
@@ -31,6 +31,7 @@ from schemas.topics import live
 from tests.ingest.account import RecordingWriter, outcome, read
 from tests.ingest.simulated.test_simulator import MANY, replayed
 from tests.ingest.small_city import END, HOUR, QUARTER, changing, city, registered
+from tests.soak import examples
 
 DAY = 24 * HOUR
 MINUTE = 60_000
@@ -51,7 +52,7 @@ def listed(happened: Happenings) -> list[tuple[int, int, float]]:
 
 
 @given(kind=st.sampled_from(KINDS), cuts=st.lists(st.integers(0, 3 * 24 * 60), max_size=5), seed=st.integers(0, 99))
-@settings(max_examples=30, deadline=None)
+@examples(10, soak=150)
 def test_a_span_reads_the_same_whole_or_in_parts(kind: str, cuts: list[int], seed: int) -> None:
     sources = made(kind, seed)
     edges = sorted({END - 3 * DAY, END, *(END - cut * MINUTE for cut in cuts)})

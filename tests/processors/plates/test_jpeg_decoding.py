@@ -1,12 +1,13 @@
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from processors.plates.jpeg_decoding import decode_picture
 from schemas.pictures import MOST_PIXELS, BadPicture
 from tests.processors.plates.jpegs import four_inks, header_at, jpeg, png, resized, scene
+from tests.soak import examples
 
 PROGRESSIVE = (cv2.IMWRITE_JPEG_PROGRESSIVE, 1)
 RESTARTS = (cv2.IMWRITE_JPEG_RST_INTERVAL, 2)
@@ -120,7 +121,7 @@ def test_four_inks_give_three_channels():
     assert (np.diff(decoded[60, ::20].astype(int), axis=0) > 0).all()  # darker at the left, as the planes are
 
 
-@settings(max_examples=150, deadline=None)
+@examples(50, soak=750)
 @given(st.data())
 def test_damage_of_any_kind_is_a_picture_or_a_word(data):
     whole = bytearray(jpeg(scene(32, 48), *data.draw(st.sampled_from([(), PROGRESSIVE, RESTARTS]))))

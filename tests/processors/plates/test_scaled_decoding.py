@@ -3,12 +3,13 @@
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from processors.plates.jpeg_decoding import decode_picture, decode_reduced
 from schemas.pictures import BadPicture
 from tests.processors.plates.jpegs import four_inks, jpeg, oriented, resized, scene
+from tests.soak import examples
 
 PROGRESSIVE = (cv2.IMWRITE_JPEG_PROGRESSIVE, 1)
 RESTARTS = (cv2.IMWRITE_JPEG_RST_INTERVAL, 2)
@@ -59,7 +60,7 @@ def test_the_smallest_picture_that_is_large_enough_is_decoded(longest, needed, l
         assert reduced.shape == shape
 
 
-@settings(max_examples=150, deadline=None)
+@examples(50, soak=750)
 @given(st.data())
 def test_the_full_pictures_shape_is_known_at_every_scale_however_it_was_turned(data):
     sides = st.integers(1, 150)
@@ -108,7 +109,7 @@ def test_grey_and_four_inks_have_three_channels_at_every_scale(factor):
         assert (np.diff(pixels[5, ::5].astype(int), axis=0) > 0).all()
 
 
-@settings(max_examples=300, deadline=None)
+@examples(100, soak=1_500)
 @given(st.data())
 def test_a_picture_is_refused_for_the_same_reason_at_every_scale(data):
     shape = data.draw(st.integers(9, 90)), data.draw(st.integers(9, 90))
