@@ -29,7 +29,7 @@ def _moment(text: str) -> str:
     return text
 
 
-Moment = Annotated[str, AfterValidator(_moment)]
+TimeText = Annotated[str, AfterValidator(_moment)]
 After = Annotated[
     str | None,
     Query(description="The `next` of the last page that was read. Without it, the log is read from its start."),
@@ -44,11 +44,11 @@ Limit = Annotated[
     ),
 ]
 From = Annotated[
-    Moment | None,
+    TimeText | None,
     Query(alias="from", description="Windows that begin at or after this time. RFC 3339. Default: 7 days before `to`."),
 ]
 To = Annotated[
-    Moment | None,
+    TimeText | None,
     Query(
         alias="to",
         description="Windows that begin before this time. RFC 3339. Default: after the newest published window.",

@@ -8,21 +8,31 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 
 
-def sources() -> list[Path]:
-    """Every committed Python file that is no test."""
-    listed = subprocess.run(["git", "ls-files", "-z", "*.py"], cwd=ROOT, check=True, capture_output=True, text=True)
-    names = listed.stdout.split("\0")[:-1]
-    return [Path(name) for name in names if not name.startswith("tests/") and (ROOT / name).is_file()]
+def committed(pattern: str) -> list[Path]:
+    listed = subprocess.run(["git", "ls-files", "-z", pattern], cwd=ROOT, check=True, capture_output=True, text=True)
+    return [path for name in listed.stdout.split("\0")[:-1] if (path := ROOT / name).is_file()]
 
 
-def public_classes(path: Path) -> list[str]:
-    body = ast.parse((ROOT / path).read_text(encoding="utf-8")).body
-    return [node.name for node in body if isinstance(node, ast.ClassDef) and not node.name.startswith("_")]
+def product() -> list[Path]:
+    """Every committed Python file that is not a test."""
+    return [path for path in committed("*.py") if path.relative_to(ROOT).parts[0] != "tests"]
 
 
-def test_each_public_class_has_a_name_of_its_own():
-    places = defaultdict(list)
-    for path in sources():
-        for name in public_classes(path):
-            places[name].append(str(path))
-    assert {name: files for name, files in places.items() if len(files) > 1} == {}
+def public_names(path: Path) -> tuple[list[str], list[str]]:
+    """The public classes of a module, and its public type aliases."""
+    body = ast.parse(path.read_text(encoding="utf-8")).body
+    classes = [node.name for node in body if isinstance(node, ast.ClassDef)]
+    targets = [target for node in body if isinstance(node, ast.Assign) for target in node.targets]
+    assigned = [target.id for target in targets if isinstance(target, ast.Name)]
+    aliases = [name for name in assigned if name[0].isupper() and not name.isupper()]
+    return [name for name in classes if not name.startswith("_")], aliases
+
+
+def test_a_public_class_shares_its_name_with_no_other_class_or_type_alias():
+    classes, named = set(), defaultdict(list)
+    for path in product():
+        own, aliases = public_names(path)
+        classes |= set(own)
+        for name in own + aliases:
+            named[name].append(str(path.relative_to(ROOT)))
+    assert {name: files for name, files in named.items() if name in classes and len(files) > 1} == {}

@@ -5,7 +5,8 @@ import numpy as np
 
 from training.clutter import clutter, stamp
 from training.degrade import as_camera
-from training.pasting import Boxes, paste
+from training.layout import Boxes
+from training.pasting import paste
 from training.pictures import Example, TrainingPictures
 from training.plates import ONE_LINE, TWO_LINES, draw_plate
 from training.scenes import drawn_scene, surface

@@ -5,10 +5,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.degrade import weathered
+from training.layout import Boxes
 from training.plates import DrawnPlate
 from training.shapes import Picture
-
-Boxes = NDArray[np.float64]
 
 _FINER = 4
 _SEEN_FROM_ASIDE = 0.1

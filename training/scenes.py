@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 
 from training.clutter import clutter
-from training.pasting import Boxes
+from training.layout import Boxes
 from training.plates import TWO_LINES, draw_plate
 from training.shapes import Picture, colour
 from training.vehicles import vehicle

@@ -4,7 +4,8 @@ import cv2
 import numpy as np
 
 from training.clutter import badge, grille, lettering, sticker
-from training.pasting import Boxes, paste
+from training.layout import Boxes
+from training.pasting import paste
 from training.plates import TWO_LINES, DrawnPlate
 from training.shapes import Colour, Picture, colour, gradient, rectangle, shade
 

@@ -31,7 +31,7 @@ from store.accounts import dead_letter_reasons, receptions, refusals_by_reason, 
 from store.database import Connection
 from store.processing import Account
 
-State = Literal["shown", "suppressed", "nobody-lives-there", "not-published", "not-received", "other-definition"]
+FigureState = Literal["shown", "suppressed", "nobody-lives-there", "not-published", "not-received", "other-definition"]
 
 OTHER = "other"
 """The word for every reason that does not look like a fixed word."""
@@ -57,7 +57,7 @@ class CityColumn:
 class Figure:
     """One city's figure of one class, or why there is none. `compared` is None if nothing was published."""
 
-    state: State
+    state: FigureState
     compared: Comparison | None
 
 
@@ -173,7 +173,7 @@ def _figure(metric: Metric, city: CityColumn, catalogs: Mapping[str, Catalog], c
     return Figure("nobody-lives-there" if compared.cells_share else "suppressed", compared)
 
 
-def _absent(metric: Metric, catalog: Catalog) -> State:
+def _absent(metric: Metric, catalog: Catalog) -> FigureState:
     theirs = offered(catalog, metric)
     return "not-received" if theirs is None or comparable(metric, theirs) else "other-definition"
 

@@ -31,7 +31,7 @@ FARTHEST_MM = 4_500
 LARGEST_UPLINK = 1 << 20
 LONGEST_LINE = 64 << 10
 
-Position = Literal["normal", "tilt"]
+Tilt = Literal["normal", "tilt"]
 
 
 class BadUplink(ValueError):
@@ -49,7 +49,7 @@ class Uplink:
     time_ms: int
     battery: int | None
     distance_mm: int | None
-    position: Position | None
+    position: Tilt | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +147,7 @@ _TIME = re.compile(r"(\d{4})-(\d\d)-?(\d\d)[T ](\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}
 _BATTERY = (0x01, 0x75)
 _DISTANCE = (0x03, 0x82)
 _POSITION = (0x04, 0x00)
-_POSITIONS: tuple[Position, ...] = ("normal", "tilt")
+_POSITIONS: tuple[Tilt, ...] = ("normal", "tilt")
 _BYTES = {_BATTERY: 1, _DISTANCE: 2, _POSITION: 1} | {
     # What a device says of itself when it joins the network: versions, class, serial number.
     (0xFF, kind): size

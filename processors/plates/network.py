@@ -19,7 +19,7 @@ from errors import OperatorError
 from schemas.batch import ONE_LINE, REGION, TWO_LINES
 
 Picture = NDArray[np.uint8]
-Rows = NDArray[np.float64]
+Candidates = NDArray[np.float64]
 """Boxes on their way to regions: x0, y0, x1, y1, score, form; shape (n, 6)."""
 
 LONGEST_SIDE = 960
@@ -153,7 +153,7 @@ class NetworkDetector:
                 found.append(_whole(rows, tile.shape, (x, y), (height, width)))
         return _regions(_best(np.concatenate(found)), picture.shape)
 
-    def _rows(self, pictures: Sequence[Picture]) -> list[Rows]:
+    def _rows(self, pictures: Sequence[Picture]) -> list[Candidates]:
         """What the network says of pictures of one shape, in their own pixels, not yet sifted."""
         height, width = pictures[0].shape[:2]
         scale = self._scale(max(height, width))
@@ -172,7 +172,7 @@ class NetworkDetector:
             return min(self._side / longest, 1.0)
         return min(min(self._side, _USUAL_SIDE) / longest, _LARGEST_SCALE)
 
-    def _read(self, answers: Sequence[NDArray[np.float32]]) -> Rows:
+    def _read(self, answers: Sequence[NDArray[np.float32]]) -> Candidates:
         """One picture's answers of all levels, each shape (6, h, w), as rows in the network's pixels."""
         least = float(np.log(self._threshold / (1 - self._threshold)))
         levels = [_level(one, stride, least) for one, (_, stride) in zip(answers, _OUTPUTS, strict=True)]
@@ -211,7 +211,7 @@ def _fold(picture: Picture, into: NDArray[np.uint8]) -> None:
         into[row * _FOLD * 3 : (row + 1) * _FOLD * 3] = cv2.transpose(line).reshape(-1, height, width)
 
 
-def _level(answers: NDArray[np.float32], stride: int, least: float) -> Rows:
+def _level(answers: NDArray[np.float32], stride: int, least: float) -> Candidates:
     """Cells that score enough, by `training.layout`: logit, logit of two lines, dx, dy, log w, log h."""
     y, x = np.nonzero(answers[0] >= least)
     score, two, dx, dy, log_w, log_h = answers[:, y, x].astype(np.float64)
@@ -230,18 +230,18 @@ def _starts(length: int, tile: int) -> list[int]:
     return [round(i * (length - tile) / (count - 1)) for i in range(count)]
 
 
-def _whole(rows: Rows, tile: Sequence[int], place: tuple[int, int], shape: tuple[int, int]) -> Rows:
+def _whole(rows: Candidates, tile: Sequence[int], place: tuple[int, int], shape: tuple[int, int]) -> Candidates:
     """A tile's rows in the picture's pixels, without those that an inner edge cuts: a neighbour sees them whole."""
     (x, y), (height, width), edge = place, shape, 2.0
     cut = (rows[:, 0] < edge) & (x > 0) | (rows[:, 1] < edge) & (y > 0)
     cut |= (rows[:, 2] > tile[1] - edge) & (x + tile[1] < width) | (rows[:, 3] > tile[0] - edge) & (
         y + tile[0] < height
     )
-    kept: Rows = rows[~cut] + [x, y, x, y, 0, 0]
+    kept: Candidates = rows[~cut] + [x, y, x, y, 0, 0]
     return kept
 
 
-def _best(rows: Rows) -> Rows:
+def _best(rows: Candidates) -> Candidates:
     """From the highest score down, what is not the same plate as a better one."""
     rows = rows[np.lexsort((rows[:, 0], rows[:, 1], -rows[:, 4]))][:_MOST_CANDIDATES]
     area = (rows[:, 2] - rows[:, 0]) * (rows[:, 3] - rows[:, 1])
@@ -258,8 +258,8 @@ def _best(rows: Rows) -> Rows:
     return rows[kept[:_MOST_REGIONS]]
 
 
-def _regions(rows: Rows, shape: Sequence[int]) -> NDArray[np.void]:
-    """Rows as regions in whole pixels inside a picture of this shape, in order of y, then x."""
+def _regions(rows: Candidates, shape: Sequence[int]) -> NDArray[np.void]:
+    """Candidates as regions in whole pixels inside a picture of this shape, in order of y, then x."""
     limits = np.minimum([shape[1], shape[0]] * 2, _LARGEST_COORDINATE)
     left, top, right, bottom = np.clip(np.rint(rows[:, :4]), 0, limits).T
     out = np.zeros(len(rows), REGION)

@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 _NAME = "a name for an import of the past; it becomes part of its topic"
 
 Files = Annotated[list[Path], typer.Argument(exists=True, dir_okay=False, metavar="FILE...")]
-Name = Annotated[str | None, typer.Option(help=f"{_NAME}. Without it the readings go into today's stream")]
-Source = Annotated[str, typer.Option(help="the source's id in the register")]
+ImportName = Annotated[str | None, typer.Option(help=f"{_NAME}. Without it the readings go into today's stream")]
+SourceId = Annotated[str, typer.Option(help="the source's id in the register")]
 Zone = Annotated[str | None, typer.Option(help="zone of the file's times; default: the city's")]
 Tons = Annotated[Literal["short", "metric"], typer.Option(help="what the file calls a ton")]
 
 
 def household(
     files: Files,
-    source: Source,
+    source: SourceId,
     name: Annotated[str, typer.Option(help=_NAME)],
     zone: Annotated[str | None, typer.Option(help="zone of the file's times; default: Paris' winter time")] = None,
 ) -> None:
@@ -37,21 +37,21 @@ def household(
     _bring(lambda city: Household(_zone(zone or WINTER_TIME_OF_PARIS)), files, name, source)
 
 
-def green_button(files: Files, source: Source, name: Name = None) -> None:
+def green_button(files: Files, source: SourceId, name: ImportName = None) -> None:
     """Import a customer's electricity from a Green Button file (ESPI)."""
     from ingest.files.green_button import GreenButton
 
     _bring(lambda city: GreenButton(), files, name, source)
 
 
-def solar(files: Files, source: Source, name: Name = None) -> None:
+def solar(files: Files, source: SourceId, name: ImportName = None) -> None:
     """Import a solar plant's output from NREL's CSV (measured_on, ac_power)."""
     from ingest.files.solar import Solar
 
     _bring(lambda city: Solar(), files, name, source)
 
 
-def smart_bins(files: Files, name: Name = None, zone: Zone = None) -> None:
+def smart_bins(files: Files, name: ImportName = None, zone: Zone = None) -> None:
     """Import fill levels from Wyndham's GeoJSON snapshots. A source is a bin's serial number."""
     from ingest.files.smart_bins import SmartBins
 
@@ -61,7 +61,7 @@ def smart_bins(files: Files, name: Name = None, zone: Zone = None) -> None:
 def lorawan(
     files: Files,
     depth_mm: Annotated[int, typer.Option(min=1, help="from the sensor to the floor of the empty container, mm")],
-    name: Name = None,
+    name: ImportName = None,
 ) -> None:
     """Import fill levels from a bin sensor's LoRaWAN uplinks (EM310-UDL). A source is a device's EUI in lower case."""
     from ingest.files.lorawan import LoraWan
@@ -69,14 +69,14 @@ def lorawan(
     _bring(lambda city: LoraWan(depth_mm), files, name)
 
 
-def trash_wheel(files: Files, name: Name = None, zone: Zone = None, ton: Tons = "short") -> None:
+def trash_wheel(files: Files, name: ImportName = None, zone: Zone = None, ton: Tons = "short") -> None:
     """Import the weighed dumpsters of Baltimore's trash wheels. A source is a wheel's ID."""
     from ingest.files.trash_wheel import TrashWheel
 
     _bring(lambda city: TrashWheel(_zone(zone or city.zone), ton), files, name)
 
 
-def dsny(files: Files, name: Name = None, zone: Zone = None, ton: Tons = "short") -> None:
+def dsny(files: Files, name: ImportName = None, zone: Zone = None, ton: Tons = "short") -> None:
     """Import New York's monthly tonnage. A source is a district's stream: Queens 08/REFUSE."""
     from ingest.files.dsny import Dsny
 
