@@ -93,6 +93,11 @@ class MemoryLog:
         del kept.records[: max(0, before - kept.earliest)]
         kept.earliest = max(kept.earliest, before)
 
+    def truncate(self, partition: TopicPartition, end: int) -> None:
+        """Drop the records from an offset on, as a log that was cut short or replaced has lost them."""
+        kept = self._partition(partition)
+        del kept.records[max(0, end - kept.earliest) :]
+
     def expel(self, reader: "MemoryReader") -> None:
         """Continue without this member, which learns of it at its next poll, as after a process was frozen."""
         members = self._groups[reader.group]

@@ -1,4 +1,4 @@
-"""What `eventlog.protocol` promises, held to the log in memory and to Kafka."""
+"""The Protocols of `eventlog.protocol`, tested with the log in memory and with Kafka."""
 
 import time
 from collections.abc import Callable
@@ -12,24 +12,24 @@ from tests.waiting import until
 
 
 class Membership:
-    """A listener that starts at 0 and remembers what it was told."""
+    """A listener that starts at `start` and records the calls."""
 
     def __init__(self, start: int = 0) -> None:
         self.start = start
         self.owned: set[TopicPartition] = set()
-        self.told: list[str] = []
+        self.calls: list[str] = []
 
     def assigned(self, partitions):
-        self.told.append("assigned")
+        self.calls.append("assigned")
         self.owned |= set(partitions)
         return dict.fromkeys(partitions, self.start)
 
     def revoked(self, partitions):
-        self.told.append("revoked")
+        self.calls.append("revoked")
         self.owned -= set(partitions)
 
     def lost(self, partitions):
-        self.told.append("lost")
+        self.calls.append("lost")
         self.owned -= set(partitions)
 
 
@@ -92,10 +92,10 @@ def test_messages_of_one_key_come_back_in_order_from_one_partition(log, topic, c
     reader = log.reader(city, [topic], Membership())
     records = read(reader, 50)
     assert len({partition for partition, _ in records}) == 1
-    assert [(one.key, one.value) for _, one in records] == [(b"17", b"%d" % number) for number in range(50)]
-    assert [one.offset for _, one in records] == list(range(50))
+    assert [(record.key, record.value) for _, record in records] == [(b"17", b"%d" % number) for number in range(50)]
+    assert [record.offset for _, record in records] == list(range(50))
     [(where, counts)] = writer.acknowledged().items()
-    assert where == tuple(records[0][0])
+    assert where == records[0][0]
     assert (counts.messages, counts.readings, counts.first_offset, counts.last_offset) == (50, 100, 0, 49)
     reader.close()
 
@@ -112,7 +112,7 @@ def test_the_logs_own_clock_stamps_every_record(log, topic, city):
     reader.close()
 
 
-def test_reading_starts_where_the_listener_says_and_can_be_moved(log, topic, city):
+def test_reading_starts_at_the_listeners_offset_and_can_be_moved(log, topic, city):
     writer = log.writer()
     for number in range(10):
         writer.send_to(topic, 0, b"%d" % number)
@@ -120,7 +120,7 @@ def test_reading_starts_where_the_listener_says_and_can_be_moved(log, topic, cit
     reader = log.reader(city, [topic], Membership(start=0))
     read(reader, 10)
     reader.seek(TopicPartition(topic, 0), 7)
-    assert [one.value for _, one in read(reader, 3)] == [b"7", b"8", b"9"]
+    assert [record.value for _, record in read(reader, 3)] == [b"7", b"8", b"9"]
     assert reader.ends([TopicPartition(topic, 0)]) == {TopicPartition(topic, 0): 10}
     reader.close()
 
@@ -156,7 +156,7 @@ def test_two_members_share_the_partitions_and_one_takes_over_when_the_other_leav
     assert not first.owned & second.owned
     two.close()
     poll_until(lambda: len(first.owned) == 4, "one reader has all partitions", one)
-    assert second.told[-1] == "revoked"
+    assert second.calls[-1] == "revoked"
     one.close()
 
 
@@ -166,7 +166,7 @@ def test_the_messages_of_a_key_are_read_backwards_without_a_group(log, topic):
         writer.send(topic, b"%d" % (number % 20), b"%d" % number)
     writer.flush()
     for key in range(20):
-        assert [one.value for one in log.backwards(topic, b"%d" % key)] == [
+        assert [record.value for record in log.backwards(topic, b"%d" % key)] == [
             b"%d" % (n + key) for n in (80, 60, 40, 20, 0)
         ]
     latest = log.backwards(topic, b"7")
@@ -175,12 +175,12 @@ def test_the_messages_of_a_key_are_read_backwards_without_a_group(log, topic):
     assert next(latest).value in (b"87", b"the first one")
     writer.send(topic, b"7", b"the second one")
     writer.flush()
-    assert b"the second one" not in [one.value for one in latest]
+    assert b"the second one" not in [record.value for record in latest]
     assert next(log.backwards(topic, b"7")).value == b"the second one"
     assert list(log.backwards(topic, b"nobody")) == []
 
 
-def test_nothing_can_be_read_backwards_where_there_is_no_topic(log, city):
+def test_reading_an_unknown_topic_backwards_is_an_error(log, city):
     with pytest.raises(UnknownTopic):
         next(log.backwards(live(city, "no.such"), b"7"))
 
@@ -200,7 +200,7 @@ def test_a_message_that_kafka_refuses_is_an_error_and_not_a_loss(megabytes, kafk
 
 
 @pytest.mark.services
-def test_a_topic_whose_producers_set_the_time_is_refused(kafka_log, city):
+def test_a_topic_with_the_time_of_its_producers_is_refused(kafka_log, city):
     name = live(city, "energy.readings")
     kafka_log.create(name, 1, {"message.timestamp.type": "CreateTime"})
     writer = kafka_log.writer()

@@ -1,4 +1,4 @@
-"""What cameras saw, and how many vehicles really passed: what tests of passes share."""
+"""Films with known plates, and the vehicles that really passed, for the tests of passes."""
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ Film = Sequence[tuple[int, Sequence[RenderedPlate]]]
 
 
 def true_passes(film: Film) -> Counter[int]:
-    """Vehicles by form whose plates were in view for as long, and in as many pictures, as a pass needs.
+    """Vehicles by form, of those with plates in view for as long, and in as many pictures, as a pass needs.
 
     In view is the whole plate, as `RenderedCamera.truth` has it. Its characters tell a vehicle from the others.
     """

@@ -1,4 +1,4 @@
-"""A store that fails when it is told to."""
+"""A store that fails on request."""
 
 from store.processing import StoreUnavailable
 from store.processing_memory import MemoryStore

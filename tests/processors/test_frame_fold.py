@@ -46,7 +46,7 @@ def frame(camera: int, number: int, picture: bytes | None, **changes) -> Frame:
 
 
 def detect(picture: bytes) -> np.ndarray:
-    """As many regions as the picture has bytes behind its first one; `!` can't be decoded."""
+    """As many regions as the picture has bytes after its first; `!` can't be decoded."""
     if picture.startswith(b"!"):
         raise BadPicture("cut")
     return np.array([(n, n, 20, 8, 0.5, 1) for n in range(len(picture) - 1)], REGION)
@@ -60,9 +60,9 @@ def new_log(partitions: int = 1, found: int = 1) -> tuple[MemoryLog, Clock]:
     return log, clock
 
 
-def put(log: MemoryLog, one: Frame, partition: int = 0) -> None:
-    key = None if one.picture is None else str(one.camera).encode()
-    log.append(TopicPartition(TAKEN, partition), key, encode_frame(one))
+def put(log: MemoryLog, frame: Frame, partition: int = 0) -> None:
+    key = None if frame.picture is None else str(frame.camera).encode()
+    log.append(TopicPartition(TAKEN, partition), key, encode_frame(frame))
 
 
 def run(log: MemoryLog, store: MemoryStore, find: Detect = detect, **options) -> None:
@@ -72,19 +72,19 @@ def run(log: MemoryLog, store: MemoryStore, find: Detect = detect, **options) ->
 
 
 def found(log: MemoryLog, partition: int = 0) -> list:
-    """What came out: time and number of regions of every picture, None for a tick."""
+    """What was sent: time and number of regions of every picture, None for a tick."""
     batches = [decode(record.value) for record in log.fetch(TopicPartition(FOUND, partition), 0, 10_000)]
     return [(batch.start, int(batch.array()["value"][0]) if batch.count else None) for batch in batches]
 
 
-def looked_at(log: MemoryLog) -> list:
+def examined(log: MemoryLog) -> list:
     """Time and number of regions of every picture."""
-    return [one for one in found(log) if one[1] is not None]
+    return [(start, regions) for start, regions in found(log) if regions is not None]
 
 
 def test_every_picture_has_one_outcome():
     log, _ = new_log()
-    for one in (
+    for picture in (
         frame(1, 0, b"xab"),
         frame(1, 1, b"x"),
         frame(2, 1, b"x"),  # another camera may see the same
@@ -94,10 +94,10 @@ def test_every_picture_has_one_outcome():
         frame(1, 5, b"xyz", start=NOW + 3_600_000),  # of the future
         frame(1, 6, b"xyz", interval=0),
     ):
-        put(log, one)
+        put(log, picture)
     store = MemoryStore()
     run(log, store)
-    assert looked_at(log) == [(NOW - 60_000, 2), (NOW - 59_500, 0), (NOW - 59_500, 0)]
+    assert examined(log) == [(NOW - 60_000, 2), (NOW - 59_500, 0), (NOW - 59_500, 0)]
     account = store.position((TAKEN, 0)).account
     assert account.balanced()
     assert account == Account(messages=8, decoded=8, readings=8, aggregated=3, duplicate=1, rejected=4)
@@ -109,7 +109,7 @@ def test_every_picture_has_one_outcome():
     assert (delivery.topic, delivery.messages, delivery.readings) == (FOUND, len(found(log)), 3)
 
 
-def test_what_is_no_frame_is_dead_and_nothing_of_a_picture_is_kept():
+def test_a_message_that_is_no_frame_is_dead_and_nothing_of_a_picture_is_kept():
     log, _ = new_log()
     whole = encode_frame(frame(1, 0, SECRET))
     here = TopicPartition(TAKEN, 0)
@@ -123,22 +123,22 @@ def test_what_is_no_frame_is_dead_and_nothing_of_a_picture_is_kept():
     store = MemoryStore()
     run(log, store)
     letters = list(store.dead_letters.values())
-    assert [one.reason for one in letters] == [
+    assert [letter.reason for letter in letters] == [
         *("cut", "trailing", "wrong-key", "unknown-metric", "unknown-class", "cut", "future-tick"),
     ]
     assert not any(SECRET in letter.original for letter in letters)
     assert letters[0].original.startswith(b"%d bytes, sha256 " % (len(whole) - 2))
-    assert looked_at(log) == []
+    assert examined(log) == []
 
 
-def test_every_partition_of_regions_hears_the_time_that_all_cameras_have_reached():
+def test_every_partition_of_regions_gets_the_common_time_of_all_cameras():
     log, _ = new_log(partitions=2, found=5)
     put(log, frame(0, 40, None), 0)
     put(log, frame(0, 20, None), 1)
     run(log, MemoryStore())
-    heard = [found(log, partition) for partition in range(5)]
-    assert all(ticks[-1] == (NOW - 50_000, None) for ticks in heard)
-    assert heard == [heard[0]] * 5
+    sent = [found(log, partition) for partition in range(5)]
+    assert all(ticks[-1] == (NOW - 50_000, None) for ticks in sent)
+    assert sent == [sent[0]] * 5
 
 
 def test_a_partition_that_lags_holds_the_time_back():
@@ -149,12 +149,12 @@ def test_a_partition_that_lags_holds_the_time_back():
         put(log, frame(1, number, b"x%d" % number), 1)
     put(log, frame(0, 100, None), 1)
     run(log, MemoryStore())
-    assert len(looked_at(log)) == 20
+    assert len(examined(log)) == 20
     latest = 0
     for start, value in found(log):
         if value is None:
             latest = max(latest, start)
-        assert start >= latest, "a picture came behind a tick that was ahead of it"
+        assert start >= latest, "a picture follows a tick that is ahead of it"
     assert found(log)[-1] == (NOW - 10_000, None)
 
 
@@ -198,9 +198,9 @@ def test_failures_around_commits_count_nothing_twice_and_send_again_at_most(take
     assert failing.cameras == undisturbed.cameras
     assert failing.dead_letters == undisturbed.dead_letters
     assert failing.position((TAKEN, 0)) == undisturbed.position((TAKEN, 0))
-    assert set(looked_at(disturbed)) == set(looked_at(calm))
-    assert len(looked_at(disturbed)) >= len(looked_at(calm))
-    assert found(disturbed)[-1:] == found(calm)[-1:], "the same time was told in the end"
+    assert set(examined(disturbed)) == set(examined(calm))
+    assert len(examined(disturbed)) >= len(examined(calm))
+    assert found(disturbed)[-1:] == found(calm)[-1:], "the same time was announced in the end"
 
 
 def test_pictures_that_retention_took_are_counted_as_lost():

@@ -134,7 +134,7 @@ def windows(film: Film, edges: Sequence[int]) -> Iterable[Passes]:
 
 
 def facts(found: Iterable[Passes]) -> list[tuple[int, int]]:
-    return sorted(pair for one in found for pair in zip(one.first.tolist(), one.form.tolist(), strict=True))
+    return sorted(pair for part in found for pair in zip(part.first.tolist(), part.form.tolist(), strict=True))
 
 
 # What a pass is
@@ -168,9 +168,9 @@ def test_a_vehicle_that_gathers_speed_while_hidden_is_the_same_one(rate):
     assert len(count(without(film, 1.0, 1.8))) == 1
 
 
-def test_a_vehicle_behind_another_is_another():
-    behind = drive(4, 5, begins=2.4)
-    assert len(count(together(drive(4, 5), behind))) == 2
+def test_a_vehicle_that_follows_another_is_counted_too():
+    second = drive(4, 5, begins=2.4)
+    assert len(count(together(drive(4, 5), second))) == 2
 
 
 @pytest.mark.parametrize("rate", [5, 15])
@@ -228,7 +228,7 @@ def test_a_line_taken_for_the_plate_now_and_then_is_no_other_vehicle():
         ([(ONE_LINE, math.nan), (ONE_LINE, math.nan), (TWO_LINES, 0.9)], TWO_LINES),
     ],
 )
-def test_the_form_is_what_most_boxes_say_by_score(votes, form):
+def test_the_form_is_that_of_most_boxes_weighted_by_score(votes, form):
     start, frame, boxes = arrays(drive(0.6, 5))
     boxes["form"], boxes["score"] = zip(*votes, strict=True)
     assert passes(start, frame, boxes, window_start=T0).form.tolist() == [form]
@@ -245,7 +245,7 @@ def test_windows_with_tails_count_what_the_whole_recording_has(rate):
         film = spoiled(street(1, country, rate), 1)
         found = list(windows(film, edges))
         assert facts(found) == facts([count(film)])
-        crossing += sum(int((one.first < start).sum()) for start, one in zip(edges, found, strict=False))
+        crossing += sum(int((part.first < start).sum()) for start, part in zip(edges, found, strict=False))
     assert crossing > 0
 
 
@@ -253,15 +253,15 @@ def test_a_vehicle_at_the_edge_belongs_to_the_window_that_can_be_certain_of_it()
     film = drive(4, 5)
     for pictures, before in ((1, 0), (2, 0), (3, 1), (10, 1)):
         edge = film[pictures][0]
-        one, other = windows(film, (T0, edge, T0 + 60_000))
-        assert (len(one), len(other)) == (before, 1 - before)
-        assert (one if before else other).first.tolist() == [T0]
+        first, second = windows(film, (T0, edge, T0 + 60_000))
+        assert (len(first), len(second)) == (before, 1 - before)
+        assert (first if before else second).first.tolist() == [T0]
 
 
 def test_pictures_before_the_tail_change_nothing():
     film = spoiled(street(1, "VN", 5), 1, missed=0.4, false=10)[: 50 * 5]
     edge = T0 + 40_000
-    whole, tail = count(film, edge), count([one for one in film if one[0] >= edge - TAIL_MS], edge)
+    whole, tail = count(film, edge), count([picture for picture in film if picture[0] >= edge - TAIL_MS], edge)
     assert len(whole) > 20
     assert (facts([whole]), whole.seen.tolist()) == (facts([tail]), tail.seen.tolist())
 

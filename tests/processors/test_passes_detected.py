@@ -1,4 +1,4 @@
-"""Passes behind the plate network: right in drawn streets whose truth is known, and the same again in real clips."""
+"""Passes of what the plate network finds: right in drawn streets with known truth, and repeatable in real clips."""
 
 import math
 from collections import Counter
@@ -51,7 +51,7 @@ class Film:
 
     def take(self, which: Sequence[int]) -> "Film":
         """The pictures at these places, in that order."""
-        return Film(tuple(self.start[one] for one in which), tuple(self.boxes[one] for one in which))
+        return Film(tuple(self.start[number] for number in which), tuple(self.boxes[number] for number in which))
 
     def every(self, step: int) -> "Film":
         return self.take(range(0, len(self.start), step))
@@ -66,10 +66,10 @@ class Film:
 
     def certain(self) -> "Film":
         """The film with the boxes that count by the weights' card."""
-        return Film(self.start, tuple(one[one["score"] >= card().threshold] for one in self.boxes))
+        return Film(self.start, tuple(boxes[boxes["score"] >= card().threshold] for boxes in self.boxes))
 
     def passes(self, window_start: int | None = None) -> Passes:
-        frame = np.repeat(np.arange(len(self.start)), [len(one) for one in self.boxes])
+        frame = np.repeat(np.arange(len(self.start)), [len(boxes) for boxes in self.boxes])
         boxes = np.concatenate([np.empty(0, REGION), *self.boxes])
         since = min(self.start) if window_start is None else window_start
         return passes(np.array(self.start, np.int64), frame, boxes, window_start=since)
@@ -101,13 +101,12 @@ def per_form(found: Passes) -> Counter[int]:
 
 def facts(*found: Passes) -> list[tuple[int, int, int]]:
     """Every pass: when it was seen first, its form, and in how many pictures it was seen."""
-    columns = (zip(one.first.tolist(), one.form.tolist(), one.seen.tolist(), strict=True) for one in found)
+    columns = (zip(part.first.tolist(), part.form.tolist(), part.seen.tolist(), strict=True) for part in found)
     return sorted(row for rows in columns for row in rows)
 
 
 def begun(*found: Passes) -> list[int]:
-    """When each vehicle was seen first. Its form is what boxes up to the window's end say: the rest of a recording may
-    turn a doubtful one."""
+    """When each vehicle was seen first. A doubtful form may change with the boxes after the window's end."""
     return [row[0] for row in facts(*found)]
 
 
@@ -179,15 +178,15 @@ def test_a_vehicle_that_crosses_a_windows_edge_counts_once(streets, rate):
         edges = [EDGE - SECONDS * 500 + after for after in range(0, SECONDS * 1000 + 1, 4_000)]
         found = film.windows(edges)
         assert firsts(*found) == firsts(film.passes())
-        crossing += sum(int((one.first < since).sum()) for since, one in zip(edges, found, strict=False))
+        crossing += sum(int((part.first < since).sum()) for since, part in zip(edges, found, strict=False))
         texts = [{p.text for _, plates in part for p in plates} for part in parts(street, edges)]
         assert sum(len(here & there) for here, there in pairwise(texts)) > 8  # vehicles on both sides of an edge
-    assert crossing > 0  # some of them were certain only behind it
+    assert crossing > 0  # some of them were certain only after it
 
 
 def parts(street: Street, edges: Sequence[int]) -> list[list[tuple[int, list[RenderedPlate]]]]:
     pictures = list(zip(street.film.start, street.truth, strict=True))
-    return [[one for one in pictures if since <= one[0] < until] for since, until in pairwise(edges)]
+    return [[picture for picture in pictures if since <= picture[0] < until] for since, until in pairwise(edges)]
 
 
 # Real clips
@@ -196,11 +195,11 @@ both_clips = pytest.mark.parametrize("name", ["intel_car-detection.mp4", "openda
 
 
 @both_clips
-def test_a_real_clip_is_looked_at_to_its_end(clip, name):
+def test_a_real_clip_is_processed_to_its_end(clip, name):
     """No plate can be read in them; that one is found in most pictures would be a mistake."""
     film = clip(name).certain()
     assert len(film.start) > 80
-    assert sum(len(one) > 0 for one in film.boxes) < 0.2 * len(film.start)
+    assert sum(len(boxes) > 0 for boxes in film.boxes) < 0.2 * len(film.start)
     assert len(film.passes()) <= 3
 
 
@@ -258,9 +257,9 @@ def sent(films: dict[int, Film], seed: int) -> list[MemoryRecord]:
 
 
 def cells(records: Sequence[MemoryRecord], polls: int) -> Counter[tuple[int, int, str]]:
-    """What a processor makes of a log that it gets in so many polls: (window, area, form) -> passes."""
+    """The cells of a log that is read in so many polls: (window, area, form) -> passes."""
     metrics = metrics_of(REGIONS)
-    windows = {one.name: Windows("Asia/Tehran", one.window) for one in metrics}
+    windows = {metric.name: Windows("Asia/Tehran", metric.window) for metric in metrics}
     fold = ReadingFold(metrics, windows, Position(), Scratch())
     log = [replace(record, offset=offset) for offset, record in enumerate([*records, TICK])]
     for some in np.array_split(np.arange(len(log)), polls):
@@ -272,11 +271,11 @@ def cells(records: Sequence[MemoryRecord], polls: int) -> Counter[tuple[int, int
 
 
 def check_workers(films: dict[int, Film]) -> Counter[tuple[int, int, str]]:
-    """One worker with all cameras, and one for each, find what a look at each camera's whole recording does."""
+    """One worker for all cameras, and one for each, count what the tracker finds in each camera's whole recording."""
     together = cells(sent(films, 1), polls=1)
     assert cells(sent(films, 2), polls=23) == together
-    assert sum((cells(sent({one: films[one]}, 3), polls=7) for one in films), Counter()) == together
-    assert summed(together, 1) == {(one,): len(film.passes()) for one, film in films.items() if len(film.passes())}
+    assert sum((cells(sent({camera: film}, 3), polls=7) for camera, film in films.items()), Counter()) == together
+    assert summed(together, 1) == {(area,): len(film.passes()) for area, film in films.items() if len(film.passes())}
     return together
 
 
@@ -292,7 +291,7 @@ def test_streets_give_the_same_cells_in_any_order_and_from_any_split_over_worker
     films = {camera: street.film.every(3) for camera, street in enumerate(streets, 1)}
     found = check_workers(films)
     assert summed(found, 1, 2) == Counter(
-        (one, FORMS[form]) for one, film in films.items() for form in film.passes().form.tolist()
+        (area, FORMS[form]) for area, film in films.items() for form in film.passes().form.tolist()
     )
     assert {window for window, _, _ in found} == {EDGE - QUARTER, EDGE}
     assert found.total() > 2 * 40

@@ -55,8 +55,8 @@ def table(steps) -> dict:
 
 def letters(steps) -> tuple[list, list]:
     every = [letter for step in steps for letter in step.dead_letters]
-    dead = sorted((one.offset, one.reason) for one in every if one.row < 0)
-    return dead, sorted((one.offset, one.row, one.reason) for one in every if one.row >= 0)
+    dead = sorted((letter.offset, letter.reason) for letter in every if letter.row < 0)
+    return dead, sorted((letter.offset, letter.row, letter.reason) for letter in every if letter.row >= 0)
 
 
 def assert_as_modelled(steps, records, dataset=ENERGY) -> None:
@@ -100,7 +100,7 @@ def test_a_replay_from_any_committed_position_changes_nothing(dataset, data):
         if data.draw(st.booleans()):  # a crash: what was not committed is gone
             position = steps[-1].position if steps else Position()
             subject = fold(position, dataset)
-            again = [one for one in records[:last] if one.offset >= position.resume_offset]
+            again = [record for record in records[:last] if record.offset >= position.resume_offset]
             for begin, end in data.draw(splits(len(again))):
                 subject.feed(again[begin:end])
     if step := subject.step():
@@ -132,7 +132,7 @@ def test_a_clock_in_the_future_moves_no_watermark():
     ])  # fmt: skip
     step = subject.step()
     assert step.position.max_event_time == T0
-    assert [(one.offset, one.row, one.reason) for one in step.dead_letters] == [
+    assert [(letter.offset, letter.row, letter.reason) for letter in step.dead_letters] == [
         (2, -1, "future-tick"),
         (1, 0, "future"),
     ]
@@ -234,7 +234,7 @@ def test_the_brake_counts_on_after_a_restart():
         again.feed([MemoryRecord(100, T0, b"1", b"dead")])
 
 
-def test_a_log_that_holds_nothing_any_more_is_passed_and_its_windows_are_incomplete():
+def test_an_emptied_log_is_passed_and_its_windows_are_incomplete():
     subject = fold()
     subject.feed([batch(0, (1, 1, 0, 10, 1))])
     again = fold(subject.step().position, gap=True)

@@ -1,4 +1,4 @@
-"""The loop around the fold: what fails in it leaves no trace in the tables. On the log and the store in memory."""
+"""The loop around the fold: a failure leaves no trace in the tables. With the log and the store in memory."""
 
 from threading import Event
 
@@ -78,18 +78,18 @@ def test_where_a_run_ends_and_the_next_begins_does_not_show(entries, runs):
     # The same topic, filled bit by bit, with a processor of its own for each bit.
     for part in range(runs):
         for number in range(2):
-            place = TopicPartition(TOPIC, number)
-            records = log.fetch(place, 0, 1000)
-            for one in records[len(records) * part // runs : len(records) * (part + 1) // runs]:
-                clock.now = one.timestamp
-                growing.append(place, one.key, one.value)
+            partition = TopicPartition(TOPIC, number)
+            records = log.fetch(partition, 0, 1000)
+            for record in records[len(records) * part // runs : len(records) * (part + 1) // runs]:
+                clock.now = record.timestamp
+                growing.append(partition, record.key, record.value)
         process(growing, pieces)
     assert pieces.cells == whole.cells
     for number in range(2):
         assert pieces.position((TOPIC, number)) == whole.position((TOPIC, number))
 
 
-def test_a_frozen_member_is_fenced_and_the_other_ones_result_stands():
+def test_a_frozen_member_is_fenced_and_the_result_of_the_other_is_kept():
     entries = [(b"1", b"broken", 1_790_000_000_000)] * 5
     log, store = log_of(entries), MemoryStore()
     store.register_topic(TOPIC, "memory", log.describe(TOPIC).topic_id, 1)
@@ -112,7 +112,7 @@ def test_a_partition_with_too_many_dead_messages_stops_and_commits_none_of_them(
     assert store.position(HERE).account == Account()
 
 
-def test_retention_that_overtook_the_processor_stops_it_until_someone_accepts_the_gap():
+def test_retention_that_overtook_the_processor_stops_it_until_the_gap_is_accepted():
     log, store = log_of([(b"1", b"broken", 1_790_000_000_000)] * 10), MemoryStore()
     process(log_of([]), MemoryStore())
     log.forget(HERE, 4)
@@ -125,7 +125,7 @@ def test_retention_that_overtook_the_processor_stops_it_until_someone_accepts_th
 def test_a_log_that_was_cut_short_stops_the_processor():
     log, store = log_of([(b"1", b"broken", 1_790_000_000_000)] * 10), MemoryStore()
     process(log, store)
-    log._topics[TOPIC].partitions[0].records.clear()
+    log.truncate(HERE, 0)
     with pytest.raises(Stopped, match="cut short"):
         process(log, store, accept_gap=True)
 
@@ -175,7 +175,7 @@ class StealingStore(MemoryStore):
         super().commit(commits)
 
 
-def test_a_fenced_processor_joins_again_instead_of_leaving_the_partition_to_nobody():
+def test_a_fenced_processor_joins_the_group_again():
     log, store = log_of([(b"1", b"broken", 0)] * 5), StealingStore()
     process(log, store)
     assert store.position(HERE).account == Account(messages=5, dead=5)

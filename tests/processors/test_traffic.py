@@ -28,7 +28,7 @@ START = Position()
 
 def fold(position: Position = START) -> ReadingFold:
     metrics = metrics_of(REGIONS)
-    return ReadingFold(metrics, {one.name: Windows(ZONE, one.window) for one in metrics}, position, Scratch())
+    return ReadingFold(metrics, {metric.name: Windows(ZONE, metric.window) for metric in metrics}, position, Scratch())
 
 
 class Street:
@@ -54,7 +54,7 @@ class Street:
         return self
 
     def tick(self, time: int) -> "Street":
-        """Say that the cameras' time has come so far."""
+        """Add a tick: the cameras' time has come so far."""
         self._add(1, time, np.empty(0, ROW), np.empty(0, REGION), "traffic.regions")
         return self
 
@@ -66,7 +66,7 @@ class Street:
 
 def passes(*folds: ReadingFold) -> dict[tuple[int, int, str], int]:
     """The passes of the cells that come out: (window's start after `EDGE`, area, class) -> passes, none left out."""
-    cells = [cell for one in folds for cell in one.step().cells if cell.metric == "traffic.passes"]
+    cells = [cell for subject in folds for cell in subject.step().cells if cell.metric == "traffic.passes"]
     return {
         (cell.window_start - EDGE, cell.area, cell.class_): cell.amounts.value for cell in cells if cell.amounts.value
     }
@@ -88,7 +88,7 @@ def test_a_vehicle_in_many_pictures_is_one_pass_of_its_form():
 @pytest.mark.parametrize("enters", range(-2_400, 601, STEP))
 def test_a_vehicle_at_a_windows_edge_counts_once_where_it_became_certain(enters):
     street = Street((enters, 1)).look(*range(-5_000, 5_000, STEP)).tick(LONG_AFTER)
-    certain = enters + 2 * STEP  # with its third picture, which is also 300 ms behind its first
+    certain = enters + 2 * STEP  # with its third picture, which is also 300 ms after its first
     assert passes(folded(street)) == {(0 if certain >= 0 else -QUARTER, 1, "one-line"): 1}
 
 
@@ -105,7 +105,7 @@ def test_each_camera_is_followed_for_itself_and_its_contributor_counted():
     assert [(cell.amounts.readings, cell.amounts.covered_ms) for cell in cells] == [(40, 40 * STEP), (20, 20 * STEP)]
 
 
-def test_every_class_has_a_cell_where_a_camera_looked_though_nothing_passed():
+def test_every_class_has_a_cell_if_a_camera_sent_pictures_though_nothing_passed():
     street = Street().look(*range(0, 2_000, STEP)).tick(LONG_AFTER)
     cells = [cell for cell in folded(street).step().cells if cell.metric == "traffic.passes"]
     assert {(cell.class_, cell.amounts.value, cell.amounts.contributors) for cell in cells} == {
@@ -120,7 +120,7 @@ def test_a_camera_that_fell_silent_before_the_window_counts_for_nothing_in_it():
 
 
 @pytest.mark.parametrize("crash", range(1, 47, 2))
-def test_after_a_crash_the_moment_before_an_open_window_is_read_again(crash):
+def test_after_a_crash_the_tail_before_an_open_window_is_read_again(crash):
     """The tail's own window has closed when the processor dies; the next one is open."""
     street = Street((-1_000, 1), (-200, 2)).look(*range(-5_000, 1_000, STEP))
     street.tick(EDGE + QUARTER).look(*range(1_000, 4_000, STEP)).tick(LONG_AFTER)
@@ -139,19 +139,19 @@ def test_after_a_crash_the_moment_before_an_open_window_is_read_again(crash):
     assert sum(whole.values()) == 2
 
 
-def test_a_picture_too_late_for_its_own_window_still_tells_the_next_one_what_was_there():
+def test_a_picture_too_late_for_its_own_window_still_counts_in_the_tail_of_the_next():
     """Without it, the vehicle was out of sight for too long, and seems to come into view once more."""
     seen = (-3_400, -3_200, -3_000)
     street = Street((-3_400, 1), seen_for=4_000).look(*seen).tick(EDGE + QUARTER)
     late = Street((-3_400, 1), seen_for=4_000).look(*seen).tick(EDGE + QUARTER).look(-2_200, -1_400, -600)
-    for one in (street, late):
-        one.look(*range(0, 600, STEP)).tick(LONG_AFTER)
+    for view in (street, late):
+        view.look(*range(0, 600, STEP)).tick(LONG_AFTER)
     assert passes(folded(street)) == {(-QUARTER, 1, "one-line"): 1, (0, 1, "one-line"): 1}
     assert passes(folded(late)) == {(-QUARTER, 1, "one-line"): 1}
     assert folded(late).step().position.account.late == 3
 
 
-def test_density_is_the_mean_over_cameras_of_each_ones_mean():
+def test_density_is_the_mean_over_cameras_of_the_mean_of_each():
     street = Street((0, 1), (0, 1), (1_000, 2))
     street.look(0, 1_500, camera=1, metric="traffic.density")  # 2 and 3 regions
     street.look(0, 100, 200, camera=2, metric="traffic.density")  # 2, 2 and 2

@@ -37,8 +37,8 @@ def test_a_time_lies_in_its_window_and_in_the_one_that_stepping_finds(zone, kind
 
 
 @given(st.sampled_from(ZONES), st.sampled_from(KINDS), moments, moments)
-def test_numbers_rise_with_time(zone, kind, one, other):
-    low, high = sorted((one, other))
+def test_numbers_rise_with_time(zone, kind, first, second):
+    low, high = sorted((first, second))
     assert EVERY[zone, kind].number(low) <= EVERY[zone, kind].number(high)
 
 

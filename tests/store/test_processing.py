@@ -1,4 +1,4 @@
-"""What `store.processing.Store` promises, held to the one in memory and to PostgreSQL."""
+"""The Protocol `store.processing.Store`, tested with the store in memory and with PostgreSQL."""
 
 from uuid import uuid4
 
@@ -57,7 +57,7 @@ def commit(partition: Partition, epoch: int, expected: int, next_offset: int, **
     return PartitionCommit(partition, epoch, expected, Step(position, **{"cells": (), "dead_letters": (), **content}))
 
 
-def test_a_claimed_partition_starts_at_nothing(registered):
+def test_a_new_partition_starts_at_offset_0_with_an_empty_account(registered):
     assert registered.claim([HERE]) == {HERE: Claim(1, Position())}
 
 
@@ -169,19 +169,19 @@ def pictures(store) -> list[CameraCount]:
         return [CameraCount(*row) for row in rows.fetchall()]
 
 
-def test_what_a_writer_delivered_is_put_down_in_place_of_what_it_was(registered):
+def test_the_deliveries_of_a_run_replace_those_recorded_before(registered):
     run = uuid4()
     registered.record_deliveries(run, [Delivery(TOPIC, 0, 1, 1, 0, 0), Delivery(TOPIC, 1, 2, 2, 0, 1)])
     registered.record_deliveries(run, [Delivery(TOPIC, 0, 5, 4, 0, 4)])
     if isinstance(registered, MemoryStore):
-        found = sorted(registered.deliveries.values(), key=lambda one: one.partition)
+        found = sorted(registered.deliveries.values(), key=lambda delivery: delivery.partition)
         assert found == [Delivery(TOPIC, 0, 5, 4, 0, 4), Delivery(TOPIC, 1, 2, 2, 0, 1)]
     else:
         with psycopg.connect(registered._url) as connection:
             assert totals(connection) == {TOPIC: DeliveryTotals(7, 6)}
 
 
-def test_a_topic_has_reached_what_all_its_partitions_have(registered):
+def test_the_common_event_time_is_the_least_of_all_partitions(registered):
     assert registered.common_event_time(TOPIC) is None
     registered.claim([HERE, THERE])
     registered.commit([commit(HERE, 1, 0, 5)])
@@ -191,12 +191,12 @@ def test_a_topic_has_reached_what_all_its_partitions_have(registered):
     assert registered.common_event_time("another") is None
 
 
-def test_a_detector_is_noted_once_with_its_earliest_picture(registered):
+def test_a_detector_is_recorded_once_with_its_earliest_picture(registered):
     first, other = Detector("network", "a1", 0.9, 0.8), Detector("network", "b2", 0.95, 0.9)
     for detector, since in ((first, 5_000), (first, 3_000), (first, 9_000), (other, 4_000)):
         registered.record_detector("traffic.plate-regions", detector, since)
     if isinstance(registered, MemoryStore):
-        noted = [DetectorUse(one, since) for (_, one), since in registered.detectors.items()]
+        noted = [DetectorUse(detector, since) for (_, detector), since in registered.detectors.items()]
     else:
         with psycopg.connect(registered._url) as connection:
             noted = detectors(connection)["traffic.plate-regions"]
