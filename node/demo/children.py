@@ -64,6 +64,13 @@ class Children:
                 tail = child.log.read_bytes()[-_TAIL_BYTES:].decode(errors="replace")
                 raise ChildEnded(f"{child.name} ended with code {code}; {child.log} says:\n{tail}")
 
+    def join(self) -> None:
+        """Wait until every one that is not lasting has ended. Raises `ChildEnded` if one failed."""
+        for child in self._children:
+            if not child.lasting:
+                child.process.join()
+        self.check()
+
     def close(self) -> None:
         """Ask all to end, and end those that do not."""
         for child in reversed(self._children):

@@ -1,7 +1,7 @@
 """One city of the demo: its database, its processes, and how far they have come."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
 from pathlib import Path
@@ -13,7 +13,6 @@ from schemas.catalogue import catalogue, datasets, metrics_of
 from schemas.topics import FRAMES, REGIONS, live
 from store.accounts import StreamAccount, receptions_by_metric, refusals_by_origin, stream_accounts
 from store.database import Connection, connect, create_database
-from store.migrations import migrate
 from store.publications import ready_windows
 
 STREAMS = (*datasets(), FRAMES)
@@ -89,10 +88,9 @@ class Stand:
 
 
 def prepare(name: str, number: int, services: Services, home: Path) -> DemoCity:
-    """Make the city's database and choose its ports."""
+    """Make the city's database, without tables yet, and choose its ports."""
     city = load_city(name)
     url = create_database(services.database_url, city.id.replace("-", "_"))
-    migrate(url)
     folder = home / city.id
     folder.mkdir(parents=True, exist_ok=True)
     environment = {
@@ -107,6 +105,17 @@ def prepare(name: str, number: int, services: Services, home: Path) -> DemoCity:
     for source in _SOURCES:
         one.report(source).unlink(missing_ok=True)  # an earlier demo's
     return one
+
+
+def set_up(cities: Sequence[DemoCity], children: Children) -> None:
+    """Make the tables and topics of all cities.
+
+    Before any role starts: sixteen that find no topic and make it take the processors that Kafka needs to do so.
+    """
+    for one in cities:
+        for role, arguments in (("topics", ["topics", "create"]), ("migrate", ["migrate"])):
+            children.start(f"{one.city.id}-{role}", arguments, one.environment, lasting=False)
+    children.join()
 
 
 def start(one: DemoCity, partner: DemoCity, children: Children, *, meters: int, follow: bool) -> None:

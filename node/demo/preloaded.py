@@ -26,6 +26,7 @@ import processors.plates.network
 import processors.reading_fold
 import processors.region_output
 import processors.runner
+import store.migrations
 import store.processing_postgres
 
 MODULES = (
@@ -50,6 +51,7 @@ MODULES = (
     processors.region_output,
     processors.runner,
     prometheus_client,
+    store.migrations,
     store.processing_postgres,
     uvicorn,
 )

@@ -15,7 +15,7 @@ from errors import OperatorError
 from federation.compare import comparisons
 from node.demo.accounts import accounts, faults, summary
 from node.demo.children import Children, preload
-from node.demo.cities import DemoCity, Stand, prepare, stand, start
+from node.demo.cities import DemoCity, Stand, prepare, set_up, stand, start
 from node.demo.results import table
 from schemas.catalogue import catalogue
 from store.database import connect
@@ -52,6 +52,7 @@ def run(home: Path, stop: Event, *, once: bool, meters: int, output: Path) -> No
         children = Children(folder)
         try:
             cities = [prepare(name, number, running, folder) for number, name in enumerate(CITIES)]
+            set_up(cities, children)
             for one, partner in zip(cities, reversed(cities), strict=True):
                 start(one, partner, children, meters=meters, follow=not once)
             say(f"started both cities, each with {meters:,} meters, waste and cameras; the last day is replayed")
