@@ -1,12 +1,6 @@
 """From settings to the parts that commands work with."""
 
-import logging
-import os
-import signal
-import sys
-import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -25,73 +19,8 @@ _EMBEDDED_MISSING = (
 )
 
 
-_GRACE_S = 10
-
-
 class CommandError(OperatorError):
-    """A command can't do what it was told; the text says why and what to do."""
-
-
-def start(role: str) -> threading.Event:
-    """Prepare a process that runs until told to stop: its log, its metrics, its signals. Returns the event to obey.
-
-    The first SIGINT or SIGTERM sets the event; a second one ends the process at once.
-    """
-    chosen = settings()
-    logging.basicConfig(
-        level=chosen.log_level, format=f"%(asctime)s {role} %(levelname)s %(message)s", stream=sys.stderr
-    )
-    for chatty in ("kafka", "httpx", "alembic", "uvicorn.access"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
-    for handler in logging.getLogger().handlers:
-        handler.addFilter(_without_kafkas_traceback)
-    stop = threading.Event()
-
-    def obey(number: int, frame: object) -> None:
-        del frame
-        stop.set()
-        signal.signal(number, signal.SIG_DFL)
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, obey)
-    if chosen.stop_with_stdin:
-        threading.Thread(target=_stop_with_stdin, args=(stop,), daemon=True).start()
-    if chosen.metrics_port is not None:
-        from prometheus_client import start_http_server
-
-        try:
-            start_http_server(chosen.metrics_port, addr=chosen.metrics_host)
-        except OSError as error:
-            raise CommandError(
-                f"metrics can't listen on {chosen.metrics_host}:{chosen.metrics_port}: {error}"
-            ) from None
-    return stop
-
-
-def _without_kafkas_traceback(record: logging.LogRecord) -> bool:
-    """kafka-python logs a lost connection with a traceback; one line says as much."""
-    if record.name.startswith("kafka."):
-        record.exc_info = None
-    return True
-
-
-def stop_when(stop: threading.Event, act: Callable[[], object]) -> None:
-    """Call `act`, in a thread of its own, when the event is set."""
-
-    def wait() -> None:
-        stop.wait()
-        act()
-
-    threading.Thread(target=wait, daemon=True).start()
-
-
-def _stop_with_stdin(stop: threading.Event) -> None:
-    """The parent holds the other end: it ends with the parent, however that ends, and so must this process."""
-    while os.read(sys.stdin.fileno(), 4096):  # past Python's own buffer, whose lock would outlive the interpreter
-        pass
-    stop.set()
-    time.sleep(_GRACE_S)
-    os._exit(1)  # what it waits for, Kafka perhaps, has ended with the parent
+    """A command can't do its work; the text says why and what to do."""
 
 
 def city() -> "City":

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from node import wiring
+from node import lifecycle
 from node.settings import settings
 
 
@@ -22,5 +22,5 @@ def demo(
     """
     from node.demo.run import run
 
-    stop = wiring.start("demo")
+    stop = lifecycle.start("demo")
     run(settings().home, stop, once=once, meters=meters, output=output)

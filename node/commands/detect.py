@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from node import wiring
+from node import lifecycle, wiring
 from node.plate_detection import detect_function, detector_record, prepare_opencv
 from node.settings import settings
 
@@ -26,7 +26,7 @@ def detect(
     from schemas.topics import FRAMES, REGIONS, live
     from store.processing_postgres import PostgresStore
 
-    stop = wiring.start("detect")
+    stop = lifecycle.start("detect")
     prepare_opencv()
     city, log = wiring.city(), wiring.log()
     frames, regions = live(city.id, FRAMES), live(city.id, REGIONS)

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from node import wiring
+from node import lifecycle, wiring
 from node.settings import settings
 
 
@@ -22,7 +22,7 @@ def process(
     from schemas.topics import dataset_of
     from store.processing_postgres import PostgresStore
 
-    stop = wiring.start("process")
+    stop = lifecycle.start("process")
     city, log = wiring.city(), wiring.log()
     topics = topics_of(city.id, [history] if history is not None else None)
     if history is not None:

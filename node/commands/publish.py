@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from node import wiring
+from node import lifecycle, wiring
 from node.commands.process import topics_of
 
 
@@ -20,7 +20,7 @@ def publish(
     from schemas.topics import dataset_of
     from store.publications import new_log
 
-    stop = wiring.start("publish")
+    stop = lifecycle.start("publish")
     metrics = {topic: metrics_of(dataset_of(topic)) for topic in topics_of(wiring.city().id, history)}
     if after_restore:
         with wiring.database("publish") as connection:

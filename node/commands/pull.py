@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from node import wiring
+from node import lifecycle, wiring
 
 
 def pull(
@@ -20,13 +20,13 @@ def pull(
     from federation.pulling import follow as keep_pulling
     from federation.pulling import pull as pull_once
 
-    stop = wiring.start("pull")
+    stop = lifecycle.start("pull")
     partners = [PartnerAddress(one) for one in url]
     own, database = wiring.city().id, wiring.database_url()
 
     async def following() -> None:
         ended, loop = asyncio.Event(), asyncio.get_running_loop()
-        wiring.stop_when(stop, lambda: loop.call_soon_threadsafe(ended.set))
+        lifecycle.stop_when(stop, lambda: loop.call_soon_threadsafe(ended.set))
         await keep_pulling(partners, database, own, ended, poll_s=every)
 
     async def once() -> None:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from node import wiring
+from node import lifecycle, wiring
 from node.settings import settings
 
 
@@ -23,7 +23,7 @@ def serve(
     from federation.city import CityFacts
 
     check_host(host, contained=settings().serve_in_container)
-    stop = wiring.start("serve")
+    stop = lifecycle.start("serve")
     city = wiring.city()
     facts = CityFacts(
         id=city.id,
@@ -38,5 +38,5 @@ def serve(
     app = create_app(facts, wiring.database_url())
     config = uvicorn.Config(app, host=host, port=port, log_level=settings().log_level.lower(), access_log=False)
     server = uvicorn.Server(config)
-    wiring.stop_when(stop, lambda: setattr(server, "should_exit", True))
+    lifecycle.stop_when(stop, lambda: setattr(server, "should_exit", True))
     server.run()

@@ -2,8 +2,8 @@
 
 import typer
 
+from node.lifecycle import start
 from node.settings import settings
-from node.wiring import start
 
 
 def services() -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from node import wiring
+from node import lifecycle, wiring
 from node.clock import now_ms
 from node.commands.ingest.report import write_report
 from node.plate_detection import detect_function, detector_record, prepare_opencv
@@ -52,7 +52,7 @@ def camera(
         raise wiring.CommandError("pictures are kept for minutes, not as history: give --detect with --name")
     if not is_source_id(source):
         raise wiring.CommandError("no register can hold such an id of a source")
-    stop = wiring.start("ingest")
+    stop = lifecycle.start("ingest")
     prepare_opencv()
     try:
         pictures = open_source(path, rate)
@@ -81,7 +81,7 @@ def cameras(detect: Beside = False) -> None:
     from ingest.cameras.live.addresses import load_cameras
     from ingest.cameras.live.running import run_cameras
 
-    stop = wiring.start("ingest")
+    stop = lifecycle.start("ingest")
     for talkative in ("httpx", "httpcore"):  # they would tell addresses
         logging.getLogger(talkative).setLevel(logging.WARNING)
     prepare_opencv()
@@ -117,7 +117,7 @@ def simulate_cameras(
     from ingest.register_file import load_register, write_register
     from schemas.topics import dataset_of
 
-    stop = wiring.start("ingest")
+    stop = lifecycle.start("ingest")
     prepare_opencv()
     city = wiring.city()
     simulated = SimulatedCameras(city, cameras, seed, stills)

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import typer
 
-from node import wiring
+from node import lifecycle, wiring
 from node.clock import now_ms
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def _bring(
     from ingest.register import stored_register
     from schemas.topics import history, live
 
-    stop = wiring.start("ingest")
+    stop = lifecycle.start("ingest")
     city, log = wiring.city(), wiring.log()
     form = form_for(city)
     try:

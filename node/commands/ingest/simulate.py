@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from node import wiring
+from node import lifecycle, wiring
 from node.clock import now_ms
 from node.commands.ingest.report import write_report
 from node.settings import settings
@@ -38,7 +38,7 @@ def simulate(
     from ingest.simulated.spans import last_hours
     from schemas.topics import live
 
-    stop = wiring.start("ingest")
+    stop = lifecycle.start("ingest")
     city, log = wiring.city(), wiring.log()
     topic = live(city.id, DATASET)
     wiring.ensure_topic(log, topic)

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from node import wiring
+from node import lifecycle, wiring
 from node.clock import now_ms
 from node.commands.ingest.report import write_report
 from node.settings import settings
@@ -44,7 +44,7 @@ def simulate_waste(
     from ingest.simulated.spans import last_day, last_hours
     from schemas.topics import live
 
-    stop = wiring.start("ingest")
+    stop = lifecycle.start("ingest")
     city, log = wiring.city(), wiring.log()
     topics = [live(city.id, dataset) for dataset in (FILL_LEVELS, COLLECTIONS)]
     for topic in topics:

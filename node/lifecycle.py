@@ -1,0 +1,78 @@
+"""How a long-running command starts and stops: its log, its metrics, its signals."""
+
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+
+from node.settings import settings
+from node.wiring import CommandError
+
+_GRACE_S = 10
+"""Seconds for a process to stop after its parent has gone."""
+
+
+def start(role: str) -> threading.Event:
+    """Set up log, metrics and signals of a process that runs until it is stopped. Returns the event that stops it.
+
+    The first SIGINT or SIGTERM sets the event; a second one ends the process at once. Raises `CommandError` if the
+    port of the metrics is taken.
+    """
+    chosen = settings()
+    logging.basicConfig(
+        level=chosen.log_level, format=f"%(asctime)s {role} %(levelname)s %(message)s", stream=sys.stderr
+    )
+    for noisy in ("kafka", "httpx", "alembic", "uvicorn.access"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(_without_kafka_traceback)
+    stop = threading.Event()
+
+    def request_stop(number: int, frame: object) -> None:
+        del frame
+        stop.set()
+        signal.signal(number, signal.SIG_DFL)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, request_stop)
+    if chosen.stop_with_stdin:
+        threading.Thread(target=_stop_with_stdin, args=(stop,), daemon=True).start()
+    if chosen.metrics_port is not None:
+        from prometheus_client import start_http_server
+
+        try:
+            start_http_server(chosen.metrics_port, addr=chosen.metrics_host)
+        except OSError as error:
+            raise CommandError(
+                f"metrics can't listen on {chosen.metrics_host}:{chosen.metrics_port}: {error}"
+            ) from None
+    return stop
+
+
+def _without_kafka_traceback(record: logging.LogRecord) -> bool:
+    """kafka-python logs a lost connection with a traceback; one line is enough."""
+    if record.name.startswith("kafka."):
+        record.exc_info = None
+    return True
+
+
+def stop_when(stop: threading.Event, act: Callable[[], object]) -> None:
+    """Call `act`, in a thread of its own, when the event is set."""
+
+    def wait() -> None:
+        stop.wait()
+        act()
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+def _stop_with_stdin(stop: threading.Event) -> None:
+    """Stop when standard input ends: the parent holds its other end, which closes however the parent ends."""
+    while os.read(sys.stdin.fileno(), 4096):  # past Python's own buffer, whose lock would outlive the interpreter
+        pass
+    stop.set()
+    time.sleep(_GRACE_S)
+    os._exit(1)  # Kafka may have ended with the parent: waiting for it has no end
