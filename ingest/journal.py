@@ -7,7 +7,7 @@ from uuid import UUID
 from eventlog.protocol import Writer
 from store import deliveries
 from store.database import Connection
-from store.deliveries import Delivery, Refused
+from store.deliveries import Refused
 from store.detectors import Detector, record_detector
 
 
@@ -32,11 +32,7 @@ class StoreJournal:
         self._run = run
 
     def acknowledged(self, writer: Writer) -> None:
-        rows = [
-            Delivery(topic, partition, a.messages, a.readings, a.first_offset, a.last_offset)
-            for (topic, partition), a in writer.acknowledged().items()
-        ]
-        deliveries.record_deliveries(self._connection, self._run, rows)
+        deliveries.record_deliveries(self._connection, self._run, writer.acknowledged().items())
 
     def refuse(self, origin: str, refused: Sequence[Refused]) -> None:
         if refused:

@@ -14,7 +14,6 @@ from eventlog.protocol import DeliveryFailed, Log, LogUnavailable, Writer
 from schemas.frames import Frame
 from schemas.regions import encode_regions, encode_tick, key_of
 from schemas.topics import REGIONS
-from store.deliveries import Delivery
 from store.detectors import Detector
 from store.processing import Store
 
@@ -58,11 +57,7 @@ class RegionOutput:
             writer.flush()
         except DeliveryFailed as error:
             raise self._failed(error) from error
-        rows = [
-            Delivery(topic, partition, a.messages, a.readings, a.first_offset, a.last_offset)
-            for (topic, partition), a in writer.acknowledged().items()
-        ]
-        self._store.record_deliveries(run, rows)
+        self._store.record_deliveries(run, writer.acknowledged().items())
         if self._earliest < self._recorded:
             self._store.record_detector(REGIONS, self._detector, self._earliest)
             self._recorded = self._earliest

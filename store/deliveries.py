@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 from uuid import UUID
 
 from store.database import Connection
@@ -19,16 +20,21 @@ ON CONFLICT (origin, position) DO NOTHING
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
-    """What one partition has acknowledged in one run, a writer from opening to closing."""
+class Delivery(Protocol):
+    """What one partition has acknowledged in one run. `eventlog.protocol.Acknowledged` is one."""
 
-    topic: str
-    partition: int
-    messages: int
-    readings: int
-    first_offset: int
-    last_offset: int
+    @property
+    def messages(self) -> int: ...
+    @property
+    def readings(self) -> int: ...
+    @property
+    def first_offset(self) -> int: ...
+    @property
+    def last_offset(self) -> int: ...
+
+
+Deliveries = Iterable[tuple[tuple[str, int], Delivery]]
+"""((topic, number of the partition), delivery) of each partition."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +54,15 @@ class Refused:
     original: bytes
 
 
-def record_deliveries(connection: Connection, run: UUID, deliveries: Iterable[Delivery]) -> None:
-    """Store the state of a run in place of the one stored before, so repeating it counts nothing twice."""
+def record_deliveries(connection: Connection, run: UUID, deliveries: Deliveries) -> None:
+    """Store the state of a run, a writer from opening to closing, in place of the one stored before.
+
+    Repeating it counts nothing twice.
+    """
     with connection.transaction(), connection.cursor() as cursor:
         cursor.executemany(
             _RECORD_DELIVERIES,
-            [(run, d.topic, d.partition, d.messages, d.readings, d.first_offset, d.last_offset) for d in deliveries],
+            [(run, *partition, d.messages, d.readings, d.first_offset, d.last_offset) for partition, d in deliveries],
         )
 
 

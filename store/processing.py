@@ -10,7 +10,7 @@ from typing import Protocol
 from uuid import UUID
 
 from errors import OperatorError
-from store.deliveries import Delivery
+from store.deliveries import Deliveries
 from store.detectors import Detector
 
 Partition = tuple[str, int]
@@ -201,7 +201,7 @@ class Store(Protocol):
     def common_event_time(self, topic: str) -> int | None:
         """The least `max_event_time` of a topic's partitions; None if any of them has none, or the topic is unknown."""
 
-    def record_deliveries(self, run: UUID, deliveries: Sequence[Delivery]) -> None:
+    def record_deliveries(self, run: UUID, deliveries: Deliveries) -> None:
         """Store what the log has acknowledged to a writer so far; it replaces what was stored for the same `run`."""
 
     def record_detector(self, dataset: str, detector: Detector, since_ms: int) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from store.deliveries import Delivery
+from store.deliveries import Deliveries, Delivery
 from store.detectors import Detector
 from store.processing import (
     CameraCount,
@@ -27,7 +27,7 @@ class MemoryStore:
         self.cells: dict[tuple[object, ...], tuple[Partition, Cell]] = {}
         self.dead_letters: dict[tuple[Partition, int, int], DeadLetter] = {}
         self.cameras: dict[tuple[int, int], CameraCount] = {}
-        self.deliveries: dict[tuple[UUID, str, int], Delivery] = {}
+        self.deliveries: dict[tuple[UUID, Partition], Delivery] = {}
         self.detectors: dict[tuple[str, Detector], int] = {}
         self._topics: dict[str, tuple[str, str, int]] = {}
         self._positions: dict[Partition, tuple[int, Position]] = {}
@@ -50,8 +50,8 @@ class MemoryStore:
         times = [position.max_event_time for (name, _), (_, position) in self._positions.items() if name == topic]
         return None if None in times else min((time for time in times if time is not None), default=None)
 
-    def record_deliveries(self, run: UUID, deliveries: Sequence[Delivery]) -> None:
-        self.deliveries |= {(run, delivery.topic, delivery.partition): delivery for delivery in deliveries}
+    def record_deliveries(self, run: UUID, deliveries: Deliveries) -> None:
+        self.deliveries |= {(run, partition): delivery for partition, delivery in deliveries}
 
     def record_detector(self, dataset: str, detector: Detector, since_ms: int) -> None:
         known = self.detectors.get((dataset, detector), since_ms)

@@ -8,7 +8,7 @@ import psycopg
 from psycopg import sql
 
 from store.database import Connection, connect
-from store.deliveries import Delivery, record_deliveries
+from store.deliveries import Deliveries, record_deliveries
 from store.detectors import Detector, record_detector
 from store.moments import moment
 from store.processing import (
@@ -91,7 +91,7 @@ class PostgresStore:
             found = row.fetchone()
         return None if found is None else found[0]
 
-    def record_deliveries(self, run: UUID, deliveries: Sequence[Delivery]) -> None:
+    def record_deliveries(self, run: UUID, deliveries: Deliveries) -> None:
         with _Unavailable(self):
             record_deliveries(self._open(), run, deliveries)
 

@@ -105,8 +105,8 @@ def test_every_picture_has_one_outcome():
     assert store.cameras[2, HOUR] == CameraCount(2, HOUR, 1, 1, 0, 0, 0)
     reasons = [letter.reason for letter in store.dead_letters.values()]
     assert reasons == ["missing", "cut", "future", "interval"]
-    [delivery] = store.deliveries.values()
-    assert (delivery.topic, delivery.messages, delivery.readings) == (FOUND, len(found(log)), 3)
+    [((_, partition), delivery)] = store.deliveries.items()
+    assert (partition, delivery.messages, delivery.readings) == ((FOUND, 0), len(found(log)), 3)
 
 
 def test_a_message_that_is_no_frame_is_dead_and_nothing_of_a_picture_is_kept():

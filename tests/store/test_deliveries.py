@@ -3,8 +3,9 @@ from uuid import uuid4
 
 import pytest
 
+from eventlog.protocol import Acknowledged
 from store.database import Connection, connect
-from store.deliveries import Delivery, DeliveryTotals, Refused, record_deliveries, refusals, refuse, totals
+from store.deliveries import DeliveryTotals, Refused, record_deliveries, refusals, refuse, totals
 
 pytestmark = pytest.mark.services
 
@@ -17,9 +18,9 @@ def connection(database_url: str) -> Iterator[Connection]:
 
 def test_a_run_counts_once_however_often_it_is_recorded(connection: Connection) -> None:
     run = uuid4()
-    other = [Delivery("t", 1, 1, 7, 4, 4), Delivery("u", 0, 1, 1, 0, 0)]
-    record_deliveries(connection, run, [Delivery("t", 0, 2, 500, 0, 1), *other])
-    record_deliveries(connection, run, [Delivery("t", 0, 3, 900, 0, 2)])
+    other = [(("t", 1), Acknowledged(1, 7, 4, 4)), (("u", 0), Acknowledged(1, 1, 0, 0))]
+    record_deliveries(connection, run, [(("t", 0), Acknowledged(2, 500, 0, 1)), *other])
+    record_deliveries(connection, run, [(("t", 0), Acknowledged(3, 900, 0, 2))])
     record_deliveries(connection, run, [])
     assert totals(connection) == {"t": DeliveryTotals(4, 907), "u": DeliveryTotals(1, 1)}
     assert connection.execute("SELECT last_offset FROM deliveries WHERE partition = 0 AND topic = 't'").fetchone() == (
@@ -29,7 +30,7 @@ def test_a_run_counts_once_however_often_it_is_recorded(connection: Connection) 
 
 def test_runs_add_up(connection: Connection) -> None:
     for _ in range(3):
-        record_deliveries(connection, uuid4(), [Delivery("t", 0, 2, 10, 0, 1)])
+        record_deliveries(connection, uuid4(), [(("t", 0), Acknowledged(2, 10, 0, 1))])
     assert totals(connection) == {"t": DeliveryTotals(6, 30)}
 
 

@@ -5,7 +5,8 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from store.deliveries import Delivery, DeliveryTotals, totals
+from eventlog.protocol import Acknowledged
+from store.deliveries import DeliveryTotals, totals
 from store.detectors import Detector, DetectorUse, detectors
 from store.processing import (
     Account,
@@ -171,11 +172,13 @@ def pictures(store) -> list[CameraCount]:
 
 def test_the_deliveries_of_a_run_replace_those_recorded_before(registered):
     run = uuid4()
-    registered.record_deliveries(run, [Delivery(TOPIC, 0, 1, 1, 0, 0), Delivery(TOPIC, 1, 2, 2, 0, 1)])
-    registered.record_deliveries(run, [Delivery(TOPIC, 0, 5, 4, 0, 4)])
+    registered.record_deliveries(run, [(HERE, Acknowledged(1, 1, 0, 0)), (THERE, Acknowledged(2, 2, 0, 1))])
+    registered.record_deliveries(run, [(HERE, Acknowledged(5, 4, 0, 4))])
     if isinstance(registered, MemoryStore):
-        found = sorted(registered.deliveries.values(), key=lambda delivery: delivery.partition)
-        assert found == [Delivery(TOPIC, 0, 5, 4, 0, 4), Delivery(TOPIC, 1, 2, 2, 0, 1)]
+        assert registered.deliveries == {
+            (run, HERE): Acknowledged(5, 4, 0, 4),
+            (run, THERE): Acknowledged(2, 2, 0, 1),
+        }
     else:
         with psycopg.connect(registered._url) as connection:
             assert totals(connection) == {TOPIC: DeliveryTotals(7, 6)}
