@@ -17,7 +17,7 @@ from processors.tracking.passes import SIGHTINGS, TAIL_MS, Passes, passes
 from processors.tracking.tracks import REST_MS
 from schemas.batch import FORM_UNKNOWN, ONE_LINE, REGION, TWO_LINES
 from tests.processors.films import Film, true_passes
-from tests.soak import examples
+from tests.soak import examples, soak_only
 
 T0 = 1_760_000_000_000
 FORMS = (ONE_LINE, TWO_LINES)
@@ -269,7 +269,7 @@ def test_pictures_before_the_tail_change_nothing():
 # Streets with known truth
 
 
-@pytest.mark.parametrize(("rate", "worst"), [(5, 0.05), (15, 0.05), (2, 0.1)])
+@pytest.mark.parametrize(("rate", "worst"), [(5, 0.05), (2, 0.1), pytest.param(15, 0.05, marks=soak_only)])
 def test_passes_are_right_per_form_and_hardly_change_without_a_fifth_of_the_pictures(rate, worst):
     true, found, fewer = Counter(), Counter(), Counter()
     for country in COUNTRIES:

@@ -28,14 +28,19 @@ from schemas.registry import schema_named
 from schemas.topics import REGIONS
 from store.processing import Position
 from tests.processors.films import true_passes
+from tests.soak import amount, soak, soak_only
 
 CLIPS = Path(__file__).parents[3] / "shared" / "data" / "streams" / "video"
 QUARTER = 900_000
 EDGE = 1_790_001_000_000 // QUARTER * QUARTER
-FASTEST = 15
-SECONDS = 40
+RATES = amount([5], soak=[5, 15])
+"""Pictures a second; the street is drawn at the last of them."""
+FASTEST = RATES[-1]
+SECONDS = amount(24, soak=40)
 MAIN = {"IR": ONE_LINE, "VN": TWO_LINES}
-SEEDS = (1, 2)
+SEEDS = amount((1,), soak=(1, 2))
+MANY = amount(10, soak=40)
+"""So many vehicles of one form pass at least in all streets."""
 WORST = 0.05
 CLIP_RATE = 5.0
 DOUBTFUL = 0.1
@@ -149,7 +154,8 @@ def clip():
 # Streets with known truth
 
 
-@pytest.mark.parametrize("rate", [5, 15])
+@soak
+@pytest.mark.parametrize("rate", RATES)
 @pytest.mark.parametrize("dropped", [0, 0.2])
 def test_passes_are_right_per_form(streets, rate, dropped):
     """The truth is that of all pictures, also where some are dropped."""
@@ -164,13 +170,14 @@ def test_passes_are_right_per_form(streets, rate, dropped):
         so_far = main.get(form, (0, 0))
         main[form] = (so_far[0] + here[form], so_far[1] + street.true_passes(step)[form])
     for form in (ONE_LINE, TWO_LINES):
-        assert main[form][1] >= 40
+        assert main[form][1] >= MANY
         assert abs(main[form][0] - main[form][1]) <= WORST * main[form][1]
         assert abs(found[form] - true[form]) <= WORST * true[form]
     assert found[FORM_UNKNOWN] == 0
 
 
-@pytest.mark.parametrize("rate", [5, 15])
+@soak
+@pytest.mark.parametrize("rate", RATES)
 def test_a_vehicle_that_crosses_a_windows_edge_counts_once(streets, rate):
     crossing = 0
     for street in streets:
@@ -180,7 +187,7 @@ def test_a_vehicle_that_crosses_a_windows_edge_counts_once(streets, rate):
         assert firsts(*found) == firsts(film.passes())
         crossing += sum(int((part.first < since).sum()) for since, part in zip(edges, found, strict=False))
         texts = [{p.text for _, plates in part for p in plates} for part in parts(street, edges)]
-        assert sum(len(here & there) for here, there in pairwise(texts)) > 8  # vehicles on both sides of an edge
+        assert sum(len(here & there) for here, there in pairwise(texts)) > amount(3, soak=8)  # some are on both sides
     assert crossing > 0  # some of them were certain only after it
 
 
@@ -191,7 +198,9 @@ def parts(street: Street, edges: Sequence[int]) -> list[list[tuple[int, list[Ren
 
 # Real clips
 
-both_clips = pytest.mark.parametrize("name", ["intel_car-detection.mp4", "opendatacam_frames_30fps.mp4"])
+both_clips = pytest.mark.parametrize(
+    "name", ["opendatacam_frames_30fps.mp4", pytest.param("intel_car-detection.mp4", marks=soak_only)]
+)
 
 
 @both_clips
@@ -287,14 +296,15 @@ def summed(found: Counter[tuple[int, int, str]], *kept: int) -> Counter[tuple[in
     return total
 
 
+@soak
 def test_streets_give_the_same_cells_in_any_order_and_from_any_split_over_workers(streets):
-    films = {camera: street.film.every(3) for camera, street in enumerate(streets, 1)}
+    films = {camera: street.film.every(FASTEST // RATES[0]) for camera, street in enumerate(streets, 1)}
     found = check_workers(films)
     assert summed(found, 1, 2) == Counter(
         (area, FORMS[form]) for area, film in films.items() for form in film.passes().form.tolist()
     )
     assert {window for window, _, _ in found} == {EDGE - QUARTER, EDGE}
-    assert found.total() > 2 * 40
+    assert found.total() > 2 * MANY
 
 
 @both_clips
