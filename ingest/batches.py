@@ -16,6 +16,8 @@ from schemas.registry import schema_named
 from schemas.topics import FRAMES, REGIONS
 
 LARGEST_BATCH = 500
+TOO_LONG_AFTER = 2**31
+"""Milliseconds since a batch's first row from which on processors reject a row."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,7 +86,8 @@ def messages(readings: ReadingColumns) -> Iterator[Message]:
     """The readings as messages of at most `LARGEST_BATCH` rows, each of one area and one class.
 
     Rows are in the order of their times, those of the same time in the order of the input. A batch ends early where
-    the milliseconds since its first row are no exact float32, which the wire format has for them.
+    the milliseconds since its first row don't fit: where they are no exact float32, which the wire format has for
+    them, or `TOO_LONG_AFTER`.
     """
     if not len(readings):
         return
@@ -161,22 +164,28 @@ def _edges(readings: ReadingColumns) -> NDArray[np.int64]:
     piece = np.arange(pieces.sum()) - np.repeat(np.cumsum(pieces) - pieces, pieces)
     edges = np.append(np.repeat(groups[:-1], pieces) + piece * LARGEST_BATCH, count)
     after = readings.start - np.repeat(readings.start[edges[:-1]], np.diff(edges))
-    inexact = after != after.astype(np.float32).astype(np.int64)
-    if not inexact.any():
+    unfit = _unfit(after)
+    if not unfit.any():
         return edges
     extra: list[int] = []
-    for batch in np.unique(np.searchsorted(edges, np.flatnonzero(inexact), side="right") - 1).tolist():
+    for batch in np.unique(np.searchsorted(edges, np.flatnonzero(unfit), side="right") - 1).tolist():
         extra += _cuts(readings.start, int(edges[batch]), int(edges[batch + 1]))
     return np.sort(np.concatenate((edges, extra)).astype(np.int64))
 
 
+def _unfit(after: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Where a batch can't hold a row with so many milliseconds since its first one."""
+    unfit: NDArray[np.bool_] = (after != after.astype(np.float32).astype(np.int64)) | (after >= TOO_LONG_AFTER)
+    return unfit
+
+
 def _cuts(start: NDArray[np.int64], begin: int, end: int) -> list[int]:
-    """The rows at which a batch must be cut so that the distance to its first row is an exact float32 in every row."""
+    """The rows at which a batch must be cut so that every row's time fits."""
     cuts: list[int] = []
     while True:
         after = start[begin:end] - start[begin]
-        inexact = np.flatnonzero(after != after.astype(np.float32).astype(np.int64))
-        if not len(inexact):
+        unfit = np.flatnonzero(_unfit(after))
+        if not len(unfit):
             return cuts
-        begin += int(inexact[0])
+        begin += int(unfit[0])
         cuts.append(begin)

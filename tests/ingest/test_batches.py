@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.batches import LARGEST_BATCH, ReadingColumns, messages, tick
+from ingest.batches import LARGEST_BATCH, TOO_LONG_AFTER, ReadingColumns, messages, tick
 from schemas.batch import decode
 from schemas.catalogue import catalogue
 
@@ -66,6 +66,13 @@ def test_a_distance_that_float32_would_round_starts_a_new_batch() -> None:
     odd = 2**24 + 1
     sent = [decode(m.value) for m in messages(readings([(1, 0, T0, 1), (1, 0, T0 + odd, 2), (1, 0, T0 + odd + 2, 3)]))]
     assert [(batch.start, batch.count) for batch in sent] == [(T0, 1), (T0 + odd, 2)]
+
+
+def test_a_row_so_late_in_a_batch_that_processors_reject_it_starts_a_new_batch() -> None:
+    last = T0 + TOO_LONG_AFTER - 2**8
+    rows = [(1, 0, T0, 1), (1, 0, last, 2), (1, 0, T0 + TOO_LONG_AFTER, 3)]
+    sent = [decode(message.value) for message in messages(readings(rows))]
+    assert [(batch.start, batch.count) for batch in sent] == [(T0, 2), (T0 + TOO_LONG_AFTER, 1)]
 
 
 def test_rows_of_one_time_keep_their_order() -> None:
