@@ -1,1 +1,1 @@
-"""Real files as sources: one module a kind of file, and one way for all of them into the log."""
+"""Files as sources: a module for each format, and one import for all of them."""

@@ -1,4 +1,4 @@
-"""Times on a city's clock, as files write them, in milliseconds since 1970, UTC."""
+"""From local times, as files write them, to milliseconds since 1970, UTC."""
 
 from datetime import UTC, date, datetime, time
 from zoneinfo import ZoneInfo
@@ -8,13 +8,13 @@ from store.moments import milliseconds
 
 
 def instant(local: datetime, zone: ZoneInfo) -> int | None:
-    """The moment of a local time; None if the clock skipped it, or if it lies before 1970 or after 9999.
+    """The moment of a local time; None if the clock skipped it, or if it is before 1970 or after 9999.
 
-    Of the two moments of an hour that the clock repeated, it is the first.
+    A time in an hour that the clock repeated is taken as the first of its two moments.
     """
     try:
         when = local.replace(tzinfo=zone).astimezone(UTC)
-        # An hour that the clock skipped comes back from UTC as another one.
+        # A time that the clock skipped returns from UTC as another local time.
         skipped = when.astimezone(zone).replace(tzinfo=None) != local
     except (ValueError, OverflowError):
         return None
@@ -22,7 +22,7 @@ def instant(local: datetime, zone: ZoneInfo) -> int | None:
 
 
 def day_start(day: date, zone: ZoneInfo) -> int | None:
-    """The first moment of a local day, as the windows have it: where clocks skip midnight, that of the skip."""
+    """The first moment of a local day, as for windows: where the clock skips midnight, the moment of the skip."""
     try:
         return within(milliseconds(datetime.combine(day, time(), zone).astimezone(UTC)))
     except (ValueError, OverflowError):
@@ -30,5 +30,5 @@ def day_start(day: date, zone: ZoneInfo) -> int | None:
 
 
 def within(moment_ms: int) -> int | None:
-    """The moment itself, or None if it lies before 1970 or after 9999."""
+    """The moment itself, or None if it is before 1970 or after 9999."""
     return moment_ms if 0 <= moment_ms < LAST_MS else None

@@ -1,9 +1,9 @@
-"""JSON of unknown origin, with limits on what it can cost."""
+"""JSON of unknown origin, with limits on the memory that it can take."""
 
 import json
 
 MOST_VALUES = 4_000_000
-"""Values in one document: each costs up to a hundred bytes of memory, however few bytes it is written with."""
+"""Values in one document: each takes up to a hundred bytes of memory, however short it is in the file."""
 
 
 def load(content: bytes) -> object:
@@ -11,7 +11,7 @@ def load(content: bytes) -> object:
 
     Numbers must be finite. The charset is UTF-8, or UTF-16 or UTF-32 if its first bytes say so.
     """
-    # In front of every value but the first of its container stands a comma, in front of that one a bracket.
+    # Every value follows a comma, or a bracket if it is the first of its container.
     if content.count(b",") + content.count(b"[") + content.count(b"{") >= MOST_VALUES:
         raise ValueError(f"more than {MOST_VALUES} values")
     try:

@@ -1,8 +1,8 @@
-"""What New York's Department of Sanitation collected by month, community district and stream, in tons.
+"""New York's Department of Sanitation: collected tons by month, community district and stream.
 
-`MONTH,BOROUGH,COMMUNITYDISTRICT`, then a column for each stream; a month is `2021 / 01`, the tons are American ones
-unless one says otherwise. A district's stream is a source of its own: `Queens 08/REFUSE`. A field with nothing in it
-says that the stream was not collected there, and that is no fault.
+`MONTH,BOROUGH,COMMUNITYDISTRICT`, then a column for each stream. A month is `2021 / 01`; tons are short tons unless
+the command says otherwise. A district's stream is a source: `Queens 08/REFUSE`. An empty field means that the stream
+is not collected there, which is no fault.
 """
 
 import re
@@ -36,7 +36,7 @@ STREAMS: Mapping[str, str] = {
 """Column -> name of the stream in the register."""
 
 PLACES_A_LINE = 10
-"""A position is the line's number times this, and for one stream of the line its place among the streams, from 1."""
+"""A position is the line's number times this, plus the stream's index among `STREAMS`, from 1; 0 is the whole line."""
 
 _PLACE = ("MONTH", "BOROUGH", "COMMUNITYDISTRICT")
 _MONTH = re.compile(r"(\d{4}) ?/ ?(\d\d)", re.ASCII)
@@ -44,7 +44,10 @@ _MONTH = re.compile(r"(\d{4}) ?/ ?(\d\d)", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Dsny:
-    """Such files, with months of this zone and this kind of tons: one reading for each stream of a line."""
+    """Implements `FileFormat`: one reading for each stream of a line; months in this zone, this kind of tons.
+
+    For positions see `PLACES_A_LINE`.
+    """
 
     zone: ZoneInfo
     ton: Ton = "short"
@@ -53,7 +56,6 @@ class Dsny:
     noun: ClassVar[str] = "amounts"
 
     def read(self, path: Path) -> Iterator[Outcome]:
-        """See `FileFormat`; for positions see `PLACES_A_LINE`."""
         for row in rows(path, (*_PLACE, *STREAMS)):
             yield from self._outcomes(row)
 
@@ -77,11 +79,11 @@ class Dsny:
 
 
 def _span(text: str, zone: ZoneInfo) -> tuple[int, int] | None:
-    """First millisecond of a local month, and the first one behind it."""
-    found = _MONTH.fullmatch(text.strip())
-    if found is None:
+    """First millisecond of a local month, and of the next."""
+    match = _MONTH.fullmatch(text.strip())
+    if match is None:
         return None
-    year, month = int(found[1]), int(found[2])
+    year, month = int(match[1]), int(match[2])
     try:
         start = day_start(date(year, month, 1), zone)
         end = day_start(date(year + month // 12, month % 12 + 1, 1), zone)

@@ -1,11 +1,10 @@
-"""A customer's electricity as utilities hand it out under the name Green Button: ESPI (NAESB REQ.21) in an Atom feed.
+"""Green Button files: a customer's electricity from the utility, ESPI (NAESB REQ.21) in an Atom feed.
 
-What a number means stands elsewhere in the feed. An entry's IntervalBlock hangs below a MeterReading (its link `up`),
-and the MeterReading names its ReadingType (a link `related`): unit, power of ten, direction of flow, accumulation. So
-the file is read twice: first all of it for these, then for the readings. A feed with one ReadingType, or a document
-without any feed around it, needs no links.
+An entry's IntervalBlock belongs to a MeterReading (its link `up`), and the MeterReading names its ReadingType (a link
+`related`), which holds unit, power of ten, direction of flow and accumulation. So the file is read twice: first for
+these, then for the readings. A feed with one ReadingType, or a document without a feed, needs no links.
 
-Read are watt-hours, and watts averaged over their interval, that were delivered to the customer. One import is one
+Accepted are watt-hours, and watts averaged over their interval, that were delivered to the customer. One import is one
 metering channel: the first of the feed that can be used.
 """
 
@@ -27,21 +26,21 @@ METRIC = "energy.import"
 LONGEST_S = 3_600
 
 UNIT = "unit"
-"""No electrical energy or power, or no ReadingType that says what it is."""
+"""Neither electrical energy nor power, or without a ReadingType."""
 FLOW_DIRECTION = "flow-direction"
-"""Energy that the customer fed in, a net of both, or a reactive one."""
+"""Energy that the customer fed in, net energy, or reactive energy."""
 ACCUMULATION = "accumulation"
-"""The state of a register, not the energy of an interval."""
+"""A cumulative register, not the energy of an interval."""
 QUALIFIER = "qualifier"
-"""The extreme of an interval, not what flowed in it."""
+"""A minimum or maximum of the interval, not its energy."""
 INTERVAL = "interval"
 """Longer than an hour, the metric's window."""
 OTHER_METER = "other-meter"
-"""Of another channel than the one that the import is of."""
+"""Of another channel than the imported one."""
 
 MOST_LINKS = 200_000
 MOST_LINKED = 16 << 20
-"""Links, types and entries that are remembered, and the characters of the links."""
+"""Limits on the links, types and entries that are kept, and on the characters of the links."""
 
 _ESPI = "http://naesb.org/espi "
 _ATOM = "http://www.w3.org/2005/Atom "
@@ -64,16 +63,16 @@ _LARGEST_POWER = 12
 
 @dataclass(frozen=True, slots=True)
 class GreenButton:
-    """Such files as readings of the source that the command names."""
+    """Implements `FileFormat`: readings of the source that the command names.
+
+    Positions are the IntervalReadings' places in the file, from 1. A file that is not well-formed to its end gives no
+    reading at all.
+    """
 
     dataset: ClassVar[str] = "energy.readings"
     noun: ClassVar[str] = "interval readings"
 
     def read(self, path: Path) -> Iterator[Outcome]:
-        """See `FileFormat`; positions are the IntervalReadings' places in the file, from 1.
-
-        A file that is not well-formed to its end gives nothing at all.
-        """
         links = _Links(path.name)
         for _ in feed(path, links):
             pass
@@ -86,14 +85,14 @@ class GreenButton:
 
 @dataclass(frozen=True, slots=True)
 class _ReadingType:
-    """What a ReadingType says of its readings: how many mJ one is, or why it can't be used."""
+    """The scale of a ReadingType's readings; or in `reason`, why they can't be used."""
 
     reason: str | None
     power_of_ten: int
     by_second: bool
 
     def factor(self, seconds: int) -> Fraction:
-        """Millijoules of the number 1 in an interval of so many seconds."""
+        """Millijoules per unit of the value, in an interval of so many seconds."""
         per_second = _MILLIJOULES_PER_WATT_SECOND * (seconds if self.by_second else 3_600)
         return per_second * Fraction(10) ** self.power_of_ten
 
@@ -101,26 +100,26 @@ class _ReadingType:
 _NO_TYPE = _ReadingType(UNIT, 0, False)
 
 
-def _reading_type(said: Mapping[str, str]) -> _ReadingType:
-    """Judge the fields of a ReadingType, by their local names."""
-    power = said.get("powerOfTenMultiplier", "0")
-    uom, commodity = said.get("uom"), said.get("commodity", "0")
-    known = uom in (_WATT, _WATT_HOUR) and commodity in ("0", "1", "2")  # not said, or electricity at either voltage
+def _reading_type(fields: Mapping[str, str]) -> _ReadingType:
+    """The ReadingType with these fields, by their local names."""
+    power = fields.get("powerOfTenMultiplier", "0")
+    uom, commodity = fields.get("uom"), fields.get("commodity", "0")
+    known = uom in (_WATT, _WATT_HOUR) and commodity in ("0", "1", "2")  # absent, or electricity at either voltage
     reason = None
     if not known or not _POWER.fullmatch(power) or abs(int(power)) > _LARGEST_POWER:
         return _NO_TYPE
-    if said.get("flowDirection", "0") not in ("0", "1"):
+    if fields.get("flowDirection", "0") not in ("0", "1"):
         reason = FLOW_DIRECTION
-    elif said.get("accumulationBehaviour", "4") not in (("4", "12") if uom == _WATT else ("4",)):
+    elif fields.get("accumulationBehaviour", "4") not in (("4", "12") if uom == _WATT else ("4",)):
         reason = ACCUMULATION
-    elif said.get("dataQualifier", "0") not in ("0", "2", "12"):  # not said, average, normal
+    elif fields.get("dataQualifier", "0") not in ("0", "2", "12"):  # absent, average, normal
         reason = QUALIFIER
     return _ReadingType(reason, int(power), uom == _WATT)
 
 
 @dataclass(slots=True)
 class _Entry:
-    """An entry of the feed: what its links say, and what of ours its content holds."""
+    """An entry of the feed: its links, and which ESPI elements it contains."""
 
     own: str = ""
     up: str = ""
@@ -131,7 +130,10 @@ class _Entry:
 
 
 class _Links:
-    """First reading: the feed's MeterReadings, ReadingTypes, and where each entry with IntervalBlocks hangs."""
+    """First pass: the feed's MeterReadings and ReadingTypes, and the links of each entry with IntervalBlocks.
+
+    Implements `ingest.files.markup.Events`.
+    """
 
     def __init__(self, name: str) -> None:
         self.meters: list[_Entry] = []
@@ -144,12 +146,11 @@ class _Links:
         self._entry = self._outside
         self._entries = 0
         self._stack: list[str] = []
-        self._said: dict[str, str] = {}
+        self._fields: dict[str, str] = {}
         self._texts: dict[str, str] = {}
         self._links = self._linked = 0
 
     def start(self, name: str, attributes: Mapping[str, str], at: int) -> None:
-        """See `Events`."""
         del at
         if not self._stack and not name.startswith((_ATOM, _ESPI)):
             raise NotSuchFile(f"{self._name}: is neither an Atom feed nor an ESPI document")
@@ -160,22 +161,21 @@ class _Links:
         elif name == _LINK:
             self._link(attributes.get("rel", ""), attributes.get("href", ""))
         elif name == _TYPE:
-            self._said = {}
+            self._fields = {}
         elif name == _METER:
             self._entry.meter = True
         elif name == _BLOCK:
             self._entry.blocks = True
 
     def end(self, name: str, text: str, at: int) -> None:
-        """See `Events`."""
         del at
         self._stack.pop()
         field_name = name.removeprefix(_ESPI)
         if self._stack and self._stack[-1] == _TYPE and field_name in _OF_A_TYPE:
-            self._said[field_name] = text.strip()
+            self._fields[field_name] = text.strip()
         elif name == _TYPE:
             self._count()
-            self._entry.types.append(_reading_type(self._said))
+            self._entry.types.append(_reading_type(self._fields))
         elif name == _ENTRY:
             self._close(self._entry, self._entries)
             self._entry = self._outside
@@ -183,7 +183,7 @@ class _Links:
             self._close(self._outside, 0)
 
     def _link(self, relation: str, target: str) -> None:
-        """Remember a link of the entry that is open, equal texts once: most blocks hang below the same reading."""
+        """Keep a link of the open entry, equal texts once: most blocks belong to the same MeterReading."""
         if self._entry is self._outside or relation not in ("self", "up", "related"):
             return
         if target not in self._texts:
@@ -217,15 +217,15 @@ class _Links:
 
 
 class _Channels:
-    """Which metering channel the blocks of an entry are of, and how its numbers are to be read."""
+    """The metering channel of each entry's blocks, and its ReadingType."""
 
     def __init__(self, links: _Links) -> None:
         only = links.all_types[0] if len(links.all_types) == 1 else _NO_TYPE
         owners: dict[str, str] = {}
         types: dict[str, _ReadingType] = {"": only}
         for meter in links.meters:
-            for below in (meter.own, f"{meter.own}/IntervalBlock", *meter.related):
-                owners.setdefault(below, meter.own)
+            for link in (meter.own, f"{meter.own}/IntervalBlock", *meter.related):
+                owners.setdefault(link, meter.own)
             types[meter.own] = next((links.types[link] for link in meter.related if link in links.types), only)
         self._types = types
         self._owner = {number: owners.get(up) or owners.get(own) or "" for number, (up, own) in links.blocks.items()}
@@ -233,7 +233,7 @@ class _Channels:
         self._chosen = next((owner for owner in usable if types[owner].reason is None), None)
 
     def of(self, entry: int) -> tuple[_ReadingType, str | None]:
-        """The type of an entry's readings, and why they can't be used, if they can't."""
+        """The type of an entry's readings, and the reason why they can't be used, None if they can."""
         owner = self._owner.get(entry, "")
         reading_type = self._types[owner]
         if reading_type.reason is None and owner != self._chosen:
@@ -242,7 +242,7 @@ class _Channels:
 
 
 class _Readings:
-    """Second reading: the IntervalReadings."""
+    """Second pass: the IntervalReadings. Implements `ingest.files.markup.Events`."""
 
     def __init__(self, channels: _Channels, original: BinaryIO) -> None:
         self._channels = channels
@@ -253,39 +253,37 @@ class _Readings:
         self._in_entry = False
         self._count = 0
         self._begin = 0
-        self._said: dict[str, str] = {}
+        self._fields: dict[str, str] = {}
         self._estimated = False
 
     def taken(self) -> list[Outcome]:
-        """What has been read since the last call."""
+        """The outcomes since the last call."""
         outcomes, self._outcomes = self._outcomes, []
         return outcomes
 
     def start(self, name: str, attributes: Mapping[str, str], at: int) -> None:
-        """See `Events`."""
         del attributes
         self._stack.append(name)
         if name == _ENTRY:
             self._entries += 1
             self._in_entry = True
         elif name == _READING:
-            self._begin, self._said, self._estimated = at, {}, False
+            self._begin, self._fields, self._estimated = at, {}, False
 
     def end(self, name: str, text: str, at: int) -> None:
-        """See `Events`."""
         self._stack.pop()
         if name == _ENTRY:
             self._in_entry = False
         elif name == _READING:
             self._count += 1
             entry = self._entries if self._in_entry else 0
-            self._outcomes.append(self._outcome(*self._channels.of(entry), self._read_again(at)))
+            self._outcomes.append(self._outcome(*self._channels.of(entry), self._original_bytes(at)))
         elif _READING in self._stack[-2:] and (field_name := name.removeprefix(_ESPI)) in _OF_A_READING:
-            self._said[field_name] = text.strip()
+            self._fields[field_name] = text.strip()
             self._estimated |= field_name == "quality" and text.strip() in _ESTIMATED
 
-    def _read_again(self, end: int) -> bytes:
-        """The bytes of an element in the file, up to its end tag."""
+    def _original_bytes(self, end: int) -> bytes:
+        """The bytes of an element in the file, up to its end tag, at most `KEPT_BYTES`."""
         self._original.seek(self._begin)
         return self._original.read(min(end - self._begin, KEPT_BYTES))
 
@@ -293,7 +291,7 @@ class _Readings:
         position = self._count
         if reason is not None:
             return Refused(position, reason, original)
-        start, duration, value = (self._said.get(name, "") for name in ("start", "duration", "value"))
+        start, duration, value = (self._fields.get(name, "") for name in ("start", "duration", "value"))
         if not value:
             return Refused(position, MISSING, original)
         if not _SECONDS.fullmatch(start) or not _SECONDS.fullmatch(duration) or not _NUMBER.fullmatch(value):

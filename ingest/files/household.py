@@ -1,11 +1,11 @@
-"""The measurements of one dwelling, minute by minute: the file of UCI data set 235, a real source with real gaps.
+"""UCI data set 235: the power of one dwelling, minute by minute, with gaps.
 
-`Date;Time;Global_active_power;...`: D/M/YYYY, kilowatts averaged over the minute that begins at the time, `?` or
-nothing where a value is missing. The publisher's extracts with quotes and a column of line numbers are read as well.
+`Date;Time;Global_active_power;...`: D/M/YYYY, kilowatts averaged over the minute that begins at the time, `?` or an
+empty field where a value is missing. The publisher's extracts with quotes and a column of line numbers are read, too.
 
-The file does not say which clock it follows. Its publisher describes it as having every minute of the calendar, which
-no clock with summer time has, so the default is the winter time of Paris all year (`Etc/GMT-1` is one hour east of
-Greenwich): under `Europe/Paris` an hour of each March would never have been, and one of each October would be double.
+The file does not name its time zone. By its description it has every minute of the calendar, which no clock with
+summer time has. So the default is the winter time of Paris all year (`Etc/GMT-1` is one hour east of Greenwich): under
+`Europe/Paris` an hour of each March would not exist, and one of each October would be double.
 """
 
 import re
@@ -36,7 +36,10 @@ _POWER = re.compile(r"\d{1,12}(\.\d{1,12})?", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Household:
-    """Such files, with times of this zone, as readings of the source that the command names."""
+    """Implements `FileFormat`: readings of the source that the command names; times in this zone.
+
+    Positions are the lines' numbers; the header is line 1.
+    """
 
     zone: ZoneInfo
 
@@ -44,7 +47,6 @@ class Household:
     noun: ClassVar[str] = "lines"
 
     def read(self, path: Path) -> Iterator[Outcome]:
-        """See `FileFormat`; positions are the lines' numbers, the header's is 1."""
         for row in rows(path, _COLUMNS, ";"):
             yield self._outcome(row)
 
@@ -65,7 +67,7 @@ class Household:
 
 
 def _start(date: str, time: str, zone: ZoneInfo) -> int | None:
-    """Milliseconds since 1970, UTC; None for what is no time, or was none on this clock."""
+    """Milliseconds since 1970, UTC; None for what is no time, or was skipped by this clock."""
     day, clock = _DATE.fullmatch(date), _TIME.fullmatch(time)
     if day is None or clock is None:
         return None

@@ -1,4 +1,4 @@
-"""From files to a topic: what is readable, in range and known is sent in the order of time, the rest is kept."""
+"""From files to a topic: valid readings of known sources are sent in the order of time, the others are kept."""
 
 import os
 from bisect import bisect_left
@@ -30,9 +30,9 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """What became of files: `read` = `readings` (sent) + all of `refused` and `empty` (reason -> how many).
+    """The outcome of an import: `read` = `readings` (sent) + all of `refused` and `empty` (reason -> number).
 
-    That does not hold for an import that was stopped before its end: `complete` is false then.
+    The sum does not hold for an import that was stopped before its end, whose `complete` is false.
     """
 
     read: int
@@ -56,7 +56,7 @@ class _Tally:
 
 
 class FileImport:
-    """Brings files of one format into one topic, as readings of registered sources.
+    """Imports files of one format into one topic, as readings of registered sources.
 
     `source` is the source of readings that name none. `clock` gives milliseconds since 1970. An import into a topic of
     `history` (R11) ends with ticks that close all its windows; one into a running topic ends with ticks at the time of
@@ -83,8 +83,8 @@ class FileImport:
     def run(self, form: FileFormat, paths: Sequence[Path], stop: Event | None = None) -> Imported:
         """Read all files, then send their readings in the order of time, then ticks.
 
-        `stop` ends it early, and then there are no ticks. Importing a file again refuses nothing twice: what is kept
-        goes by the file's name and the place in it. Raises `NotSuchFile` before anything is sent, and
+        `stop` ends it early, and then there are no ticks. Importing a file again keeps nothing twice: what is kept is
+        identified by the file's name and the position in it. Raises `NotSuchFile` before anything is sent, and
         `eventlog.protocol.DeliveryFailed` if the log fails.
         """
         tally = _Tally()
@@ -101,14 +101,14 @@ class FileImport:
                 if stop is not None and stop.is_set():
                     return tally.report(complete=False)
         if tally.latest_ms >= 0:
-            # The log's clock limits a tick, as all (R4).
+            # No tick is ahead of the log's clock (R4).
             reach = tally.reach_ms if self._history else 0
             self._feed.tick(min(tally.latest_ms + reach, self._clock()))
         self._feed.flush()
         return tally.report(complete=True)
 
     def _sift(self, outcomes: Iterable[Outcome], origin: str, file: int, order: TimeOrder, tally: _Tally) -> None:
-        """Put what can be used in its order, and keep what can't."""
+        """Add valid readings to `order`, and keep what is refused."""
         refused: list[Refused] = []
         for outcome in outcomes:
             tally.read += 1
@@ -128,7 +128,7 @@ class FileImport:
             tally.refused[item.reason] += 1
 
     def _send(self, step: Sequence[Placed], names: Sequence[str], tally: _Tally) -> None:
-        """Send readings that lie in the order of time."""
+        """Send readings, which are in the order of time."""
         unknown: dict[int, list[Refused]] = defaultdict(list)
         for part in _slices(step):
             for (name, interval), group in _grouped(part).items():
@@ -145,7 +145,7 @@ class FileImport:
         unknown: dict[int, list[Refused]],
         tally: _Tally,
     ) -> None:
-        """Send readings of one metric and interval length, for as long at a time as their sources stay the same."""
+        """Send readings of one metric and interval length, in spans in which the register does not change."""
         begin = 0
         while begin < len(group):
             sources = self._register.at(metric, group[begin].parsed.start_ms)
@@ -171,18 +171,18 @@ class FileImport:
             return
         tally.readings += len(sent)
         tally.reach_ms = max(tally.reach_ms, metric.longest_window_ms + metric.lateness_ms)
-        now = self._clock()  # what is not over yet is rejected behind the log, and must not move its time
-        over = (parsed.start_ms for parsed in reversed(sent) if parsed.start_ms + interval <= now)
-        tally.latest_ms = max(tally.latest_ms, next(over, -1))
+        now = self._clock()  # processors reject a reading whose interval has not ended, so it must not move the time
+        ended = (parsed.start_ms for parsed in reversed(sent) if parsed.start_ms + interval <= now)
+        tally.latest_ms = max(tally.latest_ms, next(ended, -1))
 
 
 def named(paths: Sequence[Path]) -> Mapping[str, Path]:
-    """The files by a name of their own: their last part, or as many parts as tell all of them apart."""
+    """The files by distinct names: their last part, or as many last parts as all of them need to be distinct."""
     distinct = list(dict.fromkeys(path.absolute() for path in paths))
     parts = 1
     while len({path.parts[-parts:] for path in distinct}) < len(distinct):
         parts += 1
-    # A name need not be text on every system, but it must be in the database.
+    # A file name need not be valid text, but the database takes only valid text.
     return {os.fsencode(Path(*path.parts[-parts:])).decode("utf-8", "backslashreplace"): path for path in distinct}
 
 
@@ -198,10 +198,10 @@ def _steps(items: Iterable[T]) -> Iterator[list[T]]:
 
 
 def _slices(step: Sequence[Placed]) -> Iterator[Sequence[Placed]]:
-    """Parts in which messages may go out in any order and make nothing late.
+    """Parts within which messages may be sent in any order without making a reading late.
 
-    Messages hold one area and class each, so the times of one end where those of the next begin again. Within the
-    metric's lateness that does no harm (R1). One source's messages are in order anyway.
+    A message holds one area and class, so time goes back from one message to the next. Within the metric's lateness
+    that is harmless (R1). The messages of one source are in order anyway.
     """
     kinds = {(parsed.metric, parsed.interval_ms, parsed.source) for _, parsed in step}
     if len(kinds) == 1:
@@ -217,7 +217,7 @@ def _slices(step: Sequence[Placed]) -> Iterator[Sequence[Placed]]:
 
 
 def _grouped(part: Sequence[Placed]) -> Mapping[tuple[str, int], list[Placed]]:
-    """By metric and length of the interval, each in the order that it has."""
+    """Grouped by metric and length of the interval; each group keeps the order."""
     groups: dict[tuple[str, int], list[Placed]] = defaultdict(list)
     for placed in part:
         groups[placed.parsed.metric, placed.parsed.interval_ms].append(placed)

@@ -1,7 +1,7 @@
-"""The uplinks of ultrasonic bin sensors (Milesight EM310-UDL) as five LoRaWAN network servers deliver them, in JSON.
+"""Uplinks of ultrasonic bin sensors (Milesight EM310-UDL) in the JSON of five LoRaWAN network servers.
 
-The envelope says which device spoke and when; the device's own words are a few bytes in base64 or hexadecimal digits:
-blocks of channel, type and value. A file holds one uplink, or one a line.
+The envelope holds device and time; the payload is a few bytes in base64 or hexadecimal digits: blocks of channel, type
+and value. A file holds one uplink, or one on each line.
 """
 
 import base64
@@ -26,7 +26,7 @@ FULL = 10_000
 
 SENSOR_FAULT = "sensor-fault"
 FARTHEST_MM = 4_500
-"""The sensor's range. It says 0 where it hears no echo from within it."""
+"""The sensor's range. It reports 0 without an echo from within it."""
 
 LARGEST_UPLINK = 1 << 20
 LONGEST_LINE = 64 << 10
@@ -35,14 +35,14 @@ Tilt = Literal["normal", "tilt"]
 
 
 class BadUplink(ValueError):
-    """No uplink of such a sensor in one of the known envelopes; the text says what is wrong with it."""
+    """Not an uplink of such a sensor in a known envelope; the text says what is wrong with it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Uplink:
-    """What one uplink says: `device` is the sensor's EUI in lower case, `time_ms` when it was received.
+    """An uplink: `device` is the sensor's EUI in lower case, `time_ms` when it was received, milliseconds since 1970.
 
-    `battery` is a percentage, `distance_mm` from the sensor to what lies below it. None is what was not said.
+    `battery` is a percentage, `distance_mm` from the sensor to the surface below it. Absent values are None.
     """
 
     device: str
@@ -54,9 +54,10 @@ class Uplink:
 
 @dataclass(frozen=True, slots=True)
 class LoraWan:
-    """Such files as fill levels of containers whose empty floor is `depth_mm` below the sensor.
+    """Implements `FileFormat`: fill levels of containers whose floor is `depth_mm` below the sensor.
 
-    A source is a device's EUI in lower case. The level of a tilted sensor is estimated: it looks past the container.
+    A source is a device's EUI in lower case. The level of a tilted sensor is estimated: it may measure past the
+    container. Positions are the lines' numbers, and 1 in a file of one uplink.
     """
 
     depth_mm: int
@@ -65,7 +66,6 @@ class LoraWan:
     noun: ClassVar[str] = "uplinks"
 
     def read(self, path: Path) -> Iterator[Outcome]:
-        """See `FileFormat`; positions are the lines' numbers, and 1 in a file of one uplink."""
         for position, content in _uplinks(path):
             yield self._outcome(position, content)
 
@@ -85,7 +85,7 @@ class LoraWan:
 
 
 def fill_level(distance_mm: int, depth_mm: int) -> int:
-    """How full a container is, in hundredths of a percent, from 0 to `FULL`; halves are rounded to the even one."""
+    """Fill level in hundredths of a percent, from 0 to `FULL`; halves are rounded to even."""
     return min(max(round(Fraction(FULL * (depth_mm - distance_mm), depth_mm)), 0), FULL)
 
 
@@ -95,7 +95,7 @@ def decode_uplink(content: bytes) -> Uplink:
         document = load(content)
     except ValueError as error:
         raise BadUplink(f"not JSON: {error}") from None
-    envelope = next((one for one in _ENVELOPES if _at(document, one.device) is not None), None)
+    envelope = next((known for known in _ENVELOPES if _at(document, known.device) is not None), None)
     if envelope is None:
         raise BadUplink("none of the known envelopes")
     device = _at(document, envelope.device)
@@ -116,7 +116,7 @@ def decode_uplink(content: bytes) -> Uplink:
 
 @dataclass(frozen=True, slots=True)
 class _Envelope:
-    """Where an envelope keeps what is needed: keys from the outside to the inside."""
+    """The paths of device, time and payload in an envelope, from the outside to the inside."""
 
     device: tuple[str, ...]
     time: tuple[str, ...]
@@ -129,7 +129,7 @@ def _from_base64(text: str) -> bytes:
 
 
 _ENVELOPES = (
-    # The Things Stack, of the community and of industries
+    # The Things Stack, community and commercial
     _Envelope(
         ("end_device_ids", "dev_eui"),
         ("uplink_message", "received_at"),
@@ -137,11 +137,11 @@ _ENVELOPES = (
         _from_base64,
     ),
     _Envelope(("deviceInfo", "devEui"), ("time",), ("data",), _from_base64),  # ChirpStack
-    _Envelope(("devEUI",), ("time",), ("data",), _from_base64),  # what Milesight's own gateways post
+    _Envelope(("devEUI",), ("time",), ("data",), _from_base64),  # Milesight's own gateways
     _Envelope(("EUI",), ("ts",), ("data",), bytes.fromhex),  # LORIOT, from the device (rx) or with its gateways (gw)
 )
 _EUI = re.compile(r"[0-9A-Fa-f]{16}", re.ASCII)
-# One of these servers leaves out the second hyphen: 2020-0327T12:39:05.547336Z.
+# One of these servers omits the second hyphen: 2020-0327T12:39:05.547336Z.
 _TIME = re.compile(r"(\d{4})-(\d\d)-?(\d\d)[T ](\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?(?:Z|([+-])(\d\d):(\d\d))", re.ASCII)
 
 _BATTERY = (0x01, 0x75)
@@ -149,7 +149,7 @@ _DISTANCE = (0x03, 0x82)
 _POSITION = (0x04, 0x00)
 _POSITIONS: tuple[Tilt, ...] = ("normal", "tilt")
 _BYTES = {_BATTERY: 1, _DISTANCE: 2, _POSITION: 1} | {
-    # What a device says of itself when it joins the network: versions, class, serial number.
+    # Sent when a device joins the network: versions, class, serial number.
     (0xFF, kind): size
     for kind, size in {0x01: 1, 0x08: 6, 0x09: 2, 0x0A: 2, 0x0B: 1, 0x0F: 1, 0x16: 8, 0xFE: 1, 0xFF: 2}.items()
 }
@@ -165,12 +165,12 @@ def _time(written: object) -> int | None:
     """Milliseconds since 1970; finer fractions are cut off."""
     if isinstance(written, int) and not isinstance(written, bool):
         return within(written)
-    found = _TIME.fullmatch(written) if isinstance(written, str) else None
-    if found is None:
+    match = _TIME.fullmatch(written) if isinstance(written, str) else None
+    if match is None:
         return None
-    year, month, day, hour, minute, second = (int(found[part]) for part in range(1, 7))
-    fraction = int((found[7] or "").ljust(3, "0")[:3])
-    ahead = (int(found[9] or 0) * 60 + int(found[10] or 0)) * (-60_000 if found[8] == "-" else 60_000)
+    year, month, day, hour, minute, second = (int(match[part]) for part in range(1, 7))
+    fraction = int((match[7] or "").ljust(3, "0")[:3])
+    ahead = (int(match[9] or 0) * 60 + int(match[10] or 0)) * (-60_000 if match[8] == "-" else 60_000)
     try:
         when = datetime(year, month, day, hour, minute, second, tzinfo=UTC)
     except ValueError:
@@ -179,8 +179,8 @@ def _time(written: object) -> int | None:
 
 
 def _uplink(device: str, time_ms: int, blocks: bytes) -> Uplink:
-    """Read blocks up to the first of an unknown kind: how long that one is nobody can know."""
-    found: dict[tuple[int, int], int] = {}
+    """Read blocks up to the first of an unknown kind, whose length is unknown."""
+    values: dict[tuple[int, int], int] = {}
     at = 0
     while at < len(blocks):
         kind = (blocks[at], blocks[at + 1]) if at + 1 < len(blocks) else None
@@ -189,22 +189,22 @@ def _uplink(device: str, time_ms: int, blocks: bytes) -> Uplink:
         end = at + 2 + _BYTES[kind] if kind is not None else at + 2
         if kind is None or end > len(blocks):
             raise BadUplink("the payload ends within a block")
-        found[kind] = int.from_bytes(blocks[at + 2 : end], "little")
+        values[kind] = int.from_bytes(blocks[at + 2 : end], "little")
         at = end
-    position = found.get(_POSITION)
+    position = values.get(_POSITION)
     if position is not None and position >= len(_POSITIONS):
         raise BadUplink(f"{position} is no position")
     return Uplink(
         device,
         time_ms,
-        found.get(_BATTERY),
-        found.get(_DISTANCE),
+        values.get(_BATTERY),
+        values.get(_DISTANCE),
         None if position is None else _POSITIONS[position],
     )
 
 
 def _uplinks(path: Path) -> Iterator[tuple[int, bytes]]:
-    """Place and content of each uplink. Raises `NotSuchFile` if it is neither one JSON object nor one a line."""
+    """Position and content of each uplink. Raises `NotSuchFile` if it is neither one JSON object nor one a line."""
     with path.open("rb") as file:
         whole = file.read(LARGEST_UPLINK + 1)
         if len(whole) <= LARGEST_UPLINK and _is_object(whole):

@@ -1,7 +1,6 @@
-"""XML of unknown origin, read as a stream with limits on what it can cost.
+"""XML of unknown origin, read as a stream with limits on the memory that it can take.
 
-A document type is refused outright: entities that unfold into each other, or that name files and addresses, all need
-one, and no data needs it.
+A document type is refused: entity expansion and external entities need one, and data files do not.
 """
 
 from collections.abc import Generator, Mapping
@@ -14,7 +13,7 @@ from ingest.files.reading import NotSuchFile
 DEEPEST = 64
 LONGEST_TEXT = 64 << 10
 LONGEST_MARKUP = 256 << 10
-"""Bytes of one tag or comment, which the parser holds until it ends; it may go over by `_CHUNK`."""
+"""Bytes of one tag or comment, which the parser holds in memory; it may exceed this by `_CHUNK`."""
 
 CHARSETS = frozenset({"utf-8", "utf-16", "utf-16le", "utf-16be", "us-ascii", "iso-8859-1"})
 
@@ -22,17 +21,17 @@ _CHUNK = 64 << 10
 
 
 class Events(Protocol):
-    """Who is told of elements. `at` is the place in the file of the element's first byte, or of its end tag's."""
+    """A receiver of elements. `at` is the offset in the file of the start tag's or the end tag's first byte."""
 
     def start(self, name: str, attributes: Mapping[str, str], at: int) -> None:
-        """An element begins. Names are `namespace name`, or without one the bare name."""
+        """An element begins. `name` is `namespace name`, or the bare name without a namespace."""
 
     def end(self, name: str, text: str, at: int) -> None:
-        """An element ends; `text` is what stands behind the last tag in front of its end."""
+        """An element ends; `text` is the text between the last tag before its end tag and that."""
 
 
 def feed(path: Path, events: Events) -> Generator[None, None, None]:
-    """Tell of the elements in the file, and hand back the control after each part of it.
+    """Report the elements of the file to `events`, and yield after each chunk of it.
 
     Raises `NotSuchFile` for what is not XML from beginning to end, has a document type, or breaks a limit.
     """
@@ -56,11 +55,11 @@ def feed(path: Path, events: Events) -> Generator[None, None, None]:
 
 
 class _Unacceptable(Exception):
-    """Something that is XML, and that no file of data needs."""
+    """XML that this project refuses."""
 
 
 class _Stream:
-    """Stands between the parser and who is told; keeps the depth and the text."""
+    """The handlers of the parser; checks the limits and reports to `events`."""
 
     def __init__(self, parser: expat.XMLParserType, events: Events) -> None:
         self._parser = parser
@@ -75,7 +74,7 @@ class _Stream:
         parser.XmlDeclHandler = self._declaration
 
     def close(self) -> None:
-        """Break the circle between parser and handlers, so that the parser's memory goes at once."""
+        """Break the reference cycle of parser and handlers, so that the parser's memory is released at once."""
         self._parser.StartElementHandler = None
         self._parser.EndElementHandler = None
         self._parser.CharacterDataHandler = None

@@ -1,8 +1,7 @@
-"""Readings in the order of their times, more of them than memory holds.
+"""External merge sort: readings in the order of their times, more of them than memory holds.
 
-A topic's windows close as its readings' times go on (R1), so what a file holds out of order would be late. Files do:
-one source behind the other, one month here and there. What is more than one run goes into a nameless
-temporary file, run by run, each sorted, and the runs are merged.
+A topic's windows close as its readings' times go on (R1), so readings out of order would be late. Files are often
+ordered by source, or hold months in any order. Sorted runs are written to an unnamed temporary file and merged.
 """
 
 import os
@@ -16,7 +15,7 @@ from typing import IO, NamedTuple
 from ingest.files.reading import Parsed
 
 RUN = 100_000
-"""Readings in memory at most, about 50 MB."""
+"""The most readings in memory, about 50 MB."""
 
 _BLOCK = 500
 
@@ -29,14 +28,14 @@ class Placed(NamedTuple):
 
 
 class TimeOrder:
-    """Takes readings in any order; then an iteration gives all of them by time, equal times as they came."""
+    """Takes readings in any order; iteration yields all of them by time, equal times in the order of `add`."""
 
     def __init__(self, run: int = RUN) -> None:
         self._run = run
         self._held: list[Placed] = []
         self._spilled: IO[bytes] | None = None
         self._runs: list[tuple[int, int]] = []
-        """Where each run begins in the file, and in how many blocks it lies there."""
+        """Offset of each run in the file, and its number of blocks."""
 
     def __enter__(self) -> "TimeOrder":
         return self
@@ -46,7 +45,7 @@ class TimeOrder:
             self._spilled.close()
 
     def add(self, placed: Placed) -> None:
-        """Take one reading."""
+        """Add a reading."""
         self._held.append(placed)
         if len(self._held) == self._run:
             self._spill()
@@ -71,7 +70,7 @@ class TimeOrder:
 
 
 def _read(spilled: IO[bytes], at: int, blocks: int) -> Iterator[Placed]:
-    """One run; others are read from the same file between two of its blocks."""
+    """One run. Other runs are read from the same file meanwhile, so each block is sought anew."""
     for _ in range(blocks):
         spilled.seek(at)
         block: list[Placed] = pickle.load(spilled)

@@ -1,4 +1,4 @@
-"""What a file gives: readings, places where one could not be used, and places where none is expected."""
+"""What a file format yields: readings, refused readings, and empty places."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,20 +12,21 @@ MISSING = "missing"
 UNREADABLE = "unreadable"
 
 KEPT_BYTES = 1_000
-"""How much of an original goes with its reading, and is kept if the reading is refused."""
+"""The most bytes of an original that are kept if its reading is refused."""
 
 
 class NotSuchFile(OperatorError):
-    """The file is not of the kind that it was given as, or not whole; the text says what is wrong with it."""
+    """The file is not of this format, or not whole; the text says what is wrong with it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
-    """One reading of a file, before the register is asked.
+    """A reading of a file, before its source is looked up.
 
-    `position` is its place in the file, `source` its id in the register (None where the command names it), `metric` a
-    name in the catalogue. `start_ms` counts from 1970, UTC; `interval_ms` is 0 for a moment; `value` is a whole number
-    of the metric's smallest unit, in or out of its range. `original` is what the file says, `KEPT_BYTES` of it at most.
+    `position` identifies it in the file, `source` is its id in the register (None where the command names it), `metric`
+    a name in the catalogue. `start_ms` is milliseconds since 1970, UTC; `interval_ms` is 0 for a moment; `value` is a
+    whole number of the metric's smallest unit, in or out of its range. `original` is its bytes in the file, at most
+    `KEPT_BYTES`.
     """
 
     position: int
@@ -40,7 +41,7 @@ class Parsed:
 
 @dataclass(frozen=True, slots=True)
 class Empty:
-    """A place where a file of this kind may well say nothing: counted by its reason, and not kept."""
+    """A place that may be empty in this format: counted by its reason, and not kept."""
 
     reason: str
 
@@ -49,13 +50,13 @@ Outcome = Parsed | Refused | Empty
 
 
 class FileFormat(Protocol):
-    """A kind of file.
+    """A file format.
 
-    `dataset` is that of all its metrics; `noun` says what the outcomes are, in the plural: lines.
+    `dataset` is the dataset of all its metrics; `noun` names the outcomes in the plural, such as "lines".
     """
 
     dataset: ClassVar[str]
     noun: ClassVar[str]
 
     def read(self, path: Path) -> Iterator[Outcome]:
-        """Every place of the file in its order, in bounded memory. Raises `NotSuchFile`."""
+        """The outcomes of a file, in its order and in bounded memory. Raises `NotSuchFile`."""

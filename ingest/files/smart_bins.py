@@ -1,7 +1,7 @@
-"""The fill levels of Wyndham's solar compactor bins: a GeoJSON snapshot of all bins, one feature a bin.
+"""Fill levels of Wyndham's solar compactor bins: a GeoJSON snapshot of all bins, a feature for each.
 
-A level is 0 to 10 in tenths of the bin; the time is local and names no zone. A bin that says ALERT at level 0 has a
-sensor that sees nothing: an empty bin would not raise one.
+A level is 0 to 10, in tenths of the bin; the time is local, without a zone. ALERT at level 0 means a failed sensor: an
+empty bin raises no alert.
 """
 
 import json
@@ -32,7 +32,10 @@ _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d)?", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class SmartBins:
-    """Such files, with times of this zone; a bin's source is its serial number in decimal digits."""
+    """Implements `FileFormat`: times in this zone; a bin's source is its serial number in decimal digits.
+
+    Positions are the features' places in the file, from 1.
+    """
 
     zone: ZoneInfo
 
@@ -40,7 +43,6 @@ class SmartBins:
     noun: ClassVar[str] = "bins"
 
     def read(self, path: Path) -> Iterator[Outcome]:
-        """See `FileFormat`; positions are the features' places in the file, from 1."""
         for position, feature in enumerate(_features(path), 1):
             yield self._outcome(position, feature)
 
@@ -56,7 +58,7 @@ class SmartBins:
         return Parsed(position, str(serial), METRIC, start, 0, value, ACTUAL, _original(feature))
 
     def _reading(self, properties: Mapping[str, object]) -> tuple[int, int, int] | None:
-        """Serial number, time and level; None if one of them, or the status, is not as it must be."""
+        """Serial number, time and level; None if one of them, or the status, is invalid."""
         serial, level = (properties.get(name) for name in ("serial_num", "fill_lvl"))
         written, status = (properties.get(name) for name in ("timestamp", "status"))
         if not _whole(serial, _LARGEST_SERIAL) or not _whole(level, 10):
@@ -87,7 +89,7 @@ def _features(path: Path) -> list[object]:
 
 
 def _whole(value: object, largest: int) -> TypeGuard[int]:
-    """Whether it is a whole number from 0 to `largest`; to Python true and false are numbers as well."""
+    """Whether it is a whole number from 0 to `largest`; bool is an int in Python and is excluded."""
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= largest
 
 

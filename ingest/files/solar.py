@@ -1,8 +1,8 @@
 """The output of a solar plant as NREL publishes it: `measured_on,ac_power`, a line for every quarter of an hour.
 
-A time stands with its offset from UTC and begins the quarter; the power is watts averaged over it, and a little below
-zero at night, when the inverter itself draws. A line with nothing on it is no reading and is not counted. A last line
-without a line's end may have been cut within its number, so it is refused.
+The time, with its offset from UTC, begins the quarter. The power is watts averaged over it, a little below zero at
+night, when the inverter draws power. An empty line is not counted. A last line without a line end may have been cut
+within its number, so it is refused.
 """
 
 import re
@@ -34,13 +34,15 @@ _MISSING = frozenset({"", "nan", "NaN"})
 
 @dataclass(frozen=True, slots=True)
 class Solar:
-    """Such files as readings of the source that the command names."""
+    """Implements `FileFormat`: readings of the source that the command names.
+
+    Positions are the lines' numbers; the header is line 1.
+    """
 
     dataset: ClassVar[str] = "energy.readings"
     noun: ClassVar[str] = "lines"
 
     def read(self, path: Path) -> Iterator[Outcome]:
-        """See `FileFormat`; positions are the lines' numbers, the header's is 1."""
         for row in rows(path, _COLUMNS):
             if row.line.content.strip():
                 yield _outcome(row)

@@ -1,4 +1,4 @@
-"""Text files of lines whose first line names the columns, read line by line however long a line is."""
+"""Tables as text whose first line names the columns, read line by line with a limit on a line's length."""
 
 import csv
 from collections.abc import Iterator, Sequence
@@ -13,9 +13,9 @@ LONGEST_LINE = 4_096
 
 @dataclass(frozen=True, slots=True)
 class TableLine:
-    """A line without its end. Of one that is longer than the limit only the beginning is there, and `whole` is false.
+    """A line without its line end. Only the beginning of a line above the limit is kept, and `whole` is false.
 
-    `ended` is false for a last line that no line's end follows: it may have been cut.
+    `ended` is false for a last line without a line end: it may have been cut.
     """
 
     number: int
@@ -25,15 +25,15 @@ class TableLine:
 
     @property
     def kept(self) -> bytes:
-        """The part of it that is kept with a reading."""
+        """The part that is kept with a reading."""
         return self.content[:KEPT_BYTES]
 
 
 @dataclass(frozen=True, slots=True)
 class TableRow:
-    """A line behind the header. `fields` are those of the columns that were asked for, in that order.
+    """A line after the header. `fields` are those of the requested columns, in that order.
 
-    They are None where the line is none of the file's kind: too long, not UTF-8, broken quotes, too few or too many.
+    They are None for an invalid line: too long, not UTF-8, broken quotes, too few or too many fields.
     """
 
     line: TableLine
@@ -41,7 +41,7 @@ class TableRow:
 
 
 def lines(file: BinaryIO, longest: int = LONGEST_LINE) -> Iterator[TableLine]:
-    """Every line; the first is number 1."""
+    """Every line; the first has the number 1."""
     number = 0
     while line := file.readline(longest):
         number += 1
@@ -52,7 +52,7 @@ def lines(file: BinaryIO, longest: int = LONGEST_LINE) -> Iterator[TableLine]:
 
 
 def rows(path: Path, columns: Sequence[str], delimiter: str = ",") -> Iterator[TableRow]:
-    """Every line behind the header, in UTF-8. Raises `NotSuchFile` if the first line does not name the columns."""
+    """Every line after the header, in UTF-8. Raises `NotSuchFile` if the first line does not name the columns."""
     with path.open("rb") as file:
         numbered = lines(file)
         first = next(numbered, None)
@@ -68,7 +68,7 @@ def rows(path: Path, columns: Sequence[str], delimiter: str = ",") -> Iterator[T
 
 
 def _fields(line: TableLine, delimiter: str) -> list[str]:
-    """The fields of a line; none if it can't be divided into any."""
+    """The fields of a line; none if it is invalid."""
     if not line.whole:
         return []
     try:

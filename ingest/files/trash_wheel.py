@@ -1,8 +1,8 @@
-"""The dumpsters that Baltimore's trash wheels filled, weighed one by one: `ID,Dumpster,Month,Year,Date,Weight,...`.
+"""Dumpsters that Baltimore's trash wheels filled, weighed one by one: `ID,Dumpster,Month,Year,Date,Weight,...`.
 
-A date is M/D/YYYY or M/D/YY (of this century); the weight is tons, American ones unless one says otherwise. Nobody
-wrote the hour down. So that the dumpsters of one day are weighings of their own, each stands at the first moment of its
-local day and as many milliseconds later as its number says.
+A date is M/D/YYYY or M/D/YY (of this century); the weight is short tons unless the command says otherwise. The hour is
+not recorded. So that the dumpsters of one day are distinct weighings, the time of each is the first moment of its local
+day plus as many milliseconds as its number.
 """
 
 import re
@@ -37,7 +37,10 @@ _DUMPSTER = re.compile(r"\d{1,6}", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class TrashWheel:
-    """Such files, with dates of this zone and this kind of tons; a line's source is its ID."""
+    """Implements `FileFormat`: dates in this zone, this kind of tons; a line's source is its ID.
+
+    Positions are the lines' numbers; the header is line 1.
+    """
 
     zone: ZoneInfo
     ton: Ton = "short"
@@ -46,7 +49,6 @@ class TrashWheel:
     noun: ClassVar[str] = "lines"
 
     def read(self, path: Path) -> Iterator[Outcome]:
-        """See `FileFormat`; positions are the lines' numbers, the header's is 1."""
         for row in rows(path, _COLUMNS):
             yield self._outcome(row)
 
@@ -69,11 +71,11 @@ class TrashWheel:
 
 
 def _day(text: str) -> date | None:
-    found = _DATE.fullmatch(text)
-    if found is None:
+    match = _DATE.fullmatch(text)
+    if match is None:
         return None
-    year = int(found[3]) + (2000 if len(found[3]) == 2 else 0)
+    year = int(match[3]) + (2000 if len(match[3]) == 2 else 0)
     try:
-        return date(year, int(found[1]), int(found[2]))
+        return date(year, int(match[1]), int(match[2]))
     except ValueError:
         return None

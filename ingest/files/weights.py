@@ -1,4 +1,4 @@
-"""Tons as files write them, in grams."""
+"""From tons, as files write them, to grams."""
 
 import re
 from collections.abc import Mapping
@@ -12,5 +12,5 @@ _TONS = re.compile(r"\d{1,12}(\.\d{1,24})?", re.ASCII)
 
 
 def grams(tons: str, ton: Ton) -> int | None:
-    """Whole grams, halves rounded to the even one; None for what is no amount. A short ton is 2,000 pounds."""
+    """Whole grams, halves rounded to even; None for what is no amount. A short ton is 2,000 pounds of 453.59237 g."""
     return round(Fraction(tons) * _GRAMS[ton]) if _TONS.fullmatch(tons) else None

@@ -1,1 +1,1 @@
-"""A city's meters, containers, premises and collection rounds that nobody has, right and wrong on purpose."""
+"""Simulated meters, containers, premises and collection rounds of a city, with faults on purpose."""

@@ -1,4 +1,4 @@
-"""A simulated city's waste containers with fill sensors. Everything hangs on one seed."""
+"""A simulated city's waste containers with fill sensors, all drawn from one seed."""
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
@@ -9,25 +9,27 @@ import numpy as np
 
 from ingest.cities import City
 from ingest.register import MetricSources
-from ingest.simulated.happenings import GRAIN_MS, Happenings, HappeningStream
+from ingest.simulated.moments import GRAIN_MS, MomentReadings, MomentStream
 from ingest.simulated.sources import marks, places, register_row
 from schemas.catalogue import MINUTE_MS, Metric, catalogue
 
 FILL = catalogue()["waste.fill"]
 REPORT_MS = 30 * MINUTE_MS
-"""Every sensor reports so often, each at minutes of its own."""
+"""The interval of every sensor's reports, each at its own minute."""
 
 _DAY_MS = 24 * 60 * MINUTE_MS
 _CYCLE_DAYS = (1, 2, 3, 7)
 _EMPTIED_HOURS = (3.0, 10.0)
 _AT_COLLECTION = 7_000
-"""How full a container is when it is emptied, about, in 0.01 %; some overflow before."""
+"""The mean level of a container when it is emptied, in 0.01 %; some overflow before."""
 _LEFT_MOST = 200
 _SENSOR_NOISE = 40
 
 
 class Bins:
-    """`containers` of a city, each with a sensor, of the classes in equal shares; a container is its own contributor.
+    """Implements `ingest.simulated.sources.SimulatedSources` for `containers` with a sensor each.
+
+    Classes have equal shares; a container is its own contributor.
 
     `strays` more report but are in no register. Raises `ValueError` for fewer than one container.
     """
@@ -55,24 +57,23 @@ class Bins:
         self._left = rng.uniform(0, _LEFT_MOST, count)
         self._minute = rng.integers(0, REPORT_MS // MINUTE_MS, count)
 
-    def bind(self, metric: Metric, sources: MetricSources) -> HappeningStream:
-        """See `ingest.simulated.sources.Sources`."""
-        return HappeningStream(metric, sources, self.ids, self.levels)
+    def bind(self, metric: Metric, sources: MetricSources) -> MomentStream:
+        return MomentStream(metric, sources, self.ids, self.levels)
 
-    def levels(self, start_ms: int, end_ms: int) -> Happenings:
+    def levels(self, start_ms: int, end_ms: int) -> MomentReadings:
         """The levels that the sensors report at start <= time < end, in 0.01 %."""
         slots = range(start_ms // REPORT_MS, -(-end_ms // REPORT_MS))
-        everyone = np.arange(len(self.ids))
+        indexes = np.arange(len(self.ids))
         reports = [self._report(slot) for slot in slots]
-        found = Happenings(
-            place=np.tile(everyone, len(slots)),
+        readings = MomentReadings(
+            place=np.tile(indexes, len(slots)),
             start=np.concatenate([start for start, _ in reports]),
             value=np.concatenate([value for _, value in reports]),
         )
-        return found.within(start_ms, end_ms)
+        return readings.within(start_ms, end_ms)
 
     def _report(self, slot: int) -> tuple[np.ndarray, np.ndarray]:
-        """When each sensor reports within a half hour, and what: both shape (containers,)."""
+        """Time and level of each sensor's report in a half hour: both shape (containers,)."""
         start = slot * REPORT_MS + self._minute * MINUTE_MS
         offset = datetime.fromtimestamp(slot * REPORT_MS / 1000, self._clock).utcoffset()
         local = start + (round(offset.total_seconds() * 1000) if offset else 0)
@@ -81,7 +82,6 @@ class Bins:
         return start, np.rint(np.clip(level, FILL.minimum, FILL.maximum))
 
     def register(self) -> Iterator[dict[str, str]]:
-        """See `ingest.simulated.sources.Sources`."""
         for source, district, class_ in zip(
             self.ids[: self._containers], self._district.tolist(), self._class.tolist(), strict=False
         ):

@@ -1,4 +1,4 @@
-"""What a simulated city sends wrong on purpose, and the exact account that the processors must come to."""
+"""Faults that a simulated city sends on purpose, and the exact account that the processors must reach."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
@@ -12,25 +12,24 @@ from store.moments import milliseconds
 
 FAR_FUTURE_MS = milliseconds(datetime(2043, 1, 1, tzinfo=UTC))
 NEAR_FUTURE_MS = 10 * 60_000
-"""Dates that a broken clock writes: a year far away, and ten minutes ahead of the log's clock (R4 allows five)."""
+"""Times of a broken clock: a year far away, and ten minutes ahead of the log's clock (R4 allows five)."""
 
 MOST = 0.1
 MOST_BROKEN = 0.005
-"""Processors stop a partition at 1 % within 10,000 messages: at half of that, chance never brings it there."""
+"""Processors stop a partition at 1 % dead messages within 10,000: at half of that, chance does not reach it."""
 
 _TOO_LONG = 2
-"""An interval of so many windows fits in none (R7), and a moment has none at all."""
+"""An interval of so many windows fits into none (R7); readings of a moment must have no interval."""
 _UNKNOWN_ID = (2**31 - 1).to_bytes(4, "big")
 _ESTIMATE_OFF = 0.9
 
 
 @dataclass(frozen=True, slots=True)
 class FaultRates:
-    """How much goes wrong. `repeated` and `broken` are shares of messages, the others of readings; 0 is never.
+    """The shares of faults, of messages for `repeated` and `broken`, otherwise of readings; 0 is never.
 
-    However few messages there are, one of them is broken unless that is never.
-
-    Raises `ValueError` for a share that could hide the rest, or of broken messages for one that could stop a partition.
+    However few messages there are, at least one is broken unless `broken` is 0. Raises `ValueError` for a share above
+    `MOST`, or of broken messages above `MOST_BROKEN`, which could stop a partition.
     """
 
     repeated: float = 0.005
@@ -52,15 +51,15 @@ NO_FAULTS = FaultRates(0, 0, 0, 0, 0, 0, 0)
 OFTEN = FaultRates(
     repeated=0.02, broken=MOST_BROKEN, estimated=0.005, late=0.005, future=0.001, too_long=0.001, invalid=0.001
 )
-"""For streams of a few thousand readings, so that everything goes wrong in them, too."""
+"""For streams of a few thousand readings, so that they, too, have faults of every kind."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExpectedReadings:
-    """What was sent, ticks included, and what must become of it once every window has closed.
+    """What was sent, ticks included, and the expected outcomes once every window has closed.
 
-    `readings` are those in sound messages, the `duplicate`, `late` and `rejected` ones among them; `dead` messages are
-    among `messages`; `refused` readings never became a message.
+    `readings` are those in sound messages, with the `duplicate`, `late` and `rejected` ones among them. `messages`
+    include the `dead` ones. `refused` readings became no message.
     """
 
     messages: int = 0
@@ -74,8 +73,8 @@ class ExpectedReadings:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Split:
-    """Readings taken apart: `now` is to be sent, some of it as estimates whose `actual` values follow; `withheld` is to
-    be sent too late."""
+    """Readings in three parts: `now` is sent at once, some of it as estimates whose `actual` values follow; `withheld`
+    is sent too late."""
 
     now: ReadingColumns
     actual: ReadingColumns
@@ -102,7 +101,7 @@ def split(
 def rejects(
     readings: ReadingColumns, rates: FaultRates, rng: np.random.Generator, clock_ms: int
 ) -> Sequence[ReadingColumns]:
-    """Copies of readings that no processor may accept: from the future, over too long a time, with no whole value."""
+    """Copies of readings that processors must reject: in the future, too long an interval, no whole value."""
 
     def some(rate: float) -> ReadingColumns:
         return readings.take(np.sort(rng.choice(len(readings), rng.binomial(len(readings), rate), replace=False)))

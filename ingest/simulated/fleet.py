@@ -1,4 +1,4 @@
-"""A simulated city's customers and their meters, and the values that these read. Everything hangs on one seed."""
+"""A simulated city's customers, their meters and the meters' values, all drawn from one seed."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -13,7 +13,7 @@ from ingest.batches import ReadingColumns
 from ingest.cities import City
 from ingest.register import UNKNOWN_SOURCE, MetricSources
 from ingest.simulated.loads import moment_in
-from ingest.simulated.sources import Heard, marks, places, register_row
+from ingest.simulated.sources import StreamReadings, marks, places, register_row
 from schemas.catalogue import Metric, catalogue
 from store.deliveries import Refused
 
@@ -21,7 +21,7 @@ IMPORT = "energy.import"
 SOLAR = "energy.solar"
 INTERVAL_MS = 15 * 60_000
 PEOPLE_PER_METER = 3.3
-"""Size of a household in both shipped cities, about: a meter serves one."""
+"""The mean size of a household in both shipped cities; a meter serves a household."""
 
 _CLASSES = ("residential", "commercial")
 _BUSINESS_SHARE = 0.13
@@ -30,8 +30,8 @@ _HOME_MEAN_W = 380.0
 _BUSINESS_MEAN_W = 1800.0
 _BUSINESS_TAIL = 2.0
 _BUSINESS_LARGEST = 4.0
-"""Businesses' sizes follow a power law, cut at so many times the smallest: one of them must rarely be more than 15 % of
-an area that is drawn for 18."""
+"""Businesses' sizes follow a power law, cut at this multiple of the smallest, so that a business is rarely more than
+15 % of an area of 18."""
 _SOLAR_PEAK_W = (1500.0, 6000.0)
 _MILLIJOULES_PER_WATT = INTERVAL_MS
 """A watt over an interval of so many milliseconds is so many millijoules: whole watts are whole smallest units."""
@@ -39,7 +39,7 @@ _MILLIJOULES_PER_WATT = INTERVAL_MS
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Channels:
-    """The metering channels of one metric, as columns of shape (n,), in an order that says nothing about them.
+    """The metering channels of one metric, as columns of shape (n,), in random order.
 
     `customer` int64 counts customers; `business` bool; `size` float32, watts: mean power, or peak of a solar plant;
     `standby` float32, watts that a solar inverter draws at night.
@@ -54,7 +54,9 @@ class Channels:
 
 
 class Fleet:
-    """`meters` customers of a city, each with an import channel and some with a solar plant's.
+    """Implements `ingest.simulated.sources.SimulatedSources` for `meters` customers of a city.
+
+    Each has an import channel, and some have a solar plant's.
 
     `strays` more send readings but are in no register. Raises `ValueError` for fewer than one meter.
     """
@@ -65,7 +67,7 @@ class Fleet:
         self.city = city
         self.meters = meters
         self.seed = seed
-        # The number of meters goes in, too, so that two sizes of a city never disagree about one id in a register.
+        # The number of meters is included, so that two sizes of a city share no id in a register.
         self.entropy = (seed, meters, crc32(city.id.encode()))
         self._clock = ZoneInfo(city.zone)
         self._draw(np.random.default_rng(self.entropy), meters + strays)
@@ -105,21 +107,17 @@ class Fleet:
 
     @property
     def origin(self) -> str:
-        """See `ingest.simulated.sources.Sources`."""
         return f"simulated/{self.city.id}/{self.seed}/{self.meters}"
 
     @property
     def metrics(self) -> Sequence[Metric]:
-        """See `ingest.simulated.sources.Sources`."""
         return [catalogue()[channels.metric] for channels in self.channels]
 
     @property
     def grain_ms(self) -> int:
-        """See `ingest.simulated.sources.Sources`."""
         return INTERVAL_MS
 
     def bind(self, metric: Metric, sources: MetricSources) -> "MeterStream":
-        """See `ingest.simulated.sources.Sources`."""
         channels = next(channels for channels in self.channels if channels.metric == metric.name)
         return MeterStream(self, channels, metric, sources)
 
@@ -129,9 +127,9 @@ class Fleet:
         return (self.imports, self.plants)
 
     def values(self, channels: Channels, start_ms: int) -> NDArray[np.float64]:
-        """What each channel reads for the interval from `start_ms`: shape (n,), whole millijoules.
+        """Each channel's value for the interval from `start_ms`: shape (n,), whole millijoules.
 
-        The same fleet reads the same for an interval, whatever was asked before.
+        The same for the same interval, in whatever order intervals are read.
         """
         local = datetime.fromtimestamp(start_ms / 1000, self._clock)
         shared = moment_in(self.city.country, self.city.latitude, self.city.longitude, local)
@@ -152,7 +150,6 @@ class Fleet:
         return millijoules
 
     def register(self) -> Iterator[dict[str, str]]:
-        """See `ingest.simulated.sources.Sources`."""
         districts = [self.city.districts[index].id for index in self._district.tolist()]
         for channels in self.channels:
             rows = zip(channels.ids, channels.customer.tolist(), channels.business.tolist(), strict=True)
@@ -164,9 +161,9 @@ class Fleet:
 
 
 class MeterStream:
-    """The channels of one metric with their places in the register; see `ingest.simulated.sources.SimulatedStream`.
+    """Implements `ingest.simulated.sources.SimulatedStream` for the channels of one metric.
 
-    What does not change from step to step is laid out once, in the order in which it is sent.
+    Columns that are the same in every step are computed once, in the order in which they are sent.
     """
 
     def __init__(self, fleet: Fleet, channels: Channels, metric: Metric, sources: MetricSources) -> None:
@@ -181,16 +178,16 @@ class MeterStream:
         self._strays: list[int] = np.flatnonzero(~columns.known).tolist()
         self._layouts: dict[int, tuple[NDArray[np.int64], ReadingColumns]] = {}
 
-    def read(self, start_ms: int, end_ms: int) -> Heard:
+    def read(self, start_ms: int, end_ms: int) -> StreamReadings:
         """The intervals that begin in the span, in order of area, class and time."""
         intervals = -(-(end_ms - start_ms) // INTERVAL_MS)
         values = np.stack([self._fleet.values(self._channels, start_ms + n * INTERVAL_MS) for n in range(intervals)])
         order, layout = self._layout(intervals)
         readings = replace(layout, start=layout.start + start_ms, value=values.ravel()[order])
-        return Heard(readings, list(self._unknown(start_ms, values)))
+        return StreamReadings(readings, list(self._unknown(start_ms, values)))
 
     def _layout(self, intervals: int) -> tuple[NDArray[np.int64], ReadingColumns]:
-        """Where the readings of so many intervals lie in the values, and all of them but time and value."""
+        """For so many intervals: the index of each reading in the flat values, and all columns but time and value."""
         if intervals not in self._layouts:
             interval, place = (side.ravel() for side in np.indices((intervals, len(self._channel))))
             sort = np.lexsort((interval, self._columns.class_[place], self._columns.area[place]))

@@ -1,6 +1,6 @@
-"""How much power a simulated customer draws or makes at a time: shapes of load and of a clear sky. Pure.
+"""The power that a simulated customer draws or generates at a time: load profiles and a clear sky. Pure.
 
-Plausible, not fitted: the shapes are drawn by hand after published load profiles, the climate is a sine by latitude.
+Plausible, not fitted: the profiles are drawn by hand after published ones, the climate is a sine by latitude.
 """
 
 from dataclasses import dataclass
@@ -38,7 +38,7 @@ _COOLING_PER_C = 0.030
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """What every customer of a city shares at one moment: factors on the mean power, and the sun.
+    """Factors that all customers of a city share at one moment.
 
     `home` and `business` are shares of the customer's mean power, climate included; `sun` is a solar plant's power
     under a clear sky as a share of its peak, 0 at night.
@@ -61,7 +61,7 @@ def moment_in(country: str, latitude: float, longitude: float, local: datetime) 
 
 
 def climate_factor(latitude: float, local: datetime) -> float:
-    """1 within the comfortable temperatures, more for every degree that is cooled or heated away."""
+    """1 within the comfortable temperatures, more for every degree of cooling or heating."""
     # Warmest a month after the solstice of the hemisphere, and in mid-afternoon.
     season = cos(2 * pi * (_day(local) - 202) / 365.25) * (1 if latitude >= 0 else -1)
     swing = 0.38 * abs(latitude)
@@ -73,7 +73,7 @@ def climate_factor(latitude: float, local: datetime) -> float:
 def clear_sky(latitude: float, longitude: float, local: datetime) -> float:
     """Power of a solar plant under a clear sky as a share of its peak, 0 to 1.
 
-    The sun's height from declination (Cooper 1969), and the air on its way after Haurwitz (1945):
+    The sun's height from its declination (Cooper 1969), and absorption by the air after Haurwitz (1945):
     1098 W/m2 x sin(height) x exp(-0.057 / sin(height)), over the 1000 W/m2 at which a plant's peak is rated.
     """
     offset = local.utcoffset()
@@ -88,7 +88,7 @@ def clear_sky(latitude: float, longitude: float, local: datetime) -> float:
 
 
 def _at(hourly: tuple[float, ...], local: datetime) -> float:
-    """The shape at a time, straight lines between the hours."""
+    """The profile at a time, linear between the hours."""
     hour = _hour(local)
     whole = int(hour)
     share = hour - whole

@@ -1,4 +1,4 @@
-"""A simulated city's premises whose waste is weighed when it is collected. Everything hangs on one seed.
+"""A simulated city's premises whose waste is weighed when it is collected. All are drawn from one seed.
 
 A premises is a house or a block with a container for each kind of waste that it separates. Figures are plausible, not
 measured: 0.8 kg a person and day, half of it residual.
@@ -13,7 +13,7 @@ import numpy as np
 
 from ingest.cities import City
 from ingest.register import MetricSources
-from ingest.simulated.happenings import GRAIN_MS, Happenings, HappeningStream
+from ingest.simulated.moments import GRAIN_MS, MomentReadings, MomentStream
 from ingest.simulated.sources import marks, places, register_row
 from schemas.catalogue import MINUTE_MS, Metric, catalogue
 from store.moments import milliseconds
@@ -27,10 +27,10 @@ GRAMS: Mapping[str, int] = {"residual": 440, "recycling": 160, "organic": 200}
 
 _EVERY_DAYS: Mapping[str, int] = {"residual": 2, "recycling": 3, "organic": 1}
 _SHARE: Mapping[str, float] = {"residual": 1.0, "recycling": 1.0, "organic": 0.3}
-"""How often each class is collected, and at what share of the premises.
+"""Days between collections of each class, and the share of premises that have it.
 
-Areas are drawn so that the scarcest class, organic, has enough premises in each (`ingest.areas`), and on a day about
-as many of the others are weighed: so a cell of a day seldom fails its rule.
+Areas are drawn so that the scarcest class, organic, has enough premises in each (`ingest.areas`). On a day about as
+many premises of the other classes are weighed, so a cell of a day seldom fails its rule.
 """
 
 _FIRST_MINUTE = 3 * 60
@@ -41,7 +41,9 @@ _SPREAD = 0.35
 
 
 class Premises:
-    """`premises` of a city. Each has a source for every class that is collected there, and is their contributor.
+    """Implements `ingest.simulated.sources.SimulatedSources` for `premises` of a city.
+
+    Each has a source for every class that is collected there, and is their contributor.
 
     `strays` more are weighed but are in no register. Raises `ValueError` for fewer than one of them.
     """
@@ -79,22 +81,21 @@ class Premises:
         self._phase = rng.integers(0, 6, len(self._of))
         self._minute = _FIRST_MINUTE + rng.integers(0, _ROUND_MINUTES, count)[self._of]
 
-    def bind(self, metric: Metric, sources: MetricSources) -> HappeningStream:
-        """See `ingest.simulated.sources.Sources`."""
-        return HappeningStream(metric, sources, self.ids, self.weighings)
+    def bind(self, metric: Metric, sources: MetricSources) -> MomentStream:
+        return MomentStream(metric, sources, self.ids, self.weighings)
 
-    def weighings(self, start_ms: int, end_ms: int) -> Happenings:
-        """What is weighed at start <= time < end, in grams."""
+    def weighings(self, start_ms: int, end_ms: int) -> MomentReadings:
+        """The weighings at start <= time < end, in grams."""
         first, last = (datetime.fromtimestamp(ms / 1000, self._clock).date() for ms in (start_ms, end_ms - 1))
         days = [self._day(date.fromordinal(day)) for day in range(first.toordinal(), last.toordinal() + 1)]
-        found = Happenings(
+        readings = MomentReadings(
             place=np.concatenate([day.place for day in days]),
             start=np.concatenate([day.start for day in days]),
             value=np.concatenate([day.value for day in days]),
         )
-        return found.within(start_ms, end_ms)
+        return readings.within(start_ms, end_ms)
 
-    def _day(self, day: date) -> Happenings:
+    def _day(self, day: date) -> MomentReadings:
         """The weighings of one local day, in the order of the sources."""
         count = len(self.ids)
         rng = np.random.default_rng((*self.entropy, day.toordinal()))
@@ -103,11 +104,12 @@ class Premises:
         grams = np.rint(self._grams * rng.lognormal(-_SPREAD * _SPREAD / 2, _SPREAD, count))
         collected = np.flatnonzero(((day.toordinal() + self._phase) % self._every == 0) & ~missed)
         midnight = milliseconds(datetime.combine(day, time(), self._clock))
-        return Happenings(collected, midnight + minute[collected] * MINUTE_MS, grams[collected])
+        return MomentReadings(collected, midnight + minute[collected] * MINUTE_MS, grams[collected])
 
     def register(self) -> Iterator[dict[str, str]]:
-        """See `ingest.simulated.sources.Sources`."""
-        for source, of, class_ in zip(self.ids, self._of.tolist(), self._class.tolist(), strict=True):
-            if of < self._premises:
-                district = self.city.districts[self._district[of]].id
-                yield register_row(source, COLLECTED.name, district, self._contributors[of], COLLECTED.classes[class_])
+        for source, premises, class_ in zip(self.ids, self._of.tolist(), self._class.tolist(), strict=True):
+            if premises < self._premises:
+                district = self.city.districts[self._district[premises]].id
+                yield register_row(
+                    source, COLLECTED.name, district, self._contributors[premises], COLLECTED.classes[class_]
+                )

@@ -1,4 +1,4 @@
-"""A simulated city's collection rounds, which state by the month what their lorries brought in. All from one seed."""
+"""A simulated city's collection rounds, which report by the month what they collected; all drawn from one seed."""
 
 from calendar import monthrange
 from collections.abc import Iterator
@@ -40,7 +40,7 @@ class Rounds:
         self._daily = np.array([GRAMS[class_] for class_ in TONNAGE.classes])[self._class] * people / per_class
 
     def statements(self, month: date, sources: MetricSources) -> ReadingColumns:
-        """What every round states of the month that begins on this day, in grams."""
+        """Every round's statement of the month that begins on this day, in grams."""
         days = monthrange(month.year, month.month)[1]
         rng = np.random.default_rng((*self._entropy, month.toordinal()))
         grams = np.rint(self._daily * days * rng.lognormal(-_SPREAD * _SPREAD / 2, _SPREAD, len(self.ids)))
@@ -54,11 +54,11 @@ class Rounds:
     def send_last(self, feed: Feed, register: Register, before_ms: int) -> None:
         """Send the statements of the last two whole months before a time, the older ones first, without faults.
 
-        They belong before everything else of their topic: later they would be late. Raises
+        They must be sent before everything else of their topic, otherwise they are late. Raises
         `eventlog.protocol.DeliveryFailed` if the log fails.
         """
-        this = datetime.fromtimestamp(before_ms / 1000, self._clock).date().replace(day=1)
-        for month in (_month(this, -2), _month(this, -1)):
+        current = datetime.fromtimestamp(before_ms / 1000, self._clock).date().replace(day=1)
+        for month in (_month(current, -2), _month(current, -1)):
             feed.send(messages(self.statements(month, register.at(TONNAGE, self._midnight(month)))))
         feed.flush()
 
@@ -71,7 +71,7 @@ class Rounds:
         return milliseconds(datetime.combine(day, time(), self._clock))
 
 
-def _month(first: date, later: int) -> date:
-    """The first day of the month so many months later."""
-    months = first.year * 12 + first.month - 1 + later
-    return date(months // 12, months % 12 + 1, 1)
+def _month(first: date, months: int) -> date:
+    """The first day of the month so many months later; `months` may be negative."""
+    number = first.year * 12 + first.month - 1 + months
+    return date(number // 12, number % 12 + 1, 1)

@@ -1,14 +1,14 @@
-"""A simulated city at work: replays a span of time as fast as it can, then follows the clock.
+"""The simulator: replays a span of time as fast as it can, then follows the clock.
 
-Everything that is sent wrong on purpose is counted, and that count is exact, not probable. A row is late (R1) iff its
-window's end <= the latest accepted time in earlier messages of its partition - lateness, so with ticks to every
-partition at the end of each step, for a step that begins at `now`:
+Everything that is sent wrong on purpose is counted exactly. A row is late (R1) iff its window's end <= the latest
+accepted time in earlier messages of its partition - lateness. So, with ticks to every partition at the end of each
+step, for a step that begins at `now`:
 
 - a row at or after `now - lateness` is in time if it is sent before the step's other rows,
 - a row whose window has ended by `now - lateness` is late,
 
-whatever the partitions are and however the windows lie. Duplicates are counted when windows close, so they are only
-made in windows that the replay's last tick closes.
+whatever the partitions and windows are. Duplicates are counted when windows close, so they are only made in windows
+that the replay's last tick closes.
 """
 
 from collections.abc import Callable, Sequence
@@ -26,13 +26,13 @@ from ingest.journal import Journal
 from ingest.register import Register
 from ingest.simulated import faults
 from ingest.simulated.faults import NO_FAULTS, ExpectedReadings, FaultRates
-from ingest.simulated.sources import SimulatedStream, Sources
+from ingest.simulated.sources import SimulatedSources, SimulatedStream
 from schemas.catalogue import Metric
 from store.moments import milliseconds
 
 STEP_MS = 3_600_000
 PACE_MS = 900_000
-"""Time goes on by quarters of an hour of the city's clock, a replay by four of them at once."""
+"""Time advances by quarters of an hour of the city's clock, in a replay by `STEP_MS`."""
 
 STEPS_PER_FLUSH = 8
 
@@ -51,13 +51,13 @@ class _Counts:
 class Simulator:
     """Sends what simulated sources read through a feed. One thread.
 
-    `clock` gives milliseconds since 1970, and must be the log's clock to within minutes. The same
+    `clock` gives milliseconds since 1970, and must be within minutes of the log's clock. The same
     sources, register, span, rates and clock give the same messages, byte for byte.
     """
 
     def __init__(
         self,
-        sources: Sources,
+        sources: SimulatedSources,
         feed: Feed,
         journal: Journal,
         register: Register,
@@ -81,7 +81,7 @@ class Simulator:
 
     @property
     def expected(self) -> ExpectedReadings:
-        """What must become of all that the feed sent so far, once every window of the last replay has closed."""
+        """The expected outcomes of all that the feed has sent, once every window of the last replay has closed."""
         c = self._counts
         return ExpectedReadings(
             self._feed.messages, self._feed.readings, c.duplicate, c.late, c.rejected, c.dead, refused=c.refused
@@ -117,12 +117,12 @@ class Simulator:
         passed = min((self._clock() - now) // PACE_MS * PACE_MS, STEP_MS)
         if passed <= 0:
             return now
-        behind = self._step(now, now + passed, now, NO_FAULTS)
+        reached = self._step(now, now + passed, now, NO_FAULTS)
         self._feed.flush()
-        return behind
+        return reached
 
     def due_ms(self, now: int) -> int:
-        """In how many milliseconds the next quarter of an hour behind `now` will have passed, 0 if it has."""
+        """Milliseconds until the quarter of an hour that begins at `now` has passed, 0 if it has."""
         return max(0, now + PACE_MS - self._clock())
 
     def _is_quarter(self, at_ms: int) -> bool:
@@ -130,7 +130,7 @@ class Simulator:
         return at_ms % 60_000 == 0 and local.minute % 15 == 0
 
     def _step(self, now: int, until_ms: int, end_ms: int, rates: FaultRates) -> int:
-        """Send what is read from `now` on, and a tick behind it: until `until_ms`, or until the register changes.
+        """Send what is read from `now` on, then a tick: until `until_ms`, or until the register changes.
 
         Returns how far the time has come, milliseconds.
         """
@@ -139,21 +139,21 @@ class Simulator:
             bound = zip(self._sources.metrics, registered, strict=True)
             self._streams = [self._sources.bind(metric, sources) for metric, sources in bound]
         changes = min(sources.holds_until_ms for sources in registered) - now
-        behind = min(until_ms, now - -changes // self._sources.grain_ms * self._sources.grain_ms)
+        end = min(until_ms, now - -changes // self._sources.grain_ms * self._sources.grain_ms)
         self._send_overdue(now)
         for stream in self._streams:
-            heard = stream.read(now, behind)
-            self._journal.refuse(f"{self._sources.origin}/{stream.metric.name}", heard.unknown)
-            self._counts.refused += len(heard.unknown)
+            taken = stream.read(now, end)
+            self._journal.refuse(f"{self._sources.origin}/{stream.metric.name}", taken.refused)
+            self._counts.refused += len(taken.refused)
             if rates is NO_FAULTS:
-                self._feed.send(messages(heard.readings))
+                self._feed.send(messages(taken.readings))
             else:
-                self._send_faulty(heard.readings, now, behind, end_ms, rates)
-        self._feed.tick(behind)
-        return behind
+                self._send_faulty(taken.readings, now, end, end_ms, rates)
+        self._feed.tick(end)
+        return end
 
     def _send_overdue(self, now: int) -> None:
-        """What earlier steps left: actual values of estimates, still in time, then what was held back for too long."""
+        """Send what earlier steps withheld: actual values of estimates, which are in time, then late readings."""
         actual, self._actual = self._actual, []
         for readings in actual:
             self._feed.send(messages(readings))
@@ -164,20 +164,20 @@ class Simulator:
             self._feed.send(messages(readings))
             self._counts.late += len(readings)
 
-    def _send_faulty(self, readings: ReadingColumns, now: int, behind: int, end_ms: int, rates: FaultRates) -> None:
+    def _send_faulty(self, readings: ReadingColumns, now: int, end: int, replay_end_ms: int, rates: FaultRates) -> None:
         kind = crc32(readings.metric.name.encode())
         rng = np.random.default_rng((*self._sources.entropy, now, kind))
-        closes = _windows_end(readings.metric, behind, self._zone) + readings.metric.lateness_ms
+        closes = _windows_end(readings.metric, end, self._zone) + readings.metric.lateness_ms
         # A step begins in each span of a step's length, so the last one begins at this time or later.
-        last_step = end_ms - STEP_MS
-        parts = faults.split(readings, rates, rng, revise=closes <= end_ms, withhold=closes <= last_step)
+        last_step = replay_end_ms - STEP_MS
+        parts = faults.split(readings, rates, rng, revise=closes <= replay_end_ms, withhold=closes <= last_step)
         if len(parts.actual):
             self._actual.append(parts.actual)
         if len(parts.withheld):
             self._withheld.append((closes, parts.withheld))
         sent = list(messages(parts.now))
         self._feed.send(sent)
-        if closes <= end_ms:
+        if closes <= replay_end_ms:
             self._repeat(faults.chosen(sent, rates.repeated, rng))
         for wrong in faults.rejects(readings, rates, rng, self._clock()):
             self._feed.send(messages(wrong))
@@ -208,7 +208,7 @@ def follow(simulators: Sequence[Simulator], stop: Event, start_ms: int) -> None:
 def _windows_end(metric: Metric, before_ms: int, zone: ZoneInfo) -> int:
     """A time by which every window of readings before `before_ms` has ended, milliseconds.
 
-    That of a day is its very end: a replay is not many days long.
+    For windows of a day it is the end of the day itself: replays are only a few days long.
     """
     if metric.window != "day":
         return before_ms + metric.longest_window_ms

@@ -1,7 +1,7 @@
-"""What simulated sources are to the simulator: who they are, and what they read in a span of time.
+"""What the simulator needs of simulated sources: their ids, and what they read in a span of time.
 
-They are known by their own ids, and everything about them is drawn from one seed. Bound to the register of a time,
-their streams read in the register's numbers; what the register does not know is refused.
+All of it is drawn from one seed. A stream is bound to the register as it is at a time, and its readings have the
+register's numbers; readings of sources that are not in the register are refused.
 """
 
 from collections.abc import Iterator, Sequence
@@ -22,15 +22,15 @@ _VALID_FROM = "2015-01-01"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Heard:
-    """What came from a stream's sources: readings of those that the register knows, and what the others sent."""
+class StreamReadings:
+    """What a stream's sources read: `readings` of registered sources, and the refused ones of the others."""
 
     readings: ReadingColumns
-    unknown: Sequence[Refused]
+    refused: Sequence[Refused]
 
 
 class SimulatedStream(Protocol):
-    """The sources of one metric, bound to the register as it is for a while."""
+    """The sources of one metric, bound to the register as it is for a span of time."""
 
     @property
     def metric(self) -> Metric: ...
@@ -38,11 +38,11 @@ class SimulatedStream(Protocol):
     @property
     def sources(self) -> MetricSources: ...
 
-    def read(self, start_ms: int, end_ms: int) -> Heard:
-        """All that is read at start <= time < end. The same span gives the same, whatever was asked before."""
+    def read(self, start_ms: int, end_ms: int) -> StreamReadings:
+        """All that is read at start <= time < end; the same for the same span, whatever was read before."""
 
 
-class Sources(Protocol):
+class SimulatedSources(Protocol):
     """A city's simulated sources of one topic."""
 
     @property
@@ -50,40 +50,40 @@ class Sources(Protocol):
 
     @property
     def origin(self) -> str:
-        """What they are called where their refused readings are kept."""
+        """The name under which their refused readings are kept, with `/` and the metric after it."""
 
     @property
     def entropy(self) -> tuple[int, ...]:
-        """What everything is drawn from: never the same for two sizes of a city."""
+        """The seed of everything drawn: different for two sizes of a city."""
 
     @property
     def metrics(self) -> Sequence[Metric]:
-        """What they measure, one stream a metric."""
+        """The metrics they measure, one stream each."""
 
     @property
     def grain_ms(self) -> int:
-        """Every reading begins at a multiple of so many milliseconds from a quarter of an hour on."""
+        """Every reading begins a multiple of so many milliseconds after a quarter of an hour."""
 
     def bind(self, metric: Metric, sources: MetricSources) -> SimulatedStream:
-        """The stream of a metric, for as long as the register holds."""
+        """The stream of a metric, for the span in which `sources` hold."""
 
     def register(self) -> Iterator[dict[str, str]]:
         """The rows of their register file."""
 
 
 def marks(rng: np.random.Generator, count: int) -> NDArray[np.int64]:
-    """`count` different numbers of at most ten digits, in random order."""
-    found = np.cumsum(rng.integers(1, 10**10 // (count + 1), count))
-    rng.shuffle(found)
-    return found
+    """`count` different numbers of at most ten digits, in random order: shape (count,)."""
+    numbers = np.cumsum(rng.integers(1, 10**10 // (count + 1), count))
+    rng.shuffle(numbers)
+    return numbers
 
 
 def places(city: City, rng: np.random.Generator, count: int) -> NDArray[np.int64]:
-    """Districts for `count` sources, as people live in them: places in `city.districts`, shape (count,)."""
+    """Districts for `count` sources, in proportion to population: indexes into `city.districts`, shape (count,)."""
     weights = np.array([district.population for district in city.districts], float)
     return rng.choice(len(weights), count, p=weights / weights.sum())
 
 
 def register_row(source: str, metric: str, district: str, contributor: str, class_: str) -> dict[str, str]:
-    """A row of the register file: a source that has been there for long and stays."""
+    """A row of the register file, for a source that is valid since long ago and without an end."""
     return dict(zip(COLUMNS, (source, metric, district, contributor, class_, _VALID_FROM, ""), strict=True))

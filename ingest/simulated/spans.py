@@ -1,4 +1,4 @@
-"""Which span of time a simulated city replays, so that whole windows of it close. Times are milliseconds since 1970."""
+"""The span of time that a simulated city replays, so that whole windows close. Times are milliseconds since 1970."""
 
 from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
@@ -33,7 +33,7 @@ def _quarter(now_ms: int, zone: str) -> int:
 
 
 def _shift(now_ms: int, zone: str) -> int:
-    """How far the city's clock is ahead of UTC."""
+    """How far the city's clock is ahead of UTC, milliseconds."""
     offset = datetime.fromtimestamp(now_ms / 1000, ZoneInfo(zone)).utcoffset()
     return round(offset.total_seconds() * 1000) if offset else 0
 

@@ -11,7 +11,7 @@ from ingest.cameras.simulated import SimulatedCameras
 from ingest.cities import City, District
 from ingest.register import Register
 from ingest.simulated.rounds import Rounds
-from ingest.simulated.sources import Sources
+from ingest.simulated.sources import SimulatedSources
 from schemas.catalogue import Metric, catalogue
 from schemas.rules import minimum_contributors
 from tests.ingest.registers import InMemorySources, Registered
@@ -44,12 +44,14 @@ def city(zone: str = "Asia/Tehran", districts: int = 6) -> City:
     return City("town", "Town", {"en": "Town"}, "IR", zone, 32.6, 51.6, population, ("made up",), made)
 
 
-def registered(*sources: Sources | Rounds | SimulatedCameras, hidden: frozenset[str] = frozenset()) -> Register:
+def registered(
+    *sources: SimulatedSources | Rounds | SimulatedCameras, hidden: frozenset[str] = frozenset()
+) -> Register:
     """A register of simulated sources without the `hidden` ids; numbers are in an order of their own."""
     return Register(_reader(*sources, hidden=hidden))
 
 
-def changing(sources: Sources, change_ms: int) -> Register:
+def changing(sources: SimulatedSources, change_ms: int) -> Register:
     """A register of simulated sources in which the number of every area is 500 higher from a time on."""
     read = _reader(sources)
 
@@ -64,7 +66,7 @@ def changing(sources: Sources, change_ms: int) -> Register:
 
 
 def _reader(
-    *sources: Sources | Rounds | SimulatedCameras, hidden: frozenset[str] = frozenset()
+    *sources: SimulatedSources | Rounds | SimulatedCameras, hidden: frozenset[str] = frozenset()
 ) -> Callable[[Metric, int], InMemorySources]:
     rows = [row for each in sources for row in each.register() if row["source"] not in hidden]
     contributors = {name: number for number, name in enumerate(sorted({row["contributor"] for row in rows}))}

@@ -32,7 +32,7 @@ from ingest.simulated.faults import FaultRates
 from ingest.simulated.fleet import Fleet
 from ingest.simulated.premises import Premises
 from ingest.simulated.simulator import Simulator
-from ingest.simulated.sources import Sources
+from ingest.simulated.sources import SimulatedSources
 from schemas.catalogue import catalogue
 from store import deliveries
 from store.areas import Area, versions
@@ -193,7 +193,7 @@ def test_registers_of_different_metrics_can_be_loaded_at_the_same_time(
     connection: Connection, database_url: str
 ) -> None:
     """Whichever is first, each has its own areas, which stand for its own people, and no number is given twice."""
-    simulated: dict[int, Sources] = {
+    simulated: dict[int, SimulatedSources] = {
         1000: Fleet(city(), 2000, 1),
         300: Bins(city(), 300, 1),
         200: Premises(city(), 400, 1),

@@ -19,7 +19,7 @@ from ingest.simulated.fleet import Fleet
 from ingest.simulated.premises import Premises
 from ingest.simulated.rounds import Rounds
 from ingest.simulated.simulator import Simulator
-from ingest.simulated.sources import Sources
+from ingest.simulated.sources import SimulatedSources
 from ingest.simulated.spans import last_day, last_hours
 from schemas.batch import REGION
 from schemas.catalogue import catalogue
@@ -93,7 +93,9 @@ def waste_day(seed: int = 7) -> list[list[Sent]]:
     return [levels, recorder.sent + weighed]
 
 
-def _replayed(sources: Sources, dataset: str, now: int, span: tuple[int, int], rates: FaultRates) -> list[Sent]:
+def _replayed(
+    sources: SimulatedSources, dataset: str, now: int, span: tuple[int, int], rates: FaultRates
+) -> list[Sent]:
     recorder = Recorder()
     feed = Feed(recorder, live("day", dataset), NoJournal())
     Simulator(sources, feed, NoJournal(), registered(sources), lambda: now, rates).replay(*span)

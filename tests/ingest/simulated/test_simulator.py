@@ -20,7 +20,7 @@ from ingest.simulated.fleet import INTERVAL_MS, PEOPLE_PER_METER, Fleet
 from ingest.simulated.premises import Premises
 from ingest.simulated.rounds import Rounds
 from ingest.simulated.simulator import Simulator, follow
-from ingest.simulated.sources import Sources
+from ingest.simulated.sources import SimulatedSources
 from schemas.batch import DecodeError, decode
 from schemas.topics import live
 from tests.ingest.account import RecordingWriter, outcome, read
@@ -29,7 +29,7 @@ from tests.soak import examples
 
 MANY = FaultRates(repeated=0.1, broken=0.005, estimated=0.05, late=0.05, future=0.01, too_long=0.01, invalid=0.02)
 TOPIC = live("city", "energy.readings")
-KINDS: Mapping[str, Callable[[City, int], Sources]] = {
+KINDS: Mapping[str, Callable[[City, int], SimulatedSources]] = {
     "energy.readings": lambda city, seed: Fleet(city, 60, seed),
     "waste.fill-levels": lambda city, seed: Bins(city, 80, seed),
     "waste.collections": lambda city, seed: Premises(city, 150, seed),
@@ -38,7 +38,7 @@ KINDS: Mapping[str, Callable[[City, int], Sources]] = {
 
 
 def replayed(
-    sources: Sources,
+    sources: SimulatedSources,
     rates: FaultRates,
     *,
     hours: int = 12,

@@ -18,11 +18,11 @@ from ingest.feed import Feed
 from ingest.journal import NoJournal
 from ingest.simulated.bins import REPORT_MS, Bins
 from ingest.simulated.faults import NO_FAULTS, OFTEN, FaultRates
-from ingest.simulated.happenings import Happenings
+from ingest.simulated.moments import MomentReadings
 from ingest.simulated.premises import PEOPLE_PER_PREMISES, Premises
 from ingest.simulated.rounds import Rounds
 from ingest.simulated.simulator import STEP_MS, Simulator, follow
-from ingest.simulated.sources import Sources
+from ingest.simulated.sources import SimulatedSources
 from ingest.simulated.spans import last_day, last_hours
 from schemas.batch import decode
 from schemas.catalogue import Metric, catalogue
@@ -43,11 +43,11 @@ def made(kind: str, seed: int = 1, count: int = 60, strays: int = 1) -> Bins | P
     return Bins(city(), count, seed, strays) if kind == "bins" else Premises(city(), count, seed, strays)
 
 
-def found(sources: Bins | Premises, start: int, end: int) -> Happenings:
+def found(sources: Bins | Premises, start: int, end: int) -> MomentReadings:
     return sources.levels(start, end) if isinstance(sources, Bins) else sources.weighings(start, end)
 
 
-def listed(happened: Happenings) -> list[tuple[int, int, float]]:
+def listed(happened: MomentReadings) -> list[tuple[int, int, float]]:
     return list(zip(happened.start.tolist(), happened.place.tolist(), happened.value.tolist(), strict=True))
 
 
@@ -154,7 +154,7 @@ def test_a_shipped_city_has_several_areas_and_few_cells_that_must_be_suppressed(
 
 
 def _areas_of(
-    sources: Sources | Rounds, metric: Metric
+    sources: SimulatedSources | Rounds, metric: Metric
 ) -> tuple[Counter[tuple[int, str]], dict[str, tuple[int, str, str]]]:
     """Sources by area and class, and the area, class and contributor of each."""
     rows = list(sources.register())
