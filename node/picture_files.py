@@ -1,4 +1,4 @@
-"""An operator's own pictures and videos: read by what they hold, whatever their endings say, in bounded memory."""
+"""An operator's own pictures and videos: read by their contents, not by their file names, in bounded memory."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,8 +18,8 @@ _LARGEST_FILE = 128 << 20
 def read_picture(path: Path) -> "Picture":
     """The pixels of a JPEG, PNG, BMP or WebP, shape (h, w, 3), BGR; transparency is dropped.
 
-    Raises `CommandError` for what is none, is damaged, or has more pixels than a camera's picture may have; by its
-    header, before anything is allocated.
+    Raises `CommandError` for what is none of these, is damaged, or has more pixels than a camera's picture may have;
+    the last by its header, before anything is allocated.
     """
     from processors.plates.jpeg_decoding import decode_picture
     from schemas.pictures import JPEG_SIGNATURE, BadPicture
@@ -40,7 +40,7 @@ def open_video(path: Path) -> "cv2.VideoCapture":
     from ingest.cameras.sources import MOST_RATE, NoSource, VideoFile
 
     try:
-        VideoFile(path, MOST_RATE)  # it knows what is a video, and plays nothing that names other files
+        VideoFile(path, MOST_RATE)  # it accepts only videos, and nothing that names other files
     except NoSource as error:
         raise CommandError(f"{path.name} is no video that can be read: {error}") from None
     return cv2.VideoCapture(str(path.absolute()), cv2.CAP_FFMPEG)

@@ -1,4 +1,4 @@
-"""How this node looks at pictures: OpenCV set up on purpose, and the detector that is used everywhere."""
+"""Plate detection of this node: the set-up of OpenCV, and the detector that all commands use."""
 
 import os
 from collections.abc import Callable
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def prepare_opencv() -> None:
-    """One thread, for a process takes one core; and silence: what is wrong with a picture is counted, not printed."""
+    """One thread, since a process takes one core; and no output: a picture's defects are counted, not printed."""
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # broken videos would print a line for every broken frame
     import cv2
 
@@ -41,19 +41,19 @@ def detect_function() -> "Detect":
 
 
 def detector_record() -> "Detector":
-    """What is known of that detector: it goes out with every metric that was counted with it."""
+    """The detector's version, precision and recall, which are published with every metric counted by it."""
     from processors.plates.network import card
     from store.detectors import Detector
 
-    known = card()
-    return Detector("network", known.version, known.precision, known.recall)
+    weights = card()
+    return Detector("network", weights.version, weights.precision, weights.recall)
 
 
 def cover(*, tiled: bool) -> "Callable[[Picture], tuple[Picture, int]]":
     """From a picture to one with its plates blurred, and how many regions that were; for one thread.
 
-    It blurs more than what counts as a plate, and misses some plates all the same: docs/plates.md. `tiled` also looks
-    at the picture's own scale, for small far plates.
+    It blurs more than what counts as a plate, and still misses some plates: docs/plates.md. `tiled` also detects at
+    the picture's own scale, for small far plates.
     """
     from processors.plates.blurring import blurred
     from processors.plates.network import NetworkDetector, card

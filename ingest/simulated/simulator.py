@@ -64,7 +64,7 @@ class Simulator:
         clock: Callable[[], int],
         rates: FaultRates = NO_FAULTS,
     ) -> None:
-        self._sources = sources
+        self.sources = sources
         self._feed = feed
         self._journal = journal
         self._register = register
@@ -97,7 +97,7 @@ class Simulator:
         """
         for bound in (start_ms, end_ms):
             if not self._is_quarter(bound):
-                raise ValueError(f"{bound} ms is no quarter of an hour in {self._sources.city.zone}")
+                raise ValueError(f"{bound} ms is no quarter of an hour in {self.sources.city.zone}")
         if not start_ms < end_ms <= self._clock():
             raise ValueError("a replay must end after its start and not in the future")
         now, steps = start_ms, 0
@@ -134,16 +134,16 @@ class Simulator:
 
         Returns how far the time has come, milliseconds.
         """
-        registered = [self._register.at(metric, now) for metric in self._sources.metrics]
+        registered = [self._register.at(metric, now) for metric in self.sources.metrics]
         if registered != [stream.sources for stream in self._streams]:
-            bound = zip(self._sources.metrics, registered, strict=True)
-            self._streams = [self._sources.bind(metric, sources) for metric, sources in bound]
+            bound = zip(self.sources.metrics, registered, strict=True)
+            self._streams = [self.sources.bind(metric, sources) for metric, sources in bound]
         changes = min(sources.holds_until_ms for sources in registered) - now
-        end = min(until_ms, now - -changes // self._sources.grain_ms * self._sources.grain_ms)
+        end = min(until_ms, now - -changes // self.sources.grain_ms * self.sources.grain_ms)
         self._send_overdue(now)
         for stream in self._streams:
             taken = stream.read(now, end)
-            self._journal.refuse(f"{self._sources.origin}/{stream.metric.name}", taken.refused)
+            self._journal.refuse(f"{self.sources.origin}/{stream.metric.name}", taken.refused)
             self._counts.refused += len(taken.refused)
             if rates is NO_FAULTS:
                 self._feed.send(messages(taken.readings))
@@ -166,7 +166,7 @@ class Simulator:
 
     def _send_faulty(self, readings: ReadingColumns, now: int, end: int, replay_end_ms: int, rates: FaultRates) -> None:
         kind = crc32(readings.metric.name.encode())
-        rng = np.random.default_rng((*self._sources.entropy, now, kind))
+        rng = np.random.default_rng((*self.sources.entropy, now, kind))
         closes = _windows_end(readings.metric, end, self._zone) + readings.metric.lateness_ms
         # A step begins in each span of a step's length, so the last one begins at this time or later.
         last_step = replay_end_ms - STEP_MS

@@ -1,4 +1,4 @@
-"""`sistercity plates picture` and `pictures`: what a camera sees, for a person of the city; blurred, and entered first.
+"""`sistercity plates picture` and `pictures`: a camera's newest picture in a file, blurred, and recorded first.
 
 This is the only way in which a node writes a camera's picture to a file.
 """
@@ -34,14 +34,14 @@ def picture(
     reason: Annotated[str, typer.Option(help="why somebody has to see it; it is kept")],
     force: Annotated[bool, typer.Option("--force", help="write OUT anew if it is there")] = False,
 ) -> None:
-    """Write the newest picture of a camera to a file, its plates blurred. Who did that, and why, is kept.
+    """Write the newest picture of a camera to a file, its plates blurred. Who did that, and why, is recorded.
 
     Pictures stay in Kafka for minutes, so the camera must be running. Blurring misses some plates (docs/plates.md) and
     every face: the file is for the city's own eyes, and only its owner may read it.
     """
     from store.debug_pictures import DebugPicture
 
-    logging.getLogger("kafka").setLevel(logging.CRITICAL)  # what goes wrong is said once, in words
+    logging.getLogger("kafka").setLevel(logging.CRITICAL)  # errors are reported once, by this command
     reason = _checked_reason(reason)
     _check_place(out, force=force)
     prepare_opencv()
@@ -62,11 +62,11 @@ def pictures() -> None:
     table = csv.writer(sys.stdout, lineterminator="\n")
     table.writerow(_COLUMNS)
     with wiring.database("plates") as connection:
-        for one in entries(connection):
-            made = one.picture
-            users = (made.os_user, one.database_user)
+        for entry in entries(connection):
+            made = entry.picture
+            users = (made.os_user, entry.database_user)
             rest = (made.camera, _time(made.taken_ms), made.regions, made.sha256.hex(), made.reason)
-            table.writerow((one.number, _time(one.made_ms), *users, *rest))
+            table.writerow((entry.number, _time(entry.made_ms), *users, *rest))
 
 
 def _checked_reason(reason: str) -> str:
@@ -77,7 +77,7 @@ def _checked_reason(reason: str) -> str:
 
 
 def _check_place(out: Path, *, force: bool) -> None:
-    """Whatever can be known before anything is entered: an entry stands for a file."""
+    """Check all that can be checked before the entry is made, since each entry is for a file."""
     if out.suffix.lower() not in _ENDINGS:
         raise CommandError(f"{out.name} must end in {', '.join(_ENDINGS)}")
     if out.is_symlink() or (out.exists() and not out.is_file()):
@@ -128,7 +128,7 @@ def _blurred(data: bytes, ending: str) -> tuple[bytes, int]:
     try:
         seen, regions = cover(tiled=True)(decode_picture(data))
     except BadPicture as error:
-        raise CommandError(f"the newest picture of this camera can't be looked at: {error.reason}") from None
+        raise CommandError(f"the newest picture of this camera can't be decoded: {error.reason}") from None
     try:
         done, encoded = cv2.imencode(ending, seen)
     except cv2.error:
@@ -139,7 +139,7 @@ def _blurred(data: bytes, ending: str) -> tuple[bytes, int]:
 
 
 def _os_user() -> str:
-    """This process's user, as the system knows it: variables could say anything."""
+    """This process's user by the system's database, not by environment variables, which anyone can set."""
     try:
         return pwd.getpwuid(os.getuid()).pw_name
     except KeyError:  # a container's user has no name
@@ -156,7 +156,7 @@ def _enter(connection: "Connection", made: "DebugPicture") -> int:
 
 
 def _write(out: Path, data: bytes, entry: int, *, force: bool) -> None:
-    """A new file for nobody but its owner; all of it or none."""
+    """Write a new file that only its owner may read; all of it or none."""
     begun = False
     try:
         if force:
@@ -167,7 +167,7 @@ def _write(out: Path, data: bytes, entry: int, *, force: bool) -> None:
     except OSError as error:
         if begun:
             out.unlink(missing_ok=True)
-        raise CommandError(f"{out} can't be written: {error.strerror}; entry {entry} stands for no file") from error
+        raise CommandError(f"{out} can't be written: {error.strerror}; entry {entry} has no file") from error
 
 
 def _time(at_ms: int) -> str:

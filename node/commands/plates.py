@@ -1,6 +1,6 @@
-"""`sistercity plates`: find, blur and evaluate plate regions in files; for operators, nothing goes to Kafka.
+"""`sistercity plates`: find, blur and evaluate plate regions in files; nothing goes to Kafka.
 
-What it does with cameras' pictures is in `node.commands.debug_picture`.
+Its commands for cameras' pictures are in `node.commands.debug_picture`.
 """
 
 import csv
@@ -112,17 +112,17 @@ def evaluate(
         raise CommandError(f"no detector is called {detector}: network or haar")
     _one_thread()
     truth = read_labels(labels, ignore)
-    truth = {name: one for name, one in truth.items() if one.kind not in (held_out or ()) or is_held_out(name)}
+    truth = {name: image for name, image in truth.items() if image.kind not in (held_out or ()) or is_held_out(name)}
     if not truth:
         raise CommandError("no picture is left to score")
     folder = images or labels.parent / "images"
     look = _haar() if detector == "haar" else _network(weights, longest_side, tiled)
-    found, shapes, taken = _look_at_all(look, folder, list(truth))
+    found, shapes, taken = _detect_all(look, folder, list(truth))
     least = card().threshold if threshold is None else threshold
     _table(f"from a score of {least:g}", truth, found, least)
     if detector == "network":
         margin, least = card().blur_margin, card().blur_threshold
-        grown = {name: _grown(one, margin, shapes[name]) for name, one in found.items()}
+        grown = {name: _grown(detections, margin, shapes[name]) for name, detections in found.items()}
         _table(f"blurring: from a score of {least:g}, covered when grown by {margin:.0%}", truth, found, least, grown)
     print(f"{sorted(taken)[len(taken) // 2] * 1e3:.1f} ms a picture on one thread (median)")
 
@@ -194,7 +194,7 @@ def _boxes(regions: "NDArray[np.void]") -> "NDArray[np.float64]":
 
 
 def _haar() -> "Look":
-    """OpenCV's cascade for plates; its score is how sure its last stage is, brought between 0 and 1."""
+    """OpenCV's cascade for plates; its score is the level weight of the last stage, mapped to 0 to 1."""
     from importlib.resources import files
 
     import cv2
@@ -215,10 +215,10 @@ def _haar() -> "Look":
     return look
 
 
-def _look_at_all(
+def _detect_all(
     look: "Look", folder: Path, names: Sequence[str]
 ) -> "tuple[dict[str, Found], dict[str, tuple[int, ...]], list[float]]":
-    """What is found in each picture, the pictures' shapes, and the seconds that each took."""
+    """The detections in each picture, the pictures' shapes, and the seconds that each took."""
     found, shapes, taken = {}, {}, []
     for name in names:
         picture = read_picture(folder / name)
@@ -254,13 +254,13 @@ def _table(
     kinds = score(truth, found, threshold, covering)
     print(title)
     print("kind        images  plates   AP50   AP30  precision  recall  covered  false")
-    for one in (*kinds, macro(kinds), together("all", truth, found, threshold, covering)):
-        print(_line(one))
+    for figures in (*kinds, macro(kinds), together("all", truth, found, threshold, covering)):
+        print(_line(figures))
     sys.stdout.flush()
 
 
-def _line(one: "Score") -> str:
+def _line(score: "Score") -> str:
     return (
-        f"{one.kind:<10}{one.images:>8}{one.plates:>8}{one.ap50:>7.3f}{one.ap30:>7.3f}"
-        f"{one.precision:>11.3f}{one.recall:>8.3f}{one.covered:>9.3f}{one.false_per_image:>7.2f}"
+        f"{score.kind:<10}{score.images:>8}{score.plates:>8}{score.ap50:>7.3f}{score.ap30:>7.3f}"
+        f"{score.precision:>11.3f}{score.recall:>8.3f}{score.covered:>9.3f}{score.false_per_image:>7.2f}"
     )

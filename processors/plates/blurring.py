@@ -1,4 +1,4 @@
-"""Makes plates unreadable in a picture that a person may see."""
+"""Making plates unreadable in pictures that people may see."""
 
 import cv2
 import numpy as np
@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 Picture = NDArray[np.uint8]
 
 _CELLS = (3, 2)
-"""What is left of a region: so few averages that no character survives, whatever is done to them afterwards."""
+"""Columns and rows of averages to which a region is reduced: too few to recover a character from."""
 
 
 def grown(regions: NDArray[np.void], margin: float, shape: tuple[int, ...]) -> NDArray[np.void]:

@@ -1,8 +1,8 @@
-"""How well a detector finds plates: average precision, precision, recall and coverage per kind of image.
+"""Evaluation of a detector: average precision, precision, recall and coverage per kind of image.
 
 Boxes are rows x, y, w, h in pixels, float64, shape (n, 4). A detection is a hit if it overlaps a plate that no better
-detection has taken. One that hits nothing but lies on an ignored region (too small, cut or blurred to call) counts
-neither way; every other one is false, duplicates too.
+detection has taken. A detection without a hit on an ignored region (too small, cut or blurred to label) is not counted;
+every other one is false, duplicates included.
 """
 
 import csv
@@ -24,10 +24,10 @@ IGNORED = -1
 
 IGNORED_IOU = 0.3
 IGNORED_SHARE = 0.5
-"""A detection lies on an ignored region from this overlap on, or with more than this share of itself inside."""
+"""A detection is on an ignored region from this IoU on, or with more than this share of its area inside."""
 
 FALSE_IOU = 0.3
-"""Below this overlap a region is about something else than the plate, however precision is counted."""
+"""Below this IoU a region does not match the plate, for `Score.false_per_image`."""
 
 COVERED = 0.8
 """The share of a plate's area that must be covered for it to be unreadable once blurred."""
@@ -52,13 +52,13 @@ class Labelled:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Found:
-    """What a detector found in one image: `boxes` (n, 4) and `scores` (n,)."""
+    """The detections in one image: `boxes` (n, 4) and `scores` (n,)."""
 
     boxes: Boxes
     scores: NDArray[np.float64]
 
     def from_score(self, least: float) -> "Found":
-        """Only what scored at least this."""
+        """The detections with at least this score."""
         keep = self.scores >= least
         return Found(self.boxes[keep], self.scores[keep])
 
@@ -84,28 +84,28 @@ class Score:
 
 
 def held_out(name: str) -> bool:
-    """Whether an image of this file name is validation: it never trains anything."""
+    """Whether an image of this file name is for validation only: it is never used for training."""
     return int(sha1(name.encode()).hexdigest(), 16) % 4 == 0
 
 
 def read_labels(labels: Path, ignored: Path | None = None) -> dict[str, Labelled]:
-    """Truth by image name from tables `image,x,y,w,h,kind`; a row without numbers is an image without a plate.
+    """Labels by image name from tables `image,x,y,w,h,kind`; a row without numbers is an image without a plate.
 
     Raises `LabelError` for a missing column, a box that is no box, or an image of two kinds.
     """
     truth: dict[str, Labelled] = {}
     plates: dict[str, list[tuple[float, ...]]] = {}
     for line, name, kind, box in _rows(labels):
-        one = truth.setdefault(name, Labelled(kind))
-        if one.kind != kind:
-            raise LabelError(f"{labels.name}, line {line}: {name} is {kind} here and {one.kind} before")
+        image = truth.setdefault(name, Labelled(kind))
+        if image.kind != kind:
+            raise LabelError(f"{labels.name}, line {line}: {name} is {kind} here and {image.kind} before")
         plates.setdefault(name, []).extend(box)
     masked: dict[str, list[tuple[float, ...]]] = {}
     for _, name, _, box in _rows(ignored) if ignored else ():
         masked.setdefault(name, []).extend(box)
-    for name, one in truth.items():
-        one.plates = _array(plates[name])
-        one.ignored = _array(masked.get(name, []))
+    for name, image in truth.items():
+        image.plates = _array(plates[name])
+        image.ignored = _array(masked.get(name, []))
     return truth
 
 
@@ -136,18 +136,18 @@ def _array(boxes: Sequence[tuple[float, ...]]) -> Boxes:
     return np.array(boxes, np.float64).reshape(-1, 4)
 
 
-def shared_area(one: Boxes, other: Boxes) -> NDArray[np.float64]:
-    """Area that each box of `one` (n) shares with each of `other` (m): shape (n, m), square pixels."""
-    begin = np.maximum(one[:, None, :2], other[None, :, :2])
-    end = np.minimum(one[:, None, :2] + one[:, None, 2:], other[None, :, :2] + other[None, :, 2:])
+def shared_area(first: Boxes, second: Boxes) -> NDArray[np.float64]:
+    """Area that each box of `first` (n) shares with each of `second` (m): shape (n, m), square pixels."""
+    begin = np.maximum(first[:, None, :2], second[None, :, :2])
+    end = np.minimum(first[:, None, :2] + first[:, None, 2:], second[None, :, :2] + second[None, :, 2:])
     sides: NDArray[np.float64] = np.clip(end - begin, 0, None)
     return sides[..., 0] * sides[..., 1]
 
 
-def iou(one: Boxes, other: Boxes) -> NDArray[np.float64]:
+def iou(first: Boxes, second: Boxes) -> NDArray[np.float64]:
     """Shared area over joint area, shape (n, m); 0 where both boxes are empty."""
-    shared = shared_area(one, other)
-    joint = one[:, 2:].prod(1)[:, None] + other[:, 2:].prod(1)[None] - shared
+    shared = shared_area(first, second)
+    joint = first[:, 2:].prod(1)[:, None] + second[:, 2:].prod(1)[None] - shared
     result: NDArray[np.float64] = np.divide(shared, joint, out=np.zeros_like(shared), where=joint > 0)
     return result
 
@@ -160,10 +160,10 @@ def outcomes(found: Found, truth: Labelled, least_iou: float) -> NDArray[np.int8
     """
     result = np.full(len(found.scores), FALSE, np.int8)
     overlap = iou(found.boxes, truth.plates)
-    for one in np.argsort(-found.scores, kind="stable"):
-        if overlap.shape[1] and overlap[one].max() >= least_iou:
-            overlap[:, overlap[one].argmax()] = -1
-            result[one] = HIT
+    for detection in np.argsort(-found.scores, kind="stable"):
+        if overlap.shape[1] and overlap[detection].max() >= least_iou:
+            overlap[:, overlap[detection].argmax()] = -1
+            result[detection] = HIT
     result[(result == FALSE) & on_ignored(found.boxes, truth.ignored)] = IGNORED
     return result
 
@@ -177,9 +177,9 @@ def on_ignored(boxes: Boxes, ignored: Boxes) -> NDArray[np.bool_]:
 
 
 def average_precision(scores: NDArray[np.float64], results: NDArray[np.int8], plates: int) -> float:
-    """Area under precision over recall, precision made to fall only (as Pascal VOC since 2010); NaN without plates.
+    """Area under precision over recall, made non-increasing (as in Pascal VOC since 2010); NaN without plates.
 
-    Detections of equal score count together: their order would be chance.
+    Detections of equal score count together, since their order is arbitrary.
     """
     if not plates:
         return float("nan")
@@ -198,7 +198,7 @@ def covered_shares(boxes: Boxes, plates: Boxes) -> NDArray[np.float64]:
 
 
 def _covered(boxes: Boxes, plate: NDArray[np.float64]) -> float:
-    """Exact, on the grid that all edges make."""
+    """Exact: summed over the cells of the grid that all edges make."""
     low, high = plate[:2], plate[:2] + plate[2:]
     begin = np.clip(boxes[:, :2], low, high)
     end = np.clip(boxes[:, :2] + boxes[:, 2:], low, high)
@@ -219,11 +219,11 @@ def score(
 ) -> list[Score]:
     """Each kind's figures, by name. `found` holds an entry for every image of `truth`, at as low scores as it has.
 
-    `covering` holds the same detections as they are blurred, if that is larger: they alone decide what is covered.
+    `covering` holds the same detections grown as for blurring, which decide what is covered; by default `found`.
     """
     kinds: dict[str, dict[str, Labelled]] = {}
-    for name, one in truth.items():
-        kinds.setdefault(one.kind, {})[name] = one
+    for name, image in truth.items():
+        kinds.setdefault(image.kind, {})[name] = image
     return [together(kind, kinds[kind], found, threshold, covering) for kind in sorted(kinds)]
 
 
@@ -234,7 +234,7 @@ def together(
     threshold: float,
     covering: Mapping[str, Found] | None = None,
 ) -> Score:
-    """The figures of all these images as one kind, so that a kind weighs by its images."""
+    """The figures of all these images as one kind, so that each kind is weighted by its images."""
     names = list(truth)
     plates = sum(len(truth[name].plates) for name in names)
     scores = np.concatenate([found[name].scores for name in names])
@@ -258,7 +258,7 @@ def together(
 
 def _counts(found: Mapping[str, Found], truth: Mapping[str, Labelled], least_iou: float) -> tuple[int, int]:
     """Hits and false detections."""
-    results = [outcomes(one, truth[name], least_iou) for name, one in found.items()]
+    results = [outcomes(detections, truth[name], least_iou) for name, detections in found.items()]
     return tuple(sum(int((result == which).sum()) for result in results) for which in (HIT, FALSE))  # type: ignore[return-value]
 
 
@@ -267,10 +267,10 @@ def _share(part: int, whole: int) -> float:
 
 
 def macro(scores: Sequence[Score]) -> Score:
-    """The mean over kinds, each weighing the same; counts are sums. NaN, of a kind without plates, is left out."""
+    """The unweighted mean over kinds; counts are sums. NaN, of a kind without plates, is left out."""
     names = ("ap50", "ap30", "precision", "recall", "covered", "false_per_image")
     means = {}
     for name in names:
-        values = [value for one in scores if not np.isnan(value := getattr(one, name))]
+        values = [value for score in scores if not np.isnan(value := getattr(score, name))]
         means[name] = float(np.mean(values)) if values else float("nan")
-    return Score("macro", sum(one.images for one in scores), sum(one.plates for one in scores), **means)
+    return Score("macro", sum(score.images for score in scores), sum(score.plates for score in scores), **means)

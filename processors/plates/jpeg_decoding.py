@@ -1,6 +1,6 @@
-"""From the bytes of a JPEG to pixels, in bounded time and memory, whatever the bytes are.
+"""Decoding a JPEG to pixels, in bounded time and memory, whatever the bytes are.
 
-What is wrong is said by a fixed word. Nothing of a picture ever stands in a message.
+Errors are fixed words and contain nothing of the picture.
 """
 
 import re
@@ -26,14 +26,14 @@ UNDECODABLE = "undecodable"
 
 _START, _END, _SCAN = 0xD8, 0xD9, 0xDA
 _ALONE = frozenset({0x01, *range(0xD0, 0xD8)})
-"""Markers that no length follows."""
-_BEHIND_SCAN = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
-"""The next marker behind coded pixels: neither a stuffed byte nor a restart."""
+"""Markers without a length after them."""
+_AFTER_SCAN = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
+"""The next marker after coded pixels: neither a stuffed byte nor a restart marker."""
 _MARKER = re.compile(rb"\xff+([^\xff])")
-"""A marker, and the filling that may stand before it."""
+"""A marker, after optional fill bytes."""
 
 _LOST = (128, 64)
-"""What every channel holds where libjpeg had no data: no deviation from the middle; with four inks, their product."""
+"""The value of every channel where libjpeg had no data: the middle; with four inks, their product."""
 _LOST_SIDE = 4
 _MODES = {
     1: cv2.IMREAD_COLOR,
@@ -41,16 +41,15 @@ _MODES = {
     4: cv2.IMREAD_REDUCED_COLOR_4,
     8: cv2.IMREAD_REDUCED_COLOR_8,
 }
-"""By how much the decoder itself makes a picture smaller: it then skips most of the work on the pixels."""
+"""The factors by which the decoder itself can scale a picture down, which saves most of the work on the pixels."""
 _FILLING = b"\x5a\xa5\x3c\x69" * 64
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ScaledPicture:
-    """A picture, perhaps made smaller: `pixels`, shape (h, w, 3), BGR, and the full picture's `shape`, (h, w).
+    """A picture, possibly scaled down: `pixels`, shape (h, w, 3), BGR, and the full picture's `shape`, (h, w).
 
-    The two shapes need not have the same proportions to the last digit: a side that the reduction does not divide is
-    rounded up.
+    A side that the factor does not divide is rounded up, so the proportions of the two may differ slightly.
     """
 
     pixels: NDArray[np.uint8]
@@ -59,7 +58,7 @@ class ScaledPicture:
 
 @dataclass(frozen=True, slots=True)
 class _Outline:
-    """Where the coded pixels end, and the picture with its end marker; height and width by the header."""
+    """Offsets of the end of the coded pixels and of the picture; `shape` is height and width by the header."""
 
     scans_end: int
     end: int
@@ -67,11 +66,10 @@ class _Outline:
 
 
 def decode_picture(data: bytes) -> NDArray[np.uint8]:
-    """The pixels of a JPEG, shape (h, w, 3), BGR; grey and CMYK pictures, too. Bytes behind its end are ignored.
+    """The pixels of a JPEG, shape (h, w, 3), BGR; grey and CMYK pictures, too. Bytes after its end are ignored.
 
-    Raises `BadPicture`. More than `MOST_PIXELS` are refused by the header, before anything is allocated. Coded pixels
-    that were damaged, not lost, may come out as wrong pixels, and a progressive picture that ends early as one of less
-    detail: JPEG has no checksum.
+    Raises `BadPicture`. More than `MOST_PIXELS` are refused by the header, before anything is allocated. JPEG has no
+    checksum: damaged coded pixels may decode to wrong pixels, and a progressive picture that ends early to less detail.
     """
     return _full(data, _outline(data))
 
@@ -79,7 +77,8 @@ def decode_picture(data: bytes) -> NDArray[np.uint8]:
 def decode_reduced(data: bytes, longest_side: int) -> ScaledPicture:
     """As `decode_picture`, at a half, a quarter or an eighth if that leaves `longest_side` pixels or more.
 
-    For who makes the picture smaller anyway: it takes less time. A picture is refused for the same reason at any scale.
+    For callers that scale the picture down anyway: it takes less time. A picture is refused for the same reason at any
+    scale.
     """
     outline = _outline(data)
     factor = _reduction(outline.shape, longest_side)
@@ -88,7 +87,7 @@ def decode_reduced(data: bytes, longest_side: int) -> ScaledPicture:
         return ScaledPicture(pixels, _shape(pixels))
     pixels = _decoded(data[: outline.end], factor)
     if _looks_lost(pixels, 1):
-        _full(data, outline)  # what is lost between few pixels does not show in them
+        _full(data, outline)  # lost pixels may not show at a small scale
     height, width = outline.shape
     turned = _shape(pixels) != _rounded_up(outline.shape, factor)
     return ScaledPicture(pixels, (width, height) if turned else (height, width))
@@ -97,8 +96,8 @@ def decode_reduced(data: bytes, longest_side: int) -> ScaledPicture:
 def _reduction(shape: tuple[int, int], longest_side: int) -> int:
     """The largest factor that leaves the longer side as long as this.
 
-    The decoder turns pictures as their Exif orientation says. Which way one came out shows in its shape, as long as the
-    sides differ as they did before.
+    The decoder turns pictures by their Exif orientation. Whether it did shows in the shape, if the sides still differ
+    where they differed before.
     """
     for factor in sorted(_MODES, reverse=True):
         height, width = _rounded_up(shape, factor)
@@ -114,7 +113,7 @@ def _rounded_up(shape: tuple[int, int], factor: int) -> tuple[int, int]:
 def _full(data: bytes, outline: _Outline) -> NDArray[np.uint8]:
     """All pixels, if none was lost. Raises `BadPicture`."""
     picture = _decoded(data[: outline.end], 1)
-    if _looks_lost(picture, _LOST_SIDE) and _reads_on(data, outline, picture):
+    if _looks_lost(picture, _LOST_SIDE) and _is_incomplete(data, outline, picture):
         raise BadPicture(CUT)
     return picture
 
@@ -139,30 +138,30 @@ def _outline(data: bytes) -> _Outline:
         body = _segment(data, at, marker)
         at += 2 + len(body)
         if marker in JPEG_FRAME_MARKERS:
-            if shape is not None:  # libjpeg takes one; another could hide a size that was not looked at
+            if shape is not None:  # libjpeg takes one of them; a second could hide a size that was not checked
                 raise BadPicture(UNDECODABLE)
             shape = _size(body)
         elif marker == _SCAN:
             scans += 1
             if shape is None or scans > _MOST_SCANS:
                 raise BadPicture(UNDECODABLE)
-            found = _BEHIND_SCAN.search(data, at)
-            if found is None:
+            following = _AFTER_SCAN.search(data, at)
+            if following is None:
                 raise BadPicture(CUT)
-            at = found.start()
+            at = following.start()
     raise BadPicture(UNDECODABLE)
 
 
 def _marker(data: bytes, at: int) -> tuple[int, int]:
-    """The code of the marker at `at`, and where what follows it begins."""
-    found = _MARKER.match(data, at)
-    if found is None:
+    """The code of the marker at `at`, and the offset after it."""
+    match = _MARKER.match(data, at)
+    if match is None:
         raise BadPicture(UNDECODABLE if data[at : at + 1] not in (b"", b"\xff") else CUT)
-    return found[1][0], found.end()
+    return match[1][0], match.end()
 
 
 def _segment(data: bytes, at: int, marker: int) -> bytes:
-    """The contents of the segment whose length stands at `at`."""
+    """The contents of the segment whose length is at `at`."""
     if marker in (0x00, _START):
         raise BadPicture(UNDECODABLE)
     length = int.from_bytes(data[at : at + 2], "big")
@@ -212,8 +211,8 @@ def _is_lost(corner: NDArray[np.uint8]) -> bool:
     return int(corner[0, 0, 0]) in _LOST and bool((corner == corner[0, 0, 0]).all())
 
 
-def _reads_on(data: bytes, outline: _Outline, picture: NDArray[np.uint8]) -> bool:
-    """Whether the decoder takes bytes behind the coded pixels for more of them: then some were missing."""
+def _is_incomplete(data: bytes, outline: _Outline, picture: NDArray[np.uint8]) -> bool:
+    """Whether the decoder reads bytes inserted after the coded pixels as pixels: then some were missing."""
     longer = data[: outline.scans_end] + _FILLING + data[outline.scans_end : outline.end]
     try:
         return not np.array_equal(picture, _decoded(longer, 1))

@@ -1,4 +1,4 @@
-"""The plate network of this project, run by OpenCV: where plates are, how sure it is, and whether they have two lines.
+"""The plate network of this project, run by OpenCV: boxes of plates, their scores, and whether they have two lines.
 
 It was trained by `training/`; docs/plates.md says on what, and how well it does.
 """
@@ -49,7 +49,7 @@ class BrokenWeights(OperatorError):
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """What is known of the weights: see `weights/card.toml`.
+    """The properties of the weights, from `weights/card.toml`.
 
     `threshold` is the score from which a region counts; `precision` and `recall` were measured there, on all evaluated
     images. `blur_threshold` and `blur_margin` are the setting for blurring: what scores lower is covered, too, and each
@@ -65,7 +65,7 @@ class Card:
 
     @property
     def version(self) -> str:
-        """Other weights are another version, whoever trains them."""
+        """The first digits of the weights' hash: different weights have different versions."""
         return self.sha256[:8]
 
 
@@ -93,9 +93,9 @@ class NetworkDetector:
     """Finds plates by the network. Not for several threads: OpenCV's networks keep state while they run.
 
     `threshold` is the least score of a region, the card's by default. A picture with a side longer than `longest_side`
-    is made smaller, one below 640 pixels larger; time goes with the pixels that are left, and so do the smallest plates
-    that are found. `weights` are an ONNX file's bytes, the installed ones by default. How many threads OpenCV uses is
-    for the process to say (`cv2.setNumThreads`).
+    is scaled down, one below 640 pixels up; a smaller `longest_side` takes less time and misses more small plates.
+    `weights` are an ONNX file's bytes, the installed ones by default. The process sets how many threads OpenCV uses
+    (`cv2.setNumThreads`).
     """
 
     def __init__(
@@ -113,14 +113,14 @@ class NetworkDetector:
 
     @property
     def longest_side(self) -> int:
-        """Pixels: no picture needs a longer side than this; a larger one is only made smaller."""
+        """Pixels: a picture with a longer side is scaled down to this."""
         return self._side
 
     def detect(self, picture: Picture, full: tuple[int, int] | None = None) -> NDArray[np.void]:
         """The regions of a picture, shape (h, w, 3), BGR, of any size; none for one that is too small.
 
-        Dtype `schemas.batch.REGION`, shape (n,), in order of y, then x. Where the picture is a smaller one of another,
-        `full` is that one's height and width, and the regions are in its pixels.
+        Dtype `schemas.batch.REGION`, shape (n,), in order of y, then x. If the picture is scaled down from
+        another, `full` is the other's height and width, and the regions are in its pixels.
         """
         if not picture.size:
             return np.empty(0, REGION)
@@ -129,7 +129,7 @@ class NetworkDetector:
         return _regions(_best(self._rows([picture])[0]) * back, (height, width))
 
     def detect_all(self, pictures: Sequence[Picture]) -> list[NDArray[np.void]]:
-        """Each picture's regions, as `detect` gives them. Those of one shape go through the network together."""
+        """Each picture's regions, as from `detect`. Pictures of one shape are batched."""
         found: list[NDArray[np.void]] = [np.empty(0, REGION)] * len(pictures)
         for places in _alike(pictures):
             for place, rows in zip(places, self._rows([pictures[i] for i in places]), strict=True):
@@ -137,9 +137,9 @@ class NetworkDetector:
         return found
 
     def detect_tiled(self, picture: Picture) -> NDArray[np.void]:
-        """As `detect`, and also what only shows at the picture's own scale: small far plates.
+        """As `detect`, with the regions that only show at the picture's own scale: small far plates.
 
-        The picture is looked at as a whole and in overlapping tiles of the longest side; time grows with its pixels.
+        Detects in the whole picture and in overlapping tiles of the longest side; the time grows with its pixels.
         """
         height, width = picture.shape[:2]
         if max(height, width) <= self._side:
@@ -154,7 +154,7 @@ class NetworkDetector:
         return _regions(_best(np.concatenate(found)), picture.shape)
 
     def _rows(self, pictures: Sequence[Picture]) -> list[Candidates]:
-        """What the network says of pictures of one shape, in their own pixels, not yet sifted."""
+        """The network's candidates for pictures of one shape, in their own pixels, with duplicates."""
         height, width = pictures[0].shape[:2]
         scale = self._scale(max(height, width))
         size = (max(round(width * scale), 1), max(round(height * scale), 1))
@@ -165,7 +165,7 @@ class NetworkDetector:
         self._net.setInput(blob)
         answers = self._net.forward([name for name, _ in _OUTPUTS])
         back = np.array([width / size[0], height / size[1]] * 2 + [1, 1])
-        return [self._read([one[i] for one in answers]) * back for i in range(len(pictures))]
+        return [self._read([level[i] for level in answers]) * back for i in range(len(pictures))]
 
     def _scale(self, longest: int) -> float:
         if longest >= min(self._side, _USUAL_SIDE):
@@ -175,12 +175,12 @@ class NetworkDetector:
     def _read(self, answers: Sequence[NDArray[np.float32]]) -> Candidates:
         """One picture's answers of all levels, each shape (6, h, w), as rows in the network's pixels."""
         least = float(np.log(self._threshold / (1 - self._threshold)))
-        levels = [_level(one, stride, least) for one, (_, stride) in zip(answers, _OUTPUTS, strict=True)]
+        levels = [_level(level, stride, least) for level, (_, stride) in zip(answers, _OUTPUTS, strict=True)]
         return np.concatenate(levels)
 
 
 def _alike(pictures: Sequence[Picture]) -> Iterable[list[int]]:
-    """Places of pictures of one shape, a few at a time; none of empty ones."""
+    """Indexes of pictures of one shape, a few at a time, without empty pictures."""
     shapes: dict[tuple[int, ...], list[int]] = {}
     for place, picture in enumerate(pictures):
         if picture.size:
@@ -212,7 +212,7 @@ def _fold(picture: Picture, into: NDArray[np.uint8]) -> None:
 
 
 def _level(answers: NDArray[np.float32], stride: int, least: float) -> Candidates:
-    """Cells that score enough, by `training.layout`: logit, logit of two lines, dx, dy, log w, log h."""
+    """Cells with at least this logit, decoded as in `training.layout`: logit, two lines, dx, dy, log w, log h."""
     y, x = np.nonzero(answers[0] >= least)
     score, two, dx, dy, log_w, log_h = answers[:, y, x].astype(np.float64)
     cx, cy = (x + 0.5 + dx) * stride, (y + 0.5 + dy) * stride
@@ -223,7 +223,7 @@ def _level(answers: NDArray[np.float32], stride: int, least: float) -> Candidate
 
 
 def _starts(length: int, tile: int) -> list[int]:
-    """Where tiles begin along a side, overlapping by a quarter or more, the last one flush with the end."""
+    """The first pixel of each tile along a side; they overlap by a quarter or more, and the last ends at the end."""
     if length <= tile:
         return [0]
     count = int(np.ceil((length - tile) / (tile * (1 - _TILE_OVERLAP)))) + 1
@@ -231,7 +231,7 @@ def _starts(length: int, tile: int) -> list[int]:
 
 
 def _whole(rows: Candidates, tile: Sequence[int], place: tuple[int, int], shape: tuple[int, int]) -> Candidates:
-    """A tile's rows in the picture's pixels, without those that an inner edge cuts: a neighbour sees them whole."""
+    """A tile's rows in the picture's pixels, without those cut by an inner edge: a neighbouring tile has them whole."""
     (x, y), (height, width), edge = place, shape, 2.0
     cut = (rows[:, 0] < edge) & (x > 0) | (rows[:, 1] < edge) & (y > 0)
     cut |= (rows[:, 2] > tile[1] - edge) & (x + tile[1] < width) | (rows[:, 3] > tile[0] - edge) & (
@@ -242,19 +242,19 @@ def _whole(rows: Candidates, tile: Sequence[int], place: tuple[int, int], shape:
 
 
 def _best(rows: Candidates) -> Candidates:
-    """From the highest score down, what is not the same plate as a better one."""
+    """Non-maximum suppression: from the highest score down, without candidates for the same plate as a better one."""
     rows = rows[np.lexsort((rows[:, 0], rows[:, 1], -rows[:, 4]))][:_MOST_CANDIDATES]
     area = (rows[:, 2] - rows[:, 0]) * (rows[:, 3] - rows[:, 1])
     alive, kept = np.ones(len(rows), bool), []
-    for one in range(len(rows)):
-        if not alive[one]:
+    for row in range(len(rows)):
+        if not alive[row]:
             continue
-        kept.append(one)
+        kept.append(row)
         shared = np.clip(
-            np.minimum(rows[:, 2:4], rows[one, 2:4]) - np.maximum(rows[:, :2], rows[one, :2]), 0, None
+            np.minimum(rows[:, 2:4], rows[row, 2:4]) - np.maximum(rows[:, :2], rows[row, :2]), 0, None
         ).prod(1)
-        joint = area + area[one] - shared
-        alive &= (shared <= _SAME_IOU * joint) & (shared <= _SAME_SHARE * np.minimum(area, area[one]))
+        joint = area + area[row] - shared
+        alive &= (shared <= _SAME_IOU * joint) & (shared <= _SAME_SHARE * np.minimum(area, area[row]))
     return rows[kept[:_MOST_REGIONS]]
 
 

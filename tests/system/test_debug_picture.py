@@ -203,7 +203,7 @@ def test_what_an_operator_can_mend_is_one_sentence_and_no_entry(command, kafka_l
         ("nobody", out, WHY, "the register has no camera of this id now"),
         ("x" * 201, out, WHY, "the register has no camera of this id now"),
         (SILENT, out, WHY, "has no picture of this camera"),
-        (CAMERA, out, WHY, "can't be looked at: cut"),
+        (CAMERA, out, WHY, "can't be decoded: cut"),
         (CAMERA, out, " ", "--reason must say"),
         (CAMERA, out, "two\nlines", "--reason must say"),
         (CAMERA, out, "x" * 501, "--reason must say"),

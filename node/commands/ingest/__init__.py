@@ -1,4 +1,4 @@
-"""`sistercity ingest`: sources to Kafka. One module a kind of source."""
+"""`sistercity ingest`: sources to Kafka. A module for each kind of source."""
 
 import typer
 

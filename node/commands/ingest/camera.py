@@ -13,6 +13,7 @@ import typer
 from node import lifecycle, wiring
 from node.clock import now_ms
 from node.commands.ingest.report import write_report
+from node.commands.ingest.simulated_register import load_simulated
 from node.plate_detection import detect_function, detector_record, prepare_opencv
 from node.settings import settings
 
@@ -114,7 +115,6 @@ def simulate_cameras(
 ) -> None:
     """Simulate a city's cameras: load their register, replay a span as fast as possible, then follow the clock."""
     from ingest.cameras.simulated import CameraSimulator, SimulatedCameras
-    from ingest.register_file import load_register, write_register
     from schemas.topics import dataset_of
 
     stop = lifecycle.start("ingest")
@@ -122,9 +122,7 @@ def simulate_cameras(
     city = wiring.city()
     simulated = SimulatedCameras(city, cameras, seed, stills)
     with wiring.database("ingest") as connection:
-        path = settings().home / f"register-{city.id}-cameras.csv"
-        write_register(path, simulated.register())
-        load_register(connection, city, path, now_ms())
+        load_simulated(connection, city, f"register-{city.id}-cameras.csv", simulated.register())
         with _feed(connection, simulated.origin, None, detect=detect) as feed:
             simulator = CameraSimulator(simulated, feed, now_ms, rate, faults=faults)
             logger.info("replaying %g seconds of %d video cameras, and %d still ones", seconds, cameras, stills)

@@ -1,4 +1,4 @@
-"""`sistercity ingest household` and its like: files of the past, or of today, as sources."""
+"""`sistercity ingest household` and the other file formats: files of the past, or of today, as sources."""
 
 import uuid
 from collections.abc import Callable
@@ -34,28 +34,28 @@ def household(
     """Import one dwelling's measurements, minute by minute (UCI data set 235), as history."""
     from ingest.files.household import WINTER_TIME_OF_PARIS, Household
 
-    _bring(lambda city: Household(_zone(zone or WINTER_TIME_OF_PARIS)), files, name, source)
+    _import(lambda city: Household(_zone(zone or WINTER_TIME_OF_PARIS)), files, name, source)
 
 
 def green_button(files: Files, source: SourceId, name: ImportName = None) -> None:
     """Import a customer's electricity from a Green Button file (ESPI)."""
     from ingest.files.green_button import GreenButton
 
-    _bring(lambda city: GreenButton(), files, name, source)
+    _import(lambda city: GreenButton(), files, name, source)
 
 
 def solar(files: Files, source: SourceId, name: ImportName = None) -> None:
     """Import a solar plant's output from NREL's CSV (measured_on, ac_power)."""
     from ingest.files.solar import Solar
 
-    _bring(lambda city: Solar(), files, name, source)
+    _import(lambda city: Solar(), files, name, source)
 
 
 def smart_bins(files: Files, name: ImportName = None, zone: Zone = None) -> None:
     """Import fill levels from Wyndham's GeoJSON snapshots. A source is a bin's serial number."""
     from ingest.files.smart_bins import SmartBins
 
-    _bring(lambda city: SmartBins(_zone(zone or city.zone)), files, name)
+    _import(lambda city: SmartBins(_zone(zone or city.zone)), files, name)
 
 
 def lorawan(
@@ -66,21 +66,21 @@ def lorawan(
     """Import fill levels from a bin sensor's LoRaWAN uplinks (EM310-UDL). A source is a device's EUI in lower case."""
     from ingest.files.lorawan import LoraWan
 
-    _bring(lambda city: LoraWan(depth_mm), files, name)
+    _import(lambda city: LoraWan(depth_mm), files, name)
 
 
 def trash_wheel(files: Files, name: ImportName = None, zone: Zone = None, ton: Tons = "short") -> None:
     """Import the weighed dumpsters of Baltimore's trash wheels. A source is a wheel's ID."""
     from ingest.files.trash_wheel import TrashWheel
 
-    _bring(lambda city: TrashWheel(_zone(zone or city.zone), ton), files, name)
+    _import(lambda city: TrashWheel(_zone(zone or city.zone), ton), files, name)
 
 
 def dsny(files: Files, name: ImportName = None, zone: Zone = None, ton: Tons = "short") -> None:
     """Import New York's monthly tonnage. A source is a district's stream: Queens 08/REFUSE."""
     from ingest.files.dsny import Dsny
 
-    _bring(lambda city: Dsny(_zone(zone or city.zone), ton), files, name)
+    _import(lambda city: Dsny(_zone(zone or city.zone), ton), files, name)
 
 
 def _zone(name: str) -> ZoneInfo:
@@ -90,10 +90,10 @@ def _zone(name: str) -> ZoneInfo:
         raise wiring.CommandError(f"the time zone {name!r} is not known") from None
 
 
-def _bring(
+def _import(
     form_for: "Callable[[City], FileFormat]", files: list[Path], name: str | None, source: str | None = None
 ) -> None:
-    """Send the files' readings into today's topic, or into one of history under this name, and say what came of it."""
+    """Send the files' readings into today's topic, or into one of history under this name, and print the outcome."""
     from ingest.feed import Feed
     from ingest.files.importing import FileImport
     from ingest.journal import StoreJournal

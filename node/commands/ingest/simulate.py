@@ -1,4 +1,4 @@
-"""`sistercity ingest simulate`: a city's meters that nobody has."""
+"""`sistercity ingest simulate`: a simulated city's meters."""
 
 import logging
 import uuid
@@ -11,7 +11,7 @@ import typer
 from node import lifecycle, wiring
 from node.clock import now_ms
 from node.commands.ingest.report import write_report
-from node.settings import settings
+from node.commands.ingest.simulated_register import load_simulated
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +31,6 @@ def simulate(
     from ingest.feed import Feed
     from ingest.journal import StoreJournal
     from ingest.register import stored_register
-    from ingest.register_file import load_register, write_register
     from ingest.simulated.faults import NO_FAULTS, FaultRates
     from ingest.simulated.fleet import Fleet
     from ingest.simulated.simulator import Simulator, follow
@@ -44,10 +43,8 @@ def simulate(
     wiring.ensure_topic(log, topic)
     fleet = Fleet(city, meters, seed)
     with wiring.database("ingest") as connection:
-        path = settings().home / f"register-{city.id}.csv"
-        write_register(path, fleet.register())
         logger.info("loading the register of %d meters", meters)
-        load_register(connection, city, path, now_ms(), fleet.people)
+        load_simulated(connection, city, f"register-{city.id}.csv", fleet.register(), fleet.people)
         journal = StoreJournal(connection, uuid.uuid4())
         writer = log.writer()
         feed = Feed(writer, topic, journal)

@@ -1,18 +1,24 @@
-"""`sistercity ingest simulate-waste`: containers, premises and collection rounds that nobody has."""
+"""`sistercity ingest simulate-waste`: a simulated city's containers, premises and collection rounds."""
 
 import logging
 import uuid
 from dataclasses import asdict
 from itertools import chain
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from node import lifecycle, wiring
 from node.clock import now_ms
 from node.commands.ingest.report import write_report
-from node.settings import settings
+from node.commands.ingest.simulated_register import load_simulated
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from threading import Event
+
+    from ingest.simulated.simulator import Simulator
 
 logger = logging.getLogger(__name__)
 
@@ -30,18 +36,16 @@ def simulate_waste(
 ) -> None:
     """Simulate a city's waste: load its register, replay fill levels of a day and weighings of a whole local day.
 
-    Before them go the collection rounds' statements of the last two months.
+    The collection rounds' statements of the last two months are sent first.
     """
     from ingest.feed import Feed
     from ingest.journal import StoreJournal
     from ingest.register import stored_register
-    from ingest.register_file import load_register, write_register
     from ingest.simulated.bins import Bins
     from ingest.simulated.faults import NO_FAULTS, OFTEN
     from ingest.simulated.premises import Premises
     from ingest.simulated.rounds import Rounds
     from ingest.simulated.simulator import Simulator, follow
-    from ingest.simulated.spans import last_day, last_hours
     from schemas.topics import live
 
     stop = lifecycle.start("ingest")
@@ -53,10 +57,9 @@ def simulate_waste(
     rounds = Rounds(city, weighed.people, seed)
     rates = OFTEN if faults else NO_FAULTS
     with wiring.database("ingest") as connection:
-        path = settings().home / f"register-waste-{city.id}.csv"
-        write_register(path, chain(bins.register(), weighed.register(), rounds.register()))
+        rows = chain(bins.register(), weighed.register(), rounds.register())
         logger.info("loading the register of %d containers and %d premises", containers, premises)
-        load_register(connection, city, path, now_ms(), weighed.people)
+        load_simulated(connection, city, f"register-waste-{city.id}.csv", rows, weighed.people)
         register = stored_register(connection)
         journal = StoreJournal(connection, uuid.uuid4())
         writer = log.writer()
@@ -66,17 +69,27 @@ def simulate_waste(
             Simulator(weighed, feeds[1], journal, register, now_ms, rates),
         ]
         now = now_ms()
-        spans = (
-            last_hours(now, city.zone, max(metric.lateness_ms for metric in bins.metrics)),
-            last_day(now, city.zone, max(metric.lateness_ms for metric in weighed.metrics)),
-        )
         rounds.send_last(feeds[1], register, now)
-        for simulator, (start, end) in zip(simulators, spans, strict=True):
-            logger.info("replaying %d hours", (end - start) // 3_600_000)
-            logger.info("%s", simulator.replay(start, end, stop))
+        end = _replay(simulators, now, stop)
         if report is not None and not stop.is_set():
             sent = [asdict(simulator.expected) for simulator in simulators]
             write_report(report, dict(zip((FILL_LEVELS, COLLECTIONS), sent, strict=True)))
         if go_on:
-            follow(simulators, stop, spans[0][1])
+            follow(simulators, stop, end)
         writer.close()
+
+
+def _replay(simulators: "Sequence[Simulator]", now: int, stop: "Event") -> int:
+    """Replay fill levels, then weighings, each over a span that closes whole windows; the end of the first span."""
+    from ingest.simulated.spans import last_day, last_hours
+
+    levels, weighings = simulators
+    zone = levels.sources.city.zone
+    spans = (
+        last_hours(now, zone, max(metric.lateness_ms for metric in levels.sources.metrics)),
+        last_day(now, zone, max(metric.lateness_ms for metric in weighings.sources.metrics)),
+    )
+    for simulator, (start, end) in zip(simulators, spans, strict=True):
+        logger.info("replaying %d hours", (end - start) // 3_600_000)
+        logger.info("%s", simulator.replay(start, end, stop))
+    return spans[0][1]
