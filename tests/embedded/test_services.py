@@ -19,6 +19,7 @@ from embedded.postgres_folder import folder_for, nobody, others_may_enter
 from embedded.remove import remove
 from embedded.services import AlreadyRunning, NotInstalled, Services, ServicesFailed, running, services
 from tests.embedded.conftest import ROOT, alive, family, none_alive
+from tests.soak import soak_only
 from tests.waiting import until
 
 INTERPRETER = Path(sys.executable).resolve()
@@ -134,7 +135,7 @@ def test_ctrl_c_stops_them_in_order_before_the_owner_ends(home: Path, installed:
 
 
 @pytest.mark.services
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("number", [signal.SIGKILL, pytest.param(signal.SIGTERM, marks=soak_only)])
 def test_however_the_owner_dies_nothing_stays_and_the_next_start_works(
     home: Path, installed: Path, number: signal.Signals
 ) -> None:

@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,18 @@ class Outcome:
     code: int
     stdout: str
     stderr: str
+
+
+def completed(arguments: Sequence[str], environment: Mapping[str, str]) -> Outcome:
+    """Run `sistercity` to its end, with this environment only."""
+    with tempfile.TemporaryDirectory() as folder:
+        out, err = Path(folder, "out"), Path(folder, "err")
+        process = SistercityProcess(arguments, environment, out, err)
+        try:
+            code = process.wait(TIMEOUT_S)
+        finally:
+            process.kill()
+        return Outcome(code, out.read_text(), err.read_text())
 
 
 class Command:
@@ -48,14 +60,7 @@ class Command:
 
     def outcome(self, *arguments: str) -> Outcome:
         """Run a command to its end."""
-        with tempfile.TemporaryDirectory() as folder:
-            out, err = Path(folder, "out"), Path(folder, "err")
-            process = SistercityProcess(arguments, self.environment, out, err)
-            try:
-                code = process.wait(TIMEOUT_S)
-            finally:
-                process.kill()
-            return Outcome(code, out.read_text(), err.read_text())
+        return completed(arguments, self.environment)
 
     @contextmanager
     def running(self, log: Path, *arguments: str, **settings: str) -> Iterator[SistercityProcess]:

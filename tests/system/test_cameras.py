@@ -27,6 +27,7 @@ from schemas.frames import Frame, decode_frame
 from schemas.pictures import BadPicture
 from schemas.topics import FRAMES, LARGEST_MESSAGE, REGIONS, history, live
 from tests.ingest.cameras import videos
+from tests.soak import soak_only
 from tests.system.command import Command
 from tests.system.streams import city_file, everything_in, process_undisturbed, table
 from tests.waiting import until
@@ -172,7 +173,7 @@ def street(folder: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("which", ["made up", "real"])
+@pytest.mark.parametrize("which", ["made up", pytest.param("real", marks=soak_only)])
 def test_what_the_operator_sees_is_what_a_detector_finds_in_the_pictures(
     which, command, kafka_log, city, database_url, second_database_url, tmp_path
 ):

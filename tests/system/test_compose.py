@@ -19,6 +19,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from tests.system.command import completed
 from tests.system.compose import arguments, compose, example, services_of_ours
 from tests.system.streams import city_file
 from tests.waiting import until
@@ -96,9 +97,7 @@ class Node:
         assert self.running[name].poll() is None, self.log(name)
         check = self.services[name]["healthcheck"]["test"]
         assert check[:3] == ["CMD", "sistercity", "health"]
-        command = [*SISTERCITY, *self._placed(name, check[2:])]
-        done = subprocess.run(command, env=self._environment(name), capture_output=True, timeout=30, check=False)
-        return done.returncode == 0
+        return completed(self._placed(name, check[2:]), self._environment(name)).code == 0
 
     def log(self, name: str) -> str:
         return f"{name}: {(self.folder / f'{name}.log').read_text()[-3000:]}"

@@ -17,6 +17,7 @@ from embedded.remove import remove
 from schemas.catalogue import catalogue, datasets
 from schemas.topics import FRAMES, REGIONS
 from tests.conftest import INSTALLED
+from tests.soak import soak_only
 from tests.waiting import until
 
 pytestmark = pytest.mark.services
@@ -95,6 +96,7 @@ def assert_metrics_name_nobody(address: str) -> None:
         assert {"sistercity_lag_messages", "sistercity_latest_event_seconds"} <= {family.name for family in families}
 
 
+@soak_only
 def test_it_stays_up_until_ctrl_c_and_then_nothing_of_it_is_left(tmp_path):
     process = demo(tmp_path)
     log = tmp_path / "demo.log"
