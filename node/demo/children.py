@@ -1,7 +1,7 @@
 """The demo's processes: started with what they need, watched, and stopped with whoever started them.
 
-They are forked from one process that has imported everything: sixteen roles that each import for themselves, all at
-once, cost two cores ten seconds.
+They are forked from a single process that has imported everything: sixteen processes that import at once keep two
+cores busy for ten seconds (docs/decisions/0014-forked-roles.md).
 """
 
 import os
@@ -29,7 +29,10 @@ class ChildEnded(OperatorError):
 
 @dataclass(frozen=True, slots=True)
 class Child:
-    """One running command. It ends when the other end of `lifeline` closes, so also when this process is killed."""
+    """A running command. It ends when this process closes `lifeline` or ends itself, by a signal too.
+
+    `lasting`: it must not end by itself.
+    """
 
     name: str
     process: ForkServerProcess
@@ -57,7 +60,7 @@ class Children:
         self._children.append(Child(name, process, lifeline, log, lasting))
 
     def check(self) -> None:
-        """Raise `ChildEnded` if one has ended that should not have."""
+        """Raise `ChildEnded` if a process has ended that should not have."""
         for child in self._children:
             code = child.process.exitcode
             if code is not None and (child.lasting or code != 0):
@@ -65,14 +68,14 @@ class Children:
                 raise ChildEnded(f"{child.name} ended with code {code}; {child.log} says:\n{tail}")
 
     def join(self) -> None:
-        """Wait until every one that is not lasting has ended. Raises `ChildEnded` if one failed."""
+        """Wait until every process that is not lasting has ended. Raises `ChildEnded` if one of them failed."""
         for child in self._children:
             if not child.lasting:
                 child.process.join()
         self.check()
 
     def close(self) -> None:
-        """Ask all to end, and end those that do not."""
+        """Ask all processes to end, and kill those that are still running after 15 seconds."""
         for child in reversed(self._children):
             child.lifeline.close()
         for child in reversed(self._children):
@@ -84,13 +87,13 @@ class Children:
 
 
 def preload() -> None:
-    """Begin to import, in a process of its own, what the commands need: each is then forked from it at once."""
+    """Start the process that imports what the commands need and that they are forked from. Returns at once."""
     _CONTEXT.set_forkserver_preload(["node.demo.preloaded"])
     ensure_running()
 
 
 def _run(lifeline: Connection, log: Path, arguments: Sequence[str], environment: Mapping[str, str]) -> None:
-    """Be the command, in a process that was just forked: as if a shell had started it with these redirections."""
+    """Run a command in a process that was just forked, as a shell would: with these redirections and variables."""
     os.setsid()  # so that Ctrl-C reaches the demo alone, which then stops its children in order
     os.dup2(lifeline.fileno(), 0)
     lifeline.close()
@@ -104,7 +107,7 @@ def _run(lifeline: Connection, log: Path, arguments: Sequence[str], environment:
 
 
 def free_port(preferred: int) -> int:
-    """`preferred` if nothing listens there, else any port that is free now."""
+    """`preferred` if nothing listens there, else any port of the loopback address that is free now."""
     for port in (preferred, 0):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

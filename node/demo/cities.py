@@ -20,16 +20,16 @@ STREAMS = (*datasets(), FRAMES)
 
 _METRICS_ROLES = ("meters", "waste", "cameras", "process", "detect", "publish", "pull")
 _PARTITIONS = "8"
-"""Fewer than a city would choose: one processor reads them all, and Kafka makes them sooner."""
+"""Fewer than a city would choose: one processor reads all of them, and Kafka creates them sooner."""
 
 _SOURCES = ("meters", "waste", "cameras")
 
 
 @dataclass(frozen=True, slots=True)
 class DemoCity:
-    """A city of the demo. In `folder` its simulators say what they sent."""
+    """A city of the demo. Its processes keep their files in `folder`."""
 
-    city: City
+    facts: City
     database_url: str
     port: int
     metrics_ports: Mapping[str, int]
@@ -37,18 +37,23 @@ class DemoCity:
     environment: Mapping[str, str]
 
     @property
+    def id(self) -> str:
+        """The city's id."""
+        return self.facts.id
+
+    @property
     def url(self) -> str:
         """Address of the city's API."""
         return f"http://127.0.0.1:{self.port}"
 
     def report(self, source: str) -> Path:
-        """The file in which a simulator says what it sent, once it has sent all."""
+        """The file in which a simulator reports what it sent, once it has sent all."""
         return self.folder / f"sent-{source}.json"
 
 
 @dataclass(frozen=True, slots=True)
-class Stand:
-    """How far a city has come, by dataset. `expected` is what its simulators sent, as far as they are done."""
+class CityProgress:
+    """How far a city has come, by dataset. `expected` holds what simulators sent whose replay is done."""
 
     streams: Mapping[str, StreamAccount]
     expected: Mapping[str, Mapping[str, int]]
@@ -64,12 +69,12 @@ class Stand:
             return False
         if any(not self.streams[dataset].publications for dataset in datasets()):
             return False
-        # What the detector sends on is acknowledged before its pictures are accounted for: nothing is still to come.
+        # Regions are acknowledged before their pictures are accounted for: no more of them can follow.
         every = self.streams.values()
         return live or all(stream.account.messages >= stream.acknowledged.messages for stream in every)
 
     def _replayed(self, dataset: str) -> float:
-        """Messages of a replay; endless until its simulator is done. Nobody says beforehand how many regions come."""
+        """Messages of a replay; infinity until its simulator is done. The number of regions is not known beforehand."""
         if dataset == REGIONS:
             return 1
         return self.expected.get(dataset, {}).get("messages", inf)
@@ -101,10 +106,10 @@ def prepare(name: str, number: int, services: Services, home: Path) -> DemoCity:
         "SISTERCITY_PARTITIONS": _PARTITIONS,
     }
     ports = {role: free_port(9100 + 10 * number + index) for index, role in enumerate(_METRICS_ROLES)}
-    one = DemoCity(city, url, free_port(8080 + number), ports, folder, environment)
+    prepared = DemoCity(city, url, free_port(8080 + number), ports, folder, environment)
     for source in _SOURCES:
-        one.report(source).unlink(missing_ok=True)  # an earlier demo's
-    return one
+        prepared.report(source).unlink(missing_ok=True)  # an earlier demo's
+    return prepared
 
 
 def set_up(cities: Sequence[DemoCity], children: Children) -> None:
@@ -112,55 +117,55 @@ def set_up(cities: Sequence[DemoCity], children: Children) -> None:
 
     Before any role starts: sixteen that find no topic and make it take the processors that Kafka needs to do so.
     """
-    for one in cities:
+    for city in cities:
         for role, arguments in (("topics", ["topics", "create"]), ("migrate", ["migrate"])):
-            children.start(f"{one.city.id}-{role}", arguments, one.environment, lasting=False)
+            children.start(f"{city.id}-{role}", arguments, city.environment, lasting=False)
     children.join()
 
 
-def start(one: DemoCity, partner: DemoCity, children: Children, *, meters: int, follow: bool) -> None:
+def start(city: DemoCity, partner: DemoCity, children: Children, *, meters: int, follow: bool) -> None:
     """Start every role of a city."""
     going_on = ["--follow"] if follow else []
     roles = {
-        "serve": ["serve", "--port", str(one.port)],
+        "serve": ["serve", "--port", str(city.port)],
         "process": ["process"],
         "detect": ["detect"],
-        "meters": ["ingest", "simulate", "--meters", str(meters), "--report", str(one.report("meters")), *going_on],
-        "waste": ["ingest", "simulate-waste", "--report", str(one.report("waste")), *going_on],
-        "cameras": ["ingest", "simulate-cameras", "--report", str(one.report("cameras")), *going_on],
+        "meters": ["ingest", "simulate", "--meters", str(meters), "--report", str(city.report("meters")), *going_on],
+        "waste": ["ingest", "simulate-waste", "--report", str(city.report("waste")), *going_on],
+        "cameras": ["ingest", "simulate-cameras", "--report", str(city.report("cameras")), *going_on],
         "publish": ["publish", "--every", "0.5"],
         "pull": ["pull", partner.url, "--follow", "--every", "1"],
     }
     for role, arguments in roles.items():
-        environment = dict(one.environment)
-        if role in one.metrics_ports:
-            environment["SISTERCITY_METRICS_PORT"] = str(one.metrics_ports[role])
-        children.start(f"{one.city.id}-{role}", arguments, environment, lasting=role not in _SOURCES or follow)
+        environment = dict(city.environment)
+        if role in city.metrics_ports:
+            environment["SISTERCITY_METRICS_PORT"] = str(city.metrics_ports[role])
+        children.start(f"{city.id}-{role}", arguments, environment, lasting=role not in _SOURCES or follow)
 
 
-def stand(one: DemoCity) -> Stand:
-    """Look at the city's database."""
-    topics = {live(one.city.id, dataset): dataset for dataset in STREAMS}
-    with connect(one.database_url, name="sistercity demo") as connection:
-        return Stand(
+def read_progress(city: DemoCity) -> CityProgress:
+    """Read a city's progress from its database and from its simulators' reports."""
+    topics = {live(city.id, dataset): dataset for dataset in STREAMS}
+    with connect(city.database_url, name="sistercity demo") as connection:
+        return CityProgress(
             streams={topics[found.topic]: found for found in stream_accounts(connection) if found.topic in topics},
-            expected=_expected(one),
+            expected=_expected(city),
             refused=_by_dataset(refusals_by_origin(connection)),
-            unpublished=_unpublished(connection, one),
+            unpublished=_unpublished(connection, city),
             pulled=_pulled(connection),
         )
 
 
-def _expected(one: DemoCity) -> Mapping[str, Mapping[str, int]]:
+def _expected(city: DemoCity) -> Mapping[str, Mapping[str, int]]:
     found: dict[str, Mapping[str, int]] = {}
     for source in _SOURCES:
-        if one.report(source).exists():
-            found |= json.loads(one.report(source).read_text())
+        if city.report(source).exists():
+            found |= json.loads(city.report(source).read_text())
     return found
 
 
 def _by_dataset(refused: Mapping[str, int]) -> Mapping[str, int]:
-    """Simulators name what they refuse after the metric, at the end."""
+    """Counts by dataset. The origin of a simulator's refused readings ends with the metric."""
     counts = dict.fromkeys(STREAMS, 0)
     for origin, count in refused.items():
         counts[_dataset_of(origin.rpartition("/")[2])] += count
@@ -180,10 +185,10 @@ def _pulled(connection: Connection) -> Mapping[tuple[str, str], int]:
     return counts
 
 
-def _unpublished(connection: Connection, one: DemoCity) -> int:
-    """How many windows are ready to be published; at most one a metric is looked for."""
+def _unpublished(connection: Connection, city: DemoCity) -> int:
+    """How many windows are ready to be published, counting at most one for each metric."""
     return sum(
-        len(ready_windows(connection, live(one.city.id, dataset), metric.name, metric.lateness_ms, 1))
+        len(ready_windows(connection, live(city.id, dataset), metric.name, metric.lateness_ms, 1))
         for dataset in datasets()
         for metric in metrics_of(dataset)
     )

@@ -1,4 +1,4 @@
-"""What the demo's roles import as they run, imported at once: a second of processor time for each that does not.
+"""Imports all that the demo's roles import when they run. Each would need a second of processor time for it.
 
 Importing starts no thread and reads no setting, so a process may import this and fork.
 """

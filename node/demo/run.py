@@ -15,23 +15,23 @@ from errors import OperatorError
 from federation.compare import comparisons
 from node.demo.accounts import accounts, faults, summary
 from node.demo.children import Children, preload
-from node.demo.cities import DemoCity, Stand, prepare, set_up, stand, start
+from node.demo.cities import CityProgress, DemoCity, prepare, read_progress, set_up, start
 from node.demo.results import table
 from schemas.catalogue import catalogue
 from store.database import connect
 
 CITIES = ("isfahan", "ho-chi-minh-city")
 
-_LOOK_S = 0.5
+_POLL_S = 0.5
 _LONGEST_S = 600
 _QUIET_S = 2
-"""Without a terminal, progress is a line of its own this often."""
+"""Seconds between lines of progress without a terminal."""
 
 Say = Callable[[str], None]
 
 
 class DemoFailed(OperatorError):
-    """The demo did not come to what it must come to; the text says where."""
+    """The demo did not reach its goal; the text says what is missing or wrong."""
 
 
 def run(home: Path, stop: Event, *, once: bool, meters: int, output: Path) -> None:
@@ -53,8 +53,8 @@ def run(home: Path, stop: Event, *, once: bool, meters: int, output: Path) -> No
         try:
             cities = [prepare(name, number, running, folder) for number, name in enumerate(CITIES)]
             set_up(cities, children)
-            for one, partner in zip(cities, reversed(cities), strict=True):
-                start(one, partner, children, meters=meters, follow=not once)
+            for city, partner in zip(cities, reversed(cities), strict=True):
+                start(city, partner, children, meters=meters, follow=not once)
             say(f"started both cities, each with {meters:,} meters, waste and cameras; the last day is replayed")
             reached = _wait(cities, children, stop, say, began, live=not once)
             if reached:
@@ -67,55 +67,59 @@ def run(home: Path, stop: Event, *, once: bool, meters: int, output: Path) -> No
 
 def _wait(
     cities: Sequence[DemoCity], children: Children, stop: Event, say: Say, began: float, *, live: bool
-) -> list[Stand] | None:
-    """Wait until both cities have done all and pulled each other; None if told to stop before."""
+) -> list[CityProgress] | None:
+    """Wait until both cities have processed, published and pulled everything; None if `stop` is set before."""
     shown = monotonic()
-    while not stop.wait(_LOOK_S):
+    while not stop.wait(_POLL_S):
         children.check()
-        reached = [stand(one) for one in cities]
-        if all(one.done(live=live) for one in reached) and _exchanged(cities, reached):
-            _progress("", last=True)
+        reached = [read_progress(city) for city in cities]
+        if all(progress.done(live=live) for progress in reached) and _exchanged(cities, reached):
+            _show_line("", last=True)
             return reached
+        described = [f"{city.id}: {progress.describe()}" for city, progress in zip(cities, reached, strict=True)]
+        line = "; ".join(described)
         if monotonic() - began > _LONGEST_S:
-            raise DemoFailed(f"not done after {_LONGEST_S} s: {'; '.join(one.describe() for one in reached)}")
-        line = "; ".join(f"{one.city.id}: {at.describe()}" for one, at in zip(cities, reached, strict=True))
+            raise DemoFailed(f"not done after {_LONGEST_S} s: {line}")
         if sys.stdout.isatty():
-            _progress(line)
+            _show_line(line)
         elif monotonic() - shown > _QUIET_S:
             shown = monotonic()
             say(line)
     return None
 
 
-def _exchanged(cities: Sequence[DemoCity], reached: Sequence[Stand]) -> bool:
-    """Whether each has pulled as many publications as the other has made."""
-    made = {one.city.id: at.publications() for one, at in zip(cities, reached, strict=True)}
+def _exchanged(cities: Sequence[DemoCity], reached: Sequence[CityProgress]) -> bool:
+    """Whether each city has pulled as many publications as the other has made."""
+    made = {city.id: progress.publications() for city, progress in zip(cities, reached, strict=True)}
     return all(
-        sum(count for (city, _), count in at.pulled.items() if city == partner.city.id) == made[partner.city.id]
-        for at, partner in zip(reached, reversed(cities), strict=True)
+        sum(count for (name, _), count in progress.pulled.items() if name == partner.id) == made[partner.id]
+        for progress, partner in zip(reached, reversed(cities), strict=True)
     )
 
 
-def _progress(line: str, *, last: bool = False) -> None:
+def _show_line(line: str, *, last: bool = False) -> None:
+    """Show a line of progress in place of the last, on a terminal only."""
     if sys.stdout.isatty():
         print(f"\r\x1b[K{line}", end="\n" if last and line else "", flush=True)
 
 
-def _show(cities: Sequence[DemoCity], reached: Sequence[Stand], seconds: float, output: Path, *, live: bool) -> None:
-    """Print account and comparison, write them down, and raise `DemoFailed` if anything is not as it must be."""
+def _show(
+    cities: Sequence[DemoCity], reached: Sequence[CityProgress], seconds: float, output: Path, *, live: bool
+) -> None:
+    """Print accounts and comparison and write the accounts to `output`. Raises `DemoFailed` if a number is wrong."""
     numbers = {
-        one.city.id: accounts(one, partner, at)
-        for one, partner, at in zip(cities, reversed(cities), reached, strict=True)
+        city.id: accounts(partner, progress)
+        for city, partner, progress in zip(cities, reversed(cities), reached, strict=True)
     }
     with connect(cities[0].database_url, name="sistercity demo") as connection:
-        compared = comparisons(connection, cities[0].city.id, catalogue())
-    names = [one.city.id for one in cities]
+        compared = comparisons(connection, cities[0].id, catalogue())
+    names = [city.id for city in cities]
     typer.echo("\n".join(["", *summary(numbers), *table(compared, names), ""]))
     output.write_text(json.dumps({"seconds": round(seconds, 1), "cities": numbers}, indent=2) + "\n")
     wrong = [
-        f"{one.city.id}: {fault}"
-        for one, at in zip(cities, reached, strict=True)
-        for fault in faults(at, numbers[one.city.id], live=live)
+        f"{city.id}: {fault}"
+        for city, progress in zip(cities, reached, strict=True)
+        for fault in faults(progress, numbers[city.id], live=live)
     ]
     shown = {(row.city, row.metric) for row in compared}
     wrong += [f"{name}: nothing of {metric}" for name in names for metric in catalogue() if (name, metric) not in shown]
@@ -126,15 +130,15 @@ def _show(cities: Sequence[DemoCity], reached: Sequence[Stand], seconds: float, 
 
 def _stay(cities: Sequence[DemoCity], children: Children, stop: Event) -> None:
     typer.echo("")
-    for one in cities:
-        typer.echo(f"{one.city.name}")
-        typer.echo(f"  page          {one.url}/")
-        typer.echo(f"  catalogue     {one.url}/v1/catalog")
-        typer.echo(f"  publications  {one.url}/v1/publications")
-        typer.echo(f"  one series    {one.url}/v1/series/energy.import")
-        typer.echo(f"  OpenAPI       {one.url}/openapi.json")
-        for role, port in one.metrics_ports.items():
+    for city in cities:
+        typer.echo(f"{city.facts.name}")
+        typer.echo(f"  page          {city.url}/")
+        typer.echo(f"  catalogue     {city.url}/v1/catalog")
+        typer.echo(f"  publications  {city.url}/v1/publications")
+        typer.echo(f"  one series    {city.url}/v1/series/energy.import")
+        typer.echo(f"  OpenAPI       {city.url}/openapi.json")
+        for role, port in city.metrics_ports.items():
             typer.echo(f"  {role + ' metrics':15} http://127.0.0.1:{port}/metrics")
     typer.echo("\nBoth cities go on in real time. Ctrl-C stops everything.")
-    while not stop.wait(_LOOK_S):
+    while not stop.wait(_POLL_S):
         children.check()
