@@ -30,7 +30,7 @@ class ClusterState:
 
     `topics` leaves out those that do not exist; a text in place of a state is the reason why it could not be read.
     `members` is the number of readers in each group, `clock_ms` the controller's clock: None if the cluster does not
-    report them. `asked_ms` and `told_ms` are this machine's clock before the request for `clock_ms` and after the
+    report them. `asked_ms` and `answered_ms` are this machine's clock before the request for `clock_ms` and after the
     response.
     """
 
@@ -39,4 +39,4 @@ class ClusterState:
     members: Mapping[str, int | None]
     clock_ms: int | None
     asked_ms: int
-    told_ms: int
+    answered_ms: int

@@ -1,4 +1,4 @@
-"""What a node is told by its environment: read once, here, and passed on as plain values."""
+"""The settings of a node: read from the environment once, here, and passed on as plain values."""
 
 import os
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 SECRETS = Path(os.environ.get("SISTERCITY_SECRETS_DIR") or "/run/secrets")
-"""Folder of settings that are files: where containers find theirs, unless this one variable names another."""
+"""Folder of settings that are files: where containers have them, unless this variable names another."""
 
 PREFIX = "SISTERCITY_"
 

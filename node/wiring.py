@@ -1,4 +1,4 @@
-"""From settings to the parts that commands work with."""
+"""Makes the parts that commands work with, from the settings."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -44,7 +44,7 @@ def log(patience_s: float = 30.0) -> "KafkaLog":
 
 
 def security() -> "Security":
-    """How this node's clients prove to Kafka who they are."""
+    """How this node's clients authenticate to Kafka."""
     from eventlog.security import Security
 
     chosen = settings()
@@ -71,7 +71,10 @@ def bootstrap() -> str:
 
 
 def database_url() -> str:
-    """URL of the city's database. The embedded one is made and migrated here; one's own is taken as it is."""
+    """URL of the city's database. An embedded database is created and migrated here; any other is left as it is.
+
+    Raises `CommandError`.
+    """
     if settings().database_url is not None:
         return _own_database_url()
     from store.database import create_database
@@ -84,7 +87,7 @@ def database_url() -> str:
 
 
 def known_database_url() -> str:
-    """URL of the city's database, which may not be there yet: nothing is made or changed. Raises `CommandError`."""
+    """URL of the city's database, which need not exist: nothing is created or changed. Raises `CommandError`."""
     from store.database import database_named
 
     return _own_database_url() if settings().database_url is not None else database_named(*_embedded_database())
@@ -117,7 +120,7 @@ def database(role: str) -> "Iterator[Connection]":
 
 
 def ensure_topic(log: "KafkaLog", topic: str) -> bool:
-    """Make the topic unless it is there; whether it was made. A topic that someone else made is taken as it is."""
+    """Create the topic unless it exists; whether it was created. A topic that exists is left as it is."""
     from eventlog.protocol import UnknownTopic
     from schemas.topics import dataset_of
     from schemas.topics import settings as topic_settings

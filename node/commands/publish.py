@@ -33,8 +33,9 @@ def publish(
     with wiring.database("publish") as connection:
         for topic, of_topic in metrics.items():
             while not stop.is_set() and (made := publish_ready(connection, of_topic, topic)):
-                for one in made:
-                    window = one.header
+                for publication in made:
+                    window = publication.header
                     typer.echo(
-                        f"{window.metric} {window.sequence}: {one.released} released, {one.suppressed} suppressed"
+                        f"{window.metric} {window.sequence}: {publication.released} released,"
+                        f" {publication.suppressed} suppressed"
                     )

@@ -21,7 +21,7 @@ def pull(
     from federation.pulling import pull as pull_once
 
     stop = lifecycle.start("pull")
-    partners = [PartnerAddress(one) for one in url]
+    partners = [PartnerAddress(address) for address in url]
     own, database = wiring.city().id, wiring.database_url()
 
     async def following() -> None:
@@ -34,7 +34,7 @@ def pull(
         for partner in partners:
             try:
                 done = await pull_once(partner, database, own)
-            except PartnerError as error:  # one partner that is away keeps nobody from the others
+            except PartnerError as error:  # the other partners are pulled all the same
                 failures.append(str(error))
             else:
                 typer.echo(f"{done.city}: {done.publications} publications in {done.pages} pages")

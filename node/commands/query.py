@@ -25,16 +25,16 @@ def query(
     from store.cells import cells_between
     from store.moments import milliseconds, moment
 
-    known = catalogue().get(metric)
-    if known is None:
+    entry = catalogue().get(metric)
+    if entry is None:
         raise wiring.CommandError(f"{metric!r} is no metric; the catalogue has {', '.join(catalogue())}")
     out = csv.writer(sys.stdout, lineterminator="\n")
     out.writerow(COLUMNS)
     with wiring.database("query") as connection:
-        first, behind = (milliseconds(one.replace(tzinfo=UTC)) for one in (start, end))
-        for topic, name, cell in cells_between(connection, metric, first, behind):
+        first, until = (milliseconds(time.replace(tzinfo=UTC)) for time in (start, end))
+        for topic, name, cell in cells_between(connection, metric, first, until):
             of = cell.amounts
             window = (moment(cell.window_start).isoformat(), moment(cell.window_end).isoformat())
-            amounts = (of.value, known.smallest_unit, of.readings, of.contributors, of.largest, of.absolute)
+            amounts = (of.value, entry.smallest_unit, of.readings, of.contributors, of.largest, of.absolute)
             rest = (of.covered_ms, cell.incomplete, topic)
             out.writerow((*window, cell.area, name, cell.class_, *amounts, *rest))

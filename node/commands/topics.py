@@ -30,9 +30,7 @@ def plan(
     form: Annotated[
         OutputFormat, typer.Option("--format", help="a table, or lines for Kafka's own command-line tools")
     ] = OutputFormat.table,
-    principal_prefix: Annotated[
-        str | None, typer.Option(help="what stands before a role's name; default: User:CITY-")
-    ] = None,
+    principal_prefix: Annotated[str | None, typer.Option(help="prefix of a role's name; default: User:CITY-")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="all of it, as JSON")] = False,
 ) -> None:
     """Print the city's topics and what each role must be allowed to do. Asks no Kafka and changes nothing."""
@@ -42,8 +40,8 @@ def plan(
     topics, rights = planned_topics(city, settings().partitions), planned_rights(city)
     prefix = f"User:{city}-" if principal_prefix is None else principal_prefix
     if as_json:
-        named = [{"principal": prefix + one.role, **asdict(one)} for one in rights]
-        typer.echo(json.dumps({"city": city, "topics": [asdict(one) for one in topics], "rights": named}, indent=2))
+        named = [{"principal": prefix + right.role, **asdict(right)} for right in rights]
+        typer.echo(json.dumps({"city": city, "topics": [asdict(topic) for topic in topics], "rights": named}, indent=2))
         return
     lines = _commands(topics, rights, prefix) if form is OutputFormat.commands else _tables(topics, rights)
     for line in lines:
@@ -57,11 +55,11 @@ def create() -> None:
 
     from node.topic_plan import planned_topics
 
-    logging.getLogger("kafka").setLevel(logging.CRITICAL)  # what goes wrong is said once, in words
+    logging.getLogger("kafka").setLevel(logging.CRITICAL)  # errors are printed once, by this command
     city, log = wiring.city().id, wiring.log(patience_s=_PATIENCE_S)
-    for one in planned_topics(city, settings().partitions):
-        made = wiring.ensure_topic(log, one.topic)
-        typer.echo(f"{one.topic}: {'made' if made else 'is there'}")
+    for planned in planned_topics(city, settings().partitions):
+        made = wiring.ensure_topic(log, planned.topic)
+        typer.echo(f"{planned.topic}: {'made' if made else 'is there'}")
 
 
 def _tables(topics: "Sequence[PlannedTopic]", rights: "Sequence[Right]") -> Iterator[str]:
@@ -69,12 +67,12 @@ def _tables(topics: "Sequence[PlannedTopic]", rights: "Sequence[Right]") -> Iter
 
     yield from _aligned(
         [("topic", "partitions", "settings")]
-        + [(one.topic, str(one.partitions), " ".join(_pairs(one))) for one in topics]
+        + [(planned.topic, str(planned.partitions), " ".join(_pairs(planned))) for planned in topics]
     )
     yield ""
     yield from _aligned(
         [("role", "resource", "operations", "why")]
-        + [(one.role, _resource(one), ", ".join(one.operations), one.why) for one in rights]
+        + [(right.role, _resource(right), ", ".join(right.operations), right.why) for right in rights]
         + [(role, "nothing in Kafka", "", "") for role in WITHOUT_KAFKA]
     )
 
@@ -88,7 +86,7 @@ def _commands(topics: "Sequence[PlannedTopic]", rights: "Sequence[Right]", prefi
         name = shlex.quote(topic.topic)
         yield f"kafka-topics.sh $ADMIN --create --if-not-exists --topic {name} --partitions {topic.partitions} {config}"
     for right in rights:
-        operations = " ".join(f"--operation {one}" for one in right.operations)
+        operations = " ".join(f"--operation {operation}" for operation in right.operations)
         principal = shlex.quote(prefix + right.role)
         yield f"kafka-acls.sh $ADMIN --add --allow-principal {principal} {operations} {_named(right)}"
     yield "# Only where brokers are older than 2.8:"

@@ -19,7 +19,7 @@ _MANY = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """What stands in tables of the newest version; `ready` counts windows that wait for the publisher, by topic."""
+    """The contents of tables of the newest version; `ready` counts windows that wait for the publisher, by topic."""
 
     registered: "Mapping[str, RegisteredSources]"
     processed: "Mapping[str, ProcessedTopic]"
@@ -29,41 +29,45 @@ class Contents:
 
 @dataclass(frozen=True, slots=True)
 class DatabaseState:
-    """A database as it stands; without `contents` unless it has the newest tables."""
+    """The state of a database; `contents` is None unless it has the newest tables. Times in ms since 1970, UTC."""
 
     version: str | None
     newest: str | None
     known: frozenset[str]
     clock_ms: int
     asked_ms: int
-    told_ms: int
+    answered_ms: int
     contents: Contents | None
 
 
-def look(database_url: str, topics: "Mapping[str, Sequence[Metric]]", limit_s: int) -> DatabaseState:
-    """Look at the database. `topics` are those that are published, with their metrics. Raises psycopg's errors."""
+def read_state(database_url: str, topics: "Mapping[str, Sequence[Metric]]", limit_s: int) -> DatabaseState:
+    """Read the state of the database. `topics` are those that are published, with their metrics.
+
+    `limit_s`: seconds for the connection and for each statement. Raises `CommandError` if there is no such database,
+    and psycopg's errors.
+    """
     import psycopg
 
     from store import inspection
 
     try:
         with inspection.read_only_connection(database_url, limit_s) as connection:
-            return _seen(connection, topics)
+            return _read(connection, topics)
     except psycopg.OperationalError as error:
         if "does not exist" not in str(error):
             raise
         raise CommandError(f"{error}; `sistercity migrate` makes the embedded one, make your own by hand") from None
 
 
-def _seen(connection: "Connection", topics: "Mapping[str, Sequence[Metric]]") -> DatabaseState:
+def _read(connection: "Connection", topics: "Mapping[str, Sequence[Metric]]") -> DatabaseState:
     from store import inspection
 
     asked_ms = now_ms()
     clock_ms = inspection.clock(connection)
-    told_ms = now_ms()
+    answered_ms = now_ms()
     version, newest = inspection.version(connection), inspection.newest_version()
     contents = _contents(connection, topics, clock_ms) if version == newest else None
-    return DatabaseState(version, newest, inspection.known_versions(), clock_ms, asked_ms, told_ms, contents)
+    return DatabaseState(version, newest, inspection.known_versions(), clock_ms, asked_ms, answered_ms, contents)
 
 
 def _contents(connection: "Connection", topics: "Mapping[str, Sequence[Metric]]", now_ms: int) -> Contents:
@@ -71,7 +75,7 @@ def _contents(connection: "Connection", topics: "Mapping[str, Sequence[Metric]]"
     from store.publications import ready_windows
 
     ready = {
-        topic: sum(len(ready_windows(connection, topic, one.name, one.lateness_ms, _MANY)) for one in metrics)
+        topic: sum(len(ready_windows(connection, topic, m.name, m.lateness_ms, _MANY)) for m in metrics)
         for topic, metrics in topics.items()
     }
     registered = inspection.registered(connection, now_ms)
@@ -79,9 +83,9 @@ def _contents(connection: "Connection", topics: "Mapping[str, Sequence[Metric]]"
 
 
 def judge_database(state: DatabaseState, metrics: Sequence[str]) -> Iterator[Finding]:
-    """How the database stands. `metrics` are all that the catalogue has."""
+    """Judge the database. `metrics` are the names of all metrics of the catalogue."""
     yield Finding("ok", "database", "answers")
-    yield judge_clock("database's clock", "it", state.clock_ms, state.asked_ms, state.told_ms)
+    yield judge_clock("database's clock", "it", state.clock_ms, state.asked_ms, state.answered_ms)
     yield _judge_version(state)
     if state.contents is not None:
         yield _judge_register(state.contents.registered, metrics)
@@ -104,11 +108,11 @@ def _judge_register(registered: "Mapping[str, RegisteredSources]", metrics: Sequ
     what = "register"
     if not registered:
         return Finding("fail", what, "has no valid source: run `sistercity register load FILE`")
-    without_areas = [metric for metric, one in registered.items() if not one.areas]
+    without_areas = [metric for metric, sources in registered.items() if not sources.areas]
     if without_areas:
         words = f"no areas are drawn for {', '.join(without_areas)}: load the register again"
         return Finding("fail", what, words)
-    counts = ", ".join(f"{metric} {one.sources:,} in {one.areas} areas" for metric, one in sorted(registered.items()))
+    counts = ", ".join(f"{metric} {of.sources:,} in {of.areas} areas" for metric, of in sorted(registered.items()))
     missing = [metric for metric in metrics if metric not in registered]
     if missing:
         return Finding("warn", what, f"{counts}; no source of {', '.join(missing)}")

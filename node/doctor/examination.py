@@ -1,11 +1,11 @@
-"""Everything that is looked at, in order."""
+"""The examination of a whole node, part by part."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from node import wiring
-from node.doctor.finding import Finding, Look
+from node.doctor.finding import Examination, Finding
 from node.settings import settings
 
 if TYPE_CHECKING:
@@ -20,18 +20,18 @@ _LONGEST_S = 12.0
 
 
 def examine() -> Iterator[Finding]:
-    """Look at the whole node and change nothing. Takes half a minute at the most, if nothing at all answers."""
+    """Examine the whole node; changes nothing. Takes at most half a minute, if nothing answers."""
     from node.doctor.database import judge_database
     from node.doctor.kafka import judge_cluster
     from node.doctor.streams import judge_streams
     from node.topic_plan import planned_topics
     from schemas.catalogue import catalogue
 
-    city, failed = Look("city", _LONGEST_S, wiring.city).result()
+    city, failed = Examination("city", _LONGEST_S, wiring.city).result()
     yield from _only(failed) if city is None else _city(city)
     plan = [] if city is None else planned_topics(city.id, settings().partitions)
-    at_kafka = Look("kafka", _LONGEST_S, lambda: _look_at_kafka(city, plan))
-    at_database = Look("database", _LONGEST_S, lambda: _look_at_database(plan))
+    at_kafka = Examination("kafka", _LONGEST_S, lambda: _read_kafka(city, plan))
+    at_database = Examination("database", _LONGEST_S, lambda: _read_database(plan))
     cluster, failed = at_kafka.result()
     yield from _only(failed) if cluster is None else judge_cluster(cluster, plan)
     database, failed = at_database.result()
@@ -47,37 +47,37 @@ def _city(city: "City") -> Iterator[Finding]:
     yield Finding("ok", "city", f"{city.name}, {len(city.districts)} districts, {city.zone}")
 
 
-def _look_at_kafka(city: "City | None", plan: "Sequence[PlannedTopic]") -> "ClusterState":
+def _read_kafka(city: "City | None", plan: "Sequence[PlannedTopic]") -> "ClusterState":
     from node.doctor.streams import group_of
 
-    topics = [one.topic for one in plan]
+    topics = [planned.topic for planned in plan]
     groups = [] if city is None else sorted({group_of(city.id, topic) for topic in topics})
     return wiring.log(patience_s=_FIRST_ANSWER_S).inspect(topics, groups)
 
 
-def _look_at_database(plan: "Sequence[PlannedTopic]") -> "DatabaseState":
-    from node.doctor.database import look
+def _read_database(plan: "Sequence[PlannedTopic]") -> "DatabaseState":
+    from node.doctor.database import read_state
     from schemas.catalogue import metrics_of
     from schemas.topics import dataset_of
 
-    published = {one.topic: metrics_of(dataset_of(one.topic)) for one in plan}
-    return look(wiring.known_database_url(), published, _FIRST_ANSWER_S)
+    published = {planned.topic: metrics_of(dataset_of(planned.topic)) for planned in plan}
+    return read_state(wiring.known_database_url(), published, _FIRST_ANSWER_S)
 
 
 def _partners(partners: "Sequence[PartnerState]") -> Iterator[Finding]:
-    from node.doctor.partners import look_at_partners
+    from node.doctor.partners import examine_partners
 
     if not partners:
         yield Finding("ok", "partners", "none was ever pulled")
         return
-    found, failed = Look("partners", _LONGEST_S, lambda: look_at_partners(partners)).result()
+    found, failed = Examination("partners", _LONGEST_S, lambda: examine_partners(partners)).result()
     yield from found if found is not None else _only(failed)
 
 
 def _disks() -> Iterator[Finding]:
-    from node.doctor.machine import look_at_disks
+    from node.doctor.machine import examine_disks
 
-    found, failed = Look("disks", _LONGEST_S, lambda: look_at_disks(_folders())).result()
+    found, failed = Examination("disks", _LONGEST_S, lambda: examine_disks(_folders())).result()
     yield from found if found is not None else _only(failed)
 
 

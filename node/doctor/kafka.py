@@ -1,4 +1,4 @@
-"""Kafka: whether it answers, and its topics stand as planned."""
+"""Kafka: whether it answers, and whether its topics are as planned."""
 
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
@@ -16,7 +16,7 @@ _SHORT = ("retention.ms", "segment.ms")
 
 
 def judge_cluster(state: "ClusterState", plan: "Sequence[PlannedTopic]") -> Iterator[Finding]:
-    """How a cluster stands beside the plan of its topics."""
+    """Compare a cluster with the plan of its topics."""
     yield Finding("ok", "kafka", f"{state.brokers} broker{'s' if state.brokers != 1 else ''} answer")
     for planned in plan:
         yield _judge_topic(planned, state)
@@ -41,11 +41,11 @@ def _judge_topic(planned: "PlannedTopic", state: "ClusterState") -> Finding:
 
 
 def _differences(planned: "PlannedTopic", found: "TopicState") -> Iterator[tuple[bool, str]]:
-    """What is not as planned, and whether something goes wrong by it."""
+    """Each difference from the plan: whether it is serious, and what it is."""
     if found.facts.partitions != planned.partitions:
-        stands = found.facts.partitions
-        words = f"has {stands} partitions, planned are {planned.partitions}: no longer to be changed, so set"
-        yield False, f"{words} SISTERCITY_PARTITIONS={stands}"
+        actual = found.facts.partitions
+        words = f"has {actual} partitions, planned are {planned.partitions}: no longer to be changed, so set"
+        yield False, f"{words} SISTERCITY_PARTITIONS={actual}"
     for name, wanted in {**planned.settings, "cleanup.policy": "delete"}.items():
         setting = found.settings.get(name, wanted)
         if setting != wanted and not (name == "max.message.bytes" and int(setting) > int(wanted)):
@@ -53,23 +53,24 @@ def _differences(planned: "PlannedTopic", found: "TopicState") -> Iterator[tuple
             yield name in _SERIOUS or _keeps_pictures(planned.topic, name, setting, wanted), words
 
 
-def _keeps_pictures(topic: str, name: str, stands: str, wanted: str) -> bool:
-    longer = int(stands) < 0 or int(stands) > int(wanted) if name in _SHORT else False
+def _keeps_pictures(topic: str, name: str, actual: str, wanted: str) -> bool:
+    longer = int(actual) < 0 or int(actual) > int(wanted) if name in _SHORT else False
     return dataset_of(topic) == FRAMES and longer
 
 
 def _judge_copies(state: "ClusterState") -> Iterator[Finding]:
-    single = [one for one in state.topics.values() if not isinstance(one, str) and one.replicas == 1]
+    single = [topic for topic in state.topics.values() if not isinstance(topic, str) and topic.replicas == 1]
     if single:
-        words = f"{len(single)} topics are on one broker each: with it goes what was not processed yet"
+        words = f"{len(single)} topics are on one broker each: if it is lost, so is what was not processed yet"
         yield Finding("warn", "kafka's copies", words)
 
 
 def _judge_clock(state: "ClusterState") -> Finding:
     what = "kafka's clock"
     if state.clock_ms is not None:
-        return judge_clock(what, "the controller's", state.clock_ms, state.asked_ms, state.told_ms)
-    newest = [one.newest_ms for one in state.topics.values() if not isinstance(one, str) and one.newest_ms is not None]
-    if newest and max(newest) > state.told_ms + WARN_S * 1000:
-        return judge_clock(what, "a broker's", max(newest), state.asked_ms, state.told_ms)
+        return judge_clock(what, "the controller's", state.clock_ms, state.asked_ms, state.answered_ms)
+    known = [topic for topic in state.topics.values() if not isinstance(topic, str)]
+    newest = [topic.newest_ms for topic in known if topic.newest_ms is not None]
+    if newest and max(newest) > state.answered_ms + WARN_S * 1000:
+        return judge_clock(what, "a broker's", max(newest), state.asked_ms, state.answered_ms)
     return Finding("ok", what, "Kafka does not tell it; no message is from the future")

@@ -10,20 +10,20 @@ WARN = 0.10
 FAIL = 0.02
 
 
-def look_at_disks(folders: Iterable[Path]) -> list[Finding]:
-    """One finding for each disk that holds one of the folders, or will hold it."""
+def examine_disks(folders: Iterable[Path]) -> list[Finding]:
+    """A finding for each disk that holds, or will hold, any of the folders. Raises `OSError`."""
     found: dict[int, Finding] = {}
     for folder in folders:
-        there = next(one for one in (folder.absolute(), *folder.absolute().parents) if one.exists())
-        device = there.stat().st_dev
+        existing = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+        device = existing.stat().st_dev
         if device not in found:
-            usage = shutil.disk_usage(there)
+            usage = shutil.disk_usage(existing)
             found[device] = judge_disk(folder, usage.free, usage.total)
     return list(found.values())
 
 
 def judge_disk(folder: Path, free: int, total: int) -> Finding:
-    """How much of a disk is free, in bytes."""
+    """Judge the free space of a disk; both sizes are in bytes."""
     share = free / total if total else 0.0
     level: Level = "fail" if share < FAIL else "warn" if share < WARN else "ok"
     advice = "" if level == "ok" else ": make room before what writes there stops"

@@ -16,8 +16,8 @@ ANSWER_S = 4.0
 _CATALOG_BYTES = 8 << 20
 
 
-def look_at_partners(partners: "Sequence[PartnerState]") -> list[Finding]:
-    """Ask all partners at once; each for a few seconds."""
+def examine_partners(partners: "Sequence[PartnerState]") -> list[Finding]:
+    """Ask all partners at the same time, each for a few seconds at most. One finding for each."""
     return asyncio.run(_ask(partners))
 
 
@@ -26,10 +26,10 @@ async def _ask(partners: "Sequence[PartnerState]") -> list[Finding]:
 
     limits = FetchLimits(bytes=_CATALOG_BYTES, deadline_s=ANSWER_S, silence_s=ANSWER_S, attempts=1)
     async with client(limits) as http:
-        return await asyncio.gather(*(_look(partner, http) for partner in partners))
+        return await asyncio.gather(*(_examine(partner, http) for partner in partners))
 
 
-async def _look(partner: "PartnerState", http: "httpx.AsyncClient") -> Finding:
+async def _examine(partner: "PartnerState", http: "httpx.AsyncClient") -> Finding:
     from federation.fetching import PartnerError
 
     what = f"partner {partner.city}"

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def judge_streams(state: "ClusterState", processed: "Mapping[str, ProcessedTopic]", city: str) -> Iterator[Finding]:
-    """How every topic that is in Kafka stands beside what the database says of it."""
+    """Compare every topic in Kafka with what the database has recorded of it."""
     for topic, found in sorted(state.topics.items()):
         if not isinstance(found, str):
             command = command_of(topic)
@@ -79,7 +79,7 @@ def _lag(found: "TopicState", known: "ProcessedTopic | None") -> _Lag:
 def _judge_lag(what: str, lag: _Lag, command: str, members: int | None) -> Finding:
     words = f"{lag.waiting:,} messages wait" if lag.waiting else "nothing waits"
     if lag.taken:
-        words += f", {lag.taken:,} were gone before they were looked at"
+        words += f", {lag.taken:,} were gone before they were processed"
     if members == 0:
         return Finding("warn" if lag.waiting else "ok", what, f"{words}, and no `sistercity {command}` runs")
     return Finding("ok", what, words if members is None else f"{words}, {members} at work")

@@ -10,9 +10,9 @@ import pytest
 from eventlog.inspection import ClusterState, TopicState
 from eventlog.protocol import TopicFacts
 from node.doctor.database import Contents, DatabaseState, judge_database
-from node.doctor.finding import Finding, Look, judge_clock
+from node.doctor.finding import Examination, Finding, judge_clock
 from node.doctor.kafka import judge_cluster
-from node.doctor.machine import judge_disk, look_at_disks
+from node.doctor.machine import examine_disks, judge_disk
 from node.doctor.streams import judge_streams
 from node.topic_plan import planned_topics
 from store.inspection import ProcessedTopic, RegisteredSources
@@ -20,7 +20,7 @@ from store.inspection import ProcessedTopic, RegisteredSources
 NOW = 1_790_000_000_000
 PLAN = planned_topics("town", 2)
 FRAMES, READINGS = "town.traffic.frames.v1", "town.energy.readings.v1"
-SETTINGS = {one.topic: {**one.settings, "cleanup.policy": "delete"} for one in PLAN}
+SETTINGS = {planned.topic: {**planned.settings, "cleanup.policy": "delete"} for planned in PLAN}
 
 
 def topic(name: str, **changed: Any) -> TopicState:
@@ -29,7 +29,7 @@ def topic(name: str, **changed: Any) -> TopicState:
 
 
 def cluster(**changed: Any) -> ClusterState:
-    topics = {one.topic: topic(one.topic) for one in PLAN}
+    topics = {planned.topic: topic(planned.topic) for planned in PLAN}
     state = ClusterState(3, topics, {"town.process": 2, "town.detect": 1}, NOW, NOW - 1, NOW + 1)
     return replace(state, **changed)
 
@@ -41,14 +41,14 @@ def with_topic(state: TopicState | str | None, name: str = READINGS) -> ClusterS
 
 
 def only_trouble(findings) -> Finding:
-    [found] = [one for one in findings if one.level != "ok"]
+    [found] = [finding for finding in findings if finding.level != "ok"]
     return found
 
 
 def test_a_cluster_as_planned_is_well():
     findings = list(judge_cluster(cluster(), PLAN))
-    assert {one.level for one in findings} == {"ok"}
-    assert [one.what for one in findings] == ["kafka", *(one.topic for one in PLAN), "kafka's clock"]
+    assert {finding.level for finding in findings} == {"ok"}
+    assert [finding.what for finding in findings] == ["kafka", *(planned.topic for planned in PLAN), "kafka's clock"]
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_a_topic_that_is_not_as_planned_is_named_with_what_to_do(state, level, w
 )
 def test_pictures_that_would_stay_or_would_not_fit_are_a_failure(setting, level):
     state = with_topic(topic(FRAMES, settings=SETTINGS[FRAMES] | setting), FRAMES)
-    [found] = [one for one in judge_cluster(state, PLAN) if one.what == FRAMES]
+    [found] = [finding for finding in judge_cluster(state, PLAN) if finding.what == FRAMES]
     assert found.level == level
 
 
@@ -113,7 +113,7 @@ def test_a_slow_answer_is_not_mistaken_for_a_wrong_clock():
 
 def test_without_the_controllers_clock_a_message_from_the_future_betrays_the_brokers():
     silent = cluster(clock_ms=None)
-    assert [one.level for one in judge_cluster(silent, PLAN)][-1] == "ok"
+    assert [finding.level for finding in judge_cluster(silent, PLAN)][-1] == "ok"
     ahead = {READINGS: topic(READINGS, newest_ms=NOW + 90_000)}
     found = only_trouble(judge_cluster(replace(silent, topics={**silent.topics, **ahead}), PLAN))
     assert (found.level, found.what) == ("fail", "kafka's clock")
@@ -127,7 +127,7 @@ METRICS = ["energy.import", "waste.fill"]
 
 
 def test_a_database_with_newest_tables_and_a_register_is_well():
-    assert {one.level for one in judge_database(DATABASE, METRICS)} == {"ok"}
+    assert {finding.level for finding in judge_database(DATABASE, METRICS)} == {"ok"}
 
 
 @pytest.mark.parametrize(
@@ -163,7 +163,7 @@ def processed(name: str, **changed: Any) -> dict[str, ProcessedTopic]:
 
 
 def judged(name: str, state: ClusterState, known: dict[str, ProcessedTopic]) -> Finding:
-    [found] = [one for one in judge_streams(state, known, "town") if one.what == f"stream {name}"]
+    [found] = [finding for finding in judge_streams(state, known, "town") if finding.what == f"stream {name}"]
     return found
 
 
@@ -172,7 +172,7 @@ def test_a_stream_that_is_read_to_its_end_is_well():
     assert (found.level, found.words) == ("ok", "nothing waits, 2 at work")
 
 
-def test_messages_that_wait_are_counted_and_nobody_at_work_is_a_warning():
+def test_waiting_messages_are_counted_and_a_group_without_members_is_a_warning():
     behind = processed(READINGS, next_offsets={0: 4}, resume_offsets={0: 4})
     found = judged(READINGS, cluster(), behind)
     assert (found.level, found.words) == ("ok", "26 messages wait, 2 at work")
@@ -203,7 +203,7 @@ def test_a_stream_that_can_not_go_on_is_named_with_the_reason(known, level, word
 def test_pictures_that_were_gone_are_counted_and_stop_nothing():
     state = with_topic(topic(FRAMES, begins=[5, 0]), FRAMES)
     found = judged(FRAMES, state, processed(FRAMES, next_offsets={0: 3, 1: 20}, resume_offsets={0: 3, 1: 20}))
-    assert (found.level, found.words) == ("ok", "5 messages wait, 2 were gone before they were looked at, 1 at work")
+    assert (found.level, found.words) == ("ok", "5 messages wait, 2 were gone before they were processed, 1 at work")
 
 
 @pytest.mark.parametrize(("free", "level"), [(50, "ok"), (10, "ok"), (9, "warn"), (2, "warn"), (1, "fail")])
@@ -211,28 +211,31 @@ def test_a_disk_that_fills_up_is_warned_of_and_then_a_failure(free, level):
     assert judge_disk(Path("home"), free * 2**30, 100 * 2**30).level == level
 
 
-def test_a_folder_that_is_not_there_yet_is_looked_for_above_and_a_disk_is_named_once(tmp_path):
-    [found] = look_at_disks([tmp_path / "not" / "there", tmp_path])
+def test_a_missing_folder_is_judged_by_its_parent_and_each_disk_is_named_once(tmp_path):
+    [found] = examine_disks([tmp_path / "not" / "there", tmp_path])
     assert found.what == f"disk of {tmp_path / 'not' / 'there'}"
 
 
-def test_a_look_that_does_not_come_back_is_a_failure_and_holds_nobody_up():
+def test_an_examination_that_does_not_end_is_a_failure_after_its_time_limit():
     never = threading.Event()
     try:
-        assert Look("kafka", 0.05, never.wait).result() == (None, Finding("fail", "kafka", "no answer within 0 s"))
+        assert Examination("kafka", 0.05, never.wait).result() == (
+            None,
+            Finding("fail", "kafka", "no answer within 0 s"),
+        )
     finally:
         never.set()
 
 
-def test_a_look_that_fails_in_whatever_way_is_a_finding_in_one_line():
+def test_an_examination_that_raises_is_a_finding_in_one_line():
     def broken() -> None:
         raise RuntimeError("two\n\tlines")
 
-    assert Look("kafka", 5, broken).result() == (None, Finding("fail", "kafka", "two lines"))
+    assert Examination("kafka", 5, broken).result() == (None, Finding("fail", "kafka", "two lines"))
 
     def small_install() -> None:
         raise ModuleNotFoundError("no", name="kafka")
 
-    _, found = Look("kafka", 5, small_install).result()
+    _, found = Examination("kafka", 5, small_install).result()
     assert found is not None
     assert (found.level, "extra [node]" in found.words) == ("warn", True)
