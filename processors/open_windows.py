@@ -1,7 +1,6 @@
 """The windows of one metric that the watermark has not passed: they collect readings, and become cells when it does."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,15 +13,6 @@ from processors.windows import Windows
 from schemas.batch import ROW
 from schemas.catalogue import Metric
 from store.processing import Account, Cell, DeadLetter
-
-
-@dataclass(slots=True)
-class Closed:
-    """What closing windows gives. In `account`, readings move from open to aggregated, duplicate or rejected."""
-
-    cells: list[Cell] = field(default_factory=list)
-    dead_letters: list[DeadLetter] = field(default_factory=list)
-    account: Account = field(default_factory=Account)
 
 
 class OpenWindows:
@@ -69,42 +59,41 @@ class OpenWindows:
         rejected = len(readings.rejected)
         return Account(readings=len(timely) + rejected, late=len(timely) - len(number), rejected=rejected)
 
-    def close(self, latest: int | None, incomplete_before: int | None) -> Closed | None:
-        """Reduce every window that the watermark has passed, and drop its readings. None if there is no such window.
+    def close(
+        self, latest: int | None, incomplete_before: int | None
+    ) -> Iterator[tuple[list[Cell], list[DeadLetter], Account]]:
+        """Reduce every window that the watermark has passed, and drop its readings.
 
         `latest` is the latest event time; windows that begin before `incomplete_before` are marked incomplete. Both
-        are milliseconds since 1970.
+        are milliseconds since 1970. Yields for each window its cells, the rows with a sum beyond bigint, and the account of
+        all its readings, which are no longer open.
         """
         watermark = -1 if latest is None else latest - self.metric.lateness_ms
         if watermark < 0:
-            return None
-        closed = Closed()
+            return
         open_from = self._windows.number(watermark)
-        passed = sorted(number for number in self._open if number < open_from)
-        for number in passed:
-            self._reduce(number, incomplete_before, closed)
+        for number in sorted(number for number in self._open if number < open_from):
+            yield self._reduce(number, incomplete_before)
         if self._passes is not None:
             self._passes[1].forget(open_from)
-        return closed if passed else None
 
-    def _reduce(self, number: int, incomplete_before: int | None, closed: Closed) -> None:
+    def _reduce(self, number: int, incomplete_before: int | None) -> tuple[list[Cell], list[DeadLetter], Account]:
         rows = Rows.join(self._open.pop(number))
         start, end = self._windows.bounds(number)
         incomplete = incomplete_before is not None and start < incomplete_before
         reduced = reduce_window(rows, self._scratch, self.metric, end - start)
+        cells = []
         for group, amounts in reduced.groups.items():
             area, class_ = self._groups.name(group)
-            closed.cells.append(Cell(self.metric.name, start, end, area, class_, amounts, incomplete))
+            cells.append(Cell(self.metric.name, start, end, area, class_, amounts, incomplete))
         if self._passes is not None:
             derived, buffer = self._passes
             for group, class_, amounts in buffer.reduce(number):
                 area, _ = self._groups.name(group)
-                closed.cells.append(Cell(derived.name, start, end, area, class_, amounts, incomplete))
-        closed.dead_letters += _overflowed(rows.take(reduced.overflowed), start)
-        closed.account += Account(
-            aggregated=reduced.aggregated, duplicate=reduced.duplicate, rejected=len(reduced.overflowed)
-        )
+                cells.append(Cell(derived.name, start, end, area, class_, amounts, incomplete))
+        account = Account(aggregated=reduced.aggregated, duplicate=reduced.duplicate, rejected=len(reduced.overflowed))
         self.buffered -= len(rows)
+        return cells, _overflowed(rows.take(reduced.overflowed), start), account
 
 
 def _rows(messages: Messages, readings: CheckedReadings) -> Rows:

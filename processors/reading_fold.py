@@ -157,10 +157,10 @@ class ReadingFold:
         )
         self._next = records[-1].offset + 1
         for windows in self._open.values():
-            if (closed := windows.close(self._event_time.latest, self._incomplete_before)) is not None:
-                self._cells += closed.cells
-                self._dead_letters += closed.dead_letters
-                self._account += closed.account
+            for cells, dead_letters, account in windows.close(self._event_time.latest, self._incomplete_before):
+                self._cells += cells
+                self._dead_letters += dead_letters
+                self._account += account
 
     def _buffer(
         self, records: Sequence[Record], decoded: Decoded, settled: Set[tuple[int, int]]
