@@ -65,8 +65,8 @@ class OpenWindows:
         """Reduce every window that the watermark has passed, and drop its readings.
 
         `latest` is the latest event time; windows that begin before `incomplete_before` are marked incomplete. Both
-        are milliseconds since 1970. Yields for each window its cells, the rows with a sum beyond bigint, and the account of
-        all its readings, which are no longer open.
+        are milliseconds since 1970. Yields for each window its cells, the rows with a sum beyond bigint, and the
+        account of its readings, which are no longer open.
         """
         watermark = -1 if latest is None else latest - self.metric.lateness_ms
         if watermark < 0:
