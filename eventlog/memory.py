@@ -12,6 +12,7 @@ from eventlog.protocol import (
     TopicFacts,
     TopicPartition,
     UnknownTopic,
+    Unreadable,
 )
 
 
@@ -27,10 +28,15 @@ class MemoryRecord:
 
 @dataclass(slots=True)
 class _Partition:
-    """`records` are those that are left; `earliest` is the offset of the first of them."""
+    """`records` are those that are left; `earliest` is the offset of the first of them.
+
+    `markers` and `damaged` are offsets of records that are no messages, and of those that can't be read.
+    """
 
     records: list[MemoryRecord] = field(default_factory=list)
     earliest: int = 0
+    markers: set[int] = field(default_factory=set)
+    damaged: set[int] = field(default_factory=set)
 
     @property
     def end(self) -> int:
@@ -87,6 +93,14 @@ class MemoryLog:
         kept.records.append(MemoryRecord(kept.end, self._clock(), key, value))
         return kept.end - 1
 
+    def append_marker(self, partition: TopicPartition) -> None:
+        """Append what takes an offset and is no message: the end of a transaction, or an aborted message."""
+        self._partition(partition).markers.add(self.append(partition, None, None))
+
+    def damage(self, partition: TopicPartition, offset: int) -> None:
+        """Make one record unreadable, as a failing disk or an unknown codec does; it is a batch of its own."""
+        self._partition(partition).damaged.add(offset)
+
     def forget(self, partition: TopicPartition, before: int) -> None:
         """Drop the records before an offset, as retention does."""
         kept = self._partition(partition)
@@ -122,11 +136,20 @@ class MemoryLog:
         self._assign(members)
 
     def fetch(self, partition: TopicPartition, offset: int, most: int) -> list[MemoryRecord]:
-        """Up to `most` records from `offset`. Raises `OffsetGone`."""
+        """Up to `most` messages from `offset`. Raises `OffsetGone`."""
+        return self.fetch_from(partition, offset, most)[0]
+
+    def fetch_from(self, partition: TopicPartition, offset: int, most: int) -> tuple[list[MemoryRecord], int]:
+        """Up to `most` messages from `offset`, and the offset after them. Raises `OffsetGone` and `Unreadable`."""
         kept = self._partition(partition)
         if not kept.earliest <= offset <= kept.end:
             raise OffsetGone(partition, offset, kept.earliest, kept.end)
-        return kept.records[offset - kept.earliest :][:most]
+        if offset in kept.damaged:
+            raise Unreadable(partition, offset, offset + 1, "damaged")
+        end = min((at for at in kept.damaged if at > offset), default=kept.end)
+        records = kept.records[offset - kept.earliest : end - kept.earliest][:most]
+        messages = [record for record in records if record.offset not in kept.markers]
+        return messages, records[-1].offset + 1 if records else offset
 
     def end(self, partition: TopicPartition) -> int:
         """The offset that the next message will get."""
@@ -171,12 +194,18 @@ class MemoryReader:
             self._listener.lost(tuple(self._positions))
             self._positions.clear()
             self._log.rejoin(self)
-        found = {}
+        found: dict[TopicPartition, Sequence[MemoryRecord]] = {}
         for partition in sorted(set(self._positions) - self._paused):
-            records = self._log.fetch(partition, self._positions[partition], self._at_once)
+            try:
+                records, after = self._log.fetch_from(partition, self._positions[partition], self._at_once)
+            except Unreadable:
+                if found:
+                    break  # the next poll raises it: what was read before is not lost
+                self._paused.add(partition)
+                raise
+            self._positions[partition] = after
             if records:
                 found[partition] = records
-                self._positions[partition] = records[-1].offset + 1
         return found
 
     def seek(self, partition: TopicPartition, offset: int) -> None:
@@ -184,6 +213,12 @@ class MemoryReader:
 
     def pause(self, partition: TopicPartition) -> None:
         self._paused.add(partition)
+
+    def resume(self, partition: TopicPartition) -> None:
+        self._paused.discard(partition)
+
+    def position(self, partition: TopicPartition) -> int:
+        return self._positions[partition]
 
     def assignment(self) -> frozenset[TopicPartition]:
         return frozenset(self._positions)

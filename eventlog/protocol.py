@@ -72,6 +72,21 @@ class OffsetGone(Exception):
         self.end = end
 
 
+class Unreadable(OperatorError):
+    """A batch of messages that no reader of this version can read: a wrong checksum, an unknown codec (R14).
+
+    `offset` is the first offset that could not be read, `next_offset` the first one after the batch.
+    """
+
+    def __init__(self, partition: TopicPartition, offset: int, next_offset: int, reason: str) -> None:
+        super().__init__(
+            f"{partition} has messages that can't be read, from offset {offset} to {next_offset - 1}: {reason}"
+        )
+        self.partition = partition
+        self.offset = offset
+        self.next_offset = next_offset
+
+
 class UnknownTopic(OperatorError):
     """The log has no such topic."""
 
@@ -116,12 +131,17 @@ class Listener(Protocol):
 
 
 class Reader(Protocol):
-    """One member of a group of readers; partitions are shared among the members."""
+    """One member of a group of readers; partitions are shared among the members.
+
+    Only committed messages are read: those of an aborted transaction, and the log's own markers of transactions, take
+    offsets and are passed over (R17).
+    """
 
     def poll(self, timeout_ms: int) -> Mapping[TopicPartition, Sequence[Record]]:
         """Records in offset order per partition, possibly none; waits up to `timeout_ms` for the first.
 
-        Raises `OffsetGone`, `ProducersTime`, and what the listener raised.
+        Raises `OffsetGone`, `ProducersTime`, and what the listener raised. Raises `Unreadable` once for a batch, and
+        pauses its partition; the other partitions are read on.
         """
 
     def seek(self, partition: TopicPartition, offset: int) -> None:
@@ -130,11 +150,17 @@ class Reader(Protocol):
     def pause(self, partition: TopicPartition) -> None:
         """Stop reading this partition while it stays assigned."""
 
+    def resume(self, partition: TopicPartition) -> None:
+        """End the pause of a partition."""
+
+    def position(self, partition: TopicPartition) -> int:
+        """The next offset of an assigned partition that is read: after the last record and what was passed over."""
+
     def assignment(self) -> frozenset[TopicPartition]:
         """The partitions that belong to the member."""
 
     def ends(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
-        """The offset that the next message of each partition will get."""
+        """The offset up to which each partition can be read: its end, or its oldest open transaction."""
 
     def note(self, positions: Mapping[TopicPartition, int]) -> None:
         """Store positions in the log, for lag tools only. Does not raise: nothing depends on them."""
@@ -184,7 +210,7 @@ class Log(Protocol):
         """The messages that writers sent with this key, the latest first, without joining a group.
 
         Messages that are appended while these are read are not among them; those that retention takes meanwhile may be
-        missing. Raises `UnknownTopic`, maybe not before the first message is fetched.
+        missing. Raises `UnknownTopic`, maybe not before the first message is fetched, and `Unreadable`.
         """
 
     def writer(self) -> Writer:

@@ -53,9 +53,21 @@ def children_receive_ctrl_c() -> None:
 @pytest.fixture(scope="session")
 def running_services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
     """Kafka and PostgreSQL, started by the first worker that needs them and stopped when no worker does any more."""
-    folder = tmp_path_factory.getbasetemp()
-    with _shared_services(folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) as found:
+    with _shared_services(_shared_folder(tmp_path_factory)) as found:
         yield found
+
+
+@pytest.fixture(scope="session")
+def services_home(running_services: Services, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that holds the data of Kafka and PostgreSQL."""
+    del running_services
+    return _shared_folder(tmp_path_factory) / "services"
+
+
+def _shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of this run that all workers share."""
+    folder = tmp_path_factory.getbasetemp()
+    return folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
 
 
 @contextmanager

@@ -95,6 +95,7 @@ class KafkaLog:
                 metrics_enabled=False,
                 group_id=group,
                 auto_offset_reset="none",
+                isolation_level="read_committed",
                 enable_auto_commit=False,
                 session_timeout_ms=self._session_timeout_ms,
                 heartbeat_interval_ms=self._session_timeout_ms // 5,
@@ -118,6 +119,7 @@ class KafkaLog:
                 metrics_enabled=False,
                 group_id=None,
                 auto_offset_reset="earliest",  # what retention took meanwhile is passed over
+                isolation_level="read_committed",
                 enable_auto_commit=False,
                 max_poll_records=backwards.AT_ONCE,
                 max_partition_fetch_bytes=_FETCH_BYTES,

@@ -9,8 +9,9 @@ from kafka import TopicPartition as KafkaPartition
 from kafka.consumer.subscription_state import ConsumerRebalanceListener
 from kafka.structs import OffsetAndMetadata
 
+from eventlog.kafka.batches import name_unreadable_batches
 from eventlog.kafka.errors import translated
-from eventlog.protocol import Listener, OffsetGone, ProducersTime, Record, TopicPartition
+from eventlog.protocol import Listener, OffsetGone, ProducersTime, Record, TopicPartition, Unreadable
 
 logger = logging.getLogger(__name__)
 
@@ -23,11 +24,15 @@ class KafkaReader:
 
     def __init__(self, consumer: KafkaConsumer, topics: Sequence[str], listener: Listener) -> None:
         self._consumer = consumer
+        name_unreadable_batches(consumer)
         consumer.subscribe(list(topics), listener=_Rebalance(consumer, listener))
 
     def poll(self, timeout_ms: int) -> Mapping[TopicPartition, Sequence[Record]]:
         try:
             polled: Mapping[Any, Sequence[Any]] = self._consumer.poll(timeout_ms=timeout_ms)
+        except Unreadable as error:
+            self.pause(error.partition)
+            raise
         except errors.OffsetOutOfRangeError as error:
             with translated():
                 gone = self._gone(error)
@@ -49,6 +54,14 @@ class KafkaReader:
 
     def pause(self, partition: TopicPartition) -> None:
         self._consumer.pause(KafkaPartition(*partition))
+
+    def resume(self, partition: TopicPartition) -> None:
+        self._consumer.resume(KafkaPartition(*partition))
+
+    def position(self, partition: TopicPartition) -> int:
+        with translated():
+            position: int = self._consumer.position(KafkaPartition(*partition))
+        return position
 
     def assignment(self) -> frozenset[TopicPartition]:
         return frozenset(TopicPartition(*partition) for partition in self._consumer.assignment())
