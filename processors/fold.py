@@ -36,8 +36,14 @@ class Fold(Protocol):
     def step(self) -> Step | None:
         """What is to be committed, or None if nothing moved since the last step. May raise `LogUnavailable`."""
 
+    def pass_over(self, offset: int) -> None:
+        """The log was read up to `offset`. After the last record, it has no message before that (R17), or lost it (R5).
+
+        May raise `ReplayDiffers`.
+        """
+
     def skip_to(self, offset: int) -> None:
-        """Go on at `offset` where the log holds no record at all: what was before it is lost (R5)."""
+        """Go on at `offset`: the messages before it can't be read and are lost (R14)."""
 
 
 class FoldFactory(Protocol):

@@ -93,6 +93,11 @@ class FrameFold:
         self._dead_letters, self._cameras = [], {}
         return step
 
+    def pass_over(self, offset: int) -> None:
+        if self._gap and offset >= self._next:
+            self.skip_to(offset)
+        self._next = max(self._next, offset)
+
     def skip_to(self, offset: int) -> None:
         self._lose(offset - self._next)
         self._next, self._gap = offset, False

@@ -122,23 +122,35 @@ class ReadingFold:
         self._cells, self._dead_letters = [], []
         return step
 
+    def pass_over(self, offset: int) -> None:
+        if offset < self._next:
+            return
+        self._end_replay()
+        if isinstance(self._state, Gap):
+            self.skip_to(offset)
+        self._next = offset
+
     def skip_to(self, offset: int) -> None:
         """Every window may lack readings until the time of the next record is known."""
-        self._account = Gap(self._next, self._account.open).end(self._account, offset, buffered=0)
+        open_there = self.buffered if isinstance(self._state, Live) else self._account.open
+        self._account = Gap(self._next, open_there).end(self._account, offset, self.buffered)
         self._next, self._state = offset, Emptied()
         self._incomplete_before = LAST_MS
 
     def _go_live(self, record: Record) -> None:
         """End the state that the fold is in before `record`, the first one that is new. May raise `ReplayDiffers`."""
-        match self._state:
-            case Replaying():
-                self._state.end(self.buffered)
-            case Gap():
-                self._account = self._state.end(self._account, record.offset, self.buffered)
-                self._incomplete_before = record.timestamp + FUTURE_MS
-            case Emptied():
-                self._incomplete_before = record.timestamp + FUTURE_MS
+        self._end_replay()
+        if isinstance(self._state, Gap):
+            self._account = self._state.end(self._account, record.offset, self.buffered)
+        if isinstance(self._state, Gap | Emptied):
+            self._incomplete_before = record.timestamp + FUTURE_MS
         self._state = Live()
+
+    def _end_replay(self) -> None:
+        """Raises `ReplayDiffers` if the replay is over and has not given what was open."""
+        if isinstance(self._state, Replaying):
+            self._state.end(self.buffered)
+            self._state = self._state.then
 
     def _fold_again(self, records: Sequence[Record]) -> None:
         """Fill the open windows with what was counted before."""

@@ -17,10 +17,14 @@ class Live:
 
 @dataclass(frozen=True, slots=True)
 class Replaying:
-    """Records below `until` were folded before: they fill the windows that held `open` readings there (R2)."""
+    """Records below `until` were folded before: they fill the windows that held `open` readings there (R2).
+
+    `then` is the state after them.
+    """
 
     until: int
     open: int
+    then: "Live | Emptied"
 
     def end(self, buffered: int) -> None:
         """Raises `ReplayDiffers` unless the replay has buffered as many readings as were open."""
@@ -47,7 +51,7 @@ class Gap:
 
 @dataclass(frozen=True, slots=True)
 class Emptied:
-    """A gap reached to the end of the log: any window may lack readings until the next record ends it.
+    """Readings are lost, and the next record has not come: any window may lack readings until then.
 
     A stored position in this state has `schemas.batch.LAST_MS` as its `incomplete_before`.
     """
@@ -60,6 +64,7 @@ def state_at(position: Position, *, gap: bool) -> State:
     """The state in which a fold starts from a position; with `gap` the log has lost records there."""
     if gap:
         return Gap(position.next_offset, position.account.open)
+    then = Emptied() if position.incomplete_before == LAST_MS else Live()
     if position.account.open or position.resume_offset < position.next_offset:
-        return Replaying(position.next_offset, position.account.open)
-    return Emptied() if position.incomplete_before == LAST_MS else Live()
+        return Replaying(position.next_offset, position.account.open, then)
+    return then

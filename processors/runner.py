@@ -7,12 +7,12 @@ is trusted: the process leaves the group, joins again, and reads every position 
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from threading import Event
 from time import monotonic
 
 from errors import OperatorError
-from eventlog.protocol import Log, LogUnavailable, OffsetGone, Reader, Record, TopicPartition
+from eventlog.protocol import Log, LogUnavailable, OffsetGone, Reader, Record, TopicPartition, Unreadable
 from processors import telemetry
 from processors.fold import Fold, FoldFactory, ReplayDiffers, TooManyDead
 from schemas.topics import dataset_of
@@ -24,6 +24,10 @@ _POLL_MS = 250
 _STEADY_S = 60
 """A session that lasted this long ends a row of failures."""
 
+_ACCEPT_GAP = (
+    "Start with --accept-gap to go on; what is missing is then counted as lost, and its windows are marked incomplete"
+)
+
 
 class Stopped(OperatorError):
     """Processing can't go on without an operator; the text explains why and what to do."""
@@ -34,14 +38,18 @@ class Plan:
     """The options of a processor.
 
     `commit_s`: seconds between commits while messages arrive; when none do, it commits at once. `accept_gap`: go on
-    past offsets that retention has taken, counting them as lost. `until_caught_up`: end when nothing is left to read,
-    instead of waiting for more. `at_once`: the most messages of one poll. `backoff_s`: the pauses after one, two and
-    more failures of the store or the log in a row.
+    where the log no longer gives what was there, as after retention, counting it as lost. `skip`: by partition, an
+    offset of a batch that can't be read, to go on after it, counting its messages as lost; `skip_unreadable`: go on
+    after every such batch. `until_caught_up`: end when nothing is left to read, instead of waiting for more. `at_once`:
+    the most messages of one poll. `backoff_s`: the pauses after one, two and more failures of the store or the log in a
+    row.
     """
 
     group: str
     commit_s: float = 1.0
     accept_gap: bool = False
+    skip: Mapping[TopicPartition, int] = field(default_factory=dict)
+    skip_unreadable: bool = False
     until_caught_up: bool = False
     at_once: int = 2_000
     backoff_s: Sequence[float] = (0.2, 0.5, 1.0, 2.0, 5.0)
@@ -49,11 +57,15 @@ class Plan:
 
 @dataclass(slots=True)
 class _Owned:
-    """A partition of this process: how it was taken over, its fold, and the position last committed."""
+    """A partition of this process: how it was taken over, its fold, and the position last committed.
+
+    `compared`: whether the position was found to fit the log.
+    """
 
     claim: Claim
     fold: Fold
     committed: Position
+    compared: bool = False
 
 
 class Runner:
@@ -146,6 +158,7 @@ class Runner:
                 due = self._clock() >= self._commit_due
                 if busy and not due:
                     continue
+                self._pass_over(reader)
                 if not self._commit():
                     return False
                 if due or self._plan.until_caught_up:
@@ -154,6 +167,7 @@ class Runner:
                     self._commit_due = self._clock() + self._plan.commit_s
                     if self._plan.until_caught_up and lag == 0:
                         break
+            self._pass_over(reader)
             self._commit()
             self._gave_up = dict(self._stopped)
             return True
@@ -170,6 +184,10 @@ class Runner:
         except OffsetGone as gone:
             self._gone(reader, gone)
             return False
+        except Unreadable as unreadable:
+            self._unreadable(reader, unreadable)
+            return False
+        self._compare(reader)
         for partition, records in polled.items():
             if partition in self._owned:
                 self._feed(reader, partition, records)
@@ -180,16 +198,70 @@ class Runner:
             with telemetry.BATCH_SECONDS.labels(dataset_of(partition.topic)).time():
                 self._owned[partition].fold.feed(records)
         except TooManyDead as error:
-            # What this partition had not committed is dropped: a later version may be able to read it.
-            del self._owned[partition]
-            self._stopped[partition] = str(error)
-            reader.pause(partition)
-            self._show_stopped()
-            logger.error("stopped %s: %s", partition, error)
-            if not self._owned:
-                raise Stopped(f"every partition is stopped, the last was {partition}: {error}") from error
+            self._stop(reader, partition, str(error))
         except ReplayDiffers as error:
-            raise Stopped(f"{partition}: {error}") from error
+            self._differs(reader, partition, error)
+
+    def _pass_over(self, reader: Reader) -> None:
+        """Let the folds go on over what the reader has passed without giving a record (R17)."""
+        for partition, owned in list(self._owned.items()):
+            try:
+                owned.fold.pass_over(reader.position(partition))
+            except ReplayDiffers as error:
+                self._differs(reader, partition, error)
+
+    def _stop(self, reader: Reader, partition: TopicPartition, reason: str) -> None:
+        """Read no more of this partition, and drop what was not committed of it; the others go on (R14)."""
+        owned = self._owned.pop(partition)
+        self._stopped[partition] = reason
+        reader.pause(partition)
+        self._store.record_stop(partition, owned.claim.epoch, reason)
+        self._show_stopped()
+        logger.error("stopped %s: %s", partition, reason)
+
+    def _differs(self, reader: Reader, partition: TopicPartition, error: ReplayDiffers) -> None:
+        """Reading the log again did not give what it gave before: stop, or count what is missing as lost (R5)."""
+        owned = self._owned[partition]
+        if not self._plan.accept_gap:
+            self._stop(reader, partition, f"{error}. {_ACCEPT_GAP}")
+            return
+        logger.error("%s: %s; going on, the missing readings are lost", partition, error)
+        self._begin_again(reader, partition, owned.committed.resume_offset)
+
+    def _begin_again(self, reader: Reader, partition: TopicPartition, offset: int) -> None:
+        """Read a partition from `offset` on, with a gap before the first record that was not committed."""
+        owned = self._owned[partition]
+        owned.fold = self._fold(partition, owned.committed, owned.claim, gap=True)
+        reader.seek(partition, offset)
+
+    def _compare(self, reader: Reader) -> None:
+        """Stop the new partitions whose log ends before what was committed of it (R5)."""
+        new = [partition for partition, owned in self._owned.items() if not owned.compared]
+        for partition, end in (reader.ends(new) if new else {}).items():
+            owned = self._owned[partition]
+            owned.compared = True
+            if end < owned.committed.next_offset:
+                self._stop(reader, partition, _cut_short(end, owned.committed.next_offset))
+
+    def _unreadable(self, reader: Reader, unreadable: Unreadable) -> None:
+        """A batch can't be read: stop its partition, or go on after it if that was accepted (R14)."""
+        partition, after = unreadable.partition, unreadable.next_offset
+        owned = self._owned.get(partition)
+        if owned is None:
+            return  # fenced or stopped: this process no longer reads it
+        known = after <= owned.fold.next_offset  # a replay meets what was skipped before
+        accepted = unreadable.offset <= self._plan.skip.get(partition, -1) < after
+        if not (known or accepted or self._plan.skip_unreadable):
+            way_on = (
+                f"`--skip {partition.topic} {partition.partition} {unreadable.offset}` goes on after these messages"
+            )
+            self._stop(reader, partition, f"{unreadable}. {way_on}; they are then counted as lost")
+            return
+        if not known:
+            logger.error("%s; going on at %d, these messages are lost", unreadable, after)
+            owned.fold.skip_to(after)
+        reader.seek(partition, after)
+        reader.resume(partition)
 
     def _show_stopped(self) -> None:
         for topic in self._folds.topics:
@@ -197,23 +269,19 @@ class Runner:
             telemetry.STOPPED.labels(dataset_of(topic)).set(count)
 
     def _gone(self, reader: Reader, gone: OffsetGone) -> None:
-        """The log no longer holds the next offset: stop, or note the gap and go on after it (R5)."""
+        """The log no longer holds the next offset: stop its partition, or note the gap and go on after it (R5)."""
         owned = self._owned.get(gone.partition)
         if owned is None:
             reader.pause(gone.partition)  # fenced or stopped: this process no longer reads it
-            return
-        if gone.offset > gone.end or owned.committed.next_offset > gone.end:
-            raise Stopped(f"{gone}: the log was cut short or replaced by another; its stored offsets do not fit it")
-        if not self._plan.accept_gap:
-            raise Stopped(
-                f"{gone}: retention took messages before they were processed. Start with --accept-gap to go on after"
-                " them; they are then counted as lost and their windows marked incomplete"
+        elif gone.offset > gone.end or owned.committed.next_offset > gone.end:
+            self._stop(reader, gone.partition, _cut_short(gone.end, owned.committed.next_offset))
+        elif not self._plan.accept_gap:
+            self._stop(
+                reader, gone.partition, f"{gone}: retention took messages before they were processed. {_ACCEPT_GAP}"
             )
-        logger.error("%s: going on at %d, the rest is lost", gone, gone.earliest)
-        owned.fold = self._fold(gone.partition, owned.committed, owned.claim, gap=True)
-        if gone.earliest == gone.end:  # no record is left that would end the gap
-            owned.fold.skip_to(gone.end)
-        reader.seek(gone.partition, gone.earliest)
+        else:
+            logger.error("%s: going on at %d, the rest is lost", gone, gone.earliest)
+            self._begin_again(reader, gone.partition, gone.earliest)
 
     def _fold(self, partition: TopicPartition, position: Position, claim: Claim, *, gap: bool = False) -> Fold:
         return self._folds.create(partition.topic, position, claim.settled, gap=gap)
@@ -249,7 +317,7 @@ class Runner:
     def _observe(self, reader: Reader) -> int | None:
         """Set the gauges of the partitions, and leave their positions with the log for its own tools.
 
-        Returns how many messages are left to read, or None while this process has no partition.
+        Returns how many messages are left to read, or None while this process was assigned no partition.
         """
         reader.note({partition: owned.committed.next_offset for partition, owned in self._owned.items()})
         for topic in self._folds.topics:
@@ -260,11 +328,18 @@ class Runner:
         for partition, end in ends.items():
             position = self._owned[partition].committed
             labels = (dataset_of(partition.topic), str(partition.partition))
-            telemetry.LAG.labels(*labels).set(end - position.next_offset)
+            telemetry.LAG.labels(*labels).set(max(end - position.next_offset, 0))
             if position.max_event_time is not None:
                 telemetry.WATERMARK.labels(*labels).set(position.max_event_time / 1000)
-        left = [end - self._owned[partition].fold.next_offset for partition, end in ends.items()]
-        return sum(left) if left else None
+        left = [max(end - reader.position(partition), 0) for partition, end in ends.items()]
+        return sum(left) if left or self._stopped else None
+
+
+def _cut_short(end: int, next_offset: int) -> str:
+    return (
+        f"the log ends at offset {end}, but messages up to {next_offset} were processed: it was cut short or replaced"
+        " by another; the stored offsets do not fit it"
+    )
 
 
 def _count(partition: TopicPartition, before: Account, step: Step) -> None:

@@ -22,7 +22,8 @@ _NUMBERS = ", ".join(f"sum({field.name})::bigint" for field in fields(Account))
 class StreamAccount:
     """One topic: the sum of its partitions' accounts, what Kafka acknowledged to ingest, and what was published.
 
-    `windows` counts the (metric, window) pairs that have cells; `reasons` counts dead letters (messages and rows).
+    `windows` counts the (metric, window) pairs that have cells; `reasons` counts dead letters (messages and rows);
+    `stopped` holds, by partition, why it was stopped.
     """
 
     topic: str
@@ -33,6 +34,7 @@ class StreamAccount:
     cells_released: int
     cells_suppressed: int
     reasons: Mapping[str, int]
+    stopped: Mapping[int, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,16 @@ def dead_letter_reasons(connection: Connection) -> Mapping[str, Mapping[str, int
     return reasons
 
 
+def stopped_partitions(connection: Connection) -> Mapping[str, Mapping[int, str]]:
+    """Topic -> partition -> why it was stopped, in numerical order; topics without any are left out."""
+    reasons: dict[str, dict[int, str]] = {}
+    for topic, partition, reason in connection.execute(
+        "SELECT topic, partition, stopped FROM stream_offsets WHERE stopped IS NOT NULL ORDER BY topic, partition"
+    ):
+        reasons.setdefault(topic, {})[partition] = reason
+    return reasons
+
+
 def stream_accounts(connection: Connection) -> list[StreamAccount]:
     """Every topic that was ever processed, by name. Counts every published cell.
 
@@ -90,7 +102,7 @@ def stream_accounts(connection: Connection) -> list[StreamAccount]:
     delivered, reasons = totals(connection), dead_letter_reasons(connection)
     windows = _counts(connection, "SELECT topic, count(DISTINCT (metric, window_start)) FROM cells GROUP BY topic")
     publications = _counts(connection, "SELECT topic, count(*) FROM publications GROUP BY topic")
-    cells = _cells_by_status(connection)
+    cells, stopped = _cells_by_status(connection), stopped_partitions(connection)
     return [
         StreamAccount(
             topic=topic,
@@ -101,6 +113,7 @@ def stream_accounts(connection: Connection) -> list[StreamAccount]:
             cells_released=cells.get((topic, "released"), 0),
             cells_suppressed=cells.get((topic, "suppressed"), 0),
             reasons=reasons.get(topic, {}),
+            stopped=stopped.get(topic, {}),
         )
         for topic, account in accounts.items()
     ]

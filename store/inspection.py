@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from alembic.script import ScriptDirectory
 
+from store.accounts import stopped_partitions
 from store.areas import version_at
 from store.database import Connection, connect
 from store.migrations import migrations
@@ -29,7 +30,7 @@ class ProcessedTopic:
     """A topic as it was when its processing began.
 
     By partition: `next_offsets`, below which everything is accounted for, and `resume_offsets`, the first offset that
-    an open window needs.
+    an open window needs. `stopped`: the reasons of partitions that were stopped.
     """
 
     cluster_id: str
@@ -37,6 +38,7 @@ class ProcessedTopic:
     partitions: int
     next_offsets: Mapping[int, int]
     resume_offsets: Mapping[int, int]
+    stopped: Mapping[int, str]
 
 
 @contextmanager
@@ -102,8 +104,9 @@ def processed(connection: Connection) -> Mapping[str, ProcessedTopic]:
     positions = connection.execute("SELECT topic, partition, next_offset, resume_offset FROM stream_offsets")
     for topic, partition, next_offset, resume_offset in positions:
         following[topic][partition], resume[topic][partition] = next_offset, resume_offset
+    stopped = stopped_partitions(connection)
     rows = connection.execute("SELECT topic, cluster_id, topic_id, partitions FROM stream_topics")
     return {
-        topic: ProcessedTopic(cluster_id, topic_id, partitions, following[topic], resume[topic])
+        topic: ProcessedTopic(cluster_id, topic_id, partitions, following[topic], resume[topic], stopped.get(topic, {}))
         for topic, cluster_id, topic_id, partitions in rows
     }

@@ -207,6 +207,9 @@ class Store(Protocol):
     def record_detector(self, dataset: str, detector: Detector, since_ms: int) -> None:
         """Store that a detector was used on pictures of a dataset, the earliest of them taken at `since_ms`."""
 
+    def record_stop(self, partition: Partition, epoch: int, reason: str) -> None:
+        """Store for the operator why the owner with `epoch` stopped a partition; its next commit removes the reason."""
+
     def commit(self, commits: Sequence[PartitionCommit]) -> None:
         """Commit all steps or none. Raises `Fenced` if an epoch or a next offset is no longer the expected one."""
 

@@ -29,6 +29,7 @@ class MemoryStore:
         self.cameras: dict[tuple[int, int], CameraCount] = {}
         self.deliveries: dict[tuple[UUID, Partition], Delivery] = {}
         self.detectors: dict[tuple[str, Detector], int] = {}
+        self.stopped: dict[Partition, str] = {}
         self._topics: dict[str, tuple[str, str, int]] = {}
         self._positions: dict[Partition, tuple[int, Position]] = {}
 
@@ -57,6 +58,10 @@ class MemoryStore:
         known = self.detectors.get((dataset, detector), since_ms)
         self.detectors[dataset, detector] = min(known, since_ms)
 
+    def record_stop(self, partition: Partition, epoch: int, reason: str) -> None:
+        if self._positions[partition][0] == epoch:
+            self.stopped[partition] = reason
+
     def commit(self, commits: Sequence[PartitionCommit]) -> None:
         fenced = [c.partition for c in commits if self._expected(c.partition) != (c.epoch, c.expected_offset)]
         if fenced:
@@ -71,6 +76,7 @@ class MemoryStore:
                 before = self.cameras.get((count.camera, count.hour))
                 self.cameras[count.camera, count.hour] = count if before is None else before + count
             self._positions[partition] = (commit.epoch, step.position)
+            self.stopped.pop(partition, None)
 
     def position(self, partition: Partition) -> Position:
         """The committed position of a partition."""

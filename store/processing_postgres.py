@@ -99,6 +99,13 @@ class PostgresStore:
         with _Unavailable(self):
             record_detector(self._open(), dataset, detector, since_ms)
 
+    def record_stop(self, partition: Partition, epoch: int, reason: str) -> None:
+        with _Unavailable(self):
+            self._open().execute(
+                "UPDATE stream_offsets SET stopped = %s WHERE topic = %s AND partition = %s AND epoch = %s",
+                (reason, *partition, epoch),
+            )
+
     def commit(self, commits: Sequence[PartitionCommit]) -> None:
         # One order for all processes, or two of them may wait for each other.
         ordered = sorted(commits, key=lambda commit: commit.partition)
@@ -128,8 +135,8 @@ class PostgresStore:
         values += [getattr(position.account, name) for name in _COUNTS]
         moved = self._open().execute(
             sql.SQL(
-                "UPDATE stream_offsets SET ({}) = ROW({}) WHERE topic = %s AND partition = %s AND epoch = %s"
-                " AND next_offset = %s"
+                "UPDATE stream_offsets SET ({}) = ROW({}), stopped = NULL"
+                " WHERE topic = %s AND partition = %s AND epoch = %s AND next_offset = %s"
             ).format(
                 sql.SQL(", ").join(map(sql.Identifier, _POSITION)),
                 sql.SQL(", ").join([sql.Placeholder()] * len(_POSITION)),

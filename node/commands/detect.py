@@ -36,6 +36,7 @@ def detect(
         group=f"{city.id}.detect",
         commit_s=settings().commit_seconds,
         accept_gap=True,
+        skip_unreadable=True,
         until_caught_up=until_caught_up,
         at_once=_PICTURES_AT_ONCE,
     )

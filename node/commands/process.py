@@ -12,9 +12,14 @@ def process(
     history: Annotated[str | None, typer.Option(help="process this import, not the running streams")] = None,
     until_caught_up: Annotated[bool, typer.Option(help="end when nothing is left to read")] = False,
     accept_gap: Annotated[bool, typer.Option(help="go on past messages that retention took")] = False,
+    skip: Annotated[
+        tuple[str, int, int],
+        typer.Option(metavar="TOPIC PARTITION OFFSET", help="go on past the batch at this offset, which can't be read"),
+    ] = ("", 0, 0),
     accept_dead: Annotated[bool, typer.Option(help="go on however many messages are dead")] = False,
 ) -> None:
     """Reduce the city's streams to cells, until stopped. Start one for each core: they share the partitions."""
+    from eventlog.protocol import TopicPartition
     from processors.fold import DEAD_BLOCK, DEAD_LIMIT
     from processors.reading_fold import ReadingFoldFactory
     from processors.runner import Plan, Runner
@@ -40,6 +45,7 @@ def process(
         group=f"{city.id}.process" if history is None else f"{city.id}.process.{history}",  # one group a topic
         commit_s=settings().commit_seconds,
         accept_gap=accept_gap,
+        skip={TopicPartition(topic, partition): offset for topic, partition, offset in [skip] if topic},
         until_caught_up=until_caught_up,
     )
     store = PostgresStore(wiring.database_url())

@@ -35,6 +35,8 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="all of it, as J
             f"  {stream.windows} windows closed, {stream.publications} publications:"
             f" {stream.cells_released} cells released, {stream.cells_suppressed} suppressed"
         )
+        for partition, reason in stream.stopped.items():
+            typer.echo(f"  STOPPED, partition {partition}: {reason}")
         for reason, count in stream.reasons.items():
             typer.echo(f"  dead letters, {reason}: {count}")
     for reason, count in at_source.items():

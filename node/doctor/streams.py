@@ -41,6 +41,9 @@ def _judge(
     ):
         words = f"is another topic than the one that was processed: `sistercity {command}` will not go on with it"
         return Finding("fail", what, words)
+    if known is not None and known.stopped:
+        words = "; ".join(f"partition {number} is stopped: {reason}" for number, reason in known.stopped.items())
+        return Finding("fail", what, words)
     lag = _lag(found, known)
     if lag.beyond:
         return Finding("fail", what, f"in {lag.beyond} partitions Kafka has lost messages that were processed already")

@@ -158,7 +158,7 @@ def test_what_is_wrong_with_the_database_is_named_with_what_to_do(changed, level
 
 
 def processed(name: str, **changed: Any) -> dict[str, ProcessedTopic]:
-    state = ProcessedTopic("cluster", name, 2, {0: 10, 1: 20}, {0: 10, 1: 20})
+    state = ProcessedTopic("cluster", name, 2, {0: 10, 1: 20}, {0: 10, 1: 20}, {})
     return {name: replace(state, **changed)}
 
 
@@ -170,6 +170,11 @@ def judged(name: str, state: ClusterState, known: dict[str, ProcessedTopic]) -> 
 def test_a_stream_that_is_read_to_its_end_is_well():
     found = judged(READINGS, cluster(), processed(READINGS))
     assert (found.level, found.words) == ("ok", "nothing waits, 2 at work")
+
+
+def test_stopped_partitions_are_a_failure_with_their_reasons():
+    found = judged(READINGS, cluster(), processed(READINGS, stopped={1: "this and that"}))
+    assert (found.level, found.words) == ("fail", "partition 1 is stopped: this and that")
 
 
 def test_waiting_messages_are_counted_and_a_group_without_members_is_a_warning():

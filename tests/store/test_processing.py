@@ -6,6 +6,8 @@ import psycopg
 import pytest
 
 from eventlog.protocol import Acknowledged
+from store.accounts import stopped_partitions
+from store.database import connect
 from store.deliveries import DeliveryTotals, totals
 from store.detectors import Detector, DetectorUse, detectors
 from store.processing import (
@@ -204,3 +206,22 @@ def test_a_detector_is_recorded_once_with_its_earliest_picture(registered):
         with psycopg.connect(registered._url) as connection:
             noted = detectors(connection)["traffic.plate-regions"]
     assert noted == [DetectorUse(first, 3_000), DetectorUse(other, 4_000)]
+
+
+def test_the_reason_of_a_stop_is_kept_until_the_next_commit_of_its_partition(registered):
+    registered.claim([HERE, THERE])
+    for partition in (HERE, THERE):
+        registered.record_stop(partition, 1, f"broken in {partition[1]}")
+    assert reasons_of_stops(registered) == {0: "broken in 0", 1: "broken in 1"}
+    registered.claim([HERE])
+    registered.record_stop(HERE, 1, "what a fenced owner says")
+    assert reasons_of_stops(registered) == {0: "broken in 0", 1: "broken in 1"}
+    registered.commit([commit(HERE, 2, 0, 5)])
+    assert reasons_of_stops(registered) == {1: "broken in 1"}
+
+
+def reasons_of_stops(store) -> dict[int, str]:
+    if isinstance(store, MemoryStore):
+        return {number: reason for (_, number), reason in store.stopped.items()}
+    with connect(store._url) as connection:
+        return dict(stopped_partitions(connection).get(TOPIC, {}))
