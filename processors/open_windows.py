@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from processors.decoding import Groups
+from processors.pieces import finish
 from processors.readings import OVERFLOW, CheckedReadings, Messages
 from processors.reduce import Rows, Scratch, reduce_window
 from processors.traffic import PassBuffer, PictureColumns
@@ -88,7 +89,7 @@ class OpenWindows:
             cells.append(Cell(self.metric.name, start, end, area, class_, amounts, incomplete))
         if self._passes is not None:
             derived, buffer = self._passes
-            for group, class_, amounts in buffer.reduce(number):
+            for group, class_, amounts in finish(buffer.reduce(number)):
                 area, _ = self._groups.name(group)
                 cells.append(Cell(derived.name, start, end, area, class_, amounts, incomplete))
         account = Account(aggregated=reduced.aggregated, duplicate=reduced.duplicate, rejected=len(reduced.overflowed))

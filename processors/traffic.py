@@ -5,20 +5,26 @@ that window is open, even if it is too late for its own. So a replay from the fi
 the same passes.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from processors.pieces import Pieces
 from processors.reduce import Rows, Scratch, winning
-from processors.tracking.passes import TAIL_MS, passes
+from processors.tracking.passes import TAIL_MS, track
+from processors.tracking.sightings import Sightings, sightings_since
 from processors.windows import Windows
 from schemas.batch import FORM_UNKNOWN, ONE_LINE, REGION, TWO_LINES
 from store.processing import Amounts
 
 FORMS = {ONE_LINE: "one-line", TWO_LINES: "two-lines", FORM_UNKNOWN: "unknown"}
 """The classes of a pass, by the plate's form."""
+
+_MOST_PICTURES = 500_000
+_MOST_BOXES = 50_000
+"""A piece of a window's reduction sorts about so many pictures, or prepares about so many boxes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,21 +82,104 @@ class PassBuffer:
         _put(self._open, pictures, np.where(own >= open_from, own, -1))
         _put(self._tails, pictures, np.where((following > own) & (following >= open_from), following, -1))
 
-    def reduce(self, number: int) -> Iterator[tuple[int, str, Amounts]]:
-        """The passes of a window that has pictures, which are dropped: (group, class, amounts), every class of each."""
-        pictures = PictureColumns.join([*self._tails.pop(number, ()), *self._open.pop(number)])
-        pictures = pictures.take(winning(pictures.rows, self._scratch))
+    def reduce(self, number: int) -> Pieces[list[tuple[int, str, Amounts]]]:
+        """The passes of a window that has pictures, which are dropped: (group, class, amounts), every class of each.
+
+        In between two pieces, only pictures of other windows may be added.
+        """
+        parts = [*self._tails.pop(number, ()), *self._open.pop(number)]
         start, _ = self._windows.bounds(number)
         by_group: dict[int, _Group] = {}
-        for camera in _cameras(pictures):
-            if int(camera.rows.start[-1]) >= start:
-                by_group.setdefault(int(camera.rows.group[0]), _Group()).add(camera, start)
-        for group, counted in sorted(by_group.items()):
-            yield from ((group, class_, counted.amounts(form)) for form, class_ in FORMS.items())
+        for some in (yield from _by_camera(parts)):
+            yield from self._count(PictureColumns.join(some), start, by_group)
+        return [
+            (group, class_, counted.amounts(form))
+            for group, counted in sorted(by_group.items())
+            for form, class_ in FORMS.items()
+        ]
+
+    def _count(self, pictures: PictureColumns, window_start: int, by_group: dict[int, "_Group"]) -> Pieces[None]:
+        """Count the passes of some cameras, whose pictures in the tail of the window are included."""
+        which = winning(pictures.rows, self._scratch)
+        yield
+        cameras = _Cameras(pictures, which, window_start)
+        yield
+        sightings = []
+        for part in _cut(cameras.pictures.counts, _MOST_BOXES):
+            sightings.append(cameras.sightings(part))
+            yield
+        if not sightings:
+            return
+        found = yield from track(Sightings.join(sightings), window_start)
+        for group, seen in cameras.seen(found.camera, found.form):
+            by_group.setdefault(group, _Group()).add(seen)
 
     def forget(self, open_from: int) -> None:
         """Drop the pictures before windows that have closed."""
         self._tails = {number: kept for number, kept in self._tails.items() if number >= open_from}
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What one camera contributes to its group's cells: the passes of each form, and its pictures in the window."""
+
+    contributor: int
+    passes: dict[int, int]
+    readings: int
+    covered_ms: int
+    first_offset: int
+    last_offset: int
+
+
+class _Cameras:
+    """The pictures of the cameras that have one in the window, each camera's in the order of time.
+
+    `which` are the places in `pictures` of those that count. Cameras are numbered from 0 on.
+    """
+
+    def __init__(self, pictures: PictureColumns, which: NDArray[np.intp], window_start: int) -> None:
+        rows = pictures.rows
+        start, source, group = rows.start[which], rows.source[which], rows.group[which]
+        order = np.lexsort((start, source, group))
+        start, source, group, which = start[order], source[order], group[order], which[order]
+        begins = np.r_[True, (source[1:] != source[:-1]) | (group[1:] != group[:-1])]
+        number = np.cumsum(begins) - 1
+        last = np.flatnonzero(np.r_[begins[1:], True])
+        looked = start[last] >= window_start
+        self._window_start = window_start
+        self.pictures = pictures.take(which[looked[number]])
+        self._number = (np.cumsum(looked) - 1)[number[looked[number]]]
+
+    def sightings(self, part: slice) -> Sightings:
+        """The boxes of the pictures in this part of all."""
+        counts = self.pictures.counts
+        first = int(counts[: part.start].sum())
+        counts = counts[part]
+        boxes = self.pictures.boxes[first : first + int(counts.sum())]
+        frame = np.repeat(np.arange(len(counts)), counts)
+        since = self._window_start - TAIL_MS
+        return sightings_since(self._number[part], self.pictures.rows.start[part], frame, boxes, since, part.start)
+
+    def seen(self, camera: NDArray[np.int64], form: NDArray[np.uint8]) -> list[tuple[int, _Seen]]:
+        """The group of each camera and what it contributes. `camera` and `form` (n,): those of each pass."""
+        rows = self.pictures.rows
+        begins = np.flatnonzero(np.r_[True, self._number[1:] != self._number[:-1]])
+        ends = np.r_[begins[1:], len(rows)]
+        own = rows.start >= self._window_start
+        passes = [np.bincount(camera[form == kind], minlength=len(begins)).tolist() for kind in FORMS]
+        columns = (
+            rows.group[begins],
+            rows.contributor[ends - 1],
+            np.add.reduceat(own, begins, dtype=np.int64),
+            np.add.reduceat(np.where(own, rows.interval, 0), begins, dtype=np.int64),
+            np.minimum.reduceat(rows.offset, begins),
+            np.maximum.reduceat(rows.offset, begins),
+        )
+        facts = zip(*(column.tolist() for column in columns), zip(*passes, strict=True), strict=True)
+        return [
+            (group, _Seen(contributor, dict(zip(FORMS, counts, strict=True)), readings, covered, first, last))
+            for group, contributor, readings, covered, first, last, counts in facts
+        ]
 
 
 class _Group:
@@ -101,20 +190,15 @@ class _Group:
         self._readings = self._covered_ms = self._last = 0
         self._first: int | None = None
 
-    def add(self, camera: PictureColumns, window_start: int) -> None:
-        """Count the passes of one camera. Its pictures are in the order of time, those of the tail included."""
-        rows = camera.rows
-        frame = np.repeat(np.arange(len(camera)), camera.counts)
-        found = passes(rows.start, frame, camera.boxes, window_start=window_start)
-        counted = self._passes.setdefault(int(rows.contributor[-1]), dict.fromkeys(FORMS, 0))
-        for form in found.form.tolist():
-            counted[form] += 1
-        own = rows.start >= window_start
-        self._readings += int(own.sum())
-        self._covered_ms += int(rows.interval[own].sum(dtype=np.int64))
-        first = int(rows.offset.min())
-        self._first = first if self._first is None else min(self._first, first)
-        self._last = max(self._last, int(rows.offset.max()))
+    def add(self, camera: _Seen) -> None:
+        """Add what one camera has counted."""
+        counted = self._passes.setdefault(camera.contributor, dict.fromkeys(FORMS, 0))
+        for form, passes in camera.passes.items():
+            counted[form] += passes
+        self._readings += camera.readings
+        self._covered_ms += camera.covered_ms
+        self._first = camera.first_offset if self._first is None else min(self._first, camera.first_offset)
+        self._last = max(self._last, camera.last_offset)
 
     def amounts(self, form: int) -> Amounts:
         counts = [counted[form] for counted in self._passes.values()]
@@ -129,11 +213,33 @@ def _put(into: dict[int, list[PictureColumns]], pictures: PictureColumns, number
         into.setdefault(window, []).append(part)
 
 
-def _cameras(pictures: PictureColumns) -> Iterator[PictureColumns]:
-    """The pictures of each camera in each group, in the order of time."""
-    rows = pictures.rows
-    order = np.lexsort((rows.start, rows.source, rows.group))
-    source, group = rows.source[order], rows.group[order]
-    edges = np.flatnonzero((source[1:] != source[:-1]) | (group[1:] != group[:-1])) + 1
-    for part in np.split(order, edges):
-        yield pictures.take(part)
+def _by_camera(parts: list[PictureColumns]) -> Pieces[list[list[PictureColumns]]]:
+    """The pictures so divided that those of a camera stay together, in their order, and no division is large.
+
+    A single camera is not divided. Empties `parts`, so that pictures are not kept twice.
+    """
+    pictures, boxes = sum(len(part) for part in parts), sum(len(part.boxes) for part in parts)
+    divisions = max(-(-pictures // _MOST_PICTURES), -(-boxes // (2 * _MOST_PICTURES)))
+    if divisions <= 1:
+        return [parts]
+    divided: list[list[PictureColumns]] = [[] for _ in range(divisions)]
+    parts.reverse()
+    while parts:
+        some, size = [], 0
+        while parts and size < _MOST_BOXES:
+            some.append(parts.pop())
+            size += len(some[-1]) + len(some[-1].boxes)
+        joined = PictureColumns.join(some)
+        # Multiplying by a large odd number spreads the numbers of sources, which may have steps between them.
+        division = ((joined.rows.source.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(32)) % divisions
+        for number in np.unique(division).tolist():
+            divided[number].append(joined.take(np.flatnonzero(division == number)))
+        yield
+    return [some for some in divided if some]
+
+
+def _cut(counts: NDArray[np.int64], most: int) -> list[slice]:
+    """Parts of some pictures that together have about `most` boxes and pictures, by how many boxes each has."""
+    size = np.cumsum(counts + 1) // most
+    edges = np.flatnonzero(np.r_[True, size[1:] != size[:-1]]) if len(size) else np.empty(0, np.int64)
+    return [slice(begin, end) for begin, end in zip(edges.tolist(), [*edges[1:].tolist(), len(size)], strict=True)]

@@ -1,6 +1,6 @@
 """The rules R1, R4, R6, R7 and R8 once more, row by row and without arrays: what the product is compared with.
 
-Slow, and independent of the code under test but for the catalogue, the committed schemas and the tracker of vehicles.
+Slow, and independent of the code under test but for the catalogue and the committed schemas.
 """
 
 import io
@@ -18,10 +18,10 @@ from zoneinfo import ZoneInfo
 import fastavro
 import numpy as np
 
-from processors.tracking.passes import TAIL_MS, passes
 from schemas.batch import REGION
 from schemas.catalogue import Metric
 from schemas.registry import schemas
+from tests.reference_tracker.passes import TAIL_MS, passes
 
 
 @dataclass

@@ -11,18 +11,28 @@ _Floats = NDArray[np.float64]
 _Ints = NDArray[np.int64]
 
 
-def fitting(off: _Floats, side: _Floats, reach: _Floats, most: float) -> tuple[_Ints, _Ints, _Floats, _Floats]:
-    """Which differences of places `off`, shape (a, b, 4), are small enough.
+def pairs_of(lane: _Ints, first: _Ints, count: _Ints) -> tuple[_Ints, _Ints]:
+    """Every pair of one of some things, in these lanes, with one of others: `count` of each lane, from `first` on.
 
-    `reach` is the greatest distance in sides, `side` the unit in pixels, `most` the greatest difference of the
-    logarithms of widths or heights. Returns the indices in a and b, the distances, and the differences of size.
+    Returns the numbers of both, in order of the former and then of the latter.
     """
-    far = np.hypot(off[..., 0], off[..., 1]) / side
-    first, second = np.nonzero(far <= reach)
-    stretch = np.abs(off[first, second, 2:]).max(1)
+    many = count[lane]
+    one = np.repeat(np.arange(len(lane)), many)
+    return one, np.arange(len(one)) + np.repeat(first[lane] - np.cumsum(many) + many, many)
+
+
+def fitting(off: _Floats, side: _Floats, reach: _Floats, most: float) -> tuple[_Ints, _Floats, _Floats]:
+    """Which differences of places `off`, shape (n, 4), are small enough.
+
+    `reach`, shape (n,), is the greatest distance in sides, `side`, shape (n,), the unit in pixels, `most` the greatest
+    difference of the logarithms of widths or heights. Returns the indices, the distances, and the differences of size.
+    """
+    far = np.hypot(off[:, 0], off[:, 1]) / side
+    near = np.flatnonzero(far <= reach)
+    stretch = np.abs(off[near, 2:]).max(1)
     fits = stretch <= most
-    first, second = first[fits], second[fits]
-    return first, second, far[first, second], stretch[fits]
+    near = near[fits]
+    return near, far[near], stretch[fits]
 
 
 def cheapest(cost: _Floats, things: _Ints) -> _Ints:
@@ -32,19 +42,21 @@ def cheapest(cost: _Floats, things: _Ints) -> _Ints:
     """
     used: set[int] = set()
     taken = []
-    joined = things.tolist()
-    for candidate in np.argsort(cost, kind="stable").tolist():
-        if used.isdisjoint(joined[candidate]):
-            used.update(joined[candidate])
+    order = np.argsort(cost, kind="stable")
+    for candidate, joined in zip(order.tolist(), things[order].tolist(), strict=True):
+        if used.isdisjoint(joined):
+            used.update(joined)
             taken.append(candidate)
     return np.array(taken, np.int64)
 
 
-def matched(off: _Floats, side: _Floats, reach: _Floats, more: _Floats) -> tuple[_Ints, _Ints]:
-    """The best pairs of a vehicle and a box by their differences `off`, shape (a, b, 4): their indices in a and in b.
+def matched(
+    track: _Ints, box: _Ints, off: _Floats, side: _Floats, reach: _Floats, more: _Floats | None = None
+) -> _Ints:
+    """The best of some pairs of a vehicle and a box, by their differences `off`, shape (n, 4): indices of pairs.
 
-    `more`, shape (a,), is added to the cost of a vehicle; `side` and `reach` are those of `fitting`.
+    `more`, shape (n,), is added to the cost of a pair; `side` and `reach` are those of `fitting`.
     """
-    track, box, far, stretch = fitting(off, side, reach, _SIMILAR)
-    chosen = cheapest(far + stretch + more[track], np.stack((track, -1 - box), 1))
-    return track[chosen], box[chosen]
+    near, far, stretch = fitting(off, side, reach, _SIMILAR)
+    cost = far + stretch if more is None else far + stretch + more[near]
+    return near[cheapest(cost, np.stack((track[near], -1 - box[near]), 1))]

@@ -1,9 +1,12 @@
 """The boxes that the tracker works on: in order, without repeats, with the places and sizes that it compares."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
+
+from schemas.batch import REGION
 
 _MOST_BOXES = 100
 _SAME = 0.5
@@ -18,12 +21,14 @@ _Bools = NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sightings:
-    """Boxes in order of their pictures, the best of a picture first, as columns of shape (n,).
+    """Boxes camera by camera in order of their pictures, the best of a picture first, as columns of shape (n,).
 
-    `time`: milliseconds; `picture`: the picture's number among all; `place`, shape (n, 4): the middle across and down
-    in pixels, and the logarithms of width and height; `side`: pixels; `weight`: that of the vote on the `form`.
+    `camera`: any number; `time`: milliseconds; `picture`: the picture's number among all of all cameras; `place`, shape
+    (n, 4): the middle across and down in pixels, and the logarithms of width and height; `side`: pixels; `weight`: that
+    of the vote on the `form`.
     """
 
+    camera: _Ints
     time: _Ints
     picture: _Ints
     place: _Floats
@@ -31,25 +36,53 @@ class Sightings:
     weight: _Floats
     form: NDArray[np.uint8]
 
+    def __len__(self) -> int:
+        return len(self.time)
 
-def sightings_since(start: _Ints, frame: _Ints, boxes: NDArray[np.void], since: int) -> Sightings:
+    def take(self, rows: _Ints) -> "Sightings":
+        """The boxes at these places, in that order."""
+        return Sightings(*(getattr(self, column.name)[rows] for column in fields(self)))
+
+    @staticmethod
+    def join(parts: "Sequence[Sightings]") -> "Sightings":
+        """All boxes, one part after the other, whose pictures are numbered through already. At least one part."""
+        return Sightings(*(np.concatenate([getattr(p, column.name) for p in parts]) for column in fields(Sightings)))
+
+
+def sightings_since(
+    camera: _Ints, start: _Ints, frame: _Ints, boxes: NDArray[np.void], since: int, numbered: int = 0
+) -> Sightings:
     """The boxes of pictures from `since` on (milliseconds), at most so many of a picture, and each plate once.
 
-    `start`, `frame` and `boxes` are those of `processors.tracking.passes.passes`.
+    `camera`, `start`, `frame` and `boxes` are those of `processors.tracking.passes.passes`. The pictures are numbered
+    from `numbered` on, also those without boxes. Raises `ValueError` for arrays that don't fit together.
     """
+    if boxes.dtype != REGION or len(frame) != len(boxes):
+        raise ValueError(f"{len(boxes)} boxes of dtype {boxes.dtype} don't go with the pictures of {len(frame)}")
+    if len(frame) and not 0 <= int(frame.min()) <= int(frame.max()) < len(start):
+        raise ValueError(f"a box is of a picture that is none of the {len(start)}")
     late = np.flatnonzero(start[frame] >= since)
-    boxes, time = boxes[late], np.unique(start[start >= since])
-    picture = np.searchsorted(time, start[frame[late]])
+    boxes, frame = boxes[late], frame[late]
+    picture = _numbers(camera, start)[frame]
     score = np.clip(np.nan_to_num(boxes["score"].astype(np.float64)), 0.0, 1.0)
     order = np.lexsort((*(boxes[name] for name in ("form", "h", "w", "x", "y")), -score, picture))
     rank = np.arange(len(order)) - np.searchsorted(picture[order], picture[order])
     order = order[rank < _MOST_BOXES]
     order = order[_distinct(boxes[order], picture[order])]
-    boxes, picture = boxes[order], picture[order]
+    boxes, picture, frame = boxes[order], picture[order], frame[order]
     w, h = (np.maximum(boxes[name], 1).astype(np.float64) for name in ("w", "h"))
     place = np.stack((boxes["x"] + boxes["w"] / 2, boxes["y"] + boxes["h"] / 2, np.log(w), np.log(h)), 1)
     weight = np.maximum(score[order], _LEAST_WEIGHT)
-    return Sightings(time[picture], picture, place, np.sqrt(w * h), weight, boxes["form"])
+    return Sightings(camera[frame], start[frame], picture + numbered, place, np.sqrt(w * h), weight, boxes["form"])
+
+
+def _numbers(camera: _Ints, start: _Ints) -> _Ints:
+    """The number of each picture by camera and time; those of one camera and time are one picture. Shape (frames,)."""
+    order = np.lexsort((start, camera))
+    camera, start = camera[order], start[order]
+    number = np.zeros(len(order), np.int64)
+    number[order[1:]] = np.cumsum((camera[1:] != camera[:-1]) | (start[1:] != start[:-1]))
+    return number
 
 
 def _distinct(boxes: NDArray[np.void], picture: _Ints) -> _Bools:

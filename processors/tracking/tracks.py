@@ -3,8 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from processors.tracking.matching import matched
-from processors.tracking.sightings import Sightings
+from processors.tracking.lanes import Lanes, LaneStep
+from processors.tracking.matching import matched, pairs_of
 
 REST_MS = 6_000
 """How long a vehicle that rests may be hidden, by a lorry between it and the camera."""
@@ -26,79 +26,94 @@ _Floats = NDArray[np.float64]
 _Ints = NDArray[np.int64]
 _Bools = NDArray[np.bool_]
 
-_NUMBER, _TIME, _PICTURE = range(3)
+_NUMBER, _TIME, _PICTURE, _LANE = range(4)
 _PLACE, _MIDDLE, _SIZE = slice(0, 4), slice(0, 2), slice(2, 4)
 _PACE, _GROWTH, _HOME = slice(4, 6), 6, slice(7, 9)
 
 
 class Tracks:
-    """The vehicles in view.
+    """The vehicles in view, of all lanes.
 
-    `_seen` int64, shape (t, 3): number, time and picture when it was seen last. `_state` float64, shape (t, 9): its
-    place then; its pace, pixels a second; its growth, changes of the logarithm of size a second; and its home, the
-    middle that it would rest at.
+    `_seen` int64, shape (t, 4): number, time and picture when it was seen last, and lane. `_state` float64, shape
+    (t, 9): its place then; its pace, pixels a second; its growth, changes of the logarithm of size a second; and its
+    home, the middle that it would rest at.
     """
 
-    def __init__(self, sightings: Sightings) -> None:
-        self._all = sightings
+    def __init__(self, lanes: Lanes) -> None:
+        self._all = lanes.sightings
+        self._lane = lanes.lane
         self._begun = 0
-        self._seen = np.empty((0, 3), np.int64)
+        self._seen = np.empty((0, 4), np.int64)
         self._state = np.empty((0, 9))
 
-    def follow(self, rows: _Ints, now: int, picture: int) -> _Ints:
-        """The number of the vehicle that each box of a picture is of, or -1. Forgets vehicles that are lost."""
-        owner = np.full(len(rows), -1, np.int64)
-        recent, rests = self._forget(now, picture)
+    def follow(self, step: LaneStep) -> _Ints:
+        """The number of the vehicle that each box of a step is of, or -1. Forgets vehicles that are lost."""
+        owner = np.full(step.end - step.begin, -1, np.int64)
+        recent, rests = self._forget(step)
         if not len(recent):
             return owner
-        waited = (now - self._seen[:, _TIME]) / 1000
+        lane = self._seen[:, _LANE]
+        waited = (step.now[lane] - self._seen[:, _TIME]) / 1000
         expected = self._expected(waited)
         expected[~recent, _MIDDLE], expected[~recent, _SIZE] = self._state[~recent, _HOME], self._state[~recent, _SIZE]
         side = _side(expected)
         way = np.hypot(*(expected[:, _MIDDLE] - self._state[:, _MIDDLE]).T) / side
         reach = np.where(recent, _reach(waited, way), np.where(rests, 2 * STILL, -1.0))
-        off = self._all.place[rows] - expected[:, None, _PLACE]
+        track, box = pairs_of(lane, step.first, step.count)
+        off = self._all.place[box] - expected[track, _PLACE]
         # A vehicle that was seen recently takes precedence over a hidden one.
-        track, box = matched(off, side[:, None], reach[:, None], np.where(recent, 0.0, 100.0))
-        self._move(track, off[track, box], expected[track], waited[track, None])
-        self._seen[track, _TIME], self._seen[track, _PICTURE] = now, picture
-        owner[box] = self._seen[track, _NUMBER]
+        chosen = matched(track, box, off, side[track], reach[track], np.where(recent, 0.0, 100.0)[track])
+        track, box = track[chosen], box[chosen]
+        self._move(track, off[chosen], expected[track], waited[track, None])
+        lane = lane[track]
+        self._seen[track, _TIME], self._seen[track, _PICTURE] = step.now[lane], step.picture[lane]
+        owner[box - step.begin] = self._seen[track, _NUMBER]
         return owner
 
-    def begin(self, boxes: _Ints) -> _Ints:
-        """The numbers of the vehicles of three boxes each, shape (m, 3): new or seen again after hiding. Shape (m,)."""
+    def begin(self, boxes: _Ints, lanes: int) -> _Ints:
+        """The numbers of the vehicles of three boxes each, shape (m, 3): new or seen again after hiding. Shape (m,).
+
+        They are in order of the lanes, of which there are `lanes`.
+        """
         time, place = self._all.time[boxes], self._all.place[boxes]
         took = ((time[:, 2] - time[:, 0]) / 1000)[:, None]
         pace = (place[:, 2] - place[:, 0]) / took
         growth = np.clip(pace[:, 2:].mean(1, keepdims=True), -_MOST_GROWTH, _MOST_GROWTH) / (
             1 + (_GROWTH_S / took) ** 2
         )
-        track, box = self._hidden(time, place, pace)
+        lane = self._lane[boxes[:, 2]]
+        track, box = self._hidden(time, place, pace, np.bincount(lane, minlength=lanes))
         numbers = np.full(len(boxes), -1, np.int64)
         numbers[box] = self._seen[track, _NUMBER]
         new = np.flatnonzero(numbers < 0)
         numbers[new] = np.arange(self._begun, self._begun + len(new))
         self._begun += len(new)
-        seen = np.stack((numbers, time[:, 2], self._all.picture[boxes[:, 2]]), 1)
+        seen = np.stack((numbers, time[:, 2], self._all.picture[boxes[:, 2]], lane), 1)
         state = np.hstack((place[:, 2], pace[:, :2] * np.exp(growth * took), growth, place[:, 0, :2]))
         self._seen = np.concatenate((np.delete(self._seen, track, 0), seen))
         self._state = np.concatenate((np.delete(self._state, track, 0), state))
         return numbers
 
-    def _hidden(self, time: _Ints, place: _Floats, pace: _Floats) -> tuple[_Ints, _Ints]:
+    def _hidden(self, time: _Ints, place: _Floats, pace: _Floats, count: _Ints) -> tuple[_Ints, _Ints]:
         """Which vehicles were hidden and are seen again in three boxes: indices of vehicles, and of three boxes.
 
-        The mean of both paces leads from one to the other, also where a vehicle gathers speed evenly.
+        The mean of both paces leads from one to the other, also where a vehicle gathers speed evenly. `count` is how
+        many threes of boxes each lane has.
         """
-        waited = (time.mean(1) - self._seen[:, _TIME, None]) / 1000
-        way = (self._state[:, None, _PACE] + pace[:, :2]) / 2 * waited[..., None]
+        track, box = pairs_of(self._seen[:, _LANE], np.cumsum(count) - count, count)
+        seen = self._seen[track, _TIME]
+        gap = time[box, 0] - seen
+        possible = np.flatnonzero((gap > 0) & (gap <= LOST_MS))
+        track, box = track[possible], box[possible]
+        waited = (time.mean(1)[box] - seen[possible]) / 1000
+        way = (self._state[track, _PACE] + pace[box, :2]) / 2 * waited[:, None]
         middle = place.mean(1)
-        side = _side(middle)
-        off = middle - self._state[:, None, _PLACE]
-        off[..., _MIDDLE] -= way
-        gap = time[:, 0] - self._seen[:, _TIME, None]
-        reach = _reach(waited, np.hypot(way[..., 0], way[..., 1]) / side)
-        return matched(off, side, np.where((gap > 0) & (gap <= LOST_MS), reach, -1.0), np.zeros(len(off)))
+        side = _side(middle)[box]
+        off = middle[box] - self._state[track, _PLACE]
+        off[:, _MIDDLE] -= way
+        reach = _reach(waited, np.hypot(way[:, 0], way[:, 1]) / side)
+        chosen = matched(track, box, off, side, reach)
+        return track[chosen], box[chosen]
 
     def _expected(self, waited: _Floats) -> _Floats:
         """The states after so many seconds, shape (t, 9), if each vehicle moves evenly in the street.
@@ -123,10 +138,15 @@ class Tracks:
         state[:, _HOME] += (1 - home) * (state[:, _MIDDLE] - state[:, _HOME])
         self._state[track] = state
 
-    def _forget(self, now: int, picture: int) -> tuple[_Bools, _Bools]:
+    def _forget(self, step: LaneStep) -> tuple[_Bools, _Bools]:
         """Forget vehicles that are lost. Which of the others were seen recently, and which may rest, hidden."""
-        waited = now - self._seen[:, _TIME]
-        few = picture - self._seen[:, _PICTURE] <= _LOST_PICTURES
+        lane = self._seen[:, _LANE]
+        if len(lane) and int(lane.max()) >= step.lanes:
+            going_on = lane < step.lanes
+            self._seen, self._state = self._seen[going_on], self._state[going_on]
+            lane = self._seen[:, _LANE]
+        waited = step.now[lane] - self._seen[:, _TIME]
+        few = step.picture[lane] - self._seen[:, _PICTURE] <= _LOST_PICTURES
         recent = (waited <= LOST_MS) | (few & (waited <= 2 * LOST_MS))
         if recent.all():
             return recent, recent

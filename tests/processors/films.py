@@ -3,8 +3,10 @@
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
+import numpy as np
+
 from ingest.cameras.rendered import RenderedPlate
-from processors.tracking.passes import CERTAIN_MS, SIGHTINGS
+from processors.tracking.passes import CERTAIN_MS, SIGHTINGS, Passes, passes
 
 Film = Sequence[tuple[int, Sequence[RenderedPlate]]]
 """Pictures: the time of each in milliseconds, and where plates are in it."""
@@ -22,3 +24,8 @@ def true_passes(film: Film) -> Counter[int]:
     return Counter(
         form for (_, form), times in seen.items() if len(times) >= SIGHTINGS and times[-1] - times[0] >= CERTAIN_MS
     )
+
+
+def passes_of_one(start: np.ndarray, frame: np.ndarray, boxes: np.ndarray, *, window_start: int) -> Passes:
+    """`processors.tracking.passes.passes` of a single camera."""
+    return passes(np.zeros(len(start), np.int64), start, frame, boxes, window_start=window_start)

@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.cameras.rendered import RenderedCamera, RenderedPlate
-from processors.tracking.passes import SIGHTINGS, TAIL_MS, Passes, passes
+from processors.tracking.passes import SIGHTINGS, TAIL_MS, Passes
 from processors.tracking.tracks import REST_MS
 from schemas.batch import FORM_UNKNOWN, ONE_LINE, REGION, TWO_LINES
-from tests.processors.films import Film, true_passes
+from tests.processors.films import Film, passes_of_one, true_passes
 from tests.soak import examples, soak_only
 
 T0 = 1_760_000_000_000
@@ -36,7 +36,7 @@ def arrays(film: Film, score: float = 0.6) -> Arrays:
 
 
 def count(film: Film, window_start: int = T0) -> Passes:
-    return passes(*arrays(film), window_start=window_start)
+    return passes_of_one(*arrays(film), window_start=window_start)
 
 
 def per_form(found: Passes) -> Counter[int]:
@@ -201,7 +201,7 @@ def test_a_box_that_a_better_one_covers_is_the_same_plate():
     start, frame, boxes = arrays(film)
     worse = boxes.copy()
     worse["score"], worse["form"], worse["w"] = 0.3, TWO_LINES, 50
-    found = passes(start, np.r_[frame, frame], np.r_[boxes, worse], window_start=T0)
+    found = passes_of_one(start, np.r_[frame, frame], np.r_[boxes, worse], window_start=T0)
     assert (found.form.tolist(), found.seen.tolist()) == ([ONE_LINE], [20])
 
 
@@ -231,7 +231,7 @@ def test_a_line_taken_for_the_plate_now_and_then_is_no_other_vehicle():
 def test_the_form_is_that_of_most_boxes_weighted_by_score(votes, form):
     start, frame, boxes = arrays(drive(0.6, 5))
     boxes["form"], boxes["score"] = zip(*votes, strict=True)
-    assert passes(start, frame, boxes, window_start=T0).form.tolist() == [form]
+    assert passes_of_one(start, frame, boxes, window_start=T0).form.tolist() == [form]
 
 
 # Windows and their tails
@@ -311,7 +311,7 @@ def test_the_order_of_pictures_and_boxes_does_not_matter(seed, random, twice):
     shuffled = [start[pictures], place[frame][rows], boxes[rows]]
     if twice:  # the same pictures again are the same pictures
         shuffled = [np.r_[shuffled[0], start], np.r_[shuffled[1], frame + len(start)], np.r_[shuffled[2], boxes]]
-    one, other = passes(start, frame, boxes, window_start=T0), passes(*shuffled, window_start=T0)
+    one, other = passes_of_one(start, frame, boxes, window_start=T0), passes_of_one(*shuffled, window_start=T0)
     assert len(one) >= 5
     for column in ("first", "form", "seen"):
         assert getattr(one, column).tolist() == getattr(other, column).tolist()
@@ -326,8 +326,8 @@ def test_any_windows_with_tails_count_what_the_whole_recording_has(seed, cuts):
     for begin, end in pairwise(edges):
         seen = np.flatnonzero((start >= begin - TAIL_MS) & (start < end))
         rows = np.isin(frame, seen)
-        found.append(passes(start[seen], np.searchsorted(seen, frame[rows]), boxes[rows], window_start=begin))
-    assert facts(found) == facts([passes(start, frame, boxes, window_start=T0)])
+        found.append(passes_of_one(start[seen], np.searchsorted(seen, frame[rows]), boxes[rows], window_start=begin))
+    assert facts(found) == facts([passes_of_one(start, frame, boxes, window_start=T0)])
 
 
 any_box = st.tuples(*[st.integers(0, 65_535)] * 4, st.floats(width=32), st.integers(0, 255))
@@ -339,7 +339,7 @@ def test_whatever_boxes_there_are_no_more_passes_come_out_than_sightings_allow(p
     start = np.array([time for time, _ in pictures], np.int64)
     frame = np.repeat(np.arange(len(pictures)), [len(boxes) for _, boxes in pictures])
     boxes = np.array([box for _, boxes in pictures for box in boxes], REGION)
-    found = passes(start, frame, boxes, window_start=window_start)
+    found = passes_of_one(start, frame, boxes, window_start=window_start)
     assert SIGHTINGS * len(found) <= found.seen.sum() <= len(boxes)
     assert set(found.form.tolist()) <= {FORM_UNKNOWN, *FORMS}
     assert sorted(found.first.tolist()) == found.first.tolist()
@@ -353,7 +353,7 @@ def test_a_picture_full_of_boxes_costs_no_more_than_its_best():
         boxes[name] = rng.integers(1, most, len(boxes))
     vehicle = np.zeros(20, REGION)
     vehicle["x"], vehicle["w"], vehicle["h"], vehicle["score"] = 100 + 10 * np.arange(20), 60, 15, 0.9
-    found = passes(start, np.r_[frame, np.arange(20)], np.r_[boxes, vehicle], window_start=T0)
+    found = passes_of_one(start, np.r_[frame, np.arange(20)], np.r_[boxes, vehicle], window_start=T0)
     assert 20 in found.seen.tolist()
     assert found.seen.sum() <= 20 * 100
 
@@ -361,9 +361,9 @@ def test_a_picture_full_of_boxes_costs_no_more_than_its_best():
 def test_arrays_that_do_not_fit_together_are_an_error():
     start, frame, boxes = arrays(drive(1, 5))
     with pytest.raises(ValueError, match="dtype"):
-        passes(start, frame, boxes["x"], window_start=T0)
+        passes_of_one(start, frame, boxes["x"], window_start=T0)
     with pytest.raises(ValueError, match="boxes"):
-        passes(start, frame[1:], boxes, window_start=T0)
+        passes_of_one(start, frame[1:], boxes, window_start=T0)
     for wrong in (-1, len(start)):
         with pytest.raises(ValueError, match="none of the 5"):
-            passes(start, np.full(len(frame), wrong), boxes, window_start=T0)
+            passes_of_one(start, np.full(len(frame), wrong), boxes, window_start=T0)

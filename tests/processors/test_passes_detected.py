@@ -19,7 +19,7 @@ from processors.plates.jpeg_decoding import decode_picture
 from processors.plates.network import NetworkDetector, card
 from processors.reading_fold import ReadingFold
 from processors.reduce import Scratch
-from processors.tracking.passes import TAIL_MS, Passes, passes
+from processors.tracking.passes import TAIL_MS, Passes
 from processors.traffic import FORMS
 from processors.windows import Windows
 from schemas.batch import FORM_UNKNOWN, ONE_LINE, REGION, ROW, TWO_LINES, encode
@@ -27,7 +27,7 @@ from schemas.catalogue import metrics_of
 from schemas.registry import schema_named
 from schemas.topics import REGIONS
 from store.processing import Position
-from tests.processors.films import true_passes
+from tests.processors.films import passes_of_one, true_passes
 from tests.soak import amount, soak, soak_only
 
 CLIPS = Path(__file__).parents[3] / "shared" / "data" / "streams" / "video"
@@ -77,7 +77,7 @@ class Film:
         frame = np.repeat(np.arange(len(self.start)), [len(boxes) for boxes in self.boxes])
         boxes = np.concatenate([np.empty(0, REGION), *self.boxes])
         since = min(self.start) if window_start is None else window_start
-        return passes(np.array(self.start, np.int64), frame, boxes, window_start=since)
+        return passes_of_one(np.array(self.start, np.int64), frame, boxes, window_start=since)
 
     def windows(self, edges: Sequence[int]) -> list[Passes]:
         """The passes of each window, which sees the tail of the one before."""

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from eventlog.memory import MemoryRecord
+from processors import traffic
 from processors.reading_fold import ReadingFold
 from processors.reduce import Scratch
 from processors.windows import Windows
@@ -103,6 +104,19 @@ def test_each_camera_is_followed_for_itself_and_its_contributor_counted():
         (2, 1, 1, 1),
     ]
     assert [(cell.amounts.readings, cell.amounts.covered_ms) for cell in cells] == [(40, 40 * STEP), (20, 20 * STEP)]
+
+
+@pytest.mark.parametrize(("pictures", "boxes"), [(1, 1), (7, 5), (60, 20)])
+def test_how_the_cameras_of_a_window_are_divided_does_not_show(pictures, boxes, monkeypatch):
+    street = Street((1_000, 1), (1_400, 2), (-300, 1), (2_000, 1))
+    for camera in range(1, 12):
+        street.look(*range(-1_000 - 20 * camera, 5_000, STEP), camera=camera, area=1 + camera % 3)
+    whole = folded(street.tick(LONG_AFTER)).step()
+    monkeypatch.setattr(traffic, "_MOST_PICTURES", pictures)
+    monkeypatch.setattr(traffic, "_MOST_BOXES", boxes)
+    divided = folded(street).step()
+    assert sum(cell.amounts.value for cell in whole.cells if cell.metric == "traffic.passes") == 4 * 11
+    assert (divided.cells, divided.position) == (whole.cells, whole.position)
 
 
 def test_every_class_has_a_cell_if_a_camera_sent_pictures_though_nothing_passed():

@@ -20,13 +20,13 @@ from ingest.cameras.simulated import SimulatedCameras
 from ingest.cities import load_city
 from node.plate_detection import detect_function
 from processors.plates.jpeg_decoding import decode_picture
-from processors.tracking.passes import passes
 from processors.traffic import FORMS
 from schemas.batch import DecodeError, decode
 from schemas.frames import Frame, decode_frame
 from schemas.pictures import BadPicture
 from schemas.topics import FRAMES, LARGEST_MESSAGE, REGIONS, history, live
 from tests.ingest.cameras import videos
+from tests.processors.films import passes_of_one
 from tests.soak import soak_only
 from tests.system.command import Command
 from tests.system.streams import city_file, everything_in, process_undisturbed, table
@@ -200,7 +200,7 @@ def test_what_the_operator_sees_is_what_a_detector_finds_in_the_pictures(
     counted = {row["class"]: int(row["value"]) for row in rows if row["window_start"] == window}
     starts = np.array([frame.start for frame in frames])
     places = np.repeat(np.arange(len(found)), [len(one) for one in found])
-    forms = passes(starts, places, np.concatenate(found), window_start=begin).form.tolist()
+    forms = passes_of_one(starts, places, np.concatenate(found), window_start=begin).form.tolist()
     assert counted == {class_: forms.count(form) for form, class_ in FORMS.items()}
     assert which == "real" or sum(counted.values()) > 10
     process_undisturbed(kafka_log, live(city, REGIONS), second_database_url, f"again-{city}")
