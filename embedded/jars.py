@@ -1,4 +1,4 @@
-"""The jars of the Kafka runtime: which ones, and the hash that each must have (`kafka.lock`, committed)."""
+"""The jars of the Kafka runtime and the SHA-256 that each must have, as `kafka.lock` lists them."""
 
 import hashlib
 from collections.abc import Iterable, Sequence
@@ -26,6 +26,8 @@ class NotInstalled(OperatorError):
 
 @dataclass(frozen=True, slots=True)
 class Jar:
+    """A jar by its Maven coordinates; `sha256` in 64 hexadecimal digits."""
+
     group: str
     artifact: str
     version: str
@@ -48,6 +50,7 @@ def read_lock(path: Path = LOCK) -> tuple[Jar, ...]:
 
 
 def parse_line(line: str) -> Jar:
+    """The jar of a line of the lock. Raises BadLock."""
     coordinates, _, sha256 = line.partition(" ")
     parts = coordinates.split(":")
     if len(parts) != 3 or not all(parts) or len(sha256) != 64:
@@ -57,11 +60,13 @@ def parse_line(line: str) -> Jar:
 
 
 def write_lock(jars: Iterable[Jar], path: Path = LOCK) -> None:
+    """Write a lock file, its jars in alphabetical order."""
     lines = sorted(f"{jar.coordinates} {jar.sha256}\n" for jar in jars)
     path.write_text("# Written by `python -m embedded.install --relock`.\n" + "".join(lines))
 
 
 def kafka_version(jars: Sequence[Jar]) -> str:
+    """The version of the Kafka server among the jars. Raises BadLock if there is none."""
     for jar in jars:
         if (jar.group, jar.artifact) == SERVER:
             return jar.version
@@ -69,13 +74,14 @@ def kafka_version(jars: Sequence[Jar]) -> str:
 
 
 def jar_folder(folder: Path, jars: Sequence[Jar]) -> Path:
+    """The folder of these jars in an installation."""
     return folder / "kafka" / kafka_version(jars)
 
 
 def classpath(folder: Path, jars: Sequence[Jar]) -> str:
     """The class path of the runtime installed in `folder`. Raises NotInstalled.
 
-    Files that the lock does not name stay off it, whatever lies beside them.
+    Files that the lock does not name are not on it, even if they are in the same folder.
     """
     paths = [jar_folder(folder, jars) / jar.name for jar in jars]
     if missing := sum(not path.is_file() for path in paths):
@@ -84,5 +90,6 @@ def classpath(folder: Path, jars: Sequence[Jar]) -> str:
 
 
 def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

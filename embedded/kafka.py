@@ -1,4 +1,4 @@
-"""Kafka on this machine: one broker that is its own controller (KRaft), its data in a folder of ours."""
+"""Kafka on this machine: a single broker that is its own controller (KRaft), with its data in a project's folder."""
 
 import os
 import shutil
@@ -39,7 +39,7 @@ JVM = (
     "--enable-native-access=ALL-UNNAMED",
 )
 
-# Paths are relative to the folder that the JVM runs in: whatever the user's folders are called, nothing needs escaping.
+# Paths are relative to the folder that the JVM runs in, so that names of the user's folders need no escaping.
 # The voters are written out, not stored in the log, so the controller's port may differ from one start to the next.
 SERVER = """\
 process.roles=broker,controller
@@ -86,23 +86,26 @@ appender.file.strategy.max=1
 
 
 class KafkaFailed(OperatorError):
-    """The broker did not come up."""
+    """The broker did not start; the text ends with the last lines of its logs."""
 
     def __init__(self, why: str, folder: Path) -> None:
         super().__init__(f"Kafka {why}; the end of its logs in {folder}:\n{last_lines(folder)}")
 
 
 class CalledOff(Exception):
-    """The broker was not needed any more before it came up."""
+    """The start was cancelled before the broker answered."""
 
 
 @dataclass(frozen=True, slots=True)
 class Broker:
+    """A running broker, which listens on `port` of the loopback address."""
+
     process: subprocess.Popen[bytes]
     port: int
 
     @property
     def bootstrap(self) -> str:
+        """Its address, host:port."""
         return f"{LOOPBACK}:{self.port}"
 
 
@@ -111,9 +114,9 @@ def start(
 ) -> Broker:
     """Start the broker on the data in `folder` (formatted first, if there is none) and wait until it answers.
 
-    `trial` holds options of the JVM that a second attempt leaves out; `extra` is added to the broker's properties, with
-    the same fields in braces, and a later line beats an earlier one. Raises KafkaFailed, or CalledOff when `cancelled`
-    is set meanwhile; no process is left then.
+    `trial` holds options of the JVM that a second attempt leaves out. `extra` is added to the broker's properties and
+    may have the same fields in braces; a later line replaces an earlier one. Raises KafkaFailed, or CalledOff when
+    `cancelled` is set meanwhile; then no process is left.
     """
     folder.mkdir(parents=True, exist_ok=True)
     # The topics hold what the city's sources sent.
@@ -137,10 +140,10 @@ def start(
 
 
 def formatted(folder: Path, classpath: str, trial: Sequence[str] = ()) -> str:
-    """The id of the cluster whose storage is in `folder`; formats it on the first call. Raises KafkaFailed."""
+    """The id of the cluster with its storage in `folder`, formatted on the first call. Raises KafkaFailed."""
     identity = folder / "cluster-id"
     if not (folder / "data").exists():
-        # Formatted under another name and renamed when whole: an interrupted start must not leave half a storage.
+        # Formatted under another name and renamed when complete: an interrupted start must not leave half a storage.
         shutil.rmtree(folder / "data.new", ignore_errors=True)
         cluster_id = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=").replace("-", "_")
         port, controller_port = free_ports(2)
@@ -158,6 +161,7 @@ def formatted(folder: Path, classpath: str, trial: Sequence[str] = ()) -> str:
 
 
 def write_settings(path: Path, data: str, port: int, controller_port: int, extra: str = "") -> Path:
+    """Write the broker's properties to `path`, and return it."""
     path.write_text((SERVER + extra).format(host=LOOPBACK, port=port, controller_port=controller_port, data=data))
     return path
 
@@ -165,7 +169,7 @@ def write_settings(path: Path, data: str, port: int, controller_port: int, extra
 def launch(
     folder: Path, classpath: str, main: str, *arguments: str, options: Sequence[str] = ()
 ) -> subprocess.Popen[bytes]:
-    """A JVM in a session of its own, out of reach of the terminal's Ctrl-C; its console is a file, begun anew."""
+    """Start a JVM in a session of its own, out of reach of Ctrl-C. Its output replaces `folder`/console.log."""
     (folder / "kafka.log").touch()
     with (folder / "console.log").open("wb") as console:
         return subprocess.Popen(
@@ -180,12 +184,13 @@ def launch(
 
 
 def environment() -> dict[str, str]:
-    """Without options meant for the user's own Java; with a locale in which every path can be named."""
+    """The variables of a JVM: none that configure the user's own Java, and a locale that can encode every path."""
     foreign = {"JAVA_TOOL_OPTIONS", "_JAVA_OPTIONS", "JDK_JAVA_OPTIONS", "CLASSPATH"}
     return {name: value for name, value in os.environ.items() if name not in foreign} | {"LC_ALL": "C.UTF-8"}
 
 
 def await_answer(broker: Broker, folder: Path, cluster_id: str, cancelled: threading.Event) -> None:
+    """Wait up to two minutes until the broker answers. Raises KafkaFailed, CalledOff."""
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         if broker.process.poll() is not None:
@@ -198,13 +203,13 @@ def await_answer(broker: Broker, folder: Path, cluster_id: str, cancelled: threa
 
 
 def stop(broker: Broker) -> None:
-    """End the broker and wait until it is gone: politely, and after 20 seconds by force."""
+    """Terminate the broker and wait until it has ended; after 20 seconds it is killed."""
     processes.end([broker.process.pid], grace_seconds=STOP_SECONDS)
     broker.process.wait()
 
 
 def stop_leftover(folder: Path) -> None:
-    """End a broker (or the formatting of its storage) that an earlier guard, killed itself, left running here."""
+    """End a broker, or the formatting of its storage, that an earlier guard left running when it was killed."""
     formatting = processes.with_arguments("--config", str(folder / "format.properties"))
     processes.end([*running(folder), *formatting], grace_seconds=STOP_SECONDS)
 
@@ -215,6 +220,7 @@ def running(folder: Path) -> list[int]:
 
 
 def last_lines(folder: Path) -> str:
+    """The last lines of the broker's log and of its console."""
     lines: list[str] = []
     for name in ("kafka.log", "console.log"):
         path = folder / name

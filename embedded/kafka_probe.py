@@ -1,4 +1,4 @@
-"""Ask a Kafka broker for its metadata, by hand: one request that needs no client library and no second try."""
+"""Ask a Kafka broker for its metadata without a client library: a single Metadata request of Kafka's protocol."""
 
 import socket
 import struct
@@ -8,9 +8,9 @@ TIMEOUT_SECONDS = 2.0
 
 
 def serves_cluster(host: str, port: int, cluster_id: str) -> bool:
-    """Does a broker of this cluster answer there, with at least one broker ready to take requests?
+    """Whether a broker of this cluster answers there, with at least one broker ready to take requests.
 
-    The cluster matters: the port may have gone to another broker between its choice and its use.
+    The cluster is compared because another broker may have taken the port between its choice and its use.
     """
     try:
         brokers, answered_by = parse_metadata(ask(host, port))
@@ -20,7 +20,7 @@ def serves_cluster(host: str, port: int, cluster_id: str) -> bool:
 
 
 def ask(host: str, port: int) -> bytes:
-    """The body of the answer to a Metadata request (version 2) about no topics."""
+    """The body of the response to a Metadata request (version 2) about no topics. Raises OSError, struct.error."""
     client = b"sistercity"
     request = struct.pack(">hhih", METADATA, VERSION, CORRELATION, len(client)) + client + struct.pack(">i", 0)
     with socket.create_connection((host, port), TIMEOUT_SECONDS) as connection:
@@ -31,7 +31,7 @@ def ask(host: str, port: int) -> bytes:
 
 
 def parse_metadata(body: bytes) -> tuple[int, str]:
-    """The number of brokers and the cluster's id. Raises struct.error where the body is cut short."""
+    """The number of brokers and the cluster's id. Raises struct.error if the body is cut off."""
     _, brokers = struct.unpack_from(">ii", body)
     at = 8
     for _ in range(brokers):
@@ -41,7 +41,7 @@ def parse_metadata(body: bytes) -> tuple[int, str]:
 
 
 def string_at(body: bytes, at: int) -> tuple[str, int]:
-    """A string with its length (16 bit, -1 for null) before it, and where the next field begins."""
+    """The string at `at`, with its length (16 bits, -1 for null) before it, and where the next field begins."""
     (length,) = struct.unpack_from(">h", body, at)
     start = at + 2
     end = start + max(length, 0)

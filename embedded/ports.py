@@ -7,7 +7,7 @@ LOOPBACK = "127.0.0.1"
 
 
 def free_ports(count: int) -> list[int]:
-    """Different ports that were free a moment ago. Another process may take one first: be ready to ask again."""
+    """`count` different ports that were free a moment ago. Another process may take one: be ready to try again."""
     with ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
         for each in sockets:
@@ -16,5 +16,5 @@ def free_ports(count: int) -> list[int]:
 
 
 def taken(reason: str) -> bool:
-    """Does a server's last words say that its port was not free?"""
+    """Whether a server's error says that its port was not free."""
     return "already in use" in reason

@@ -1,4 +1,4 @@
-"""PostgreSQL on this machine: initialised once, started by pg_ctl on a free port, reached by TCP with a password."""
+"""PostgreSQL on this machine: initialised once, started by pg_ctl on a free port; clients use TCP and a password."""
 
 import os
 import re
@@ -20,7 +20,7 @@ STOP_SECONDS = 20
 ATTEMPTS = 3
 LAST_LINES = 15
 SUPERUSER = "sistercity"
-# Above every process id that a kernel gives out: "the process that held this lock is gone".
+# Above every process id that a kernel assigns: no process has it.
 NO_PROCESS = "999999999"
 
 SETTINGS = {
@@ -28,15 +28,15 @@ SETTINGS = {
     "unix_socket_directories": "",
     "max_connections": "100",
     "shared_buffers": "128MB",
-    # No replica reads this log, so it carries no more than a crash needs, and little of it is kept.
+    # No replica reads the write-ahead log: it holds what recovery after a crash needs, and little of it is kept.
     "wal_level": "minimal",
     "max_wal_senders": "0",
     "min_wal_size": "80MB",
     "max_wal_size": "512MB",
     "timezone": "UTC",
     "log_timezone": "UTC",
-    # A file for ten minutes, named by its minute and begun anew an hour later. Statements and the rows that broke a
-    # rule stay out: they are the city's data.
+    # One file for every ten minutes, overwritten an hour later. Statements, and rows that violate a constraint, are not
+    # logged: they are the city's data.
     "logging_collector": "on",
     "log_filename": "postgres-%M.log",
     "log_rotation_age": "10min",
@@ -48,11 +48,13 @@ SETTINGS = {
 
 
 class PostgresFailed(OperatorError):
-    """PostgreSQL did not come up; the message ends with what it said."""
+    """PostgreSQL did not start; the text ends with the last lines of its logs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
+    """A running server; `pid` is the postmaster's, `password` the superuser's."""
+
     folder: PostgresFolder
     pid: int
     port: int
@@ -60,13 +62,14 @@ class Server:
 
     @property
     def url(self) -> str:
+        """URL of the database `postgres`. It holds the password: not for logs."""
         return f"postgresql://{SUPERUSER}:{self.password}@{LOOPBACK}:{self.port}/postgres"
 
 
 def start(folder: PostgresFolder) -> Server:
     """Start the server on the data in `folder` (initialised on the first call) and wait until it takes connections.
 
-    Raises PostgresFailed; no process is left then.
+    Raises PostgresFailed, and then no process is left; NoWheel.
     """
     password = initialised(folder)
     forget_holder(folder.data / "postmaster.pid")
@@ -91,7 +94,7 @@ def initialised(folder: PostgresFolder) -> str:
     secret = folder.path / "password"
     if folder.data.exists():
         return secret.read_text()
-    # Initialised under another name and renamed when whole: an interrupted start must not leave half a database.
+    # Initialised under another name and renamed when complete: an interrupted start must not leave half a database.
     data = unfinished(folder)
     shutil.rmtree(data, ignore_errors=True)
     data.mkdir(mode=0o700)
@@ -116,23 +119,26 @@ def initialised(folder: PostgresFolder) -> str:
 
 
 def unfinished(folder: PostgresFolder) -> Path:
+    """The data folder while it is being initialised."""
     return folder.path / "data.new"
 
 
 def write_secret(path: Path, text: str) -> None:
+    """Write a new file that only its owner may read."""
     path.unlink(missing_ok=True)
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(text)
 
 
 def give(folder: PostgresFolder, *paths: Path) -> None:
+    """Make the folder's user the owner of the paths."""
     if folder.user is not None:
         for path in paths:
             os.chown(path, folder.user.uid, folder.user.gid)
 
 
 def run(folder: PostgresFolder, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run one of PostgreSQL's programs as the folder's user, without other groups and the caller's own PG* settings."""
+    """Run one of PostgreSQL's programs as the folder's user, without other groups or the caller's PG* variables."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
     return subprocess.run(
         [str(programs(folder.path) / program), *arguments],
@@ -150,7 +156,7 @@ def run(folder: PostgresFolder, program: str, *arguments: str) -> subprocess.Com
 
 
 def forget_holder(lock: Path) -> None:
-    """Make PostgreSQL see that the process which held its data is gone, where another process has its id by now.
+    """Replace the process id in the lock file of a server that has ended: another process may have that id by now.
 
     The file itself must stay: it also names the shared memory by which PostgreSQL notices survivors of a killed server.
     Call this only when no server runs on the data.
@@ -169,7 +175,7 @@ def running(folder: PostgresFolder) -> list[int]:
 
 
 def stop(folder: PostgresFolder) -> None:
-    """End the server, whoever started it, without waiting for clients, in the end by force; wait until it is gone."""
+    """Stop the server, whichever process started it, without waiting for clients; after 20 seconds it is killed."""
     processes.end(processes.with_arguments(f"--pgdata={unfinished(folder)}"), grace_seconds=STOP_SECONDS)
     if running(folder):
         run(folder, "pg_ctl", "stop", "-m", "fast", "-t", str(STOP_SECONDS), "-D", str(folder.data))
@@ -177,6 +183,7 @@ def stop(folder: PostgresFolder) -> None:
 
 
 def last_lines(folder: PostgresFolder) -> str:
+    """The last lines of the server's two newest logs."""
     logs = [folder.data / "start.log", *(folder.data / "log").glob("*.log")]
     newest = sorted((log for log in logs if log.exists()), key=lambda log: log.stat().st_mtime)[-2:]
     return "\n".join(line for log in newest for line in log.read_text(errors="replace").splitlines()[-LAST_LINES:])

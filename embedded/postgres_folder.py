@@ -1,8 +1,8 @@
-"""Where PostgreSQL lives, and as whom it runs.
+"""The folder of PostgreSQL's programs and data, and the user that it runs as.
 
-PostgreSQL refuses to run as root, so under root it runs as `nobody`, who must be able to reach its binaries and data. A
-project below a folder that is closed to others (`/root`, mode 0700) is out of its reach; then both live in a folder
-elsewhere, and no permission of a folder above the project's own is ever changed.
+PostgreSQL refuses to run as root, so under root it runs as `nobody`, which must be able to enter the folder. It can't
+enter a project below a folder that is closed to others (`/root`, mode 0700); then PostgreSQL's folder is elsewhere. No
+permission of a folder above the project's own is ever changed.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ LASTING = Path("/var/tmp")
 
 
 class UnsafeFolder(OperatorError):
-    """The folder for PostgreSQL's files exists and is not ours alone."""
+    """The folder for PostgreSQL's files exists, and others may write to it or own it."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(
@@ -30,7 +30,7 @@ class UnsafeFolder(OperatorError):
 
 
 class NoUnprivilegedUser(OperatorError):
-    """We are root, and the system knows no user `nobody` as whom PostgreSQL could run."""
+    """This process is root's, and the system has no user `nobody` that PostgreSQL could run as."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -40,24 +40,30 @@ class NoUnprivilegedUser(OperatorError):
 
 @dataclass(frozen=True, slots=True)
 class User:
+    """A user and its group, by number."""
+
     uid: int
     gid: int
 
 
 @dataclass(frozen=True, slots=True)
 class PostgresFolder:
-    """A folder that `user` may enter (None: whoever we are)."""
+    """A folder that `user` may enter; None: the user of this process."""
 
     path: Path
     user: User | None
 
     @property
     def data(self) -> Path:
+        """The data directory."""
         return self.path / "data"
 
 
 def folder_for(home: Path, *, root: bool | None = None) -> PostgresFolder:
-    """The folder for PostgreSQL of the project in `home`; makes it. Raises UnsafeFolder, NoUnprivilegedUser."""
+    """PostgreSQL's folder for the project in `home`, made if it is missing. Raises UnsafeFolder, NoUnprivilegedUser.
+
+    `root`: whether this process counts as root's; None: whether it is.
+    """
     if not (os.geteuid() == 0 if root is None else root):
         return PostgresFolder(own_folder(home / "postgres", 0o700), None)
     if all(others_may_enter(parent) for parent in home.resolve().parents):
@@ -67,7 +73,7 @@ def folder_for(home: Path, *, root: bool | None = None) -> PostgresFolder:
 
 
 def nobody() -> User:
-    # Its number differs between systems, and initdb asks for a user that the system knows.
+    """The user `nobody`, whose number differs between systems. Raises NoUnprivilegedUser."""
     try:
         entry = pwd.getpwnam(NOBODY)
     except KeyError:
@@ -76,7 +82,7 @@ def nobody() -> User:
 
 
 def elsewhere_name(home: Path) -> str:
-    """A name for this project folder and this life of it: one that was deleted and made again gets no old database."""
+    """A name for the folder of this project. A project that is deleted and made again gets another name."""
     life = home / "postgres-elsewhere"
     if not life.exists():
         life.write_text(secrets.token_hex(16))
@@ -84,17 +90,18 @@ def elsewhere_name(home: Path) -> str:
 
 
 def shared_base() -> Path:
-    """A folder for everyone's files, preferably one that outlasts a reboot."""
+    """A folder that every user may enter, if possible one that is kept over a reboot."""
     reachable = LASTING.is_dir() and all(others_may_enter(folder) for folder in (LASTING, *LASTING.parents))
     return LASTING if reachable else Path(tempfile.gettempdir())
 
 
 def others_may_enter(folder: Path) -> bool:
+    """Whether users other than owner and group may enter the folder."""
     return bool(folder.stat().st_mode & stat.S_IXOTH)
 
 
 def own_folder(folder: Path, mode: int) -> Path:
-    """Make the folder, or take the one that is there if only we may write to it. Raises UnsafeFolder."""
+    """Make the folder, or use an existing one if only this user owns it and may write to it. Raises UnsafeFolder."""
     try:
         folder.mkdir(mode=mode)
     except FileExistsError:

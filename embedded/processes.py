@@ -1,4 +1,4 @@
-"""Find and end processes by what stands in their command line: nothing recorded in a file can be stale."""
+"""Find and end processes by their command lines, since an id that was written to a file may be out of date."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -23,12 +23,13 @@ def with_arguments(*arguments: str) -> list[int]:
 
 
 def contains(command: Sequence[str], arguments: Sequence[str]) -> bool:
+    """Whether `arguments` stand in `command`, one after another."""
     width = len(arguments)
     return any(tuple(command[at : at + width]) == tuple(arguments) for at in range(len(command) - width + 1))
 
 
 def start_time(pid: int) -> float | None:
-    """Seconds since the epoch when the process started, or None if there is no such process (or only its remains)."""
+    """When the process started, in seconds since 1970; None if there is no such process, or it is a zombie."""
     try:
         process = psutil.Process(pid)
         return None if process.status() == psutil.STATUS_ZOMBIE else float(process.create_time())
@@ -37,13 +38,13 @@ def start_time(pid: int) -> float | None:
 
 
 def is_alive(pid: int, started: float) -> bool:
-    """Is this process, and not a later one with the same id, running?"""
+    """Whether this process is running, and not a later one with the same id. `started`: seconds since 1970."""
     actual = start_time(pid)
     return actual is not None and abs(actual - started) < SAME_START_SECONDS
 
 
 def end(pids: Sequence[int], *, grace_seconds: float) -> None:
-    """Ask the processes to end, and kill those that have not after the grace, with all that they started."""
+    """Send SIGTERM to the processes, and after `grace_seconds` SIGKILL to those that are left and their descendants."""
     processes = list(opened(pids))
     for process in processes:
         signal(process, SIGTERM)
@@ -56,7 +57,7 @@ def end(pids: Sequence[int], *, grace_seconds: float) -> None:
 
 
 def await_end(processes: Sequence[psutil.Process], seconds: float) -> bool:
-    """Wait until none is running. The remains of one that nobody waited for do not count: they may stay."""
+    """Whether all processes end within `seconds`. Zombies count as ended."""
     deadline = time.monotonic() + seconds
     while any(start_time(process.pid) == process.create_time() for process in processes):
         if time.monotonic() > deadline:
@@ -66,6 +67,7 @@ def await_end(processes: Sequence[psutil.Process], seconds: float) -> bool:
 
 
 def opened(pids: Sequence[int]) -> Iterator[psutil.Process]:
+    """The processes with these ids that exist."""
     for pid in pids:
         try:
             yield psutil.Process(pid)
@@ -74,6 +76,7 @@ def opened(pids: Sequence[int]) -> Iterator[psutil.Process]:
 
 
 def signal(process: psutil.Process, number: int) -> None:
+    """Send a signal to the process, if it still exists."""
     try:
         process.send_signal(number)
     except psutil.NoSuchProcess:
@@ -81,6 +84,7 @@ def signal(process: psutil.Process, number: int) -> None:
 
 
 def descendants(process: psutil.Process) -> list[psutil.Process]:
+    """Its children, their children and so on; none if it has ended."""
     try:
         return list(process.children(recursive=True))
     except psutil.NoSuchProcess:

@@ -1,7 +1,7 @@
 """Remove the runtime and the data that this room keeps in a folder: `python -m embedded.remove FOLDER`.
 
-As root, PostgreSQL's files may be elsewhere (see `postgres_folder`); deleting the folder alone would leave them. What
-others put into the folder stays.
+As root, PostgreSQL's files may be in another folder (see `postgres_folder`), which is deleted too. Other files in the
+folder stay.
 """
 
 import os
@@ -20,7 +20,7 @@ OURS = ("kafka", "postgres", "postgres-elsewhere", "services.json", "services.js
 
 
 def remove(home: Path) -> None:
-    """Stop what an owner that is gone left running, and delete what is ours. Raises AlreadyRunning,
+    """Stop services that an owner left running when it ended, and delete this room's files. Raises AlreadyRunning,
     StillStopping, UnsafeFolder, NoUnprivilegedUser."""
     home = home.resolve()
     if not any((home / name).exists() for name in OURS):

@@ -1,4 +1,4 @@
-"""Kafka and PostgreSQL for as long as a block of code runs.
+"""Kafka and PostgreSQL that run as long as a block of code.
 
 with services(Path(".sistercity"), report=print) as s:
     ...  # s.kafka, s.database_url
@@ -27,10 +27,11 @@ LOG_BYTES = 1_000_000
 
 
 class ServicesFailed(OperatorError):
-    """The services did not start. The message ends with the last lines of the log that says why."""
+    """The services did not start; the text ends with the last lines of the log that shows why."""
 
 
 def to_stderr(line: str) -> None:
+    """Print a line of progress to standard error."""
     print(line, file=sys.stderr, flush=True)
 
 
@@ -38,10 +39,11 @@ def to_stderr(line: str) -> None:
 def services(
     home: Path, *, installed: Path | None = None, report: Callable[[str], None] = to_stderr
 ) -> Iterator[Services]:
-    """Start both on the data in `home` (made if it is not there); stop them when the block ends, or this process does.
+    """Start both on the data in `home` (made if missing); stop them when the block ends, or this process does.
 
-    `installed` is the folder that `python -m embedded.install` filled; without it, `home`. `report` gets progress.
-    Raises NotInstalled, ServicesFailed, AlreadyRunning (another living process, or an outer block here, holds `home`).
+    `installed` is the folder that `python -m embedded.install` filled; without it, `home`. `report` gets lines of
+    progress. Raises NotInstalled, ServicesFailed, AlreadyRunning (another process, or an outer block of this one, holds
+    `home`).
     """
     home = home.resolve()
     installed = (installed or home).resolve()
@@ -56,6 +58,7 @@ def services(
 
 
 def start_guard(home: Path, installed: Path) -> subprocess.Popen[str]:
+    """Start the guard with this process as owner. Its errors go to `home`/guard.log."""
     owner = Member.of(os.getpid())
     arguments = [str(home), str(installed), str(owner.pid), repr(owner.started)]
     log_path = home / "guard.log"
@@ -74,6 +77,7 @@ def start_guard(home: Path, installed: Path) -> subprocess.Popen[str]:
 
 
 def await_ready(guard: subprocess.Popen[str], home: Path, report: Callable[[str], None]) -> Services:
+    """Report the guard's progress until both services answer. Raises ServicesFailed, AlreadyRunning."""
     assert guard.stdout is not None
     for line in guard.stdout:
         message = json.loads(line)
@@ -85,15 +89,16 @@ def await_ready(guard: subprocess.Popen[str], home: Path, report: Callable[[str]
             raise AlreadyRunning(message["failed"])
         else:
             raise ServicesFailed(message["failed"])
-    raise ServicesFailed(f"the guard of the services ended; {home / 'guard.log'} says:\n{guard_log(home)}")
+    raise ServicesFailed(f"the guard of the services ended; the end of {home / 'guard.log'}:\n{guard_log(home)}")
 
 
 def guard_log(home: Path) -> str:
+    """The end of the guard's log."""
     return (home / "guard.log").read_text(errors="replace")[-4000:]
 
 
 def stop_guard(guard: subprocess.Popen[str], home: Path) -> None:
-    """Let go of the guard and wait until it has stopped both; if it did not end well, stop them here."""
+    """End the guard, which stops both services, and wait for it; if it fails, stop them here."""
     assert guard.stdin is not None and guard.stdout is not None
     guard.stdin.close()
     code = guard.wait()
