@@ -45,7 +45,7 @@ START_MS = 1_790_000_000_000 // HOUR_MS * HOUR_MS
 
 @dataclass(frozen=True, slots=True)
 class EnergyWorkload:
-    """What the topic holds."""
+    """Readings, messages and bytes in the topic."""
 
     readings: int
     messages: int
@@ -85,7 +85,7 @@ def fill(log: KafkaLog, sources: int, hours: int) -> EnergyWorkload:
 
 
 def process(log: KafkaLog, group: str, database_url: str) -> float:
-    """Seconds to process every message into committed rows."""
+    """Seconds by the clock to process every message into committed rows."""
     store = TimedStore(database_url)
     folds = ReadingFoldFactory({TOPIC: metrics_of(DATASET)}, "Asia/Ho_Chi_Minh")
     Runner(log, store, folds, Plan(group, until_caught_up=True)).run(Event())
@@ -94,7 +94,7 @@ def process(log: KafkaLog, group: str, database_url: str) -> float:
 
 
 def check(database_url: str, workload: EnergyWorkload) -> None:
-    """Every reading is accounted for, every window closed, the duplicates are known."""
+    """Exit unless every reading is accounted for, every window is closed and the duplicates were found."""
     with connect(database_url) as connection:
         [stream] = stream_accounts(connection)
     account = stream.account
@@ -106,7 +106,7 @@ def check(database_url: str, workload: EnergyWorkload) -> None:
 
 
 def measure(running: Services, sources: int, hours: int, rounds: int) -> Mapping[str, object]:
-    """Fill the topic once, then read it in turns."""
+    """Fill the topic once, then poll it and process it in turns. Returns what is printed as JSON."""
     log = KafkaLog(running.kafka)
     workload = fill(log, sources, hours)
     print(f"{workload.readings:,} readings in {workload.messages:,} messages, {workload.bytes / 1e6:,.0f} MB")
@@ -117,7 +117,7 @@ def measure(running: Services, sources: int, hours: int, rounds: int) -> Mapping
         bare = bare_poll(log, f"bare-{number}", TOPIC, workload.messages).wall
         processed = process(log, f"process-{number}", url)
         check(url, workload)
-        if number:  # the first pair warms up
+        if number:  # not the first pair, which warms up
             pairs.append((workload.readings / bare, workload.readings / processed))
             print(f"bare poll {pairs[-1][0] / 1e6:6.2f} M/s   processed {pairs[-1][1] / 1e6:6.2f} M/s", flush=True)
     return {
@@ -133,7 +133,7 @@ def measure(running: Services, sources: int, hours: int, rounds: int) -> Mapping
 
 
 def main() -> None:
-    """Measure, print, and write the numbers where they are wanted."""
+    """Measure, print the result, and write it to `--output`."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--sources", type=int, default=500_000)
     options.add_argument("--hours", type=int, default=4)

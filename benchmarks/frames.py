@@ -1,15 +1,15 @@
-"""Pictures per second of one core, from Kafka to plate regions in Kafka, beside the parts of that way in the same run.
+"""Pictures per second of one core, from Kafka to plate regions in Kafka, beside the parts of that work in the same run.
 
 `sistercity detect` as it is: poll, Avro, decoding, network, Avro, send, commit, in one process with one OpenCV thread.
 `frames_per_s_per_core` is pictures over the seconds of processor time, user and system, of all threads of the process,
-so that other work on the machine falsifies it least; `frames_per_s` goes by the clock. Each is measured from the
+which other work on the machine disturbs least; `frames_per_s` is by the clock. Each is measured from the
 assignment of the partitions to the last commit. The parts are measured in turns with it, in milliseconds a picture: a
 bare poll of the same topic; decoding, at the scale that the detector needs and at full scale; the network, from pixels
-to regions. `other` is what none of them explains: Avro, hashes, sending, committing, waiting.
+to regions. `other` is the rest: Avro, hashes, sending, committing, waiting.
 
-Rendered cameras supply the pictures, no two of them the same: repeated ones would be passed over as stale. Drawing and
+Rendered cameras supply the pictures, no two of them the same: repeated ones would be discarded as stale. Drawing and
 producing them, starting up and joining the group are not measured. The result is checked outside the timed part: every
-picture must have been looked at and acknowledged.
+picture must have been processed and acknowledged.
 
 It doesn't measure a network between machines, real cameras' pictures (which may hold more regions), RTSP, more than one
 process, nor how well plates are found.
@@ -58,12 +58,12 @@ AT_ONCE = 50
 SAMPLE = 100
 """Pictures whose decoding and network are measured alone, in each round."""
 KEPT = {"retention.ms": "86400000"}
-"""Every round reads the same pictures; Kafka would drop them after minutes otherwise."""
+"""Every round reads the same pictures, which Kafka would otherwise delete after minutes."""
 
 
 @dataclass(frozen=True, slots=True)
 class FramesWorkload:
-    """What the topic `frames` holds, all pictures of one size."""
+    """The pictures in the topic `frames`, all of the same size; `width` and `height` in pixels."""
 
     width: int
     height: int
@@ -79,7 +79,7 @@ class FramesWorkload:
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """Seconds a picture: of the whole way and of its parts."""
+    """Seconds for each picture: of all the work, and of its parts."""
 
     detect: Spent
     poll: Spent
@@ -113,7 +113,7 @@ def drawn(width: int, height: int, pictures: int) -> Iterator[Frame]:
 
 
 def fill(log: KafkaLog, width: int, height: int, pictures: int) -> FramesWorkload:
-    """Draw pictures into a topic of their own."""
+    """Draw pictures and send them to a topic of their own."""
     city = f"bench-{width}x{height}"
     frames, regions = live(city, FRAMES), live(city, REGIONS)
     log.create(frames, DEFAULT_PARTITIONS, {**settings(FRAMES), **KEPT})
@@ -127,7 +127,7 @@ def fill(log: KafkaLog, width: int, height: int, pictures: int) -> FramesWorkloa
 
 
 def detect(log: KafkaLog, group: str, workload: FramesWorkload, database_url: str) -> Spent:
-    """What it takes to look at every picture, and to have what was found acknowledged and committed."""
+    """Time to detect regions in every picture, until all are acknowledged and committed."""
     store = TimedStore(database_url)
     plan = Plan(group, accept_gap=True, until_caught_up=True, at_once=AT_ONCE)
     with closing(RegionOutput(log, store, workload.frames, workload.regions, detector_record())) as output:
@@ -138,9 +138,9 @@ def detect(log: KafkaLog, group: str, workload: FramesWorkload, database_url: st
 
 
 def check(database_url: str, workload: FramesWorkload) -> None:
-    """Every picture was looked at, none passed over or refused, and Kafka has what was found in each."""
+    """Exit unless every picture was processed, none discarded, and the regions of each were acknowledged."""
     with connect(database_url) as connection:
-        [stream] = [one for one in stream_accounts(connection) if one.topic == workload.frames]
+        [stream] = [stream for stream in stream_accounts(connection) if stream.topic == workload.frames]
         sent = totals(connection)[workload.regions]
     account = stream.account
     if not account.balanced() or not account.readings == account.aggregated == sent.readings == workload.pictures:
@@ -148,9 +148,9 @@ def check(database_url: str, workload: FramesWorkload) -> None:
 
 
 def parts(pictures: Sequence[bytes]) -> tuple[Spent, Spent, Spent]:
-    """Decoding at the detector's scale, at full scale, and the network, one picture after the other."""
+    """Time to decode all pictures at the detector's scale, at full scale, and for the network, one after another."""
     network = NetworkDetector()
-    reduced = full = looked = Spent()
+    scaled = full = detected = Spent()
     found = 0
     for data in pictures:
         begin = now()
@@ -159,43 +159,43 @@ def parts(pictures: Sequence[bytes]) -> tuple[Spent, Spent, Spent]:
         found += len(network.detect(picture.pixels, picture.shape))
         ended = now()
         decode_picture(data)
-        reduced, looked, full = reduced + (decoded - begin), looked + (ended - decoded), full + (now() - ended)
+        scaled, detected, full = scaled + (decoded - begin), detected + (ended - decoded), full + (now() - ended)
     if not found:
-        sys.exit("no region was found in any picture: the network had nothing to do that it usually has")
-    return reduced, full, looked
+        sys.exit("no region was found in any picture: the network did not have its usual work")
+    return scaled, full, detected
 
 
 def measure(running: Services, width: int, height: int, pictures: int, rounds: int) -> Mapping[str, object]:
-    """Fill a topic once, then go through it and through the parts in turns."""
+    """Fill a topic once, then measure detection and its parts in turns. Returns the summary of a size."""
     log = KafkaLog(running.kafka)
     workload = fill(log, width, height, pictures)
     sample = [frame.picture or b"" for frame in drawn(width, height, min(SAMPLE, pictures))]
     print(f"{workload.pictures:,} pictures of {workload.size}, {workload.bytes / 1e6:,.0f} MB", flush=True)
     measured = []
     for number in range(rounds + 1):
-        one = measure_round(running, log, workload, sample, number)
-        if number:  # the first one warms up
-            measured.append(one)
-            print(told(one), flush=True)
+        measured_round = measure_round(running, log, workload, sample, number)
+        if number:  # not the first round, which warms up
+            measured.append(measured_round)
+            print(describe(measured_round), flush=True)
     return summary(workload, measured)
 
 
 def measure_round(
     running: Services, log: KafkaLog, workload: FramesWorkload, sample: Sequence[bytes], number: int
 ) -> Round:
-    """The bare poll, the whole way, and the parts, right behind each other."""
+    """Measure the bare poll, detection and its parts, one directly after another."""
     url = create_database(running.database_url, f"bench_{workload.size}_{number}")
     migrate(url)
     polled = bare_poll(log, f"bare-{workload.size}-{number}", workload.frames, workload.pictures, AT_ONCE)
     detected = detect(log, f"detect-{workload.size}-{number}", workload, url)
     check(url, workload)
-    decoded, full, looked = parts(sample)
+    decoded, full, network = parts(sample)
     return Round(
         detect=_each(detected, workload.pictures),
         poll=_each(polled, workload.pictures),
         decode=_each(decoded, len(sample)),
         decode_full=_each(full, len(sample)),
-        network=_each(looked, len(sample)),
+        network=_each(network, len(sample)),
     )
 
 
@@ -203,28 +203,28 @@ def _each(spent: Spent, pictures: int) -> Spent:
     return Spent(spent.wall / pictures, spent.cpu / pictures)
 
 
-def told(one: Round) -> str:
-    """A round in a line."""
+def describe(measured: Round) -> str:
+    """A round in one line."""
     names = ("detect", "poll", "decode", "network", "other")
-    milliseconds = ", ".join(f"{name} {getattr(one, name).cpu * 1e3:.2f}" for name in names)
-    speeds = f"{1 / one.detect.cpu:6.1f} frames/s per core {1 / one.detect.wall:6.1f} by the clock"
+    milliseconds = ", ".join(f"{name} {getattr(measured, name).cpu * 1e3:.2f}" for name in names)
+    speeds = f"{1 / measured.detect.cpu:6.1f} frames/s per core {1 / measured.detect.wall:6.1f} by the clock"
     return f"{speeds}   processor ms a picture: {milliseconds}"
 
 
 def summary(workload: FramesWorkload, rounds: Sequence[Round]) -> Mapping[str, object]:
-    """The medians over the rounds, and the range of what counts most."""
+    """The medians over the rounds, and the range of pictures per second and core."""
     names = [*(field.name for field in fields(Round)), "other"]
-    per_core = [1 / one.detect.cpu for one in rounds]
+    per_core = [1 / measured.detect.cpu for measured in rounds]
     return {
         "size": workload.size,
         "pictures": workload.pictures,
         "bytes_per_picture": workload.bytes // workload.pictures,
         "frames_per_s_per_core": round(statistics.median(per_core), 1),
         "range": [round(min(per_core), 1), round(max(per_core), 1)],
-        "frames_per_s": round(statistics.median(1 / one.detect.wall for one in rounds), 1),
-        "network_share": round(statistics.median(one.network.cpu / one.detect.cpu for one in rounds), 3),
-        "cpu_ms": {name: _ms([getattr(one, name).cpu for one in rounds]) for name in names},
-        "wall_ms": {name: _ms([getattr(one, name).wall for one in rounds]) for name in names},
+        "frames_per_s": round(statistics.median(1 / measured.detect.wall for measured in rounds), 1),
+        "network_share": round(statistics.median(measured.network.cpu / measured.detect.cpu for measured in rounds), 3),
+        "cpu_ms": {name: _ms([getattr(measured, name).cpu for measured in rounds]) for name in names},
+        "wall_ms": {name: _ms([getattr(measured, name).wall for measured in rounds]) for name in names},
     }
 
 
@@ -233,13 +233,13 @@ def _ms(seconds: Sequence[float]) -> float:
 
 
 def _size(text: str) -> tuple[int, int]:
-    """Raises `ValueError`, which argparse tells."""
+    """Width and height of "WIDTHxHEIGHT". Raises `ValueError`, which argparse reports."""
     width, height = map(int, text.split("x"))
     return width, height
 
 
 def main() -> None:
-    """Measure, print, and write the numbers where they are wanted."""
+    """Measure, print the result, and write it to `--output`."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--sizes", type=_size, nargs="+", default=[(640, 384), (1920, 1080)], metavar="WIDTHxHEIGHT")
     options.add_argument("--pictures", type=int, default=800)

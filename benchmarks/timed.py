@@ -1,4 +1,4 @@
-"""What the benchmarks share: time spent between two moments, a bare poll, a store that notes when it was used."""
+"""Timing for the benchmarks: seconds between two moments, a bare poll, a store that records when it is used."""
 
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,7 +17,7 @@ from store.processing_postgres import PostgresStore
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """Seconds: by the clock, and of processor time, user and system, of all threads of this process."""
+    """Seconds by the clock (`wall`), and of processor time, user and system, of all threads of this process (`cpu`)."""
 
     wall: float = 0.0
     cpu: float = 0.0
@@ -30,12 +30,12 @@ class Spent:
 
 
 def now() -> Spent:
-    """A moment; only the difference of two means anything."""
+    """A moment. Only the difference between two has a meaning."""
     return Spent(perf_counter(), process_time())
 
 
 class _FromTheBeginning:
-    """A listener that reads everything and notes when it began."""
+    """A listener that reads every partition from its beginning, and records when it was assigned them."""
 
     began = Spent()
 
@@ -49,7 +49,10 @@ class _FromTheBeginning:
 
 
 def bare_poll(log: KafkaLog, group: str, topic: str, messages: int, at_once: int = 2_000) -> Spent:
-    """What it takes to poll every message of a topic and to look at none."""
+    """Time to poll every message of a topic without decoding any, from the assignment of the partitions on.
+
+    `at_once`: most messages of a poll.
+    """
     listener = _FromTheBeginning()
     reader = log.reader(group, [topic], listener, at_once)
     left = messages
@@ -61,7 +64,7 @@ def bare_poll(log: KafkaLog, group: str, topic: str, messages: int, at_once: int
 
 
 class TimedStore(PostgresStore):
-    """Notes when the partitions were taken over and when the last commit was done."""
+    """Records when the partitions were taken over and when the last commit was done."""
 
     began = ended = Spent()
 
@@ -76,13 +79,13 @@ class TimedStore(PostgresStore):
 
     @property
     def spent(self) -> Spent:
-        """From the one to the other."""
+        """Time from taking over the partitions to the last commit."""
         return self.ended - self.began
 
 
 @contextmanager
 def own_services(installed: Path) -> Iterator[Services]:
-    """A Kafka and a PostgreSQL of the benchmark's own; all that they held is removed at the end."""
+    """A Kafka and a PostgreSQL of the benchmark's own; their data is removed at the end."""
     home = Path(tempfile.mkdtemp(prefix="sistercity-bench-"))
     home.chmod(0o755)
     try:
@@ -90,5 +93,5 @@ def own_services(installed: Path) -> Iterator[Services]:
             yield running
     finally:
         remove(home)
-        with suppress(OSError):  # what someone else put into it stays
+        with suppress(OSError):  # not if it holds other files
             home.rmdir()

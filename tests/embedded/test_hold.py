@@ -29,7 +29,7 @@ def told_to_stop() -> threading.Event:
     return cancelled
 
 
-def test_a_folder_that_a_living_owner_holds_is_refused(tmp_path: Path) -> None:
+def test_a_folder_that_a_running_owner_holds_is_refused(tmp_path: Path) -> None:
     with held(tmp_path, OURSELVES, threading.Event()):
         with pytest.raises(AlreadyRunning, match=str(os.getpid())), held(tmp_path, OURSELVES, threading.Event()):
             pass
@@ -37,7 +37,7 @@ def test_a_folder_that_a_living_owner_holds_is_refused(tmp_path: Path) -> None:
             pass
 
 
-def test_a_living_owner_keeps_the_folder_though_its_guard_lost_the_lock(tmp_path: Path) -> None:
+def test_a_running_owner_keeps_the_folder_when_its_guard_loses_the_lock(tmp_path: Path) -> None:
     with held(tmp_path, OURSELVES, threading.Event()):
         name = (tmp_path / "services.lock").read_text()
     (tmp_path / "services.lock").write_text(name)
@@ -47,7 +47,7 @@ def test_a_living_owner_keeps_the_folder_though_its_guard_lost_the_lock(tmp_path
         pass
 
 
-def test_while_a_dead_owners_services_stop_the_next_one_waits(tmp_path: Path) -> None:
+def test_the_next_owner_waits_while_the_services_of_the_last_are_stopped(tmp_path: Path) -> None:
     with (
         held(tmp_path, NOBODY, threading.Event()),
         pytest.raises(StillStopping),
@@ -56,7 +56,7 @@ def test_while_a_dead_owners_services_stop_the_next_one_waits(tmp_path: Path) ->
         pass
 
 
-def test_the_lock_dies_with_its_holder(tmp_path: Path) -> None:
+def test_the_lock_is_released_when_its_holder_dies(tmp_path: Path) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", HOLD_AND_WAIT, str(tmp_path)],
         cwd=ROOT,

@@ -50,12 +50,12 @@ def bring(tmp_path: Path, repository: Repository) -> Callable[..., dict[str, byt
     return run
 
 
-def test_every_jar_of_the_lock_arrives(repository: Repository, bring: Callable[..., dict[str, bytes]]) -> None:
+def test_every_jar_of_the_lock_is_installed(repository: Repository, bring: Callable[..., dict[str, bytes]]) -> None:
     jars = repository.put(SERVER, b"server"), repository.put(OTHER, b"other")
     assert bring(*jars) == {"kafka_2.13-9.9.9.jar": b"server", "c-1.jar": b"other"}
 
 
-def test_a_jar_with_another_hash_is_refused_and_does_not_arrive(
+def test_a_jar_with_another_hash_is_refused_and_not_installed(
     tmp_path: Path, repository: Repository, bring: Callable[..., dict[str, bytes]]
 ) -> None:
     expected = repository.put(SERVER, b"server")
@@ -65,7 +65,7 @@ def test_a_jar_with_another_hash_is_refused_and_does_not_arrive(
     assert not (tmp_path / "home/kafka/9.9.9/kafka_2.13-9.9.9.jar").exists()
 
 
-def test_the_next_run_completes_a_half_finished_one_and_fetches_nothing_twice(
+def test_a_run_after_an_interrupted_one_fetches_only_what_is_missing(
     repository: Repository, bring: Callable[..., dict[str, bytes]]
 ) -> None:
     server, other = repository.put(SERVER, b"server"), repository.put(OTHER, b"other")
@@ -78,7 +78,7 @@ def test_the_next_run_completes_a_half_finished_one_and_fetches_nothing_twice(
     assert set(bring(server, other)) == {"kafka_2.13-9.9.9.jar", "c-1.jar"}
 
 
-def test_a_jar_that_was_damaged_since_is_replaced(
+def test_a_damaged_jar_is_replaced(
     tmp_path: Path, repository: Repository, bring: Callable[..., dict[str, bytes]]
 ) -> None:
     server = repository.put(SERVER, b"server")
@@ -99,7 +99,7 @@ def install_command(folder: Path, **environment: str) -> subprocess.CompletedPro
     )
 
 
-def test_a_failed_download_is_one_sentence_that_says_what_to_do(tmp_path: Path) -> None:
+def test_a_failed_download_is_a_single_message_with_what_to_do(tmp_path: Path) -> None:
     closed_port = "http://127.0.0.1:9"
     result = install_command(tmp_path, HTTPS_PROXY=closed_port, https_proxy=closed_port, NO_PROXY="", no_proxy="")
     assert result.returncode == 1
@@ -109,7 +109,7 @@ def test_a_failed_download_is_one_sentence_that_says_what_to_do(tmp_path: Path) 
     assert result.stdout == ""
 
 
-def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_a_single_message(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     result = install_command(tmp_path / "file")
     assert result.returncode == 1

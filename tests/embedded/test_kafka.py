@@ -10,7 +10,7 @@ from embedded.ports import LOOPBACK
 
 
 @pytest.mark.services
-def test_options_on_trial_never_keep_kafka_from_starting(tmp_path: Path, installed: Path) -> None:
+def test_kafka_starts_without_trial_options_that_fail(tmp_path: Path, installed: Path) -> None:
     jars_path = classpath(installed, read_lock())
     broker = kafka.start(tmp_path, jars_path, threading.Event(), trial=["-XX:NoSuchOption"])
     try:
@@ -22,7 +22,7 @@ def test_options_on_trial_never_keep_kafka_from_starting(tmp_path: Path, install
 
 
 @pytest.mark.services
-def test_a_start_that_is_called_off_leaves_no_process(tmp_path: Path, installed: Path) -> None:
+def test_a_cancelled_start_leaves_no_process(tmp_path: Path, installed: Path) -> None:
     cancelled = threading.Event()
     cancelled.set()
     with pytest.raises(kafka.CalledOff):
@@ -30,7 +30,7 @@ def test_a_start_that_is_called_off_leaves_no_process(tmp_path: Path, installed:
     assert kafka.running(tmp_path) == []
 
 
-def test_the_cache_is_used_where_there_is_one(tmp_path: Path) -> None:
+def test_the_cache_is_used_if_there_is_one(tmp_path: Path) -> None:
     jars = read_lock()
     assert fast_start.options(tmp_path, jars) == ()
     cache = fast_start.cache_path(tmp_path, jars)

@@ -19,7 +19,7 @@ def test_brokers_and_cluster_are_read_from_the_answer() -> None:
     assert parse_metadata(answer(2, "city")) == (2, "city")
 
 
-def test_an_answer_cut_short_is_no_answer() -> None:
+def test_an_answer_that_is_cut_off_is_no_answer() -> None:
     with pytest.raises(struct.error):
         parse_metadata(answer(2, "city")[:20])
 
@@ -29,7 +29,7 @@ def test_an_answer_cut_short_is_no_answer() -> None:
     [(answer(1, "ours"), True), (answer(1, "another"), False), (answer(0, "ours"), False), (b"\0" * 5, False)],
     ids=["ours", "of another cluster", "not ready yet", "not Kafka"],
 )
-def test_only_a_broker_of_our_cluster_that_takes_requests_counts(body: bytes, expected: bool) -> None:
+def test_only_a_ready_broker_of_the_same_cluster_counts(body: bytes, expected: bool) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def reply() -> None:

@@ -3,7 +3,7 @@ from pathlib import Path
 from embedded.postgres import NO_PROCESS, forget_holder
 
 
-def test_the_holder_is_forgotten_and_the_shared_memory_is_not(tmp_path: Path) -> None:
+def test_the_lock_file_loses_its_process_id_and_keeps_the_shared_memory(tmp_path: Path) -> None:
     lock = tmp_path / "postmaster.pid"
     lock.write_text("1\n/data\n1760000000\n5432\n\n127.0.0.1\n  12345 6\nready   \n")
     forget_holder(lock)

@@ -16,7 +16,7 @@ def modes_above(folder: Path) -> dict[Path, int]:
     return {parent: parent.stat().st_mode for parent in folder.parents}
 
 
-def test_an_ordinary_user_keeps_everything_in_the_project_folder_and_to_himself(tmp_path: Path) -> None:
+def test_an_ordinary_users_files_are_in_the_project_folder_and_closed_to_others(tmp_path: Path) -> None:
     folder = folder_for(tmp_path, root=False)
     assert (folder.path, folder.user) == (tmp_path / "postgres", None)
     assert stat.S_IMODE(folder.path.stat().st_mode) == 0o700
@@ -29,7 +29,7 @@ def test_a_folder_that_others_may_write_to_is_refused(tmp_path: Path) -> None:
         own_folder(tmp_path / "trap", 0o711)
 
 
-def test_a_link_in_its_place_is_refused(tmp_path: Path) -> None:
+def test_a_link_instead_of_the_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "target").mkdir(mode=0o700)
     (tmp_path / "trap").symlink_to(tmp_path / "target")
     with pytest.raises(UnsafeFolder):
@@ -44,7 +44,7 @@ def test_a_folder_that_another_user_made_is_refused(tmp_path: Path) -> None:
         own_folder(tmp_path / "trap", 0o711)
 
 
-def test_a_project_folder_made_again_gets_another_place(tmp_path: Path) -> None:
+def test_a_project_folder_that_is_made_again_gets_another_folder(tmp_path: Path) -> None:
     first = elsewhere_name(tmp_path)
     assert elsewhere_name(tmp_path) == first
     (tmp_path / "postgres-elsewhere").unlink()
@@ -53,7 +53,7 @@ def test_a_project_folder_made_again_gets_another_place(tmp_path: Path) -> None:
 
 @as_root
 @pytest.mark.services
-def test_below_a_closed_folder_root_runs_it_elsewhere_and_opens_nothing(tmp_path: Path) -> None:
+def test_below_a_closed_folder_root_uses_another_folder_and_changes_no_permission(tmp_path: Path) -> None:
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o700)
     home = closed / "home"
@@ -80,7 +80,7 @@ def test_below_a_closed_folder_root_runs_it_elsewhere_and_opens_nothing(tmp_path
 
 
 @as_root
-def test_in_the_open_root_keeps_it_in_the_project_folder_and_lets_the_user_pass(tmp_path: Path) -> None:
+def test_below_open_folders_root_uses_the_project_folder_and_lets_the_user_enter(tmp_path: Path) -> None:
     home = Path(f"/var/tmp/sistercity-test-{os.getpid()}")
     home.mkdir(mode=0o700)
     try:

@@ -81,7 +81,7 @@ def kept(found: Services) -> tuple[list[str], list[str]]:
 
 
 @pytest.mark.services
-def test_they_run_for_the_block_and_their_data_for_ever(home: Path, installed: Path) -> None:
+def test_services_run_for_the_block_and_their_data_is_kept(home: Path, installed: Path) -> None:
     lines: list[str] = []
     with services(home, installed=installed, report=lines.append) as first:
         assert running(home) == first
@@ -119,7 +119,7 @@ def check_secrets(home: Path, found: Services) -> None:
 
 
 @pytest.mark.services
-def test_ctrl_c_stops_them_in_order_before_the_owner_ends(home: Path, installed: Path) -> None:
+def test_ctrl_c_stops_both_before_the_owner_ends(home: Path, installed: Path) -> None:
     with owner(home, installed) as (process, found):
         put(found, "before Ctrl-C")
         with pytest.raises(AlreadyRunning, match=str(process.pid)), services(home, installed=installed):
@@ -136,7 +136,7 @@ def test_ctrl_c_stops_them_in_order_before_the_owner_ends(home: Path, installed:
 
 @pytest.mark.services
 @pytest.mark.parametrize("number", [signal.SIGKILL, pytest.param(signal.SIGTERM, marks=soak_only)])
-def test_however_the_owner_dies_nothing_stays_and_the_next_start_works(
+def test_after_any_death_of_the_owner_nothing_runs_and_the_next_start_works(
     home: Path, installed: Path, number: signal.Signals
 ) -> None:
     with owner(home, installed) as (process, found):
@@ -151,7 +151,7 @@ def test_however_the_owner_dies_nothing_stays_and_the_next_start_works(
 
 
 @pytest.mark.services
-def test_what_a_killed_guard_left_running_is_stopped_by_the_next_start(home: Path, installed: Path) -> None:
+def test_services_that_a_killed_guard_left_are_stopped_by_the_next_start(home: Path, installed: Path) -> None:
     with owner(home, installed) as (process, found):
         put(found, "guard killed")
         processes = family(home)
@@ -172,7 +172,7 @@ def test_what_a_killed_guard_left_running_is_stopped_by_the_next_start(home: Pat
 
 
 @pytest.mark.services
-def test_an_owner_whose_guard_was_killed_and_whose_code_failed_stops_them_itself(home: Path, installed: Path) -> None:
+def test_an_owner_stops_both_itself_if_its_guard_was_killed(home: Path, installed: Path) -> None:
     with pytest.raises(ZeroDivisionError), services(home, installed=installed):
         processes = family(home)
         (guard,) = (each for each in processes.values() if "embedded.guard" in each.cmdline())
@@ -184,7 +184,9 @@ def test_an_owner_whose_guard_was_killed_and_whose_code_failed_stops_them_itself
 @pytest.mark.services
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 @pytest.mark.skipif(not all(map(others_may_enter, INTERPRETER.parents)), reason="others can't run this Python")
-def test_an_ordinary_user_runs_them_as_himself(tmp_path_factory: pytest.TempPathFactory, installed: Path) -> None:
+def test_services_of_an_ordinary_user_run_as_that_user(
+    tmp_path_factory: pytest.TempPathFactory, installed: Path
+) -> None:
     user = nobody().uid
     home = Path(f"/var/tmp/sistercity-test-{os.getpid()}")
     home.mkdir(mode=0o700)
@@ -206,7 +208,7 @@ def family_below(home: Path) -> dict[int, psutil.Process]:
 
 
 @pytest.mark.services
-def test_a_broker_that_dies_says_why(tmp_path: Path, installed: Path) -> None:
+def test_a_broker_that_ends_early_is_reported_with_its_log(tmp_path: Path, installed: Path) -> None:
     (tmp_path / "kafka/data").mkdir(parents=True)
     (tmp_path / "kafka/cluster-id").write_text("of a storage that was never formatted")
     try:
@@ -221,6 +223,6 @@ def test_a_broker_that_dies_says_why(tmp_path: Path, installed: Path) -> None:
         remove(tmp_path)
 
 
-def test_without_the_runtime_the_error_names_the_command(tmp_path: Path) -> None:
+def test_a_missing_runtime_is_reported_with_the_command_that_installs_it(tmp_path: Path) -> None:
     with pytest.raises(NotInstalled, match=r"python -m embedded\.install"), services(tmp_path):
         pass

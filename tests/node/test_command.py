@@ -16,7 +16,7 @@ def test_the_version_is_the_packages():
     assert (done.exit_code, done.stdout) == (0, f"sistercity {declared}\n")
 
 
-def test_help_says_what_the_command_is_for():
+def test_help_describes_the_command():
     done = CliRunner().invoke(app, ["--help"])
     assert done.exit_code == 0
     assert "A city's streams, reduced to aggregates and shared with partner cities." in done.stdout

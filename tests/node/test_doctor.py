@@ -45,7 +45,7 @@ def only_trouble(findings) -> Finding:
     return found
 
 
-def test_a_cluster_as_planned_is_well():
+def test_a_cluster_as_planned_is_ok():
     findings = list(judge_cluster(cluster(), PLAN))
     assert {finding.level for finding in findings} == {"ok"}
     assert [finding.what for finding in findings] == ["kafka", *(planned.topic for planned in PLAN), "kafka's clock"]
@@ -68,7 +68,7 @@ def test_a_cluster_as_planned_is_well():
         (topic(READINGS, replicas=1), "warn", "1 topics are on one broker"),
     ],
 )
-def test_a_topic_that_is_not_as_planned_is_named_with_what_to_do(state, level, words):
+def test_a_topic_that_is_not_as_planned_is_reported_with_what_to_do(state, level, words):
     found = only_trouble(judge_cluster(with_topic(state), PLAN))
     assert found.level == level
     assert words in found.words
@@ -111,7 +111,7 @@ def test_a_slow_answer_is_not_mistaken_for_a_wrong_clock():
     assert judge_clock("a clock", "it", NOW, NOW - 30_000, NOW + 30_000).level == "ok"
 
 
-def test_without_the_controllers_clock_a_message_from_the_future_betrays_the_brokers():
+def test_without_the_controllers_clock_a_message_from_the_future_shows_a_brokers_clock():
     silent = cluster(clock_ms=None)
     assert [finding.level for finding in judge_cluster(silent, PLAN)][-1] == "ok"
     ahead = {READINGS: topic(READINGS, newest_ms=NOW + 90_000)}
@@ -126,7 +126,7 @@ DATABASE = DatabaseState("2", "2", frozenset({"1", "2"}), NOW, NOW, NOW, CONTENT
 METRICS = ["energy.import", "waste.fill"]
 
 
-def test_a_database_with_newest_tables_and_a_register_is_well():
+def test_a_database_with_newest_tables_and_a_register_is_ok():
     assert {finding.level for finding in judge_database(DATABASE, METRICS)} == {"ok"}
 
 
@@ -151,7 +151,7 @@ def test_a_database_with_newest_tables_and_a_register_is_well():
         ({"contents": replace(CONTENTS, ready={READINGS: 7})}, "warn", f"7 of {READINGS}; does `sistercity publish`"),
     ],
 )
-def test_what_is_wrong_with_the_database_is_named_with_what_to_do(changed, level, words):
+def test_a_fault_of_the_database_is_reported_with_what_to_do(changed, level, words):
     found = only_trouble(judge_database(replace(DATABASE, **changed), METRICS))
     assert found.level == level
     assert words in found.words
@@ -167,7 +167,7 @@ def judged(name: str, state: ClusterState, known: dict[str, ProcessedTopic]) -> 
     return found
 
 
-def test_a_stream_that_is_read_to_its_end_is_well():
+def test_a_stream_that_is_read_to_its_end_is_ok():
     found = judged(READINGS, cluster(), processed(READINGS))
     assert (found.level, found.words) == ("ok", "nothing waits, 2 at work")
 
@@ -198,21 +198,21 @@ def test_waiting_messages_are_counted_and_a_group_without_members_is_a_warning()
         ({"resume_offsets": {0: 3, 1: 20}}, "warn", "retention took 2 messages of windows that are still open"),
     ],
 )
-def test_a_stream_that_can_not_go_on_is_named_with_the_reason(known, level, words):
+def test_a_stream_that_cannot_go_on_is_reported_with_the_reason(known, level, words):
     state = with_topic(topic(READINGS, begins=[5, 0]))
     found = judged(READINGS, state, processed(READINGS, **known))
     assert found.level == level
     assert words in found.words
 
 
-def test_pictures_that_were_gone_are_counted_and_stop_nothing():
+def test_expired_pictures_are_counted_and_are_no_failure():
     state = with_topic(topic(FRAMES, begins=[5, 0]), FRAMES)
     found = judged(FRAMES, state, processed(FRAMES, next_offsets={0: 3, 1: 20}, resume_offsets={0: 3, 1: 20}))
     assert (found.level, found.words) == ("ok", "5 messages wait, 2 were gone before they were processed, 1 at work")
 
 
 @pytest.mark.parametrize(("free", "level"), [(50, "ok"), (10, "ok"), (9, "warn"), (2, "warn"), (1, "fail")])
-def test_a_disk_that_fills_up_is_warned_of_and_then_a_failure(free, level):
+def test_a_filling_disk_is_a_warning_and_then_a_failure(free, level):
     assert judge_disk(Path("home"), free * 2**30, 100 * 2**30).level == level
 
 
