@@ -86,7 +86,7 @@ def test_an_area_is_connected(case: Case) -> None:
 
 
 @given(cases())
-def test_an_area_passes_unless_nothing_is_left_beside_it(case: Case) -> None:
+def test_an_area_passes_unless_it_has_no_neighbour_left(case: Case) -> None:
     everywhere = {d.id for d in case.city.districts}
     for area in partition(case.city, case.counts, MINIMUMS):
         assert passes(case, area) or component(case, area.districts[0], everywhere) == set(area.districts)
@@ -117,7 +117,7 @@ def test_districts_that_pass_stay_apart_and_failing_ones_join_their_smallest_nei
     assert [area.name for area in areas] == ["A", "B + C", "D", "E", "F"]
 
 
-def test_the_margin_is_asked_for_and_no_more() -> None:
+def test_an_area_needs_the_margin_and_no_more() -> None:
     counts = {(f"town-{d}", "residential"): n for d, n in zip("abcdef", (120, 120, 120, 120, 120, 120), strict=True)}
     assert len(partition(city(), counts, MINIMUMS)) == 6
     counts["town-f", "residential"] = 119

@@ -83,7 +83,7 @@ def test_rows_of_one_time_keep_their_order() -> None:
         assert (np.diff(decode(sent.value).array()["source"].astype(int)) == 3).all()
 
 
-def test_far_apart_areas_and_times_are_sorted_all_the_same() -> None:
+def test_areas_and_times_far_apart_are_sorted() -> None:
     wide = replace(
         readings([(1, 0, 2**45, 1), (2**31 - 1, 1, 5, 2), (1, 0, 3, 3)]), area=np.array([1, 2**31 - 1, 1], np.int32)
     )

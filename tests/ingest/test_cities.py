@@ -69,7 +69,7 @@ def shipped(request: pytest.FixtureRequest) -> City:
     return load_city(str(request.param))
 
 
-def test_a_shipped_city_bears_the_name_it_is_loaded_by() -> None:
+def test_a_shipped_city_is_loaded_by_its_id() -> None:
     assert [load_city(name).id for name in shipped_cities()] == list(shipped_cities())
 
 
@@ -83,12 +83,12 @@ def test_populations_add_up_to_the_citys(shipped: City) -> None:
     assert sum(district.population for district in shipped.districts) == shipped.population
 
 
-def test_estimated_populations_pretend_to_no_precision(shipped: City) -> None:
+def test_estimated_populations_are_round_numbers(shipped: City) -> None:
     estimated = [district for district in shipped.districts if district.population_quality == "estimated"]
     assert all(district.population % 1000 == 0 for district in estimated)
 
 
-def test_neighbours_are_mutual_and_nobody_is_their_own(shipped: City) -> None:
+def test_neighbours_are_mutual_and_no_district_is_its_own(shipped: City) -> None:
     graph = graph_of(shipped)
     assert all(here in graph[there] for here, neighbours in graph.items() for there in neighbours)
     assert all(here not in neighbours for here, neighbours in graph.items())
@@ -118,7 +118,7 @@ def test_ho_chi_minh_city_has_its_168_units() -> None:
     assert Counter(district.population_quality for district in city.districts) == {"published": 143, "estimated": 25}
 
 
-def test_only_a_ferry_leads_to_con_dao() -> None:
+def test_con_dao_is_connected_by_a_ferry_only() -> None:
     assert graph_of(load_city("ho-chi-minh-city"))["hcmc-con-dao"] == ("hcmc-vung-tau",)
 
 
@@ -129,16 +129,16 @@ def test_an_operators_own_file_is_read_by_its_path(tmp_path: Path) -> None:
     assert load_city(str(tmp_path / "twin.toml")) == city
 
 
-def test_centres_make_neighbours_and_a_district_between_parts_two_others(tmp_path: Path) -> None:
+def test_a_district_between_two_others_separates_them(tmp_path: Path) -> None:
     assert graph_of(load_text(tmp_path, DERIVED)) == {"a": ("b",), "b": ("a", "c"), "c": ("b",)}
 
 
-def test_an_island_hangs_on_its_extra_neighbours_alone(tmp_path: Path) -> None:
+def test_an_island_has_only_its_extra_neighbours(tmp_path: Path) -> None:
     text = document("centres", {"a": "", "b": 'island = true\nextra_neighbours = ["c"]', "c": ""})
     assert graph_of(load_text(tmp_path, text)) == {"a": ("c",), "b": ("c",), "c": ("a", "b")}
 
 
-def test_a_derived_neighbour_can_be_struck_out(tmp_path: Path) -> None:
+def test_a_derived_neighbour_can_be_removed(tmp_path: Path) -> None:
     text = document("centres", {"a": 'extra_neighbours = ["c"]', "b": 'not_neighbours = ["a"]', "c": ""})
     assert graph_of(load_text(tmp_path, text)) == {"a": ("c",), "b": ("c",), "c": ("a", "b")}
 
@@ -239,28 +239,28 @@ centres = st.lists(
 
 
 @given(centres)
-def test_the_gabriel_graph_is_what_its_definition_says(places: list[tuple[float, float]]) -> None:
+def test_the_gabriel_graph_agrees_with_its_definition(places: list[tuple[float, float]]) -> None:
     shrink = cos(radians(sum(latitude for latitude, _ in places) / len(places))) if places else 1.0
     flat = [(longitude * shrink, latitude) for latitude, longitude in places]
     edges = set(gabriel_edges(places))
-    for one, other in combinations(range(len(flat)), 2):
-        (ax, ay), (bx, by) = flat[one], flat[other]
+    for first, second in combinations(range(len(flat)), 2):
+        (ax, ay), (bx, by) = flat[first], flat[second]
         radius = hypot(ax - bx, ay - by) / 2
         gap = min(
             (
                 hypot(x - (ax + bx) / 2, y - (ay + by) / 2) - radius
                 for third, (x, y) in enumerate(flat)
-                if third not in (one, other)
+                if third not in (first, second)
             ),
             default=1.0,
         )
         # On the circle itself rounding decides, and either answer will do.
         if abs(gap) > 1e-9:
-            assert ((one, other) in edges) == (gap > 0)
+            assert ((first, second) in edges) == (gap > 0)
 
 
 @given(centres.filter(bool))
-def test_the_gabriel_graph_hangs_together(places: list[tuple[float, float]]) -> None:
+def test_the_gabriel_graph_is_connected(places: list[tuple[float, float]]) -> None:
     edges = gabriel_edges(places)
     reached = {0}
     while beyond := {end for edge in edges if reached & set(edge) for end in edge} - reached:

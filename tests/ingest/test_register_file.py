@@ -158,7 +158,7 @@ def test_the_first_areas_begin_with_this_quarter_and_add_up_to_the_people(connec
 
 
 @pytest.mark.services
-def test_areas_that_have_begun_stay_and_changed_ones_wait_for_the_next_quarter(connection: Connection) -> None:
+def test_areas_that_have_begun_stay_and_changed_ones_begin_with_the_next_quarter(connection: Connection) -> None:
     load_register(connection, city(), town("500 10 130 400 500 600"), NOW)
     begun = versions(connection, "energy.import")[0]
     assert load_register(connection, city(), town("500 10 130 400 500 600"), NOW).drawn == ()
@@ -179,7 +179,7 @@ def test_areas_that_have_begun_stay_and_changed_ones_wait_for_the_next_quarter(c
 
 
 @pytest.mark.services
-def test_a_load_leaves_the_areas_of_metrics_alone_that_its_rows_do_not_name(connection: Connection) -> None:
+def test_a_load_does_not_change_areas_of_metrics_that_its_rows_do_not_name(connection: Connection) -> None:
     load_register(connection, city(), town("500 10 130 400 500 600"), NOW, people=1000)
     before = versions(connection, "energy.import")
     fill = town("20 20 0 20 20 20", start=9000, metric="waste.fill", class_="organic")
@@ -219,7 +219,7 @@ def test_registers_of_different_metrics_can_be_loaded_at_the_same_time(
                 assert version.valid_from_ms == THIS_QUARTER
     assert [report.drawn for report in reports] == [(), (), ()]
     rows, numbers = connection.execute("SELECT count(*), count(DISTINCT number) FROM sources").fetchone() or (0, 1)
-    assert rows == numbers == sum(1 for one in simulated.values() for _ in one.register())
+    assert rows == numbers == sum(1 for sources in simulated.values() for _ in sources.register())
 
 
 @pytest.mark.services
@@ -230,7 +230,7 @@ def test_if_the_areas_cannot_be_stored_nothing_is_loaded(connection: Connection)
 
 
 @pytest.mark.services
-def test_a_simulated_city_loads_resolves_and_leaves_its_account(connection: Connection, tmp_path: Path) -> None:
+def test_a_simulated_city_is_loaded_looked_up_and_accounted_for(connection: Connection, tmp_path: Path) -> None:
     fleet = Fleet(city(), 300, 1)
     path = tmp_path / "register.csv"
     write_register(path, fleet.register())
@@ -255,7 +255,7 @@ def test_a_simulated_city_loads_resolves_and_leaves_its_account(connection: Conn
 
 
 @given(st.datetimes(datetime(1975, 1, 1), datetime(2100, 1, 1)), st.sampled_from(["Asia/Tehran", "America/Asuncion"]))
-def test_quarters_meet_and_hold_every_moment(when: datetime, zone: str) -> None:
+def test_quarters_are_adjacent_and_contain_every_moment(when: datetime, zone: str) -> None:
     now = int(when.replace(tzinfo=UTC).timestamp() * 1000)
     begins, ends = quarter_starts(now, zone)
     assert begins <= now < ends

@@ -68,7 +68,7 @@ def file(folder: Path, name: str, data: bytes | None) -> Path:
 
 
 @pytest.mark.parametrize("name", PICTURES)
-def test_a_picture_is_read_by_what_it_holds(name: str, tmp_path: Path) -> None:
+def test_a_picture_is_read_by_its_contents(name: str, tmp_path: Path) -> None:
     pixels = read_picture(file(tmp_path, name, PICTURES[name]))
     assert (pixels.dtype, pixels.shape) == (np.uint8, scene().shape)
     if not name.startswith(("grey", "inks")):
@@ -76,7 +76,7 @@ def test_a_picture_is_read_by_what_it_holds(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_what_is_no_picture_is_one_sentence_and_little_memory(name: str, tmp_path: Path) -> None:
+def test_a_file_that_is_no_picture_is_an_error_in_bounded_memory(name: str, tmp_path: Path) -> None:
     data, words = BAD[name]
     path = file(tmp_path, name, data)
     tracemalloc.start()
@@ -98,7 +98,7 @@ def test_a_bomb_is_never_decoded(name: str, tmp_path: Path, monkeypatch: pytest.
         read_picture(file(tmp_path, name, BAD[name][0]))
 
 
-def test_what_never_ends_or_is_very_large_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_endless_and_very_large_files_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     os.mkfifo(tmp_path / "pipe.jpg")
     (tmp_path / "zeros.jpg").symlink_to("/dev/zero")
     for name in ("pipe.jpg", "zeros.jpg", "absent.jpg"):
@@ -110,7 +110,7 @@ def test_what_never_ends_or_is_very_large_is_not_read(tmp_path: Path, monkeypatc
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_every_command_says_so(name: str, tmp_path: Path) -> None:
+def test_every_command_reports_an_unreadable_picture(name: str, tmp_path: Path) -> None:
     data, words = BAD[name]
     path = file(tmp_path, name, data)
     labels = tmp_path / "labels.csv"
@@ -120,7 +120,7 @@ def test_every_command_says_so(name: str, tmp_path: Path) -> None:
         ("blur", path, tmp_path / "out.png"),
         ("eval", labels, "--images", tmp_path),
     ):
-        error = CliRunner().invoke(app, [str(one) for one in arguments]).exception
+        error = CliRunner().invoke(app, [str(argument) for argument in arguments]).exception
         assert isinstance(error, CommandError)
         assert str(error).startswith(f"{name} {words}")
     assert not (tmp_path / "out.png").exists()
@@ -136,7 +136,7 @@ def test_every_command_says_so(name: str, tmp_path: Path) -> None:
         ("nothing.avi", b""),
     ],
 )
-def test_what_is_called_a_video_and_is_none_is_one_sentence(name: str, data: bytes, tmp_path: Path) -> None:
+def test_a_file_that_is_no_video_is_an_error(name: str, data: bytes, tmp_path: Path) -> None:
     with pytest.raises(CommandError, match="is no video that can be read"):
         open_video(file(tmp_path, name, data))
 

@@ -14,7 +14,7 @@ PLACES = {
 }
 
 
-def test_only_known_places_turn_pixels_into_bytes():
+def test_only_listed_modules_encode_pixels():
     found = {
         (path.relative_to(ROOT).as_posix(), node.attr if isinstance(node, ast.Attribute) else node.id)
         for room in ROOMS

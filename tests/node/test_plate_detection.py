@@ -32,7 +32,7 @@ def boxes(regions: NDArray[np.void]) -> NDArray[np.float64]:
     ("width", "height", "decoded"),
     [(1280, 720, 1280), (1920, 1080, 960), (1921, 1083, 961), (1800, 1921, 961), (2600, 1460, 1300), (3840, 2160, 960)],
 )
-def test_regions_are_where_they_are_in_the_full_picture(width, height, decoded, monkeypatch):
+def test_regions_are_in_the_full_pictures_pixels(width, height, decoded, monkeypatch):
     camera, full, seen = RenderedCamera(3, "VN", width, height), NetworkDetector(), []
     real = cv2.imdecode
     monkeypatch.setattr(cv2, "imdecode", lambda data, mode: seen.append(real(data, mode)) or seen[-1])
@@ -54,7 +54,7 @@ def test_regions_are_where_they_are_in_the_full_picture(width, height, decoded, 
     assert found >= 3
 
 
-def test_a_region_may_reach_to_the_last_pixel_of_the_full_picture_and_no_further():
+def test_a_region_ends_at_the_last_pixel_of_the_full_picture_at_most():
     """1921 pixels are 961 at a half: twice that would be one too many."""
     picture = np.random.default_rng(5).integers(0, 256, (99, 97, 3), np.uint8)
     regions = NetworkDetector(0.001).detect(picture, (197, 193))

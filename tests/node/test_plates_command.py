@@ -19,7 +19,7 @@ Scene = tuple[Path, Picture, list[tuple[int, int, int, int]]]
 
 def run(*arguments: object) -> str:
     """What the command prints; its error is raised."""
-    result = CliRunner().invoke(app, [str(one) for one in arguments])
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
     assert result.exit_code == 0, result.output
@@ -54,7 +54,7 @@ def test_regions_are_written_as_a_table(tmp_path: Path, scene: Scene) -> None:
     found = np.array([[float(row[name]) for name in ("x", "y", "w", "h")] for row in rows])
     best = iou(found, np.array(boxes, float))
     assert (best.max(0) > 0.5).all()
-    assert [rows[int(one)]["form"] for one in best.argmax(0)] == ["one-line", "two-lines"]
+    assert [rows[int(row)]["form"] for row in best.argmax(0)] == ["one-line", "two-lines"]
     assert all(0 < float(row["score"]) <= 1 for row in rows)
 
 
@@ -86,7 +86,7 @@ def test_a_video_comes_out_blurred_frame_by_frame(tmp_path: Path, scene: Scene) 
     assert frames == 4
 
 
-def test_what_can_not_be_read_or_written_is_said(tmp_path: Path, scene: Scene) -> None:
+def test_files_that_can_not_be_read_or_written_are_errors(tmp_path: Path, scene: Scene) -> None:
     path = scene[0]
     (tmp_path / "text.png").write_text("no picture")
     (tmp_path / "cut.jpg").write_bytes(cv2.imencode(".jpg", scene[1])[1].tobytes()[:2000])
@@ -126,7 +126,7 @@ def test_a_detector_is_scored_by_kind(tmp_path: Path, scene: Scene) -> None:
     assert "on one thread" in output
 
 
-def test_ignored_regions_are_heard_of(tmp_path: Path, scene: Scene) -> None:
+def test_ignored_regions_are_used(tmp_path: Path, scene: Scene) -> None:
     (x, y, w, h), (a, b, c, d) = scene[2]
     labels = labelled(tmp_path, [f"street.png,{x},{y},{w},{h},drawn"])
     (tmp_path / "ignore.csv").write_text(f"image,x,y,w,h,kind\nstreet.png,{a},{b},{c},{d},drawn\n")
@@ -143,7 +143,7 @@ def test_the_cascade_of_opencv_is_a_baseline(tmp_path: Path, scene: Scene) -> No
     assert len(figures(output, "drawn")) == 1
 
 
-def test_wrong_questions_are_errors(tmp_path: Path, scene: Scene) -> None:
+def test_invalid_arguments_are_errors(tmp_path: Path, scene: Scene) -> None:
     labels = labelled(tmp_path, ["street.png,1,2,0,4,drawn"])
     with pytest.raises(LabelError, match="line 2"):
         run("eval", labels, "--images", tmp_path)

@@ -34,7 +34,7 @@ class Journal:
         self.looked: list[tuple[str, Detector, int]] = []
 
     def acknowledged(self, writer: Writer) -> None:
-        self.acknowledged_readings = sum(one.readings for one in writer.acknowledged().values())
+        self.acknowledged_readings = sum(record.readings for record in writer.acknowledged().values())
 
     def refuse(self, origin: str, refused: Sequence[Refused]) -> None:
         for item in refused:
@@ -87,12 +87,14 @@ class Sending:
         """Partition and record of everything in the topic, partition by partition."""
         topic = self.output.topic
         places = [TopicPartition(topic, number) for number in range(PARTITIONS)]
-        return [(place.partition, one) for place in places for one in self.log.fetch(place, 0, 10**6)]
+        return [(place.partition, record) for place in places for record in self.log.fetch(place, 0, 10**6)]
 
     def frames(self) -> list[Frame]:
         """The pictures, in the order of time; ticks left out."""
         every = [decode_frame(record.value) for _, record in self.records()]
-        return sorted((one for one in every if one.picture is not None), key=lambda one: (one.start, one.camera))
+        return sorted(
+            (record for record in every if record.picture is not None), key=lambda record: (record.start, record.camera)
+        )
 
     def ticks(self) -> dict[int, list[int]]:
         """The times of each partition's ticks, in the order of the log."""

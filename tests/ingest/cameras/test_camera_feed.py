@@ -88,7 +88,7 @@ def test_stopping_leaves_out_the_last_tick():
     assert made.journal.acknowledged_readings == 1
 
 
-def test_an_unknown_camera_leaves_id_and_time_once_a_second_and_never_a_picture():
+def test_of_an_unknown_camera_only_id_and_time_are_kept_once_a_second():
     made = sending(register("known"))
     for number in range(50):  # 5 seconds
         made.feed.send(SECRET, 100, shot(number, b"\xff\xd8\xffits picture", 100))
@@ -96,7 +96,7 @@ def test_an_unknown_camera_leaves_id_and_time_once_a_second_and_never_a_picture(
     assert made.feed.counts == PictureCounts(refused=100)
     assert (made.output.messages, made.records()) == (0, [])
     assert made.feed.rows_refused == 10
-    kept = [(origin, one.reason, one.original.decode()) for (origin, _), one in made.journal.kept.items()]
+    kept = [(origin, refused.reason, refused.original.decode()) for (origin, _), refused in made.journal.kept.items()]
     assert sorted(kept) == sorted(
         (ORIGIN, "unknown-source", f"{name},{BEGIN + second * 1000}")
         for name in (SECRET, "another")
@@ -112,7 +112,7 @@ def test_an_id_that_no_register_can_hold_is_unknown(source):
     assert len(made.journal.kept) == 1
 
 
-def test_the_register_counts_at_the_time_of_the_picture():
+def test_a_camera_is_looked_up_at_the_time_of_the_picture():
     made = sending(register("a", begins=BEGIN + 1_000, ends=BEGIN + 2_000))
     for number in range(6):
         made.feed.send("a", 500, shot(number, b"p"))
@@ -120,12 +120,12 @@ def test_the_register_counts_at_the_time_of_the_picture():
     assert made.feed.counts.refused == 4
 
 
-def test_a_detector_beside_the_camera_sends_regions_and_no_picture():
+def test_a_region_sender_sends_regions_and_no_picture():
     made = sending(register("a", SECRET), detect)
     camera = RenderedCamera(2, "VN")
     source = Rendered(camera, 40)
     send_all(made.feed, SECRET, source, BEGIN, lambda: NOW)
-    expected = {one.start_ms: detect(one.picture) for one in source.shots(BEGIN)}
+    expected = {taken.start_ms: detect(taken.picture) for taken in source.shots(BEGIN)}
     batches = [(record.key, decode(record.value)) for _, record in made.records() if record.key is not None]
     assert len(batches) == 40
     for key, batch in batches:
@@ -148,9 +148,9 @@ def test_a_detector_beside_the_camera_sends_regions_and_no_picture():
         assert text.encode() not in everything
 
 
-def test_beside_a_detector_what_can_not_be_looked_at_is_counted_and_forgotten():
+def test_a_region_sender_counts_what_it_does_not_examine_and_keeps_nothing_of_it():
     made = sending(register("a", "b"), detect)
-    good = [one.picture for one in Rendered(RenderedCamera(2, "VN"), 4).shots(BEGIN)]
+    good = [taken.picture for taken in Rendered(RenderedCamera(2, "VN"), 4).shots(BEGIN)]
     cut = good[1][:300]
     for number, picture in enumerate([good[0], good[0], cut, cut, b"", good[1], good[2], b"a text", b"", b"", good[2]]):
         made.feed.send("a", 500, shot(number, picture))
@@ -205,5 +205,5 @@ def test_pictures_never_go_into_the_topic_of_regions(dataset, detector):
         (Path("/a/caf\udce9.mp4"), "caf\\xe9.mp4/traffic.regions"),
     ],
 )
-def test_what_is_refused_is_kept_under_the_last_name(path, origin):
+def test_refused_pictures_are_kept_under_the_last_part_of_the_path(path, origin):
     assert origin_of(path) == origin

@@ -30,7 +30,7 @@ FILES = {
 
 
 @pytest.mark.parametrize("kind", FILES)
-def test_the_header_tells_the_size_and_a_part_of_it_tells_nothing(kind):
+def test_the_size_is_read_from_a_whole_header_only(kind):
     data = FILES[kind]
     assert pixel_size(data) == (50, 30)
     for length in range(20):

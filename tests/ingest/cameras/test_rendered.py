@@ -12,15 +12,15 @@ FRAMES = range(60)
 
 @pytest.mark.parametrize("country", ["IR", "VN"])
 def test_a_seed_makes_the_same_frames_in_any_order(country):
-    one, other = RenderedCamera(7, country), RenderedCamera(7, country)
-    backwards = {number: (other.frame(number), other.truth(number)) for number in reversed(FRAMES[::7])}
+    first, second = RenderedCamera(7, country), RenderedCamera(7, country)
+    backwards = {number: (second.frame(number), second.truth(number)) for number in reversed(FRAMES[::7])}
     for number in FRAMES[::7]:
         frame, truth = backwards[number]
-        assert np.array_equal(one.frame(number), frame)
-        assert one.truth(number) == truth
+        assert np.array_equal(first.frame(number), frame)
+        assert first.truth(number) == truth
         assert frame.shape == (360, 640, 3)
         assert frame.dtype == np.uint8
-    assert not np.array_equal(RenderedCamera(8, country).frame(0), one.frame(0))
+    assert not np.array_equal(RenderedCamera(8, country).frame(0), first.frame(0))
 
 
 @pytest.mark.parametrize("country", ["IR", "VN"])
@@ -42,7 +42,7 @@ def test_the_country_sets_the_mix(country, form, share):
 
 
 @pytest.mark.parametrize("size", [(640, 360), (1280, 720), (320, 240), (360, 640)])
-def test_a_plate_is_where_the_truth_says(size):
+def test_plates_are_where_truth_has_them(size):
     camera = RenderedCamera(2, "IR", *size)
     plates = [(camera.frame(number), plate) for number in FRAMES[::3] for plate in camera.truth(number)]
     widths = {plate.w for _, plate in plates}
@@ -72,6 +72,6 @@ def test_no_frame_repeats_the_one_before_not_even_of_an_empty_street():
 @pytest.mark.parametrize(
     "wrong", [{"width": 10}, {"height": 10}, {"width": 10_000}, {"height": 10_000}, {"rate": 0.0}, {"rate": -1.0}]
 )
-def test_what_can_not_be_drawn_is_refused(wrong):
+def test_sizes_and_rates_that_can_not_be_drawn_are_refused(wrong):
     with pytest.raises(ValueError, match=r"pixels|frames a second"):
         RenderedCamera(1, "IR", **wrong)

@@ -74,7 +74,7 @@ def _outcome(frame: Frame, before: bytes | None) -> str:
 
 
 @pytest.mark.parametrize(("count", "seed", "seconds", "rate"), [(2, 1, 30, 2.0), (1, 5, 61, 1.0), (3, 2, 8, 5.0)])
-def test_what_was_sent_wrong_is_counted_exactly(count, seed, seconds, rate):
+def test_faults_are_counted_exactly(count, seed, seconds, rate):
     cameras, simulator, made = simulated(count, seed, rate)
     expected = simulator.replay(seconds)
     totals, by_camera = account(made)
@@ -88,8 +88,8 @@ def test_what_was_sent_wrong_is_counted_exactly(count, seed, seconds, rate):
         dead=totals["dead"],
         refused=len(made.journal.kept),
         cameras=tuple(
-            CameraExpected(70 + sorted(cameras.ids).index(one), frames, *_counts(by_camera, cameras, one))
-            for one in cameras.ids
+            CameraExpected(70 + sorted(cameras.ids).index(source), frames, *_counts(by_camera, cameras, source))
+            for source in cameras.ids
         ),
     )
     assert expected.readings == count * frames
@@ -102,7 +102,7 @@ def _counts(by_camera: dict[int, Counter[str]], cameras: SimulatedCameras, sourc
     return tuple(found[outcome] for outcome in ("seen", "undecodable", "stale", "missing"))
 
 
-def test_however_much_goes_wrong_each_fault_is_what_it_is_called(monkeypatch):
+def test_each_fault_has_its_outcome_at_any_rate(monkeypatch):
     monkeypatch.setattr("ingest.cameras.simulated._FRAMES_PER_FAULT", 4)
     _, simulator, made = simulated(rate=1.0)
     expected = simulator.replay(30)
@@ -111,7 +111,7 @@ def test_however_much_goes_wrong_each_fault_is_what_it_is_called(monkeypatch):
     assert totals["stale"] == totals["undecodable"] == totals["missing"] == 2 * 5
 
 
-def test_at_the_usual_length_everything_goes_wrong_twice():
+def test_at_the_default_length_every_fault_occurs_twice():
     _, simulator, made = simulated()
     expected = simulator.replay(30)
     for camera in expected.cameras:
@@ -129,7 +129,7 @@ def test_without_faults_nothing_goes_wrong():
 
 
 @pytest.mark.parametrize("seconds", [1, 30, 1799, 1801, 7200])
-def test_a_replay_lies_in_windows_that_its_last_tick_closes(seconds):
+def test_a_replays_last_tick_closes_all_its_windows(seconds):
     _, simulator, _ = simulated()
     begin = simulator.begin(seconds)
     assert begin % QUARTER == 0
@@ -140,7 +140,7 @@ def test_a_replay_lies_in_windows_that_its_last_tick_closes(seconds):
     assert begin > NOW - 3_600_000 - seconds * 1000 - QUARTER
 
 
-def test_the_last_tick_is_the_clocks_and_the_others_come_every_few_seconds():
+def test_the_last_tick_is_the_clocks_time_and_the_others_are_seconds_apart():
     _, simulator, made = simulated(rate=1.0, faults=False)
     simulator.replay(30)
     begin = simulator.begin(30)
@@ -173,7 +173,7 @@ def test_a_reader_learns_no_id_and_no_plate():
         assert time.isdigit()
 
 
-def test_beside_a_detector_only_what_was_seen_is_sent():
+def test_with_a_detector_only_examined_pictures_are_sent():
     _, simulator, made = simulated(detecting=True)
     expected = simulator.replay(30)
     batches = [decode(record.value) for _, record in made.records()]
@@ -220,7 +220,7 @@ class Clock:
         return self.stop.is_set()
 
 
-def test_following_sends_a_picture_when_its_time_has_come():
+def test_following_sends_a_picture_when_it_is_due():
     cameras = SimulatedCameras(city(), 2, 1)
     made, clock = sending(register(*cameras.ids)), Clock()
     CameraSimulator(cameras, made.feed, clock, 2.0).follow(clock.stop, first=60)
@@ -265,7 +265,7 @@ def test_still_cameras_give_a_picture_every_ten_seconds_for_a_quarter_of_an_hour
     frames = made.frames()
     assert {frame.metric for frame in frames} == {"traffic.density"}
     assert {frame.interval for frame in frames} == {10_000}
-    by_camera = {camera: [one.start for one in frames if one.camera == camera] for camera in (70, 71)}
+    by_camera = {camera: [frame.start for frame in frames if frame.camera == camera] for camera in (70, 71)}
     begin = frames[0].start
     assert begin % 900_000 == 0
     assert set(map(tuple, by_camera.values())) == {tuple(range(begin, begin + 900_000, 10_000))}

@@ -70,14 +70,14 @@ def test_a_video_that_breaks_in_the_middle_owes_the_rest(tmp_path):
     assert not any(shot.picture for shot in shots[read:])
 
 
-def test_a_header_that_promises_years_is_believed_for_an_hour(tmp_path):
+def test_a_header_that_promises_years_counts_for_an_hour(tmp_path):
     path = videos.write(tmp_path / "clip.avi", codec="MJPG")
     path.write_bytes(videos.promise(path.read_bytes(), 2**31 - 1))
     shots = sum(1 for _ in VideoFile(path, 2.0).shots(BEGIN))
     assert shots == 10 + 3600 * 2
 
 
-def test_a_header_that_promises_less_hides_nothing(tmp_path):
+def test_frames_beyond_the_headers_promise_are_read(tmp_path):
     path = videos.write(tmp_path / "clip.avi", codec="MJPG")
     path.write_bytes(videos.promise(path.read_bytes(), 10))
     assert [videos.number_in(shot.picture) for shot in VideoFile(path, 10.0).shots(BEGIN)] == list(range(50))
@@ -103,7 +103,7 @@ def without_index(path: Path) -> None:
         ("folder", lambda path: path.mkdir()),
     ],
 )
-def test_what_is_no_camera_at_all_is_said(name, make, tmp_path):
+def test_files_that_are_no_video_are_refused(name, make, tmp_path):
     make(tmp_path / name)
     with pytest.raises(NoSource):
         open_source(tmp_path / name, 2.0)

@@ -79,13 +79,13 @@ def outcomes(form: FileFormat, path: Path) -> list[Outcome]:
 def parsed(form: FileFormat, path: Path) -> list[Parsed]:
     """The readings of a file; all else must be refused or empty."""
     found = outcomes(form, path)
-    assert all(isinstance(one, Parsed | Refused | Empty) for one in found)
-    return [one for one in found if isinstance(one, Parsed)]
+    assert all(isinstance(outcome, Parsed | Refused | Empty) for outcome in found)
+    return [outcome for outcome in found if isinstance(outcome, Parsed)]
 
 
 def reasons(form: FileFormat, path: Path) -> dict[int, str]:
     """Position -> why it was refused."""
-    return {one.position: one.reason for one in outcomes(form, path) if isinstance(one, Refused)}
+    return {outcome.position: outcome.reason for outcome in outcomes(form, path) if isinstance(outcome, Refused)}
 
 
 def peak_bytes(action: Callable[[], object]) -> int:

@@ -26,11 +26,13 @@ def file(tmp_path: Path):
 
 
 def empty(path: Path) -> int:
-    return sum(isinstance(one, Empty) and one.reason == "not-collected" for one in outcomes(Dsny(NEW_YORK), path))
+    return sum(
+        isinstance(outcome, Empty) and outcome.reason == "not-collected" for outcome in outcomes(Dsny(NEW_YORK), path)
+    )
 
 
 @pytest.mark.skipif(not REAL.exists(), reason=ABSENT)
-def test_the_real_file_gives_what_csv_finds_in_it_and_counts_what_was_not_collected() -> None:
+def test_the_published_file_agrees_with_csv_and_uncollected_streams_are_counted() -> None:
     names = ["REFUSE", "PAPER", "MGP", "RESORGANICS", "SCHOOLORGANIC", "LEAVESORGANIC", "XMASTREE"]
     wanted, blank = [], 0
     with REAL.open(newline="") as lines:
@@ -44,7 +46,9 @@ def test_the_real_file_gives_what_csv_finds_in_it_and_counts_what_was_not_collec
                     value = round(Fraction(tons) * Fraction("907184.74"))
                     wanted.append((f"{borough} {district}/{name}", begin * 1000, (end - begin) * 1000, value))
     form = Dsny(NEW_YORK)
-    assert [(one.source, one.start_ms, one.interval_ms, one.value) for one in parsed(form, REAL)] == wanted
+    assert [
+        (reading.source, reading.start_ms, reading.interval_ms, reading.value) for reading in parsed(form, REAL)
+    ] == wanted
     assert reasons(form, REAL) == {}
     assert empty(REAL) == blank == 4_728
     assert len(wanted) == 4_379
@@ -52,11 +56,11 @@ def test_the_real_file_gives_what_csv_finds_in_it_and_counts_what_was_not_collec
 
 def test_a_month_is_the_local_one_however_long_it_is(file) -> None:
     path = file(*(b"2021 / %02d,Queens,08,1,,,,,,,4" % month for month in (2, 3, 4, 11, 12)))
-    hours = [one.interval_ms / 3_600_000 for one in parsed(Dsny(NEW_YORK), path)]
+    hours = [reading.interval_ms / 3_600_000 for reading in parsed(Dsny(NEW_YORK), path)]
     assert hours == [28 * 24, 31 * 24 - 1, 30 * 24, 30 * 24 + 1, 31 * 24]
 
 
-def test_every_field_has_an_outcome_at_a_place_of_its_own(file) -> None:
+def test_every_field_has_an_outcome_at_a_distinct_position(file) -> None:
     path = file(
         b"2021 / 01,Queens,08,1.5,x,-2,,,0,\xff,4",
         b"2021 / 01,Queens,08,1.5,x,-2,,0, ,3,4",
@@ -71,7 +75,7 @@ def test_every_field_has_an_outcome_at_a_place_of_its_own(file) -> None:
         b"2021/02,Staten Island,01,2,,,,,,,5",
     )
     form = Dsny(NEW_YORK, "metric")
-    assert [(one.position, one.source, one.value) for one in parsed(form, path)] == [
+    assert [(reading.position, reading.source, reading.value) for reading in parsed(form, path)] == [
         (31, "Queens 08/REFUSE", 1_500_000),
         (35, "Queens 08/SCHOOLORGANIC", 0),
         (37, "Queens 08/XMASTREE", 3_000_000),

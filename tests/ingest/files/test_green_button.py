@@ -30,7 +30,7 @@ def entry(content: str, **links: str | list[str]) -> str:
 
 
 def reading(value: object, start: int = START, duration: int = 900, quality: str = "") -> str:
-    qualities = "".join(f"<ReadingQuality><quality>{one}</quality></ReadingQuality>" for one in quality.split())
+    qualities = "".join(f"<ReadingQuality><quality>{number}</quality></ReadingQuality>" for number in quality.split())
     period = f"<timePeriod><duration>{duration}</duration><start>{start}</start></timePeriod>"
     return f"<IntervalReading>{qualities}{period}<value>{value}</value></IntervalReading>"
 
@@ -64,20 +64,24 @@ def file(tmp_path: Path):
 
 
 @pytest.mark.parametrize("path", REAL, ids=lambda path: path.stem)
-def test_the_real_files_give_what_an_xml_tree_holds(path: Path) -> None:
+def test_the_published_files_agree_with_an_xml_tree(path: Path) -> None:
     if not path.exists():
         pytest.skip(ABSENT)
     wanted = []
-    for one in ElementTree.parse(path).iter(f"{ESPI}IntervalReading"):
-        start, duration = (int(one.findtext(f"{ESPI}timePeriod/{ESPI}{name}") or 0) for name in ("start", "duration"))
-        estimated = one.findtext(f"{ESPI}ReadingQuality/{ESPI}quality") == "8"
-        value = int(one.findtext(f"{ESPI}value") or 0) * 3_600_000
+    for element in ElementTree.parse(path).iter(f"{ESPI}IntervalReading"):
+        start, duration = (
+            int(element.findtext(f"{ESPI}timePeriod/{ESPI}{name}") or 0) for name in ("start", "duration")
+        )
+        estimated = element.findtext(f"{ESPI}ReadingQuality/{ESPI}quality") == "8"
+        value = int(element.findtext(f"{ESPI}value") or 0) * 3_600_000
         wanted.append(("energy.import", start * 1000, duration * 1000, value, 0 if estimated else 1))
     found = parsed(GreenButton(), path)
     assert [(p.metric, p.start_ms, p.interval_ms, p.value, p.quality) for p in found] == wanted
     assert len(found) == len(outcomes(GreenButton(), path)) > 90
-    assert [one.position for one in found] == list(range(1, len(found) + 1))
-    assert all(one.original.startswith(b"<IntervalReading>") and b"<value>" in one.original for one in found)
+    assert [outcome.position for outcome in found] == list(range(1, len(found) + 1))
+    assert all(
+        outcome.original.startswith(b"<IntervalReading>") and b"<value>" in outcome.original for outcome in found
+    )
 
 
 @pytest.mark.parametrize(
@@ -96,7 +100,7 @@ def test_the_real_files_give_what_an_xml_tree_holds(path: Path) -> None:
     ],
 )
 def test_units_and_powers_of_ten_are_exact_millijoules(file, said, value, millijoules) -> None:
-    assert [one.value for one in parsed(GreenButton(), file(metered(said, reading(value))))] == [millijoules]
+    assert [outcome.value for outcome in parsed(GreenButton(), file(metered(said, reading(value))))] == [millijoules]
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -128,11 +132,11 @@ def test_an_amount_is_exact_or_refused(file, value: int, power: int) -> None:
         ({"uom": 38, "dataQualifier": 8}, "qualifier"),
     ],
 )
-def test_what_is_no_energy_delivered_in_an_interval_is_refused_by_its_reason(file, said, reason) -> None:
+def test_readings_that_are_no_energy_delivered_in_an_interval_are_refused_with_a_reason(file, said, reason) -> None:
     assert reasons(GreenButton(), file(metered(said, reading(1), reading(2)))) == {1: reason, 2: reason}
 
 
-def test_every_other_fault_of_a_reading_is_one_of_its_own(file) -> None:
+def test_a_fault_of_a_reading_affects_no_other_reading(file) -> None:
     path = file(
         metered(
             DELIVERED_WH,
@@ -153,16 +157,16 @@ def test_every_other_fault_of_a_reading_is_one_of_its_own(file) -> None:
         **{1: "interval", 2: "missing", 3: "unreadable", 4: "unreadable", 5: "unreadable", 6: "unreadable"},
         **{7: "unreadable", 8: "missing", 9: "unreadable", 10: "unreadable"},
     }
-    assert [one.position for one in parsed(GreenButton(), path)] == [11]
+    assert [outcome.position for outcome in parsed(GreenButton(), path)] == [11]
 
 
 def test_estimated_and_projected_values_are_estimates(file) -> None:
     qualities = ["", "0", "7", "8", "9", "12", "17", "17 9", "10"]
-    found = parsed(GreenButton(), file(metered(DELIVERED_WH, *(reading(1, quality=one) for one in qualities))))
-    assert [one.quality for one in found] == [1, 1, 1, 0, 0, 0, 1, 0, 1]
+    found = parsed(GreenButton(), file(metered(DELIVERED_WH, *(reading(1, quality=quality) for quality in qualities))))
+    assert [outcome.quality for outcome in found] == [1, 1, 1, 0, 0, 0, 1, 0, 1]
 
 
-def test_links_say_what_a_block_means_wherever_they_stand(file) -> None:
+def test_links_give_a_blocks_type_wherever_they_are_in_the_feed(file) -> None:
     path = file(
         feed(
             entry(block(reading(1)), own="M/1/IntervalBlock/1", up="M/1/IntervalBlock"),
@@ -173,7 +177,7 @@ def test_links_say_what_a_block_means_wherever_they_stand(file) -> None:
             entry(element("MeterReading"), own="M/2", related=["T/reverse"]),
         )
     )
-    assert [one.value for one in parsed(GreenButton(), path)] == [3_600_000_000]
+    assert [outcome.value for outcome in parsed(GreenButton(), path)] == [3_600_000_000]
     assert reasons(GreenButton(), path) == {2: "flow-direction"}
 
 
@@ -182,11 +186,11 @@ def test_one_import_is_one_channel(file) -> None:
     meters = [entry(element("MeterReading"), own=f"M/{n}", related=[f"T/{n}"]) for n in (1, 2)]
     blocks = [entry(block(reading(n)), up=f"M/{n}/IntervalBlock") for n in (1, 2, 1)]
     path = file(feed(*types, *meters, *blocks))
-    assert [one.value for one in parsed(GreenButton(), path)] == [3_600_000, 3_600_000]
+    assert [outcome.value for outcome in parsed(GreenButton(), path)] == [3_600_000, 3_600_000]
     assert reasons(GreenButton(), path) == {2: "other-meter"}
 
 
-def test_without_links_the_only_type_of_a_feed_or_of_a_bare_document_is_meant(file) -> None:
+def test_without_links_the_only_type_of_a_feed_or_document_applies(file) -> None:
     only = element("ReadingType", **DELIVERED_WH)
     assert len(parsed(GreenButton(), file(feed(entry(block(reading(1))), entry(only))))) == 1
     assert len(parsed(GreenButton(), file(f'<x xmlns="http://naesb.org/espi">{only}{block(reading(1))}</x>'))) == 1
@@ -195,7 +199,7 @@ def test_without_links_the_only_type_of_a_feed_or_of_a_bare_document_is_meant(fi
     assert reasons(GreenButton(), file(block(reading(1)))) == {1: "unit"}
 
 
-def test_what_stands_outside_of_any_entry_belongs_to_none(file) -> None:
+def test_elements_outside_of_entries_belong_to_none(file) -> None:
     path = file(
         feed(
             entry(element("ReadingType", **DELIVERED_WH), own="T/1"),
@@ -205,7 +209,7 @@ def test_what_stands_outside_of_any_entry_belongs_to_none(file) -> None:
             block(reading(2)),
         )
     )
-    assert [one.value for one in parsed(GreenButton(), path)] == [3_600_000]
+    assert [outcome.value for outcome in parsed(GreenButton(), path)] == [3_600_000]
     assert reasons(GreenButton(), path) == {2: "unit"}
 
 
@@ -213,7 +217,7 @@ def test_any_encoding_that_the_parser_knows_by_itself_is_read(file) -> None:
     text = metered(DELIVERED_WH, reading(5)).removeprefix('<?xml version="1.0"?>')
     for charset in ("UTF-16", "ISO-8859-1", "us-ascii"):
         declared = f'<?xml version="1.0" encoding="{charset}"?><!-- -->{text}'
-        assert [one.value for one in parsed(GreenButton(), file(declared.encode(charset)))] == [18_000_000]
+        assert [outcome.value for outcome in parsed(GreenButton(), file(declared.encode(charset)))] == [18_000_000]
 
 
 BOMB = '<!DOCTYPE f [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;&a;&a;">]>'
@@ -238,7 +242,7 @@ UNSOUND: dict[str, tuple[str | bytes, str]] = {
     "cut in a tag": (GOOD[: GOOD.rindex("<value>") + 4], "unclosed token"),
     "cut in a value": (GOOD[: GOOD.rindex("<value>") + 8], "no element found"),
     "a zero byte": (GOOD[:5000] + "\0" + GOOD[5000:], "not well-formed"),
-    "zero bytes behind": (GOOD.encode() + bytes(3), "not well-formed"),
+    "zero bytes at the end": (GOOD.encode() + bytes(3), "not well-formed"),
     "not UTF-8": (in_content("\xff").encode("latin-1"), "not well-formed"),
     "a charset of many bytes": (declared("shift_jis"), "charset"),
     "a charset that is none": (declared("zip"), "charset"),
@@ -257,14 +261,14 @@ UNSOUND: dict[str, tuple[str | bytes, str]] = {
 
 
 @pytest.mark.parametrize(("content", "word"), UNSOUND.values(), ids=UNSOUND)
-def test_a_file_that_is_not_sound_to_its_end_gives_nothing_and_is_explained(file, content, word) -> None:
+def test_a_malformed_file_gives_no_reading_and_a_reason(file, content, word) -> None:
     path = file(content)
     with pytest.raises(NotSuchFile, match=word) as refused:
         outcomes(GreenButton(), path)
     assert str(refused.value).startswith("usage.xml: ")
 
 
-def test_nothing_is_sent_of_a_cut_file(file) -> None:
+def test_no_reading_of_a_cut_file_is_sent(file) -> None:
     writer = None
     with pytest.raises(NotSuchFile):
         _, writer, _ = imported(GreenButton(), file(GOOD[:-1]), register("meter"))

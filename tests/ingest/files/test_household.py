@@ -47,7 +47,7 @@ def sent(writer: RecordingWriter) -> list[tuple[datetime, int]]:
 
 
 @pytest.mark.skipif(not REAL.exists(), reason=ABSENT)
-def test_the_real_file_gives_what_csv_and_decimal_find_in_it() -> None:
+def test_the_published_file_agrees_with_csv_and_decimal() -> None:
     with REAL.open(newline="", encoding="ascii") as file:
         rows = list(csv.DictReader(file, delimiter=";"))
     wanted = []
@@ -61,7 +61,7 @@ def test_the_real_file_gives_what_csv_and_decimal_find_in_it() -> None:
     assert journal.kept == {}
 
 
-def test_a_small_file_with_all_that_can_be_wrong_loses_nothing(tmp_path: Path) -> None:
+def test_every_line_of_a_faulty_file_has_an_outcome(tmp_path: Path) -> None:
     lines = [
         b"1/2/2007;23:59:00;0.326;0;0;0;0;0;0",
         b"2/2/2007;00:00:00;?;?;?;?;?;?;",
@@ -113,7 +113,7 @@ def test_an_unknown_source_is_refused_line_by_line(tmp_path: Path) -> None:
     assert {item.reason for item in journal.kept.values()} == {"unknown-source"}
 
 
-def test_a_source_is_what_it_was_at_the_time_of_each_reading(tmp_path: Path) -> None:
+def test_a_source_is_looked_up_at_the_time_of_each_reading(tmp_path: Path) -> None:
     change = int(datetime(2007, 1, 31, 23, 2, tzinfo=UTC).timestamp() * 1000)
 
     def read(metric: Metric, time_ms: int) -> InMemorySources:
@@ -132,7 +132,7 @@ def test_ticks_at_the_end_close_every_window_in_every_partition(tmp_path: Path) 
     assert all(batch is not None and batch["rows"] == [] for batch in last)
 
 
-def test_under_a_clock_with_summer_time_the_hour_that_never_was_is_unreadable(tmp_path: Path) -> None:
+def test_under_a_clock_with_summer_time_the_skipped_hour_is_unreadable(tmp_path: Path) -> None:
     path = tmp_path / "household.txt"
     path.write_text(HEADER + "25/3/2007;02:30:00;1.0;;;;;;\n25/3/2007;03:30:00;1.0;;;;;;\n", encoding="ascii")
     report, writer, _ = imported(path, zone="Europe/Paris")

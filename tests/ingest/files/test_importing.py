@@ -69,7 +69,7 @@ def ticks(writer) -> list[tuple[int, int]]:
     st.integers(1, 50),
 )
 def test_no_order_of_a_file_makes_a_reading_late(places, step: int) -> None:
-    """One source behind the other over years, newest first, or any other way."""
+    """Source after source over years, newest first, or in any other order."""
     found = [reading(START + quarter * 7 * QUARTER, source) for source, quarter in places]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(importing, "_STEP", step)
@@ -79,7 +79,7 @@ def test_no_order_of_a_file_makes_a_reading_late(places, step: int) -> None:
     assert (account.aggregated, account.expected.late, account.open) == (len(found), 0, 0)
 
 
-def test_the_register_is_asked_once_for_each_period_in_which_nothing_changes() -> None:
+def test_the_register_is_read_once_for_each_span_without_changes() -> None:
     asked: list[int] = []
     change = START + DAY
 
@@ -94,7 +94,7 @@ def test_the_register_is_asked_once_for_each_period_in_which_nothing_changes() -
     batches = [decode(message.value) for message in writer.sent]
     assert Counter(batch.area for batch in batches for _ in range(batch.count)) == {3: 96, 4: 48}
     assert {kept.original for kept in journal.kept.values()} == {
-        one.original for one in found if one.source == "b" and one.start_ms >= change
+        outcome.original for outcome in found if outcome.source == "b" and outcome.start_ms >= change
     }
 
 
@@ -161,7 +161,7 @@ def test_history_ends_with_ticks_that_close_the_longest_window_of_its_metrics() 
     assert ticks(writer) == [(partition, START + 25 * HOUR + 6 * HOUR) for partition in range(PARTITIONS)]
 
 
-def test_no_tick_is_ahead_of_the_clock_and_nothing_of_the_future_moves_it() -> None:
+def test_no_tick_is_ahead_of_the_clock_and_future_readings_do_not_move_it() -> None:
     recent = [reading(NOW - 2 * QUARTER), reading(NOW - QUARTER + 1), reading(NOW + DAY)]
     _, writer, _ = imported(Listed(recent), FILE, town("a"))
     assert {time for _, time in ticks(writer)} == {NOW}
@@ -186,7 +186,7 @@ def test_a_file_of_another_kind_stops_the_import_before_anything_is_sent() -> No
 
 
 @pytest.mark.parametrize("when", ["while reading", "while sending"])
-def test_a_stopped_import_says_so_and_closes_no_window(when: str, monkeypatch) -> None:
+def test_a_stopped_import_is_incomplete_and_closes_no_window(when: str, monkeypatch) -> None:
     monkeypatch.setattr(importing, "_STEP", 10)
     stop = Event()
     if when == "while reading":
@@ -203,7 +203,7 @@ def test_a_stopped_import_says_so_and_closes_no_window(when: str, monkeypatch) -
     assert (report.read, report.readings) == ((10, 0) if when == "while reading" else (30, 10))
 
 
-def test_files_are_told_apart_by_as_much_of_their_paths_as_it_takes() -> None:
+def test_files_are_named_by_as_many_last_parts_as_make_them_distinct() -> None:
     assert list(named([Path("/a/x.csv"), Path("/b/y.csv")])) == ["x.csv", "y.csv"]
     assert list(named([Path("/a/x.csv"), Path("/b/x.csv")])) == ["a/x.csv", "b/x.csv"]
     assert list(named([Path("/a/c/x.csv"), Path("/b/c/x.csv"), Path("/y")])) == ["a/c/x.csv", "b/c/x.csv", "/y"]
@@ -212,7 +212,7 @@ def test_files_are_told_apart_by_as_much_of_their_paths_as_it_takes() -> None:
     assert name.encode() == rb"\xff.csv"
 
 
-def test_what_is_refused_is_kept_by_its_file() -> None:
+def test_refused_readings_are_kept_under_their_file() -> None:
     found: list[Outcome] = [reading(START, "stranger"), Refused(2, "missing", b"")]
     _, _, journal = imported(Listed(found), [Path("/a/x"), Path("/b/x")], town("a"))
     assert set(journal.kept) == {("a/x", 1), ("a/x", 2), ("b/x", 1), ("b/x", 2)}

@@ -42,7 +42,7 @@ def file(tmp_path: Path):
 
 @pytest.mark.skipif(not REAL, reason=ABSENT)
 @pytest.mark.parametrize("path", REAL, ids=lambda path: f"{path.parent.name}-{path.stem}")
-def test_the_real_uplinks_give_their_published_results(path: Path) -> None:
+def test_published_uplinks_give_their_published_results(path: Path) -> None:
     published = json.loads(path.with_name(path.name.replace("payload", "result")).read_text())
     result = published[0] if isinstance(published, list) else published
     telemetry = result["telemetry"][0]
@@ -62,7 +62,7 @@ def test_the_real_uplinks_give_their_published_results(path: Path) -> None:
     assert len(REAL) == 6
 
 
-def test_a_level_is_what_lies_between_the_floor_and_the_sensor() -> None:
+def test_a_level_is_computed_from_distance_and_depth() -> None:
     assert [fill_level(distance, 2_000) for distance in (1, 500, 1_000, 2_000, 4_000)] == [9_995, 7_500, 5_000, 0, 0]
     assert [fill_level(distance, 80_000) for distance in (4, 12, 20)] == [10_000, 9_998, 9_998]  # halves to the even
 
@@ -83,7 +83,7 @@ def test_a_level_is_a_whole_hundredth_of_a_percent_next_to_the_true_one(distance
         ("", None, None, None),
         ("ff0bffff0101ff166713d12345670000ff090100ff0a0101ff0f00", None, None, None),
         ("038210000382ff00", None, 255, None),
-        ("038210002ace01755c", None, 16, None),  # behind a block of unknown length nothing can be read
+        ("038210002ace01755c", None, 16, None),  # after a block of unknown length nothing can be read
     ],
 )
 def test_blocks_of_channel_type_and_value(words: str, battery, distance, position) -> None:
@@ -139,13 +139,13 @@ BAD = {
 
 
 @pytest.mark.parametrize("bad", BAD.values(), ids=BAD)
-def test_what_is_no_uplink_is_explained(bad: bytes) -> None:
+def test_an_error_explains_why_a_document_is_no_uplink(bad: bytes) -> None:
     with pytest.raises(BadUplink):
         decode_uplink(bad)
 
 
 @given(st.binary(max_size=60))
-def test_no_payload_does_any_harm(payload: bytes) -> None:
+def test_any_payload_is_decoded_or_refused(payload: bytes) -> None:
     try:
         found = decode_uplink(content(loriot(payload)))
     except BadUplink:
@@ -169,7 +169,7 @@ def test_every_uplink_of_a_file_has_an_outcome(file) -> None:
         content(loriot(bytes.fromhex("03829411"))),
     )
     form = LoraWan(1_000)
-    assert [(one.position, one.value, one.quality) for one in parsed(form, path)] == [
+    assert [(reading.position, reading.value, reading.quality) for reading in parsed(form, path)] == [
         (1, 5_000, 1),
         (3, 5_000, 0),
         (12, 0, 1),
@@ -178,13 +178,13 @@ def test_every_uplink_of_a_file_has_an_outcome(file) -> None:
         **{4: "missing", 5: "sensor-fault", 6: "sensor-fault", 7: "sensor-fault"},
         **dict.fromkeys(range(8, 12), "unreadable"),
     }
-    assert {one.source for one in parsed(form, path)} == {EUI.lower()}
+    assert {reading.source for reading in parsed(form, path)} == {EUI.lower()}
     last = outcomes(form, path)[9]
     assert isinstance(last, Refused)
     assert last.original.startswith(b'{"cmd": "rx"')
 
 
-def test_one_uplink_may_stand_on_many_lines_and_one_that_is_none_is_refused(file) -> None:
+def test_a_single_uplink_may_span_lines_and_an_invalid_one_is_refused(file) -> None:
     assert len(parsed(LoraWan(1_000), file(json.dumps(loriot(), indent=2).encode()))) == 1
     assert reasons(LoraWan(1_000), file(b'{"event":\n "join"}')) == {1: "unreadable"}
 

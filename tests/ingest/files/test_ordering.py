@@ -14,15 +14,15 @@ def reading(start: int, position: int, original: bytes = b"") -> Parsed:
 
 
 @given(st.lists(st.integers(0, 50), max_size=200), st.integers(1, 40))
-def test_readings_come_by_time_and_equal_times_as_they_came(starts: list[int], run: int) -> None:
+def test_readings_are_sorted_by_time_and_equal_times_keep_their_order(starts: list[int], run: int) -> None:
     placed = [Placed(position % 3, reading(start, position)) for position, start in enumerate(starts)]
     with TimeOrder(run) as order:
-        for one in placed:
-            order.add(one)
-        assert list(order) == sorted(placed, key=lambda one: one.parsed.start_ms)
+        for item in placed:
+            order.add(item)
+        assert list(order) == sorted(placed, key=lambda item: item.parsed.start_ms)
 
 
-def test_more_than_memory_holds_lies_on_disk() -> None:
+def test_readings_beyond_the_memory_limit_are_on_disk() -> None:
     def sort(run: int) -> None:
         with TimeOrder(run) as order:
             for position in range(20_000):
@@ -38,10 +38,10 @@ def test_a_small_import_needs_no_disk(monkeypatch) -> None:
     with TimeOrder(6) as order:
         for position in range(5):
             order.add(Placed(0, reading(-position, position)))
-        assert [one.parsed.position for one in order] == [4, 3, 2, 1, 0]
+        assert [item.parsed.position for item in order] == [4, 3, 2, 1, 0]
 
 
-def test_nothing_is_left_behind(tmp_path: Path, monkeypatch) -> None:
+def test_no_temporary_file_remains(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     with TimeOrder(2) as order:
         for position in range(5):

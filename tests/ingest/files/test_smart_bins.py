@@ -29,13 +29,13 @@ def file(tmp_path: Path):
 
 
 def collection(*properties: object) -> dict[str, Any]:
-    features = [{"type": "Feature", "properties": one, "geometry": None} for one in properties]
+    features = [{"type": "Feature", "properties": bin_, "geometry": None} for bin_ in properties]
     return {"type": "FeatureCollection", "features": features}
 
 
 @pytest.mark.skipif(not REAL, reason=ABSENT)
 @pytest.mark.parametrize("path", REAL, ids=lambda path: path.stem)
-def test_the_real_snapshots_give_what_json_holds_but_for_blind_sensors(path: Path) -> None:
+def test_the_published_snapshots_agree_with_json_but_for_failed_sensors(path: Path) -> None:
     wanted, blind = [], {}
     for position, feature in enumerate(json.loads(path.read_text())["features"], 1):
         said = feature["properties"]
@@ -45,7 +45,9 @@ def test_the_real_snapshots_give_what_json_holds_but_for_blind_sensors(path: Pat
         start = datetime.fromisoformat(said["timestamp"]).replace(tzinfo=MELBOURNE).timestamp() * 1000
         wanted.append((said["station_num"], start, 0, said["fill_lvl"] * 1000, 1))
     found = parsed(FORM, path)
-    assert [(one.source, one.start_ms, one.interval_ms, one.value, one.quality) for one in found] == wanted
+    assert [
+        (outcome.source, outcome.start_ms, outcome.interval_ms, outcome.value, outcome.quality) for outcome in found
+    ] == wanted
     assert reasons(FORM, path) == blind
     assert (len(wanted), len(blind)) == (29, 3)
 
@@ -79,15 +81,15 @@ def test_every_feature_has_an_outcome(file) -> None:
         ([], "unreadable"),
         ("\ud800", "unreadable"),
     ]
-    document = collection(*(one for one, _ in features))
+    document = collection(*(feature for feature, _ in features))
     document["features"] += [None, 7, [], {}]
     path = file(document)
     wanted = {number: reason for number, (_, reason) in enumerate(features, 1) if reason is not None}
     more = dict.fromkeys(range(len(features) + 1, len(features) + 5), "unreadable")
     assert reasons(FORM, path) == wanted | more
-    assert [one.value for one in parsed(FORM, path)] == [4_000, 10_000, 0]
+    assert [outcome.value for outcome in parsed(FORM, path)] == [4_000, 10_000, 0]
     assert parsed(FORM, path)[0].source == "7"
-    kept = [one.original for one in outcomes(FORM, path) if not isinstance(one, Empty)]
+    kept = [outcome.original for outcome in outcomes(FORM, path) if not isinstance(outcome, Empty)]
     assert all(len(original) <= 1_000 for original in kept)
 
 
@@ -116,7 +118,7 @@ def test_a_file_of_something_else_is_refused(file, content: object) -> None:
         outcomes(FORM, file(content))
 
 
-def test_deep_nesting_within_a_feature_does_no_harm(file) -> None:
+def test_deep_nesting_within_a_feature_is_refused(file) -> None:
     deep = b'{"type":"FeatureCollection","features":[{"properties":{"serial_num":' + b"[" * 500 + b"]" * 500 + b"}}]}"
     assert reasons(FORM, file(deep)) == {1: "unreadable"}
 
@@ -132,5 +134,5 @@ def test_a_file_larger_than_the_limit_is_refused_unread(file, monkeypatch) -> No
     assert peak_bytes(refuse) < 2_500_000
 
 
-def test_a_file_of_utf_16_says_so_itself_and_is_read(file) -> None:
+def test_a_file_in_utf_16_is_read(file) -> None:
     assert len(parsed(FORM, file(json.dumps(collection(BIN)).encode("utf-16")))) == 1

@@ -27,7 +27,7 @@ def file(tmp_path: Path):
 
 
 @pytest.mark.skipif(not REAL.exists(), reason=ABSENT)
-def test_the_real_file_gives_what_csv_and_decimal_find_in_it() -> None:
+def test_the_published_file_agrees_with_csv_and_decimal() -> None:
     with REAL.open(newline="") as lines:
         rows = [row for row in csv.reader(lines) if row][1:]
     wanted = []
@@ -35,9 +35,9 @@ def test_the_real_file_gives_what_csv_and_decimal_find_in_it() -> None:
         start = (datetime.strptime(when, "%Y-%m-%d %H:%M:%S%z") - EPOCH) // timedelta(milliseconds=1)
         wanted.append((start, 900_000, int(Decimal(watts) * 900 * 1000), 1))
     found = parsed(Solar(), REAL)
-    assert [(one.start_ms, one.interval_ms, one.value, one.quality) for one in found] == wanted
+    assert [(reading.start_ms, reading.interval_ms, reading.value, reading.quality) for reading in found] == wanted
     assert len(outcomes(Solar(), REAL)) == len(wanted) == 10_000
-    assert min(one.value for one in found) < 0
+    assert min(reading.value for reading in found) < 0
 
 
 def test_every_line_has_an_outcome_and_empty_lines_are_none(file) -> None:
@@ -62,7 +62,11 @@ def test_every_line_has_an_outcome_and_empty_lines_are_none(file) -> None:
         b"   \n",
         b"2016-07-01 03:15:00-07:00,0\n",
     )
-    assert [(one.position, one.value) for one in parsed(Solar(), path)] == [(2, -2_574_090), (4, 9), (20, 0)]
+    assert [(reading.position, reading.value) for reading in parsed(Solar(), path)] == [
+        (2, -2_574_090),
+        (4, 9),
+        (20, 0),
+    ]
     assert reasons(Solar(), path) == {5: "missing", 6: "missing"} | dict.fromkeys(range(7, 19), "unreadable")
 
 
@@ -94,7 +98,7 @@ def test_a_file_of_something_else_is_refused(file, content: bytes) -> None:
         outcomes(Solar(), file(header=content))
 
 
-def test_a_mark_in_front_of_the_header_is_no_part_of_it(file) -> None:
+def test_a_byte_order_mark_is_not_part_of_the_header(file) -> None:
     assert len(parsed(Solar(), file(b"2016-07-01 00:00:00Z,1\n", header=b"\xef\xbb\xbf" + HEADER))) == 1
 
 

@@ -29,7 +29,7 @@ def file(tmp_path: Path):
 
 
 @pytest.mark.skipif(not REAL.exists(), reason=ABSENT)
-def test_the_real_file_gives_what_csv_finds_in_it_but_for_what_contradicts_itself() -> None:
+def test_the_published_file_agrees_with_csv_but_for_contradictions() -> None:
     with REAL.open(newline="") as lines:
         rows = list(csv.DictReader(lines))
     wanted, contradictions = [], []
@@ -42,17 +42,20 @@ def test_the_real_file_gives_what_csv_finds_in_it_but_for_what_contradicts_itsel
         start = round(day.replace(tzinfo=BALTIMORE).timestamp()) * 1000 + int(row["Dumpster"])
         wanted.append((row["ID"], start, 0, round(Fraction(row["Weight"]) * Fraction("907184.74")), 1))
     form = TrashWheel(BALTIMORE)
-    found = [(one.source, one.start_ms, one.interval_ms, one.value, one.quality) for one in parsed(form, REAL)]
+    found = [
+        (reading.source, reading.start_ms, reading.interval_ms, reading.value, reading.quality)
+        for reading in parsed(form, REAL)
+    ]
     assert found == wanted
     assert reasons(form, REAL) == dict.fromkeys(contradictions, "contradiction")
     assert (len(wanted), len(contradictions)) == (989, 4)
     assert len({(source, start) for source, start, *_ in found}) == len(found)
 
 
-def test_tons_are_short_or_metric_as_one_says(file) -> None:
+def test_tons_are_short_or_metric_by_choice(file) -> None:
     path = file(b"w,W,1,May,2014,5/16/2014,4.31,18")
-    assert [one.value for one in parsed(TrashWheel(BALTIMORE), path)] == [3_909_966]
-    assert [one.value for one in parsed(TrashWheel(BALTIMORE, "metric"), path)] == [4_310_000]
+    assert [reading.value for reading in parsed(TrashWheel(BALTIMORE), path)] == [3_909_966]
+    assert [reading.value for reading in parsed(TrashWheel(BALTIMORE, "metric"), path)] == [4_310_000]
 
 
 @given(st.decimals(0, 1_000_000, places=9))
@@ -66,14 +69,14 @@ def test_a_weight_is_rounded_to_the_nearest_gram_halves_to_the_even_one(tons) ->
     assert grams("2", "short") == 1_814_369
 
 
-def test_dumpsters_of_one_day_are_weighings_of_their_own_from_its_first_moment_on(file) -> None:
+def test_dumpsters_of_one_day_are_distinct_weighings_from_its_first_moment_on(file) -> None:
     path = file(b"w,W,7,June,2021,6/1/21,1,18", b"w,W,8,june,2021,06/01/2021,1,18")
     begins = round(datetime(2021, 6, 1, 4, tzinfo=UTC).timestamp()) * 1000
-    assert [one.start_ms - begins for one in parsed(TrashWheel(BALTIMORE), path)] == [7, 8]
+    assert [reading.start_ms - begins for reading in parsed(TrashWheel(BALTIMORE), path)] == [7, 8]
     # Tehran's clocks went from 0 to 1 o'clock on 22 March 2021: the day began at 20:30 UTC all the same.
     skipped = file(b"w,W,0,March,2021,3/22/21,1,18")
-    [one] = parsed(TrashWheel(ZoneInfo("Asia/Tehran")), skipped)
-    assert one.start_ms == round(datetime(2021, 3, 21, 20, 30, tzinfo=UTC).timestamp()) * 1000
+    [reading] = parsed(TrashWheel(ZoneInfo("Asia/Tehran")), skipped)
+    assert reading.start_ms == round(datetime(2021, 3, 21, 20, 30, tzinfo=UTC).timestamp()) * 1000
 
 
 def test_every_line_has_an_outcome(file) -> None:

@@ -67,7 +67,7 @@ def replayed(
     days=st.integers(0, 2),
     shift=st.integers(0, 95),
 )
-def test_what_is_expected_is_what_the_rules_make_of_the_messages(
+def test_the_expected_account_is_what_the_rules_give(
     kind: str, zone: str, seed: int, partitions: int, quarters: int, days: int, shift: int
 ) -> None:
     sources = KINDS[kind](city(zone), seed)
@@ -90,7 +90,7 @@ def test_what_is_expected_is_what_the_rules_make_of_the_messages(
         assert faultless.readings == sum(1 for _ in sources.register()) * quarters
 
 
-def test_a_day_of_a_small_city_holds_every_fault_and_comes_to_the_expected_account() -> None:
+def test_a_day_of_a_small_city_has_every_fault_and_the_expected_account() -> None:
     fleet = Fleet(city(), 400, 1)
     writer, expected = replayed(fleet, MANY, hours=26)
     found = outcome(writer.sent, "Asia/Tehran")
@@ -130,7 +130,7 @@ def test_the_same_seed_city_and_start_give_the_same_bytes_and_another_seed_other
     assert first.sent != other.sent
 
 
-def test_an_interval_reads_the_same_whatever_span_is_asked_for() -> None:
+def test_an_interval_has_the_same_values_in_every_span() -> None:
     fleet = Fleet(city(), 50, 1)
     values = fleet.values(fleet.imports, END)
     fleet.values(fleet.imports, END + QUARTER)
@@ -182,7 +182,7 @@ def test_values_are_whole_millijoules_and_only_solar_is_negative_at_night() -> N
     assert noon[1].min() > 0
 
 
-def test_what_the_register_does_not_know_is_refused_and_never_sent() -> None:
+def test_sources_that_are_not_registered_are_refused_and_never_sent() -> None:
     fleet = Fleet(city(), 50, 1, strays=0)
     hidden = frozenset(fleet.imports.ids[:2])
     writer, journal = RecordingWriter(4, END), NoJournal()
@@ -206,7 +206,7 @@ def test_a_change_of_the_register_within_a_step_takes_effect_at_its_time() -> No
         assert (after_change == (batch.area % 1000 > 500)).all()
 
 
-def test_every_partition_hears_how_far_the_time_has_come() -> None:
+def test_every_partition_gets_the_last_tick() -> None:
     writer, _ = replayed(Fleet(city(), 10, 1), NO_FAULTS, hours=3, partitions=7)
     last = {message.partition: read(message.value) for message in writer.sent}
     assert sorted(last) == list(range(7))
@@ -220,7 +220,7 @@ def test_after_the_replay_each_interval_is_sent_once_the_clock_has_passed_it() -
     clock = [END]
 
     class Stop(Event):
-        """Time passes while the simulator waits; after five quarters it is told to stop."""
+        """Time passes while the simulator waits; after five quarters it is stopped."""
 
         def wait(self, timeout: float | None = None) -> bool:
             assert timeout is not None and 0 < timeout <= 60

@@ -58,7 +58,7 @@ def test_a_span_reads_the_same_whole_or_in_parts(kind: str, cuts: list[int], see
     edges = sorted({END - 3 * DAY, END, *(END - cut * MINUTE for cut in cuts)})
     whole = listed(found(sources, edges[0], edges[-1]))
     parts = [listed(found(made(kind, seed), *span)) for span in pairwise(edges)]
-    assert sorted(whole) == sorted(one for part in parts for one in part)
+    assert sorted(whole) == sorted(reading for part in parts for reading in part)
     times = [start for start, *_ in whole]
     assert times == sorted(times) and edges[0] <= times[0] and times[-1] < edges[-1]
     assert all(start % MINUTE == 0 for start in times)
@@ -145,7 +145,7 @@ def test_a_shipped_city_has_several_areas_and_few_cells_that_must_be_suppressed(
     cells, place_of = _areas_of(premises, catalogue()["waste.collected"])
     clock = ZoneInfo(place.zone)
     for day in range(1, 8):
-        start, end = (round(datetime(2025, 11, one, tzinfo=clock).timestamp() * 1000) for one in (day, day + 1))
+        start, end = (round(datetime(2025, 11, number, tzinfo=clock).timestamp() * 1000) for number in (day, day + 1))
         weighed: dict[tuple[int, str], set[str]] = defaultdict(set)
         for index in premises.weighings(start, end).place.tolist():
             if known := place_of.get(premises.ids[index]):
@@ -179,7 +179,7 @@ def test_no_id_is_in_any_message_and_strays_are_refused(kind: str) -> None:
 
 
 @pytest.mark.parametrize(("kind", "hours"), [("bins", 26), ("premises", 55)])
-def test_a_replay_holds_every_fault_and_comes_to_the_expected_account(kind: str, hours: int) -> None:
+def test_a_replay_has_every_fault_and_the_expected_account(kind: str, hours: int) -> None:
     sources = made(kind, count=400)
     writer, expected = replayed(sources, MANY, hours=hours)
     account = outcome(writer.sent, "Asia/Tehran")
@@ -198,7 +198,7 @@ def test_however_few_messages_there_are_one_is_broken(kind: str) -> None:
     assert expected.dead == 0
 
 
-def test_often_is_often_enough_for_the_default_sizes() -> None:
+def test_the_default_sizes_have_every_fault() -> None:
     premises = Premises(load_city("isfahan"), 6_000, 1)
     now = END + 8 * HOUR
     start, end = last_day(now, "Asia/Tehran", 6 * HOUR)
@@ -206,7 +206,7 @@ def test_often_is_often_enough_for_the_default_sizes() -> None:
     assert min(expected.duplicate, expected.late, expected.rejected, expected.dead, expected.refused) >= 1
 
 
-def test_the_register_changes_for_moments_at_its_own_minute() -> None:
+def test_a_change_of_the_register_takes_effect_between_moments() -> None:
     bins = made("bins", strays=0)
     change = END - HOUR + 7 * MINUTE + 3_000
     writer, journal = RecordingWriter(4, END), NoJournal()
@@ -224,7 +224,7 @@ def test_several_simulators_follow_the_clock_together() -> None:
     steps = []
 
     class Stop:
-        """Time passes while all wait; after an hour and a half they are told to stop."""
+        """Time passes while all wait; after an hour and a half they are stopped."""
 
         def is_set(self) -> bool:
             return clock[0] >= END + 6 * QUARTER
@@ -287,7 +287,7 @@ def test_rounds_state_the_last_two_whole_months(now: datetime, months: Sequence[
     assert (account.expected.late, account.expected.rejected) == (0, 0)
 
 
-def test_statements_before_a_replay_are_in_time_and_change_nothing_about_it() -> None:
+def test_statements_before_a_replay_are_in_time_and_do_not_affect_it() -> None:
     rounds = Rounds(city(), people=1_000, seed=1, per_class=50)
     writer, expected = replayed(made("premises", count=300), MANY, hours=55, before=rounds)
     account = outcome(writer.sent, "Asia/Tehran")
@@ -297,7 +297,7 @@ def test_statements_before_a_replay_are_in_time_and_change_nothing_about_it() ->
     assert replace(expected, messages=0, readings=0) == replace(without, messages=0, readings=0)
 
 
-def test_a_round_that_the_register_does_not_know_states_nothing() -> None:
+def test_rounds_that_are_not_registered_make_no_statement() -> None:
     rounds = Rounds(city(), people=1_000, seed=1, per_class=50)
     register = registered(rounds, hidden=frozenset(rounds.ids[:10]))
     assert len(rounds.statements(date(2025, 10, 1), register.at(catalogue()["waste.tonnage"], END))) == 140
@@ -329,7 +329,7 @@ def _date(at_ms: int, clock: ZoneInfo) -> date:
     return datetime.fromtimestamp(at_ms / 1000, clock).date()
 
 
-def test_nothing_is_sent_wrong_without_faults() -> None:
+def test_without_faults_every_reading_is_sent_once() -> None:
     for kind in KINDS:
         sources = made(kind, strays=0)
         writer, expected = replayed(sources, NO_FAULTS, hours=50)

@@ -21,7 +21,7 @@ def test_a_region_keeps_no_more_than_six_shades_and_the_rest_is_untouched() -> N
     assert np.array_equal(out, picture)
 
 
-def test_the_picture_given_stays_as_it_was() -> None:
+def test_the_original_picture_is_not_changed() -> None:
     picture = np.random.default_rng(0).integers(0, 256, (60, 100, 3), np.uint8)
     before = picture.copy()
     blurred(picture, regions((0, 0, 100, 60)), 0.5)
@@ -30,10 +30,10 @@ def test_the_picture_given_stays_as_it_was() -> None:
 
 def test_regions_grow_on_every_side_up_to_the_edges() -> None:
     out = grown(regions((20, 10, 30, 12), (0, 0, 10, 10), (95, 55, 5, 5)), 0.1, (60, 100, 3))
-    assert [tuple(one)[:4] for one in out.tolist()] == [(17, 8, 36, 16), (0, 0, 11, 11), (94, 54, 6, 6)]
+    assert [tuple(region)[:4] for region in out.tolist()] == [(17, 8, 36, 16), (0, 0, 11, 11), (94, 54, 6, 6)]
 
 
-def test_nothing_found_changes_nothing() -> None:
+def test_without_regions_the_picture_is_unchanged() -> None:
     picture = np.random.default_rng(0).integers(0, 256, (8, 8, 3), np.uint8)
     assert np.array_equal(blurred(picture, np.empty(0, REGION), 0.1), picture)
     outside = regions((20, 20, 5, 5))

@@ -46,16 +46,16 @@ def labelled(*plates: tuple[float, ...], kind: str = "car", ignored: tuple[tuple
 def test_a_perfect_detector_scores_one_everywhere() -> None:
     truth = {"a": labelled(*PLATES), "b": labelled()}
     seen = {"a": found(*[(*plate, 0.9) for plate in PLATES]), "b": found()}
-    (one,) = score(truth, seen, 0.5)
-    figures = (one.ap50, one.ap30, one.precision, one.recall, one.covered, one.false_per_image)
-    assert figures == (1, 1, 1, 1, 1, 0)
-    assert (one.images, one.plates) == (2, 3)
+    (figures,) = score(truth, seen, 0.5)
+    shares = (figures.ap50, figures.ap30, figures.precision, figures.recall, figures.covered, figures.false_per_image)
+    assert shares == (1, 1, 1, 1, 1, 0)
+    assert (figures.images, figures.plates) == (2, 3)
 
 
-def test_a_detector_that_finds_nothing_scores_nothing_and_claims_nothing() -> None:
-    (one,) = score({"a": labelled(*PLATES)}, {"a": found()}, 0.5)
-    assert (one.ap50, one.ap30, one.recall, one.covered, one.false_per_image) == (0, 0, 0, 0, 0)
-    assert np.isnan(one.precision)
+def test_a_detector_that_finds_nothing_has_recall_0_and_no_precision() -> None:
+    (figures,) = score({"a": labelled(*PLATES)}, {"a": found()}, 0.5)
+    assert (figures.ap50, figures.ap30, figures.recall, figures.covered, figures.false_per_image) == (0, 0, 0, 0, 0)
+    assert np.isnan(figures.precision)
 
 
 def test_a_second_detection_of_a_plate_is_false() -> None:
@@ -63,13 +63,13 @@ def test_a_second_detection_of_a_plate_is_false() -> None:
     assert outcomes(seen, labelled(PLATES[0]), 0.5).tolist() == [FALSE, HIT]
 
 
-def test_an_ignored_region_counts_neither_way() -> None:
+def test_a_detection_on_an_ignored_region_is_not_counted() -> None:
     truth = labelled(PLATES[0], ignored=((100, 100, 40, 20),))
     half_inside, mostly_inside, elsewhere = (120, 100, 40, 20, 0.9), (110, 105, 20, 10, 0.8), (300, 300, 40, 10, 0.7)
     seen = found((*PLATES[0], 0.6), half_inside, mostly_inside, elsewhere)
     assert outcomes(seen, truth, 0.5).tolist() == [HIT, IGNORED, IGNORED, FALSE]
-    (one,) = score({"a": truth}, {"a": seen}, 0.5)
-    assert (one.precision, one.recall, one.false_per_image) == (0.5, 1, 1)
+    (figures,) = score({"a": truth}, {"a": seen}, 0.5)
+    assert (figures.precision, figures.recall, figures.false_per_image) == (0.5, 1, 1)
 
 
 def test_a_plate_is_found_even_where_an_ignored_region_touches_it() -> None:
@@ -79,8 +79,8 @@ def test_a_plate_is_found_even_where_an_ignored_region_touches_it() -> None:
 
 def test_a_loose_box_is_found_at_30_and_not_at_50() -> None:
     truth = {"a": labelled((0, 0, 40, 10))}
-    (one,) = score(truth, {"a": found((0, 0, 40, 25, 0.9))}, 0.5)
-    assert (one.ap50, one.ap30, one.recall, one.covered, one.false_per_image) == (0, 1, 0, 1, 0)
+    (figures,) = score(truth, {"a": found((0, 0, 40, 25, 0.9))}, 0.5)
+    assert (figures.ap50, figures.ap30, figures.recall, figures.covered, figures.false_per_image) == (0, 1, 0, 1, 0)
 
 
 def test_average_precision_is_the_area_under_the_falling_envelope() -> None:
@@ -89,7 +89,7 @@ def test_average_precision_is_the_area_under_the_falling_envelope() -> None:
     assert average_precision(scores, results, 2) == pytest.approx(0.5 + 0.5 * 2 / 3)
 
 
-def test_what_scores_the_same_counts_together() -> None:
+def test_detections_of_equal_score_count_together() -> None:
     scores = np.array([0.9, 0.9])
     either_way = {average_precision(scores, np.array(order, np.int8), 1) for order in ([HIT, FALSE], [FALSE, HIT])}
     assert either_way == {0.5}
@@ -101,7 +101,7 @@ def test_coverage_joins_regions_and_counts_no_area_twice() -> None:
     assert covered_shares(boxes((0, 0, 25, 10), (0, 0, 25, 10)), boxes((0, 0, 40, 10))).tolist() == [0.625]
 
 
-def test_what_is_blurred_larger_covers_more_but_is_found_no_better() -> None:
+def test_grown_regions_cover_more_and_do_not_change_precision() -> None:
     truth, seen = {"a": labelled((10, 10, 40, 10))}, {"a": found((10, 10, 30, 10, 0.9), (90, 90, 9, 9, 0.2))}
     larger = {"a": found((8, 8, 42, 14, 0.9), (10, 10, 40, 10, 0.2))}
     (plain,), (blurring,) = score(truth, seen, 0.5), score(truth, seen, 0.5, larger)
@@ -109,14 +109,14 @@ def test_what_is_blurred_larger_covers_more_but_is_found_no_better() -> None:
     assert (plain.recall, plain.false_per_image) == (blurring.recall, blurring.false_per_image) == (1, 0)
 
 
-def test_macro_weighs_kinds_and_all_weighs_plates() -> None:
+def test_macro_weights_kinds_equally_and_all_weights_plates() -> None:
     truth = {"a": labelled(*PLATES), "b": labelled(PLATES[0], kind="moto")}
     seen = {"a": found(*[(*plate, 0.9) for plate in PLATES]), "b": found()}
     assert macro(score(truth, seen, 0.5)).recall == 0.5
     assert together("all", truth, seen, 0.5).recall == 0.75
 
 
-def test_a_kind_without_plates_leaves_the_mean_alone() -> None:
+def test_a_kind_without_plates_does_not_affect_the_mean() -> None:
     truth = {"a": labelled(PLATES[0]), "b": labelled(kind="street")}
     seen = {"a": found((*PLATES[0], 0.9)), "b": found((0, 0, 9, 9, 0.9))}
     mean = macro(score(truth, seen, 0.5))
@@ -145,7 +145,7 @@ def test_labels_are_read_with_images_that_have_no_plate(tmp_path: Path) -> None:
         ("image,x,y,w,h,kind\na,1,2,3\n", "line 2"),
     ],
 )
-def test_wrong_labels_say_where(tmp_path: Path, table: str, said: str) -> None:
+def test_an_error_in_labels_names_the_line(tmp_path: Path, table: str, said: str) -> None:
     labels = tmp_path / "labels.csv"
     labels.write_text(table)
     with pytest.raises(LabelError, match=said):
@@ -168,29 +168,29 @@ box = st.tuples(st.integers(0, 20), st.integers(0, 20), side, side)
 detection = st.tuples(st.integers(0, 20), st.integers(0, 20), side, side, st.sampled_from([0.2, 0.4, 0.6, 0.8]))
 
 
-def pixels(one: tuple[float, ...]) -> set[tuple[int, int]]:
-    x, y, w, h = (int(value) for value in one[:4])
+def pixels(region: tuple[float, ...]) -> set[tuple[int, int]]:
+    x, y, w, h = (int(value) for value in region[:4])
     return {(column, row) for column in range(x, x + w) for row in range(y, y + h)}
 
 
-def slow_iou(one: tuple[float, ...], other: tuple[float, ...]) -> float:
-    return len(pixels(one) & pixels(other)) / len(pixels(one) | pixels(other))
+def slow_iou(region: tuple[float, ...], plate: tuple[float, ...]) -> float:
+    return len(pixels(region) & pixels(plate)) / len(pixels(region) | pixels(plate))
 
 
 def slow_outcomes(
     seen: list[tuple[float, ...]], plates: list[tuple[float, ...]], ignored: list[tuple[float, ...]], least: float
 ) -> list[int]:
-    """By sets of pixels, one at a time."""
+    """By sets of pixels, plate by plate."""
     results, taken = [FALSE] * len(seen), set()
-    for one in sorted(range(len(seen)), key=lambda place: (-seen[place][4], place)):
-        free = [(slow_iou(seen[one], plate), -place) for place, plate in enumerate(plates) if place not in taken]
+    for index in sorted(range(len(seen)), key=lambda place: (-seen[place][4], place)):
+        free = [(slow_iou(seen[index], plate), -place) for place, plate in enumerate(plates) if place not in taken]
         best = max(free, default=(0.0, 0))
-        mine = pixels(seen[one])
+        mine = pixels(seen[index])
         if best[0] >= least:
             taken.add(-best[1])
-            results[one] = HIT
-        elif any(slow_iou(seen[one], r) >= 0.3 or len(mine & pixels(r)) > len(mine) / 2 for r in ignored):
-            results[one] = IGNORED
+            results[index] = HIT
+        elif any(slow_iou(seen[index], r) >= 0.3 or len(mine & pixels(r)) > len(mine) / 2 for r in ignored):
+            results[index] = IGNORED
     return results
 
 
@@ -216,7 +216,7 @@ def test_outcomes_and_precision_agree_with_counting_pixels(
         fast = outcomes(found(*seen), truth, least)
         assert fast.tolist() == slow
         if plates:
-            scores = [one[4] for one in seen]
+            scores = [region[4] for region in seen]
             expected = slow_average_precision(scores, slow, len(plates))
             assert average_precision(np.array(scores), fast, len(plates)) == pytest.approx(expected)
 
@@ -228,5 +228,5 @@ def test_coverage_and_overlap_agree_with_counting_pixels(
     under: set[tuple[int, int]] = set().union(*map(pixels, regions))
     shares = [len(pixels(plate) & under) / len(pixels(plate)) for plate in plates]
     assert covered_shares(boxes(*regions), boxes(*plates)) == pytest.approx(shares)
-    overlaps = [[slow_iou(one, other) for other in plates] for one in regions]
+    overlaps = [[slow_iou(region, plate) for plate in plates] for region in regions]
     assert np.allclose(iou(boxes(*regions), boxes(*plates)), np.array(overlaps).reshape(-1, len(plates)))

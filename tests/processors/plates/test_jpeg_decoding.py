@@ -44,7 +44,7 @@ def test_an_end_marker_does_not_hide_that_pixels_are_missing(options):
     assert {reason_of(data[:place] + b"\xff\xd9") for place in places} == {"cut"}
 
 
-def test_plain_grey_is_a_picture_and_not_a_lost_one():
+def test_plain_grey_is_not_taken_for_lost_pixels():
     for value in (64, 128):
         assert decode_picture(jpeg(np.full((90, 160, 3), value, np.uint8))).shape == (90, 160, 3)
     half = np.full((96, 160, 3), 128, np.uint8)
@@ -52,7 +52,7 @@ def test_plain_grey_is_a_picture_and_not_a_lost_one():
     assert decode_picture(jpeg(half)).shape == half.shape
 
 
-def test_what_lies_behind_the_end_is_nothing():
+def test_bytes_after_the_end_are_ignored():
     assert np.array_equal(decode_picture(WHOLE + b"\xff\xd8garbage" * 9), decode_picture(WHOLE))
 
 
@@ -72,7 +72,7 @@ def test_what_lies_behind_the_end_is_nothing():
         (WHOLE[: header_at(WHOLE) + 4] + b"\x0c" + WHOLE[header_at(WHOLE) + 5 :], "undecodable"),  # 12 bits a sample
     ],
 )
-def test_what_is_no_picture_has_a_fixed_word(data, reason):
+def test_every_error_is_a_fixed_word(data, reason):
     assert reason_of(data) == reason
 
 
@@ -86,7 +86,7 @@ def test_a_hundred_megapixels_are_refused_by_the_header(options, monkeypatch):
     assert reason_of(resized(jpeg(None, *options), 65_535, 65_535)) == "too-large"
 
 
-def test_a_second_header_can_not_bring_in_another_size(monkeypatch):
+def test_a_second_frame_header_is_refused(monkeypatch):
     monkeypatch.setattr(cv2, "imdecode", None)
     frame = header_at(WHOLE)
     end = frame + 2 + int.from_bytes(WHOLE[frame + 2 : frame + 4], "big")
@@ -103,7 +103,7 @@ def test_scans_and_segments_are_limited(monkeypatch):
     assert reason_of(data[:2] + b"\xff\xfe\x00\x02" * 5_000 + data[2:]) == "undecodable"
 
 
-def test_markers_may_be_filled_up():
+def test_fill_bytes_before_markers_are_skipped():
     assert np.array_equal(decode_picture(WHOLE[:2] + b"\xff" * 100_000 + WHOLE[2:]), decode_picture(WHOLE))
 
 
@@ -114,7 +114,7 @@ def test_grey_gives_three_equal_channels():
     assert np.array_equal(decoded[..., 0], decoded[..., 2])
 
 
-def test_four_inks_give_three_channels():
+def test_cmyk_gives_three_channels():
     grey = np.repeat(np.linspace(30, 220, 160).astype(np.uint8)[None], 120, 0)
     decoded = decode_picture(four_inks(grey))
     assert decoded.shape == (120, 160, 3)
@@ -123,7 +123,7 @@ def test_four_inks_give_three_channels():
 
 @examples(50, soak=750)
 @given(st.data())
-def test_damage_of_any_kind_is_a_picture_or_a_word(data):
+def test_damaged_bytes_are_decoded_or_refused_with_a_fixed_word(data):
     whole = bytearray(jpeg(scene(32, 48), *data.draw(st.sampled_from([(), PROGRESSIVE, RESTARTS]))))
     for _ in range(data.draw(st.integers(1, 6))):
         whole[data.draw(st.integers(3, len(whole) - 1))] = data.draw(st.integers(0, 255))

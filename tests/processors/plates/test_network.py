@@ -73,7 +73,7 @@ def overlaps(regions: NDArray[np.void], box: tuple[int, int, int, int]) -> NDArr
     return iou(boxes(regions), np.array([box], float))[:, 0]
 
 
-def test_it_finds_plates_of_one_and_two_lines(detector: NetworkDetector) -> None:
+def test_plates_of_one_and_two_lines_are_found(detector: NetworkDetector) -> None:
     picture = street()
     car, motorcycle = with_car(picture, 120, 250, 80), with_motorcycle(picture, 450, 240, 54)
     regions = detector.detect(picture)
@@ -93,7 +93,7 @@ def test_a_road_without_vehicles_has_no_plates(detector: NetworkDetector) -> Non
 @pytest.mark.parametrize(
     "shape", [(0, 0), (0, 5), (1, 1), (1, 3000), (3000, 1), (7, 9), (33, 65), (1000, 300), (2160, 3840)]
 )
-def test_any_size_will_do(detector: NetworkDetector, shape: tuple[int, int]) -> None:
+def test_pictures_of_any_size_are_accepted(detector: NetworkDetector, shape: tuple[int, int]) -> None:
     picture = np.random.default_rng(2).integers(0, 256, (*shape, 3), np.uint8)
     least = NetworkDetector(0.01)
     for regions in (detector.detect(picture), least.detect(picture)):
@@ -117,7 +117,7 @@ def test_regions_come_in_order_of_y_then_x_each_plate_once(detector: NetworkDete
     picture = street(576, 1024)
     places = [with_car(picture, x, y, 70) for x, y in ((780, 180), (150, 190), (420, 470))]
     regions = detector.detect(picture)
-    keys = [(int(one["y"]), int(one["x"])) for one in regions]
+    keys = [(int(region["y"]), int(region["x"])) for region in regions]
     assert keys == sorted(keys)
     assert [(overlaps(regions, place) > 0.3).sum() for place in places] == [1, 1, 1]
 
@@ -129,14 +129,14 @@ def test_the_same_picture_gives_the_same_regions_alone_and_in_a_batch(detector: 
     with_car(pictures[1], 120, 120, 50)
     alone = [detector.detect(picture) for picture in pictures]
     together = detector.detect_all(pictures)
-    assert [len(one) for one in alone] == [1, 1, 1, 0]
-    for one, other in zip(alone, together, strict=True):
-        assert boxes(one).tolist() == boxes(other).tolist()
-        assert one["form"].tolist() == other["form"].tolist()
-        assert np.allclose(one["score"], other["score"], atol=1e-4)
+    assert [len(regions) for regions in alone] == [1, 1, 1, 0]
+    for regions, batched in zip(alone, together, strict=True):
+        assert boxes(regions).tolist() == boxes(batched).tolist()
+        assert regions["form"].tolist() == batched["form"].tolist()
+        assert np.allclose(regions["score"], batched["score"], atol=1e-4)
 
 
-def test_a_picture_is_left_as_it_was(detector: NetworkDetector) -> None:
+def test_detection_does_not_change_the_picture(detector: NetworkDetector) -> None:
     picture = street()
     with_car(picture, 120, 250, 80)
     before = picture.copy()
@@ -150,7 +150,7 @@ def test_tiles_find_what_is_too_small_in_the_whole(detector: NetworkDetector) ->
     whole, tiled = detector.detect(picture), detector.detect_tiled(picture)
     assert (overlaps(whole, small) > 0.5).sum() == 0
     assert [(overlaps(tiled, box) > 0.5).sum() for box in (small, large)] == [1, 1]
-    keys = [(int(one["y"]), int(one["x"])) for one in tiled]
+    keys = [(int(region["y"]), int(region["x"])) for region in tiled]
     assert keys == sorted(keys)
 
 
@@ -161,7 +161,7 @@ def test_a_plate_larger_than_a_tile_is_found_in_the_whole(detector: NetworkDetec
     assert (overlaps(small.detect_tiled(picture), box) > 0.5).sum() == 1
 
 
-def test_what_a_tile_cuts_is_left_to_its_neighbour() -> None:
+def test_a_region_that_a_tile_cuts_is_taken_from_its_neighbour() -> None:
     rows = np.array([[0.0, 40, 30, 50, 0.9, 1], [30, 40, 60, 50, 0.8, 1], [70, 40, 100, 50, 0.7, 1]])
     inner = network._whole(rows, (100, 100), (50, 0), (100, 200))
     assert inner[:, 4].tolist() == [0.8]
@@ -182,7 +182,7 @@ def test_what_a_tile_cuts_is_left_to_its_neighbour() -> None:
         (200, 320, 1.6),
     ],
 )
-def test_pictures_are_scaled_towards_what_the_network_knows(longest: int, side: int, scale: float) -> None:
+def test_pictures_are_scaled_towards_the_networks_usual_size(longest: int, side: int, scale: float) -> None:
     assert NetworkDetector(longest_side=side)._scale(longest) == pytest.approx(scale)
 
 
@@ -210,7 +210,7 @@ def test_blocks_are_folded_as_the_trainer_folds_them() -> None:
 
 
 @pytest.mark.parametrize("level", [0, 1, 2])
-def test_answers_are_read_as_the_trainer_writes_them(level: int) -> None:
+def test_outputs_are_decoded_as_the_trainer_encodes_them(level: int) -> None:
     """A cell that answers with a box, in the units of `training.layout`, gives that box."""
     stride, shape = STRIDES[level], (128 // STRIDES[level], 192 // STRIDES[level])
     grid = cells(128, 192)
@@ -238,6 +238,6 @@ def test_the_weights_are_those_of_the_card(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @pytest.mark.parametrize("threshold", [0.0, 1.0, -1.0, float("nan")])
-def test_a_threshold_that_is_none_is_refused(threshold: float) -> None:
+def test_a_threshold_outside_of_0_to_1_is_refused(threshold: float) -> None:
     with pytest.raises(ValueError, match="threshold"):
         NetworkDetector(threshold)

@@ -1,4 +1,4 @@
-"""A picture at a reduced scale: which one, of what shape, and refused as the full one is."""
+"""A picture at a reduced scale: which scale, of what shape, and refused for the same reasons as the full picture."""
 
 import cv2
 import numpy as np
@@ -62,7 +62,7 @@ def test_the_smallest_picture_that_is_large_enough_is_decoded(longest, needed, l
 
 @examples(50, soak=750)
 @given(st.data())
-def test_the_full_pictures_shape_is_known_at_every_scale_however_it_was_turned(data):
+def test_the_full_pictures_shape_is_known_at_every_scale_and_orientation(data):
     sides = st.integers(1, 150)
     shape = data.draw(sides), data.draw(sides)
     orientation = data.draw(st.integers(1, 8))
@@ -82,7 +82,7 @@ def test_the_full_pictures_shape_is_known_at_every_scale_however_it_was_turned(d
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_sides_that_would_be_told_apart_no_more_are_not_reduced(orientation):
+def test_sides_that_would_become_equal_are_not_reduced(orientation):
     data = oriented(jpeg(scene(161, 162)), orientation)
     assert decode_reduced(data, 81).pixels.shape == decode_picture(data).shape
     assert decode_reduced(data, 81).shape == decode_picture(data).shape[:2]
@@ -100,7 +100,7 @@ def test_the_smaller_picture_shows_the_same(kind, factor):
 
 
 @pytest.mark.parametrize("factor", FACTORS)
-def test_grey_and_four_inks_have_three_channels_at_every_scale(factor):
+def test_grey_and_cmyk_have_three_channels_at_every_scale(factor):
     grey = np.repeat(np.linspace(30, 220, 160).astype(np.uint8)[None], 120, 0)
     for data in (jpeg(grey), four_inks(grey)):
         pixels = decode_reduced(data, 160 // factor).pixels
@@ -126,7 +126,7 @@ def test_a_picture_is_refused_for_the_same_reason_at_every_scale(data):
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("factor", FACTORS)
-def test_pixels_that_are_missing_are_missed_however_the_picture_is_turned(factor, orientation):
+def test_missing_pixels_are_detected_at_every_orientation(factor, orientation):
     data = oriented(jpeg(), orientation)
     begin = data.index(b"\xff\xda") + 14
     for place in np.linspace(begin + 20, len(data) * 0.98, 20).astype(int).tolist():
@@ -139,6 +139,6 @@ def test_plain_grey_is_a_picture_at_every_scale(factor, value):
     assert reason_at(jpeg(np.full((90, 160, 3), value, np.uint8)), 160 // factor) is None
 
 
-def test_what_is_too_large_is_refused_before_it_is_decoded(monkeypatch):
+def test_a_picture_that_is_too_large_is_refused_before_it_is_decoded(monkeypatch):
     monkeypatch.setattr(cv2, "imdecode", None)
     assert reason_at(resized(jpeg(), 10_000, 10_000), 960) == "too-large"

@@ -1,4 +1,4 @@
-"""Cameras behind HTTP that do what a test wants them to: real sockets on loopback."""
+"""HTTP cameras that behave as a test wants: real sockets on loopback."""
 
 import socket
 import ssl
@@ -58,7 +58,7 @@ class Asked(BaseHTTPRequestHandler):
         self.wfile.write(data)
 
     def trickle(self, data: bytes, pause_s: float = 0.02) -> None:
-        """Bytes one by one, again and again, until the other side or the server has had enough."""
+        """Send bytes singly, until the other side or the server ends."""
         while not self.server.closing.is_set():
             for byte in data:
                 self.wfile.write(bytes([byte]))
@@ -73,7 +73,7 @@ class Asked(BaseHTTPRequestHandler):
 
 
 class CameraServer(ThreadingHTTPServer):
-    """A camera's web server; `requests` are the paths that were asked for, with what was told to get in."""
+    """A camera's web server; `requests` are the requested paths, each with its login."""
 
     daemon_threads = True
 
@@ -109,7 +109,7 @@ def camera_server(script: Script, tls: ssl.SSLContext | None = None) -> Iterator
 
 @contextmanager
 def socket_server(say: Callable[[socket.socket], None]) -> Iterator[int]:
-    """A port where every connection is handed to `say`, and closed behind it."""
+    """A port where every connection is given to `say`, and closed afterwards."""
     listening = socket.create_server(("127.0.0.1", 0))
 
     def run() -> None:
@@ -130,7 +130,7 @@ def socket_server(say: Callable[[socket.socket], None]) -> Iterator[int]:
         thread.join()
 
 
-def nobody_listens() -> int:
+def closed_port() -> int:
     """A port of loopback that refuses connections."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

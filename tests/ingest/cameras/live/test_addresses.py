@@ -10,7 +10,7 @@ GOOD = 'source = "K-17"\nurl = "http://10.0.0.7/video"\nrate = 2\n'
 
 def written(folder: Path, *cameras: str) -> Path:
     path = folder / "cameras.toml"
-    path.write_text("\n".join(f"[[cameras]]\n{one}" for one in cameras))
+    path.write_text("\n".join(f"[[cameras]]\n{camera}" for camera in cameras))
     return path
 
 
@@ -40,13 +40,17 @@ def test_a_file_of_cameras_is_read_in_its_order(tmp_path):
         ),
         Address(3, "c", "rtsp://[::1]/main", 5.0, "rtsp", user="u", password="p:@/"),
     )
-    assert [(one.host, one.port) for one in found] == [("10.0.0.7", 80), ("cam.example", 8443), ("::1", 554)]
+    assert [(address.host, address.port) for address in found] == [
+        ("10.0.0.7", 80),
+        ("cam.example", 8443),
+        ("::1", 554),
+    ]
 
 
-def test_what_is_shown_of_a_camera_is_its_place_and_its_host():
+def test_only_number_and_host_of_a_camera_are_shown():
     address = Address(3, "K-17", f"http://10.0.0.7:81/{SECRET}", 2.0, user=SECRET, password=SECRET)
     assert address.label == "camera 3 (10.0.0.7:81)"
-    assert not [one for one in (SECRET, "K-17", "10.0.0.7") if one in repr(address)]
+    assert not [secret for secret in (SECRET, "K-17", "10.0.0.7") if secret in repr(address)]
     assert Address(4, "K-17", "http://k-17.city.example/", 2.0).label == "camera 4"
 
 
@@ -85,13 +89,13 @@ def test_what_is_shown_of_a_camera_is_its_place_and_its_host():
         (f'{GOOD}ca_file = "absent.pem"', "has ca_file, but there is no such file"),
     ],
 )
-def test_what_is_wrong_with_a_camera_is_said_without_its_values(camera, words, tmp_path):
+def test_an_error_in_a_camera_is_reported_without_its_values(camera, words, tmp_path):
     (tmp_path / "empty").write_text("")
     (tmp_path / "long").write_text(SECRET * 200)
     with pytest.raises(CameraFileError, match=r"cameras\.toml: camera 2: ") as wrong:
         load_cameras(written(tmp_path, GOOD.replace("K-17", "other"), camera))
     assert words in str(wrong.value)
-    assert not [one for one in (SECRET, "K-17", "10.0.0.7") if one in str(wrong.value)]
+    assert not [secret for secret in (SECRET, "K-17", "10.0.0.7") if secret in str(wrong.value)]
 
 
 @pytest.mark.parametrize(
@@ -106,7 +110,7 @@ def test_what_is_wrong_with_a_camera_is_said_without_its_values(camera, words, t
         ("#" * (2 << 20), "too large"),
     ],
 )
-def test_what_is_no_file_of_cameras_is_said(text, words, tmp_path):
+def test_a_file_that_lists_no_cameras_is_refused(text, words, tmp_path):
     path = tmp_path / "cameras.toml"
     path.write_text(text)
     with pytest.raises(CameraFileError, match=words) as wrong:
@@ -114,7 +118,7 @@ def test_what_is_no_file_of_cameras_is_said(text, words, tmp_path):
     assert SECRET not in str(wrong.value)
 
 
-def test_a_file_that_can_not_be_read_is_said(tmp_path):
+def test_a_file_that_can_not_be_read_is_reported(tmp_path):
     with pytest.raises(CameraFileError, match="No such file"):
         load_cameras(tmp_path / "absent.toml")
     (tmp_path / "cameras.toml").write_bytes(b"\xff\xfe")

@@ -56,18 +56,18 @@ def test_any_delimiter_and_any_chunks_give_the_same_pictures(delimiter, newline,
 
 @pytest.mark.parametrize("lengths", [True, False])
 @pytest.mark.parametrize("boundary", ["b", "--b"])
-def test_a_body_that_begins_in_a_head_is_cut_by_the_headers_boundary(lengths, boundary):
+def test_a_body_that_begins_with_a_parts_headers_uses_the_boundary_of_the_content_type(lengths, boundary):
     body = stream(PICTURES, lengths=lengths, first=False)
     assert read([body], boundary) == (PICTURES, protocol.ENDED)
 
 
-def test_a_parts_headers_go_by_lower_case_names():
+def test_a_parts_headers_have_lower_case_names():
     part = next(parts([stream(PICTURES)], "b", LARGEST))
     assert part.headers == {"x-timestamp": "0.5", "content-length": str(len(PICTURES[0]))}
     assert "body" not in repr(part)
 
 
-def test_behind_a_picture_an_end_is_looked_for_in_bounds():
+def test_the_search_for_the_next_delimiter_is_bounded():
     found = read(endless(b"--b\r\nContent-Length: 5\r\n\r\nabcde", b"x" * 1000))
     assert found == ([b"abcde"], protocol.TOO_LARGE)
 
@@ -76,7 +76,7 @@ def test_the_closing_delimiter_ends_the_stream():
     assert read([stream(PICTURES[:1])[:-2] + b"--\r\n" + stream(PICTURES)]) == (PICTURES[:1], protocol.ENDED)
 
 
-def test_behind_a_wrong_length_the_next_picture_is_found_again():
+def test_after_a_wrong_length_the_next_picture_is_found():
     short = stream(PICTURES).replace(f"Content-Length: {len(PICTURES[1])}".encode(), b"Content-Length: 100")
     assert read([short])[0] == [PICTURES[0], PICTURES[1][:100], PICTURES[2], PICTURES[3]]
     long = stream(PICTURES).replace(f"Content-Length: {len(PICTURES[1])}".encode(), b"Content-Length: 300")
@@ -87,7 +87,7 @@ def test_behind_a_wrong_length_the_next_picture_is_found_again():
         assert read([body])[0] == PICTURES
 
 
-def test_a_picture_of_known_length_is_there_before_the_next_one_comes():
+def test_a_picture_of_known_length_is_yielded_before_the_next_arrives():
     body = stream(PICTURES[:1])
 
     def chunks() -> Iterator[bytes]:
@@ -115,7 +115,7 @@ def endless(head: bytes, more: bytes) -> Iterator[bytes]:
         (b"\xff\xd8\xff", b"\x00" * 1000, BAD_PART),
     ],
 )
-def test_what_has_no_end_is_given_up_with_little_of_it_kept(head, more, reason):
+def test_endless_parts_are_given_up_in_bounded_memory(head, more, reason):
     tracemalloc.start()
     try:
         assert read(endless(head, more)) == ([], reason)
@@ -126,7 +126,7 @@ def test_what_has_no_end_is_given_up_with_little_of_it_kept(head, more, reason):
 
 
 @pytest.mark.parametrize("body", [b"Content-Type: image/jpeg\r\n\r\nabc", b"--\r\n\r\nabc"])
-def test_without_any_boundary_there_is_nothing_to_cut_by(body):
+def test_a_stream_without_a_boundary_is_refused(body):
     assert read([body], "") == ([], NO_BOUNDARY)
 
 
@@ -140,5 +140,5 @@ def test_without_any_boundary_there_is_nothing_to_cut_by(body):
         ("multipart/x-mixed-replace; boundary=", ""),
     ],
 )
-def test_the_boundary_stands_in_the_content_type(content_type, boundary):
+def test_the_boundary_is_read_from_the_content_type(content_type, boundary):
     assert boundary_of(content_type) == boundary

@@ -29,7 +29,7 @@ def watched(owed: Owed, arrivals: list[int], until: int) -> list[Shot]:
     rate=st.floats(0.5, 30),
     arrivals=st.lists(st.integers(0, 20_000), max_size=300, unique=True),
 )
-def test_whatever_comes_there_is_one_picture_an_interval(rate, arrivals):
+def test_there_is_one_picture_an_interval_whatever_arrives(rate, arrivals):
     owed = Owed(rate, BEGIN)
     shots = watched(owed, arrivals, 20_000)
     assert [shot.number for shot in shots] == list(range(len(shots)))
@@ -49,7 +49,7 @@ def test_an_uneven_camera_of_the_right_rate_misses_nothing(jitter):
 
 
 @pytest.mark.parametrize(("fps", "rate", "sent"), [(25, 2.0, 41), (25, 10.0, 201), (30, 25.0, 500), (60, 0.1, 3)])
-def test_a_camera_that_gives_more_is_capped_evenly(fps, rate, sent):
+def test_the_pictures_of_a_faster_camera_are_thinned_out_evenly(fps, rate, sent):
     owed = Owed(rate, BEGIN)
     shots = watched(owed, [round(number * 1000 / fps) for number in range(20 * fps)], 19_990)
     assert sum(bool(shot.picture) for shot in shots) == len(shots) == sent
@@ -58,13 +58,13 @@ def test_a_camera_that_gives_more_is_capped_evenly(fps, rate, sent):
     assert owed.extra == 20 * fps - sent
 
 
-def test_a_camera_that_is_slower_misses_the_difference():
+def test_a_slower_camera_misses_the_difference():
     shots = watched(Owed(5.0, BEGIN), list(range(0, 20_000, 250)), 20_000)
     assert sum(bool(shot.picture) for shot in shots) == 80
     assert sum(not shot.picture for shot in shots) in (18, 19, 20)
 
 
-def test_what_does_not_come_was_due_when_it_was_due():
+def test_a_missing_picture_has_the_time_at_which_it_was_due():
     shots = watched(Owed(2.0, BEGIN), [0, 500, 4010, 4510], 5_000)
     assert [(shot.start_ms - BEGIN, bool(shot.picture)) for shot in shots] == [
         (0, True),
@@ -75,7 +75,7 @@ def test_what_does_not_come_was_due_when_it_was_due():
     ]
 
 
-def test_a_burst_behind_a_stall_brings_what_is_still_owed():
+def test_a_burst_after_a_stall_counts_as_what_is_still_owed():
     owed = Owed(2.0, BEGIN)
     shots = watched(owed, [0, 500, *range(3_050, 3_065)], 3_100)
     assert [(shot.start_ms - BEGIN, bool(shot.picture)) for shot in shots] == [
@@ -87,14 +87,14 @@ def test_a_burst_behind_a_stall_brings_what_is_still_owed():
     assert owed.extra == 13
 
 
-def test_a_camera_may_tell_when_its_picture_was_taken():
+def test_a_cameras_plausible_time_is_the_pictures_time():
     owed = Owed(2.0, BEGIN)
     shot = owed.take(BEGIN - 300, BEGIN + 50, b"p")
     assert shot == Shot(0, BEGIN - 300, b"p")
     assert owed.take(BEGIN - 300, BEGIN + 510, b"p") == Shot(1, BEGIN + 510, b"p")
 
 
-def test_no_two_pictures_are_of_the_same_moment():
+def test_no_two_pictures_have_the_same_time():
     owed = Owed(2.0, BEGIN)
     assert owed.take(None, BEGIN + 740, b"p") == Shot(0, BEGIN + 740, b"p")
     assert owed.take(None, BEGIN + 740, b"q") is None
@@ -102,7 +102,7 @@ def test_no_two_pictures_are_of_the_same_moment():
 
 
 @pytest.mark.parametrize(("size", "most"), [(1, MOST_WAITING), (LARGEST_PICTURE, 1), (LARGEST_PICTURE - 1, 2)])
-def test_what_waits_to_be_sent_is_bounded(size, most):
+def test_pictures_that_wait_to_be_sent_are_bounded(size, most):
     owed = Owed(2.0, BEGIN)
     taken = [owed.take(None, BEGIN + 500 * number, bytes(size)) for number in range(most)]
     assert None not in taken
@@ -116,7 +116,7 @@ def test_what_waits_to_be_sent_is_bounded(size, most):
 
 
 @pytest.mark.parametrize("rate", [0.1, 2.0])
-def test_when_the_clock_is_set_the_camera_goes_on_from_then(rate):
+def test_after_the_clock_is_set_the_schedule_restarts(rate):
     for jump in (-86_400_000, -60_000, 700_000, 86_400_000):
         owed = Owed(rate, BEGIN)
         assert owed.take(None, BEGIN, b"p") is not None

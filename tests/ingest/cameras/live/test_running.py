@@ -1,4 +1,4 @@
-"""Cameras of every temper at once, over real sockets into one feed: what came, what did not, and what a log says."""
+"""Cameras of every behaviour at once, over real sockets into one feed: pictures, missing pictures, and log lines."""
 
 import logging
 import threading
@@ -16,7 +16,7 @@ from ingest.cameras.live.protocol import Arrival, CameraLimits
 from ingest.cameras.live.running import LiveCounts, run_cameras
 from schemas.batch import REGION
 from schemas.frames import Frame
-from tests.ingest.cameras.live.servers import Asked, camera_server, jpeg, nobody_listens
+from tests.ingest.cameras.live.servers import Asked, camera_server, closed_port, jpeg
 from tests.ingest.cameras.logs import Sending, register, said, sending
 from tests.waiting import until
 
@@ -61,7 +61,7 @@ def pictures_of(made: Sending, camera: int) -> list[Frame]:
     return [frame for frame in made.frames() if frame.camera == camera]
 
 
-def test_each_camera_gives_what_it_owes_whatever_the_others_do(caplog):
+def test_no_camera_affects_the_pictures_of_another(caplog):
     frozen = jpeg(0)
     with ExitStack() as servers:
         urls = [
@@ -73,7 +73,7 @@ def test_each_camera_gives_what_it_owes_whatever_the_others_do(caplog):
                 lambda asked: asked.answer("text/html", b"<html>"),
             )
         ]
-        urls += [f"http://127.0.0.1:{nobody_listens()}", f"rtsp://127.0.0.1:{nobody_listens()}", urls[0]]
+        urls += [f"http://127.0.0.1:{closed_port()}", f"rtsp://127.0.0.1:{closed_port()}", urls[0]]
         made = sending(register(*"abcdef"))
         addresses = [address(place + 1, "abcdef?"[place], url) for place, url in enumerate(urls)]
         begin = now_ms()
@@ -93,12 +93,12 @@ def test_each_camera_gives_what_it_owes_whatever_the_others_do(caplog):
         given = {frame.picture for frame in frames} - {b""}
         assert len(given) > 10 if place == 0 else given == ({frozen} if place == 1 else set())
     assert counts[0].extra > 0
-    [kept] = {one.original.split(b",")[0] for one in made.journal.kept.values()}
+    [kept] = {refused.original.split(b",")[0] for refused in made.journal.kept.values()}
     assert kept == b"?"
     assert SECRET not in caplog.text
 
 
-def test_beside_a_detector_no_picture_is_sent():
+def test_with_a_detector_no_picture_is_sent():
     made = sending(register("a"), lambda picture: np.zeros(2, REGION))
     with camera_server(streaming) as server, running(made, [address(1, "a", server.url)]):
         until(lambda: made.detection.seen > 10, "pictures were looked at")
@@ -121,10 +121,10 @@ def test_no_tick_goes_ahead_of_the_clock_and_every_partition_has_them(monkeypatc
 
 
 def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
-    return [f"{one.levelname} {one.getMessage()}" for one in caplog.records]
+    return [f"{record.levelname} {record.getMessage()}" for record in caplog.records]
 
 
-def test_a_change_is_told_once_and_without_the_address(caplog):
+def test_a_change_is_logged_once_and_without_the_address(caplog):
     caplog.set_level(logging.INFO, "ingest")
     broken = threading.Event()
 
@@ -144,9 +144,9 @@ def test_a_change_is_told_once_and_without_the_address(caplog):
         broken.clear()
         asked = len(server.requests)
         until(lambda: len(server.requests) > asked + 2, "pictures come again")
-    told = lines(caplog)
-    assert told[0] == f"INFO {where}: pictures come"
-    changes = [line.removeprefix(f"WARNING {where}: ") for line in told[1:]]
+    messages = lines(caplog)
+    assert messages[0] == f"INFO {where}: pictures come"
+    changes = [line.removeprefix(f"WARNING {where}: ") for line in messages[1:]]
     again = "pictures come"
     away = {
         f"{reason}; trying again until pictures come"
@@ -158,7 +158,7 @@ def test_a_change_is_told_once_and_without_the_address(caplog):
     assert set(changes) <= away | {again}
 
 
-def test_pictures_that_can_not_be_used_are_none(caplog):
+def test_answers_that_are_no_pictures_are_counted_as_unusable(caplog):
     png = cv2.imencode(".png", np.zeros((8, 8, 3), np.uint8))[1].tobytes()
     bomb = png[:16] + (20_000).to_bytes(4, "big") * 2 + png[24:]
 
@@ -178,7 +178,7 @@ def test_pictures_that_can_not_be_used_are_none(caplog):
     assert counts[0].unusable > 2
 
 
-def test_a_camera_that_drips_is_given_up(caplog):
+def test_a_camera_that_sends_single_bytes_is_disconnected(caplog):
     def script(asked: Asked) -> None:
         asked.raw(b"HTTP/1.1 200 OK\r\n")
         asked.trickle(b"X-Header: value\r\n")
@@ -189,7 +189,7 @@ def test_a_camera_that_drips_is_given_up(caplog):
     assert "no picture came in time" in caplog.text
 
 
-def test_the_pause_between_attempts_grows_to_its_bound():
+def test_the_pause_between_attempts_grows_up_to_its_limit():
     tried: list[float] = []
 
     def script(asked: Asked) -> None:
@@ -203,7 +203,7 @@ def test_the_pause_between_attempts_grows_to_its_bound():
         assert after - before >= min(0.05 * 2**number, 0.4) / 2
 
 
-def test_a_surprise_at_one_camera_ends_neither_it_nor_the_others(caplog):
+def test_an_unforeseen_error_of_a_camera_ends_neither_it_nor_the_others(caplog):
     class Surprising:
         tried = 0
 
@@ -220,7 +220,7 @@ def test_a_surprise_at_one_camera_ends_neither_it_nor_the_others(caplog):
     made, stop = sending(register("a")), threading.Event()
     thread = threading.Thread(
         target=run_cameras,
-        args=(made.feed, [address(1, "a", "http://x")], now_ms, stop, LIMITS, lambda one: Surprising()),
+        args=(made.feed, [address(1, "a", "http://x")], now_ms, stop, LIMITS, lambda address: Surprising()),
         daemon=True,
     )
     thread.start()
@@ -233,7 +233,7 @@ def test_a_surprise_at_one_camera_ends_neither_it_nor_the_others(caplog):
     ]
 
 
-def test_who_waits_for_a_camera_stops_at_once():
+def test_stopping_does_not_wait_for_a_silent_camera():
     seen, limits = threading.Event(), CameraLimits(silence_s=60.0, picture_s=60.0)
 
     def script(asked: Asked) -> None:
@@ -244,7 +244,7 @@ def test_who_waits_for_a_camera_stops_at_once():
         assert seen.wait(10)
 
 
-def test_what_the_log_refuses_ends_all_cameras():
+def test_a_failed_delivery_ends_all_cameras():
     made = sending(register("a"))
 
     class Refusal(Exception):
@@ -260,11 +260,11 @@ def test_what_the_log_refuses_ends_all_cameras():
     until(lambda: threading.active_count() <= alive, "all threads have ended")
 
 
-def test_what_was_given_before_the_end_is_sent():
+def test_pictures_that_arrived_before_the_end_are_sent():
     made, stop, cut = sending(register("a")), threading.Event(), threading.Event()
 
     class Last:
-        """Gives a picture when it is told to end."""
+        """Yields a picture when it is asked to end."""
 
         def pictures(self, due: Callable[[], bool]) -> Iterator[Arrival]:
             stop.set()
@@ -277,6 +277,6 @@ def test_what_was_given_before_the_end_is_sent():
         def cut(self) -> None:
             cut.set()
 
-    run_cameras(made.feed, [address(1, "a", "http://x")], now_ms, stop, LIMITS, lambda one: Last())
+    run_cameras(made.feed, [address(1, "a", "http://x")], now_ms, stop, LIMITS, lambda address: Last())
     assert [frame.picture for frame in made.frames()] == [b"the last"]
     assert made.journal.acknowledged_readings == 1

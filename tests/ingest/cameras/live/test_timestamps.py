@@ -23,7 +23,7 @@ ANSWERED = "Mon, 21 Sep 2026 14:13:20 GMT"
         ("today", None),
     ],
 )
-def test_a_part_may_tell_seconds(text, said):
+def test_x_timestamp_holds_seconds(text, said):
     assert said_by_part({"x-timestamp": text}) == said
     assert said_by_part({}) is None
 
@@ -48,7 +48,7 @@ def test_a_part_may_tell_seconds(text, said):
         ({}, None),
     ],
 )
-def test_an_answer_may_tell_how_old_its_picture_is(headers, said):
+def test_date_minus_last_modified_is_the_age_of_the_picture(headers, said):
     assert said_by_answer(headers, NOW + 700) == said
 
 
@@ -65,11 +65,11 @@ def test_an_answer_may_tell_how_old_its_picture_is(headers, said):
         (12_500, NOW),  # since the camera was switched on
     ],
 )
-def test_a_camera_is_believed_within_bounds(said, taken):
+def test_a_cameras_time_is_used_if_it_is_plausible(said, taken):
     assert taken_ms(said, NOW, 1000, 0) == taken
 
 
-def test_a_camera_whose_time_stands_still_gives_pictures_of_now():
+def test_a_cameras_time_that_stands_still_is_not_used():
     assert taken_ms(NOW - 10_000, NOW, 10_000, NOW - 10_000) == NOW
     assert taken_ms(NOW - 6_000, NOW, 10_000, NOW - 10_000) == NOW
     assert taken_ms(NOW - 5_000, NOW, 10_000, NOW - 10_000) == NOW - 5_000
@@ -79,7 +79,7 @@ def test_a_camera_whose_time_stands_still_gives_pictures_of_now():
     st.lists(st.tuples(st.none() | st.integers(NOW - 10**6, NOW + 10**6), st.integers(0, 3_000)), max_size=30),
     st.integers(1, 500_000),
 )
-def test_times_only_move_on_and_not_ahead_of_the_clock(arrivals, interval):
+def test_times_increase_and_are_not_ahead_of_the_clock(arrivals, interval):
     latest, now = 0, NOW
     for said, later in arrivals:
         now += later + 1

@@ -13,7 +13,7 @@ from ingest.cameras.live.protocol import CameraLimits, CameraUnavailable
 from ingest.cameras.live.video import VideoCamera, rtsp_camera
 from tests.ingest.cameras import videos
 from tests.ingest.cameras.live.rtsp_server import RtspServer, rtsp_server
-from tests.ingest.cameras.live.servers import Asked, camera_server, nobody_listens, socket_server
+from tests.ingest.cameras.live.servers import Asked, camera_server, closed_port, socket_server
 
 SECRET = "geheim-4711"
 SHORT = CameraLimits(silence_s=0.4, picture_s=0.4)
@@ -40,16 +40,16 @@ def clip(tmp_path: Path) -> Path:
     return videos.write(tmp_path / "clip.mp4", frames=20)
 
 
-def test_all_frames_come_until_there_are_no_more(clip):
+def test_all_frames_arrive_until_the_end(clip):
     assert come(VideoCamera(str(clip), SHORT)) == (list(range(20)), protocol.SILENT)
 
 
-def test_frames_come_over_the_network(clip):
+def test_frames_arrive_over_the_network(clip):
     with camera_server(lambda asked: asked.answer("video/mp4", clip.read_bytes())) as server:
         assert come(VideoCamera(f"{server.url}/clip.mp4", CameraLimits()))[0] == list(range(20))
 
 
-def test_a_frame_that_nobody_wants_becomes_no_picture(clip, monkeypatch):
+def test_a_frame_that_is_not_owed_is_not_encoded(clip, monkeypatch):
     def never(*arguments: object) -> bytes:
         raise AssertionError("the frame was encoded")
 
@@ -64,11 +64,11 @@ def test_frames_of_too_many_pixels_are_not_played(clip, monkeypatch):
     assert come(VideoCamera(str(clip), SHORT)) == ([], protocol.TOO_LARGE)
 
 
-def test_nothing_is_played_where_nothing_is_due(clip):
+def test_no_connection_is_made_if_nothing_is_due(clip):
     assert list(VideoCamera(str(clip), SHORT).pictures(lambda: False)) == []
 
 
-def test_a_camera_that_is_cut_off_ends(clip):
+def test_cut_ends_a_video(clip):
     camera = VideoCamera(str(clip), SHORT)
     pictures = camera.pictures(always)
     next(pictures)
@@ -92,15 +92,15 @@ def rtsp(port: int, **login: str) -> VideoCamera:
     return rtsp_camera(Address(1, "K-17", f"rtsp://127.0.0.1:{port}/{SECRET}", 2.0, "rtsp", **login), SHORT)  # type: ignore[arg-type]
 
 
-def test_where_nobody_listens_there_is_no_connection():
-    assert come(rtsp(nobody_listens())) == ([], "no connection: Connection refused")
+def test_where_closed_port_there_is_no_connection():
+    assert come(rtsp(closed_port())) == ([], "no connection: Connection refused")
     unknown = Address(1, "K-17", "rtsp://nobody.invalid/", 2.0, "rtsp")
     found, reason = come(rtsp_camera(unknown, SHORT))
     assert (found, reason.split(":")[0]) == ([], "no connection")
 
 
 @pytest.mark.parametrize("lock", [False, True])
-def test_a_camera_of_rtsp_gives_its_frames_until_it_falls_silent(lock, tmp_path):
+def test_an_rtsp_camera_yields_frames_until_it_falls_silent(lock, tmp_path):
     server = RtspServer(tmp_path, lock=lock)
     with rtsp_server(server) as port:
         login = {"user": "ü@", "password": "p:/@%"} if lock else {}
@@ -128,7 +128,7 @@ def test_a_camera_of_rtsp_gives_its_frames_until_it_falls_silent(lock, tmp_path)
         (b"RTSP/1.0 200 OK\r\nCSeq: 1\r\n\r\n", "its video can't be played, or it does not let us in"),
     ],
 )
-def test_who_listens_is_asked_before_ffmpeg_goes_there(said, reason):
+def test_an_address_is_probed_before_ffmpeg_connects(said, reason):
     heard: list[bytes] = []
 
     def say(connection: socket.socket) -> None:
@@ -141,7 +141,7 @@ def test_who_listens_is_asked_before_ffmpeg_goes_there(said, reason):
     assert (len(heard) > 1) == said.startswith(b"RTSP/1.0 200")
 
 
-def test_who_listens_and_never_ends_a_line_is_not_heard_out():
+def test_a_probe_reads_a_limited_answer():
     def say(connection: socket.socket) -> None:
         while True:
             connection.sendall(bytes(1000))
@@ -150,14 +150,14 @@ def test_who_listens_and_never_ends_a_line_is_not_heard_out():
         assert come(rtsp(port)) == ([], "it does not speak RTSP")
 
 
-def test_who_listens_and_says_nothing_is_left_in_time():
+def test_a_probe_without_an_answer_times_out():
     end = Event()
     with socket_server(lambda connection: bool(end.wait(10))) as port:  # type: ignore[arg-type]
         assert come(rtsp(port)) == ([], "it does not answer")
         end.set()
 
 
-def test_who_speaks_rtsp_and_then_says_nothing_is_left_in_time():
+def test_a_silent_rtsp_camera_times_out():
     """ffmpeg waits for an answer then, by itself for half a minute."""
     asked: list[bytes] = []
 

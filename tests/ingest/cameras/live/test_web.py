@@ -1,4 +1,4 @@
-"""HTTP cameras of every temper, over real sockets: their pictures, or one fixed word why there are none."""
+"""HTTP cameras of every behaviour, over real sockets: their pictures, or a fixed reason why there are none."""
 
 import base64
 import hashlib
@@ -27,7 +27,7 @@ from ingest.cameras.live.addresses import Address, Kind
 from ingest.cameras.live.multipart import BAD_PART, NO_BOUNDARY
 from ingest.cameras.live.protocol import Arrival, CameraLimits, CameraUnavailable
 from ingest.cameras.live.web import WebCamera
-from tests.ingest.cameras.live.servers import Asked, camera_server, jpeg, nobody_listens, socket_server
+from tests.ingest.cameras.live.servers import Asked, camera_server, closed_port, jpeg, socket_server
 
 NOW = 1_790_000_000_700
 SECRET = "geheim-4711"
@@ -46,10 +46,10 @@ def always() -> bool:
     return True
 
 
-def come(one: WebCamera, most: int = 100) -> tuple[list[Arrival], str]:
+def come(connection: WebCamera, most: int = 100) -> tuple[list[Arrival], str]:
     """What came, and why no more did."""
     found: list[Arrival] = []
-    with closing(one.pictures(always)) as pictures:  # type: ignore[type-var]
+    with closing(connection.pictures(always)) as pictures:  # type: ignore[type-var]
         try:
             for arrival in pictures:
                 found.append(arrival)
@@ -64,7 +64,7 @@ def pictures_of(found: list[Arrival]) -> list[bytes]:
     return [arrival.picture() for arrival in found]
 
 
-def test_a_stream_gives_its_pictures_and_their_times():
+def test_a_stream_yields_its_pictures_and_their_times():
     def script(asked: Asked) -> None:
         asked.stream()
         asked.part(jpeg(0))
@@ -80,7 +80,7 @@ def test_a_stream_gives_its_pictures_and_their_times():
     assert server.requests == [f"/{SECRET} -"]
 
 
-def test_a_single_picture_is_asked_for_each_time_that_one_is_due():
+def test_a_still_camera_is_requested_whenever_a_picture_is_due():
     asked_for = iter(range(3))
 
     def script(asked: Asked) -> None:
@@ -97,7 +97,7 @@ def test_a_single_picture_is_asked_for_each_time_that_one_is_due():
     assert len(server.requests) == 3
 
 
-def test_a_still_camera_may_tell_when_its_picture_was_taken():
+def test_the_headers_of_a_still_picture_hold_when_it_was_taken():
     def script(asked: Asked) -> None:
         asked.answer(
             "image/jpeg", jpeg(0), Date="Thu, 01 Jan 1970 00:00:12 GMT", Last_Modified="Thu, 01 Jan 1970 00:00:07 GMT"
@@ -117,8 +117,8 @@ def test_pictures_of_other_formats_and_sizes_become_jpeg_that_fits():
 
     def script(asked: Asked) -> None:
         asked.stream()
-        for one in (large, png, bomb):
-            asked.part(one)
+        for picture in (large, png, bomb):
+            asked.part(picture)
 
     with camera_server(script) as server:
         found, _ = come(camera(server.url, limits=CameraLimits()))
@@ -186,7 +186,7 @@ TEMPERS: dict[str, tuple[Callable[[Asked], object], str]] = {
 
 
 @pytest.mark.parametrize("temper", TEMPERS)
-def test_what_is_no_picture_is_one_fixed_word(temper):
+def test_every_failure_has_a_fixed_reason(temper):
     script, reason = TEMPERS[temper]
     with camera_server(script) as server:
         assert come(camera(server.url)) == ([], reason)
@@ -202,9 +202,9 @@ DRIPPING: dict[str, Callable[[Asked], None]] = {
 
 
 @pytest.mark.parametrize("where", DRIPPING)
-def test_who_gives_a_byte_now_and_then_is_ended(where):
-    with camera_server(DRIPPING[where]) as server, watching(one := camera(server.url, limits=HURRIED)):
-        found, reason = come(one)
+def test_a_camera_that_sends_a_byte_now_and_then_is_disconnected(where):
+    with camera_server(DRIPPING[where]) as server, watching(connection := camera(server.url, limits=HURRIED)):
+        found, reason = come(connection)
     assert reason == protocol.TOO_SLOW
     assert len(found) == (where == "part")
 
@@ -212,8 +212,8 @@ def test_who_gives_a_byte_now_and_then_is_ended(where):
 class watching:
     """What the sending thread does for a camera: it looks now and then whether it takes too long."""
 
-    def __init__(self, one: WebCamera) -> None:
-        self._one = one
+    def __init__(self, connection: WebCamera) -> None:
+        self._connection = connection
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
@@ -226,10 +226,10 @@ class watching:
 
     def _run(self) -> None:
         while not self._end.wait(0.02):
-            self._one.check()
+            self._connection.check()
 
 
-def test_a_camera_that_gives_pictures_is_not_ended_however_long_it_lasts():
+def test_a_camera_that_sends_pictures_is_never_disconnected():
     def script(asked: Asked) -> None:
         asked.stream()
         for number in range(5):
@@ -237,17 +237,17 @@ def test_a_camera_that_gives_pictures_is_not_ended_however_long_it_lasts():
             asked.server.closing.wait(0.3)
 
     limits = CameraLimits(silence_s=1.0, picture_s=1.0)
-    with camera_server(script) as server, watching(one := camera(server.url, limits=limits)):
-        found, reason = come(one)
+    with camera_server(script) as server, watching(connection := camera(server.url, limits=limits)):
+        found, reason = come(connection)
     assert (len(found), reason) == (5, protocol.ENDED)
 
 
-def test_whatever_comes_little_of_it_is_kept():
+def test_the_memory_for_an_answer_is_bounded():
     with camera_server(lambda a: (a.stream(), a.raw(b"--f\r\n\r\n"), endlessly(a, bytes(65_536)))) as server:
-        one = camera(server.url, limits=CameraLimits(bytes=1 << 20))
+        connection = camera(server.url, limits=CameraLimits(bytes=1 << 20))
         tracemalloc.start()
         try:
-            assert come(one)[1] == protocol.TOO_LARGE
+            assert come(connection)[1] == protocol.TOO_LARGE
             _, most = tracemalloc.get_traced_memory()
         finally:
             tracemalloc.stop()
@@ -266,7 +266,7 @@ def test_a_refusal_without_end_is_not_read():
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_a_redirect_is_not_followed_and_takes_no_password_along(status):
+def test_a_redirect_is_not_followed_and_gets_no_password(status):
     with (
         camera_server(lambda asked: asked.answer("image/jpeg", jpeg(0))) as elsewhere,
         camera_server(lambda asked: asked.answer("text/html", status=status, Location=elsewhere.url)) as server,
@@ -299,22 +299,22 @@ def digest(asked: Asked) -> None:
 
 
 @pytest.mark.parametrize("script", [basic, digest])
-def test_a_camera_that_asks_who_is_there_is_told(script):
+def test_a_camera_that_asks_for_a_login_gets_it(script):
     with camera_server(script) as server:
         assert pictures_of(come(camera(server.url, user="u", password=PASSWORD), 2)[0]) == [jpeg(0)] * 2
         assert come(camera(server.url, user="u", password="wrong")) == ([], "it does not let us in (status 401)")
         assert come(camera(server.url)) == ([], "it does not let us in (status 401)")
-    told = [one.split(" ", 1)[1] for one in server.requests]
-    assert told[0] == "-"  # nobody is told before it is asked for
+    logins = [request.split(" ", 1)[1] for request in server.requests]
+    assert logins[0] == "-"  # no login is sent before it is asked for
     if script is digest:
-        assert not [one for one in told if one.startswith("Basic") or PASSWORD in one]
+        assert not [login for login in logins if login.startswith("Basic") or PASSWORD in login]
 
 
 @pytest.mark.parametrize(
     "challenge",
     ["Digest", "Digest realm", 'Digest realm="r"', 'Digest realm="r", nonce="n", algorithm="NEW"', "Negotiate", "\xff"],
 )
-def test_a_question_that_nobody_understands_is_no_crash(challenge):
+def test_a_malformed_challenge_makes_the_camera_unavailable(challenge):
     with camera_server(lambda asked: asked.answer("text/html", b"?", 401, WWW_Authenticate=challenge)) as server:
         found, reason = come(camera(server.url, user="u", password=PASSWORD))
     assert not found
@@ -330,7 +330,7 @@ def test_a_question_that_nobody_understands_is_no_crash(challenge):
         ("jpeg", False, "enough"),
     ],
 )
-def test_a_camera_is_of_the_kind_that_its_file_says(kind, stream, reason):
+def test_a_camera_of_another_kind_than_in_its_file_is_unavailable(kind, stream, reason):
     def script(asked: Asked) -> None:
         if stream:
             asked.stream()
@@ -342,13 +342,13 @@ def test_a_camera_is_of_the_kind_that_its_file_says(kind, stream, reason):
         assert come(camera(server.url, kind=kind), most=1)[1] == reason
 
 
-def test_where_nobody_listens_there_is_no_connection():
-    assert come(camera(f"http://127.0.0.1:{nobody_listens()}")) == ([], "no connection: Connection refused")
+def test_where_closed_port_there_is_no_connection():
+    assert come(camera(f"http://127.0.0.1:{closed_port()}")) == ([], "no connection: Connection refused")
     assert come(camera("http://nobody.invalid")) == ([], "its name is not known")
 
 
-def test_what_a_camera_sets_or_the_environment_says_changes_nothing(monkeypatch):
-    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{nobody_listens()}")
+def test_cookies_and_proxies_of_the_environment_are_ignored(monkeypatch):
+    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{closed_port()}")
     cookies: list[str | None] = []
 
     def script(asked: Asked) -> None:
@@ -360,13 +360,13 @@ def test_what_a_camera_sets_or_the_environment_says_changes_nothing(monkeypatch)
     assert cookies == [None] * 3
 
 
-def test_a_camera_that_is_cut_off_ends_at_once():
+def test_cut_ends_a_camera_at_once():
     with camera_server(one_then_silence) as server:
-        one = camera(server.url, limits=CameraLimits())
+        connection = camera(server.url, limits=CameraLimits())
         began = monotonic()
-        with closing(one.pictures(always)) as pictures:  # type: ignore[type-var]
+        with closing(connection.pictures(always)) as pictures:  # type: ignore[type-var]
             next(pictures)
-            threading.Timer(0.05, one.cut).start()
+            threading.Timer(0.05, connection.cut).start()
             with pytest.raises(CameraUnavailable, match=protocol.ENDED):
                 next(pictures)
     assert monotonic() - began < CameraLimits().silence_s
@@ -392,7 +392,7 @@ def certificate(folder: Path, name: str) -> Path:
     return path
 
 
-def test_under_tls_a_camera_must_be_vouched_for(tmp_path):
+def test_under_tls_the_certificate_must_be_trusted(tmp_path):
     own, other = certificate(tmp_path, "own"), certificate(tmp_path, "other")
     (tmp_path / "none.pem").write_text("nothing")
     tls = SSLContext(PROTOCOL_TLS_SERVER)
@@ -407,14 +407,14 @@ def test_under_tls_a_camera_must_be_vouched_for(tmp_path):
         assert come(camera(f"https://127.0.0.1:{port}", ca_file=own)) == ([], "it does not speak TLS")
 
 
-def test_under_tls_too_a_camera_can_be_cut_off(tmp_path):
+def test_cut_ends_a_camera_under_tls_at_once(tmp_path):
     own = certificate(tmp_path, "own")
     tls = SSLContext(PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(own)
     with camera_server(one_then_silence, tls) as server:
-        one = camera(server.url.replace("http:", "https:"), limits=CameraLimits(), ca_file=own)
-        with closing(one.pictures(always)) as pictures:  # type: ignore[type-var]
+        connection = camera(server.url.replace("http:", "https:"), limits=CameraLimits(), ca_file=own)
+        with closing(connection.pictures(always)) as pictures:  # type: ignore[type-var]
             next(pictures)
-            threading.Timer(0.05, one.cut).start()
+            threading.Timer(0.05, connection.cut).start()
             with pytest.raises(CameraUnavailable, match=protocol.ENDED):
                 next(pictures)
