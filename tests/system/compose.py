@@ -38,7 +38,7 @@ def services_of_ours(document: dict[str, Any]) -> dict[str, Any]:
 def arguments(service: dict[str, Any]) -> list[str]:
     """What a service of ours gives to `sistercity`."""
     command = service["command"]
-    return shlex.split(command) if isinstance(command, str) else [str(one) for one in command]
+    return shlex.split(command) if isinstance(command, str) else [str(word) for word in command]
 
 
 def _filled(value: Any, values: dict[str, str]) -> Any:

@@ -81,7 +81,7 @@ def energy_day(meters: int = 2_500, hours: int = 26, seed: int = 7) -> list[Sent
 
 
 def waste_day(seed: int = 7) -> list[list[Sent]]:
-    """A simulated day of fill levels, and weighings of a whole local day behind the statements of two months."""
+    """A simulated day of fill levels, and weighings of a whole local day after the statements of two months."""
     city, now = small_city(ZONE), _now()
     bins, premises = Bins(city, 300, seed), Premises(city, 2_000, seed)
     rounds = Rounds(city, premises.people, seed)
@@ -116,10 +116,10 @@ def pictures(cameras: int = 3, seconds: float = 120, seed: int = 7) -> list[Sent
 
 
 def regions_day(cameras: int = 3, hours: int = 3, seed: int = 7) -> list[Sent]:
-    """What was found in the pictures of some cameras: some twice, some late, some broken.
+    """The regions in the pictures of some cameras: some twice, some late, some broken.
 
-    Video cameras look five times a second at vehicles that cross the edge of each quarter hour, and one still camera
-    looks every ten seconds.
+    Video cameras take five pictures a second of vehicles that cross the edge of each quarter hour, and one still camera
+    takes a picture every ten seconds.
     """
     rng = np.random.default_rng(seed)
     end = round(time.time() * 1000) // HOUR * HOUR - HOUR
@@ -129,16 +129,16 @@ def regions_day(cameras: int = 3, hours: int = 3, seed: int = 7) -> list[Sent]:
         frames.append((still, np.zeros(rng.poisson(2), REGION)))
     sent: list[Sent] = []
     withheld: list[Sent] = []
-    for frame, found in sorted(frames, key=lambda one: (one[0].start, one[0].camera)):
+    for frame, found in sorted(frames, key=lambda picture: (picture[0].start, picture[0].camera)):
         value = encode_regions(frame, found)
-        one = Sent(REGIONS, key_of(frame), frame.area % PARTITIONS, value)
+        message = Sent(REGIONS, key_of(frame), frame.area % PARTITIONS, value)
         fate = rng.random()
         if fate < 0.01:
-            withheld.append(one)
+            withheld.append(message)
         else:
-            sent.append(one if fate > 0.02 else Sent(REGIONS, one.key, one.partition, value[:-2]))
+            sent.append(message if fate > 0.02 else Sent(REGIONS, message.key, message.partition, value[:-2]))
         if fate > 0.97:
-            sent.append(one)
+            sent.append(message)
     sent += [Sent(REGIONS, None, partition, encode_tick(end + HOUR)) for partition in range(PARTITIONS)]
     return sent + withheld
 

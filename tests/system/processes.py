@@ -27,6 +27,8 @@ class SistercityProcess:
     """
 
     def __init__(self, arguments: Sequence[str], environment: Mapping[str, str], out: Path, err: Path) -> None:
+        for path in (out, err):
+            path.touch()  # a test may read them before the process opens them
         stdin, self._stdin = _forkserver.Pipe(duplex=False)
         self._process = _forkserver.Process(
             target=_run, args=(list(arguments), dict(environment), str(out), str(err), stdin), daemon=True
