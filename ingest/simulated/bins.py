@@ -9,7 +9,7 @@ import numpy as np
 
 from ingest.cities import City
 from ingest.register import MetricSources
-from ingest.simulated.moments import GRAIN_MS, MomentReadings, MomentStream
+from ingest.simulated.moment_streams import GRAIN_MS, MomentReadings, MomentStream
 from ingest.simulated.sources import marks, places, register_row
 from schemas.catalogue import MINUTE_MS, Metric, catalogue
 

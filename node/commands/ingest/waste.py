@@ -55,7 +55,6 @@ def simulate_waste(
         wiring.ensure_topic(log, topic)
     bins, weighed = Bins(city, containers, seed), Premises(city, premises, seed)
     rounds = Rounds(city, weighed.people, seed)
-    rates = OFTEN if faults else NO_FAULTS
     with wiring.database("ingest") as connection:
         rows = chain(bins.register(), weighed.register(), rounds.register())
         logger.info("loading the register of %d containers and %d premises", containers, premises)
@@ -64,12 +63,12 @@ def simulate_waste(
         journal = StoreJournal(connection, uuid.uuid4())
         writer = log.writer()
         feeds = [Feed(writer, topic, journal) for topic in topics]
+        rates = OFTEN if faults else NO_FAULTS
         simulators = [
             Simulator(bins, feeds[0], journal, register, now_ms, rates),
             Simulator(weighed, feeds[1], journal, register, now_ms, rates),
         ]
-        now = now_ms()
-        rounds.send_last(feeds[1], register, now)
+        rounds.send_last(feeds[1], register, now := now_ms())
         end = _replay(simulators, now, stop)
         if report is not None and not stop.is_set():
             sent = [asdict(simulator.expected) for simulator in simulators]

@@ -18,7 +18,7 @@ from ingest.feed import Feed
 from ingest.journal import NoJournal
 from ingest.simulated.bins import REPORT_MS, Bins
 from ingest.simulated.faults import NO_FAULTS, OFTEN, FaultRates
-from ingest.simulated.moments import MomentReadings
+from ingest.simulated.moment_streams import MomentReadings
 from ingest.simulated.premises import PEOPLE_PER_PREMISES, Premises
 from ingest.simulated.rounds import Rounds
 from ingest.simulated.simulator import STEP_MS, Simulator, follow

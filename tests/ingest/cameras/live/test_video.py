@@ -92,7 +92,7 @@ def rtsp(port: int, **login: str) -> VideoCamera:
     return rtsp_camera(Address(1, "K-17", f"rtsp://127.0.0.1:{port}/{SECRET}", 2.0, "rtsp", **login), SHORT)  # type: ignore[arg-type]
 
 
-def test_where_closed_port_there_is_no_connection():
+def test_a_closed_port_and_an_unknown_name_are_reported():
     assert come(rtsp(closed_port())) == ([], "no connection: Connection refused")
     unknown = Address(1, "K-17", "rtsp://nobody.invalid/", 2.0, "rtsp")
     found, reason = come(rtsp_camera(unknown, SHORT))

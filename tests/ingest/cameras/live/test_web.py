@@ -7,61 +7,22 @@ import threading
 import tracemalloc
 from collections.abc import Callable
 from contextlib import closing
-from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
-from pathlib import Path
-from ssl import PROTOCOL_TLS_SERVER, SSLContext
 from time import monotonic
 
 import cv2
 import numpy as np
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from ingest.cameras.jpeg import LARGEST_PICTURE
 from ingest.cameras.live import protocol
-from ingest.cameras.live.addresses import Address, Kind
 from ingest.cameras.live.multipart import BAD_PART, NO_BOUNDARY
-from ingest.cameras.live.protocol import Arrival, CameraLimits, CameraUnavailable
+from ingest.cameras.live.protocol import CameraLimits, CameraUnavailable
 from ingest.cameras.live.web import WebCamera
-from tests.ingest.cameras.live.servers import Asked, camera_server, closed_port, jpeg, socket_server
+from tests.ingest.cameras.live.servers import Asked, camera_server, closed_port, jpeg
+from tests.ingest.cameras.live.web_cameras import NOW, SECRET, always, camera, come, one_then_silence, pictures_of
 
-NOW = 1_790_000_000_700
-SECRET = "geheim-4711"
 PASSWORD = "pass-4712"
-SHORT = CameraLimits(silence_s=0.5, picture_s=5.0, bytes=1 << 20)
 HURRIED = CameraLimits(silence_s=5.0, picture_s=0.3, bytes=1 << 20)
-
-
-def camera(
-    url: str, rate: float = 20.0, kind: Kind | None = None, limits: CameraLimits = SHORT, **login: str | Path
-) -> WebCamera:
-    return WebCamera(Address(1, "K-17", f"{url}/{SECRET}", rate, kind, **login), limits, lambda: NOW)  # type: ignore[arg-type]
-
-
-def always() -> bool:
-    return True
-
-
-def come(connection: WebCamera, most: int = 100) -> tuple[list[Arrival], str]:
-    """What came, and why no more did."""
-    found: list[Arrival] = []
-    with closing(connection.pictures(always)) as pictures:  # type: ignore[type-var]
-        try:
-            for arrival in pictures:
-                found.append(arrival)
-                if len(found) == most:
-                    return found, "enough"
-        except CameraUnavailable as away:
-            return found, away.reason
-    return found, "no more"
-
-
-def pictures_of(found: list[Arrival]) -> list[bytes]:
-    return [arrival.picture() for arrival in found]
 
 
 def test_a_stream_yields_its_pictures_and_their_times():
@@ -143,12 +104,6 @@ def garbage_for_ever(asked: Asked) -> None:
     asked.stream()
     while not asked.server.closing.wait(0.02):
         asked.part(b"no picture")
-
-
-def one_then_silence(asked: Asked) -> None:
-    asked.stream()
-    asked.part(jpeg(0))
-    asked.hang()
 
 
 TEMPERS: dict[str, tuple[Callable[[Asked], object], str]] = {
@@ -342,7 +297,7 @@ def test_a_camera_of_another_kind_than_in_its_file_is_unavailable(kind, stream, 
         assert come(camera(server.url, kind=kind), most=1)[1] == reason
 
 
-def test_where_closed_port_there_is_no_connection():
+def test_a_closed_port_and_an_unknown_name_are_reported():
     assert come(camera(f"http://127.0.0.1:{closed_port()}")) == ([], "no connection: Connection refused")
     assert come(camera("http://nobody.invalid")) == ([], "its name is not known")
 
@@ -370,51 +325,3 @@ def test_cut_ends_a_camera_at_once():
             with pytest.raises(CameraUnavailable, match=protocol.ENDED):
                 next(pictures)
     assert monotonic() - began < CameraLimits().silence_s
-
-
-def certificate(folder: Path, name: str) -> Path:
-    """A file with a certificate that vouches for itself at 127.0.0.1, and its key."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    now = datetime.now(UTC)
-    made = (
-        x509.CertificateBuilder(subject, subject, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), False)
-        .sign(key, hashes.SHA256())
-    )
-    path = folder / f"{name}.pem"
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    path.write_bytes(made.public_bytes(serialization.Encoding.PEM) + private)
-    return path
-
-
-def test_under_tls_the_certificate_must_be_trusted(tmp_path):
-    own, other = certificate(tmp_path, "own"), certificate(tmp_path, "other")
-    (tmp_path / "none.pem").write_text("nothing")
-    tls = SSLContext(PROTOCOL_TLS_SERVER)
-    tls.load_cert_chain(own)
-    with camera_server(lambda asked: asked.answer("image/jpeg", jpeg(0)), tls) as server:
-        url = server.url.replace("http:", "https:")
-        assert pictures_of(come(camera(url, ca_file=own), most=1)[0]) == [jpeg(0)]
-        assert come(camera(url, ca_file=other)) == ([], "its certificate is not accepted")
-        assert come(camera(url)) == ([], "its certificate is not accepted")
-        assert come(camera(url, ca_file=tmp_path / "none.pem")) == ([], "its ca_file holds no certificate")
-    with socket_server(lambda connection: connection.sendall(b"hello\r\n" * 10)) as port:
-        assert come(camera(f"https://127.0.0.1:{port}", ca_file=own)) == ([], "it does not speak TLS")
-
-
-def test_cut_ends_a_camera_under_tls_at_once(tmp_path):
-    own = certificate(tmp_path, "own")
-    tls = SSLContext(PROTOCOL_TLS_SERVER)
-    tls.load_cert_chain(own)
-    with camera_server(one_then_silence, tls) as server:
-        connection = camera(server.url.replace("http:", "https:"), limits=CameraLimits(), ca_file=own)
-        with closing(connection.pictures(always)) as pictures:  # type: ignore[type-var]
-            next(pictures)
-            threading.Timer(0.05, connection.cut).start()
-            with pytest.raises(CameraUnavailable, match=protocol.ENDED):
-                next(pictures)
