@@ -79,7 +79,7 @@ def test_every_file_of_a_package_is_installed_with_it():
     for name in filter(None, tracked.stdout.split("\0")):
         path = Path(name)
         if path.parts[0] in packages and path.suffix != ".py":
-            package = next(one for one in path.parents if (ROOT / one / "__init__.py").exists())
+            package = next(parent for parent in path.parents if (ROOT / parent / "__init__.py").exists())
             inside = path.relative_to(package).as_posix()
             assert "/" not in inside, f"{name}: its folder is no package"
             assert any(fnmatch.fnmatchcase(inside, pattern) for pattern in patterns), name
@@ -137,7 +137,7 @@ def test_the_order_of_starting_has_no_circle_and_brings_tables_and_topics_first(
     def before(name: str, path: tuple[str, ...] = ()) -> set[str]:
         assert name not in path, path
         needed = SERVICES[name].get("depends_on", {})
-        return set(needed).union(*(before(one, (*path, name)) for one in needed))
+        return set(needed).union(*(before(service, (*path, name)) for service in needed))
 
     assert before("process") == before("detect") == {"migrate", "topics", "kafka", "postgres"}
     assert before("cameras") == before("detect")
@@ -165,28 +165,33 @@ def test_only_this_machines_loopback_reaches_a_container():
 
 
 def test_only_roles_that_speak_to_kafka_know_of_it():
-    speaking = {name for name, one in OURS.items() if any("KAFKA" in key for key in one["environment"])}
+    speaking = {name for name, service in OURS.items() if any("KAFKA" in key for key in service["environment"])}
     assert speaking == {"topics", "process", "detect", "cameras", "ingest", "cli"}
     assert not speaking & {*WITHOUT_KAFKA, "migrate"}
 
 
 def test_only_serve_may_listen_beyond_loopback():
-    allowed = {name for name, one in OURS.items() if "SISTERCITY_SERVE_IN_CONTAINER" in one["environment"]}
+    allowed = {name for name, service in OURS.items() if "SISTERCITY_SERVE_IN_CONTAINER" in service["environment"]}
     assert allowed == {"serve"}
 
 
 def test_every_volume_and_network_that_is_used_is_declared_and_the_other_way_round():
     entries = [entry for service in SERVICES.values() for entry in service.get("volumes", [])]
     assert {entry.split(":")[0] for entry in entries if isinstance(entry, str)} == set(DOCUMENT["volumes"])
-    assert {one for service in SERVICES.values() for one in service["networks"]} == set(DOCUMENT["networks"])
+    assert {network for service in SERVICES.values() for network in service["networks"]} == set(DOCUMENT["networks"])
 
 
 def test_only_the_role_of_cameras_is_let_at_their_addresses_and_can_not_change_them():
     bound = {
-        name: entry for name, one in SERVICES.items() for entry in one.get("volumes", []) if isinstance(entry, dict)
+        name: entry
+        for name, service in SERVICES.items()
+        for entry in service.get("volumes", [])
+        if isinstance(entry, dict)
     }
     assert (
-        set(bound) == {"cameras"} == {name for name, one in OURS.items() if "SISTERCITY_CAMERAS" in one["environment"]}
+        set(bound)
+        == {"cameras"}
+        == {name for name, service in OURS.items() if "SISTERCITY_CAMERAS" in service["environment"]}
     )
     mount = bound["cameras"]
     assert (mount["type"], mount["read_only"]) == ("bind", True)
