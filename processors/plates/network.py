@@ -1,6 +1,6 @@
 """The plate network of this project, run by OpenCV: boxes of plates, their scores, and whether they have two lines.
 
-It was trained by `training/`; docs/plates.md says on what, and how well it does.
+It was trained by `training/`; docs/plates.md describes its training data and its measured precision.
 """
 
 import tomllib

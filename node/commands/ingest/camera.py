@@ -83,8 +83,8 @@ def cameras(detect: Beside = False) -> None:
     from ingest.cameras.live.running import run_cameras
 
     stop = lifecycle.start("ingest")
-    for talkative in ("httpx", "httpcore"):  # they would tell addresses
-        logging.getLogger(talkative).setLevel(logging.WARNING)
+    for library in ("httpx", "httpcore"):  # they log addresses
+        logging.getLogger(library).setLevel(logging.WARNING)
     prepare_opencv()
     path = settings().cameras
     if path is None:
@@ -94,9 +94,9 @@ def cameras(detect: Beside = False) -> None:
         wiring.database("ingest") as connection,
         _feed(connection, origin_of(path), None, detect=detect, fresh_ms=_FRESH_MS) as feed,
     ):
-        strangers = [address.number for address in addresses if feed.find(address.source, now_ms()) is None]
-        if strangers:
-            logger.warning("not in the register, so refused: camera %s", ", ".join(map(str, strangers)))
+        unregistered = [address.number for address in addresses if feed.find(address.source, now_ms()) is None]
+        if unregistered:
+            logger.warning("not in the register, so refused: camera %s", ", ".join(map(str, unregistered)))
         logger.info("waiting at %d cameras", len(addresses))
         left_out = run_cameras(feed, addresses, now_ms, stop)
     typer.echo(f"{feed.sender.feed.topic}: {_in_words(feed)}; left out: {left_out}")
