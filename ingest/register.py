@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -10,7 +9,8 @@ from numpy.typing import NDArray
 
 from schemas.catalogue import Metric
 from store.database import Connection
-from store.resolution import NEVER_MS, Resolved, resolve
+from store.resolution import SourceReader
+from store.source_history import NEVER_MS, Resolved
 
 LONGEST_ID = 200
 UNKNOWN_SOURCE = "unknown-source"
@@ -106,7 +106,14 @@ class Register:
 
 def stored_register(connection: Connection, source: str | None = None, *, fresh_ms: int | None = None) -> Register:
     """The register in the database: all its sources, or the one with this id."""
-    return Register(partial(_read, connection, source), fresh_ms=fresh_ms)
+    readers: dict[str, SourceReader] = {}
+
+    def read(metric: Metric, time_ms: int) -> StoredSources:
+        if metric.name not in readers:
+            readers[metric.name] = SourceReader(connection, metric.name, metric.classes, source)
+        return StoredSources(readers[metric.name].at(time_ms))
+
+    return Register(read, fresh_ms=fresh_ms)
 
 
 def is_source_id(text: str) -> bool:
@@ -116,7 +123,7 @@ def is_source_id(text: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class StoredSources:
-    """Implements `MetricSources` on what `store.resolution.resolve` read."""
+    """Implements `MetricSources` on what `store.resolution` read."""
 
     resolved: Resolved
 
@@ -129,16 +136,15 @@ class StoredSources:
         return self.resolved.holds_until_ms
 
     def look_up(self, ids: Sequence[str]) -> SourceColumns:
-        # The check also keeps one endless id from widening the array of all, and "a\0" from being taken for "a".
         row = self.resolved.rows_of([source if is_source_id(source) else "" for source in ids])
         known = row >= 0
-        taken = row[known]
+        values = self.resolved.values(row[known])
         return SourceColumns(
             known,
-            _filled(self.resolved.number[taken], known),
-            _filled(self.resolved.contributor[taken], known),
-            _filled(self.resolved.area[taken], known),
-            _filled(self.resolved.class_[taken], known),
+            _filled(values.number, known),
+            _filled(values.contributor, known),
+            _filled(values.area, known),
+            _filled(values.class_, known),
         )
 
 
@@ -147,7 +153,3 @@ def _filled(values: NDArray[Number], where: NDArray[np.bool_]) -> NDArray[Number
     column = np.zeros(len(where), values.dtype)
     column[where] = values
     return column
-
-
-def _read(connection: Connection, source: str | None, metric: Metric, time_ms: int) -> StoredSources:
-    return StoredSources(resolve(connection, metric.name, time_ms, metric.classes, source))

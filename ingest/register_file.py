@@ -6,9 +6,10 @@ Times are RFC 3339: a date (midnight on the city's clock) or a date with time an
 
 import csv
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from operator import itemgetter
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -23,9 +24,17 @@ from store import register as store
 from store.areas import Area
 from store.database import Connection
 from store.moments import milliseconds
-from store.register import Loaded, RegisterError, RegisterRow
+from store.register import Loaded, RegisterColumns, RegisterError
 
 COLUMNS = ("source", "metric", "district", "contributor", "class", "valid_from", "valid_to")
+
+BLOCK = 2_000
+"""Rows that are checked and copied at once."""
+TIMES_KEPT = 100_000
+"""Times that are not parsed again in the next blocks."""
+
+Row = Sequence[str]
+"""Fields in the order of `COLUMNS`."""
 
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 _DATE_TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+-]\d\d:\d\d)")
@@ -63,16 +72,15 @@ def load_register(
     `people` is how many people the sources serve (default: the whole city); the areas' populations add up to it.
     Raises `RegisterError`, and loads nothing on any error.
     """
-    named: set[str] = set()
+    rows = _Rows(city)
     with connection.transaction():
         if isinstance(path_or_rows, Path):
             with path_or_rows.open(encoding="utf-8-sig", newline="") as file:
-                loaded = store.load(connection, _naming(named, _read(file, city)))
+                loaded = _load(connection, _read(file), rows)
         else:
-            numbered = enumerate(path_or_rows, start=2)
-            loaded = store.load(connection, _naming(named, _checked(numbered, city)))
+            loaded = _load(connection, _mapped(path_or_rows), rows)
         total = city.population if people is None else people
-        metrics = [metric for metric in catalogue().values() if metric.name in named or not named]
+        metrics = [metric for metric in catalogue().values() if metric.name in rows.metrics or not rows.metrics]
         drawn = [_draw(connection, city, metric, now_ms, total) for metric in metrics]
     return LoadReport(loaded, tuple(item for item in drawn if item is not None))
 
@@ -123,76 +131,163 @@ def _draw(connection: Connection, city: City, metric: Metric, now_ms: int, peopl
     return Drawn(metric.name, begins, len(areas))
 
 
-def _naming(named: set[str], rows: Iterable[RegisterRow]) -> Iterator[RegisterRow]:
-    """The rows, unchanged; the metrics that they name are added to `named`."""
-    for row in rows:
-        named.add(row.metric)
-        yield row
+def _load(connection: Connection, lines: Iterable[tuple[int, Row]], rows: "_Rows") -> Loaded:
+    return store.load(connection, map(rows.columns, _blocks(lines)))
 
 
-def _read(file: Iterable[str], city: City) -> Iterator[RegisterRow]:
-    """The rows of an open file. Raises `RegisterError`, also for a header that isn't the register's."""
+def _mapped(rows: Iterable[Mapping[str, str]]) -> Iterator[tuple[int, Row]]:
+    """The rows in the order of `COLUMNS`, with the lines that they would have in a file."""
+    for line, row in enumerate(rows, start=2):
+        for column in COLUMNS:
+            if column not in row:
+                raise RegisterError("is missing", line, column)
+        yield line, [row[column] for column in COLUMNS]
+
+
+def _read(file: Iterable[str]) -> Iterator[tuple[int, Row]]:
+    """The lines of an open file, in the order of `COLUMNS`.
+
+    Raises `RegisterError`, also for a header that isn't the register's.
+    """
     reader = csv.reader(file, strict=True)
     try:
         header = next(reader, [])
         if sorted(header) != sorted(COLUMNS):
             raise RegisterError(f"the header must name the columns {', '.join(COLUMNS)}, each once", 1)
-        yield from _checked(((reader.line_num, _fields(header, row, reader.line_num)) for row in reader), city)
+        in_order = itemgetter(*(header.index(column) for column in COLUMNS))
+        for row in reader:
+            if len(row) != len(header):
+                raise RegisterError(f"{len(row)} fields instead of {len(header)}", reader.line_num)
+            yield reader.line_num, in_order(row)
     except csv.Error as error:
         raise RegisterError(f"not CSV: {error}", reader.line_num) from error
     except UnicodeDecodeError as error:
         raise RegisterError("not UTF-8 on this line or soon after it", reader.line_num + 1) from error
 
 
-def _fields(header: list[str], row: list[str], line: int) -> Mapping[str, str]:
-    if len(row) != len(header):
-        raise RegisterError(f"{len(row)} fields instead of {len(header)}", line)
-    return dict(zip(header, row, strict=True))
+def _blocks(lines: Iterable[tuple[int, Row]]) -> Iterator[tuple[list[int], list[Row]]]:
+    """Line numbers and rows in blocks.
+
+    What comes before a line that can't be read is a block, too: the first error is the one to name.
+    """
+    numbers: list[int] = []
+    rows: list[Row] = []
+    try:
+        for line, row in lines:
+            numbers.append(line)
+            rows.append(row)
+            if len(rows) == BLOCK:
+                yield numbers, rows
+                numbers, rows = [], []
+    except RegisterError:
+        yield numbers, rows
+        raise
+    yield numbers, rows
 
 
-def _checked(rows: Iterable[tuple[int, Mapping[str, str]]], city: City) -> Iterator[RegisterRow]:
-    districts = frozenset(district.id for district in city.districts)
-    times: dict[
-        str, int
-    ] = {}  # a register has few different times, and parsing a time costs more than all other checks
-    for line, row in rows:
-        for column in COLUMNS:
-            if column not in row:
-                raise RegisterError("is missing", line, column)
-        for column in ("source", "contributor"):
-            _check_id(row[column], line, column)
-        metric = catalogue().get(row["metric"])
+class _Rows:
+    """Checks rows by blocks.
+
+    A block is checked column by column, as far as possible by different values. If anything is wrong, it is checked
+    again row by row, which finds the first line and its column.
+    """
+
+    def __init__(self, city: City) -> None:
+        self._city = city
+        self._districts = frozenset(district.id for district in city.districts)
+        self._times: dict[str, int] = {}
+        self.metrics: set[str] = set()
+        """The metrics that the rows named."""
+
+    def columns(self, block: tuple[list[int], list[Row]]) -> RegisterColumns:
+        """The rows of a block as they are stored. Raises `RegisterError` if one is wrong."""
+        lines, rows = block
+        if not rows:
+            return RegisterColumns(*([],) * 8)
+        source, metric, district, contributor, class_, valid_from, valid_to = (
+            list(map(itemgetter(place), rows)) for place in range(len(COLUMNS))
+        )
+        try:
+            _check_ids(source, lines[0], "source")
+            _check_ids(contributor, lines[0], "contributor")
+            for place in set(zip(metric, district, class_, strict=True)):
+                self._check_place(lines[0], *place)
+            begins = {text: self._time(text, lines[0], "valid_from") for text in set(valid_from)}
+            ends = {text: self._end(text, lines[0]) for text in set(valid_to)}
+            for begin, end in set(zip(valid_from, valid_to, strict=True)):
+                _check_span(begins[begin], ends[end], lines[0])
+        except RegisterError:
+            for line, row in zip(lines, rows, strict=True):
+                self._check_row(line, *row)
+            raise
+        self.metrics.update(metric)
+        return RegisterColumns(
+            line=lines,
+            source=source,
+            metric=metric,
+            district=district,
+            contributor=contributor,
+            class_=class_,
+            valid_from_ms=list(map(begins.__getitem__, valid_from)),
+            valid_to_ms=list(map(ends.__getitem__, valid_to)),
+        )
+
+    def _check_row(
+        self,
+        line: int,
+        source: str,
+        metric: str,
+        district: str,
+        contributor: str,
+        class_: str,
+        valid_from: str,
+        valid_to: str,
+    ) -> None:
+        _check_ids([source], line, "source")
+        _check_ids([contributor], line, "contributor")
+        self._check_place(line, metric, district, class_)
+        _check_span(self._time(valid_from, line, "valid_from"), self._end(valid_to, line), line)
+
+    def _check_place(self, line: int, name: str, district: str, class_: str) -> None:
+        metric = catalogue().get(name)
         if metric is None:
             raise RegisterError(f"no such metric; there are {', '.join(catalogue())}", line, "metric")
         if metric.derived_from is not None:
             problem = f"{metric.name} is computed from {metric.derived_from}: register the source for that one"
             raise RegisterError(problem, line, "metric")
-        if row["class"] not in metric.classes:
+        if class_ not in metric.classes:
             raise RegisterError(f"{metric.name} has the classes {', '.join(metric.classes)}", line, "class")
-        if row["district"] not in districts:
-            raise RegisterError(f"{city.name} has no such district", line, "district")
-        begins = _time(row["valid_from"], city.zone, times, line, "valid_from")
-        ends = _time(row["valid_to"], city.zone, times, line, "valid_to") if row["valid_to"] else None
-        if ends is not None and ends <= begins:
-            raise RegisterError("must be later than valid_from", line, "valid_to")
-        yield RegisterRow(
-            line, row["source"], metric.name, row["district"], row["contributor"], row["class"], begins, ends
-        )
+        if district not in self._districts:
+            raise RegisterError(f"{self._city.name} has no such district", line, "district")
+
+    def _end(self, text: str, line: int) -> int | None:
+        return self._time(text, line, "valid_to") if text else None
+
+    def _time(self, text: str, line: int, column: str) -> int:
+        """Milliseconds since 1970, UTC."""
+        if text not in self._times:
+            if len(self._times) == TIMES_KEPT:
+                self._times.clear()
+            self._times[text] = _parsed(text, self._city.zone, line, column)
+        return self._times[text]
 
 
-def _check_id(text: str, line: int, column: str) -> None:
-    if not text.strip():
+def _check_span(begins_ms: int, ends_ms: int | None, line: int) -> None:
+    if ends_ms is not None and ends_ms <= begins_ms:
+        raise RegisterError("must be later than valid_from", line, "valid_to")
+
+
+def _check_ids(ids: Sequence[str], line: int, column: str) -> None:
+    """Check that all of these can be ids; `line` is the one that an error names."""
+    if not all(map(str.strip, ids)):
         raise RegisterError("is empty", line, column)
-    if len(text) > LONGEST_ID:
+    if max(map(len, ids)) > LONGEST_ID:
         raise RegisterError(f"is longer than {LONGEST_ID} characters", line, column)
-    if not text.isprintable():
+    if not "".join(ids).isprintable():
         raise RegisterError("holds a character that can't be printed", line, column)
 
 
-def _time(text: str, zone: str, known: dict[str, int], line: int, column: str) -> int:
-    """Milliseconds since 1970, UTC."""
-    if text in known:
-        return known[text]
+def _parsed(text: str, zone: str, line: int, column: str) -> int:
     try:
         if _DATE.fullmatch(text):
             when = datetime.fromisoformat(text).replace(tzinfo=ZoneInfo(zone))
@@ -200,11 +295,10 @@ def _time(text: str, zone: str, known: dict[str, int], line: int, column: str) -
             when = datetime.fromisoformat(text.upper())
         else:
             raise ValueError
-        known[text] = milliseconds(when.astimezone(UTC))
+        time_ms = milliseconds(when.astimezone(UTC))
     except (ValueError, OverflowError):
         problem = "is neither a date (2026-07-01) nor a time with offset (2026-07-01T00:00:00+03:30)"
         raise RegisterError(problem, line, column) from None
-    if not 0 <= known[text] < LAST_MS:
-        del known[text]
+    if not 0 <= time_ms < LAST_MS:
         raise RegisterError("lies before 1970 or after 9999", line, column)
-    return known[text]
+    return time_ms

@@ -3,10 +3,9 @@
 Times are milliseconds since 1970, UTC.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,99 +15,149 @@ from store.areas import version_at
 from store.database import Connection
 from store.moments import milliseconds, moment
 from store.register import RegisterError
+from store.source_history import NEVER_MS, Resolved, SourceHistory, SourceRows
 
-BEGINNING_MS = 0
-NEVER_MS = 2**62
-"""Bounds of a resolution that no change limits."""
+PAGE = 50_000
+"""Rows that are read at once."""
 
-_ONE = "metric = %(metric)s AND (%(source)s::text IS NULL OR source = %(source)s)"
-_VALID = "valid_from <= %(at)s AND (valid_to IS NULL OR valid_to > %(at)s)"
-_BOUNDS = f"""
-WITH changes (at) AS (
-    SELECT valid_from FROM sources WHERE {_ONE}
-    UNION ALL SELECT valid_to FROM sources WHERE {_ONE} AND valid_to IS NOT NULL
-    -- The earliest version also serves all times before it, so its own beginning changes nothing.
-    UNION ALL SELECT valid_from FROM area_versions WHERE metric = %(metric)s
-              AND valid_from > (SELECT min(valid_from) FROM area_versions WHERE metric = %(metric)s)
-)
-SELECT max(at) FILTER (WHERE at <= %(at)s), min(at) FILTER (WHERE at > %(at)s) FROM changes
+_COLUMNS = """
+SELECT array_send(array_agg(number)), array_send(array_agg(contributor)), array_send(array_agg(valid_from)),
+       array_send(array_agg(coalesce(valid_to, 'infinity'))), string_agg(source, E'\\n'),
+       string_agg(district || E'\\t' || class, E'\\n')
 """
-_WIDTH = f"SELECT max(octet_length(source)) FROM sources WHERE {_ONE} AND {_VALID}"
-# Every column has the same width in every row, so that the whole answer is one array: ids are padded with zero bytes,
-# which no text in PostgreSQL contains and which numpy strips.
-_RESOLVE = f"""
-COPY (
-    SELECT s.number, s.contributor, coalesce(a.area, -1)::int4,
-           coalesce(array_position(%(classes)s::text[], s.class) - 1, -1)::int4,
-           substring(convert_to(s.source, 'UTF8') || decode(repeat('00', %(width)s), 'hex') FROM 1 FOR %(width)s)
-    FROM (SELECT * FROM sources WHERE {_ONE} AND {_VALID}) s
-    LEFT JOIN (
-        SELECT district, area FROM area_districts JOIN areas ON areas.number = area WHERE version = %(version)s::int
-    ) a USING (district)
-    ORDER BY s.source COLLATE "C"
-) TO STDOUT (FORMAT binary)
+_PAGE = f"""
+{_COLUMNS} FROM (
+    SELECT * FROM sources WHERE metric = %(metric)s AND number >= %(next)s ORDER BY number LIMIT %(limit)s
+) page
 """
-_COPY_HEADER_BYTES = 19
-_COPY_TRAILER_BYTES = 2
+_ALONE = f"{_COLUMNS} FROM sources WHERE metric = %(metric)s AND source = %(source)s AND number >= %(next)s"
+_LAST_CHANGE = "SELECT coalesce(max(change), 0) FROM source_changes"
+_MOVED = """
+SELECT array_send(array_agg(number)), array_send(array_agg(coalesce(valid_to, 'infinity')))
+FROM source_changes c JOIN sources s ON number = c.source
+WHERE change > %(change)s AND metric = %(metric)s AND number < %(next)s
+"""
+_AREAS = "SELECT district, area FROM area_districts JOIN areas ON number = area WHERE version = %s"
+# The earliest version also serves all times before it, so its own beginning changes nothing.
+_AREA_BOUNDS = """
+SELECT max(valid_from) FILTER (WHERE valid_from <= %(at)s), min(valid_from) FILTER (WHERE valid_from > %(at)s)
+FROM (SELECT valid_from FROM area_versions WHERE metric = %(metric)s ORDER BY valid_from OFFSET 1) later
+"""
+_ARRAY_HEADER_BYTES = 20
+_ELEMENT = np.dtype([("length", ">i4"), ("value", ">i8")])
+_INFINITY = 2**63 - 1
+_2000_MS = 946_684_800_000
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Resolved:
-    """All sources of a metric as they are at `holds_from_ms <= time < holds_until_ms`, as columns of shape (n,).
+class SourceReader:
+    """The sources of a metric, or only `source`: reads all of them once, then what was added or has got another end.
 
-    `ids` are UTF-8 bytes in ascending order; `number` and `contributor` uint32; `area` int32; `class_` uint8, an index
-    into the classes that `resolve` was given.
+    Not for use inside a transaction that may be rolled back: what it read there would stay. One thread.
     """
 
-    ids: NDArray[np.bytes_] = field(repr=False)
-    number: NDArray[np.uint32]
-    contributor: NDArray[np.uint32]
-    area: NDArray[np.int32]
-    class_: NDArray[np.uint8]
-    holds_from_ms: int
-    holds_until_ms: int
+    def __init__(self, connection: Connection, metric: str, classes: Sequence[str], source: str | None = None) -> None:
+        self._connection = connection
+        self._metric = metric
+        self._classes = list(classes)
+        self._source = source
+        self._history = SourceHistory()
+        self._next = 0
+        self._change = 0
 
-    def holds(self, at_ms: int) -> bool:
-        """Whether the sources are the same at `at_ms`."""
-        return self.holds_from_ms <= at_ms < self.holds_until_ms
+    def at(self, time_ms: int) -> Resolved:
+        """All sources that are valid at a time, with their areas at that time.
 
-    def rows_of(self, ids: Sequence[str]) -> NDArray[np.int64]:
-        """The row of each id in the columns, int64 of shape (len(ids),); -1 where no such source is valid."""
-        wanted = np.array([text.encode() for text in ids], dtype=np.bytes_)
-        if not len(self.ids) or not len(wanted):
-            return np.full(len(wanted), -1, np.int64)
-        at = np.minimum(np.searchsorted(self.ids, wanted), len(self.ids) - 1)
-        return np.where(self.ids[at] == wanted, at, -1).astype(np.int64)
+        The areas are those of the latest version that has begun, else of the earliest. Classes are indices into
+        `classes`. Raises `RegisterError` if a source's district lies in no area, or if its class is not one of
+        `classes`.
+        """
+        terms = {"metric": self._metric, "at": moment(time_ms)}
+        with _snapshot(self._connection):
+            self._follow()
+            version = version_at(self._connection, self._metric, time_ms)
+            areas: dict[str, int] = dict(self._connection.execute(_AREAS, (version,)).fetchall())
+            begins, ends = self._connection.execute(_AREA_BOUNDS, terms).fetchone() or (None, None)
+        try:
+            resolved = self._history.at(time_ms, areas, self._classes)
+        except KeyError as error:
+            (district, _) = error.args[0]
+            if district not in areas:
+                problem = f"a source of {self._metric} is in a district that no area contains: load the register again"
+                raise RegisterError(problem) from None
+            raise RegisterError(f"a source of {self._metric} has a class that the metric does not have") from None
+        return replace(
+            resolved,
+            holds_from_ms=max(resolved.holds_from_ms, 0 if begins is None else milliseconds(begins)),
+            holds_until_ms=min(resolved.holds_until_ms, NEVER_MS if ends is None else milliseconds(ends)),
+        )
+
+    def _follow(self) -> None:
+        """Read what loads have added and changed since the last time. Numbers only grow, and rows are never deleted."""
+        change = int((self._connection.execute(_LAST_CHANGE).fetchone() or (0,))[0])
+        if change > self._change:
+            self._read_moved_ends()
+        for rows in self._pages():
+            self._history.add(rows)
+            self._next = int(rows.number.max()) + 1
+        self._change = change
+
+    def _read_moved_ends(self) -> None:
+        terms = {"metric": self._metric, "change": self._change, "next": self._next}
+        with self._connection.cursor(binary=True) as cursor:
+            number, ends = cursor.execute(_MOVED, terms).fetchone() or (None, None)
+        if number is not None:
+            self._history.move_ends(_elements(number).astype(np.uint32), _times(ends))
+
+    def _pages(self) -> Iterator[SourceRows]:
+        with self._connection.cursor(binary=True) as cursor:
+            while True:
+                terms = {"metric": self._metric, "source": self._source, "next": self._next, "limit": PAGE}
+                row = cursor.execute(_PAGE if self._source is None else _ALONE, terms).fetchone()
+                if row is None or row[0] is None:
+                    return
+                rows = _rows(*row)
+                yield rows
+                if self._source is not None or len(rows.id) < PAGE:
+                    return
 
 
 def resolve(
     connection: Connection, metric: str, at_ms: int, classes: Sequence[str], source: str | None = None
 ) -> Resolved:
-    """All sources of `metric` that are valid at `at_ms`, or only `source`, with their areas at that time.
+    """All sources of `metric` that are valid at `at_ms`, or only `source`, read at once. See `SourceReader.at`."""
+    return SourceReader(connection, metric, classes, source).at(at_ms)
 
-    The areas are those of the latest version that has begun, else of the earliest. `Resolved.class_` indexes `classes`.
-    Raises `RegisterError` if a
-    source's district lies in no area, or if its class is not one of `classes`.
-    """
-    terms = {"metric": metric, "at": moment(at_ms), "classes": list(classes), "source": source}
-    with _snapshot(connection):
-        begins, ends = connection.execute(_BOUNDS, terms).fetchone() or (None, None)
-        version = version_at(connection, metric, at_ms)
-        width = (connection.execute(_WIDTH, terms).fetchone() or (0,))[0] or 1
-        table = _copy_out(connection, {**terms, "version": version, "width": width}, width)
-    if (table["area"] < 0).any():
-        raise RegisterError(f"a source of {metric} is in a district that no area contains: load the register again")
-    if (table["class"] < 0).any():
-        raise RegisterError(f"a source of {metric} has a class that the metric does not have")
-    return Resolved(
-        ids=np.ascontiguousarray(table["id"]),
-        number=table["number"].astype(np.uint32),
-        contributor=table["contributor"].astype(np.uint32),
-        area=table["area"].astype(np.int32),
-        class_=table["class"].astype(np.uint8),
-        holds_from_ms=BEGINNING_MS if begins is None else milliseconds(begins),
-        holds_until_ms=NEVER_MS if ends is None else milliseconds(ends),
+
+def _rows(number: bytes, contributor: bytes, begins: bytes, ends: bytes, ids: str, places: str) -> SourceRows:
+    texts = places.split("\n")
+    known = {text: _place(text) for text in set(texts)}
+    rows = SourceRows(
+        id=ids.split("\n"),
+        place=list(map(known.__getitem__, texts)),
+        number=_elements(number).astype(np.uint32),
+        contributor=_elements(contributor).astype(np.uint32),
+        begins_ms=_times(begins),
+        ends_ms=_times(ends),
     )
+    if not len(rows.id) == len(rows.place) == len(rows.number):
+        raise RegisterError("the register holds an id, a district or a class with a line break")
+    return rows
+
+
+def _place(text: str) -> tuple[str, str]:
+    district, class_ = text.split("\t")
+    return district, class_
+
+
+def _elements(array: bytes) -> NDArray[np.int64]:
+    """The elements of an array of PostgreSQL's 8-byte numbers or times in its binary format."""
+    return np.frombuffer(array, _ELEMENT, offset=_ARRAY_HEADER_BYTES)["value"].astype(np.int64)
+
+
+def _times(array: bytes) -> NDArray[np.int64]:
+    """PostgreSQL's times are microseconds since 2000."""
+    elements = _elements(array)
+    return np.where(elements == _INFINITY, NEVER_MS, elements // 1000 + _2000_MS)
 
 
 @contextmanager
@@ -124,21 +173,3 @@ def _snapshot(connection: Connection) -> Iterator[None]:
             yield
     finally:
         connection.isolation_level = before
-
-
-def _copy_out(connection: Connection, terms: Mapping[str, Any], width: int) -> NDArray[np.void]:
-    """The answer of `_RESOLVE` as one array; its fields `n...` are PostgreSQL's own, counts and lengths."""
-    row = np.dtype(
-        [
-            *(("n", ">i2"), ("n1", ">i4"), ("number", ">i8"), ("n2", ">i4"), ("contributor", ">i8")),
-            *(("n3", ">i4"), ("area", ">i4"), ("n4", ">i4"), ("class", ">i4"), ("n5", ">i4"), ("id", f"S{width}")),
-        ]
-    )
-    answer = bytearray()
-    with connection.cursor() as cursor, cursor.copy(_RESOLVE, terms) as copy:
-        for part in copy:
-            answer += part
-    count, rest = divmod(len(answer) - _COPY_HEADER_BYTES - _COPY_TRAILER_BYTES, row.itemsize)
-    if rest:
-        raise AssertionError(f"PostgreSQL's copy is not rows of {row.itemsize} bytes")
-    return np.frombuffer(answer, row, count, _COPY_HEADER_BYTES)

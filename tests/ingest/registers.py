@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ingest.register import SourceColumns
-from store.resolution import BEGINNING_MS, NEVER_MS
+from store.source_history import BEGINNING_MS, NEVER_MS
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from ingest.register_file import COLUMNS, load_register
 from schemas.catalogue import Metric, catalogue, sent_in
 from schemas.topics import REGIONS
 from store.database import connect
-from store.resolution import BEGINNING_MS, NEVER_MS, Resolved
+from store.source_history import BEGINNING_MS, NEVER_MS, SourceHistory, SourceRows
 from tests.ingest.registers import InMemorySources, Registered
 from tests.ingest.small_city import END, city
 
@@ -27,19 +27,19 @@ def counting(*, ends: int = NEVER_MS) -> tuple[Register, list[int]]:
 
 
 def stored(*ids: str) -> StoredSources:
-    """Sources with the numbers 10, 11... as the database gives them."""
-    count = len(ids)
-    return StoredSources(
-        Resolved(
-            ids=np.array(sorted(source.encode() for source in ids), dtype=np.bytes_),
+    """Sources with the numbers 10, 11... in the order of their ids, as if they were in the database."""
+    history, count = SourceHistory(), len(ids)
+    history.add(
+        SourceRows(
+            id=sorted(ids),
+            place=[(f"town-{n}", "second") for n in range(count)],
             number=np.arange(10, 10 + count, dtype=np.uint32),
             contributor=np.arange(20, 20 + count, dtype=np.uint32),
-            area=np.arange(30, 30 + count, dtype=np.int32),
-            class_=np.ones(count, np.uint8),
-            holds_from_ms=BEGINNING_MS,
-            holds_until_ms=NEVER_MS,
+            begins_ms=np.zeros(count, np.int64),
+            ends_ms=np.full(count, NEVER_MS),
         )
     )
+    return StoredSources(history.at(0, {f"town-{n}": 30 + n for n in range(count)}, ["first", "second"]))
 
 
 def test_a_register_that_is_loaded_meanwhile_is_noticed_within_a_minute() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from store.database import Connection, connect
 from store.debug_pictures import DebugPicture, NotEntered, enter, entries
-from store.register import RegisterRow, load
+from tests.store.registers import RegisterRow, load
 
 pytestmark = pytest.mark.services
 

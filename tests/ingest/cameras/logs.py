@@ -15,7 +15,7 @@ from schemas.pictures import Detect
 from schemas.topics import FRAMES, REGIONS, live
 from store.deliveries import Refused
 from store.detectors import Detector
-from store.resolution import BEGINNING_MS, NEVER_MS
+from store.source_history import BEGINNING_MS, NEVER_MS
 from tests.ingest.registers import InMemorySources, Registered
 
 PARTITIONS = 4

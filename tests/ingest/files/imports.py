@@ -13,7 +13,7 @@ from ingest.register import Register
 from schemas.topics import live
 from store.deliveries import Refused
 from store.detectors import Detector
-from store.resolution import BEGINNING_MS, NEVER_MS
+from store.source_history import BEGINNING_MS, NEVER_MS
 from tests.ingest.account import RecordingWriter
 from tests.ingest.registers import InMemorySources, Registered
 

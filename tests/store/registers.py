@@ -1,0 +1,38 @@
+"""Loading a register row by row, for tests."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from store import register
+from store.database import Connection
+from store.register import Loaded, RegisterColumns
+
+
+@dataclass(frozen=True)
+class RegisterRow:
+    line: int
+    source: str
+    metric: str
+    district: str
+    contributor: str
+    class_: str
+    valid_from_ms: int
+    valid_to_ms: int | None
+
+
+def load(connection: Connection, rows: Iterable[RegisterRow], **options: int) -> Loaded:
+    """Load rows, each a block of its own."""
+    blocks = (
+        RegisterColumns(
+            [row.line],
+            [row.source],
+            [row.metric],
+            [row.district],
+            [row.contributor],
+            [row.class_],
+            [row.valid_from_ms],
+            [row.valid_to_ms],
+        )
+        for row in rows
+    )
+    return register.load(connection, blocks, **options)
