@@ -60,7 +60,7 @@ class _Columns:
     def same_ids(self, rows: NDArray[np.int64], wanted: "_Texts", at: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Whether the id in each row is the text with the number in `at`, byte by byte: shape (len(rows),)."""
         length = wanted.length[at]
-        same = self.id_length[rows] == length
+        same: NDArray[np.bool_] = self.id_length[rows] == length
         rows, at, length = rows[same], at[same], length[same]
         # Byte k of all texts, laid end to end, is byte k - before of its own text.
         before = np.cumsum(length) - length
@@ -69,9 +69,8 @@ class _Columns:
         ours = np.frombuffer(self.ids, np.uint8)[np.repeat(self.id_start[rows] - before, length) + k]
         different = np.zeros(len(rows), np.bool_)
         different[np.repeat(np.arange(len(rows)), length)[ours != theirs]] = True
-        found = same.copy()
-        found[same] = ~different
-        return found
+        same[same] = ~different
+        return same
 
 
 class _Texts:

@@ -130,6 +130,21 @@ def test_a_file_that_is_no_register_is_refused(connection: Connection, tmp_path:
 
 
 @pytest.mark.services
+@pytest.mark.parametrize("end", [b'"a"b,c', b"a,b", b"\xff"])
+def test_of_several_errors_the_first_is_named(connection: Connection, tmp_path: Path, end: bytes) -> None:
+    """In a file that is checked in several blocks, whether the lines after the error can be read or not."""
+    wrong = {5000: {"class_": "industrial"}, 5001: {"source": ""}, 5002: {"valid_to": "soon"}, 9000: {"metric": "x"}}
+    path = written(tmp_path, [line(n, **wrong.get(n, {})) for n in range(9500)])
+    content = path.read_bytes().splitlines(keepends=True)
+    for last in (5100, 9500):
+        path.write_bytes(b"".join(content[: 1 + last]) + end + b"\n")
+        with pytest.raises(RegisterError) as caught:
+            load_register(connection, city(), path, NOW)
+        assert (caught.value.line, caught.value.column) == (5002, "class")
+    assert connection.execute("SELECT count(*) FROM sources").fetchone() == (0,)
+
+
+@pytest.mark.services
 def test_times_are_read_on_the_citys_clock_or_with_their_offset(connection: Connection, tmp_path: Path) -> None:
     rows = [
         line(0, valid_from="2020-06-01", valid_to="2020-07-01T00:00:00Z"),

@@ -178,8 +178,8 @@ def same_sources(resolved: Resolved, fresh: Resolved) -> None:
     asked = [*IDS, "nobody"]
     found, wanted = resolved.rows_of(asked), fresh.rows_of(asked)
     assert np.array_equal(found >= 0, wanted >= 0)
-    columns = zip(resolved.values(found[found >= 0]), fresh.values(wanted[wanted >= 0]), strict=True)
-    assert all(np.array_equal(column, other) for column, other in columns)
+    values, others = resolved.values(found[found >= 0]), fresh.values(wanted[wanted >= 0])
+    assert [column.tolist() for column in values] == [column.tolist() for column in others]
     assert (resolved.holds_from_ms, resolved.holds_until_ms) == (fresh.holds_from_ms, fresh.holds_until_ms)
 
 

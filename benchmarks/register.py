@@ -1,0 +1,139 @@
+"""Seconds and memory to load the register of a large city, to read it, and to go on to another time.
+
+A file of `--sources` meters in the districts of a shipped city, with beginnings on different days, of which one in a
+hundred has changed its customer, is loaded into an empty register, read by one process as of now, resolved as of an
+earlier day, looked up source by source, and loaded again unchanged. Each figure is given by the clock and as processor
+time: of this process, and of the PostgreSQL process that serves it.
+
+The result is checked outside the timed part: every source is found, under a number of its own. It doesn't measure a
+network, a disk that is slower than this one, or other loads at the same time.
+"""
+
+import argparse
+import json
+import os
+import platform
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import psutil
+
+from benchmarks.timed import now, own_services
+from ingest.cities import City, load_city
+from ingest.register_file import COLUMNS, load_register, write_register
+from ingest.simulated.sources import marks, places
+from schemas.catalogue import catalogue
+from store.database import Connection, connect, create_database
+from store.migrations import migrate
+from store.resolution import SourceReader
+
+CITY = "ho-chi-minh-city"
+METRIC = catalogue()["energy.import"]
+DAY_MS = 86_400_000
+FIRST_DAY = np.datetime64("2015-01-01")
+BEGINNINGS = 3_000
+"""Days on which sources begin; those on which a customer changes are in the year after the last of them."""
+MOVED = 0.01
+
+T = TypeVar("T")
+
+
+def rows(city: City, sources: int) -> Iterator[Mapping[str, str]]:
+    """The rows of the register file."""
+    rng = np.random.default_rng(1)
+    district = places(city, rng, sources).tolist()
+    meter, customer = marks(rng, sources).tolist(), marks(rng, 2 * sources).tolist()
+    commercial, moved = rng.random(sources) < 0.13, rng.random(sources) < MOVED
+    begins = rng.integers(0, BEGINNINGS, sources)
+    for n in range(sources):
+        ends = FIRST_DAY + BEGINNINGS + int(begins[n]) % 365 if moved[n] else ""
+        first, then = str(FIRST_DAY + int(begins[n])), str(ends)
+        source, place = f"METER-{meter[n]:010d}", city.districts[district[n]].id
+        class_ = METRIC.classes[int(commercial[n])]
+        spans = [(customer[n], first, then)] + ([(customer[sources + n], then, "")] if moved[n] else [])
+        for owner, valid_from, valid_to in spans:
+            fields = (source, METRIC.name, place, f"CUSTOMER-{owner:010d}", class_, valid_from, valid_to)
+            yield dict(zip(COLUMNS, fields, strict=True))
+
+
+def timed(connection: Connection, run: Callable[[], T]) -> tuple[T, Mapping[str, float]]:
+    """What `run` returns, with the seconds that it took."""
+    server = psutil.Process(connection.info.backend_pid)
+    began, before = now(), sum(server.cpu_times()[:2])
+    result = run()
+    spent = now() - began
+    seconds = {"wall": spent.wall, "cpu": spent.cpu, "postgres_cpu": sum(server.cpu_times()[:2]) - before}
+    return result, {name: round(value, 2) for name, value in seconds.items()}
+
+
+def peak_mb() -> int:
+    """The largest memory that this process has had so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+
+
+def measure(database_url: str, path: Path, city: City, sources: int) -> Mapping[str, object]:
+    """Load, read and look up; ends the program if a result is wrong."""
+    now_ms = time.time_ns() // 1_000_000
+    with connect(database_url) as connection:
+        begun_mb = peak_mb()
+        report, load = timed(connection, lambda: load_register(connection, city, path, now_ms))
+        print(f"load {load}, {report.rows}", flush=True)
+        loaded_mb = peak_mb()
+        reader = SourceReader(connection, METRIC.name, METRIC.classes)
+        resolved, read = timed(connection, lambda: reader.at(now_ms))
+        print(f"read {read}", flush=True)
+        read_mb = peak_mb()
+        earlier, another = timed(connection, lambda: reader.at(now_ms - 4_000 * DAY_MS // 3))
+        print(f"another time {another}", flush=True)
+        ids = resolved.ids()
+        found, look_up = timed(connection, lambda: resolved.rows_of(ids))
+        print(f"look up {look_up}", flush=True)
+        if len(ids) != sources or (found < 0).any() or earlier.holds(now_ms):
+            sys.exit(f"{len(ids)} sources were found of {sources}")
+        if len(np.unique(resolved.values(found).number)) != sources:
+            sys.exit("two sources have the same number")
+        again, reload = timed(connection, lambda: load_register(connection, city, path, now_ms))
+        print(f"load again {reload}", flush=True)
+        if again.rows.sources_new or again.rows.sources_updated or again.drawn:
+            sys.exit(f"loading the same file again changed the register: {again}")
+    return {
+        "sources": sources,
+        "load_s": load,
+        "read_s": read,
+        "another_time_s": another,
+        "look_up_all_s": look_up,
+        "load_again_s": reload,
+        "memory_mb": {"begun": begun_mb, "loaded": loaded_mb, "read": read_mb},
+        "python": platform.python_version(),
+        "cores": os.cpu_count(),
+    }
+
+
+def main() -> None:
+    """Measure and print; write the figures to `--output` as JSON."""
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--sources", type=int, default=5_000_000)
+    options.add_argument("--installed", type=Path, default=Path(".sistercity"))
+    options.add_argument("--output", type=Path)
+    chosen = options.parse_args()
+    city = load_city(CITY)
+    with tempfile.TemporaryDirectory(prefix="sistercity-bench-") as folder:
+        path = Path(folder) / "register.csv"
+        write_register(path, rows(city, chosen.sources))
+        with own_services(chosen.installed) as running:
+            url = create_database(running.database_url, "bench_register")
+            migrate(url)
+            result = measure(url, path, city, chosen.sources)
+    print(json.dumps(result, indent=2))
+    if chosen.output is not None:
+        chosen.output.write_text(json.dumps(result, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
