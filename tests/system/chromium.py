@@ -1,4 +1,4 @@
-"""A headless Chromium, told what to do over a pipe by its DevTools protocol: JSON, a zero byte behind each message."""
+"""A headless Chromium, driven over a pipe by its DevTools protocol: JSON, a zero byte after each message."""
 
 import fcntl
 import json

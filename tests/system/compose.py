@@ -45,7 +45,7 @@ def _filled(value: Any, values: dict[str, str]) -> Any:
     if isinstance(value, dict):
         return {key: _filled(one, values) for key, one in value.items()}
     if isinstance(value, list):
-        return [_filled(one, values) for one in value]
+        return [_filled(item, values) for item in value]
     if isinstance(value, str):
         return VARIABLE.sub(lambda found: values.get(found["name"]) or found["default"] or "", value)
     return value

@@ -11,7 +11,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 class CuttingProxy:
     """Passes bytes on; at the nth COMMIT of all its connections it cuts, before the server hears it or after.
 
-    `cuts[n]` is "before", "after" or None; commits behind the list pass.
+    `cuts[n]` is "before", "after" or None; commits after the end of the list pass.
     """
 
     def __init__(self, database_url: str, cuts: Sequence[str | None]) -> None:

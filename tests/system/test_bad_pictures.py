@@ -40,7 +40,7 @@ BAD = {
     "alpha": (png(np.dstack((scene(), GREY))), "not-jpeg"),
     "text": (b"a text\n" * 99, "not-jpeg"),
     "noise": (NOISE, "not-jpeg"),
-    "noise behind a head": (b"\xff\xd8\xff\xe0\x00\x04xx" + NOISE, "undecodable"),
+    "noise after a head": (b"\xff\xd8\xff\xe0\x00\x04xx" + NOISE, "undecodable"),
     "none": (b"", "missing"),
 }
 
@@ -71,7 +71,7 @@ def test_each_kind_is_a_dead_letter_without_its_picture(command, kafka_log, kafk
         Frame("traffic.regions", 1, "any", 500, begin + 500 * number, 7, 7, picture)
         for number, picture in enumerate(pictures)
     ]
-    Topic(kafka_log, kafka, live(city, FRAMES)).send([(b"7", 1, encode_frame(one)) for one in frames])
+    Topic(kafka_log, kafka, live(city, FRAMES)).send([(b"7", 1, encode_frame(frame)) for frame in frames])
     command("detect", "--until-caught-up")
     assert dead_letters(database_url) == [(reason, named(data)) for data, reason in BAD.values()]
     assert readings_in(kafka_log, live(city, REGIONS)) == len(GOOD) + 1

@@ -97,7 +97,7 @@ def test_simulated_cameras_send_what_they_report(command, kafka_log, city, datab
     for camera in report["cameras"]:
         mine = [frame.picture for frame in pictures if frame.camera == camera["camera"]]
         stale = sum(bool(now) and now == before for before, now in pairwise(mine))
-        undecodable = sum(bool(one) and not decodable(one) for one in mine)
+        undecodable = sum(bool(picture) and not decodable(picture) for picture in mine)
         assert (len(mine), mine.count(b""), stale, undecodable) == (60, 2, 2, 2)
         assert camera == {**camera, "expected": 60, "seen": 54, "undecodable": 2, "stale": 2, "missing": 2}
     simulated = SimulatedCameras(load_city(tmp_path / "city.toml"), 2, 1)
@@ -199,7 +199,7 @@ def test_what_the_operator_sees_is_what_a_detector_finds_in_the_pictures(
     rows = list(csv.DictReader(io.StringIO(command("query", "traffic.passes"))))
     counted = {row["class"]: int(row["value"]) for row in rows if row["window_start"] == window}
     starts = np.array([frame.start for frame in frames])
-    places = np.repeat(np.arange(len(found)), [len(one) for one in found])
+    places = np.repeat(np.arange(len(found)), [len(boxes) for boxes in found])
     forms = passes_of_one(starts, places, np.concatenate(found), window_start=begin).form.tolist()
     assert counted == {class_: forms.count(form) for form, class_ in FORMS.items()}
     assert which == "real" or sum(counted.values()) > 10
@@ -269,7 +269,7 @@ def test_a_folder_with_bad_pictures_and_a_very_large_one(command, kafka_log, cit
 def test_what_an_operator_can_mend_is_one_sentence(wrong, command, kafka_log, city, tmp_path):
     (tmp_path / "text.mp4").write_text("hello\n" * 1000)
     path = videos.write(tmp_path / "clip.mp4", frames=2)
-    arguments = [one.format(text=tmp_path / "text.mp4", clip=path) for one in wrong]
+    arguments = [word.format(text=tmp_path / "text.mp4", clip=path) for word in wrong]
     said = command.fails("ingest", "camera", *arguments)
     assert said.startswith("sistercity: ")
     assert "Traceback" not in said

@@ -43,7 +43,7 @@ def command(kafka, database_url, city, tmp_path) -> Command:
     (tmp_path / "own").mkdir()
     command.environment |= dict.fromkeys(("HOME", "TMPDIR"), str(tmp_path / "own"))
     register = tmp_path / "cameras.csv"
-    rows = [f"{one},traffic.regions,a,premises,any,2015-01-01," for one in (CAMERA, OTHER, SILENT)]
+    rows = [f"{camera},traffic.regions,a,premises,any,2015-01-01," for camera in (CAMERA, OTHER, SILENT)]
     register.write_text("\n".join(["source,metric,district,contributor,class,valid_from,valid_to", *rows, ""]))
     command("register", "load", str(register))
     return command
@@ -81,7 +81,7 @@ def entries(command: Command) -> list[dict[str, str]]:
 def test_the_newest_picture_of_a_camera_is_blurred_and_entered(ending, command, kafka_log, city, tmp_path):
     sent(command, CAMERA, tmp_path / "in", *map(drawn, range(LAST - 2, LAST + 1)), b"")  # then it gave none
     sent(command, OTHER, tmp_path / "other", drawn(30), drawn(31))
-    [frame] = [one for one in frames(kafka_log, city) if one.picture == drawn(LAST)]
+    [frame] = [frame for frame in frames(kafka_log, city) if frame.picture == drawn(LAST)]
     writer = kafka_log.writer()
     whole = encode_frame(replace(frame, picture=drawn(40), start=frame.start + 1))
     for broken in (whole[: len(whole) // 2], b"", encode_frame(replace(decode_frame(whole), camera=frame.camera + 1))):
@@ -168,7 +168,11 @@ def test_what_is_not_entered_is_not_written(broken, words, command, city, tmp_pa
         assert words in command.fails("plates", "picture", CAMERA, str(out), "--reason", WHY)
         assert words in command.fails("plates", "picture", CAMERA, str(there), "--reason", WHY, "--force")
     assert there.read_bytes() == b"another"
-    assert sorted(one.name for one in tmp_path.iterdir() if one.is_file()) == ["cameras.csv", "city.toml", "there.png"]
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_file()) == [
+        "cameras.csv",
+        "city.toml",
+        "there.png",
+    ]
 
 
 def test_few_rights_are_enough_and_the_entry_names_their_owner(command, city, tmp_path):
@@ -216,7 +220,7 @@ def test_what_an_operator_can_mend_is_one_sentence_and_no_entry(command, kafka_l
         assert words in said
         assert "Traceback" not in said
     assert entries(command) == []
-    assert not [one for one in tmp_path.iterdir() if one.suffix in (".gif", ".png") and one.exists()]
+    assert not [path for path in tmp_path.iterdir() if path.suffix in (".gif", ".png") and path.exists()]
     assert not (tmp_path / "elsewhere.png").exists()
 
 

@@ -1,4 +1,4 @@
-"""The demo of two cities, small: what it writes, what it serves, and that nothing of it stays behind."""
+"""The demo of two cities, small: what it writes, what it serves, and that nothing of it is left."""
 
 import json
 import os
@@ -29,9 +29,9 @@ OUTCOMES = ("aggregated", "duplicate", "late", "rejected", "open", "lost")
 def demo(folder: Path, *arguments: str) -> "subprocess.Popen[str]":
     home = folder / "home"
     home.mkdir(exist_ok=True)
-    for one in INSTALLED.iterdir():  # what was installed, and nothing of what another demo left
-        if one.name != "demo":
-            (home / one.name).symlink_to(one)
+    for path in INSTALLED.iterdir():  # what was installed, and nothing of what another demo left
+        if path.name != "demo":
+            (home / path.name).symlink_to(path)
     environment = {**os.environ, "SISTERCITY_HOME": str(home), "PYTHONUNBUFFERED": "1"}
     command = [sys.executable, "-m", "node", "demo", "--meters", "2000", "--output", str(folder / "demo.json")]
     with (folder / "demo.log").open("w") as output:
@@ -54,9 +54,9 @@ def family(process: "subprocess.Popen[str]", folder: Path) -> list[psutil.Proces
     children = psutil.Process(process.pid).children(recursive=True)
     mine = str(folder / "home")
     others = [
-        one for one in psutil.process_iter(["cmdline"]) if any(mine in part for part in one.info["cmdline"] or ())
+        found for found in psutil.process_iter(["cmdline"]) if any(mine in part for part in found.info["cmdline"] or ())
     ]
-    return list({one.pid: one for one in [*children, *others]}.values())
+    return list({found.pid: found for found in [*children, *others]}.values())
 
 
 def test_two_cities_exchange_a_day_and_every_account_adds_up(tmp_path):
@@ -89,7 +89,9 @@ def test_two_cities_exchange_a_day_and_every_account_adds_up(tmp_path):
 def assert_metrics_name_nobody(address: str) -> None:
     """Our own metrics are there, and their labels are those that may be (P2)."""
     with urllib.request.urlopen(address) as answer:
-        families = [one for one in text_string_to_metric_families(answer.read().decode()) if "sistercity" in one.name]
+        families = [
+            family for family in text_string_to_metric_families(answer.read().decode()) if "sistercity" in family.name
+        ]
     labels = {name for family in families for sample in family.samples for name in sample.labels}
     assert labels <= {"dataset", "partition", "outcome", "reason", "le"}
     if any(family.name == "sistercity_readings" and family.samples for family in families):  # the processor's

@@ -204,5 +204,5 @@ def test_partners_are_asked_whether_they_are_who_they_were(command, database_url
 def test_topics_create_needs_kafka_and_plan_does_not(command, city):
     command.environment["SISTERCITY_KAFKA"] = NOWHERE
     plan = json.loads(command("topics", "plan", "--json"))
-    assert {one["topic"] for one in plan["topics"]} >= {live(city, FRAMES), live(city, "energy.readings")}
+    assert {topic["topic"] for topic in plan["topics"]} >= {live(city, FRAMES), live(city, "energy.readings")}
     assert "does not answer PLAINTEXT at 127.0.0.1:9" in command.fails("topics", "create")

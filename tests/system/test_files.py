@@ -130,19 +130,23 @@ def solar_rows() -> list[tuple[datetime, int]]:
 
 def green_button_rows(path: Path) -> list[tuple[datetime, int]]:
     rows = []
-    for one in ElementTree.parse(path).iter(f"{ESPI}IntervalReading"):
-        start = one.findtext(f"{ESPI}timePeriod/{ESPI}start")
-        rows.append((datetime.fromtimestamp(int(start), UTC), int(one.findtext(f"{ESPI}value")) * 3_600_000))
+    for reading in ElementTree.parse(path).iter(f"{ESPI}IntervalReading"):
+        start = reading.findtext(f"{ESPI}timePeriod/{ESPI}start")
+        rows.append((datetime.fromtimestamp(int(start), UTC), int(reading.findtext(f"{ESPI}value")) * 3_600_000))
     return rows
 
 
 def bin_rows(documents: Iterable[Mapping], zone: tzinfo = MELBOURNE) -> list[tuple[str, datetime, int]]:
-    """Source, time and hundredths of a percent, but for blind sensors."""
+    """Source, time and hundredths of a percent, without blind sensors."""
     return [
-        (str(one["serial_num"]), datetime.fromisoformat(one["timestamp"]).replace(tzinfo=zone), one["fill_lvl"] * 1000)
+        (
+            str(bin_["serial_num"]),
+            datetime.fromisoformat(bin_["timestamp"]).replace(tzinfo=zone),
+            bin_["fill_lvl"] * 1000,
+        )
         for document in documents
-        for one in (feature["properties"] for feature in document["features"])
-        if not (one["status"] == "ALERT" and one["fill_lvl"] == 0)
+        for bin_ in (feature["properties"] for feature in document["features"])
+        if not (bin_["status"] == "ALERT" and bin_["fill_lvl"] == 0)
     ]
 
 

@@ -147,7 +147,7 @@ def test_no_plate_and_no_known_id_comes_out(kafka_log, town, city, second_databa
     written["what the commands said"] = "".join(spoken).encode() + said.read_bytes()
     for dataset in datasets():
         records = everything_in(kafka_log, live(city, dataset))
-        written[f"the topic of {dataset}"] = b"".join((one.key or b"") + (one.value or b"") for one in records)
+        written[f"the topic of {dataset}"] = b"".join((record.key or b"") + (record.value or b"") for record in records)
     kept = tables(town.environment["SISTERCITY_DATABASE_URL"])
     written |= {f"the table {name}": rows for name, rows in kept.items() if name not in REGISTER}
     written |= {f"the partner's table {name}": rows for name, rows in tables(second_database_url).items()}

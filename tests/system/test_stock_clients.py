@@ -153,7 +153,7 @@ def readings_of(batches: list[dict]) -> Iterator[ReadingColumns]:
     """The same batches as ingest knows readings."""
     for batch in batches:
         metric, count = catalogue()[batch["metric"]], len(batch["rows"])
-        sources = np.frombuffer(b"".join(one["source"] for one in batch["rows"]), "<u4")
+        sources = np.frombuffer(b"".join(row["source"] for row in batch["rows"]), "<u4")
         yield ReadingColumns(
             metric=metric,
             interval=batch["interval"],
@@ -162,7 +162,7 @@ def readings_of(batches: list[dict]) -> Iterator[ReadingColumns]:
             source=sources,
             contributor=sources // 2,
             start=np.full(count, round(batch["start"].timestamp() * 1000), np.int64),
-            value=np.array([one["value"] for one in batch["rows"]]),
+            value=np.array([row["value"] for row in batch["rows"]]),
             quality=np.full(count, ACTUAL, np.uint8),
         )
 
@@ -174,16 +174,13 @@ def frame_of(batch: dict, picture: bytes | None = b"") -> Frame:
 
 
 def write_ours(log: KafkaLog, topic: str, dataset: str, batches: list[dict]) -> None:
-    """Send batches as ingest and the detector do, and a tick behind them."""
+    """Send batches as ingest and the detector do, and a tick after them."""
     log.create(topic, PARTITIONS, settings(dataset))
     writer = log.writer()
     if dataset == REGIONS:
         for batch in batches:
             frame = frame_of(batch)
-            packed = b"".join(
-                one["x"] + one["y"] + one["w"] + one["h"] + struct.pack("<f", one["score"]) + one["form"]
-                for one in batch["regions"]
-            )
+            packed = b"".join(packed_region(region) for region in batch["regions"])
             writer.send(topic, key_of(frame), encode_regions(frame, np.frombuffer(packed, REGION)), 1)
     else:
         for readings in readings_of(batches):
@@ -248,8 +245,8 @@ def write_stock(
 def comparable(batch: dict) -> tuple:
     """A batch without the order of its rows, and with nothing that differs only in how it is held."""
     rest = {name: value for name, value in batch.items() if name not in ("rows", "regions")}
-    rows = sorted(tuple(sorted(one.items())) for one in batch.get("rows", []))
-    regions = [tuple(sorted(one.items())) for one in batch.get("regions", [])]
+    rows = sorted(tuple(sorted(row.items())) for row in batch.get("rows", []))
+    regions = [tuple(sorted(region.items())) for region in batch.get("regions", [])]
     return tuple(sorted(rest.items())), tuple(rows), tuple(regions)
 
 
@@ -350,18 +347,21 @@ def by_hand(dataset: str, batch: dict, size: int, with_bytes: bool) -> bytes:
             b"\x00" + struct.pack(">I", schema_named(f"{dataset}.v1").id),
             *(text(batch["metric"]), varint(batch["area"]), text(batch["class"])),
             *(varint(batch["interval"]), varint(start)),
-            array([packed_region(one) for one in batch["regions"]], size, with_bytes) if "regions" in batch else b"",
-            array([packed_row(one) for one in batch["rows"]], size, with_bytes),
+            array([packed_region(region) for region in batch["regions"]], size, with_bytes)
+            if "regions" in batch
+            else b"",
+            array([packed_row(row) for row in batch["rows"]], size, with_bytes),
         )
     )
 
 
-def packed_row(one: dict) -> bytes:
-    return one["source"] + one["contributor"] + struct.pack("<fd", one["after"], one["value"]) + one["quality"]
+def packed_row(row: dict) -> bytes:
+    return row["source"] + row["contributor"] + struct.pack("<fd", row["after"], row["value"]) + row["quality"]
 
 
-def packed_region(one: dict) -> bytes:
-    return one["x"] + one["y"] + one["w"] + one["h"] + struct.pack("<f", one["score"]) + one["form"]
+def packed_region(region: dict) -> bytes:
+    box = region["x"] + region["y"] + region["w"] + region["h"]
+    return box + struct.pack("<f", region["score"]) + region["form"]
 
 
 def array(items: list[bytes], size: int, with_bytes: bool) -> bytes:
