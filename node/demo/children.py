@@ -5,6 +5,7 @@ cores busy for ten seconds (docs/decisions/0014-forked-roles.md).
 """
 
 import os
+import runpy
 import socket
 import sys
 from collections.abc import Mapping, Sequence
@@ -16,7 +17,6 @@ from multiprocessing.forkserver import ensure_running
 from pathlib import Path
 
 from errors import OperatorError
-from node.cli import main
 
 _CONTEXT = get_context("forkserver")
 _STOP_S = 15
@@ -103,7 +103,7 @@ def _run(lifeline: Connection, log: Path, arguments: Sequence[str], environment:
         os.dup2(output.fileno(), 2)
     os.environ.update(environment, SISTERCITY_STOP_WITH_STDIN="true")
     sys.argv = ["sistercity", *arguments]
-    main()
+    runpy.run_module("node", run_name="__main__")
 
 
 def free_port(preferred: int) -> int:
