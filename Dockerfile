@@ -1,4 +1,4 @@
-# One image for every role; docker-compose.yml says which. `docker build --tag sistercity:0.1.0 .`
+# One image for every role; docker-compose.yml says which. `docker build --tag sistercity:0.2.0.dev0 .`
 
 FROM python:3.11.14-slim-bookworm AS build
 WORKDIR /build
