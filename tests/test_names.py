@@ -1,6 +1,7 @@
 """Conventions of names and words that a reader relies on, held by machine."""
 
 import ast
+import re
 import subprocess
 from collections import defaultdict
 from pathlib import Path
@@ -36,3 +37,17 @@ def test_a_public_class_shares_its_name_with_no_other_class_or_type_alias():
         for name in own + aliases:
             named[name].append(str(path.relative_to(ROOT)))
     assert {name: files for name, files in named.items() if name in classes and len(files) > 1} == {}
+
+
+def test_no_docstring_is_only_a_reference():
+    """A docstring such as `See X` repeats what the class says about its Protocol."""
+    empty = re.compile(r'^\s*"""See `[\w.]+`\.?"""$', re.MULTILINE)
+    assert [path.name for path in committed("*.py") if empty.search(path.read_text(encoding="utf-8"))] == []
+
+
+def test_a_loop_names_what_it_goes_over():
+    """`for one in` leaves the reader to guess what it is."""
+    vague = re.compile(r"\bfor one in\b")
+    assert [path.name for path in committed("*.py") if vague.search(path.read_text(encoding="utf-8"))] == [
+        "test_names.py"
+    ]
