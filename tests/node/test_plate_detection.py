@@ -11,6 +11,7 @@ from processors.plates.evaluation import iou
 from processors.plates.jpeg_decoding import decode_picture
 from processors.plates.network import NetworkDetector
 from schemas.pictures import BadPicture
+from tests.soak import soak_only
 
 NUMBERS = (8, 20, 31)
 
@@ -30,7 +31,10 @@ def boxes(regions: NDArray[np.void]) -> NDArray[np.float64]:
 
 @pytest.mark.parametrize(
     ("width", "height", "decoded"),
-    [(1280, 720, 1280), (1920, 1080, 960), (1921, 1083, 961), (1800, 1921, 961), (2600, 1460, 1300), (3840, 2160, 960)],
+    [
+        *[(1280, 720, 1280), (1920, 1080, 960), (1921, 1083, 961)],
+        *[pytest.param(*size, marks=soak_only) for size in ((1800, 1921, 961), (2600, 1460, 1300), (3840, 2160, 960))],
+    ],
 )
 def test_regions_are_in_the_full_pictures_pixels(width, height, decoded, monkeypatch):
     camera, full, seen = RenderedCamera(3, "VN", width, height), NetworkDetector(), []

@@ -237,7 +237,7 @@ def test_the_form_is_that_of_most_boxes_weighted_by_score(votes, form):
 # Windows and their tails
 
 
-@pytest.mark.parametrize("rate", [5, 15])
+@pytest.mark.parametrize("rate", [5, pytest.param(15, marks=soak_only)])
 def test_windows_with_tails_count_what_the_whole_recording_has(rate):
     edges = [T0 + 1000 * second for second in (0, 11, 12, 30, 47, 52, SECONDS)]
     crossing = 0

@@ -4,13 +4,14 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from processors.tracking import lanes
 from processors.tracking.passes import TAIL_MS, Passes, passes
 from schemas.batch import REGION
 from tests.reference_tracker.passes import passes as passes_of_reference
+from tests.soak import examples
 
 Pictures = Sequence[tuple[int, np.ndarray]]
 """The pictures of one camera: the time of each in milliseconds, and its boxes, dtype `REGION`."""
@@ -106,7 +107,7 @@ films = st.lists(
 ).map(lambda film: [(time, np.array(boxes, REGION)) for time, boxes in film])
 
 
-@settings(max_examples=150, deadline=None)
+@examples(25, soak=500)
 @given(st.lists(films, max_size=5), st.sampled_from([0, 2_000, TAIL_MS + 1_000]))
 def test_whatever_boxes_there_are_cameras_do_not_meet(cameras, window_start):
     assert_as_each_alone(cameras, window_start)
