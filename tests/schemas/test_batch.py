@@ -81,7 +81,7 @@ def test_whatever_the_bytes_are_they_are_a_batch_or_a_decode_error(body):
             assert len(batch.array()) == batch.count
 
 
-@examples(100, soak=5_000)
+@examples(100, soak=2_000)
 @given(headers, st.lists(row, min_size=1, max_size=4), st.data())
 def test_a_spoiled_message_is_never_viewed_as_something_that_avro_does_not_say(header, rows, data):
     body = bytearray(message(header, rows))
