@@ -77,7 +77,7 @@ class Node:
         done = subprocess.run(
             command, env=self._environment(name), capture_output=True, text=True, timeout=120, check=False
         )
-        assert done.returncode == 0, (name, done.stdout[-2000:], done.stderr[-2000:])
+        assert done.returncode == 0, f"{name}: {done.stdout}{done.stderr}"
         return done.stdout
 
     def start(self, name: str) -> None:
