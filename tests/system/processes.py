@@ -34,6 +34,7 @@ class SistercityProcess:
             target=_run, args=(list(arguments), dict(environment), str(out), str(err), stdin), daemon=True
         )
         self._process.start()
+        atexit.register(self.kill)  # multiprocessing would wait for one that a failed test left frozen
         stdin.close()
 
     @property
