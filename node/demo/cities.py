@@ -19,7 +19,7 @@ STREAMS = (*datasets(), FRAMES)
 """Every dataset that the demo carries."""
 
 _METRICS_ROLES = ("meters", "waste", "cameras", "process", "detect", "publish", "pull")
-_PARTITIONS = "8"
+_PARTITIONS = "4"
 """Fewer than a city would choose: one processor reads all of them, and Kafka creates them sooner."""
 
 _SOURCES = ("meters", "waste", "cameras")
