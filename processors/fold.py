@@ -30,6 +30,16 @@ class Fold(Protocol):
     def buffered(self) -> int:
         """How many readings are in open windows."""
 
+    @property
+    def closing(self) -> bool:
+        """Whether windows are left that have to be closed before anything else is done (R15)."""
+
+    def close_some(self) -> None:
+        """Do a piece of closing windows, which takes less than a second.
+
+        The result does not depend on the pieces: whatever is left, `feed` and `step` do first.
+        """
+
     def feed(self, records: Sequence[Record]) -> None:
         """Fold records that follow each other in the log. Raises `TooManyDead`, `ReplayDiffers`, `LogUnavailable`."""
 

@@ -69,6 +69,14 @@ class FrameFold:
         """Always 0: pictures wait for no window."""
         return 0
 
+    @property
+    def closing(self) -> bool:
+        """No window waits here."""
+        return False
+
+    def close_some(self) -> None:
+        """No window waits here."""
+
     def feed(self, records: Sequence[Record]) -> None:
         for record in records:
             if record.offset < self._next:

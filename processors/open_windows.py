@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from processors.decoding import Groups
-from processors.pieces import finish
+from processors.dividing import divided
 from processors.readings import OVERFLOW, CheckedReadings, Messages
 from processors.reduce import Rows, Scratch, reduce_window
 from processors.traffic import PassBuffer, PictureColumns
@@ -14,6 +14,12 @@ from processors.windows import Windows
 from schemas.batch import ROW
 from schemas.catalogue import Metric
 from store.processing import Account, Cell, DeadLetter
+
+_MOST_ROWS = 1_000_000
+"""A piece of a window's reduction takes about so many rows."""
+
+ClosedPart = tuple[list[Cell], list[DeadLetter], Account]
+"""Cells of a window, its rows with a sum beyond bigint, and the account of its readings, which are no longer open."""
 
 
 class OpenWindows:
@@ -60,41 +66,46 @@ class OpenWindows:
         rejected = len(readings.rejected)
         return Account(readings=len(timely) + rejected, late=len(timely) - len(number), rejected=rejected)
 
-    def close(
-        self, latest: int | None, incomplete_before: int | None
-    ) -> Iterator[tuple[list[Cell], list[DeadLetter], Account]]:
-        """Reduce every window that the watermark has passed, and drop its readings.
+    def close(self, latest: int | None, incomplete_before: int | None) -> Iterator[ClosedPart | None]:
+        """Reduce every window that the watermark has passed, and drop its readings, in pieces.
 
         `latest` is the latest event time; windows that begin before `incomplete_before` are marked incomplete. Both
-        are milliseconds since 1970. Yields for each window its cells, the rows with a sum beyond bigint, and the
-        account of its readings, which are no longer open.
+        are milliseconds since 1970. Yields after each piece: a part of a window that is reduced, or None. Nothing may
+        be added before the last one.
         """
         watermark = -1 if latest is None else latest - self.metric.lateness_ms
         if watermark < 0:
             return
         open_from = self._windows.number(watermark)
         for number in sorted(number for number in self._open if number < open_from):
-            yield self._reduce(number, incomplete_before)
+            yield from self._reduce(number, incomplete_before)
         if self._passes is not None:
             self._passes[1].forget(open_from)
 
-    def _reduce(self, number: int, incomplete_before: int | None) -> tuple[list[Cell], list[DeadLetter], Account]:
-        rows = Rows.join(self._open.pop(number))
+    def _reduce(self, number: int, incomplete_before: int | None) -> Iterator[ClosedPart | None]:
         start, end = self._windows.bounds(number)
         incomplete = incomplete_before is not None and start < incomplete_before
-        reduced = reduce_window(rows, self._scratch, self.metric, end - start)
-        cells = []
-        for group, amounts in reduced.groups.items():
-            area, class_ = self._groups.name(group)
-            cells.append(Cell(self.metric.name, start, end, area, class_, amounts, incomplete))
+        parts = self._open.pop(number)
+        divisions = -(-sum(len(part) for part in parts) // _MOST_ROWS)
+        for division in (yield from divided(parts, Rows.join, lambda part: part.group, divisions, _MOST_ROWS // 4)):
+            rows = Rows.join(division)
+            reduced = reduce_window(rows, self._scratch, self.metric, end - start)
+            cells = []
+            for group, amounts in reduced.groups.items():
+                area, class_ = self._groups.name(group)
+                cells.append(Cell(self.metric.name, start, end, area, class_, amounts, incomplete))
+            account = Account(
+                aggregated=reduced.aggregated, duplicate=reduced.duplicate, rejected=len(reduced.overflowed)
+            )
+            self.buffered -= len(rows)
+            yield cells, _overflowed(rows.take(reduced.overflowed), start), account
         if self._passes is not None:
             derived, buffer = self._passes
-            for group, class_, amounts in finish(buffer.reduce(number)):
+            cells = []
+            for group, class_, amounts in (yield from buffer.reduce(number)):
                 area, _ = self._groups.name(group)
                 cells.append(Cell(derived.name, start, end, area, class_, amounts, incomplete))
-        account = Account(aggregated=reduced.aggregated, duplicate=reduced.duplicate, rejected=len(reduced.overflowed))
-        self.buffered -= len(rows)
-        return cells, _overflowed(rows.take(reduced.overflowed), start), account
+            yield cells, [], Account()
 
 
 def _rows(messages: Messages, readings: CheckedReadings) -> Rows:

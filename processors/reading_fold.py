@@ -4,13 +4,14 @@ Everything here is a function of the log alone: no clock, no I/O. Any split of t
 `Position.resume_offset`, gives the same cells, dead letters and account (R1, R2).
 """
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import replace
+from itertools import chain
 
 from eventlog.protocol import Record
 from processors.decoding import Decoded, Decoder, Groups
 from processors.fold import DEAD_LIMIT, DeadBlock
-from processors.open_windows import OpenWindows
+from processors.open_windows import ClosedPart, OpenWindows
 from processors.readings import FUTURE_MS, check
 from processors.reduce import Scratch
 from processors.replay import Emptied, Gap, Live, Replaying, state_at
@@ -87,6 +88,7 @@ class ReadingFold:
         self._cells: list[Cell] = []
         self._dead_letters: list[DeadLetter] = []
         self._dead_block = DeadBlock(dead_limit, position)
+        self._closing: Iterator[ClosedPart | None] | None = None
 
     @property
     def next_offset(self) -> int:
@@ -96,7 +98,12 @@ class ReadingFold:
     def buffered(self) -> int:
         return sum(windows.buffered for windows in self._open.values())
 
+    @property
+    def closing(self) -> bool:
+        return self._closing is not None
+
     def feed(self, records: Sequence[Record]) -> None:
+        self._close_all()
         before = 0 if isinstance(self._state, Live) else sum(1 for record in records if record.offset < self._next)
         if before:
             self._fold_again(records[:before])
@@ -104,7 +111,22 @@ class ReadingFold:
             self._go_live(records[before])
             self._fold(records[before:])
 
+    def close_some(self) -> None:
+        if self._closing is None:
+            return
+        try:
+            closed = next(self._closing)
+        except StopIteration:
+            self._closing = None
+            return
+        if closed is not None:
+            cells, dead_letters, account = closed
+            self._cells += cells
+            self._dead_letters += dead_letters
+            self._account += account
+
     def step(self) -> Step | None:
+        self._close_all()
         if self._next == self._position.next_offset and self._account == self._position.account:
             return None
         needed = [first for windows in self._open.values() if (first := windows.first_offset) is not None]
@@ -168,11 +190,15 @@ class ReadingFold:
             messages=len(records), decoded=len(records) - dead, dead=dead, converted=decoded.converted
         )
         self._next = records[-1].offset + 1
-        for windows in self._open.values():
-            for cells, dead_letters, account in windows.close(self._event_time.latest, self._incomplete_before):
-                self._cells += cells
-                self._dead_letters += dead_letters
-                self._account += account
+        latest, incomplete_before = self._event_time.latest, self._incomplete_before
+        self._closing = chain.from_iterable(
+            [windows.close(latest, incomplete_before) for windows in self._open.values()]
+        )
+        self.close_some()  # mostly no window is due, and that is all
+
+    def _close_all(self) -> None:
+        while self.closing:
+            self.close_some()
 
     def _buffer(
         self, records: Sequence[Record], decoded: Decoded, settled: Set[tuple[int, int]]

@@ -1,6 +1,6 @@
 """The reduction of one closed window: a winner per source and interval, then a sum per group. Pure functions."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
@@ -47,7 +47,7 @@ class Rows:
         return Rows(*(getattr(self, name)[which] for name in self.__slots__))
 
     @staticmethod
-    def join(parts: "list[Rows]") -> "Rows":
+    def join(parts: "Sequence[Rows]") -> "Rows":
         """All rows, one part after the other."""
         return Rows(*(np.concatenate([getattr(part, name) for part in parts]) for name in Rows.__slots__))
 

@@ -21,6 +21,8 @@ from store.processing import Account, Claim, Fenced, PartitionCommit, Position, 
 logger = logging.getLogger(__name__)
 
 _POLL_MS = 250
+_CLOSING_S = 0.25
+"""How long windows are closed between two polls: a member that does not poll is taken for dead (R15)."""
 _STEADY_S = 60
 """A session that lasted this long ends a row of failures."""
 
@@ -165,7 +167,7 @@ class Runner:
                     self._after_commit()
                     lag = self._observe(reader)
                     self._commit_due = self._clock() + self._plan.commit_s
-                    if self._plan.until_caught_up and lag == 0:
+                    if self._plan.until_caught_up and lag == 0 and not self._closing():
                         break
             self._pass_over(reader)
             self._commit()
@@ -178,9 +180,12 @@ class Runner:
             reader.close()
 
     def _turn(self, reader: Reader) -> bool:
-        """Poll once and fold the records; False without any."""
+        """Poll once, fold the records, and close windows for a moment; False if there was nothing to do."""
+        closing = self._closing()
+        for partition in closing:
+            reader.pause(partition)
         try:
-            polled = reader.poll(_POLL_MS)
+            polled = reader.poll(0 if closing else _POLL_MS)
         except OffsetGone as gone:
             self._gone(reader, gone)
             return False
@@ -191,7 +196,24 @@ class Runner:
         for partition, records in polled.items():
             if partition in self._owned:
                 self._feed(reader, partition, records)
-        return bool(polled)
+        self._close_windows(reader)
+        return bool(polled) or bool(self._closing())
+
+    def _closing(self) -> Sequence[TopicPartition]:
+        """The partitions with windows left to close. They are paused, and nothing of them is committed until then."""
+        return [partition for partition, owned in self._owned.items() if owned.fold.closing]
+
+    def _close_windows(self, reader: Reader) -> None:
+        """Close windows, one partition after the other, until there are none left or it is time to poll (R15)."""
+        until = self._clock() + _CLOSING_S
+        while closing := self._closing():
+            partition = closing[0]
+            fold = self._owned[partition].fold
+            fold.close_some()
+            if not fold.closing:
+                reader.resume(partition)
+            if self._clock() >= until:
+                break
 
     def _feed(self, reader: Reader, partition: TopicPartition, records: Sequence[Record]) -> None:
         try:
@@ -205,6 +227,8 @@ class Runner:
     def _pass_over(self, reader: Reader) -> None:
         """Let the folds go on over what the reader has passed without giving a record (R17)."""
         for partition, owned in list(self._owned.items()):
+            if owned.fold.closing:
+                continue
             try:
                 owned.fold.pass_over(reader.position(partition))
             except ReplayDiffers as error:
@@ -233,6 +257,7 @@ class Runner:
         owned = self._owned[partition]
         owned.fold = self._fold(partition, owned.committed, owned.claim, gap=True)
         reader.seek(partition, offset)
+        reader.resume(partition)
 
     def _compare(self, reader: Reader) -> None:
         """Stop the new partitions whose log ends before what was committed of it (R5)."""
@@ -293,7 +318,11 @@ class Runner:
         process would read them.
         """
         fenced_off = False
-        steps = {partition: step for partition, owned in self._owned.items() if (step := owned.fold.step())}
+        steps = {
+            partition: step
+            for partition, owned in self._owned.items()
+            if not owned.fold.closing and (step := owned.fold.step())
+        }
         while steps:
             try:
                 with telemetry.COMMIT_SECONDS.labels(dataset_of(next(iter(steps)).topic)).time():

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from processors.dividing import divided
 from processors.pieces import Pieces
 from processors.reduce import Rows, Scratch, winning
 from processors.tracking.passes import TAIL_MS, track
@@ -90,8 +91,8 @@ class PassBuffer:
         parts = [*self._tails.pop(number, ()), *self._open.pop(number)]
         start, _ = self._windows.bounds(number)
         by_group: dict[int, _Group] = {}
-        for some in (yield from _by_camera(parts)):
-            yield from self._count(PictureColumns.join(some), start, by_group)
+        for division in (yield from _by_camera(parts)):
+            yield from self._count(PictureColumns.join(division), start, by_group)
         return [
             (group, class_, counted.amounts(form))
             for group, counted in sorted(by_group.items())
@@ -214,28 +215,10 @@ def _put(into: dict[int, list[PictureColumns]], pictures: PictureColumns, number
 
 
 def _by_camera(parts: list[PictureColumns]) -> Pieces[list[list[PictureColumns]]]:
-    """The pictures so divided that those of a camera stay together, in their order, and no division is large.
-
-    A single camera is not divided. Empties `parts`, so that pictures are not kept twice.
-    """
+    """The pictures in divisions, those of a camera together; a single camera is not divided. Empties `parts`."""
     pictures, boxes = sum(len(part) for part in parts), sum(len(part.boxes) for part in parts)
     divisions = max(-(-pictures // _MOST_PICTURES), -(-boxes // (2 * _MOST_PICTURES)))
-    if divisions <= 1:
-        return [parts]
-    divided: list[list[PictureColumns]] = [[] for _ in range(divisions)]
-    parts.reverse()
-    while parts:
-        some, size = [], 0
-        while parts and size < _MOST_BOXES:
-            some.append(parts.pop())
-            size += len(some[-1]) + len(some[-1].boxes)
-        joined = PictureColumns.join(some)
-        # Multiplying by a large odd number spreads the numbers of sources, which may have steps between them.
-        division = ((joined.rows.source.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(32)) % divisions
-        for number in np.unique(division).tolist():
-            divided[number].append(joined.take(np.flatnonzero(division == number)))
-        yield
-    return [some for some in divided if some]
+    return divided(parts, PictureColumns.join, lambda part: part.rows.source, divisions, _MOST_BOXES)
 
 
 def _cut(counts: NDArray[np.int64], most: int) -> list[slice]:

@@ -29,8 +29,8 @@ class KafkaLog:
     """Implements `eventlog.protocol.Log` on a cluster.
 
     `bootstrap`: host:port, several with commas between; `security`: how clients prove who they are;
-    `session_timeout_ms`: how long a member may be silent before the group goes on without it; `patience_s`: how long to
-    wait for a first answer, and for those to an administrator.
+    `session_timeout_ms`: how long a member may be silent before the group goes on without it; `poll_timeout_ms`: how
+    long it may go without a poll; `patience_s`: how long to wait for a first answer, and for those to an administrator.
     """
 
     def __init__(
@@ -40,6 +40,7 @@ class KafkaLog:
         security: Security = PLAIN_TEXT,
         client_id: str = "sistercity",
         session_timeout_ms: int = 10_000,
+        poll_timeout_ms: int = 300_000,
         patience_s: float = 30.0,
     ) -> None:
         """Does not connect yet. Raises `AccessRefused` if a file of `security` can't be used."""
@@ -55,6 +56,7 @@ class KafkaLog:
             **security_settings(security),
         }
         self._session_timeout_ms = session_timeout_ms
+        self._poll_timeout_ms = poll_timeout_ms
 
     def create(self, topic: str, partitions: int, settings: Mapping[str, str]) -> None:
         new = NewTopic(topic, num_partitions=partitions, topic_configs=dict(settings))
@@ -100,6 +102,7 @@ class KafkaLog:
                 session_timeout_ms=self._session_timeout_ms,
                 heartbeat_interval_ms=self._session_timeout_ms // 5,
                 metadata_max_age_ms=_METADATA_MS,
+                max_poll_interval_ms=self._poll_timeout_ms,
                 max_poll_records=at_once,
                 max_partition_fetch_bytes=_FETCH_BYTES,
             )

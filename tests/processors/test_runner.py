@@ -1,6 +1,7 @@
 """The loop around the fold: a failure leaves no trace in the tables. With the log and the store in memory."""
 
 from threading import Event
+from time import monotonic
 
 import pytest
 from hypothesis import given
@@ -44,10 +45,10 @@ def log_of(entries, partitions: int = 1, clock: Clock | None = None) -> MemoryLo
     return log
 
 
-def process(log, store, **plan) -> None:
+def process(log, store, clock=monotonic, **plan) -> None:
     folds = ReadingFoldFactory({TOPIC: METRICS}, ZONE, dead_limit=plan.pop("dead_limit", 10_000))
     options = {"commit_s": 0.0, "until_caught_up": True, "backoff_s": (0.0,), **plan}
-    Runner(log, store, folds, Plan("group", **options)).run(Event())
+    Runner(log, store, folds, Plan("group", **options), clock=clock).run(Event())
 
 
 @examples(30, soak=600)

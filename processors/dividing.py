@@ -1,0 +1,51 @@
+"""Dividing what a window holds, so that a piece of its reduction stays short however large the window is."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, Self, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from processors.pieces import Pieces
+
+_SPREAD = np.uint64(0x9E3779B97F4A7C15)
+"""A large odd number: multiplied by it, numbers with even steps between them fall into different divisions."""
+
+
+class Columns(Protocol):
+    """Rows as columns."""
+
+    def __len__(self) -> int: ...
+    def take(self, which: NDArray[np.intp]) -> Self:
+        """The rows at these places, in that order."""
+
+
+Divisible = TypeVar("Divisible", bound=Columns)
+
+
+def divided(
+    parts: list[Divisible],
+    join: Callable[[Sequence[Divisible]], Divisible],
+    key: Callable[[Divisible], NDArray[Any]],
+    divisions: int,
+    at_once: int,
+) -> Pieces[list[list[Divisible]]]:
+    """All rows in about so many divisions, those of the same `key` (an unsigned number) together and in their order.
+
+    A piece takes up to `at_once` rows and one part. Empties `parts`, so that rows are not kept twice.
+    """
+    if divisions <= 1:
+        return [parts]
+    found: list[list[Divisible]] = [[] for _ in range(divisions)]
+    parts.reverse()
+    while parts:
+        some, size = [], 0
+        while parts and size < at_once:
+            some.append(parts.pop())
+            size += len(some[-1])
+        joined = join(some)
+        number = ((key(joined).astype(np.uint64) * _SPREAD) >> np.uint64(32)) % np.uint64(divisions)
+        for chosen in np.unique(number).tolist():
+            found[chosen].append(joined.take(np.flatnonzero(number == chosen)))
+        yield
+    return [division for division in found if division]
