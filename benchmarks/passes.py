@@ -107,7 +107,7 @@ def measure_round(partitions: Sequence[Sequence[MemoryRecord]], expected: int) -
     folding = closing = longest = 0.0
     found = 0
     for of_partition in partitions:
-        fold = folds.create(TOPIC, Position(), frozenset(), gap=False)
+        fold = folds.create(TOPIC, Position(), lambda first, until: frozenset(), gap=False)
         begun = process_time()
         for first in range(0, len(of_partition) - 1, POLL):
             fold.feed(of_partition[first : min(first + POLL, len(of_partition) - 1)])

@@ -1,10 +1,14 @@
 """What a fold is, whatever it produces: it takes the records of one partition, and from time to time gives a step."""
 
-from collections.abc import Sequence, Set
+from collections.abc import Callable, Sequence, Set
 from typing import Protocol
 
 from eventlog.protocol import Record
 from store.processing import Position, Step
+
+Settled = Callable[[int, int], Set[tuple[int, int]]]
+"""The dead letters at the offsets from the first argument up to the second, as (offset, row): a replay skips them, even
+if this version could read them (R2)."""
 
 DEAD_BLOCK = 10_000
 DEAD_LIMIT = DEAD_BLOCK // 100
@@ -41,7 +45,10 @@ class Fold(Protocol):
         """
 
     def feed(self, records: Sequence[Record]) -> None:
-        """Fold records that follow each other in the log. Raises `TooManyDead`, `ReplayDiffers`, `LogUnavailable`."""
+        """Fold records that follow each other in the log. Raises `TooManyDead`, `ReplayDiffers`, `LogUnavailable`.
+
+        May raise what the factory's `settled` raises.
+        """
 
     def step(self) -> Step | None:
         """What is to be committed, or None if nothing moved since the last step. May raise `LogUnavailable`."""
@@ -63,11 +70,11 @@ class FoldFactory(Protocol):
     def topics(self) -> Sequence[str]:
         """The topics that are read."""
 
-    def create(self, topic: str, position: Position, settled: Set[tuple[int, int]], *, gap: bool) -> Fold:
+    def create(self, topic: str, position: Position, settled: Settled, *, gap: bool) -> Fold:
         """The fold of one partition of `topic`, from `position` on.
 
-        `settled` are the dead letters that a replay meets again, as (offset, row). With `gap` the log has lost what
-        was before its first record (R5).
+        `settled` gives the dead letters that a replay meets again, and is called in `feed`. With `gap` the log has
+        lost what was before its first record (R5).
         """
 
 

@@ -5,11 +5,11 @@ the readings that they become are duplicates there (same camera, same time). Not
 picture: a dead letter holds length and hash (P1).
 """
 
-from collections.abc import Sequence, Set
+from collections.abc import Sequence
 from hashlib import sha256
 
 from eventlog.protocol import Record
-from processors.fold import DEAD_LIMIT, DeadBlock
+from processors.fold import DEAD_LIMIT, DeadBlock, Settled
 from processors.readings import FUTURE, FUTURE_MS, INTERVAL
 from processors.region_output import RegionOutput
 from schemas.batch import DecodeError
@@ -33,7 +33,7 @@ class FrameFoldFactory:
         self._detect = detect
         self._dead_limit = dead_limit
 
-    def create(self, topic: str, position: Position, settled: Set[tuple[int, int]], *, gap: bool) -> "FrameFold":
+    def create(self, topic: str, position: Position, settled: Settled, *, gap: bool) -> "FrameFold":
         """What a replay meets again was sent before: it is neither examined nor counted, so `settled` is not needed."""
         del topic, settled
         return FrameFold(position, self._output, self._detect, gap=gap, dead_limit=self._dead_limit)

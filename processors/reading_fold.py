@@ -10,7 +10,7 @@ from itertools import chain
 
 from eventlog.protocol import Record
 from processors.decoding import Decoded, Decoder, Groups
-from processors.fold import DEAD_LIMIT, DeadBlock
+from processors.fold import DEAD_LIMIT, DeadBlock, Settled
 from processors.open_windows import ClosedPart, OpenWindows
 from processors.readings import FUTURE_MS, check
 from processors.reduce import Scratch
@@ -38,7 +38,7 @@ class ReadingFoldFactory:
         self._scratch = Scratch()
         self._dead_limit = dead_limit
 
-    def create(self, topic: str, position: Position, settled: Set[tuple[int, int]], *, gap: bool) -> "ReadingFold":
+    def create(self, topic: str, position: Position, settled: Settled, *, gap: bool) -> "ReadingFold":
         return ReadingFold(
             self._metrics[topic],
             self._windows[topic],
@@ -54,9 +54,9 @@ class ReadingFold:
     """Implements `processors.fold.Fold` for readings, from `position` on.
 
     `metrics` are those of the topic's dataset, `windows` the windows of each by name; a derived one has those of the
-    metric that it comes from. `settled` are the dead letters that a replay meets again, as (offset, row). With `gap`
-    the log has lost what was before its first record (R5): missing readings are counted as lost, and their windows
-    marked incomplete. More than `dead_limit` dead messages in a block of messages are an error.
+    metric that it comes from. `settled` gives the dead letters that a replay meets again. With `gap` the log has lost
+    what was before its first record (R5): missing readings are counted as lost, and their windows marked incomplete.
+    More than `dead_limit` dead messages in a block of messages are an error.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class ReadingFold:
         position: Position,
         scratch: Scratch,
         *,
-        settled: Set[tuple[int, int]] = frozenset(),
+        settled: Settled = lambda first, until: frozenset(),
         gap: bool = False,
         dead_limit: int = DEAD_LIMIT,
     ) -> None:
@@ -176,7 +176,8 @@ class ReadingFold:
 
     def _fold_again(self, records: Sequence[Record]) -> None:
         """Fill the open windows with what was counted before."""
-        self._buffer(records, self._decoder.decode(records, self._settled), self._settled)
+        settled = self._settled(records[0].offset, records[-1].offset + 1)
+        self._buffer(records, self._decoder.decode(records, settled), settled)
 
     def _fold(self, records: Sequence[Record]) -> None:
         decoded = self._decoder.decode(records, frozenset())

@@ -8,6 +8,7 @@ is trusted: the process leaves the group, joins again, and reads every position 
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from threading import Event
 from time import monotonic
 
@@ -123,7 +124,7 @@ class Runner:
         claimed = self._store.claim(partitions)
         for partition in partitions:
             claim = claimed[partition]
-            self._owned[partition] = _Owned(claim, self._fold(partition, claim.position, claim), claim.position)
+            self._owned[partition] = _Owned(claim, self._fold(partition, claim.position), claim.position)
         if partitions:
             logger.info("took over %d partitions", len(partitions))
         return {partition: claimed[partition].position.resume_offset for partition in partitions}
@@ -255,7 +256,7 @@ class Runner:
     def _begin_again(self, reader: Reader, partition: TopicPartition, offset: int) -> None:
         """Read a partition from `offset` on, with a gap before the first record that was not committed."""
         owned = self._owned[partition]
-        owned.fold = self._fold(partition, owned.committed, owned.claim, gap=True)
+        owned.fold = self._fold(partition, owned.committed, gap=True)
         reader.seek(partition, offset)
         reader.resume(partition)
 
@@ -308,8 +309,8 @@ class Runner:
             logger.error("%s: going on at %d, the rest is lost", gone, gone.earliest)
             self._begin_again(reader, gone.partition, gone.earliest)
 
-    def _fold(self, partition: TopicPartition, position: Position, claim: Claim, *, gap: bool = False) -> Fold:
-        return self._folds.create(partition.topic, position, claim.settled, gap=gap)
+    def _fold(self, partition: TopicPartition, position: Position, *, gap: bool = False) -> Fold:
+        return self._folds.create(partition.topic, position, partial(self._store.settled, partition), gap=gap)
 
     def _commit(self) -> bool:
         """Commit the step of every partition. Partitions that another process owns by now are released.

@@ -1,7 +1,7 @@
 """The streams' accounts as operators and the city's page show them: per topic, per camera, per partner.
 
 `stream_accounts` and `partner_totals` pass over every cell that was ever published or received: they are for the
-operator. A page that anyone may request uses the other functions, which read a row per partition, dead letter or
+operator. A page that anyone may request uses the other functions, which read a row per partition, reason or
 publication.
 Times are milliseconds since 1970, UTC.
 """
@@ -74,10 +74,10 @@ def topic_accounts(connection: Connection) -> Mapping[str, Account]:
 
 
 def dead_letter_reasons(connection: Connection) -> Mapping[str, Mapping[str, int]]:
-    """Topic -> reason -> dead letters (messages and rows), by name; topics without any are left out."""
+    """Topic -> reason -> dead letters (messages and rows) ever stored, by name; topics without any are left out."""
     reasons: dict[str, dict[str, int]] = {}
     for topic, reason, count in connection.execute(
-        "SELECT topic, reason, count(*) FROM dead_letters GROUP BY topic, reason ORDER BY topic, reason"
+        "SELECT topic, reason, sum(letters)::bigint FROM dead_letter_counts GROUP BY 1, 2 ORDER BY 1, 2"
     ):
         reasons.setdefault(topic, {})[reason] = count
     return reasons
@@ -161,12 +161,14 @@ def camera_uptimes(connection: Connection) -> list[CameraUptime]:
 
 def refusals_by_reason(connection: Connection) -> Mapping[str, int]:
     """Reason -> number of readings that ingest refused before Kafka."""
-    return _counts(connection, "SELECT reason, count(*) FROM source_dead_letters GROUP BY reason ORDER BY reason")
+    query = "SELECT reason, sum(letters)::bigint FROM source_dead_letter_counts GROUP BY 1 ORDER BY 1"
+    return _counts(connection, query)
 
 
 def refusals_by_origin(connection: Connection) -> Mapping[str, int]:
     """Origin (file, simulator) -> number of readings that ingest refused before Kafka."""
-    return _counts(connection, "SELECT origin, count(*) FROM source_dead_letters GROUP BY origin ORDER BY origin")
+    query = "SELECT origin, sum(letters)::bigint FROM source_dead_letter_counts GROUP BY 1 ORDER BY 1"
+    return _counts(connection, query)
 
 
 def _counts(connection: Connection, query: str) -> dict[str, int]:

@@ -15,7 +15,8 @@ ON CONFLICT (run, topic, partition) DO UPDATE SET messages = excluded.messages, 
 """
 _TOTALS = "SELECT topic, sum(messages)::bigint, sum(readings)::bigint FROM deliveries GROUP BY topic"
 _REFUSE = """
-INSERT INTO source_dead_letters (origin, position, reason, original) VALUES (%s, %s, %s, %s)
+INSERT INTO source_dead_letters (origin, position, reason, original)
+SELECT %s, * FROM unnest(%s::bigint[], %s::text[], %s::bytea[])
 ON CONFLICT (origin, position) DO NOTHING
 """
 
@@ -74,13 +75,14 @@ def totals(connection: Connection) -> Mapping[str, DeliveryTotals]:
 
 def refuse(connection: Connection, origin: str, refused: Iterable[Refused]) -> None:
     """Store readings that became no message; what is stored already for an origin and position stays as it is."""
-    with connection.transaction(), connection.cursor() as cursor:
-        cursor.executemany(_REFUSE, [(origin, r.position, r.reason, r.original) for r in refused])
+    some = [(r.position, r.reason, r.original) for r in refused]
+    if some:
+        connection.execute(_REFUSE, (origin, *map(list, zip(*some, strict=True))))
 
 
 def refusals(connection: Connection, origin: str) -> Mapping[str, int]:
     """How many readings of this origin became no message, by reason."""
     rows = connection.execute(
-        "SELECT reason, count(*) FROM source_dead_letters WHERE origin = %s GROUP BY reason", (origin,)
+        "SELECT reason, letters FROM source_dead_letter_counts WHERE origin = %s ORDER BY reason", (origin,)
     )
     return dict(rows.fetchall())

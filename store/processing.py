@@ -4,7 +4,7 @@
 UTC; amounts are in the metric's smallest unit.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, fields
 from typing import Protocol
 from uuid import UUID
@@ -139,15 +139,10 @@ class CameraCount:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A partition that was taken over: the epoch to commit with, the position, and what was settled after it.
-
-    `settled` are the stored dead letters, as (offset, row), from `position.resume_offset` on: a replay skips them, even
-    if this version could read them (R2).
-    """
+    """A partition that was taken over: the epoch to commit with, and the position."""
 
     epoch: int
     position: Position
-    settled: frozenset[tuple[int, int]] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +192,12 @@ class Store(Protocol):
 
     def claim(self, partitions: Sequence[Partition]) -> Mapping[Partition, Claim]:
         """Take partitions over with new epochs, so that older epochs can't commit. Raises `TopicChanged`."""
+
+    def settled(self, partition: Partition, first: int, until: int) -> Set[tuple[int, int]]:
+        """The dead letters of a partition at the offsets from `first` up to `until`, as (offset, row).
+
+        Complete at and above its `resume_offset`.
+        """
 
     def common_event_time(self, topic: str) -> int | None:
         """The least `max_event_time` of a topic's partitions; None if any of them has none, or the topic is unknown."""

@@ -1,6 +1,6 @@
 """`store.processing.Store` in memory, for tests of what is built on a store."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import Any
 from uuid import UUID
 
@@ -45,7 +45,10 @@ class MemoryStore:
                 raise no_partition(partition)
             epoch, position = self._positions[partition]
             self._positions[partition] = (epoch + 1, position)
-        return {partition: Claim(*self._positions[partition], self._settled(partition)) for partition in partitions}
+        return {partition: Claim(*self._positions[partition]) for partition in partitions}
+
+    def settled(self, partition: Partition, first: int, until: int) -> Set[tuple[int, int]]:
+        return {(offset, row) for at, offset, row in self.dead_letters if at == partition and first <= offset < until}
 
     def common_event_time(self, topic: str) -> int | None:
         times = [position.max_event_time for (name, _), (_, position) in self._positions.items() if name == topic]
@@ -81,10 +84,6 @@ class MemoryStore:
     def position(self, partition: Partition) -> Position:
         """The committed position of a partition."""
         return self._positions[partition][1]
-
-    def _settled(self, partition: Partition) -> frozenset[tuple[int, int]]:
-        resume = self._positions[partition][1].resume_offset
-        return frozenset((offset, row) for at, offset, row in self.dead_letters if at == partition and offset >= resume)
 
     def _expected(self, partition: Partition) -> tuple[int, int]:
         epoch, position = self._positions[partition]

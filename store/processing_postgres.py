@@ -1,6 +1,6 @@
 """`store.processing.Store` in PostgreSQL."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import fields
 from uuid import UUID
 
@@ -29,7 +29,9 @@ from store.processing import (
 _COUNTS = tuple(field.name for field in fields(Account))
 _OWN = ("next_offset", "resume_offset", "max_event_time", "incomplete_before", "dead_in_block")
 _POSITION = (*_OWN, *_COUNTS)
-_SETTLED = 'SELECT "offset", row FROM dead_letters WHERE topic = %s AND partition = %s AND "offset" >= %s'
+_SETTLED = """
+SELECT "offset", row FROM dead_letters WHERE topic = %s AND partition = %s AND "offset" >= %s AND "offset" < %s
+"""
 _AMOUNTS = tuple(field.name for field in fields(Amounts))
 _CELL = ", ".join((
     *("metric", "window_start", "window_end", "area", "class", "topic", "partition"), *_AMOUNTS, "incomplete"
@@ -77,9 +79,12 @@ class PostgresStore:
                     raise no_partition(partition)
                 epoch, next_offset, resume_offset, latest, incomplete, dead, *counts = row
                 position = Position(next_offset, resume_offset, latest, incomplete, dead, Account(*counts))
-                settled = self._open().execute(_SETTLED, (*partition, resume_offset)).fetchall()
-                claimed[partition] = Claim(epoch, position, frozenset((offset, number) for offset, number in settled))
+                claimed[partition] = Claim(epoch, position)
         return claimed
+
+    def settled(self, partition: Partition, first: int, until: int) -> Set[tuple[int, int]]:
+        with _Unavailable(self):
+            return {(offset, row) for offset, row in self._open().execute(_SETTLED, (*partition, first, until))}
 
     def common_event_time(self, topic: str) -> int | None:
         with _Unavailable(self):

@@ -68,7 +68,19 @@ def test_what_was_committed_is_what_the_next_owner_gets(registered):
     registered.claim([HERE])
     done = commit(HERE, 1, 0, 5, cells=[cell(0)], dead_letters=[DeadLetter(3, -1, "cut", b"\x00\xff")])
     registered.commit([done])
-    assert registered.claim([HERE]) == {HERE: Claim(2, done.step.position, frozenset({(3, -1)}))}
+    assert registered.claim([HERE]) == {HERE: Claim(2, done.step.position)}
+
+
+def test_the_dead_letters_of_some_offsets_of_a_partition_are_found(registered):
+    registered.claim([HERE, THERE])
+    letters = [DeadLetter(offset, row, "cut", b"") for offset, row in ((1, -1), (2, 0), (2, 7), (4, -1))]
+    registered.commit([
+        commit(HERE, 1, 0, 5, dead_letters=letters),
+        commit(THERE, 1, 0, 5, dead_letters=[DeadLetter(3, -1, "cut", b"")]),
+    ])  # fmt: skip
+    assert registered.settled(HERE, 2, 4) == {(2, 0), (2, 7)}
+    assert registered.settled(HERE, 1, 3) == {(1, -1), (2, 0), (2, 7)}
+    assert registered.settled(THERE, 0, 3) == set()
 
 
 def test_an_older_epoch_commits_nothing(registered):

@@ -123,6 +123,9 @@ def test_the_account_of_the_release_is_shown_and_balanced(restored_url):
         accounts = stream_accounts(connection)
     assert {account.topic for account in accounts} >= set(TOPICS)
     assert all(account.account.balanced() for account in accounts)
+    counted = {account.topic: dict(account.reasons) for account in accounts if account.reasons}
+    letters = _rows(restored_url, "SELECT topic, reason, count(*) FROM dead_letters GROUP BY topic, reason")
+    assert sorted((topic, *count) for topic, reasons in counted.items() for count in reasons.items()) == sorted(letters)
 
 
 def _bytes(text: str | None) -> bytes | None:

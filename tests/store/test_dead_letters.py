@@ -1,0 +1,105 @@
+"""Dead letters and refused readings are counted once each, and no view or claim reads all of them."""
+
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+
+from api.page.content import gather
+from schemas.catalogue import catalogue
+from store.accounts import dead_letter_reasons, refusals_by_origin, refusals_by_reason, stream_accounts
+from store.database import Connection, connect
+from store.deliveries import Refused, refusals, refuse
+from store.processing_postgres import PostgresStore
+from tests.federation.city import ISFAHAN
+
+pytestmark = pytest.mark.services
+
+TOPIC = "isfahan.energy.readings.v1"
+LETTERS = 200_000
+
+
+@pytest.fixture
+def connection(database_url: str) -> Iterator[Connection]:
+    with connect(database_url) as opened:
+        yield opened
+
+
+@pytest.fixture
+def crowded_url(database_url: str) -> str:
+    """A database with 200,000 letters of each kind; the open windows of partition 0 begin before the last 100."""
+    with closing(PostgresStore(database_url)) as store:
+        store.register_topic(TOPIC, "cluster", "topic-id", 2)
+    with connect(database_url) as opened:
+        opened.execute(
+            """
+            INSERT INTO dead_letters (topic, partition, "offset", row, reason, original)
+            SELECT %s, 0, n, n %% 3 - 1, CASE WHEN n %% 3 = 0 THEN 'cut' ELSE 'future' END, '\\x00'
+            FROM generate_series(0, %s - 1) AS n
+            """,
+            (TOPIC, LETTERS),
+        )
+        opened.execute(
+            "INSERT INTO source_dead_letters SELECT 'file', n, 'missing', '' FROM generate_series(1, %s) AS n",
+            (LETTERS,),
+        )
+        opened.execute(
+            "UPDATE stream_offsets SET next_offset = %s, resume_offset = %s WHERE partition = 0",
+            (LETTERS, LETTERS - 100),
+        )
+        opened.execute("ANALYZE")
+    return database_url
+
+
+def letters_read(connection: Connection) -> int:
+    """How many rows and index entries of both tables were read so far, by this session and all that have ended."""
+    connection.execute("SELECT pg_stat_force_next_flush()")
+    row = connection.execute(
+        """
+        SELECT (SELECT sum(seq_tup_read) FROM pg_stat_user_tables WHERE relname = ANY(%(tables)s))
+             + (SELECT sum(idx_tup_read) FROM pg_stat_user_indexes WHERE relname = ANY(%(tables)s))
+        """,
+        {"tables": ["dead_letters", "source_dead_letters"]},
+    ).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def test_a_view_of_the_account_reads_no_letter(crowded_url: str) -> None:
+    with connect(crowded_url) as connection:
+        before = letters_read(connection)
+        gather(connection, ISFAHAN, catalogue())
+        account, *_ = stream_accounts(connection)
+        assert refusals(connection, "file") == {"missing": LETTERS}
+        assert refusals_by_origin(connection) == {"file": LETTERS}
+        assert letters_read(connection) == before
+    assert account.reasons == {"cut": LETTERS // 3 + 1, "future": LETTERS - LETTERS // 3 - 1}
+
+
+def test_a_replay_reads_the_letters_that_it_meets_and_a_claim_none(crowded_url: str) -> None:
+    with closing(PostgresStore(crowded_url)) as store:
+        before = letters_read(store._open())
+        store.claim([(TOPIC, 0), (TOPIC, 1)])
+        assert letters_read(store._open()) == before
+        met = store.settled((TOPIC, 0), LETTERS - 100, LETTERS - 40)
+        assert met == {(offset, offset % 3 - 1) for offset in range(LETTERS - 100, LETTERS - 40)}
+        assert letters_read(store._open()) - before <= 2 * len(met)
+
+
+def test_a_letter_is_counted_by_its_reason_in_its_own_transaction(connection: Connection) -> None:
+    columns = 'topic, partition, "offset", row, reason, original'
+    insert = f"INSERT INTO dead_letters ({columns}) VALUES (%s, %s, %s, 0, %s, '')"
+    for partition, offset, reason in ((0, 1, "cut"), (0, 2, "cut"), (1, 1, "cut"), (1, 2, "future")):
+        connection.execute(insert, (TOPIC, partition, offset, reason))
+    with connection.transaction(force_rollback=True):
+        connection.execute(insert, (TOPIC, 0, 3, "cut"))
+    assert dead_letter_reasons(connection) == {TOPIC: {"cut": 3, "future": 1}}
+
+
+def test_a_reading_that_is_refused_again_is_not_counted_again(connection: Connection) -> None:
+    refuse(connection, "file", [Refused(n, "missing", b"") for n in range(5)])
+    refuse(connection, "file", [Refused(n, "missing", b"") for n in range(3, 7)])
+    refuse(connection, "other", [Refused(1, "odd", b"")])
+    refuse(connection, "other", [])
+    assert refusals_by_origin(connection) == {"file": 7, "other": 1}
+    assert refusals_by_reason(connection) == {"missing": 7, "odd": 1}
