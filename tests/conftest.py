@@ -20,6 +20,7 @@ from store.migrations import migrate
 from tests.soak import PROFILE, SOAKING, soak
 
 INSTALLED = Path(__file__).parent.parent / ".sistercity"
+SYSTEM = Path(__file__).parent / "system"
 WORKER = os.environ.get("PYTEST_XDIST_WORKER", "gw0")
 """The id of this worker; part of the name of every database and city, because all workers share the services."""
 
@@ -30,7 +31,7 @@ settings.load_profile("tests")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark every property test as one of the soak, and leave out what only the soak runs."""
+    """Mark every property test as one of the soak, leave out what only the soak runs, and begin with the long tests."""
     for item in items:
         if getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
             item.add_marker(soak)
@@ -38,6 +39,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if not item.get_closest_marker("soak_only")]
+    items[:] = _long_first(items, int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
+
+
+def _long_first(items: list[pytest.Item], workers: int) -> list[pytest.Item]:
+    """The tests in an order in which no worker ends with a long test while the others have nothing left to do.
+
+    pytest-xdist cuts the list into a piece for each worker; each piece begins with its share of the long tests, which
+    are those of whole processes.
+    """
+    long = [item for item in items if item.path.is_relative_to(SYSTEM)]
+    rest = [item for item in items if not item.path.is_relative_to(SYSTEM)]
+    pieces = [rest[len(rest) * worker // workers : len(rest) * (worker + 1) // workers] for worker in range(workers)]
+    return [item for worker, piece in enumerate(pieces) for item in (*long[worker::workers], *piece)]
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -82,6 +96,7 @@ def _shared_services(folder: Path) -> Iterator[Services]:
                 home.mkdir(mode=0o755, exist_ok=True)
                 own.callback(remove, home)
                 found = own.enter_context(services(home, installed=INSTALLED, report=lambda line: None))
+                _without_fsync(found.database_url)
         try:
             yield found
         finally:
@@ -90,6 +105,16 @@ def _shared_services(folder: Path) -> Iterator[Services]:
                 with _locked(lock):  # no other worker begins to use what is about to stop
                     fcntl.flock(users, fcntl.LOCK_EX)  # waits for the other users
                     own.close()
+
+
+def _without_fsync(server_url: str) -> None:
+    """Let PostgreSQL leave it to the system when files reach the disk: a test makes and drops a database or two.
+
+    No test stops the machine, and a process that is killed loses nothing by this.
+    """
+    with psycopg.connect(server_url, autocommit=True) as connection:
+        connection.execute("ALTER SYSTEM SET fsync = off")
+        connection.execute("SELECT pg_reload_conf()")
 
 
 @contextmanager
@@ -131,7 +156,7 @@ def second_database_url(server_url: str, _migrated: str) -> Iterator[str]:
 def _copy(server_url: str, template: str) -> Iterator[str]:
     name = f"test_{WORKER}_{next(_numbers)}"
     with psycopg.connect(server_url, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
         yield database_named(server_url, name)
         connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
