@@ -15,15 +15,17 @@ _GRACE_S = 10
 """Seconds for a process to stop after its parent has gone."""
 
 
-def start(role: str) -> threading.Event:
+def start(role: str, *, metrics: bool = True) -> threading.Event:
     """Set up log, metrics and signals of a process that runs until it is stopped. Returns the event that stops it.
 
-    The first SIGINT or SIGTERM sets the event; a second one ends the process at once. Raises `CommandError` if the
-    port of the metrics is taken.
+    The first SIGINT or SIGTERM sets the event; a second one ends the process at once. Without `metrics` the process
+    serves none, whatever is set. Raises `CommandError` if the port of the metrics is taken.
     """
     chosen = settings()
     logging.basicConfig(
-        level=chosen.log_level, format=f"%(asctime)s {role} %(levelname)s %(message)s", stream=sys.stderr
+        level=chosen.log_level,
+        format=f"%(asctime)s {role}[%(process)d] %(levelname)s %(message)s",
+        stream=sys.stderr,
     )
     for noisy in ("kafka", "httpx", "alembic", "uvicorn.access"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
@@ -40,7 +42,7 @@ def start(role: str) -> threading.Event:
         signal.signal(number, request_stop)
     if chosen.stop_with_stdin:
         threading.Thread(target=_stop_with_stdin, args=(stop,), daemon=True).start()
-    if chosen.metrics_port is not None:
+    if metrics and chosen.metrics_port is not None:
         from prometheus_client import start_http_server
 
         try:

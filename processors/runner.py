@@ -43,7 +43,8 @@ class Plan:
     `commit_s`: seconds between commits while messages arrive; when none do, it commits at once. `accept_gap`: go on
     where the log no longer gives what was there, as after retention, counting it as lost. `skip`: by partition, an
     offset of a batch that can't be read, to go on after it, counting its messages as lost; `skip_unreadable`: go on
-    after every such batch. `until_caught_up`: end when nothing is left to read, instead of waiting for more. `at_once`:
+    after every such batch. `until_caught_up`: end when the whole group has nothing left to read, instead of waiting for
+    more; a member that left earlier would give its partitions to others, which read its open windows again. `at_once`:
     the most messages of one poll. `backoff_s`: the pauses after one, two and more failures of the store or the log in a
     row.
     """
@@ -98,6 +99,7 @@ class Runner:
         self._stopped: dict[TopicPartition, str] = {}
         self._gave_up: dict[TopicPartition, str] = {}
         self._commit_due = 0.0
+        self._joined = False
 
     def run(self, stop: Event) -> None:
         """Process until `stop` is set or the plan is done; commits before it returns.
@@ -122,6 +124,7 @@ class Runner:
 
     def assigned(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
         claimed = self._store.claim(partitions)
+        self._joined = True
         for partition in partitions:
             claim = claimed[partition]
             self._owned[partition] = _Owned(claim, self._fold(partition, claim.position), claim.position)
@@ -154,6 +157,7 @@ class Runner:
 
     def _session(self, stop: Event) -> bool:
         """One membership in the group, from joining to leaving. False if the process has to join again."""
+        self._joined = False
         reader = self._log.reader(self._plan.group, self._folds.topics, self, self._plan.at_once)
         try:
             while not stop.is_set():
@@ -168,7 +172,7 @@ class Runner:
                     self._after_commit()
                     lag = self._observe(reader)
                     self._commit_due = self._clock() + self._plan.commit_s
-                    if self._plan.until_caught_up and lag == 0 and not self._closing():
+                    if lag == 0 and self._done(reader):
                         break
             self._pass_over(reader)
             self._commit()
@@ -344,10 +348,10 @@ class Runner:
         owned = self._owned[partition]
         return PartitionCommit(partition, owned.claim.epoch, owned.committed.next_offset, step)
 
-    def _observe(self, reader: Reader) -> int | None:
+    def _observe(self, reader: Reader) -> int:
         """Set the gauges of the partitions, and leave their positions with the log for its own tools.
 
-        Returns how many messages are left to read, or None while this process was assigned no partition.
+        Returns how many messages are left to read in them.
         """
         reader.note({partition: owned.committed.next_offset for partition, owned in self._owned.items()})
         for topic in self._folds.topics:
@@ -361,8 +365,17 @@ class Runner:
             telemetry.LAG.labels(*labels).set(max(end - position.next_offset, 0))
             if position.max_event_time is not None:
                 telemetry.WATERMARK.labels(*labels).set(position.max_event_time / 1000)
-        left = [max(end - reader.position(partition), 0) for partition, end in ends.items()]
-        return sum(left) if left or self._stopped else None
+        return sum(max(end - reader.position(partition), 0) for partition, end in ends.items())
+
+    def _done(self, reader: Reader) -> bool:
+        """Whether the plan is done, with nothing left to read in the partitions of this process."""
+        return self._plan.until_caught_up and self._joined and not self._closing() and not self._left_to_others(reader)
+
+    def _left_to_others(self, reader: Reader) -> int:
+        """How many messages are left in partitions that other processes read and have not stopped."""
+        following = self._store.next_offsets(self._folds.topics)
+        others = [TopicPartition(*at) for at in following if at not in self._owned and at not in self._stopped]
+        return sum(max(end - following[partition], 0) for partition, end in reader.ends(others).items())
 
 
 def _cut_short(end: int, next_offset: int) -> str:

@@ -199,6 +199,9 @@ class Store(Protocol):
         Complete at and above its `resume_offset`.
         """
 
+    def next_offsets(self, topics: Sequence[str]) -> Mapping[Partition, int]:
+        """`next_offset` of every partition of these topics that is not stopped."""
+
     def common_event_time(self, topic: str) -> int | None:
         """The least `max_event_time` of a topic's partitions; None if any of them has none, or the topic is unknown."""
 

@@ -50,6 +50,13 @@ class MemoryStore:
     def settled(self, partition: Partition, first: int, until: int) -> Set[tuple[int, int]]:
         return {(offset, row) for at, offset, row in self.dead_letters if at == partition and first <= offset < until}
 
+    def next_offsets(self, topics: Sequence[str]) -> Mapping[Partition, int]:
+        return {
+            at: position.next_offset
+            for at, (_, position) in self._positions.items()
+            if at[0] in topics and at not in self.stopped
+        }
+
     def common_event_time(self, topic: str) -> int | None:
         times = [position.max_event_time for (name, _), (_, position) in self._positions.items() if name == topic]
         return None if None in times else min((time for time in times if time is not None), default=None)

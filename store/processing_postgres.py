@@ -86,6 +86,14 @@ class PostgresStore:
         with _Unavailable(self):
             return {(offset, row) for offset, row in self._open().execute(_SETTLED, (*partition, first, until))}
 
+    def next_offsets(self, topics: Sequence[str]) -> Mapping[Partition, int]:
+        with _Unavailable(self):
+            rows = self._open().execute(
+                "SELECT topic, partition, next_offset FROM stream_offsets WHERE topic = ANY(%s) AND stopped IS NULL",
+                (list(topics),),
+            )
+            return {(topic, partition): offset for topic, partition, offset in rows}
+
     def common_event_time(self, topic: str) -> int | None:
         with _Unavailable(self):
             row = self._open().execute(

@@ -6,20 +6,26 @@ from typing import Annotated
 import typer
 
 from node import lifecycle, wiring
+from node.commands.process import WORKERS
 from node.plate_detection import detect_function, detector_record, prepare_opencv
 from node.settings import settings
+from node.workers import run_workers
 
 _PICTURES_AT_ONCE = 50
 
 
 def detect(
+    context: typer.Context,
     until_caught_up: Annotated[bool, typer.Option(help="end when nothing is left to look at")] = False,
+    workers: Annotated[int, typer.Option(min=1, max=256, help=WORKERS)] = 1,
 ) -> None:
-    """Find plate regions in the cameras' pictures, until stopped. Start one for each core: they share the cameras.
+    """Find plate regions in the cameras' pictures, until stopped. Processes share the cameras.
 
     Pictures stay in Kafka for minutes: those that were not looked at in time are counted as lost.
     """
-
+    if workers > 1:
+        run_workers("detect", context, workers, lasting=not until_caught_up)
+        return
     from processors.frame_fold import FrameFoldFactory
     from processors.region_output import RegionOutput
     from processors.runner import Plan, Runner

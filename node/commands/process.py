@@ -6,9 +6,13 @@ import typer
 
 from node import lifecycle, wiring
 from node.settings import settings
+from node.workers import run_workers
+
+WORKERS = "how many processes do the work: one for each core that they may use"
 
 
 def process(
+    context: typer.Context,
     history: Annotated[str | None, typer.Option(help="process this import, not the running streams")] = None,
     until_caught_up: Annotated[bool, typer.Option(help="end when nothing is left to read")] = False,
     accept_gap: Annotated[bool, typer.Option(help="go on past messages that retention took")] = False,
@@ -17,8 +21,12 @@ def process(
         typer.Option(metavar="TOPIC PARTITION OFFSET", help="go on past the batch at this offset, which can't be read"),
     ] = ("", 0, 0),
     accept_dead: Annotated[bool, typer.Option(help="go on however many messages are dead")] = False,
+    workers: Annotated[int, typer.Option(min=1, max=256, help=WORKERS)] = 1,
 ) -> None:
-    """Reduce the city's streams to cells, until stopped. Start one for each core: they share the partitions."""
+    """Reduce the city's streams to cells, until stopped. Processes share the partitions, on one machine or several."""
+    if workers > 1:
+        run_workers("process", context, workers, lasting=not until_caught_up)
+        return
     from eventlog.protocol import TopicPartition
     from processors.fold import DEAD_BLOCK, DEAD_LIMIT
     from processors.reading_fold import ReadingFoldFactory

@@ -180,3 +180,34 @@ def test_a_fenced_processor_joins_the_group_again():
     log, store = log_of([(b"1", b"broken", 0)] * 5), StealingStore()
     process(log, store)
     assert store.position(HERE).account == Account(messages=5, dead=5)
+
+
+class Idle:
+    """A member of a group that processes nothing."""
+
+    def assigned(self, partitions):
+        return dict.fromkeys(partitions, 0)
+
+    def revoked(self, partitions):
+        pass
+
+    lost = revoked
+
+
+def test_a_member_that_is_caught_up_waits_for_the_rest_of_its_group():
+    log, store = log_of([(b"1", b"broken", 0), (b"2", b"broken", 0)], partitions=2), MemoryStore()
+    folds = ReadingFoldFactory({TOPIC: METRICS}, ZONE, dead_limit=10)
+    turns = 0
+
+    def leave() -> None:
+        nonlocal turns
+        turns += 1
+        if turns == 3:
+            log.leave(other)
+
+    plan = Plan("group", commit_s=0.0, until_caught_up=True)
+    runner = Runner(log, store, folds, plan, after_commit=leave)
+    store.register_topic(TOPIC, "memory", log.describe(TOPIC).topic_id, 2)
+    other = log.reader("group", [TOPIC], Idle())
+    runner.run(Event())
+    assert [store.position((TOPIC, number)).next_offset for number in range(2)] == [1, 1]

@@ -232,6 +232,15 @@ def test_the_reason_of_a_stop_is_kept_until_the_next_commit_of_its_partition(reg
     assert reasons_of_stops(registered) == {1: "broken in 1"}
 
 
+def test_the_next_offsets_are_those_of_partitions_that_are_not_stopped(registered):
+    assert registered.next_offsets([TOPIC]) == {HERE: 0, THERE: 0}
+    registered.claim([HERE, THERE])
+    registered.commit([commit(HERE, 1, 0, 5)])
+    registered.record_stop(THERE, 1, "broken")
+    assert registered.next_offsets([TOPIC, "another"]) == {HERE: 5}
+    assert registered.next_offsets(["another"]) == {}
+
+
 def reasons_of_stops(store) -> dict[int, str]:
     if isinstance(store, MemoryStore):
         return {number: reason for (_, number), reason in store.stopped.items()}

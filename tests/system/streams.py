@@ -220,7 +220,13 @@ class Processor:
     """`sistercity process`, or another role, as a process of its own. Its output goes to `log`."""
 
     def __init__(
-        self, city_file: Path, kafka: str, database_url: str, log: Path, role: tuple[str, ...] = PROCESS
+        self,
+        city_file: Path,
+        kafka: str,
+        database_url: str,
+        log: Path,
+        role: tuple[str, ...] = PROCESS,
+        further: Mapping[str, str] | None = None,
     ) -> None:
         environment = {
             "SISTERCITY_CITY": str(city_file),
@@ -230,6 +236,7 @@ class Processor:
             "SISTERCITY_COMMIT_SECONDS": "0.05",
             "SISTERCITY_PARTITIONS": str(PARTITIONS),
             "SISTERCITY_STOP_WITH_STDIN": "true",  # it must not outlive the test
+            **(further or {}),
         }
         self._database_url = database_url
         self._before = self._claims()
