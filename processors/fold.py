@@ -10,14 +10,6 @@ Settled = Callable[[int, int], Set[tuple[int, int]]]
 """The dead letters at the offsets from the first argument up to the second, as (offset, row): a replay skips them, even
 if this version could read them (R2)."""
 
-DEAD_BLOCK = 10_000
-DEAD_LIMIT = DEAD_BLOCK // 100
-"""More dead messages than this in a block of `DEAD_BLOCK` stop the partition: a bad deploy must not drain a topic."""
-
-
-class TooManyDead(Exception):
-    """A partition has more dead messages than ordinary trouble explains (R8)."""
-
 
 class ReplayDiffers(Exception):
     """Reading the log again from the stored position does not give the readings that were open there (R5)."""
@@ -45,7 +37,8 @@ class Fold(Protocol):
         """
 
     def feed(self, records: Sequence[Record]) -> None:
-        """Fold records that follow each other in the log. Raises `TooManyDead`, `ReplayDiffers`, `LogUnavailable`.
+        """Fold records that follow each other in the log. Raises `TooManyDead`, `TooManyRejected`, `ReplayDiffers`,
+        `LogUnavailable`.
 
         May raise what the factory's `settled` raises.
         """
@@ -76,28 +69,3 @@ class FoldFactory(Protocol):
         `settled` gives the dead letters that a replay meets again, and is called in `feed`. With `gap` the log has
         lost what was before its first record (R5).
         """
-
-
-class DeadBlock:
-    """Counts the dead messages of the current block of messages; more than `limit` in one block are an error."""
-
-    def __init__(self, limit: int, position: Position) -> None:
-        self._limit = limit
-        self._block = position.account.messages // DEAD_BLOCK
-        self._dead = position.dead_in_block
-
-    def count(self, messages: int, offset: int, error: Exception) -> None:
-        """Count a dead message, with `messages` accounted for before it. Raises `TooManyDead`."""
-        block = messages // DEAD_BLOCK
-        if block != self._block:
-            self._block, self._dead = block, 0
-        self._dead += 1
-        if self._dead > self._limit:
-            raise TooManyDead(
-                f"{self._dead} dead messages within {DEAD_BLOCK} messages, the last at offset {offset}: {error}. If the"
-                " messages are right, this version can't read them; if they are not, accept them"
-            )
-
-    def in_current(self, messages: int) -> int:
-        """The count of the block that the next message belongs to, with `messages` accounted for."""
-        return self._dead if self._block == messages // DEAD_BLOCK else 0

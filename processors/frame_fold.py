@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from hashlib import sha256
 
 from eventlog.protocol import Record
-from processors.fold import DEAD_LIMIT, DeadBlock, Settled
+from processors.brakes import DEAD_LIMIT, DeadBlock
+from processors.fold import Settled
 from processors.readings import FUTURE, FUTURE_MS, INTERVAL
 from processors.region_output import RegionOutput
 from schemas.batch import DecodeError
@@ -44,6 +45,7 @@ class FrameFold:
 
     In the account, a message that is a frame is one reading, ticks are none: `aggregated` are those that were examined,
     `duplicate` the stale ones, `rejected` those that are missing, undecodable or of a wrong time.
+    Rejected pictures have no brake: a camera that is away for a day is ordinary trouble.
     """
 
     def __init__(self, position: Position, output: RegionOutput, detect: Detect, *, gap: bool, dead_limit: int) -> None:
@@ -95,7 +97,7 @@ class FrameFold:
         self._output.flush()
         resume = self._recent.first_offset(otherwise=self._next)
         dead = self._dead_block.in_current(self._account.messages)
-        position = Position(self._next, resume, self._latest, None, dead, self._account)
+        position = Position(self._next, resume, self._latest, dead_in_block=dead, account=self._account)
         step = Step(position, (), tuple(self._dead_letters), tuple(self._cameras.values()))
         self._position = position
         self._dead_letters, self._cameras = [], {}

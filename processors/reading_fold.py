@@ -9,8 +9,9 @@ from dataclasses import replace
 from itertools import chain
 
 from eventlog.protocol import Record
+from processors.brakes import DEAD_LIMIT, ROW_LIMIT, DeadBlock, RejectedBlock
 from processors.decoding import Decoded, Decoder, Groups
-from processors.fold import DEAD_LIMIT, DeadBlock, Settled
+from processors.fold import Settled
 from processors.open_windows import ClosedPart, OpenWindows
 from processors.readings import FUTURE_MS, check
 from processors.reduce import Scratch
@@ -25,10 +26,18 @@ from store.processing import Account, Cell, DeadLetter, Position, Step
 class ReadingFoldFactory:
     """Implements `processors.fold.FoldFactory`. All folds share one scratch table.
 
-    `metrics` by topic; `zone` is the city's; more than `dead_limit` dead messages in a block stop a partition.
+    `metrics` by topic; `zone` is the city's; more than `dead_limit` dead messages or `rejected_limit` rejected rows
+    in a block stop a partition.
     """
 
-    def __init__(self, metrics: Mapping[str, Sequence[Metric]], zone: str, *, dead_limit: int = DEAD_LIMIT) -> None:
+    def __init__(
+        self,
+        metrics: Mapping[str, Sequence[Metric]],
+        zone: str,
+        *,
+        dead_limit: int = DEAD_LIMIT,
+        rejected_limit: int = ROW_LIMIT,
+    ) -> None:
         self.topics: Sequence[str] = tuple(metrics)
         self._metrics = metrics
         self._windows = {
@@ -37,6 +46,7 @@ class ReadingFoldFactory:
         }
         self._scratch = Scratch()
         self._dead_limit = dead_limit
+        self._rejected_limit = rejected_limit
 
     def create(self, topic: str, position: Position, settled: Settled, *, gap: bool) -> "ReadingFold":
         return ReadingFold(
@@ -47,6 +57,7 @@ class ReadingFoldFactory:
             settled=settled,
             gap=gap,
             dead_limit=self._dead_limit,
+            rejected_limit=self._rejected_limit,
         )
 
 
@@ -56,7 +67,7 @@ class ReadingFold:
     `metrics` are those of the topic's dataset, `windows` the windows of each by name; a derived one has those of the
     metric that it comes from. `settled` gives the dead letters that a replay meets again. With `gap` the log has lost
     what was before its first record (R5): missing readings are counted as lost, and their windows marked incomplete.
-    More than `dead_limit` dead messages in a block of messages are an error.
+    More than `dead_limit` dead messages, or `rejected_limit` rejected rows, in a block of them are an error.
     """
 
     def __init__(
@@ -69,6 +80,7 @@ class ReadingFold:
         settled: Settled = lambda first, until: frozenset(),
         gap: bool = False,
         dead_limit: int = DEAD_LIMIT,
+        rejected_limit: int = ROW_LIMIT,
     ) -> None:
         sent = {metric.name: metric for metric in metrics if metric.derived_from is None}
         derived = {metric.derived_from: metric for metric in metrics if metric.derived_from is not None}
@@ -88,6 +100,7 @@ class ReadingFold:
         self._cells: list[Cell] = []
         self._dead_letters: list[DeadLetter] = []
         self._dead_block = DeadBlock(dead_limit, position)
+        self._rejected_block = RejectedBlock(rejected_limit, position)
         self._closing: Iterator[ClosedPart | None] | None = None
 
     @property
@@ -137,6 +150,7 @@ class ReadingFold:
             self._event_time.latest,
             self._incomplete_before,
             self._dead_block.in_current(account.messages),
+            self._rejected_block.in_current(account.readings),
             account,
         )
         step = Step(position, tuple(self._cells), tuple(self._dead_letters))
@@ -186,6 +200,7 @@ class ReadingFold:
             self._dead_letters.append(DeadLetter(record.offset, -1, error.reason, record.value or b""))
         dead = len(decoded.dead)
         counted, rejected = self._buffer(records, decoded, frozenset())
+        self._rejected_block.count(self._account.readings, decoded.messages.values(), rejected)
         self._dead_letters += rejected
         self._account += counted + Account(
             messages=len(records), decoded=len(records) - dead, dead=dead, converted=decoded.converted

@@ -15,7 +15,8 @@ from time import monotonic
 from errors import OperatorError
 from eventlog.protocol import Log, LogUnavailable, OffsetGone, Reader, Record, TopicPartition, Unreadable
 from processors import telemetry
-from processors.fold import Fold, FoldFactory, ReplayDiffers, TooManyDead
+from processors.brakes import TooManyDead, TooManyRejected
+from processors.fold import Fold, FoldFactory, ReplayDiffers
 from schemas.topics import dataset_of
 from store.processing import Account, Claim, Fenced, PartitionCommit, Position, Step, Store, StoreUnavailable
 
@@ -224,7 +225,7 @@ class Runner:
         try:
             with telemetry.BATCH_SECONDS.labels(dataset_of(partition.topic)).time():
                 self._owned[partition].fold.feed(records)
-        except TooManyDead as error:
+        except (TooManyDead, TooManyRejected) as error:
             self._stop(reader, partition, str(error))
         except ReplayDiffers as error:
             self._differs(reader, partition, error)

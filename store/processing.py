@@ -53,7 +53,8 @@ class Position:
 
     All below `next_offset` is accounted for; `resume_offset` is the first offset that an open window needs;
     `max_event_time` is the latest event time below `next_offset`; windows that begin before `incomplete_before` may
-    lack readings that retention took; `dead_in_block` counts the dead messages of the current block of messages.
+    lack readings that retention took; `dead_in_block` counts the dead messages of the current block of messages, and
+    `rejected_in_block` the rejected rows of the current block of rows.
     """
 
     next_offset: int = 0
@@ -61,6 +62,7 @@ class Position:
     max_event_time: int | None = None
     incomplete_before: int | None = None
     dead_in_block: int = 0
+    rejected_in_block: int = 0
     account: Account = Account()
 
 

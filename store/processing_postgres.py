@@ -27,7 +27,7 @@ from store.processing import (
 )
 
 _COUNTS = tuple(field.name for field in fields(Account))
-_OWN = ("next_offset", "resume_offset", "max_event_time", "incomplete_before", "dead_in_block")
+_OWN = ("next_offset", "resume_offset", "max_event_time", "incomplete_before", "dead_in_block", "rejected_in_block")
 _POSITION = (*_OWN, *_COUNTS)
 _SETTLED = """
 SELECT "offset", row FROM dead_letters WHERE topic = %s AND partition = %s AND "offset" >= %s AND "offset" < %s
@@ -77,9 +77,9 @@ class PostgresStore:
                 row = self._open().execute(update, partition).fetchone()
                 if row is None:
                     raise no_partition(partition)
-                epoch, next_offset, resume_offset, latest, incomplete, dead, *counts = row
-                position = Position(next_offset, resume_offset, latest, incomplete, dead, Account(*counts))
-                claimed[partition] = Claim(epoch, position)
+                epoch, *values = row
+                account = Account(*values[len(_OWN) :])
+                claimed[partition] = Claim(epoch, Position(**dict(zip(_OWN, values, strict=False)), account=account))
         return claimed
 
     def settled(self, partition: Partition, first: int, until: int) -> Set[tuple[int, int]]:

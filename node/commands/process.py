@@ -1,5 +1,6 @@
 """`sistercity process`: from Kafka to cells."""
 
+import sys
 from typing import Annotated
 
 import typer
@@ -21,6 +22,7 @@ def process(
         typer.Option(metavar="TOPIC PARTITION OFFSET", help="go on past the batch at this offset, which can't be read"),
     ] = ("", 0, 0),
     accept_dead: Annotated[bool, typer.Option(help="go on however many messages are dead")] = False,
+    accept_rejected: Annotated[bool, typer.Option(help="go on however many rows are rejected")] = False,
     workers: Annotated[int, typer.Option(min=1, max=256, help=WORKERS)] = 1,
 ) -> None:
     """Reduce the city's streams to cells, until stopped. Processes share the partitions, on one machine or several."""
@@ -28,7 +30,7 @@ def process(
         run_workers("process", context, workers, lasting=not until_caught_up)
         return
     from eventlog.protocol import TopicPartition
-    from processors.fold import DEAD_BLOCK, DEAD_LIMIT
+    from processors.brakes import DEAD_BLOCK, DEAD_LIMIT, ROW_LIMIT
     from processors.reading_fold import ReadingFoldFactory
     from processors.runner import Plan, Runner
     from schemas.catalogue import metrics_of
@@ -48,6 +50,7 @@ def process(
         {topic: metrics_of(dataset_of(topic)) for topic in topics},
         city.zone,
         dead_limit=DEAD_BLOCK if accept_dead else DEAD_LIMIT,
+        rejected_limit=sys.maxsize if accept_rejected else ROW_LIMIT,
     )
     plan = Plan(
         group=f"{city.id}.process" if history is None else f"{city.id}.process.{history}",  # one group a topic

@@ -17,6 +17,7 @@ import federation.disclosure
 import ingest.cameras.live.protocol
 import ingest.cameras.sources
 import ingest.files.lorawan
+import processors.brakes
 import processors.fold
 import schemas.batch
 import schemas.pictures
@@ -39,7 +40,8 @@ HANDLED = {
     ingest.cameras.sources.NoSource: "the commands, which name the file",
     ingest.files.lorawan.BadUplink: "the import, which counts the line",
     processors.fold.ReplayDiffers: "the runner, which raises Stopped",
-    processors.fold.TooManyDead: "the runner, which raises Stopped",
+    processors.brakes.TooManyDead: "the runner, which raises Stopped",
+    processors.brakes.TooManyRejected: "the runner, which raises Stopped",
     schemas.pictures.BadPicture: "detector and commands, which count or name the picture",
     schemas.batch.DecodeError: "the processor, which keeps a dead letter",
     store.debug_pictures.NotEntered: "the command, which names the picture",

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eventlog.memory import MemoryRecord
-from processors.fold import ReplayDiffers, TooManyDead
+from processors.brakes import ROW_BLOCK, TooManyDead, TooManyRejected
+from processors.fold import ReplayDiffers
 from processors.reading_fold import ReadingFold
 from processors.reduce import Scratch
 from processors.windows import Windows
@@ -181,6 +182,37 @@ def test_dead_messages_that_lie_far_apart_stop_nothing():
         good = [tick(block * 20_000 + n, T0) for n in range(9_950)]
         subject.feed(good + [MemoryRecord(block * 20_000 + 9_950 + n, T0, b"1", b"dead") for n in range(50)])
     assert subject.step().position.account.dead == 150
+
+
+BAD, GOOD = (1, 1, 0, 0.5, 1), (1, 1, 0, 5, 1)
+
+
+def test_more_than_one_percent_rejected_rows_stop_the_partition_wherever_the_log_is_cut():
+    log = [batch(offset, *[GOOD] * 7_000, *[BAD] * 100) for offset in range(12)]
+    for cuts in ([(0, 12)], [(0, 5), (5, 12)], [(offset, offset + 1) for offset in range(12)]):
+        subject = fold()
+        with pytest.raises(TooManyRejected, match=r"1100 rejected rows .* at offset 10: not-whole"):
+            for first, last in cuts:
+                subject.feed(log[first:last])
+
+
+def test_rejected_rows_of_another_block_are_counted_apart():
+    subject = fold()
+    for block in range(3):  # a message that reaches into the next block counts in its own
+        first = batch(3 * block, *[GOOD] * (ROW_BLOCK - 1_000))
+        subject.feed([first, batch(3 * block + 1, *[BAD] * 1_000), tick(3 * block + 2, T0)])
+    assert subject.step().position.account.rejected == 3_000
+
+
+def test_the_brake_of_rejected_rows_counts_on_after_a_restart():
+    subject = fold()
+    subject.feed([batch(0, *[GOOD] * 90_000, *[BAD] * 600)])
+    position = subject.step().position
+    assert position.rejected_in_block == 600
+    again = fold(position, settled=lambda first, until: {(0, 90_000 + n) for n in range(600)})
+    again.feed([batch(0, *[GOOD] * 90_000, *[BAD] * 600), batch(1, *[BAD] * 400)])
+    with pytest.raises(TooManyRejected):
+        again.feed([batch(2, BAD)])
 
 
 def test_a_log_that_was_changed_below_the_stored_offset_is_noticed():

@@ -11,11 +11,13 @@ from eventlog.memory import MemoryLog
 from eventlog.protocol import TopicPartition
 from processors.reading_fold import ReadingFoldFactory
 from processors.runner import Plan, Runner, Stopped
+from schemas.batch import encode
 from schemas.catalogue import metrics_of
+from schemas.registry import schema_named
 from store.processing import Account, TopicChanged
 from store.processing_memory import MemoryStore
 from tests.oracle import outcome
-from tests.processors.logs import messages
+from tests.processors.logs import T0, messages, rows_of
 from tests.processors.stores import FailingStore
 from tests.soak import examples
 
@@ -46,7 +48,9 @@ def log_of(entries, partitions: int = 1, clock: Clock | None = None) -> MemoryLo
 
 
 def process(log, store, clock=monotonic, **plan) -> None:
-    folds = ReadingFoldFactory({TOPIC: METRICS}, ZONE, dead_limit=plan.pop("dead_limit", 10_000))
+    given = {name: plan.pop(name) for name in ("dead_limit", "rejected_limit") if name in plan}
+    limits = {"dead_limit": 10_000, **given}
+    folds = ReadingFoldFactory({TOPIC: METRICS}, ZONE, **limits)
     options = {"commit_s": 0.0, "until_caught_up": True, "backoff_s": (0.0,), **plan}
     Runner(log, store, folds, Plan("group", **options), clock=clock).run(Event())
 
@@ -111,6 +115,25 @@ def test_a_partition_with_too_many_dead_messages_stops_and_commits_none_of_them(
     with pytest.raises(Stopped, match="dead messages"):
         process(log, store, dead_limit=100)
     assert store.position(HERE).account == Account()
+
+
+def test_a_partition_with_too_many_rejected_rows_stops_and_commits_none_of_them():
+    body = encode(
+        schema_named("energy.readings.v1").id,
+        metric="energy.import",
+        area=2,
+        class_="residential",
+        interval=900_000,
+        start=T0,
+        rows=rows_of([(1, 1, 0.0, 0.5, 1)] * 500),  # half of a smallest unit
+    )
+    log, store = log_of([(b"2", body, T0 + 900_000)] * 3), MemoryStore()
+    with pytest.raises(Stopped, match="--accept-rejected"):
+        process(log, store)
+    assert store.position(HERE).account == Account()
+    assert "1500 rejected rows within 100000 rows, the last at offset 2: not-whole" in store.stopped[HERE]
+    process(log, store, rejected_limit=10_000)
+    assert store.position(HERE).account.rejected == 1_500
 
 
 def test_retention_that_overtook_the_processor_stops_it_until_the_gap_is_accepted():

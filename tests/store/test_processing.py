@@ -56,7 +56,7 @@ def cell(start: int) -> Cell:
 def commit(partition: Partition, epoch: int, expected: int, next_offset: int, **content) -> PartitionCommit:
     some = Account(messages=next_offset, decoded=next_offset, readings=6, aggregated=4, open=2)
     time = content.pop("time", 1_790_000_000_000)
-    position = Position(next_offset, max(0, next_offset - 2), time, None, 0, content.pop("account", some))
+    position = Position(next_offset, max(0, next_offset - 2), time, None, 3, 5, content.pop("account", some))
     return PartitionCommit(partition, epoch, expected, Step(position, **{"cells": (), "dead_letters": (), **content}))
 
 

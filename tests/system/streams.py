@@ -26,7 +26,7 @@ from tests.system.days import PARTITIONS, ZONE, Sent
 from tests.system.processes import SistercityProcess
 from tests.waiting import until
 
-PROCESS = ("process", "--accept-dead")
+PROCESS = ("process", "--accept-dead", "--accept-rejected")
 DETECT = ("detect",)
 
 
@@ -89,7 +89,8 @@ def process_undisturbed(
     """Read one or several topics from beginning to end with a separate processor."""
     store = store or PostgresStore(database_url)
     names = [topics] if isinstance(topics, str) else topics
-    folds = ReadingFoldFactory({topic: metrics_of(dataset_of(topic)) for topic in names}, ZONE, dead_limit=10_000)
+    metrics = {topic: metrics_of(dataset_of(topic)) for topic in names}
+    folds = ReadingFoldFactory(metrics, ZONE, dead_limit=10_000, rejected_limit=10**9)
     plan = Plan(group, commit_s=0.0, until_caught_up=True)
     try:
         Runner(log, store, folds, plan).run(Event())
