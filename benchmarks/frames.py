@@ -129,7 +129,7 @@ def fill(log: KafkaLog, width: int, height: int, pictures: int) -> FramesWorkloa
 def detect(log: KafkaLog, group: str, workload: FramesWorkload, database_url: str) -> Spent:
     """Time to detect regions in every picture, until all are acknowledged and committed."""
     store = TimedStore(database_url)
-    plan = Plan(group, accept_gap=True, until_caught_up=True, at_once=AT_ONCE)
+    plan = Plan(group, accept_gap=True, until_caught_up=True, at_once=AT_ONCE, piece=1)
     with closing(RegionOutput(log, store, workload.frames, workload.regions, detector_record())) as output:
         folds = FrameFoldFactory(workload.frames, output, detect_function())
         Runner(log, store, folds, plan, after_commit=output.send_ticks).run(Event())

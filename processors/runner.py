@@ -13,18 +13,19 @@ from threading import Event
 from time import monotonic
 
 from errors import OperatorError
-from eventlog.protocol import Log, LogUnavailable, OffsetGone, Reader, Record, TopicPartition, Unreadable
+from eventlog.protocol import Log, LogUnavailable, OffsetGone, Reader, TopicPartition, Unreadable
 from processors import telemetry
 from processors.brakes import TooManyDead, TooManyRejected
 from processors.fold import Fold, FoldFactory, ReplayDiffers
+from processors.owned import Owned
 from schemas.topics import dataset_of
-from store.processing import Account, Claim, Fenced, PartitionCommit, Position, Step, Store, StoreUnavailable
+from store.processing import Account, Fenced, PartitionCommit, Position, Step, Store, StoreUnavailable
 
 logger = logging.getLogger(__name__)
 
 _POLL_MS = 250
-_CLOSING_S = 0.25
-"""How long windows are closed between two polls: a member that does not poll is taken for dead (R15)."""
+_WORK_S = 0.25
+"""How long is worked between two polls: a member that does not poll is taken for dead (R15)."""
 _STEADY_S = 60
 """A session that lasted this long ends a row of failures."""
 
@@ -46,8 +47,8 @@ class Plan:
     offset of a batch that can't be read, to go on after it, counting its messages as lost; `skip_unreadable`: go on
     after every such batch. `until_caught_up`: end when the whole group has nothing left to read, instead of waiting for
     more; a member that left earlier would give its partitions to others, which read its open windows again. `at_once`:
-    the most messages of one poll. `backoff_s`: the pauses after one, two and more failures of the store or the log in a
-    row.
+    the most messages of one poll; `piece`: the most that are folded without looking whether it is time for the next
+    poll. `backoff_s`: the pauses after one, two and more failures of the store or the log in a row.
     """
 
     group: str
@@ -57,20 +58,8 @@ class Plan:
     skip_unreadable: bool = False
     until_caught_up: bool = False
     at_once: int = 2_000
+    piece: int = 2_000
     backoff_s: Sequence[float] = (0.2, 0.5, 1.0, 2.0, 5.0)
-
-
-@dataclass(slots=True)
-class _Owned:
-    """A partition of this process: how it was taken over, its fold, and the position last committed.
-
-    `compared`: whether the position was found to fit the log.
-    """
-
-    claim: Claim
-    fold: Fold
-    committed: Position
-    compared: bool = False
 
 
 class Runner:
@@ -96,7 +85,7 @@ class Runner:
         self._plan = plan
         self._after_commit = after_commit
         self._clock = clock
-        self._owned: dict[TopicPartition, _Owned] = {}
+        self._owned: dict[TopicPartition, Owned] = {}
         self._stopped: dict[TopicPartition, str] = {}
         self._gave_up: dict[TopicPartition, str] = {}
         self._commit_due = 0.0
@@ -128,7 +117,7 @@ class Runner:
         self._joined = True
         for partition in partitions:
             claim = claimed[partition]
-            self._owned[partition] = _Owned(claim, self._fold(partition, claim.position), claim.position)
+            self._owned[partition] = Owned(claim, self._fold(partition, claim.position), claim.position)
         if partitions:
             logger.info("took over %d partitions", len(partitions))
         return {partition: claimed[partition].position.resume_offset for partition in partitions}
@@ -186,12 +175,12 @@ class Runner:
             reader.close()
 
     def _turn(self, reader: Reader) -> bool:
-        """Poll once, fold the records, and close windows for a moment; False if there was nothing to do."""
-        closing = self._closing()
-        for partition in closing:
+        """Poll once, then fold and close windows for a moment; False if there was nothing to do."""
+        busy = self._busy()
+        for partition in busy:
             reader.pause(partition)
         try:
-            polled = reader.poll(0 if closing else _POLL_MS)
+            polled = reader.poll(0 if busy else _POLL_MS)
         except OffsetGone as gone:
             self._gone(reader, gone)
             return False
@@ -201,39 +190,39 @@ class Runner:
         self._compare(reader)
         for partition, records in polled.items():
             if partition in self._owned:
-                self._feed(reader, partition, records)
-        self._close_windows(reader)
-        return bool(polled) or bool(self._closing())
+                self._owned[partition].waiting = [*self._owned[partition].waiting, *records]
+        self._work(reader)
+        return bool(polled) or bool(self._busy())
 
-    def _closing(self) -> Sequence[TopicPartition]:
-        """The partitions with windows left to close. They are paused, and nothing of them is committed until then."""
-        return [partition for partition, owned in self._owned.items() if owned.fold.closing]
+    def _busy(self) -> Sequence[TopicPartition]:
+        return [partition for partition, owned in self._owned.items() if owned.busy]
 
-    def _close_windows(self, reader: Reader) -> None:
-        """Close windows, one partition after the other, until there are none left or it is time to poll (R15)."""
-        until = self._clock() + _CLOSING_S
-        while closing := self._closing():
-            partition = closing[0]
-            fold = self._owned[partition].fold
-            fold.close_some()
-            if not fold.closing:
-                reader.resume(partition)
+    def _work(self, reader: Reader) -> None:
+        """Fold and close windows, one partition after the other, until it is done or time for the next poll (R15)."""
+        until = self._clock() + _WORK_S
+        while busy := self._busy():
+            self._work_on(reader, busy[0])
             if self._clock() >= until:
                 break
 
-    def _feed(self, reader: Reader, partition: TopicPartition, records: Sequence[Record]) -> None:
+    def _work_on(self, reader: Reader, partition: TopicPartition) -> None:
+        owned = self._owned[partition]
         try:
-            with telemetry.BATCH_SECONDS.labels(dataset_of(partition.topic)).time():
-                self._owned[partition].fold.feed(records)
+            with telemetry.PIECE_SECONDS.labels(dataset_of(partition.topic)).time():
+                owned.work(self._plan.piece)
         except (TooManyDead, TooManyRejected) as error:
             self._stop(reader, partition, str(error))
         except ReplayDiffers as error:
             self._differs(reader, partition, error)
+        else:
+            if not owned.busy:
+                self._owned[partition] = self._owned.pop(partition)  # the others go first next time
+                reader.resume(partition)
 
     def _pass_over(self, reader: Reader) -> None:
         """Let the folds go on over what the reader has passed without giving a record (R17)."""
         for partition, owned in list(self._owned.items()):
-            if owned.fold.closing:
+            if owned.busy:
                 continue
             try:
                 owned.fold.pass_over(reader.position(partition))
@@ -261,7 +250,7 @@ class Runner:
     def _begin_again(self, reader: Reader, partition: TopicPartition, offset: int) -> None:
         """Read a partition from `offset` on, with a gap before the first record that was not committed."""
         owned = self._owned[partition]
-        owned.fold = self._fold(partition, owned.committed, gap=True)
+        owned.fold, owned.waiting = self._fold(partition, owned.committed, gap=True), ()
         reader.seek(partition, offset)
         reader.resume(partition)
 
@@ -370,7 +359,7 @@ class Runner:
 
     def _done(self, reader: Reader) -> bool:
         """Whether the plan is done, with nothing left to read in the partitions of this process."""
-        return self._plan.until_caught_up and self._joined and not self._closing() and not self._left_to_others(reader)
+        return self._plan.until_caught_up and self._joined and not self._busy() and not self._left_to_others(reader)
 
     def _left_to_others(self, reader: Reader) -> int:
         """How many messages are left in partitions that other processes read and have not stopped."""

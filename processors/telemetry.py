@@ -12,5 +12,7 @@ LAG = Gauge("sistercity_lag_messages", "Messages not yet accounted for", ["datas
 WATERMARK = Gauge("sistercity_latest_event_seconds", "Latest event time seen, Unix time", ["dataset", "partition"])
 STOPPED = Gauge("sistercity_partitions_stopped", "Partitions that this process stopped reading", ["dataset"])
 FENCED = Counter("sistercity_fenced", "Commits refused because another process had taken over", ["dataset"])
-BATCH_SECONDS = Histogram("sistercity_batch_seconds", "Folding of what one poll brought", ["dataset"])
+PIECE_SECONDS = Histogram(
+    "sistercity_piece_seconds", "Folding some messages, or closing a piece of a window", ["dataset"]
+)
 COMMIT_SECONDS = Histogram("sistercity_commit_seconds", "One commit to PostgreSQL", ["dataset"])

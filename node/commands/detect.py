@@ -45,6 +45,7 @@ def detect(
         skip_unreadable=True,
         until_caught_up=until_caught_up,
         at_once=_PICTURES_AT_ONCE,
+        piece=1,
     )
     with (
         closing(PostgresStore(wiring.database_url())) as store,

@@ -85,20 +85,20 @@ def log_of(entries) -> MemoryLog:
     return log
 
 
-def process(log, store, clock=time.monotonic, at_once=2_000) -> None:
+def process(log, store, clock=time.monotonic, **options) -> None:
     folds = ReadingFoldFactory({TOPIC: metrics_of(REGIONS)}, ZONE, dead_limit=10_000)
-    plan = Plan("group", commit_s=0.0, until_caught_up=True, at_once=at_once)
+    plan = Plan("group", commit_s=0.0, until_caught_up=True, **options)
     Runner(log, store, folds, plan, clock=clock).run(Event())
 
 
 @soak
-@given(st.lists(messages(REGIONS), max_size=40), st.integers(1, 9))
-def test_polls_between_the_pieces_change_nothing(entries, at_once):
+@given(st.lists(messages(REGIONS), max_size=40), st.integers(1, 9), st.integers(1, 9))
+def test_polls_between_the_pieces_change_nothing(entries, at_once, piece):
     log, whole, pieces = log_of(entries), MemoryStore(), MemoryStore()
     process(log, whole)
     with pytest.MonkeyPatch.context() as patch:
         shrink_pieces(patch)
-        process(log, pieces, Turns(), at_once)
+        process(log, pieces, Turns(), at_once=at_once, piece=piece)
     assert {key: cell for key, (_, cell) in pieces.cells.items()} == {
         key: cell for key, (_, cell) in whole.cells.items()
     }
@@ -157,6 +157,28 @@ def test_a_partition_is_polled_while_windows_close_and_read_on_afterwards(monkey
     assert len(polls) > 10
     assert store.position(SECOND).account.messages == len(bodies)
     assert store.position(SECOND).account.open == 1
+
+
+def test_a_partition_given_up_while_its_windows_close_is_closed_by_its_next_owner(monkeypatch):
+    shrink_pieces(monkeypatch)
+    begin = 1_790_001_000_000 // 900_000 * 900_000
+    bodies = [*crowded(10, begin), tick(begin + 7_200_000)]
+    entries = [(b"1", body, begin + 36_000_000) for body in bodies]
+    undisturbed, log, store = MemoryStore(), log_of(entries), MemoryStore()
+    process(log_of(entries), undisturbed)
+    store.register_topic(TOPIC, "memory", log.describe(TOPIC).topic_id, 2)
+    first = Runner(log, store, ReadingFoldFactory({TOPIC: metrics_of(REGIONS)}, ZONE), Plan("group"), clock=Turns())
+    reader = log.reader("group", [TOPIC], first)
+    first._turn(reader)
+    assert first._busy() == [SECOND]
+    first._commit()
+    assert store.position(SECOND).next_offset == 0
+    process(log, store)  # joins the group and takes the partition over
+    assert first._busy() == []
+    assert [cell.amounts for _, cell in store.cells.values()] == [
+        cell.amounts for _, cell in undisturbed.cells.values()
+    ]
+    assert store.position(SECOND) == undisturbed.position(SECOND)
 
 
 class Member(Runner):

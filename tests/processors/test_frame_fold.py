@@ -1,14 +1,16 @@
 """Pictures become readings of another topic, at least once; nothing of a picture is kept anywhere else."""
 
 from contextlib import closing
+from itertools import pairwise
 from threading import Event
+from time import monotonic
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventlog.memory import MemoryLog
+from eventlog.memory import MemoryLog, MemoryReader
 from eventlog.protocol import TopicPartition
 from processors.frame_fold import FrameFoldFactory
 from processors.region_output import RegionOutput
@@ -65,10 +67,11 @@ def put(log: MemoryLog, frame: Frame, partition: int = 0) -> None:
     log.append(TopicPartition(TAKEN, partition), key, encode_frame(frame))
 
 
-def run(log: MemoryLog, store: MemoryStore, find: Detect = detect, **options) -> None:
-    plan = Plan("detect", commit_s=0.0, until_caught_up=True, at_once=3, **{"accept_gap": True, **options})
+def run(log: MemoryLog, store: MemoryStore, find: Detect = detect, clock=monotonic, **options) -> None:
+    plan = Plan("detect", **{"commit_s": 0.0, "until_caught_up": True, "at_once": 3, "accept_gap": True, **options})
     with closing(RegionOutput(log, store, TAKEN, FOUND, DETECTOR)) as output:
-        Runner(log, store, FrameFoldFactory(TAKEN, output, find), plan, after_commit=output.send_ticks).run(Event())
+        folds = FrameFoldFactory(TAKEN, output, find)
+        Runner(log, store, folds, plan, after_commit=output.send_ticks, clock=clock).run(Event())
 
 
 def found(log: MemoryLog, partition: int = 0) -> list:
@@ -228,3 +231,58 @@ def test_a_detector_that_fails_is_an_error_and_no_picture_is_passed_over():
     with pytest.raises(ZeroDivisionError):
         run(log, store, broken)
     assert store.position((TAKEN, 0)).next_offset == 0
+
+
+class Slow:
+    """A detector that takes `seconds` a picture on a clock of its own, which nothing else moves."""
+
+    def __init__(self, seconds: float) -> None:
+        self.now = 0.0
+        self.examined: list[bytes] = []
+        self._seconds = seconds
+
+    def clock(self) -> float:
+        return self.now
+
+    def __call__(self, picture: bytes) -> np.ndarray:
+        self.now += self._seconds
+        self.examined.append(picture)
+        return detect(picture)
+
+
+def test_slow_pictures_are_examined_with_polls_in_between(monkeypatch):
+    log, _ = new_log()
+    for number in range(40):
+        put(log, frame(1, number, b"x%d" % number))
+    slow, polls, store = Slow(0.1), [], MemoryStore()
+    poll = MemoryReader.poll
+    monkeypatch.setattr(
+        MemoryReader, "poll", lambda reader, timeout_ms: polls.append(slow.now) or poll(reader, timeout_ms)
+    )
+    run(log, store, slow, slow.clock, at_once=50, piece=1)
+    assert max(after - before for before, after in pairwise([*polls, slow.now])) < 0.5
+    assert store.position((TAKEN, 0)).account == Account(messages=40, decoded=40, readings=40, aggregated=40)
+
+
+def test_pictures_are_committed_while_others_of_their_poll_wait():
+    log, _ = new_log()
+    for number in range(4):
+        put(log, frame(1, number, b"x%d" % number))
+    slow, store, committed = Slow(1.0), MemoryStore(), []
+
+    def watched(picture: bytes) -> np.ndarray:
+        committed.append(store.position((TAKEN, 0)).next_offset)
+        return slow(picture)
+
+    run(log, store, watched, slow.clock, at_once=50, piece=1)
+    assert committed == [0, 1, 2, 3]
+
+
+def test_a_partition_does_not_wait_until_another_has_no_more_pictures():
+    log, _ = new_log(partitions=2)
+    for partition, name in ((0, b"a"), (1, b"b")):
+        for number in range(9):
+            put(log, frame(1 + partition, number, b"%b%d" % (name, number)), partition)
+    slow = Slow(1.0)
+    run(log, MemoryStore(), slow, slow.clock, piece=1)
+    assert [sum(picture.startswith(b"b") for picture in slow.examined[:end]) for end in (6, 12, 18)] == [3, 6, 9]
