@@ -82,7 +82,7 @@ def measure(database_url: str, path: Path, city: City, sources: int) -> Mapping[
     now_ms = time.time_ns() // 1_000_000
     with connect(database_url) as connection:
         begun_mb = peak_mb()
-        report, load = timed(connection, lambda: load_register(connection, city, path, now_ms))
+        report, load = timed(connection, lambda: load_register(connection, city, path, lambda: now_ms))
         print(f"load {load}, {report.rows}", flush=True)
         loaded_mb = peak_mb()
         reader = SourceReader(connection, METRIC.name, METRIC.classes)
@@ -98,7 +98,7 @@ def measure(database_url: str, path: Path, city: City, sources: int) -> Mapping[
             sys.exit(f"{len(ids)} sources were found of {sources}")
         if len(np.unique(resolved.values(found).number)) != sources:
             sys.exit("two sources have the same number")
-        again, reload = timed(connection, lambda: load_register(connection, city, path, now_ms))
+        again, reload = timed(connection, lambda: load_register(connection, city, path, lambda: now_ms))
         print(f"load again {reload}", flush=True)
         if again.rows.sources_new or again.rows.sources_updated or again.drawn:
             sys.exit(f"loading the same file again changed the register: {again}")

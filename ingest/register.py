@@ -7,10 +7,11 @@ from typing import Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from ingest.register_changes import FRESH_MS
 from schemas.catalogue import Metric
 from store.database import Connection
 from store.resolution import SourceReader
-from store.source_history import NEVER_MS, Resolved
+from store.source_history import Resolved
 
 LONGEST_ID = 200
 UNKNOWN_SOURCE = "unknown-source"
@@ -66,25 +67,25 @@ class MetricSources(Protocol):
 class Register:
     """Sources by metric, id and time. `read(metric, time_ms)` reads a metric's sources as they are at a time.
 
-    What was read of a metric is used again for as long as it holds; with `fresh_ms`, for times less than that after
-    the time it was read for, so that a register that is loaded meanwhile is noticed. Times are milliseconds since
-    1970, UTC. One thread.
+    What was read of a metric is used again for the times for which it holds, and no longer than `FRESH_MS` by `clock`:
+    a change that is loaded meanwhile is noticed before it holds. Times are milliseconds since 1970, UTC. One thread.
     """
 
-    def __init__(self, read: Callable[[Metric, int], MetricSources], *, fresh_ms: int | None = None) -> None:
+    def __init__(self, read: Callable[[Metric, int], MetricSources], clock: Callable[[], int]) -> None:
         self._read = read
-        self._fresh_ms = NEVER_MS if fresh_ms is None else fresh_ms
+        self._clock = clock
         self._cached: dict[str, tuple[MetricSources, int]] = {}
 
     def at(self, metric: Metric, time_ms: int) -> MetricSources:
         """The sources of a metric at a time. Raises `store.register.RegisterError` if they can't be used."""
+        now = self._clock()
         cached = self._cached.get(metric.name)
         if cached is not None:
-            sources, stale_ms = cached
-            if sources.holds_from_ms <= time_ms < min(sources.holds_until_ms, stale_ms):
+            sources, read_ms = cached
+            if 0 <= now - read_ms < FRESH_MS and sources.holds_from_ms <= time_ms < sources.holds_until_ms:
                 return sources
         sources = self._read(metric, time_ms)
-        self._cached[metric.name] = sources, time_ms + self._fresh_ms
+        self._cached[metric.name] = sources, now
         return sources
 
     def find(self, metrics: Sequence[Metric], source: str, time_ms: int) -> RegisterEntry | None:
@@ -104,8 +105,8 @@ class Register:
         return None
 
 
-def stored_register(connection: Connection, source: str | None = None, *, fresh_ms: int | None = None) -> Register:
-    """The register in the database: all its sources, or the one with this id."""
+def stored_register(connection: Connection, clock: Callable[[], int], source: str | None = None) -> Register:
+    """The register in the database: all its sources, or the one with this id. `clock` gives milliseconds since 1970."""
     readers: dict[str, SourceReader] = {}
 
     def read(metric: Metric, time_ms: int) -> StoredSources:
@@ -113,7 +114,7 @@ def stored_register(connection: Connection, source: str | None = None, *, fresh_
             readers[metric.name] = SourceReader(connection, metric.name, metric.classes, source)
         return StoredSources(readers[metric.name].at(time_ms))
 
-    return Register(read, fresh_ms=fresh_ms)
+    return Register(read, clock)
 
 
 def is_source_id(text: str) -> bool:

@@ -6,7 +6,8 @@ Times are RFC 3339: a date (midnight on the city's clock) or a date with time an
 
 import csv
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from operator import itemgetter
@@ -16,6 +17,7 @@ from zoneinfo import ZoneInfo
 from ingest.areas import partition
 from ingest.cities import City
 from ingest.register import LONGEST_ID
+from ingest.register_changes import areas_hold_from, changes_hold_from, quarter_starts
 from schemas.batch import LAST_MS
 from schemas.catalogue import Metric, catalogue
 from schemas.rules import minimum_contributors
@@ -23,8 +25,9 @@ from store import areas as stored
 from store import register as store
 from store.areas import Area
 from store.database import Connection
-from store.moments import milliseconds
+from store.moments import milliseconds, moment
 from store.register import Loaded, RegisterColumns, RegisterError
+from store.source_history import BEGINNING_MS
 
 COLUMNS = ("source", "metric", "district", "contributor", "class", "valid_from", "valid_to")
 
@@ -61,7 +64,7 @@ def load_register(
     connection: Connection,
     city: City,
     path_or_rows: Path | Iterable[Mapping[str, str]],
-    now_ms: int,
+    clock: Callable[[], int],
     people: int | None = None,
 ) -> LoadReport:
     """Load a register file, or its rows, in one transaction, and draw areas where they are missing or have changed.
@@ -69,8 +72,9 @@ def load_register(
     Areas are drawn for the metrics that the rows name, and for all metrics if there is no row: another register's
     sources may serve other people. A metric without areas gets them from the start of the current quarter; otherwise
     changed areas begin with the next quarter, since areas that have begun never change. Loads wait for each other.
-    `people` is how many people the sources serve (default: the whole city); the areas' populations add up to it.
-    Raises `RegisterError`, and loads nothing on any error.
+    `clock` gives milliseconds since 1970: a change of a known source, or of areas, must hold from late enough on
+    (`ingest.register_changes`). `people` is how many people the sources serve (default: the whole city); the areas'
+    populations add up to it. Raises `RegisterError`, and loads nothing on any error.
     """
     rows = _Rows(city)
     with connection.transaction():
@@ -80,8 +84,11 @@ def load_register(
         else:
             loaded = _load(connection, _mapped(path_or_rows), rows)
         total = city.population if people is None else people
-        metrics = [metric for metric in catalogue().values() if metric.name in rows.metrics or not rows.metrics]
-        drawn = [_draw(connection, city, metric, now_ms, total) for metric in metrics]
+        metrics = [metric for metric in catalogue().values() if metric.name in rows.districts or not rows.districts]
+        drawn = [_draw(connection, city, metric, clock(), total) for metric in metrics]
+        for metric in metrics:
+            _refuse_without_area(connection, city, metric.name, rows.districts[metric.name])
+        _refuse_begun(loaded, clock(), city.zone)  # last, so that little lies between the clock and the commit
     return LoadReport(loaded, tuple(item for item in drawn if item is not None))
 
 
@@ -91,16 +98,6 @@ def write_register(path: Path, rows: Iterable[Mapping[str, str]]) -> None:
         writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-
-
-def quarter_starts(now_ms: int, zone: str) -> tuple[int, int]:
-    """The start of the calendar quarter of `now_ms` and of the next, in a time zone, in milliseconds since 1970."""
-    clock = ZoneInfo(zone)
-    now = datetime.fromtimestamp(now_ms / 1000, clock)
-    month = now.month - (now.month - 1) % 3
-    next_year, next_month = (now.year + 1, 1) if month == 10 else (now.year, month + 3)
-    starts = (datetime(now.year, month, 1, tzinfo=clock), datetime(next_year, next_month, 1, tzinfo=clock))
-    return milliseconds(starts[0]), milliseconds(starts[1])
 
 
 def scaled(areas: Iterable[Area], people: int) -> tuple[Area, ...]:
@@ -115,20 +112,47 @@ def scaled(areas: Iterable[Area], people: int) -> tuple[Area, ...]:
 
 def _draw(connection: Connection, city: City, metric: Metric, now_ms: int, people: int) -> Drawn | None:
     """Create or replace a version of the metric's areas if it needs one."""
-    current, following = quarter_starts(now_ms, city.zone)
+    following = areas_hold_from(now_ms, city.zone)
     versions = stored.versions(connection, metric.name)
-    begins, counted_at = (following, following) if versions else (current, now_ms)
+    begins, counted_at = (following, following) if versions else (quarter_starts(now_ms, city.zone)[0], now_ms)
     contributors = stored.contributors(connection, metric.name, counted_at)
     if not contributors:
         return None
     minimums = {class_: minimum_contributors(metric.rule, class_) for class_ in metric.classes}
     areas = scaled(partition(city, contributors, minimums), people)
-    # The version that the next quarter would have without a new one: the latest that has begun by then.
+    # The version that would be valid then without a new one: the latest that has begun.
     begun = [version for version in versions if version.valid_from_ms <= following]
     if begun and sorted(begun[-1].areas.values(), key=lambda area: area.districts) == list(areas):
         return None
     stored.create_version(connection, metric.name, begins, areas)
     return Drawn(metric.name, begins, len(areas))
+
+
+def _refuse_begun(loaded: Loaded, now_ms: int, zone: str) -> None:
+    for name, change in loaded.changes.items():
+        earliest = changes_hold_from(catalogue()[name], now_ms, zone)
+        if change.from_ms < earliest:
+            when = moment(earliest).astimezone(ZoneInfo(zone)).isoformat()
+            problem = (
+                f"the source is registered already, and readings may have been counted: a change of it may hold from "
+                f"{when} on, the start of a window that has not begun"
+            )
+            raise RegisterError(problem, change.line, change.column)
+
+
+def _refuse_without_area(connection: Connection, city: City, metric: str, districts: Set[str]) -> None:
+    """Refuse sources in a new district of the city while areas hold that have begun without it."""
+    versions = stored.versions(connection, metric)
+    for index, version in enumerate(versions):
+        absent = districts - {district for area in version.areas.values() for district in area.districts}
+        begins_ms = version.valid_from_ms if index else BEGINNING_MS  # the earliest also serves all times before it
+        ends_ms = versions[index + 1].valid_from_ms if index + 1 < len(versions) else None
+        if absent and (district := stored.occupied(connection, metric, absent, begins_ms, ends_ms)):
+            until = "" if ends_ms is None else f" until {moment(ends_ms).astimezone(ZoneInfo(city.zone)).isoformat()}"
+            raise RegisterError(
+                f"a source of {metric} is in {district}, which lies in no area{until}: register it from a time on "
+                "at which it does"
+            )
 
 
 def _load(connection: Connection, lines: Iterable[tuple[int, Row]], rows: "_Rows") -> Loaded:
@@ -196,8 +220,8 @@ class _Rows:
         self._city = city
         self._districts = frozenset(district.id for district in city.districts)
         self._times: dict[str, int] = {}
-        self.metrics: set[str] = set()
-        """The metrics that the rows named."""
+        self.districts: dict[str, set[str]] = defaultdict(set)
+        """By metric, the districts that the rows named."""
 
     def columns(self, block: tuple[list[int], list[Row]]) -> RegisterColumns:
         """The rows of a block as they are stored. Raises `RegisterError` if one is wrong."""
@@ -210,7 +234,8 @@ class _Rows:
         try:
             _check_ids(source, lines[0], "source")
             _check_ids(contributor, lines[0], "contributor")
-            for place in set(zip(metric, district, class_, strict=True)):
+            places = set(zip(metric, district, class_, strict=True))
+            for place in places:
                 self._check_place(lines[0], *place)
             begins = {text: self._time(text, lines[0], "valid_from") for text in set(valid_from)}
             ends = {text: self._end(text, lines[0]) for text in set(valid_to)}
@@ -220,7 +245,8 @@ class _Rows:
             for line, row in zip(lines, rows, strict=True):
                 self._check_row(line, *row)
             raise
-        self.metrics.update(metric)
+        for name, place, _ in places:
+            self.districts[name].add(place)
         return RegisterColumns(
             line=lines,
             source=source,

@@ -4,7 +4,7 @@ Times are milliseconds since 1970, UTC.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from store.database import Connection
@@ -21,6 +21,12 @@ SELECT district, class, count(*) FROM (
 _VERSION_AT = """
 SELECT version FROM area_versions WHERE metric = %(metric)s
 ORDER BY valid_from > %(at)s, CASE WHEN valid_from <= %(at)s THEN valid_from END DESC, valid_from LIMIT 1
+"""
+_OCCUPIED = """
+SELECT district FROM sources
+WHERE metric = %(metric)s AND district = ANY(%(districts)s)
+  AND valid_from < coalesce(%(until)s, 'infinity'::timestamptz) AND coalesce(valid_to, 'infinity') > %(from)s
+ORDER BY district LIMIT 1
 """
 _AREAS = """
 SELECT areas.number, version, name, population, array_agg(district ORDER BY district COLLATE "C")
@@ -57,6 +63,16 @@ def contributors(connection: Connection, metric: str, at_ms: int) -> Mapping[tup
     """
     rows = connection.execute(_COUNTS, {"metric": metric, "at": moment(at_ms)})
     return {(district, class_): count for district, class_, count in rows}
+
+
+def occupied(
+    connection: Connection, metric: str, districts: Iterable[str], from_ms: int, until_ms: int | None
+) -> str | None:
+    """The first of these districts that has a source of the metric at from <= time < until; None if none has."""
+    until = None if until_ms is None else moment(until_ms)
+    terms = {"metric": metric, "districts": list(districts), "from": moment(from_ms), "until": until}
+    found = connection.execute(_OCCUPIED, terms).fetchone()
+    return found[0] if found else None
 
 
 def versions(connection: Connection, metric: str) -> Sequence[AreaVersion]:

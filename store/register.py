@@ -6,16 +6,16 @@ Sources are looked up in `store.resolution`; the areas of a metric are in `store
 
 import os
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import LiteralString
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, LiteralString
 
 import numpy as np
 from numpy.typing import NDArray
 
 from errors import OperatorError
 from store.database import Connection
-from store.moments import moment
+from store.moments import milliseconds, moment
 
 REBUILT_FROM = 50_000
 """From so many rows on, a load of more rows than the register has builds the indices anew instead of extending them."""
@@ -27,9 +27,12 @@ CREATE TEMPORARY TABLE register_rows (
     line bigint, source text, metric text, district text, contributor text, class text,
     valid_from timestamptz, valid_to timestamptz, source_order bigint, contributor_order bigint
 ) ON COMMIT DROP;
-CREATE TEMPORARY TABLE repeated_lines (line bigint PRIMARY KEY) ON COMMIT DROP
+CREATE TEMPORARY TABLE repeated_lines (line bigint PRIMARY KEY) ON COMMIT DROP;
+CREATE TEMPORARY TABLE moved_ends (
+    number bigint, line bigint, metric text, changed_from timestamptz, valid_to timestamptz
+) ON COMMIT DROP
 """
-_DROP = "DROP TABLE register_rows, repeated_lines"
+_DROP = "DROP TABLE register_rows, repeated_lines, moved_ends"
 _COPY = "COPY register_rows FROM STDIN"
 _COPY_REPEATED = "COPY repeated_lines FROM STDIN"
 _COUNT = "SELECT coalesce(max(number) + 1, 0) FROM sources"  # numbers are dense
@@ -57,14 +60,15 @@ FROM (
     GROUP BY contributor
 ) unnumbered
 """
-_UPDATED = """
-WITH updated AS (
-    UPDATE sources s SET valid_to = r.valid_to FROM register_rows r
-    WHERE (s.source, s.metric, s.valid_from) = (r.source, r.metric, r.valid_from)
-      AND s.valid_to IS DISTINCT FROM r.valid_to
-    RETURNING s.number
-)
-INSERT INTO source_changes (source) SELECT number FROM updated
+_MOVED = """
+INSERT INTO moved_ends
+SELECT s.number, r.line, r.metric, least(s.valid_to, r.valid_to), r.valid_to
+FROM sources s JOIN register_rows r USING (source, metric, valid_from)
+WHERE s.valid_to IS DISTINCT FROM r.valid_to
+"""
+_UPDATE = """
+UPDATE sources s SET valid_to = m.valid_to FROM moved_ends m WHERE s.number = m.number;
+INSERT INTO source_changes (source) SELECT number FROM moved_ends
 """
 _NEW_SOURCES = """
 INSERT INTO sources (number, source, metric, district, contributor, class, valid_from, valid_to)
@@ -72,6 +76,18 @@ SELECT (SELECT coalesce(max(number), -1) FROM sources) + row_number() OVER (ORDE
        r.source, r.metric, r.district, c.number, r.class, r.valid_from, r.valid_to
 FROM register_rows r JOIN contributors c USING (contributor)
 WHERE NOT EXISTS (SELECT FROM sources s WHERE (s.source, s.metric, s.valid_from) = (r.source, r.metric, r.valid_from))
+"""
+# The rows of a source that is new with this load are no change.
+_CHANGES = """
+SELECT DISTINCT ON (metric) metric, changed_from, line, changed FROM (
+    SELECT metric, s.valid_from AS changed_from, line, 'valid_from' AS changed
+    FROM sources s JOIN register_rows USING (source, metric, valid_from)
+    WHERE %(before)s > 0 AND number >= %(before)s AND EXISTS (
+        SELECT FROM sources known
+        WHERE (known.source, known.metric) = (s.source, s.metric) AND known.number < %(before)s
+    )
+    UNION ALL SELECT metric, changed_from, line, 'valid_to' FROM moved_ends
+) all_changes ORDER BY metric, changed_from, line
 """
 # Two rows of a source that overlap can only be two of this load, or one of this load and one from before.
 _OVERLAPPING = """
@@ -136,13 +152,26 @@ class RegisterColumns:
 
 
 @dataclass(frozen=True, slots=True)
+class EarliestChange:
+    """Of all changes of known sources that a load brings, the one that holds from the earliest time on.
+
+    A new row, or an end that has moved, by `column`. `from_ms` is milliseconds since 1970; `line` is that of the row.
+    """
+
+    from_ms: int
+    line: int
+    column: Literal["valid_from", "valid_to"]
+
+
+@dataclass(frozen=True, slots=True)
 class Loaded:
-    """The outcome of a load: numbers of rows."""
+    """The outcome of a load: numbers of rows, and by metric the earliest change of sources that were known before."""
 
     sources_new: int
     sources_updated: int
     sources_unchanged: int
     contributors_new: int
+    changes: Mapping[str, EarliestChange] = field(default_factory=dict, repr=False, compare=False)
 
 
 def load(connection: Connection, blocks: Iterable[RegisterColumns], *, rebuilt_from: int = REBUILT_FROM) -> Loaded:
@@ -170,14 +199,20 @@ def load(connection: Connection, blocks: Iterable[RegisterColumns], *, rebuilt_f
         contributors = connection.execute(_NEW_CONTRIBUTORS).rowcount
         if rebuilt:
             connection.execute(_BUILD_CONTRIBUTORS)
-        updated = connection.execute(_UPDATED).rowcount
+        updated = connection.execute(_MOVED).rowcount
+        if updated:
+            connection.execute(_UPDATE)
         new = connection.execute(_NEW_SOURCES).rowcount
         if rebuilt:
             connection.execute(_BUILD_SOURCES)
         if overlap := connection.execute(_OVERLAPPING, {"before": before, "change": change}).fetchone():
             raise RegisterError("the source is valid in another row at the same time", overlap[0], "valid_from")
+        changes = {
+            metric: EarliestChange(milliseconds(changed_from), line, column)
+            for metric, changed_from, line, column in connection.execute(_CHANGES, {"before": before})
+        }
         connection.execute(_DROP)
-    return Loaded(new, updated, count - new - updated, contributors)
+    return Loaded(new, updated, count - new - updated, contributors, changes)
 
 
 def _copy_in(connection: Connection, blocks: Iterable[RegisterColumns]) -> tuple[int, NDArray[np.int64]]:

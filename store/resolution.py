@@ -3,9 +3,10 @@
 Times are milliseconds since 1970, UTC.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import datetime
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,13 +64,14 @@ class SourceReader:
         self._history = SourceHistory()
         self._next = 0
         self._change = 0
+        self._latest: tuple[Resolved, tuple[object, ...]] | None = None
 
     def at(self, time_ms: int) -> Resolved:
         """All sources that are valid at a time, with their areas at that time.
 
         The areas are those of the latest version that has begun, else of the earliest. Classes are indices into
-        `classes`. Raises `RegisterError` if a source's district lies in no area, or if its class is not one of
-        `classes`.
+        `classes`. As long as nothing has changed, the same object is returned for times at which it holds. Raises
+        `RegisterError` if a source's district lies in no area, or if its class is not one of `classes`.
         """
         terms = {"metric": self._metric, "at": moment(time_ms)}
         with _snapshot(self._connection):
@@ -77,6 +79,15 @@ class SourceReader:
             version = version_at(self._connection, self._metric, time_ms)
             areas: dict[str, int] = dict(self._connection.execute(_AREAS, (version,)).fetchall())
             begins, ends = self._connection.execute(_AREA_BOUNDS, terms).fetchone() or (None, None)
+        state = self._next, self._change, version, begins, ends
+        if self._latest is None or self._latest[1] != state or not self._latest[0].holds(time_ms):
+            self._latest = self._resolved(time_ms, areas, begins, ends), state
+        return self._latest[0]
+
+    def _resolved(
+        self, time_ms: int, areas: Mapping[str, int], begins: datetime | None, ends: datetime | None
+    ) -> Resolved:
+        """What is valid at a time; its areas hold at begins <= time < ends."""
         try:
             resolved = self._history.at(time_ms, areas, self._classes)
         except KeyError as error:

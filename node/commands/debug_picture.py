@@ -95,7 +95,7 @@ def _number_of(connection: "Connection", camera: str) -> int:
     from schemas.catalogue import sent_in
     from schemas.topics import REGIONS
 
-    entry = stored_register(connection, camera).find(sent_in(REGIONS), camera, now_ms())
+    entry = stored_register(connection, now_ms, camera).find(sent_in(REGIONS), camera, now_ms())
     if entry is None:
         raise CommandError("the register has no camera of this id now")
     return entry.number

@@ -30,7 +30,7 @@ def load(
     from ingest.register_file import load_register
 
     with wiring.database("register") as connection:
-        report = load_register(connection, wiring.city(), file, now_ms(), people)
+        report = load_register(connection, wiring.city(), file, now_ms, people)
     typer.echo(f"{report.rows}")
     for drawn in report.drawn:
         typer.echo(f"{drawn.metric}: {drawn.areas} areas")

@@ -48,7 +48,7 @@ def registered(
     *sources: SimulatedSources | Rounds | SimulatedCameras, hidden: frozenset[str] = frozenset()
 ) -> Register:
     """A register of simulated sources without the `hidden` ids; numbers are in an order of their own."""
-    return Register(_reader(*sources, hidden=hidden))
+    return Register(_reader(*sources, hidden=hidden), lambda: END)
 
 
 def changing(sources: SimulatedSources, change_ms: int) -> Register:
@@ -62,7 +62,7 @@ def changing(sources: SimulatedSources, change_ms: int) -> Register:
         rows = {source: replace(row, area=row.area + 500) for source, row in before.rows.items()}
         return InMemorySources(rows, holds_from_ms=change_ms)
 
-    return Register(changed)
+    return Register(changed, lambda: END)
 
 
 def _reader(

@@ -1,3 +1,5 @@
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
@@ -8,14 +10,18 @@ from schemas.topics import REGIONS
 from store.database import connect
 from store.source_history import BEGINNING_MS, NEVER_MS, SourceHistory, SourceRows
 from tests.ingest.registers import InMemorySources, Registered
-from tests.ingest.small_city import END, city
+from tests.ingest.small_city import END, HOUR, city
 
 METRIC = catalogue()["traffic.regions"]
 MINUTE = 60_000
 
 
-def counting(*, ends: int = NEVER_MS) -> tuple[Register, list[int]]:
-    """A register that is read again after a minute and then has one more source; the times it was read for."""
+def at_end() -> int:
+    return END
+
+
+def counting(clock: Callable[[], int] = at_end, *, ends: int = NEVER_MS) -> tuple[Register, list[int]]:
+    """A register that has one more source each time it is read; the times that it was read for."""
     read_at: list[int] = []
 
     def read(metric: Metric, time_ms: int) -> MetricSources:
@@ -23,7 +29,7 @@ def counting(*, ends: int = NEVER_MS) -> tuple[Register, list[int]]:
         rows = {source: Registered(7, 8, 9) for source in "abc"[: len(read_at)]}
         return InMemorySources(rows, *((BEGINNING_MS, ends) if time_ms < ends else (ends, NEVER_MS)))
 
-    return Register(read, fresh_ms=MINUTE), read_at
+    return Register(read, clock), read_at
 
 
 def stored(*ids: str) -> StoredSources:
@@ -42,11 +48,21 @@ def stored(*ids: str) -> StoredSources:
     return StoredSources(history.at(0, {f"town-{n}": 30 + n for n in range(count)}, ["first", "second"]))
 
 
-def test_a_register_that_is_loaded_meanwhile_is_noticed_within_a_minute() -> None:
-    register, read_at = counting()
-    found = [register.find([METRIC], "b", second * 1_000) is not None for second in range(130)]
-    assert read_at == [0, MINUTE, 2 * MINUTE]
+def test_a_register_that_is_loaded_meanwhile_is_noticed_within_a_minute_by_the_clock() -> None:
+    now = iter(END + second * 1_000 for second in range(130))
+    register, read_at = counting(lambda: next(now))
+    found = [register.find([METRIC], "b", 5) is not None for _ in range(130)]
+    assert read_at == [5, 5, 5]
     assert found == [False] * 60 + [True] * 70
+
+
+def test_what_was_read_before_the_clock_was_set_back_is_not_used_again() -> None:
+    now = [END]
+    register, read_at = counting(lambda: now[0])
+    for shift in (0, -1, MINUTE - 2, -HOUR):
+        now[0] = END + shift
+        register.at(METRIC, 5)
+    assert len(read_at) == 3
 
 
 def test_a_source_is_not_found_past_its_end_however_fresh_the_register_is() -> None:
@@ -63,7 +79,7 @@ def test_each_metric_is_read_once_for_as_long_as_it_holds() -> None:
         read.append(metric.name)
         return InMemorySources({})
 
-    register, metrics = Register(sources), sent_in(REGIONS)
+    register, metrics = Register(sources, at_end), sent_in(REGIONS)
     for time_ms in (0, 10**12, 5):
         assert register.find(metrics, "a", time_ms) is None
     assert read == [metric.name for metric in metrics]
@@ -72,7 +88,7 @@ def test_each_metric_is_read_once_for_as_long_as_it_holds() -> None:
 def test_a_source_of_several_metrics_is_found_under_the_first() -> None:
     first, second = sent_in(REGIONS)[:2]
     numbers = {first.name: 1, second.name: 2}
-    register = Register(lambda metric, time_ms: InMemorySources({"a": Registered(numbers[metric.name], 3, 4)}))
+    register = Register(lambda metric, time_ms: InMemorySources({"a": Registered(numbers[metric.name], 3, 4)}), at_end)
     for metrics in ([first, second], [second, first]):
         entry = register.find(metrics, "a", 0)
         assert entry is not None
@@ -95,7 +111,7 @@ def test_sources_are_looked_up_in_the_order_of_the_ids() -> None:
 @pytest.mark.parametrize("source", ["", "x" * (LONGEST_ID + 1), "a\0", "a\nb", "\udce9"])
 def test_an_id_that_no_register_can_hold_is_unknown(source: str) -> None:
     assert stored("a", "b").look_up(["a", source]).known.tolist() == [True, False]
-    register = Register(lambda metric, time_ms: pytest.fail("the register was read"))
+    register = Register(lambda metric, time_ms: pytest.fail("the register was read"), at_end)
     assert register.find([METRIC], source, 0) is None
 
 
@@ -106,9 +122,9 @@ def test_a_loaded_source_is_found_alone_or_among_all(database_url: str) -> None:
         for source in ("here", "there")
     ]
     with connect(database_url) as connection:
-        load_register(connection, city(), rows, END)
-        among_all = stored_register(connection).find([METRIC], "here", END)
+        load_register(connection, city(), rows, at_end)
+        among_all = stored_register(connection, at_end).find([METRIC], "here", END)
         assert among_all is not None
-        assert stored_register(connection, "here").find([METRIC], "here", END) == among_all
-        assert stored_register(connection, "there").find([METRIC], "here", END) is None
-        assert stored_register(connection).find([METRIC], "nobody", END) is None
+        assert stored_register(connection, at_end, "here").find([METRIC], "here", END) == among_all
+        assert stored_register(connection, at_end, "there").find([METRIC], "here", END) is None
+        assert stored_register(connection, at_end).find([METRIC], "nobody", END) is None

@@ -1,6 +1,6 @@
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -23,7 +23,6 @@ from ingest.register_file import (
     Drawn,
     LoadReport,
     load_register,
-    quarter_starts,
     scaled,
     write_register,
 )
@@ -44,12 +43,22 @@ NOW = int(datetime(2025, 11, 24, 12, tzinfo=UTC).timestamp() * 1000)
 TEHRAN = ZoneInfo("Asia/Tehran")
 THIS_QUARTER = int(datetime(2025, 10, 1, tzinfo=TEHRAN).timestamp() * 1000)
 NEXT_QUARTER = int(datetime(2026, 1, 1, tzinfo=TEHRAN).timestamp() * 1000)
+SECOND_QUARTER = int(datetime(2026, 4, 1, tzinfo=TEHRAN).timestamp() * 1000)
+METRIC = catalogue()["energy.import"]
 
 
 @pytest.fixture
 def connection(database_url: str) -> Iterator[Connection]:
     with connect(database_url) as opened:
         yield opened
+
+
+def at_now() -> int:
+    return NOW
+
+
+def clock_at(now: int) -> Callable[[], int]:
+    return lambda: now
 
 
 def line(number: int, **changes: str) -> dict[str, str]:
@@ -102,7 +111,7 @@ def test_a_wrong_line_is_named_with_its_column_and_nothing_is_loaded(
 ) -> None:
     path = written(tmp_path, [line(0), line(1), line(2, **changes), line(3)])
     with pytest.raises(RegisterError) as caught:
-        load_register(connection, city(), path, NOW)
+        load_register(connection, city(), path, at_now)
     assert (caught.value.line, caught.value.column) == (4, column)
     assert str(caught.value).startswith(f"line 4, column {column}: ")
     for table in ("sources", "contributors", "areas", "area_versions"):
@@ -125,7 +134,7 @@ def test_a_file_that_is_no_register_is_refused(connection: Connection, tmp_path:
     path = tmp_path / "register.csv"
     path.write_bytes(content)
     with pytest.raises(RegisterError) as caught:
-        load_register(connection, city(), path, NOW)
+        load_register(connection, city(), path, at_now)
     assert caught.value.line == at
 
 
@@ -139,7 +148,7 @@ def test_of_several_errors_the_first_is_named(connection: Connection, tmp_path: 
     for last in (5100, 9500):
         path.write_bytes(b"".join(content[: 1 + last]) + end + b"\n")
         with pytest.raises(RegisterError) as caught:
-            load_register(connection, city(), path, NOW)
+            load_register(connection, city(), path, at_now)
         assert (caught.value.line, caught.value.column) == (5002, "class")
     assert connection.execute("SELECT count(*) FROM sources").fetchone() == (0,)
 
@@ -153,7 +162,7 @@ def test_times_are_read_on_the_citys_clock_or_with_their_offset(connection: Conn
     ]
     path = written(tmp_path, rows)
     path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
-    load_register(connection, city(), path, NOW)
+    load_register(connection, city(), path, at_now)
     found = connection.execute("SELECT valid_from, valid_to FROM sources ORDER BY source").fetchall()
     assert found == [
         (datetime(2020, 6, 1, tzinfo=TEHRAN), datetime(2020, 7, 1, tzinfo=UTC)),
@@ -164,7 +173,7 @@ def test_times_are_read_on_the_citys_clock_or_with_their_offset(connection: Conn
 
 @pytest.mark.services
 def test_the_first_areas_begin_with_this_quarter_and_add_up_to_the_people(connection: Connection) -> None:
-    report = load_register(connection, city(), town("500 10 130 400 500 600"), NOW, people=1000)
+    report = load_register(connection, city(), town("500 10 130 400 500 600"), at_now, people=1000)
     assert report == LoadReport(Loaded(2140, 0, 0, 2140), (Drawn("energy.import", THIS_QUARTER, 5),))
     (version,) = versions(connection, "energy.import")
     assert [area.districts for area in version.areas.values()][1] == ("town-b", "town-c")
@@ -174,31 +183,62 @@ def test_the_first_areas_begin_with_this_quarter_and_add_up_to_the_people(connec
 
 @pytest.mark.services
 def test_areas_that_have_begun_stay_and_changed_ones_begin_with_the_next_quarter(connection: Connection) -> None:
-    load_register(connection, city(), town("500 10 130 400 500 600"), NOW)
+    load_register(connection, city(), town("500 10 130 400 500 600"), at_now)
     begun = versions(connection, "energy.import")[0]
-    assert load_register(connection, city(), town("500 10 130 400 500 600"), NOW).drawn == ()
+    assert load_register(connection, city(), town("500 10 130 400 500 600"), at_now).drawn == ()
     more = town("0 200 0 0 0 0", start=5000)
-    assert load_register(connection, city(), more, NOW).drawn == (Drawn("energy.import", NEXT_QUARTER, 6),)
-    assert load_register(connection, city(), more, NOW).drawn == ()
+    assert load_register(connection, city(), more, at_now).drawn == (Drawn("energy.import", NEXT_QUARTER, 6),)
+    assert load_register(connection, city(), more, at_now).drawn == ()
     solar = town("200 10 130 200 200 200", start=9000, metric="energy.solar")
-    assert load_register(connection, city(), solar, NOW).drawn == (Drawn("energy.solar", THIS_QUARTER, 5),)
+    assert load_register(connection, city(), solar, at_now).drawn == (Drawn("energy.solar", THIS_QUARTER, 5),)
     first, second = versions(connection, "energy.import")
     assert first == begun
     assert (second.valid_from_ms, len(second.areas)) == (NEXT_QUARTER, 6)
     # Once more before the quarter begins: its version is replaced, not added to.
-    assert load_register(connection, city(), [], NOW, people=77).drawn[0] == Drawn("energy.import", NEXT_QUARTER, 6)
+    assert load_register(connection, city(), [], at_now, people=77).drawn[0] == Drawn("energy.import", NEXT_QUARTER, 6)
     assert [v.valid_from_ms for v in versions(connection, "energy.import")] == [THIS_QUARTER, NEXT_QUARTER]
     # And in the next quarter it has begun.
-    later = load_register(connection, city(), town("0 0 0 0 0 1", start=8000), NEXT_QUARTER + 1)
+    later = load_register(connection, city(), town("0 0 0 0 0 1", start=8000), clock_at(NEXT_QUARTER + 1))
     assert later.drawn[0].valid_from_ms > NEXT_QUARTER
 
 
 @pytest.mark.services
+def test_areas_that_processes_may_not_know_of_in_time_begin_with_the_quarter_after(connection: Connection) -> None:
+    """Readings of a quarter's first hours are sent soon after its start, by processes that read the register before."""
+    load_register(connection, city(), town("500 10 130 400 500 600"), at_now)
+    more = town("0 200 0 0 0 0", start=5000)
+    assert load_register(connection, city(), more, at_now).drawn == (Drawn("energy.import", NEXT_QUARTER, 6),)
+    planned = versions(connection, "energy.import")
+    for before, begins in ((600_000, NEXT_QUARTER), (599_999, SECOND_QUARTER), (1, SECOND_QUARTER)):
+        report = load_register(connection, city(), [], clock_at(NEXT_QUARTER - before), people=before)
+        assert report.drawn == (Drawn("energy.import", begins, 6),)
+        planned = planned if begins != NEXT_QUARTER else versions(connection, "energy.import")
+        assert versions(connection, "energy.import")[:2] == planned
+    assert [v.valid_from_ms for v in versions(connection, "energy.import")][2:] == [SECOND_QUARTER]
+
+
+@pytest.mark.services
+def test_a_new_district_has_sources_only_when_areas_contain_it(connection: Connection) -> None:
+    """Otherwise no source of the metric could be looked up, since areas that have begun stay."""
+    load_register(connection, city(), town("500 10 130 400 500 600"), at_now)
+    grown = city(districts=7)
+    for valid_from in ("2020-01-01", "2025-11-25"):
+        with pytest.raises(RegisterError, match=r"town-g.* until 2026-01-01T00:00:00"):
+            load_register(connection, grown, [line(9000, district="town-g", valid_from=valid_from)], at_now)
+    report = load_register(connection, grown, [line(9000, district="town-g", valid_from="2026-01-01")], at_now)
+    assert report.drawn[0].valid_from_ms == NEXT_QUARTER
+    register = stored_register(connection, at_now)
+    for time_ms in (NOW, NEXT_QUARTER - 1, NEXT_QUARTER):
+        known = register.at(METRIC, time_ms).look_up(["m0", "m9000"]).known.tolist()
+        assert known == [True, time_ms == NEXT_QUARTER]
+
+
+@pytest.mark.services
 def test_a_load_does_not_change_areas_of_metrics_that_its_rows_do_not_name(connection: Connection) -> None:
-    load_register(connection, city(), town("500 10 130 400 500 600"), NOW, people=1000)
+    load_register(connection, city(), town("500 10 130 400 500 600"), at_now, people=1000)
     before = versions(connection, "energy.import")
     fill = town("20 20 0 20 20 20", start=9000, metric="waste.fill", class_="organic")
-    report = load_register(connection, city(), fill, NOW, people=77)
+    report = load_register(connection, city(), fill, at_now, people=77)
     assert report.drawn == (Drawn("waste.fill", THIS_QUARTER, 5),)
     assert versions(connection, "energy.import") == before
 
@@ -215,15 +255,15 @@ def test_registers_of_different_metrics_can_be_loaded_at_the_same_time(
     }
     ready = Barrier(len(simulated))
 
-    def load(people: int, now: int) -> LoadReport:
+    def load(people: int) -> LoadReport:
         with connect(database_url) as mine:
             rows = list(simulated[people].register())
             ready.wait(20)
-            return load_register(mine, city(), rows, now, people)
+            return load_register(mine, city(), rows, at_now, people)
 
     for _ in range(2):  # the second time nothing is new, and nothing is drawn anew
         with ThreadPoolExecutor(len(simulated)) as threads:
-            reports = list(threads.map(load, simulated, [NOW] * len(simulated)))
+            reports = list(threads.map(load, simulated))
         for (people, sources), report in zip(simulated.items(), reports, strict=True):
             loaded = sum(1 for _ in sources.register())
             assert report.rows.sources_new in (loaded, 0)
@@ -240,7 +280,7 @@ def test_registers_of_different_metrics_can_be_loaded_at_the_same_time(
 @pytest.mark.services
 def test_if_the_areas_cannot_be_stored_nothing_is_loaded(connection: Connection) -> None:
     with pytest.raises(psycopg.errors.CheckViolation):
-        load_register(connection, city(), town("1 1 1 1 1 1"), NOW, people=-600)
+        load_register(connection, city(), town("1 1 1 1 1 1"), at_now, people=-600)
     assert connection.execute("SELECT count(*) FROM sources").fetchone() == (0,)
 
 
@@ -249,7 +289,7 @@ def test_a_simulated_city_is_loaded_looked_up_and_accounted_for(connection: Conn
     fleet = Fleet(city(), 300, 1)
     path = tmp_path / "register.csv"
     write_register(path, fleet.register())
-    report = load_register(connection, city(), path, END, fleet.people)
+    report = load_register(connection, city(), path, lambda: END, fleet.people)
     assert report.rows.contributors_new == 300
     log = MemoryLog(lambda: END)
     log.create("city.energy.readings.v1", 4, {})
@@ -258,7 +298,7 @@ def test_a_simulated_city_is_loaded_looked_up_and_accounted_for(connection: Conn
         fleet,
         Feed(log.writer(), "city.energy.readings.v1", journal),
         journal,
-        stored_register(connection),
+        stored_register(connection, lambda: END),
         lambda: END,
         FaultRates(),
     )
@@ -267,15 +307,6 @@ def test_a_simulated_city_is_loaded_looked_up_and_accounted_for(connection: Conn
     assert (delivered.messages, delivered.readings) == (expected.messages, expected.readings)
     refused = [deliveries.refusals(connection, f"{fleet.origin}/{metric}") for metric in catalogue()]
     assert sum(each.get("unknown-source", 0) for each in refused) == expected.refused > 0
-
-
-@given(st.datetimes(datetime(1975, 1, 1), datetime(2100, 1, 1)), st.sampled_from(["Asia/Tehran", "America/Asuncion"]))
-def test_quarters_are_adjacent_and_contain_every_moment(when: datetime, zone: str) -> None:
-    now = int(when.replace(tzinfo=UTC).timestamp() * 1000)
-    begins, ends = quarter_starts(now, zone)
-    assert begins <= now < ends
-    assert quarter_starts(ends, zone)[0] == ends
-    assert quarter_starts(ends - 1, zone) == (begins, ends)
 
 
 @given(st.lists(st.integers(1, 10**6), min_size=1, max_size=40), st.integers(0, 10**8))

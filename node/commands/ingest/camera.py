@@ -25,9 +25,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_FRESH_MS = 60_000
-"""After this time running cameras are looked up anew, since a register may be loaded meanwhile."""
-
 Rate = Annotated[float, typer.Option(help="pictures a second; a video of fewer frames gives its own")]
 Beside = Annotated[bool, typer.Option("--detect", help="find plate regions here, and send these, no picture")]
 
@@ -92,7 +89,7 @@ def cameras(detect: Beside = False) -> None:
     addresses = load_cameras(path)
     with (
         wiring.database("ingest") as connection,
-        _feed(connection, origin_of(path), None, detect=detect, fresh_ms=_FRESH_MS) as feed,
+        _feed(connection, origin_of(path), None, detect=detect) as feed,
     ):
         unregistered = [address.number for address in addresses if feed.find(address.source, now_ms()) is None]
         if unregistered:
@@ -142,12 +139,8 @@ def _feed(
     *,
     detect: bool,
     history: str | None = None,
-    fresh_ms: int | None = None,
 ) -> "Iterator[CameraFeed]":
-    """A feed into today's stream or, with a name, into an import of the past; its writer is closed at the end.
-
-    `fresh_ms` is for `ingest.register.Register`.
-    """
+    """A feed into today's stream or, with a name, into an import of the past; its writer is closed at the end."""
     from ingest.cameras.camera_feed import CameraFeed
     from ingest.cameras.senders import FrameSender, RegionSender
     from ingest.feed import Feed
@@ -165,7 +158,7 @@ def _feed(
     wiring.ensure_topic(log, topic)
     journal = StoreJournal(connection, uuid.uuid4())
     writer = log.writer()
-    register = stored_register(connection, source, fresh_ms=fresh_ms)
+    register = stored_register(connection, now_ms, source)
     feed = Feed(writer, topic, journal)
     sender = RegionSender(feed, journal, detect_function(), detector_record()) if detect else FrameSender(feed)
     yield CameraFeed(sender, register, journal, origin)

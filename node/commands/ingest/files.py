@@ -112,7 +112,7 @@ def _import(
         journal = StoreJournal(connection, uuid.uuid4())
         writer = log.writer()
         feed = Feed(writer, topic, journal)
-        register = stored_register(connection, source)
+        register = stored_register(connection, now_ms, source)
         imported = FileImport(feed, journal, register, now_ms, source, history=name is not None).run(form, files, stop)
         writer.close()
     typer.echo(f"{topic}: {_in_words(imported, form.noun)}")

@@ -49,7 +49,7 @@ def simulate(
         writer = log.writer()
         feed = Feed(writer, topic, journal)
         rates = FaultRates() if faults else NO_FAULTS
-        simulator = Simulator(fleet, feed, journal, stored_register(connection), now_ms, rates)
+        simulator = Simulator(fleet, feed, journal, stored_register(connection, now_ms), now_ms, rates)
         start, end = last_hours(now_ms(), city.zone, max(metric.lateness_ms for metric in fleet.metrics))
         logger.info("replaying %d hours", (end - start) // 3_600_000)
         expected = simulator.replay(start, end, stop)

@@ -23,4 +23,4 @@ def load_simulated(
 
     path = settings().home / name
     write_register(path, rows)
-    load_register(connection, city, path, now_ms(), people)
+    load_register(connection, city, path, now_ms, people)

@@ -59,7 +59,7 @@ def simulate_waste(
         rows = chain(bins.register(), weighed.register(), rounds.register())
         logger.info("loading the register of %d containers and %d premises", containers, premises)
         load_simulated(connection, city, f"register-waste-{city.id}.csv", rows, weighed.people)
-        register = stored_register(connection)
+        register = stored_register(connection, now_ms)
         journal = StoreJournal(connection, uuid.uuid4())
         writer = log.writer()
         feeds = [Feed(writer, topic, journal) for topic in topics]

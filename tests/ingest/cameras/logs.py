@@ -63,7 +63,7 @@ def cameras(
 
 def register(*ids: str, begins: int = BEGINNING_MS, ends: int = NEVER_MS, metric: str = "traffic.regions") -> Register:
     """A register of `cameras`."""
-    return Register(cameras(*ids, begins=begins, ends=ends, metric=metric))
+    return Register(cameras(*ids, begins=begins, ends=ends, metric=metric), lambda: 0)
 
 
 @dataclass

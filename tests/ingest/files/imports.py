@@ -50,7 +50,7 @@ def sources(*ids: str, area: int = 3, begins: int = BEGINNING_MS, ends: int = NE
 
 def register(*ids: str) -> Register:
     """A register that never changes, of `sources`."""
-    return Register(lambda metric, time_ms: sources(*ids))
+    return Register(lambda metric, time_ms: sources(*ids), lambda: 0)
 
 
 def imported(

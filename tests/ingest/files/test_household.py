@@ -119,7 +119,7 @@ def test_a_source_is_looked_up_at_the_time_of_each_reading(tmp_path: Path) -> No
     def read(metric: Metric, time_ms: int) -> InMemorySources:
         return sources("household", ends=change) if time_ms < change else sources(begins=change)
 
-    report, _, _ = imported(write_minutes(tmp_path, 5), Register(read))
+    report, _, _ = imported(write_minutes(tmp_path, 5), Register(read, lambda: 0))
     assert report == Imported(5, 2, {"unknown-source": 3})
 
 

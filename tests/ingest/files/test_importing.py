@@ -55,7 +55,7 @@ def reading(start: int, source: str | None = "a", value: int = 1, position: int 
 def town(*ids: str) -> Register:
     """A register that never changes: every source in an area of its own."""
     rows = {source: Registered(10 + place, 5, place) for place, source in enumerate(sorted(ids))}
-    return Register(lambda metric, time_ms: InMemorySources(rows))
+    return Register(lambda metric, time_ms: InMemorySources(rows), lambda: 0)
 
 
 def ticks(writer) -> list[tuple[int, int]]:
@@ -88,7 +88,7 @@ def test_the_register_is_read_once_for_each_span_without_changes() -> None:
         return sources("a", "b", ends=change) if time_ms < change else sources("a", area=4, begins=change)
 
     found = [reading(START + n * 37 % 96 * QUARTER * 2, "ab"[n % 2], position=n) for n in range(192)]
-    report, writer, journal = imported(Listed(found), FILE, Register(read))
+    report, writer, journal = imported(Listed(found), FILE, Register(read, lambda: 0))
     assert len(asked) == 2
     assert report == Imported(192, 144, {"unknown-source": 48})
     batches = [decode(message.value) for message in writer.sent]
@@ -197,7 +197,7 @@ def test_a_stopped_import_is_incomplete_and_closes_no_window(when: str, monkeypa
         return sources("a")
 
     form = Listed([reading(START + n * QUARTER) for n in range(30)])
-    report, writer, _ = imported(form, FILE, Register(read), stop=stop)
+    report, writer, _ = imported(form, FILE, Register(read, lambda: 0), stop=stop)
     assert not report.complete
     assert ticks(writer) == []
     assert (report.read, report.readings) == ((10, 0) if when == "while reading" else (30, 10))
