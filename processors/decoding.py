@@ -4,12 +4,11 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
 from eventlog.protocol import Record
+from processors.groups import group_number
 from processors.readings import FUTURE_MS, Messages
 from schemas.batch import REGION, Batch, DecodeError, decode
 from schemas.catalogue import Metric
 from schemas.topics import REGIONS
-
-_MOST_GROUPS = 1 << 16
 
 
 @dataclass(slots=True)
@@ -26,40 +25,11 @@ class Decoded:
     converted: int = 0
 
 
-class Groups:
-    """Numbers the (metric, area, class) of a partition from 0 on, in the order in which they are met."""
-
-    def __init__(self) -> None:
-        self._numbers: dict[tuple[str, int, str], int] = {}
-        self._names: list[tuple[int, str]] = []
-
-    def number(self, metric: Metric, area: int, class_: str) -> int:
-        """The number of a group, a new one if needed. Raises `DecodeError` for a class that `metric` does not have."""
-        key = (metric.name, area, class_)
-        number = self._numbers.get(key)
-        return self._add(metric, key) if number is None else number
-
-    def name(self, number: int) -> tuple[int, str]:
-        """Area and class of a group."""
-        return self._names[number]
-
-    def _add(self, metric: Metric, key: tuple[str, int, str]) -> int:
-        _, area, class_ = key
-        if class_ not in metric.classes:
-            raise DecodeError("unknown-class", f"{class_!r} is no class of {metric.name}")
-        if len(self._names) == _MOST_GROUPS:
-            raise DecodeError("too-many-areas", f"one partition holds {_MOST_GROUPS} areas and classes at most")
-        self._names.append((area, class_))
-        self._numbers[key] = len(self._numbers)
-        return self._numbers[key]
-
-
 class Decoder:
     """Decodes the records of one partition; `metrics` by name are those that its messages may have."""
 
-    def __init__(self, metrics: Mapping[str, Metric], groups: Groups) -> None:
+    def __init__(self, metrics: Mapping[str, Metric]) -> None:
         self._metrics = metrics
-        self._groups = groups
 
     def decode(self, records: Sequence[Record], settled: Set[tuple[int, int]]) -> Decoded:
         """Decode all records but those that are `settled`, as (offset, -1): they were dead before."""
@@ -87,7 +57,7 @@ class Decoder:
             raise DecodeError("wrong-key", f"the key is {record.key!r}, the area {batch.area}")
         if metric.dataset == REGIONS:
             _check_picture(metric, batch)
-        group = self._groups.number(metric, batch.area, batch.class_)
+        group = group_number(metric, batch.area, batch.class_)
         messages = by_metric.get(metric.name)
         if messages is None:
             messages = by_metric[metric.name] = Messages()

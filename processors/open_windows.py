@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from processors.decoding import Groups
 from processors.dividing import divided
+from processors.groups import group_name
 from processors.readings import OVERFLOW, CheckedReadings, Messages
 from processors.reduce import Rows, Scratch, reduce_window
 from processors.traffic import PassBuffer, PictureColumns
@@ -25,12 +25,9 @@ ClosedPart = tuple[list[Cell], list[DeadLetter], Account]
 class OpenWindows:
     """The open windows of `metric` in one partition. `derived` is the metric of vehicle passes that comes from it."""
 
-    def __init__(
-        self, metric: Metric, windows: Windows, groups: Groups, scratch: Scratch, derived: Metric | None = None
-    ) -> None:
+    def __init__(self, metric: Metric, windows: Windows, scratch: Scratch, derived: Metric | None = None) -> None:
         self.metric = metric
         self._windows = windows
-        self._groups = groups
         self._scratch = scratch
         self._passes = None if derived is None else (derived, PassBuffer(windows, scratch))
         self._open: dict[int, list[Rows]] = {}
@@ -92,7 +89,7 @@ class OpenWindows:
             reduced = reduce_window(rows, self._scratch, self.metric, end - start)
             cells = []
             for group, amounts in reduced.groups.items():
-                area, class_ = self._groups.name(group)
+                area, class_ = group_name(self.metric, group)
                 cells.append(Cell(self.metric.name, start, end, area, class_, amounts, incomplete))
             account = Account(
                 aggregated=reduced.aggregated, duplicate=reduced.duplicate, rejected=len(reduced.overflowed)
@@ -103,7 +100,7 @@ class OpenWindows:
             derived, buffer = self._passes
             cells = []
             for group, class_, amounts in (yield from buffer.reduce(number)):
-                area, _ = self._groups.name(group)
+                area, _ = group_name(self.metric, group)
                 cells.append(Cell(derived.name, start, end, area, class_, amounts, incomplete))
             yield cells, [], Account()
 
@@ -111,7 +108,7 @@ class OpenWindows:
 def _rows(messages: Messages, readings: CheckedReadings) -> Rows:
     raw, message = readings.raw, readings.message
     return Rows(
-        group=np.array(messages.group, np.uint16)[message],
+        group=np.array(messages.group, np.uint32)[message],
         source=raw["source"].astype(np.uint32),
         contributor=raw["contributor"].astype(np.uint32),
         start=readings.start,

@@ -10,7 +10,7 @@ from itertools import chain
 
 from eventlog.protocol import Record
 from processors.brakes import DEAD_LIMIT, ROW_LIMIT, DeadBlock, RejectedBlock
-from processors.decoding import Decoded, Decoder, Groups
+from processors.decoding import Decoded, Decoder
 from processors.fold import Settled
 from processors.open_windows import ClosedPart, OpenWindows
 from processors.readings import FUTURE_MS, check
@@ -84,11 +84,9 @@ class ReadingFold:
     ) -> None:
         sent = {metric.name: metric for metric in metrics if metric.derived_from is None}
         derived = {metric.derived_from: metric for metric in metrics if metric.derived_from is not None}
-        groups = Groups()
-        self._decoder = Decoder(sent, groups)
+        self._decoder = Decoder(sent)
         self._open = {
-            name: OpenWindows(metric, windows[name], groups, scratch, derived.get(name))
-            for name, metric in sent.items()
+            name: OpenWindows(metric, windows[name], scratch, derived.get(name)) for name, metric in sent.items()
         }
         self._position = position
         self._settled = settled

@@ -11,6 +11,7 @@ from schemas.catalogue import Metric
 from store.processing import Amounts
 
 Indices = NDArray[np.intp]
+GroupNumbers = NDArray[np.uint16] | NDArray[np.uint32]
 
 _SCRATCH_LIMIT = 1 << 24
 """Entries of the scratch table (64 MB): larger keys are sorted instead, which takes ten times as long."""
@@ -25,11 +26,11 @@ _LOW_BITS = 26
 class Rows:
     """Accepted readings of one metric in one window, in the order of the log; every array has shape (n,).
 
-    `group` numbers the (area, class) of each row; `value` is in the smallest unit; `start` and `interval` are
-    milliseconds; `offset` is the message's, `row` the place in it.
+    `group` is the number of the (area, class) of each row (`processors.groups`); `value` is in the smallest unit;
+    `start` and `interval` are milliseconds; `offset` is the message's, `row` the place in it.
     """
 
-    group: NDArray[np.uint16]
+    group: GroupNumbers
     source: NDArray[np.uint32]
     contributor: NDArray[np.uint32]
     start: NDArray[np.int64]
@@ -86,11 +87,12 @@ def reduce_window(rows: Rows, scratch: Scratch, metric: Metric, width_ms: int) -
 
     `rows` are in the order of the log. With a metric of moments, each source that has a row covers the whole window.
     """
+    if not len(rows):
+        return ReducedWindow({}, 0, 0, np.zeros(0, np.intp))
+    rows, names = _renumbered(rows)
     winners = winning(rows, scratch)
-    winners = winners[np.argsort(rows.group[winners], kind="stable")]  # a radix sort: groups are 16 bits wide
+    winners = winners[np.argsort(rows.group[winners], kind="stable")]
     kept = rows.take(winners)
-    if not len(kept):
-        return ReducedWindow({}, 0, 0, winners)
     edges, ends = _runs(kept.group)
     fits = np.add.reduceat(np.abs(kept.value.astype(np.float64)), edges) < _SUM_LIMIT
     amounts = _sums(kept, scratch)
@@ -99,12 +101,23 @@ def reduce_window(rows: Rows, scratch: Scratch, metric: Metric, width_ms: int) -
     if metric.reading == "moment":
         amounts = _of_sources(amounts, kept, scratch, width_ms, mean=metric.kind == "mean-of-last")
     overflowed = winners[np.repeat(~fits, ends - edges)]
-    numbers = kept.group[edges].tolist()
+    numbers = names[kept.group[edges]].tolist()
     groups = {number: total for number, total, fit in zip(numbers, amounts, fits.tolist(), strict=True) if fit}
     return ReducedWindow(groups, len(kept) - len(overflowed), len(rows) - len(kept), overflowed)
 
 
-def _runs(group: NDArray[np.uint16]) -> tuple[Indices, Indices]:
+def _renumbered(rows: Rows) -> tuple[Rows, NDArray[np.uint32]]:
+    """The rows, at least one, with groups numbered from 0 on in the same order, and the number that each had.
+
+    16 bits are enough for most windows, and numpy sorts them by radix.
+    """
+    edges, ends = _runs(rows.group)
+    names, number = np.unique(rows.group[edges], return_inverse=True)
+    group = np.repeat(number.astype(np.uint16 if len(names) <= 1 << 16 else np.uint32), ends - edges)
+    return replace(rows, group=group), names.astype(np.uint32)
+
+
+def _runs(group: GroupNumbers) -> tuple[Indices, Indices]:
     """Where each run of equal groups begins, and the place after its end."""
     edges = np.flatnonzero(np.r_[True, group[1:] != group[:-1]])
     return edges, np.r_[edges[1:], len(group)]
@@ -168,7 +181,7 @@ def winning(rows: Rows, scratch: Scratch) -> Indices:
     return np.flatnonzero(wins)
 
 
-def representatives(key: NDArray[np.uint64], group: NDArray[np.uint16], scratch: Scratch) -> Indices:
+def representatives(key: NDArray[np.uint64], group: GroupNumbers, scratch: Scratch) -> Indices:
     """For each row the place of a row with the same key and group, the same place for all of them. Shape (n,).
 
     Writing each row's place into a table at its key, and reading it back, finds a row per key in linear time,
@@ -185,7 +198,7 @@ def representatives(key: NDArray[np.uint64], group: NDArray[np.uint16], scratch:
     return found
 
 
-def _sorted_representatives(key: NDArray[np.uint64], group: NDArray[np.uint16]) -> Indices:
+def _sorted_representatives(key: NDArray[np.uint64], group: GroupNumbers) -> Indices:
     order = np.lexsort((key, group))
     fresh = np.ones(len(key), np.bool_)
     fresh[1:] = (key[order][1:] != key[order][:-1]) | (group[order][1:] != group[order][:-1])
