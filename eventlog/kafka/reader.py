@@ -11,6 +11,7 @@ from kafka.structs import OffsetAndMetadata
 
 from eventlog.kafka.batches import name_unreadable_batches
 from eventlog.kafka.errors import translated
+from eventlog.kafka.parked import clear_the_line
 from eventlog.protocol import Listener, OffsetGone, ProducersTime, Record, TopicPartition, Unreadable
 
 logger = logging.getLogger(__name__)
@@ -28,6 +29,7 @@ class KafkaReader:
         consumer.subscribe(list(topics), listener=_Rebalance(consumer, listener))
 
     def poll(self, timeout_ms: int) -> Mapping[TopicPartition, Sequence[Record]]:
+        clear_the_line(self._consumer)
         try:
             polled: Mapping[Any, Sequence[Any]] = self._consumer.poll(timeout_ms=timeout_ms)
         except Unreadable as error:

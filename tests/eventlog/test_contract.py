@@ -125,6 +125,23 @@ def test_reading_starts_at_the_listeners_offset_and_can_be_moved(log, topic, cit
     reader.close()
 
 
+@pytest.mark.services
+def test_a_partition_that_was_paused_between_two_records_is_read_on_after_the_others_have_ended(kafka_log, city):
+    topic = live(city, "energy.readings")
+    kafka_log.create(topic, 2, settings("energy.readings"))
+    writer = kafka_log.writer()
+    for number in range(20):
+        writer.send_to(topic, number % 2, b"%d" % number)
+    writer.flush()
+    reader = kafka_log.reader(city, [topic], Membership(), at_once=1)
+    [(paused, _)] = read(reader, 1)
+    reader.pause(paused)
+    assert {partition for partition, _ in read(reader, 10)} == {TopicPartition(topic, 1 - paused.partition)}
+    reader.resume(paused)
+    assert [record.offset for _, record in read(reader, 9)] == list(range(1, 10))
+    reader.close()
+
+
 def test_an_offset_that_the_log_does_not_hold_is_an_error(log, topic, city):
     reader = log.reader(city, [topic], Membership(start=5))
     deadline = time.monotonic() + 30
