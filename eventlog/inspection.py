@@ -12,8 +12,9 @@ class TopicState:
 
     `replicas` are those of the partition with the fewest; `settings` is empty if the cluster does not report them.
     `begins` and `ends` hold, by partition, the oldest offset that retention has left and the one that the next message
-    will get; `newest_ms` is the log's clock at the newest message, milliseconds since 1970, None without messages or if
-    the cluster does not report it.
+    will get; `young` the first one whose message is not yet old (`KafkaLog.inspect`), None if they are kept for ever
+    or the cluster does not report it. `newest_ms` is the log's clock at the newest message, milliseconds since 1970,
+    None without messages or if the cluster does not report it.
     """
 
     facts: TopicFacts
@@ -22,6 +23,7 @@ class TopicState:
     begins: Sequence[int]
     ends: Sequence[int]
     newest_ms: int | None
+    young: Sequence[int] | None = None
 
 
 @dataclass(frozen=True, slots=True)

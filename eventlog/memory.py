@@ -151,6 +151,11 @@ class MemoryLog:
         messages = [record for record in records if record.offset not in kept.markers]
         return messages, records[-1].offset + 1 if records else offset
 
+    def first_since(self, partition: TopicPartition, time: int) -> int:
+        """The first offset that was appended at `time` or later; the end if there is none."""
+        kept = self._partition(partition)
+        return next((record.offset for record in kept.records if record.timestamp >= time), kept.end)
+
     def end(self, partition: TopicPartition) -> int:
         """The offset that the next message will get."""
         return self._partition(partition).end
@@ -225,6 +230,9 @@ class MemoryReader:
 
     def ends(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
         return {partition: self._log.end(partition) for partition in partitions}
+
+    def first_since(self, times: Mapping[TopicPartition, int]) -> Mapping[TopicPartition, int]:
+        return {partition: self._log.first_since(partition, time) for partition, time in times.items()}
 
     def note(self, positions: Mapping[TopicPartition, int]) -> None:
         del positions

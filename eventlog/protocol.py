@@ -162,6 +162,9 @@ class Reader(Protocol):
     def ends(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
         """The offset up to which each partition can be read: its end, or its oldest open transaction."""
 
+    def first_since(self, times: Mapping[TopicPartition, int]) -> Mapping[TopicPartition, int]:
+        """The first offset of each partition that was appended at a time or later; its end if there is none."""
+
     def note(self, positions: Mapping[TopicPartition, int]) -> None:
         """Store positions in the log, for lag tools only. Does not raise: nothing depends on them."""
 

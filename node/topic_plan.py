@@ -76,4 +76,6 @@ def _ingest(city: str, dataset: str) -> Right:
 
 
 def _process(city: str, dataset: str) -> Right:
-    return Right("process", "topic", f"{city}.{dataset}.", True, ("Describe", "Read"), "reduces to cells")
+    return Right(
+        "process", "topic", f"{city}.{dataset}.", True, ("Describe", "DescribeConfigs", "Read"), "reduces to cells"
+    )

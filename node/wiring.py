@@ -1,6 +1,6 @@
 """Makes the parts that commands work with, from the settings."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -131,6 +131,21 @@ def ensure_topic(log: "KafkaLog", topic: str) -> bool:
         log.create(topic, settings().partitions, topic_settings(dataset_of(topic)))
         return True
     return False
+
+
+def retention_ms(log: "KafkaLog", topics: Sequence[str]) -> dict[str, int]:
+    """How long these topics keep messages, milliseconds: as planned where Kafka does not tell. Without those that never
+    delete any.
+
+    Raises `LogUnavailable` and `UnknownTopic`.
+    """
+    from schemas.topics import dataset_of
+    from schemas.topics import settings as topic_settings
+
+    found = {topic: log.retention_ms(topic) for topic in topics}
+    planned = {topic: int(topic_settings(dataset_of(topic))["retention.ms"]) for topic in topics}
+    kept = {topic: planned[topic] if known is None else known for topic, known in found.items()}
+    return {topic: span_ms for topic, span_ms in kept.items() if span_ms > 0}
 
 
 def _embedded() -> tuple[str, str] | None:

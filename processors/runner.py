@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from threading import Event
-from time import monotonic
+from time import monotonic, time
 
 from errors import OperatorError
 from eventlog.protocol import Log, LogUnavailable, OffsetGone, Reader, TopicPartition, Unreadable
@@ -18,8 +18,9 @@ from processors import telemetry
 from processors.brakes import TooManyDead, TooManyRejected
 from processors.fold import Fold, FoldFactory, ReplayDiffers
 from processors.owned import Owned
+from processors.retention import RetentionWatch
 from schemas.topics import dataset_of
-from store.processing import Account, Fenced, PartitionCommit, Position, Step, Store, StoreUnavailable
+from store.processing import Fenced, PartitionCommit, Position, Step, Store, StoreUnavailable
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +49,8 @@ class Plan:
     after every such batch. `until_caught_up`: end when the whole group has nothing left to read, instead of waiting for
     more; a member that left earlier would give its partitions to others, which read its open windows again. `at_once`:
     the most messages of one poll; `piece`: the most that are folded without looking whether it is time for the next
-    poll. `backoff_s`: the pauses after one, two and more failures of the store or the log in a row.
+    poll. `retention_ms`: by topic, how long the log keeps messages. `backoff_s`: the pauses after one, two and more
+    failures of the store or the log in a row.
     """
 
     group: str
@@ -59,6 +61,7 @@ class Plan:
     until_caught_up: bool = False
     at_once: int = 2_000
     piece: int = 2_000
+    retention_ms: Mapping[str, int] = field(default_factory=dict)
     backoff_s: Sequence[float] = (0.2, 0.5, 1.0, 2.0, 5.0)
 
 
@@ -66,7 +69,8 @@ class Runner:
     """Folds topics of a log into a store until it is stopped. Implements `eventlog.protocol.Listener`.
 
     `after_commit` is called about every `commit_s` seconds, after a commit; it may raise `LogUnavailable` and
-    `StoreUnavailable`, which are treated as those of a commit. `clock` gives seconds.
+    `StoreUnavailable`, which are treated as those of a commit. `clock` gives seconds, `now_ms` the wall clock in
+    milliseconds since 1970, UTC; only the watch over the retention reads that.
     """
 
     def __init__(
@@ -78,6 +82,7 @@ class Runner:
         *,
         after_commit: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = monotonic,
+        now_ms: Callable[[], int] = lambda: round(time() * 1000),
     ) -> None:
         self._log = log
         self._store = store
@@ -85,6 +90,7 @@ class Runner:
         self._plan = plan
         self._after_commit = after_commit
         self._clock = clock
+        self._retention = RetentionWatch(store, plan.retention_ms, now_ms, clock)
         self._owned: dict[TopicPartition, Owned] = {}
         self._stopped: dict[TopicPartition, str] = {}
         self._gave_up: dict[TopicPartition, str] = {}
@@ -118,6 +124,7 @@ class Runner:
         for partition in partitions:
             claim = claimed[partition]
             self._owned[partition] = Owned(claim, self._fold(partition, claim.position), claim.position)
+        self._retention.moved({at: claimed[at].position.next_offset for at in partitions})
         if partitions:
             logger.info("took over %d partitions", len(partitions))
         return {partition: claimed[partition].position.resume_offset for partition in partitions}
@@ -133,6 +140,7 @@ class Runner:
         for partition in partitions:
             self._owned.pop(partition, None)
             self._stopped.pop(partition, None)
+        self._retention.forget(partitions)
         self._show_stopped()
 
     def _register(self) -> None:
@@ -330,7 +338,7 @@ class Runner:
                     telemetry.FENCED.labels(dataset_of(partition.topic)).inc()
                     del steps[partition], self._owned[partition]
         for partition, step in steps.items():
-            _count(partition, self._owned[partition].committed.account, step)
+            telemetry.count(partition.topic, self._owned[partition].committed.account, step)
             self._owned[partition].committed = step.position
         return not fenced_off
 
@@ -343,19 +351,22 @@ class Runner:
 
         Returns how many messages are left to read in them.
         """
-        reader.note({partition: owned.committed.next_offset for partition, owned in self._owned.items()})
+        following = {partition: owned.committed.next_offset for partition, owned in self._owned.items()}
+        reader.note(following)
+        self._retention.moved(following)
         for topic in self._folds.topics:
             dataset = dataset_of(topic)
             open_here = sum(owned.fold.buffered for at, owned in self._owned.items() if at.topic == topic)
             telemetry.OPEN.labels(dataset).set(open_here)
-        ends = reader.ends(tuple(self._owned))
-        for partition, end in ends.items():
-            position = self._owned[partition].committed
+        ends = reader.ends((*self._owned, *self._stopped))
+        self._retention.look(reader, ends)
+        for partition, owned in self._owned.items():
+            position, end = owned.committed, ends[partition]
             labels = (dataset_of(partition.topic), str(partition.partition))
             telemetry.LAG.labels(*labels).set(max(end - position.next_offset, 0))
             if position.max_event_time is not None:
                 telemetry.WATERMARK.labels(*labels).set(position.max_event_time / 1000)
-        return sum(max(end - reader.position(partition), 0) for partition, end in ends.items())
+        return sum(max(ends[partition] - reader.position(partition), 0) for partition in self._owned)
 
     def _done(self, reader: Reader) -> bool:
         """Whether the plan is done, with nothing left to read in the partitions of this process."""
@@ -373,15 +384,3 @@ def _cut_short(end: int, next_offset: int) -> str:
         f"the log ends at offset {end}, but messages up to {next_offset} were processed: it was cut short or replaced"
         " by another; the stored offsets do not fit it"
     )
-
-
-def _count(partition: TopicPartition, before: Account, step: Step) -> None:
-    dataset, after = dataset_of(partition.topic), step.position.account
-    for outcome in ("decoded", "dead", "converted", "lost_messages"):
-        telemetry.MESSAGES.labels(dataset, outcome).inc(getattr(after, outcome) - getattr(before, outcome))
-    for outcome in ("aggregated", "duplicate", "late", "rejected", "lost"):
-        telemetry.READINGS.labels(dataset, outcome).inc(getattr(after, outcome) - getattr(before, outcome))
-    for letter in step.dead_letters:
-        telemetry.DEAD_LETTERS.labels(dataset, letter.reason).inc()
-    telemetry.CELLS.labels(dataset).inc(len(step.cells))
-    telemetry.WINDOWS.labels(dataset).inc(len({(cell.metric, cell.window_start) for cell in step.cells}))

@@ -1,6 +1,11 @@
 """The metrics of a processor for Prometheus. Labels are dataset, partition, outcome and reason, nothing else (P2)."""
 
+from contextlib import suppress
+
 from prometheus_client import Counter, Gauge, Histogram
+
+from schemas.topics import dataset_of
+from store.processing import Account, Step
 
 MESSAGES = Counter("sistercity_messages", "Messages accounted for, by outcome", ["dataset", "outcome"])
 READINGS = Counter("sistercity_readings", "Readings accounted for, by outcome", ["dataset", "outcome"])
@@ -10,9 +15,34 @@ CELLS = Counter("sistercity_cells", "Cells written: closed windows, by area and 
 WINDOWS = Counter("sistercity_windows_closed", "Windows closed, per partition and metric", ["dataset"])
 LAG = Gauge("sistercity_lag_messages", "Messages not yet accounted for", ["dataset", "partition"])
 WATERMARK = Gauge("sistercity_latest_event_seconds", "Latest event time seen, Unix time", ["dataset", "partition"])
+RETENTION = Gauge(
+    "sistercity_retention_margin_ratio",
+    "Share of its retention left to the oldest unread message",
+    ["dataset", "partition"],
+)
 STOPPED = Gauge("sistercity_partitions_stopped", "Partitions that this process stopped reading", ["dataset"])
 FENCED = Counter("sistercity_fenced", "Commits refused because another process had taken over", ["dataset"])
 PIECE_SECONDS = Histogram(
     "sistercity_piece_seconds", "Folding some messages, or closing a piece of a window", ["dataset"]
 )
 COMMIT_SECONDS = Histogram("sistercity_commit_seconds", "One commit to PostgreSQL", ["dataset"])
+
+
+def count(topic: str, before: Account, step: Step) -> None:
+    """Count what a partition's step has added to its account."""
+    dataset, after = dataset_of(topic), step.position.account
+    for outcome in ("decoded", "dead", "converted", "lost_messages"):
+        MESSAGES.labels(dataset, outcome).inc(getattr(after, outcome) - getattr(before, outcome))
+    for outcome in ("aggregated", "duplicate", "late", "rejected", "lost"):
+        READINGS.labels(dataset, outcome).inc(getattr(after, outcome) - getattr(before, outcome))
+    for letter in step.dead_letters:
+        DEAD_LETTERS.labels(dataset, letter.reason).inc()
+    CELLS.labels(dataset).inc(len(step.cells))
+    WINDOWS.labels(dataset).inc(len({(cell.metric, cell.window_start) for cell in step.cells}))
+
+
+def forget(topic: str, partition: int) -> None:
+    """Show a partition no longer: another process reads it."""
+    for gauge in (LAG, WATERMARK, RETENTION):
+        with suppress(KeyError):
+            gauge.remove(dataset_of(topic), str(partition))

@@ -16,6 +16,9 @@ REGIONS = "traffic.plate-regions"
 LARGEST_MESSAGE = 4 << 20
 """The largest message with a picture, in bytes."""
 
+RETENTION_ALARM = 0.5
+"""The share of its retention that an unread message may use up before the operator is warned."""
+
 _AT_LEAST_MS = 7 * 24 * 3600 * 1000
 _FRAMES = {"retention.ms": "300000", "segment.ms": "60000", "max.message.bytes": str(LARGEST_MESSAGE)}
 _PART = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")

@@ -23,7 +23,7 @@ class StreamAccount:
     """One topic: the sum of its partitions' accounts, what Kafka acknowledged to ingest, and what was published.
 
     `windows` counts the (metric, window) pairs that have cells; `reasons` counts dead letters (messages and rows);
-    `stopped` holds, by partition, why it was stopped.
+    `stopped` holds, by partition, why it was stopped; `alarms` that its unread messages near their deletion.
     """
 
     topic: str
@@ -35,6 +35,7 @@ class StreamAccount:
     cells_suppressed: int
     reasons: Mapping[str, int]
     stopped: Mapping[int, str]
+    alarms: Mapping[int, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +86,26 @@ def dead_letter_reasons(connection: Connection) -> Mapping[str, Mapping[str, int
 
 def stopped_partitions(connection: Connection) -> Mapping[str, Mapping[int, str]]:
     """Topic -> partition -> why it was stopped, in numerical order; topics without any are left out."""
-    reasons: dict[str, dict[int, str]] = {}
-    for topic, partition, reason in connection.execute(
-        "SELECT topic, partition, stopped FROM stream_offsets WHERE stopped IS NOT NULL ORDER BY topic, partition"
-    ):
-        reasons.setdefault(topic, {})[partition] = reason
-    return reasons
+    return _by_partition(
+        connection,
+        "SELECT topic, partition, stopped FROM stream_offsets WHERE stopped IS NOT NULL ORDER BY topic, partition",
+    )
+
+
+def retention_alarms(connection: Connection) -> Mapping[str, Mapping[int, str]]:
+    """Topic -> partition -> how near its unread messages are to their deletion, where they are."""
+    return _by_partition(
+        connection,
+        "SELECT topic, partition, retention_alarm FROM stream_offsets WHERE retention_alarm IS NOT NULL"
+        " ORDER BY topic, partition",
+    )
+
+
+def _by_partition(connection: Connection, query: str) -> dict[str, dict[int, str]]:
+    texts: dict[str, dict[int, str]] = {}
+    for topic, partition, text in connection.execute(query):
+        texts.setdefault(topic, {})[partition] = text
+    return texts
 
 
 def stream_accounts(connection: Connection) -> list[StreamAccount]:
@@ -103,6 +118,7 @@ def stream_accounts(connection: Connection) -> list[StreamAccount]:
     windows = _counts(connection, "SELECT topic, count(DISTINCT (metric, window_start)) FROM cells GROUP BY topic")
     publications = _counts(connection, "SELECT topic, count(*) FROM publications GROUP BY topic")
     cells, stopped = _cells_by_status(connection), stopped_partitions(connection)
+    alarms = retention_alarms(connection)
     return [
         StreamAccount(
             topic=topic,
@@ -114,6 +130,7 @@ def stream_accounts(connection: Connection) -> list[StreamAccount]:
             cells_suppressed=cells.get((topic, "suppressed"), 0),
             reasons=reasons.get(topic, {}),
             stopped=stopped.get(topic, {}),
+            alarms=alarms.get(topic, {}),
         )
         for topic, account in accounts.items()
     ]

@@ -4,7 +4,7 @@
 UTC; amounts are in the metric's smallest unit.
 """
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, fields
 from typing import Protocol
 from uuid import UUID
@@ -215,6 +215,9 @@ class Store(Protocol):
 
     def record_stop(self, partition: Partition, epoch: int, reason: str) -> None:
         """Store for the operator why the owner with `epoch` stopped a partition; its next commit removes the reason."""
+
+    def record_alarms(self, alarms: Iterable[tuple[Partition, str | None]]) -> None:
+        """Store for the operator that unread messages of partitions near their deletion; None: they no longer do."""
 
     def commit(self, commits: Sequence[PartitionCommit]) -> None:
         """Commit all steps or none. Raises `Fenced` if an epoch or a next offset is no longer the expected one."""

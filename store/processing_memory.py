@@ -1,6 +1,6 @@
 """`store.processing.Store` in memory, for tests of what is built on a store."""
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any
 from uuid import UUID
 
@@ -30,6 +30,7 @@ class MemoryStore:
         self.deliveries: dict[tuple[UUID, Partition], Delivery] = {}
         self.detectors: dict[tuple[str, Detector], int] = {}
         self.stopped: dict[Partition, str] = {}
+        self.alarms: dict[Partition, str] = {}
         self._topics: dict[str, tuple[str, str, int]] = {}
         self._positions: dict[Partition, tuple[int, Position]] = {}
 
@@ -71,6 +72,10 @@ class MemoryStore:
     def record_stop(self, partition: Partition, epoch: int, reason: str) -> None:
         if self._positions[partition][0] == epoch:
             self.stopped[partition] = reason
+
+    def record_alarms(self, alarms: Iterable[tuple[Partition, str | None]]) -> None:
+        every = {**self.alarms, **dict(alarms)}
+        self.alarms = {partition: alarm for partition, alarm in every.items() if alarm is not None}
 
     def commit(self, commits: Sequence[PartitionCommit]) -> None:
         fenced = [c.partition for c in commits if self._expected(c.partition) != (c.epoch, c.expected_offset)]

@@ -1,6 +1,6 @@
 """`store.processing.Store` in PostgreSQL."""
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import fields
 from uuid import UUID
 
@@ -117,6 +117,18 @@ class PostgresStore:
             self._open().execute(
                 "UPDATE stream_offsets SET stopped = %s WHERE topic = %s AND partition = %s AND epoch = %s",
                 (reason, *partition, epoch),
+            )
+
+    def record_alarms(self, alarms: Iterable[tuple[Partition, str | None]]) -> None:
+        rows = [(*partition, alarm) for partition, alarm in sorted(alarms)]
+        columns = [list(column) for column in zip(*rows, strict=True)]
+        with _Unavailable(self):
+            self._open().execute(
+                "UPDATE stream_offsets known SET retention_alarm = alarm"
+                " FROM unnest(%s::text[], %s::integer[], %s::text[]) AS given (topic, partition, alarm)"
+                " WHERE known.topic = given.topic AND known.partition = given.partition"
+                " AND retention_alarm IS DISTINCT FROM alarm",
+                columns,
             )
 
     def commit(self, commits: Sequence[PartitionCommit]) -> None:

@@ -25,43 +25,69 @@ def topic_facts(admin: KafkaAdminClient, topic: Mapping[str, Any]) -> TopicFacts
     return TopicFacts(cluster, str(topic["topic_id"]), len(topic["partitions"]))
 
 
-def cluster_state(admin: KafkaAdminClient, topics: Sequence[str], groups: Sequence[str]) -> ClusterState:
+def retention_of(admin: KafkaAdminClient, topic: str) -> int | None:
+    """How long a topic keeps messages, milliseconds; -1 for ever, None if this client may not know it."""
+    try:
+        found = _settings(admin, topic).get("retention.ms")
+    except errors.AuthorizationError:
+        return None
+    return None if found is None else int(found)
+
+
+def cluster_state(
+    admin: KafkaAdminClient, topics: Sequence[str], groups: Sequence[str], old_share: float
+) -> ClusterState:
     """The state of the cluster, of these topics and of these groups of readers. Raises kafka-python's errors."""
     brokers = len(admin.describe_cluster()["brokers"])
     described = admin.describe_topics(list(topics))
-    states = {topic["name"]: _state(admin, topic) for topic in described if not is_missing(topic)}
+    states = {topic["name"]: _state(admin, topic, old_share) for topic in described if not is_missing(topic)}
     members = {group: _members(admin, group) for group in groups}
     before_ms = _now_ms()
     clock_ms = _controllers_clock(admin)
     return ClusterState(brokers, states, members, clock_ms, before_ms, _now_ms())
 
 
-def _state(admin: KafkaAdminClient, topic: Mapping[str, Any]) -> TopicState | str:
+def _state(admin: KafkaAdminClient, topic: Mapping[str, Any], old_share: float) -> TopicState | str:
     """The topic's state, or why this client can't read it."""
     try:
-        return _readable_state(admin, topic)
+        return _readable_state(admin, topic, old_share)
     except errors.KafkaError as error:
         return str(error)
 
 
-def _readable_state(admin: KafkaAdminClient, topic: Mapping[str, Any]) -> TopicState:
+def _readable_state(admin: KafkaAdminClient, topic: Mapping[str, Any], old_share: float) -> TopicState:
     facts, name = topic_facts(admin, topic), topic["name"]
     partitions = [KafkaPartition(name, number) for number in range(facts.partitions)]
-    described = admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name)], config_filter="all")
-    settings = {key: str(value["value"]) for key, value in described["topic"][name].items()}
+    settings = _settings(admin, name)
     replicas = min(len(partition["replica_nodes"]) for partition in topic["partitions"])
     begins, ends = (
         admin.list_partition_offsets(dict.fromkeys(partitions, which))
         for which in (OffsetSpec.EARLIEST, OffsetSpec.LATEST)
     )
+    last = [ends[partition].offset for partition in partitions]
     return TopicState(
         facts,
         replicas,
         settings,
         [begins[partition].offset for partition in partitions],
-        [ends[partition].offset for partition in partitions],
+        last,
         _newest(admin, partitions),
+        _young(admin, partitions, last, round(int(settings.get("retention.ms", -1)) * old_share)),
     )
+
+
+def _settings(admin: KafkaAdminClient, topic: str) -> dict[str, str]:
+    described = admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic)], config_filter="all")
+    return {key: str(value["value"]) for key, value in described["topic"][topic].items()}
+
+
+def _young(admin: KafkaAdminClient, partitions: Sequence[Any], ends: Sequence[int], age_ms: int) -> list[int] | None:
+    """By partition, the first offset that was appended within the last `age_ms`, its end if there is none."""
+    if age_ms <= 0:
+        return None
+    found = admin.list_partition_offsets(dict.fromkeys(partitions, max(_now_ms() - age_ms, 0)))
+    offsets = [found[partition].offset for partition in partitions]
+    return [end if offset < 0 else offset for offset, end in zip(offsets, ends, strict=True)]
 
 
 def _newest(admin: KafkaAdminClient, partitions: Sequence[Any]) -> int | None:

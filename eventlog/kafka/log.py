@@ -11,7 +11,7 @@ from eventlog.inspection import ClusterState
 from eventlog.kafka import backwards
 from eventlog.kafka.connections import Connections, security_settings
 from eventlog.kafka.errors import translated
-from eventlog.kafka.inspection import cluster_state, is_missing, topic_facts
+from eventlog.kafka.inspection import cluster_state, is_missing, retention_of, topic_facts
 from eventlog.kafka.reader import KafkaReader
 from eventlog.kafka.writer import DELIVERY_TIMEOUT_S, KafkaWriter
 from eventlog.protocol import AccessRefused, Listener, LogUnavailable, Record, TopicFacts, UnknownTopic
@@ -80,13 +80,19 @@ class KafkaLog:
         with self._admin() as admin:
             return frozenset(admin.list_topics())
 
-    def inspect(self, topics: Sequence[str], groups: Sequence[str]) -> ClusterState:
+    def retention_ms(self, topic: str) -> int | None:
+        """How long a topic keeps messages, milliseconds; -1 for ever, None if this client may not know it."""
+        with self._admin() as admin:
+            return retention_of(admin, topic)
+
+    def inspect(self, topics: Sequence[str], groups: Sequence[str], old_share: float = 0.5) -> ClusterState:
         """The state of the cluster, of these topics and of these groups, as far as this client may know it.
 
+        A message counts as old when it has used up `old_share` of its retention.
         Raises `LogUnavailable` and `AccessRefused`.
         """
         with self._admin() as admin:
-            return cluster_state(admin, topics, groups)
+            return cluster_state(admin, topics, groups, old_share)
 
     def reader(
         self, group: str, topics: Sequence[str], listener: Listener, at_once: int = _POLL_MESSAGES

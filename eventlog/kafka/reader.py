@@ -73,6 +73,15 @@ class KafkaReader:
             ends = self._consumer.end_offsets([KafkaPartition(*partition) for partition in partitions])
         return {TopicPartition(*partition): offset for partition, offset in ends.items()}
 
+    def first_since(self, times: Mapping[TopicPartition, int]) -> Mapping[TopicPartition, int]:
+        ends = self.ends(tuple(times))
+        with translated():
+            found = self._consumer.offsets_for_times(
+                {KafkaPartition(*partition): max(time, 0) for partition, time in times.items()}
+            )
+        first = {TopicPartition(*partition): at.offset for partition, at in found.items() if at is not None}
+        return {**ends, **{partition: offset for partition, offset in first.items() if offset >= 0}}
+
     def note(self, positions: Mapping[TopicPartition, int]) -> None:
         offsets = {KafkaPartition(*at): OffsetAndMetadata(offset, "", -1) for at, offset in positions.items()}
         try:

@@ -58,6 +58,7 @@ def process(
         accept_gap=accept_gap,
         skip={TopicPartition(topic, partition): offset for topic, partition, offset in [skip] if topic},
         until_caught_up=until_caught_up,
+        retention_ms=wiring.retention_ms(log, topics),
     )
     store = PostgresStore(wiring.database_url())
     try:

@@ -37,6 +37,8 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="all of it, as J
         )
         for partition, reason in stream.stopped.items():
             typer.echo(f"  STOPPED, partition {partition}: {reason}")
+        for partition, alarm in stream.alarms.items():
+            typer.echo(f"  WARNING, partition {partition}: {alarm}")
         for reason, count in stream.reasons.items():
             typer.echo(f"  dead letters, {reason}: {count}")
     for reason, count in at_source.items():

@@ -49,10 +49,11 @@ def _city(city: "City") -> Iterator[Finding]:
 
 def _read_kafka(city: "City | None", plan: "Sequence[PlannedTopic]") -> "ClusterState":
     from node.doctor.streams import group_of
+    from schemas.topics import RETENTION_ALARM
 
     topics = [planned.topic for planned in plan]
     groups = [] if city is None else sorted({group_of(city.id, topic) for topic in topics})
-    return wiring.log(patience_s=_FIRST_ANSWER_S).inspect(topics, groups)
+    return wiring.log(patience_s=_FIRST_ANSWER_S).inspect(topics, groups, RETENTION_ALARM)
 
 
 def _read_database(plan: "Sequence[PlannedTopic]") -> "DatabaseState":

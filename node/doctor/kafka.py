@@ -46,7 +46,7 @@ def _differences(planned: "PlannedTopic", found: "TopicState") -> Iterator[tuple
         actual = found.facts.partitions
         words = f"has {actual} partitions, planned are {planned.partitions}: no longer to be changed, so set"
         yield False, f"{words} SISTERCITY_PARTITIONS={actual}"
-    for name, wanted in {**planned.settings, "cleanup.policy": "delete"}.items():
+    for name, wanted in {**planned.settings, "cleanup.policy": "delete", "retention.bytes": "-1"}.items():
         setting = found.settings.get(name, wanted)
         if setting != wanted and not (name == "max.message.bytes" and int(setting) > int(wanted)):
             words = f"{name} is {setting}, planned is {wanted}: set it with kafka-configs.sh --alter"

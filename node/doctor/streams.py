@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from node.doctor.finding import Finding
-from schemas.topics import FRAMES, dataset_of
+from schemas.topics import FRAMES, RETENTION_ALARM, dataset_of
 
 if TYPE_CHECKING:
     from eventlog.inspection import ClusterState, TopicState
@@ -41,42 +41,55 @@ def _judge(
     ):
         words = f"is another topic than the one that was processed: `sistercity {command}` will not go on with it"
         return Finding("fail", what, words)
-    if known is not None and known.stopped:
-        words = "; ".join(f"partition {number} is stopped: {reason}" for number, reason in known.stopped.items())
-        return Finding("fail", what, words)
     lag = _lag(found, known)
+    trouble = _trouble(what, lag, command)
+    if known is not None and known.stopped:
+        reasons = [f"partition {number} is stopped: {reason}" for number, reason in known.stopped.items()]
+        return Finding("fail", what, "; ".join(reasons if trouble is None else [*reasons, trouble.words]))
+    return trouble or _judge_lag(what, lag, command, members)
+
+
+def _trouble(what: str, lag: "_Lag", command: str) -> Finding | None:
+    """What was lost, or will be."""
     if lag.beyond:
         return Finding("fail", what, f"in {lag.beyond} partitions Kafka has lost messages that were processed already")
-    if lag.taken and command == "process":
+    if command != "process":
+        return None  # pictures that were not looked at in time are lost, as planned (P1)
+    if lag.taken:
         words = f"retention took {lag.taken:,} messages before they were processed: `process --accept-gap` goes on"
         return Finding("fail", what, words)
-    if lag.needed and command == "process":
+    if lag.old:
+        words = f"{lag.old:,} messages that wait have used up more than {RETENTION_ALARM:.0%} of their retention"
+        return Finding("fail", what, f"{words}: they are deleted unread, if `sistercity process` does not catch up")
+    if lag.needed:
         words = f"retention took {lag.needed:,} messages of windows that are still open: `process` can't start again"
         return Finding("warn", what, words + " without --accept-gap")
-    return _judge_lag(what, lag, command, members)
+    return None
 
 
 @dataclass(frozen=True, slots=True)
 class _Lag:
-    """Messages that wait; that retention took before they were accounted for, or while open windows need them; and
-    partitions that are accounted for beyond their end."""
+    """Messages that wait; those of them that are past `RETENTION_ALARM` of their retention; messages that it took
+    before they were accounted for, or while open windows need them; partitions accounted for beyond their end."""
 
     waiting: int
+    old: int
     taken: int
     needed: int
     beyond: int
 
 
 def _lag(found: "TopicState", known: "ProcessedTopic | None") -> _Lag:
-    waiting = taken = needed = beyond = 0
+    waiting = old = taken = needed = beyond = 0
     for number, (begin, end) in enumerate(zip(found.begins, found.ends, strict=True)):
         following = begin if known is None else known.next_offsets.get(number, begin)
         resume = following if known is None else known.resume_offsets.get(number, following)
         waiting += max(end - max(following, begin), 0)
+        old += 0 if found.young is None else max(min(found.young[number], end) - max(following, begin), 0)
         taken += max(begin - following, 0)
         needed += max(begin - resume, 0)
         beyond += following > end
-    return _Lag(waiting, taken, needed, beyond)
+    return _Lag(waiting, old, taken, needed, beyond)
 
 
 def _judge_lag(what: str, lag: _Lag, command: str, members: int | None) -> Finding:

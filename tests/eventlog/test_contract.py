@@ -139,6 +139,18 @@ def test_a_partition_that_was_paused_between_two_records_is_read_on_after_the_ot
     assert {partition for partition, _ in read(reader, 10)} == {TopicPartition(topic, 1 - paused.partition)}
     reader.resume(paused)
     assert [record.offset for _, record in read(reader, 9)] == list(range(1, 10))
+
+
+def test_the_first_offset_since_a_time_is_found_or_the_end(log, topic, city):
+    here, empty = TopicPartition(topic, 0), TopicPartition(topic, 1)
+    writer = log.writer()
+    for number in range(3):
+        writer.send_to(topic, 0, b"%d" % number)
+    writer.flush()
+    reader = log.reader(city, [topic], Membership(start=0))
+    appended = read(reader, 3)[-1][1].timestamp
+    assert reader.first_since({here: appended - 3_600_000, empty: appended - 3_600_000}) == {here: 0, empty: 0}
+    assert reader.first_since({here: appended + 1, empty: appended + 1}) == {here: 3, empty: 0}
     reader.close()
 
 

@@ -187,6 +187,16 @@ def test_waiting_messages_are_counted_and_a_group_without_members_is_a_warning()
     assert (found.level, found.words) == ("warn", "30 messages wait, and no `sistercity detect` runs")
 
 
+def test_messages_that_near_the_end_of_their_retention_are_a_failure_before_they_are_lost():
+    state, behind = with_topic(topic(READINGS, young=[6, 0])), processed(READINGS, next_offsets={0: 4, 1: 20})
+    found = judged(READINGS, state, behind)
+    assert (found.level, "2 messages that wait have used up more than 50% of their retention" in found.words) == (
+        "fail",
+        True,
+    )
+    assert judged(READINGS, state, processed(READINGS, next_offsets={0: 6, 1: 20})).level == "ok"
+
+
 @pytest.mark.parametrize(
     ("known", "level", "words"),
     [

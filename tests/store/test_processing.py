@@ -6,7 +6,7 @@ import psycopg
 import pytest
 
 from eventlog.protocol import Acknowledged
-from store.accounts import stopped_partitions
+from store.accounts import retention_alarms, stopped_partitions
 from store.database import connect
 from store.deliveries import DeliveryTotals, totals
 from store.detectors import Detector, DetectorUse, detectors
@@ -239,6 +239,20 @@ def test_the_next_offsets_are_those_of_partitions_that_are_not_stopped(registere
     registered.record_stop(THERE, 1, "broken")
     assert registered.next_offsets([TOPIC, "another"]) == {HERE: 5}
     assert registered.next_offsets(["another"]) == {}
+
+
+def test_an_alarm_is_kept_until_it_is_withdrawn(registered):
+    registered.record_alarms([(THERE, "that"), (HERE, "this")])
+    assert alarms(registered) == {0: "this", 1: "that"}
+    registered.record_alarms([(HERE, None), (THERE, "more of that")])
+    assert alarms(registered) == {1: "more of that"}
+
+
+def alarms(store) -> dict[int, str]:
+    if isinstance(store, MemoryStore):
+        return {number: alarm for (_, number), alarm in store.alarms.items()}
+    with connect(store._url) as connection:
+        return dict(retention_alarms(connection).get(TOPIC, {}))
 
 
 def reasons_of_stops(store) -> dict[int, str]:
