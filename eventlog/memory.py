@@ -249,7 +249,9 @@ class MemoryReader:
 
     def take(self, partitions: Sequence[TopicPartition]) -> None:
         """Called by the log after a rebalance: these partitions now belong to the reader."""
-        self._positions = dict(self._listener.assigned(partitions))
+        starts = self._listener.assigned(partitions)
+        self._positions = {partition: starts.get(partition, 0) for partition in partitions}
+        self._paused = set(partitions) - set(starts)
 
 
 class MemoryWriter:

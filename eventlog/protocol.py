@@ -121,7 +121,10 @@ class Listener(Protocol):
     """What a member of a group does when its partitions change. Errors raised here come out of the member's `poll`."""
 
     def assigned(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
-        """These now belong to the member. Returns the offset to start at for each of them."""
+        """These now belong to the member. Returns the offsets to start at.
+
+        A partition without an offset is paused, until the member seeks and resumes it.
+        """
 
     def revoked(self, partitions: Sequence[TopicPartition]) -> None:
         """These go to another member; until this returns they still belong to this one."""

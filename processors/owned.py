@@ -5,19 +5,21 @@ from dataclasses import dataclass
 
 from eventlog.protocol import Record
 from processors.fold import Fold
-from store.processing import Claim, Position
+from store.processing import Claim, Position, Step
 
 
 @dataclass(slots=True)
 class Owned:
-    """How a partition was taken over, its fold, and the position last committed.
+    """How a partition was taken over, its fold, and the position that is known to be committed.
 
-    `compared`: whether the position was found to fit the log. `waiting`: the records that were polled and not folded.
+    `step`: what follows that position and is not known to be committed, None if the fold has given nothing; `compared`:
+    whether the position was found to fit the log; `waiting`: the records that were polled and not folded.
     """
 
     claim: Claim
     fold: Fold
     committed: Position
+    step: Step | None = None
     compared: bool = False
     waiting: Sequence[Record] = ()
 
@@ -31,6 +33,13 @@ class Owned:
         if self.fold.closing:
             self.fold.close_some()
             return
-        records, self.waiting = self.waiting[:most], self.waiting[most:]
-        if records:
-            self.fold.feed(records)
+        if self.waiting:
+            self.fold.feed(self.waiting[:most])
+            self.waiting = self.waiting[most:]  # not before: in a replay the fold may find the store away
+
+    def cut_short(self, end: int) -> str:
+        """What is wrong with a log that ends at `end`, before what was processed."""
+        return (
+            f"the log ends at offset {end}, but messages up to {self.committed.next_offset} were processed: it was cut"
+            " short or replaced by another; the stored offsets do not fit it"
+        )

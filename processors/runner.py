@@ -1,8 +1,8 @@
 """The loop that owns poll, commit and rebalance. One thread, one process per core.
 
 A partition is this process's from `assigned` to `revoked` or `lost`. Taking it over raises its epoch in the store, and
-a commit names the epoch: a process that was frozen meanwhile is refused (R3). After a failed commit nothing in memory
-is trusted: the process leaves the group, joins again, and reads every position anew.
+a commit names the epoch: a process that was frozen meanwhile is refused (R3). While the store is away, the process
+keeps its partitions and what it has read of them, and reads no more (decision 0016).
 """
 
 import logging
@@ -16,11 +16,14 @@ from errors import OperatorError
 from eventlog.protocol import Log, LogUnavailable, OffsetGone, Reader, TopicPartition, Unreadable
 from processors import telemetry
 from processors.brakes import TooManyDead, TooManyRejected
+from processors.committing import Committer
 from processors.fold import Fold, FoldFactory, ReplayDiffers
 from processors.owned import Owned
+from processors.progress import left_to_others, show, show_stopped
+from processors.reconnecting import wait_for_store
 from processors.retention import RetentionWatch
 from schemas.topics import dataset_of
-from store.processing import Fenced, PartitionCommit, Position, Step, Store, StoreUnavailable
+from store.processing import Position, Store, StoreUnavailable
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +40,10 @@ _ACCEPT_GAP = (
 
 class Stopped(OperatorError):
     """Processing can't go on without an operator; the text explains why and what to do."""
+
+
+class _JoinAgain(Exception):
+    """Another process has taken partitions over that the group has assigned to this one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +78,9 @@ class Runner:
     `after_commit` is called about every `commit_s` seconds, after a commit; it may raise `LogUnavailable` and
     `StoreUnavailable`, which are treated as those of a commit. `clock` gives seconds, `now_ms` the wall clock in
     milliseconds since 1970, UTC; only the watch over the retention reads that.
+
+    Without the log the process leaves the group, joins again, and reads every position anew. Without the store it stays
+    in the group and waits.
     """
 
     def __init__(
@@ -92,6 +102,10 @@ class Runner:
         self._clock = clock
         self._retention = RetentionWatch(store, plan.retention_ms, now_ms, clock)
         self._owned: dict[TopicPartition, Owned] = {}
+        self._committer = Committer(store, self._owned)
+        self._unclaimed: set[TopicPartition] = set()
+        self._store_is_away = False
+        self._unrecorded: dict[TopicPartition, int] = {}
         self._stopped: dict[TopicPartition, str] = {}
         self._gave_up: dict[TopicPartition, str] = {}
         self._commit_due = 0.0
@@ -119,29 +133,27 @@ class Runner:
                 stop.wait(pause)
 
     def assigned(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
-        claimed = self._store.claim(partitions)
+        """They stay paused until the next turn has claimed them: the log must not wait for the store here."""
         self._joined = True
-        for partition in partitions:
-            claim = claimed[partition]
-            self._owned[partition] = Owned(claim, self._fold(partition, claim.position), claim.position)
-        self._retention.moved({at: claimed[at].position.next_offset for at in partitions})
-        if partitions:
-            logger.info("took over %d partitions", len(partitions))
-        return {partition: claimed[partition].position.resume_offset for partition in partitions}
+        self._unclaimed |= set(partitions)
+        return {}
 
     def revoked(self, partitions: Sequence[TopicPartition]) -> None:
         try:
-            self._commit()
+            if not self._store_is_away:
+                self._commit()
         except (StoreUnavailable, LogUnavailable) as error:
             logger.warning("gave partitions up without a last commit; the next owner reads them again: %s", error)
         self.lost(partitions)
 
     def lost(self, partitions: Sequence[TopicPartition]) -> None:
         for partition in partitions:
+            self._unclaimed.discard(partition)
             self._owned.pop(partition, None)
             self._stopped.pop(partition, None)
+            self._unrecorded.pop(partition, None)
         self._retention.forget(partitions)
-        self._show_stopped()
+        show_stopped(self._folds.topics, self._stopped)
 
     def _register(self) -> None:
         for topic in self._folds.topics:
@@ -158,32 +170,72 @@ class Runner:
         self._joined = False
         reader = self._log.reader(self._plan.group, self._folds.topics, self, self._plan.at_once)
         try:
-            while not stop.is_set():
-                busy = self._turn(reader)
-                due = self._clock() >= self._commit_due
-                if busy and not due:
-                    continue
-                self._pass_over(reader)
-                if not self._commit():
-                    return False
-                if due or self._plan.until_caught_up:
-                    self._after_commit()
-                    lag = self._observe(reader)
-                    self._commit_due = self._clock() + self._plan.commit_s
-                    if lag == 0 and self._done(reader):
-                        break
+            done = False
+            while not (done or stop.is_set()):
+                try:
+                    done = self._cycle(reader)
+                except StoreUnavailable as error:
+                    self._wait_for_store(reader, stop, error)
             self._pass_over(reader)
-            self._commit()
+            if not self._store_is_away:
+                self._commit()
             self._gave_up = dict(self._stopped)
             return True
+        except _JoinAgain:
+            return False
         except BaseException:
             self._owned.clear()  # so that leaving the group commits nothing more
             raise
         finally:
             reader.close()
+            self._unclaimed.clear()
+            self._store_is_away = False
+
+    def _cycle(self, reader: Reader) -> bool:
+        """Read a little, and commit if it is time to. Whether the plan is done. Raises `_JoinAgain`."""
+        busy = self._turn(reader)
+        due = self._clock() >= self._commit_due
+        if busy and not due:
+            return False
+        self._pass_over(reader)
+        self._commit_or_join_again()
+        if not due and not self._plan.until_caught_up:
+            return False
+        self._after_commit()
+        lag = self._observe(reader)
+        self._commit_due = self._clock() + self._plan.commit_s
+        return lag == 0 and self._done(reader)
+
+    def _wait_for_store(self, reader: Reader, stop: Event, error: StoreUnavailable) -> None:
+        """Stay in the group, and read no more, until the store takes what there is to commit. Raises `_JoinAgain`."""
+
+        def settle() -> None:
+            self._commit_or_join_again()
+            self._claim(reader)
+
+        self._store_is_away = True
+        if wait_for_store(self._store, reader, error, settle, backoff_s=self._plan.backoff_s, stop=stop):
+            self._store_is_away = False
+            for partition in self._owned:
+                reader.resume(partition)
+
+    def _claim(self, reader: Reader) -> None:
+        """Take over what the group has assigned, and begin to read it."""
+        if not self._unclaimed:
+            return
+        claimed = self._store.claim(sorted(self._unclaimed))
+        for partition in sorted(self._unclaimed):
+            claim = claimed[partition]
+            self._owned[partition] = Owned(claim, self._fold(partition, claim.position), claim.position)
+            reader.seek(partition, claim.position.resume_offset)
+            reader.resume(partition)
+        self._retention.moved({at: claimed[at].position.next_offset for at in self._unclaimed})
+        logger.info("took over %d partitions", len(self._unclaimed))
+        self._unclaimed.clear()
 
     def _turn(self, reader: Reader) -> bool:
         """Poll once, then fold and close windows for a moment; False if there was nothing to do."""
+        self._claim(reader)
         busy = self._busy()
         for partition in busy:
             reader.pause(partition)
@@ -238,12 +290,14 @@ class Runner:
                 self._differs(reader, partition, error)
 
     def _stop(self, reader: Reader, partition: TopicPartition, reason: str) -> None:
-        """Read no more of this partition, and drop what was not committed of it; the others go on (R14)."""
-        owned = self._owned.pop(partition)
+        """Read no more of this partition, and drop what was not committed of it; the others go on (R14).
+
+        The next commit records it: the store may be away.
+        """
+        self._unrecorded[partition] = self._owned.pop(partition).claim.epoch
         self._stopped[partition] = reason
         reader.pause(partition)
-        self._store.record_stop(partition, owned.claim.epoch, reason)
-        self._show_stopped()
+        show_stopped(self._folds.topics, self._stopped)
         logger.error("stopped %s: %s", partition, reason)
 
     def _differs(self, reader: Reader, partition: TopicPartition, error: ReplayDiffers) -> None:
@@ -269,7 +323,7 @@ class Runner:
             owned = self._owned[partition]
             owned.compared = True
             if end < owned.committed.next_offset:
-                self._stop(reader, partition, _cut_short(end, owned.committed.next_offset))
+                self._stop(reader, partition, owned.cut_short(end))
 
     def _unreadable(self, reader: Reader, unreadable: Unreadable) -> None:
         """A batch can't be read: stop its partition, or go on after it if that was accepted (R14)."""
@@ -291,18 +345,13 @@ class Runner:
         reader.seek(partition, after)
         reader.resume(partition)
 
-    def _show_stopped(self) -> None:
-        for topic in self._folds.topics:
-            count = sum(partition.topic == topic for partition in self._stopped)
-            telemetry.STOPPED.labels(dataset_of(topic)).set(count)
-
     def _gone(self, reader: Reader, gone: OffsetGone) -> None:
         """The log no longer holds the next offset: stop its partition, or note the gap and go on after it (R5)."""
         owned = self._owned.get(gone.partition)
         if owned is None:
             reader.pause(gone.partition)  # fenced or stopped: this process no longer reads it
         elif gone.offset > gone.end or owned.committed.next_offset > gone.end:
-            self._stop(reader, gone.partition, _cut_short(gone.end, owned.committed.next_offset))
+            self._stop(reader, gone.partition, owned.cut_short(gone.end))
         elif not self._plan.accept_gap:
             self._stop(
                 reader, gone.partition, f"{gone}: retention took messages before they were processed. {_ACCEPT_GAP}"
@@ -315,36 +364,21 @@ class Runner:
         return self._folds.create(partition.topic, position, partial(self._store.settled, partition), gap=gap)
 
     def _commit(self) -> bool:
-        """Commit the step of every partition. Partitions that another process owns by now are released.
+        """Commit the step of every partition, and record which were stopped.
 
-        False if there were any: the group may still assign them to this process, which has to join again, or no
-        process would read them.
+        False if another process owns some partitions by now: the group may still assign them to this process, which
+        has to join again, or no process would read them.
         """
-        fenced_off = False
-        steps = {
-            partition: step
-            for partition, owned in self._owned.items()
-            if not owned.fold.closing and (step := owned.fold.step())
-        }
-        while steps:
-            try:
-                with telemetry.COMMIT_SECONDS.labels(dataset_of(next(iter(steps)).topic)).time():
-                    self._store.commit([self._commit_of(partition, step) for partition, step in steps.items()])
-                break
-            except Fenced as fenced:
-                logger.warning("another process took over: %s", fenced)
-                fenced_off = True
-                for partition in [partition for partition in steps if partition in fenced.partitions]:
-                    telemetry.FENCED.labels(dataset_of(partition.topic)).inc()
-                    del steps[partition], self._owned[partition]
-        for partition, step in steps.items():
-            telemetry.count(partition.topic, self._owned[partition].committed.account, step)
-            self._owned[partition].committed = step.position
-        return not fenced_off
+        whole = self._committer.commit()
+        for partition, epoch in list(self._unrecorded.items()):
+            self._store.record_stop(partition, epoch, self._stopped[partition])
+            del self._unrecorded[partition]
+        return whole
 
-    def _commit_of(self, partition: TopicPartition, step: Step) -> PartitionCommit:
-        owned = self._owned[partition]
-        return PartitionCommit(partition, owned.claim.epoch, owned.committed.next_offset, step)
+    def _commit_or_join_again(self) -> None:
+        """`_commit`; raises `_JoinAgain`."""
+        if not self._commit():
+            raise _JoinAgain
 
     def _observe(self, reader: Reader) -> int:
         """Set the gauges of the partitions, and leave their positions with the log for its own tools.
@@ -354,33 +388,13 @@ class Runner:
         following = {partition: owned.committed.next_offset for partition, owned in self._owned.items()}
         reader.note(following)
         self._retention.moved(following)
-        for topic in self._folds.topics:
-            dataset = dataset_of(topic)
-            open_here = sum(owned.fold.buffered for at, owned in self._owned.items() if at.topic == topic)
-            telemetry.OPEN.labels(dataset).set(open_here)
         ends = reader.ends((*self._owned, *self._stopped))
         self._retention.look(reader, ends)
-        for partition, owned in self._owned.items():
-            position, end = owned.committed, ends[partition]
-            labels = (dataset_of(partition.topic), str(partition.partition))
-            telemetry.LAG.labels(*labels).set(max(end - position.next_offset, 0))
-            if position.max_event_time is not None:
-                telemetry.WATERMARK.labels(*labels).set(position.max_event_time / 1000)
+        show(self._folds.topics, self._owned, ends)
         return sum(max(ends[partition] - reader.position(partition), 0) for partition in self._owned)
 
     def _done(self, reader: Reader) -> bool:
         """Whether the plan is done, with nothing left to read in the partitions of this process."""
-        return self._plan.until_caught_up and self._joined and not self._busy() and not self._left_to_others(reader)
-
-    def _left_to_others(self, reader: Reader) -> int:
-        """How many messages are left in partitions that other processes read and have not stopped."""
-        following = self._store.next_offsets(self._folds.topics)
-        others = [TopicPartition(*at) for at in following if at not in self._owned and at not in self._stopped]
-        return sum(max(end - following[partition], 0) for partition, end in reader.ends(others).items())
-
-
-def _cut_short(end: int, next_offset: int) -> str:
-    return (
-        f"the log ends at offset {end}, but messages up to {next_offset} were processed: it was cut short or replaced"
-        " by another; the stored offsets do not fit it"
-    )
+        if not self._plan.until_caught_up or not self._joined or self._unclaimed or self._busy():
+            return False
+        return not left_to_others(self._store, reader, self._folds.topics, self._owned.keys() | self._stopped.keys())

@@ -189,6 +189,9 @@ class StoreUnavailable(OperatorError):
 class Store(Protocol):
     """What processors need from a store. Every method may raise `StoreUnavailable`."""
 
+    def connect(self) -> None:
+        """Return if the store answers. The only method that another thread may call, while no other is running."""
+
     def register_topic(self, topic: str, cluster_id: str, topic_id: str, partitions: int) -> None:
         """Store which topic this is, the first time; later raises `TopicChanged` if it is another topic."""
 
@@ -203,6 +206,9 @@ class Store(Protocol):
 
     def next_offsets(self, topics: Sequence[str]) -> Mapping[Partition, int]:
         """`next_offset` of every partition of these topics that is not stopped."""
+
+    def stored(self, partitions: Sequence[Partition]) -> Mapping[Partition, tuple[int, Position]]:
+        """The epoch and the position of each partition as they are committed now: what became of a commit in doubt."""
 
     def common_event_time(self, topic: str) -> int | None:
         """The least `max_event_time` of a topic's partitions; None if any of them has none, or the topic is unknown."""

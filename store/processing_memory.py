@@ -34,6 +34,9 @@ class MemoryStore:
         self._topics: dict[str, tuple[str, str, int]] = {}
         self._positions: dict[Partition, tuple[int, Position]] = {}
 
+    def connect(self) -> None:
+        """There is no connection to lose."""
+
     def register_topic(self, topic: str, cluster_id: str, topic_id: str, partitions: int) -> None:
         found = (cluster_id, topic_id, partitions)
         check_topic(topic, self._topics.setdefault(topic, found), found)
@@ -57,6 +60,9 @@ class MemoryStore:
             for at, (_, position) in self._positions.items()
             if at[0] in topics and at not in self.stopped
         }
+
+    def stored(self, partitions: Sequence[Partition]) -> Mapping[Partition, tuple[int, Position]]:
+        return {partition: self._positions[partition] for partition in partitions}
 
     def common_event_time(self, topic: str) -> int | None:
         times = [position.max_event_time for (name, _), (_, position) in self._positions.items() if name == topic]

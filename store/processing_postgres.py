@@ -6,6 +6,7 @@ from uuid import UUID
 
 import psycopg
 from psycopg import sql
+from psycopg.rows import TupleRow
 
 from store.database import Connection, connect
 from store.deliveries import Deliveries, record_deliveries
@@ -51,6 +52,10 @@ class PostgresStore:
         self._url = database_url
         self._connection: Connection | None = None
 
+    def connect(self) -> None:
+        with _Unavailable(self):
+            self._open().execute("SELECT")
+
     def register_topic(self, topic: str, cluster_id: str, topic_id: str, partitions: int) -> None:
         with _Unavailable(self), self._open().transaction():
             self._open().execute(
@@ -77,14 +82,25 @@ class PostgresStore:
                 row = self._open().execute(update, partition).fetchone()
                 if row is None:
                     raise no_partition(partition)
-                epoch, *values = row
-                account = Account(*values[len(_OWN) :])
-                claimed[partition] = Claim(epoch, Position(**dict(zip(_OWN, values, strict=False)), account=account))
+                claimed[partition] = Claim(*_epoch_and_position(row))
         return claimed
 
     def settled(self, partition: Partition, first: int, until: int) -> Set[tuple[int, int]]:
         with _Unavailable(self):
             return {(offset, row) for offset, row in self._open().execute(_SETTLED, (*partition, first, until))}
+
+    def stored(self, partitions: Sequence[Partition]) -> Mapping[Partition, tuple[int, Position]]:
+        query = sql.SQL("SELECT epoch, {} FROM stream_offsets WHERE topic = %s AND partition = %s").format(
+            sql.SQL(", ").join(map(sql.Identifier, _POSITION))
+        )
+        found: dict[Partition, tuple[int, Position]] = {}
+        with _Unavailable(self), self._open().transaction():
+            for partition in partitions:
+                row = self._open().execute(query, partition).fetchone()
+                if row is None:
+                    raise no_partition(partition)
+                found[partition] = _epoch_and_position(row)
+        return found
 
     def next_offsets(self, topics: Sequence[str]) -> Mapping[Partition, int]:
         with _Unavailable(self):
@@ -213,6 +229,13 @@ class _Unavailable:
         if isinstance(error, _TRANSIENT):
             self._store.close()
             raise StoreUnavailable(f"PostgreSQL: {error}") from error
+
+
+def _epoch_and_position(row: TupleRow) -> tuple[int, Position]:
+    """From the columns epoch and `_POSITION`."""
+    epoch, *values = row
+    account = Account(*values[len(_OWN) :])
+    return epoch, Position(**dict(zip(_OWN, values, strict=False)), account=account)
 
 
 def _cell_row(partition: Partition, cell: Cell) -> tuple[object, ...]:

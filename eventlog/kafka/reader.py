@@ -112,8 +112,14 @@ class _Rebalance(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-pyth
     def on_partitions_assigned(self, assigned: Sequence[Any]) -> None:
         starts = self._listener.assigned([TopicPartition(*partition) for partition in assigned])
         for partition in assigned:
-            self._consumer.seek(partition, starts[TopicPartition(*partition)])
-        self._consumer.resume(*assigned)  # a pause would outlast the rebalance
+            start = starts.get(TopicPartition(*partition))
+            self._consumer.seek(
+                partition, 0 if start is None else start
+            )  # without an offset it would ask Kafka for one
+            if start is None:
+                self._consumer.pause(partition)
+            else:
+                self._consumer.resume(partition)  # a pause would outlast the rebalance
 
     def on_partitions_revoked(self, revoked: Sequence[Any]) -> None:
         self._listener.revoked([TopicPartition(*partition) for partition in revoked])

@@ -125,6 +125,25 @@ def test_reading_starts_at_the_listeners_offset_and_can_be_moved(log, topic, cit
     reader.close()
 
 
+def test_a_partition_without_a_start_is_paused_until_it_is_sought_and_resumed(log, topic, city):
+    class Waiting(Membership):
+        def assigned(self, partitions):
+            super().assigned(partitions)
+            return {}
+
+    writer, listener, here = log.writer(), Waiting(), TopicPartition(topic, 0)
+    for number in range(10):
+        writer.send_to(topic, 0, b"%d" % number)
+    writer.flush()
+    reader = log.reader(city, [topic], listener)
+    poll_until(lambda: len(listener.owned) == 4, "the reader has all partitions", reader)
+    assert not reader.poll(500)
+    reader.seek(here, 8)
+    reader.resume(here)
+    assert [record.value for _, record in read(reader, 2)] == [b"8", b"9"]
+    reader.close()
+
+
 @pytest.mark.services
 def test_a_partition_that_was_paused_between_two_records_is_read_on_after_the_others_have_ended(kafka_log, city):
     topic = live(city, "energy.readings")

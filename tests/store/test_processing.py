@@ -83,6 +83,21 @@ def test_the_dead_letters_of_some_offsets_of_a_partition_are_found(registered):
     assert registered.settled(THERE, 0, 3) == set()
 
 
+def test_the_stored_position_says_whether_a_commit_took_effect(registered):
+    registered.claim([HERE])
+    assert registered.stored([HERE, THERE]) == {HERE: (1, Position()), THERE: (0, Position())}
+    done = commit(HERE, 1, 0, 5)
+    registered.commit([done])
+    assert registered.stored([HERE]) == {HERE: (1, done.step.position)}
+    registered.claim([HERE])
+    assert registered.stored([HERE]) == {HERE: (2, done.step.position)}
+
+
+def test_a_store_that_answers_can_be_connected_to(store):
+    store.connect()
+    store.connect()
+
+
 def test_an_older_epoch_commits_nothing(registered):
     registered.claim([HERE])
     registered.claim([HERE])

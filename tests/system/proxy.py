@@ -1,4 +1,4 @@
-"""A TCP proxy before PostgreSQL that cuts connections at chosen COMMITs."""
+"""A TCP proxy before PostgreSQL that cuts connections at chosen COMMITs: between COPY and COMMIT, or after it."""
 
 import socket
 import threading
@@ -9,9 +9,8 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 
 class CuttingProxy:
-    """Passes bytes on; at the nth COMMIT of all its connections it cuts, before the server hears it or after.
-
-    `cuts[n]` is "before", "after" or None; commits after the end of the list pass.
+    """Passes bytes on; at the nth COMMIT of copied rows, of all its connections, it cuts before the server hears it or
+    after. `cuts[n]` is "before", "after" or None; commits after the end of the list pass, and those without rows.
     """
 
     def __init__(self, database_url: str, cuts: Sequence[str | None]) -> None:
@@ -24,6 +23,10 @@ class CuttingProxy:
         self.url = make_conninfo(database_url, host="127.0.0.1", port=port)
         threading.Thread(target=self._accept, daemon=True).start()
 
+    def pass_to(self, database_url: str) -> None:
+        """Pass new connections on to another address: the server was started again."""
+        self._target = conninfo_to_dict(database_url)
+
     def close(self) -> None:
         self._server.close()
 
@@ -33,14 +36,21 @@ class CuttingProxy:
                 client, _ = self._server.accept()
             except OSError:
                 return
-            server = socket.create_connection((str(self._target["host"]), int(str(self._target["port"]))))
+            try:
+                server = socket.create_connection((str(self._target["host"]), int(str(self._target["port"]))))
+            except OSError:
+                client.close()
+                continue
             threading.Thread(target=self._to_server, args=(client, server), daemon=True).start()
             threading.Thread(target=self._to_client, args=(server, client), daemon=True).start()
 
     def _to_server(self, client: socket.socket, server: socket.socket) -> None:
+        copied = False
         try:
             while data := client.recv(65536):
-                cut = self._next_cut() if b"COMMIT" in data else None
+                copied = copied or b"COPY " in data
+                cut = self._next_cut() if copied and b"COMMIT" in data else None
+                copied = copied and b"COMMIT" not in data
                 if cut == "before":
                     break
                 server.sendall(data)
@@ -68,6 +78,9 @@ class CuttingProxy:
                 client.sendall(data)
         except OSError:
             pass
+        finally:
+            with suppress(OSError):
+                client.shutdown(socket.SHUT_RDWR)  # the server has ended; the other thread closes both sides
 
     def _next_cut(self) -> str | None:
         with self._lock:

@@ -10,7 +10,7 @@ from threading import Event
 from typing import Any
 
 import psycopg
-from kafka import KafkaAdminClient, KafkaProducer
+from kafka import KafkaAdminClient, KafkaProducer, errors
 
 from eventlog.kafka import KafkaLog
 from eventlog.protocol import Record, TopicPartition
@@ -172,15 +172,24 @@ def positions(database_url: str) -> dict[tuple[str, int], tuple[int, int]]:
 
 def shares(kafka: str, group: str) -> list[int]:
     """How many partitions each member of a stable consumer group has; nothing while the group rebalances."""
+    return sorted(members(kafka, group).values())
+
+
+def members(kafka: str, group: str) -> dict[str, int]:
+    """How many partitions each member of a stable consumer group has, by the id that Kafka gave it when it joined."""
     admin = KafkaAdminClient(bootstrap_servers=kafka)
     try:
         found = admin.describe_groups([group])[group]
+    except errors.CoordinatorNotAvailableError:  # the first group of a new cluster
+        return {}
     finally:
         admin.close()
     if found["group_state"] != "Stable":
-        return []
-    assigned = (member["member_assignment"]["assigned_partitions"] for member in found["members"])
-    return [sum(len(topic["partitions"]) for topic in topics) for topics in assigned]
+        return {}
+    return {
+        member["member_id"]: sum(len(of["partitions"]) for of in member["member_assignment"]["assigned_partitions"])
+        for member in found["members"]
+    }
 
 
 class Trickle:
@@ -259,6 +268,11 @@ class Processor:
 
     def wake(self) -> None:
         self.process.send_signal(signal.SIGCONT)
+
+    def resident_bytes(self) -> int:
+        """The memory that the process takes."""
+        resident = Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]
+        return int(resident) * os.sysconf("SC_PAGE_SIZE")
 
     def stop(self) -> int:
         """SIGTERM, as an operator or an orchestrator sends it; returns the exit code."""

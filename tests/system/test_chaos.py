@@ -14,6 +14,7 @@ from schemas.topics import FRAMES, REGIONS
 from store.processing_postgres import PostgresStore
 from tests.soak import amount, soak
 from tests.system.days import ENERGY, Sent, energy_day, mixed, pictures, regions_day, waste_day
+from tests.system.own_postgres import own_postgres
 from tests.system.proxy import CuttingProxy
 from tests.system.streams import (
     DETECT,
@@ -23,6 +24,7 @@ from tests.system.streams import (
     city_file,
     everything_in,
     look_undisturbed,
+    members,
     positions,
     process_undisturbed,
     shares,
@@ -35,6 +37,9 @@ pytestmark = [pytest.mark.services, soak]
 PROCESSOR_KILLS = amount(4, soak=30)
 DETECTOR_KILLS = amount(2, soak=12)
 PICTURE_SECONDS = amount(80, soak=300)
+SECONDS_AWAY = amount(5, soak=300)
+MOST_GROWTH = 64 << 20
+"""Bytes that a processor may take more while PostgreSQL is away: what Kafka was sending already."""
 
 METRICS = {"energy.import", "energy.solar", "waste.fill", "waste.collected", "waste.tonnage"} | {
     "traffic.regions", "traffic.passes", "traffic.density",
@@ -50,6 +55,12 @@ def messages() -> list[Sent]:
 @pytest.fixture
 def topics(kafka_log, kafka, city):
     return Topics(kafka_log, kafka, city, STREAMS)
+
+
+@pytest.fixture
+def postgres(tmp_path_factory):
+    with own_postgres(tmp_path_factory.mktemp("postgres") / "home") as server:
+        yield server
 
 
 def kill_at_random(processor: Processor, chance: random.Random, *, at_work: bool) -> None:
@@ -113,12 +124,47 @@ def test_of_two_processors_one_is_frozen_past_its_session_and_woken(
 
 
 def test_the_connection_is_cut_before_and_after_commit(kafka_log, topics, messages, database_url, second_database_url):
-    proxy = CuttingProxy(database_url, [None, None, "before", None, "after", None, "after", "before"])
+    """The partitions are taken over once: what was read is kept, and committed over the next connection."""
+    proxy = CuttingProxy(database_url, [None, "before", None, "after", "after", "before"])
     topics.send(messages)
     process_undisturbed(kafka_log, topics.names, proxy.url, f"cut-{topics.names[0]}", PostgresStore(proxy.url))
     assert proxy.made == ["before", "after", "after", "before"]
     proxy.close()
+    assert {epoch for epoch, _ in positions(database_url).values()} == {1}
     assert_same_as_undisturbed(kafka_log, topics, database_url, second_database_url)
+
+
+def test_postgresql_is_stopped_for_a_while_and_no_member_leaves_the_group(
+    kafka, kafka_log, topics, messages, city, postgres, second_database_url, tmp_path
+):
+    """Both processors keep their partitions and what they have read, and read no more until PostgreSQL is back."""
+    config, group = city_file(tmp_path, city), f"{city}.process"
+    logs = [tmp_path / f"{name}.log" for name in ("one", "other")]
+    with Trickle(topics, messages) as source:
+        processors = [Processor(config, kafka, postgres.url, log) for log in logs]
+        until(lambda: shares(kafka, group) == [8, 8], "both share the partitions")
+        until(lambda: all("took over 8 partitions" in log.read_text() for log in logs), "both have claimed their share")
+        until(lambda: any(offset for _, offset in positions(postgres.url).values()), "they have begun")
+        joined, owners = members(kafka, group), epochs(postgres.url)
+        postgres.stop()
+        until(lambda: all("trying again" in log.read_text() for log in logs), "both have noticed")
+        taken = [processor.resident_bytes() for processor in processors]
+        Event().wait(SECONDS_AWAY)
+        assert members(kafka, group) == joined
+        for processor, before in zip(processors, taken, strict=True):
+            assert processor.resident_bytes() < before + MOST_GROWTH
+        postgres.start()
+        source.send_the_rest()
+    until(lambda: caught_up(postgres.url, topics), "everything is processed")
+    assert members(kafka, group) == joined
+    assert epochs(postgres.url) == owners
+    assert [processor.stop() for processor in processors] == [0, 0]
+    assert_same_as_undisturbed(kafka_log, topics, postgres.url, second_database_url)
+
+
+def epochs(database_url: str) -> dict[tuple[str, int], int]:
+    """How often each partition was taken over."""
+    return {partition: epoch for partition, (epoch, _) in positions(database_url).items()}
 
 
 def test_detectors_are_killed_and_frozen_and_every_picture_counts_once(

@@ -1,0 +1,38 @@
+"""How far a process is, and how far the others of its group are."""
+
+from collections.abc import Iterable, Mapping, Sequence, Set
+
+from eventlog.protocol import Reader, TopicPartition
+from processors import telemetry
+from processors.owned import Owned
+from schemas.topics import dataset_of
+from store.processing import Store
+
+
+def show(topics: Sequence[str], owned: Mapping[TopicPartition, Owned], ends: Mapping[TopicPartition, int]) -> None:
+    """Set the gauges of the partitions; `ends` are the ends of all of them."""
+    for topic in topics:
+        open_here = sum(of.fold.buffered for partition, of in owned.items() if partition.topic == topic)
+        telemetry.OPEN.labels(dataset_of(topic)).set(open_here)
+    for partition, of in owned.items():
+        position, end = of.committed, ends[partition]
+        labels = (dataset_of(partition.topic), str(partition.partition))
+        telemetry.LAG.labels(*labels).set(max(end - position.next_offset, 0))
+        if position.max_event_time is not None:
+            telemetry.WATERMARK.labels(*labels).set(position.max_event_time / 1000)
+
+
+def show_stopped(topics: Sequence[str], stopped: Iterable[TopicPartition]) -> None:
+    """Set the gauges of the partitions that are stopped."""
+    for topic in topics:
+        telemetry.STOPPED.labels(dataset_of(topic)).set(sum(partition.topic == topic for partition in stopped))
+
+
+def left_to_others(store: Store, reader: Reader, topics: Sequence[str], mine: Set[TopicPartition]) -> int:
+    """How many messages are left in partitions that other processes read and have not stopped.
+
+    `mine` are the partitions of this process. Raises `StoreUnavailable` and `LogUnavailable`.
+    """
+    following = store.next_offsets(topics)
+    others = [TopicPartition(*at) for at in following if at not in mine]
+    return sum(max(end - following[partition], 0) for partition, end in reader.ends(others).items())
