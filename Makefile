@@ -47,8 +47,8 @@ test: install $(VENV)/installed-test ## lint, types and every test, against the 
 soak: install $(VENV)/installed-test ## the long runs of the same tests: many kills, many examples, every real file
 	@SISTERCITY_SOAK=1 $(PARALLEL) -m "soak or soak_only"
 
-unit: install $(VENV)/installed-test ## the tests that need neither Kafka nor PostgreSQL
-	@$(BIN)/python -m pytest -m "not services"
+unit: install $(VENV)/installed-test ## the tests that need neither Kafka nor PostgreSQL; ROOM=ingest for those of one room
+	@$(BIN)/python -m pytest --numprocesses 2 --dist worksteal -m "not services" tests/$(ROOM)
 
 lint: $(VENV)/installed-test
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check --quiet . && $(BIN)/lint-imports --no-cache

@@ -26,7 +26,7 @@ from store.processing_memory import MemoryStore
 from tests.processors.logs import STEPS, logs, messages, splits
 from tests.processors.test_reading_fold import assert_as_modelled, fold
 from tests.processors.test_runner import Clock
-from tests.soak import soak
+from tests.soak import examples, soak
 
 ZONE = "Asia/Tehran"
 TOPIC = live("isfahan", REGIONS)
@@ -44,6 +44,7 @@ def shrink_pieces(patch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("dataset", sorted(STEPS))
 @soak
+@examples(15, soak=500)
 @given(data=st.data())
 def test_the_pieces_in_which_windows_are_closed_do_not_show(dataset, data):
     records = data.draw(logs(dataset))
