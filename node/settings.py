@@ -67,6 +67,12 @@ class Settings(BaseSettings):
     metrics_host: str = Field("127.0.0.1", description="address that the metrics listen on")
     session_timeout_ms: int = Field(10_000, ge=1_000, description="silence after which a processor counts as gone")
     commit_seconds: float = Field(1.0, gt=0, description="seconds between a processor's commits")
+    open_memory_mb: int = Field(
+        1024, ge=1, description="memory for a processor's open windows, in MB; what is above goes to disk"
+    )
+    spill_folder: Path | None = Field(
+        None, description="folder on a local disk for open windows that don't fit into memory; without it in HOME"
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="how much is logged")
     stop_with_stdin: bool = Field(False, description="stop when standard input ends: for whoever starts this process")
     serve_in_container: bool = Field(

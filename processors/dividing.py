@@ -23,6 +23,11 @@ class Columns(Protocol):
 Divisible = TypeVar("Divisible", bound=Columns)
 
 
+def spread(key: NDArray[Any]) -> NDArray[np.uint64]:
+    """Numbers of 32 bits that look like drawn by chance, the same for the same key (an unsigned number). Shape (n,)."""
+    return (key.astype(np.uint64) * _SPREAD) >> np.uint64(32)
+
+
 def divided(
     parts: list[Divisible],
     join: Callable[[Sequence[Divisible]], Divisible],
@@ -44,7 +49,7 @@ def divided(
             some.append(parts.pop())
             size += len(some[-1])
         joined = join(some)
-        number = ((key(joined).astype(np.uint64) * _SPREAD) >> np.uint64(32)) % np.uint64(divisions)
+        number = spread(key(joined)) % np.uint64(divisions)
         for chosen in np.unique(number).tolist():
             found[chosen].append(joined.take(np.flatnonzero(number == chosen)))
         yield

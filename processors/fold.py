@@ -27,6 +27,10 @@ class Fold(Protocol):
         """How many readings are in open windows."""
 
     @property
+    def held(self) -> tuple[int, int]:
+        """How many bytes open windows take in memory, and on disk."""
+
+    @property
     def closing(self) -> bool:
         """Whether windows are left that have to be closed before anything else is done (R15)."""
 

@@ -72,6 +72,11 @@ class FrameFold:
         return 0
 
     @property
+    def held(self) -> tuple[int, int]:
+        """No window waits here."""
+        return 0, 0
+
+    @property
     def closing(self) -> bool:
         """No window waits here."""
         return False

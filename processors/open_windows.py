@@ -7,8 +7,11 @@ from numpy.typing import NDArray
 
 from processors.dividing import divided
 from processors.groups import group_name
+from processors.open_memory import OpenMemory
+from processors.open_rows import OpenRows
 from processors.readings import OVERFLOW, CheckedReadings, Messages
-from processors.reduce import Rows, Scratch, reduce_window
+from processors.reduce import ROW_TYPES, GroupNumbers, Rows, Scratch, reduce_window, winning
+from processors.spilling import RowKind
 from processors.traffic import PassBuffer, PictureColumns
 from processors.windows import Windows
 from schemas.batch import ROW
@@ -23,24 +26,43 @@ ClosedPart = tuple[list[Cell], list[DeadLetter], Account]
 
 
 class OpenWindows:
-    """The open windows of `metric` in one partition. `derived` is the metric of vehicle passes that comes from it."""
+    """The open windows of `metric` in one partition. `derived` is the metric of vehicle passes that comes from it.
 
-    def __init__(self, metric: Metric, windows: Windows, scratch: Scratch, derived: Metric | None = None) -> None:
+    Methods that add or close raise `processors.spilling.SpillFailed` if `memory` is used up and so is the disk.
+    """
+
+    def __init__(
+        self,
+        metric: Metric,
+        windows: Windows,
+        scratch: Scratch,
+        memory: OpenMemory,
+        derived: Metric | None = None,
+    ) -> None:
         self.metric = metric
         self._windows = windows
         self._scratch = scratch
-        self._passes = None if derived is None else (derived, PassBuffer(windows, scratch))
-        self._open: dict[int, list[Rows]] = {}
+        self._memory = memory
+        self._passes = None if derived is None else (derived, PassBuffer(windows, scratch, memory))
+        self._open: dict[int, OpenRows[Rows]] = {}
+        self._kind = _kind(scratch)
         self.buffered = 0
-        """How many readings are in open windows."""
+        """How many readings are in open windows, with those that can no longer count."""
 
     @property
     def first_offset(self) -> int | None:
         """The first offset that an open window needs, None without one."""
-        needed = [int(parts[0].offset[0]) for parts in self._open.values()]
+        needed = [rows.first_offset for rows in self._open.values()]
         if self._passes is not None and (first := self._passes[1].first_offset) is not None:
             needed.append(first)
         return min(needed, default=None)
+
+    @property
+    def held(self) -> tuple[int, int]:
+        """Bytes in memory, and bytes on disk."""
+        in_memory, on_disk = (0, 0) if self._passes is None else self._passes[1].held
+        rows = self._open.values()
+        return in_memory + sum(kept.held for kept in rows), on_disk + sum(kept.on_disk for kept in rows)
 
     def add(self, messages: Messages, readings: CheckedReadings, latest_before: NDArray[np.int64]) -> Account:
         """Put what is not late into its window; returns the account of these readings without those that are open.
@@ -58,7 +80,11 @@ class OpenWindows:
         if not timely.all():
             rows, number = rows.take(timely), number[timely]
         for window, part in _split(number, rows):
-            self._open.setdefault(window, []).append(part)
+            kept = self._open.get(window)
+            if kept is None:
+                kept = self._open[window] = OpenRows(self._kind, self._memory)
+            kept.append(part, int(part.offset[0]))
+        self._memory.make_room()
         self.buffered += len(number)
         rejected = len(readings.rejected)
         return Account(readings=len(timely) + rejected, late=len(timely) - len(number), rejected=rejected)
@@ -82,20 +108,25 @@ class OpenWindows:
     def _reduce(self, number: int, incomplete_before: int | None) -> Iterator[ClosedPart | None]:
         start, end = self._windows.bounds(number)
         incomplete = incomplete_before is not None and start < incomplete_before
-        parts = self._open.pop(number)
-        divisions = -(-sum(len(part) for part in parts) // _MOST_ROWS)
-        for division in (yield from divided(parts, Rows.join, lambda part: part.group, divisions, _MOST_ROWS // 4)):
-            rows = Rows.join(division)
-            reduced = reduce_window(rows, self._scratch, self.metric, end - start)
-            cells = []
-            for group, amounts in reduced.groups.items():
-                area, class_ = group_name(self.metric, group)
-                cells.append(Cell(self.metric.name, start, end, area, class_, amounts, incomplete))
-            account = Account(
-                aggregated=reduced.aggregated, duplicate=reduced.duplicate, rejected=len(reduced.overflowed)
-            )
-            self.buffered -= len(rows)
-            yield cells, _overflowed(rows.take(reduced.overflowed), start), account
+        kept = self._open[number]
+        for portion in (yield from kept.portions()):
+            divisions = -(-sum(len(part) for part in portion) // _MOST_ROWS)
+            for division in (yield from divided(portion, Rows.join, _group, divisions, _MOST_ROWS // 4)):
+                rows = Rows.join(division)
+                reduced = reduce_window(rows, self._scratch, self.metric, end - start)
+                cells = []
+                for group, amounts in reduced.groups.items():
+                    area, class_ = group_name(self.metric, group)
+                    cells.append(Cell(self.metric.name, start, end, area, class_, amounts, incomplete))
+                account = Account(
+                    aggregated=reduced.aggregated, duplicate=reduced.duplicate, rejected=len(reduced.overflowed)
+                )
+                self.buffered -= len(rows)
+                yield cells, _overflowed(rows.take(reduced.overflowed), start), account
+        del self._open[number]
+        if kept.dropped:
+            self.buffered -= kept.dropped
+            yield [], [], Account(duplicate=kept.dropped)
         if self._passes is not None:
             derived, buffer = self._passes
             cells = []
@@ -103,6 +134,22 @@ class OpenWindows:
                 area, _ = group_name(self.metric, group)
                 cells.append(Cell(derived.name, start, end, area, class_, amounts, incomplete))
             yield cells, [], Account()
+
+
+def _group(rows: Rows) -> GroupNumbers:
+    return rows.group
+
+
+def _kind(scratch: Scratch) -> RowKind[Rows]:
+    """Rows are reduced group by group."""
+    return RowKind(
+        join=Rows.join,
+        key=_group,
+        winners=lambda rows: winning(rows, scratch),
+        apart=Rows.columns,
+        together=lambda columns: Rows(*columns),
+        dtypes=ROW_TYPES,
+    )
 
 
 def _rows(messages: Messages, readings: CheckedReadings) -> Rows:

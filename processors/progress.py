@@ -12,8 +12,10 @@ from store.processing import Store
 def show(topics: Sequence[str], owned: Mapping[TopicPartition, Owned], ends: Mapping[TopicPartition, int]) -> None:
     """Set the gauges of the partitions; `ends` are the ends of all of them."""
     for topic in topics:
-        open_here = sum(of.fold.buffered for partition, of in owned.items() if partition.topic == topic)
-        telemetry.OPEN.labels(dataset_of(topic)).set(open_here)
+        dataset, folds = dataset_of(topic), [of.fold for partition, of in owned.items() if partition.topic == topic]
+        telemetry.OPEN.labels(dataset).set(sum(fold.buffered for fold in folds))
+        telemetry.OPEN_MEMORY.labels(dataset).set(sum(fold.held[0] for fold in folds))
+        telemetry.OPEN_DISK.labels(dataset).set(sum(fold.held[1] for fold in folds))
     for partition, of in owned.items():
         position, end = of.committed, ends[partition]
         labels = (dataset_of(partition.topic), str(partition.partition))

@@ -12,6 +12,7 @@ from eventlog.protocol import Record
 from processors.brakes import DEAD_LIMIT, ROW_LIMIT, DeadBlock, RejectedBlock
 from processors.decoding import Decoded, Decoder
 from processors.fold import Settled
+from processors.open_memory import OpenMemory
 from processors.open_windows import ClosedPart, OpenWindows
 from processors.readings import FUTURE_MS, check
 from processors.reduce import Scratch
@@ -27,7 +28,7 @@ class ReadingFoldFactory:
     """Implements `processors.fold.FoldFactory`. All folds share one scratch table.
 
     `metrics` by topic; `zone` is the city's; more than `dead_limit` dead messages or `rejected_limit` rejected rows
-    in a block stop a partition.
+    in a block stop a partition. `memory` bounds what all open windows take; without it nothing does.
     """
 
     def __init__(
@@ -37,6 +38,7 @@ class ReadingFoldFactory:
         *,
         dead_limit: int = DEAD_LIMIT,
         rejected_limit: int = ROW_LIMIT,
+        memory: OpenMemory | None = None,
     ) -> None:
         self.topics: Sequence[str] = tuple(metrics)
         self._metrics = metrics
@@ -45,6 +47,7 @@ class ReadingFoldFactory:
             for topic, of_topic in metrics.items()
         }
         self._scratch = Scratch()
+        self._memory = memory or OpenMemory()
         self._dead_limit = dead_limit
         self._rejected_limit = rejected_limit
 
@@ -58,6 +61,7 @@ class ReadingFoldFactory:
             gap=gap,
             dead_limit=self._dead_limit,
             rejected_limit=self._rejected_limit,
+            memory=self._memory,
         )
 
 
@@ -68,6 +72,9 @@ class ReadingFold:
     metric that it comes from. `settled` gives the dead letters that a replay meets again. With `gap` the log has lost
     what was before its first record (R5): missing readings are counted as lost, and their windows marked incomplete.
     More than `dead_limit` dead messages, or `rejected_limit` rejected rows, in a block of them are an error.
+
+    Where `memory` is short, open windows lie on disk. Every method that folds or closes may raise
+    `processors.spilling.SpillFailed`; the fold is of no use after that.
     """
 
     def __init__(
@@ -81,12 +88,14 @@ class ReadingFold:
         gap: bool = False,
         dead_limit: int = DEAD_LIMIT,
         rejected_limit: int = ROW_LIMIT,
+        memory: OpenMemory | None = None,
     ) -> None:
         sent = {metric.name: metric for metric in metrics if metric.derived_from is None}
         derived = {metric.derived_from: metric for metric in metrics if metric.derived_from is not None}
+        room = memory or OpenMemory()
         self._decoder = Decoder(sent)
         self._open = {
-            name: OpenWindows(metric, windows[name], scratch, derived.get(name)) for name, metric in sent.items()
+            name: OpenWindows(metric, windows[name], scratch, room, derived.get(name)) for name, metric in sent.items()
         }
         self._position = position
         self._settled = settled
@@ -108,6 +117,11 @@ class ReadingFold:
     @property
     def buffered(self) -> int:
         return sum(windows.buffered for windows in self._open.values())
+
+    @property
+    def held(self) -> tuple[int, int]:
+        in_memory, on_disk = zip(*(windows.held for windows in self._open.values()), strict=True)
+        return sum(in_memory), sum(on_disk)
 
     @property
     def closing(self) -> bool:

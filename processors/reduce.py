@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,9 @@ _SUM_LIMIT = 2.0**62
 """An absolute sum up to here fits into a bigint with every rounding of its estimate."""
 
 _LOW_BITS = 26
+
+ROW_TYPES = tuple(map(np.dtype, ("<u4", "<u4", "<u4", "<i8", "<i8", "u1", "<u4", "<i8", "<i4")))
+"""The types of the columns of `Rows`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,10 @@ class Rows:
     def take(self, which: Indices | NDArray[np.bool_] | slice) -> "Rows":
         """The rows at these places, in that order."""
         return Rows(*(getattr(self, name)[which] for name in self.__slots__))
+
+    def columns(self) -> "list[NDArray[Any]]":
+        """All columns in order."""
+        return [getattr(self, name) for name in self.__slots__]
 
     @staticmethod
     def join(parts: "Sequence[Rows]") -> "Rows":

@@ -12,8 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from processors.dividing import divided
+from processors.open_memory import OpenMemory
+from processors.open_rows import OpenRows
 from processors.pieces import Pieces
-from processors.reduce import Rows, Scratch, winning
+from processors.reduce import ROW_TYPES, Rows, Scratch, winning
+from processors.spilling import RowKind
 from processors.tracking.passes import TAIL_MS, track
 from processors.tracking.sightings import Sightings, sightings_since
 from processors.windows import Windows
@@ -64,35 +67,42 @@ class PictureColumns:
 class PassBuffer:
     """The pictures of one metric's open windows, for the passes in them. `windows` are longer than `TAIL_MS`."""
 
-    def __init__(self, windows: Windows, scratch: Scratch) -> None:
+    def __init__(self, windows: Windows, scratch: Scratch, memory: OpenMemory) -> None:
         self._windows = windows
         self._scratch = scratch
-        self._open: dict[int, list[PictureColumns]] = {}
-        self._tails: dict[int, list[PictureColumns]] = {}
+        self._memory = memory
+        self._kind = _kind(scratch)
+        self._open: dict[int, OpenRows[PictureColumns]] = {}
 
     @property
     def first_offset(self) -> int | None:
         """The first offset that an open window or its tail needs; None without pictures."""
-        first = (int(parts[0].rows.offset[0]) for parts in (*self._open.values(), *self._tails.values()))
-        return min(first, default=None)
+        return min((pictures.first_offset for pictures in self._open.values()), default=None)
+
+    @property
+    def held(self) -> tuple[int, int]:
+        """Bytes in memory, and bytes on disk."""
+        pictures = self._open.values()
+        return sum(kept.held for kept in pictures), sum(kept.on_disk for kept in pictures)
 
     def add(self, pictures: PictureColumns, open_from: NDArray[np.int64]) -> None:
         """Keep what is in time. `open_from` (n,): the first window that was still open when each picture came."""
         start = pictures.rows.start
         own, following = self._windows.numbers(start), self._windows.numbers(start + TAIL_MS)
-        _put(self._open, pictures, np.where(own >= open_from, own, -1))
-        _put(self._tails, pictures, np.where((following > own) & (following >= open_from), following, -1))
+        self._put(pictures, np.where(own >= open_from, own, -1))
+        self._put(pictures, np.where((following > own) & (following >= open_from), following, -1))
 
     def reduce(self, number: int) -> Pieces[list[tuple[int, str, Amounts]]]:
         """The passes of a window that has pictures, which are dropped: (group, class, amounts), every class of each.
 
         In between two pieces, only pictures of other windows may be added.
         """
-        parts = [*self._tails.pop(number, ()), *self._open.pop(number)]
         start, _ = self._windows.bounds(number)
         by_group: dict[int, _Group] = {}
-        for division in (yield from _by_camera(parts)):
-            yield from self._count(PictureColumns.join(division), start, by_group)
+        for portion in (yield from self._open[number].portions()):
+            for division in (yield from _by_camera(portion)):
+                yield from self._count(PictureColumns.join(division), start, by_group)
+        del self._open[number]
         return [
             (group, class_, counted.amounts(form))
             for group, counted in sorted(by_group.items())
@@ -117,7 +127,16 @@ class PassBuffer:
 
     def forget(self, open_from: int) -> None:
         """Drop the pictures before windows that have closed."""
-        self._tails = {number: kept for number, kept in self._tails.items() if number >= open_from}
+        self._open = {number: kept for number, kept in self._open.items() if number >= open_from}
+
+    def _put(self, pictures: PictureColumns, number: NDArray[np.int64]) -> None:
+        """Add the pictures to the windows of these numbers, -1 for none. Parts are copies: views keep all rows."""
+        for window in np.unique(number[number >= 0]).tolist():
+            part = pictures.take(np.flatnonzero(number == window))
+            kept = self._open.get(window)
+            if kept is None:
+                kept = self._open[window] = OpenRows(self._kind, self._memory)
+            kept.append(part, int(part.rows.offset[0]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,18 +226,27 @@ class _Group:
         return Amounts(total, self._readings, len(counts), max(counts), total, self._covered_ms, first, self._last)
 
 
-def _put(into: dict[int, list[PictureColumns]], pictures: PictureColumns, number: NDArray[np.int64]) -> None:
-    """Add the pictures to the windows of these numbers, -1 for none. Parts are copies: a view would keep all rows."""
-    for window in np.unique(number[number >= 0]).tolist():
-        part = pictures.take(np.flatnonzero(number == window))
-        into.setdefault(window, []).append(part)
+def _source(pictures: PictureColumns) -> NDArray[np.uint32]:
+    return pictures.rows.source
+
+
+def _kind(scratch: Scratch) -> RowKind[PictureColumns]:
+    """Pictures are tracked camera by camera."""
+    return RowKind(
+        join=PictureColumns.join,
+        key=_source,
+        winners=lambda pictures: winning(pictures.rows, scratch),
+        apart=lambda pictures: [*pictures.rows.columns(), pictures.counts, pictures.boxes],
+        together=lambda columns: PictureColumns(Rows(*columns[:-2]), *columns[-2:]),
+        dtypes=(*ROW_TYPES, np.dtype(np.int64), REGION),
+    )
 
 
 def _by_camera(parts: list[PictureColumns]) -> Pieces[list[list[PictureColumns]]]:
     """The pictures in divisions, those of a camera together; a single camera is not divided. Empties `parts`."""
     pictures, boxes = sum(len(part) for part in parts), sum(len(part.boxes) for part in parts)
     divisions = max(-(-pictures // _MOST_PICTURES), -(-boxes // (2 * _MOST_PICTURES)))
-    return divided(parts, PictureColumns.join, lambda part: part.rows.source, divisions, _MOST_BOXES)
+    return divided(parts, PictureColumns.join, _source, divisions, _MOST_BOXES)
 
 
 def _cut(counts: NDArray[np.int64], most: int) -> list[slice]:

@@ -31,13 +31,16 @@ def process(
         return
     from eventlog.protocol import TopicPartition
     from processors.brakes import DEAD_BLOCK, DEAD_LIMIT, ROW_LIMIT
+    from processors.open_memory import OpenMemory
     from processors.reading_fold import ReadingFoldFactory
     from processors.runner import Plan, Runner
+    from processors.spilling import SpillFolder
     from schemas.catalogue import metrics_of
     from schemas.topics import dataset_of
     from store.processing_postgres import PostgresStore
 
     stop = lifecycle.start("process")
+    spill = SpillFolder(settings().spill_folder or settings().home / "open-windows")
     city, log = wiring.city(), wiring.log()
     topics = topics_of(city.id, [history] if history is not None else None)
     if history is not None:
@@ -51,6 +54,7 @@ def process(
         city.zone,
         dead_limit=DEAD_BLOCK if accept_dead else DEAD_LIMIT,
         rejected_limit=sys.maxsize if accept_rejected else ROW_LIMIT,
+        memory=OpenMemory(settings().open_memory_mb << 20, spill),
     )
     plan = Plan(
         group=f"{city.id}.process" if history is None else f"{city.id}.process.{history}",  # one group a topic
@@ -65,6 +69,7 @@ def process(
         Runner(log, store, folds, plan).run(stop)
     finally:
         store.close()
+        spill.close()
 
 
 def topics_of(city: str, history: list[str] | None) -> list[str]:

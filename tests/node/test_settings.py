@@ -106,4 +106,4 @@ def test_every_setting_is_in_the_operators_list_with_its_default():
         if field.default is not None:
             assert default == str(field.default).replace("False", "false"), name
         else:
-            assert default in ("none", "embedded", "the system's", "the certificate's"), name
+            assert default in ("none", "embedded", "the system's", "the certificate's", "in the home"), name

@@ -112,10 +112,10 @@ def messages(draw, dataset):
 
 
 @st.composite
-def logs(draw, dataset, most=40):
+def logs(draw, dataset, least=0, most=40):
     """Records of one partition, offsets with holes as transactions leave them."""
     offset, records = draw(st.integers(0, 3)), []
-    for key, body, appended in draw(st.lists(messages(dataset), max_size=most)):
+    for key, body, appended in draw(st.lists(messages(dataset), min_size=least, max_size=most)):
         records.append(MemoryRecord(offset, appended, key, body))
         offset += draw(st.sampled_from((1, 1, 1, 2)))
     return records
