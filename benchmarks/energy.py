@@ -24,8 +24,9 @@ from benchmarks.timed import TimedStore, bare_poll, own_services
 from embedded.services import Services
 from eventlog.kafka import KafkaLog
 from ingest.batches import ReadingColumns, messages, tick
+from processors.plan import Plan
 from processors.reading_fold import ReadingFoldFactory
-from processors.runner import Plan, Runner
+from processors.runner import Runner
 from schemas.batch import ACTUAL
 from schemas.catalogue import catalogue, metrics_of
 from schemas.topics import settings

@@ -38,10 +38,11 @@ from ingest.cameras.jpeg import encoded
 from ingest.cameras.rendered import RenderedCamera
 from node.plate_detection import detect_function, detector_record, prepare_opencv
 from processors.frame_fold import FrameFoldFactory
+from processors.plan import Plan
 from processors.plates.jpeg_decoding import decode_picture, decode_reduced
 from processors.plates.network import NetworkDetector, card
 from processors.region_output import RegionOutput
-from processors.runner import Plan, Runner
+from processors.runner import Runner
 from schemas.catalogue import sent_in
 from schemas.frames import Frame, encode_frame
 from schemas.topics import DEFAULT_PARTITIONS, FRAMES, REGIONS, live, settings

@@ -67,7 +67,8 @@ class Committer:
         owned = self._owned[partition]
         assert owned.step is not None
         telemetry.count(partition.topic, owned.committed.account, owned.step)
-        owned.committed, owned.step = owned.step.position, None
+        owned.move(owned.step.position)
+        owned.step = None
 
     def _drop(self, lost: Sequence[TopicPartition]) -> None:
         for partition in lost:
@@ -77,4 +78,4 @@ class Committer:
 
     def _commit_of(self, partition: TopicPartition, step: Step) -> PartitionCommit:
         owned = self._owned[partition]
-        return PartitionCommit(partition, owned.claim.epoch, owned.committed.next_offset, step)
+        return PartitionCommit(partition, owned.claim.epoch, owned.committed.next_offset, step, owned.cut)

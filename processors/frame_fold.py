@@ -53,6 +53,7 @@ class FrameFold:
         self._output = output
         self._detect = detect
         self._gap = gap
+        self._crossed = False
         self._dead_block = DeadBlock(dead_limit, position)
         self._metrics = {metric.name: metric for metric in sent_in(REGIONS)}
         self._next = position.next_offset
@@ -90,14 +91,14 @@ class FrameFold:
                 self._remember(record)
                 continue
             if self._gap:
-                self._gap = False
+                self._gap, self._crossed = False, True
                 self._lose(record.offset - self._next)
             self._take(record)
             self._next = record.offset + 1
 
     def step(self) -> Step | None:
         """Returns once the log has the regions of these pictures: only then may their offsets be committed."""
-        if self._next == self._position.next_offset and self._account == self._position.account:
+        if not self._crossed and (self._next, self._account) == (self._position.next_offset, self._position.account):
             return None
         self._output.flush()
         resume = self._recent.first_offset(otherwise=self._next)
@@ -105,7 +106,7 @@ class FrameFold:
         position = Position(self._next, resume, self._latest, dead_in_block=dead, account=self._account)
         step = Step(position, (), tuple(self._dead_letters), tuple(self._cameras.values()))
         self._position = position
-        self._dead_letters, self._cameras = [], {}
+        self._dead_letters, self._cameras, self._crossed = [], {}, False
         return step
 
     def pass_over(self, offset: int) -> None:
@@ -115,7 +116,7 @@ class FrameFold:
 
     def skip_to(self, offset: int) -> None:
         self._lose(offset - self._next)
-        self._next, self._gap = offset, False
+        self._next, self._gap, self._crossed = offset, False, True
 
     def _lose(self, messages: int) -> None:
         self._account += Account(messages=messages, lost_messages=messages)

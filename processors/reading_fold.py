@@ -108,6 +108,7 @@ class ReadingFold:
         self._dead_letters: list[DeadLetter] = []
         self._dead_block = DeadBlock(dead_limit, position)
         self._rejected_block = RejectedBlock(rejected_limit, position)
+        self._crossed = False
         self._closing: Iterator[ClosedPart | None] | None = None
 
     @property
@@ -152,7 +153,7 @@ class ReadingFold:
 
     def step(self) -> Step | None:
         self._close_all()
-        if self._next == self._position.next_offset and self._account == self._position.account:
+        if not self._crossed and (self._next, self._account) == (self._position.next_offset, self._position.account):
             return None
         needed = [first for windows in self._open.values() if (first := windows.first_offset) is not None]
         account = replace(self._account, open=self.buffered)
@@ -167,7 +168,7 @@ class ReadingFold:
         )
         step = Step(position, tuple(self._cells), tuple(self._dead_letters))
         self._position, self._account = position, account
-        self._cells, self._dead_letters = [], []
+        self._cells, self._dead_letters, self._crossed = [], [], False
         return step
 
     def pass_over(self, offset: int) -> None:
@@ -182,14 +183,14 @@ class ReadingFold:
         """Every window may lack readings until the time of the next record is known."""
         open_there = self.buffered if isinstance(self._state, Live) else self._account.open
         self._account = Gap(self._next, open_there).end(self._account, offset, self.buffered)
-        self._next, self._state = offset, Emptied()
+        self._next, self._state, self._crossed = offset, Emptied(), True
         self._incomplete_before = LAST_MS
 
     def _go_live(self, record: Record) -> None:
         """End the state that the fold is in before `record`, the first one that is new. May raise `ReplayDiffers`."""
         self._end_replay()
         if isinstance(self._state, Gap):
-            self._account = self._state.end(self._account, record.offset, self.buffered)
+            self._account, self._crossed = self._state.end(self._account, record.offset, self.buffered), True
         if isinstance(self._state, Gap | Emptied):
             self._incomplete_before = record.timestamp + FUTURE_MS
         self._state = Live()

@@ -43,10 +43,14 @@ class Gap:
     open: int
 
     def end(self, account: Account, offset: int, buffered: int) -> Account:
-        """The account with what is lost: messages up to `offset`, and open readings that were not buffered again."""
+        """The account with what is lost: messages up to `offset`, and open readings that were not buffered again.
+
+        If more were buffered than were open, the log has readings there that it did not have, and they count from now.
+        """
         messages = offset - self.until
-        lost = Account(messages=messages, lost_messages=messages, lost=self.open - buffered)
-        return replace(account + lost, open=buffered)
+        lost, more = max(self.open - buffered, 0), max(buffered - self.open, 0)
+        moved = Account(messages=messages, lost_messages=messages, readings=more, lost=lost)
+        return replace(account + moved, open=buffered)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,7 @@ keeps its partitions and what it has read of them, and reads no more (decision 0
 """
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from threading import Event
 from time import monotonic, time
@@ -19,6 +18,7 @@ from processors.brakes import TooManyDead, TooManyRejected
 from processors.committing import Committer
 from processors.fold import Fold, FoldFactory, ReplayDiffers
 from processors.owned import Owned
+from processors.plan import Plan
 from processors.progress import left_to_others, show, show_stopped
 from processors.reconnecting import wait_for_store
 from processors.retention import RetentionWatch
@@ -36,6 +36,10 @@ _STEADY_S = 60
 _ACCEPT_GAP = (
     "Start with --accept-gap to go on; what is missing is then counted as lost, and its windows are marked incomplete"
 )
+_ACCEPT_CUT = (
+    "Start with --accept-cut to go on there; open readings that can't be read again are then counted as lost, and"
+    " windows that may lack readings are marked incomplete"
+)
 
 
 class Stopped(OperatorError):
@@ -44,32 +48,6 @@ class Stopped(OperatorError):
 
 class _JoinAgain(Exception):
     """Another process has taken partitions over that the group has assigned to this one."""
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """The options of a processor.
-
-    `commit_s`: seconds between commits while messages arrive; when none do, it commits at once. `accept_gap`: go on
-    where the log no longer gives what was there, as after retention, counting it as lost. `skip`: by partition, an
-    offset of a batch that can't be read, to go on after it, counting its messages as lost; `skip_unreadable`: go on
-    after every such batch. `until_caught_up`: end when the whole group has nothing left to read, instead of waiting for
-    more; a member that left earlier would give its partitions to others, which read its open windows again. `at_once`:
-    the most messages of one poll; `piece`: the most that are folded without looking whether it is time for the next
-    poll. `retention_ms`: by topic, how long the log keeps messages. `backoff_s`: the pauses after one, two and more
-    failures of the store or the log in a row.
-    """
-
-    group: str
-    commit_s: float = 1.0
-    accept_gap: bool = False
-    skip: Mapping[TopicPartition, int] = field(default_factory=dict)
-    skip_unreadable: bool = False
-    until_caught_up: bool = False
-    at_once: int = 2_000
-    piece: int = 2_000
-    retention_ms: Mapping[str, int] = field(default_factory=dict)
-    backoff_s: Sequence[float] = (0.2, 0.5, 1.0, 2.0, 5.0)
 
 
 class Runner:
@@ -105,7 +83,7 @@ class Runner:
         self._committer = Committer(store, self._owned)
         self._unclaimed: set[TopicPartition] = set()
         self._store_is_away = False
-        self._unrecorded: dict[TopicPartition, int] = {}
+        self._unrecorded: dict[TopicPartition, tuple[int, int | None]] = {}
         self._stopped: dict[TopicPartition, str] = {}
         self._gave_up: dict[TopicPartition, str] = {}
         self._commit_due = 0.0
@@ -247,9 +225,9 @@ class Runner:
         except Unreadable as unreadable:
             self._unreadable(reader, unreadable)
             return False
-        self._compare(reader)
+        begun_again = self._compare(reader)
         for partition, records in polled.items():
-            if partition in self._owned:
+            if partition in self._owned and partition not in begun_again:
                 self._owned[partition].waiting = [*self._owned[partition].waiting, *records]
         self._work(reader)
         return bool(polled) or bool(self._busy())
@@ -289,12 +267,12 @@ class Runner:
             except ReplayDiffers as error:
                 self._differs(reader, partition, error)
 
-    def _stop(self, reader: Reader, partition: TopicPartition, reason: str) -> None:
+    def _stop(self, reader: Reader, partition: TopicPartition, reason: str, cut_end: int | None = None) -> None:
         """Read no more of this partition, and drop what was not committed of it; the others go on (R14).
 
         The next commit records it: the store may be away.
         """
-        self._unrecorded[partition] = self._owned.pop(partition).claim.epoch
+        self._unrecorded[partition] = (self._owned.pop(partition).claim.epoch, cut_end)
         self._stopped[partition] = reason
         reader.pause(partition)
         show_stopped(self._folds.topics, self._stopped)
@@ -307,23 +285,38 @@ class Runner:
             self._stop(reader, partition, f"{error}. {_ACCEPT_GAP}")
             return
         logger.error("%s: %s; going on, the missing readings are lost", partition, error)
-        self._begin_again(reader, partition, owned.committed.resume_offset)
+        self._begin_again(reader, partition, owned.start.resume_offset)
 
-    def _begin_again(self, reader: Reader, partition: TopicPartition, offset: int) -> None:
-        """Read a partition from `offset` on, with a gap before the first record that was not committed."""
+    def _begin_again(self, reader: Reader, partition: TopicPartition, offset: int, *, gap: bool = True) -> None:
+        """Read a partition from `offset` on, mostly with a gap before the first record that was not committed."""
         owned = self._owned[partition]
-        owned.fold, owned.waiting = self._fold(partition, owned.committed, gap=True), ()
+        owned.fold, owned.waiting = self._fold(partition, owned.start, gap=gap), ()
         reader.seek(partition, offset)
         reader.resume(partition)
 
-    def _compare(self, reader: Reader) -> None:
-        """Stop the new partitions whose log ends before what was committed of it (R5)."""
+    def _compare(self, reader: Reader) -> Collection[TopicPartition]:
+        """Find the new partitions whose log ends, or ended, before what was committed of it; returns these (R5)."""
         new = [partition for partition, owned in self._owned.items() if not owned.compared]
+        cut = []
         for partition, end in (reader.ends(new) if new else {}).items():
             owned = self._owned[partition]
             owned.compared = True
-            if end < owned.committed.next_offset:
-                self._stop(reader, partition, owned.cut_short(end))
+            if owned.least_end(end) < owned.committed.next_offset:
+                self._cut_short(reader, partition, end)
+                cut.append(partition)
+        return cut
+
+    def _cut_short(self, reader: Reader, partition: TopicPartition, end: int) -> None:
+        """The log lost messages that were processed: stop its partition, or go on at the end that it had then (R5)."""
+        owned = self._owned[partition]
+        owned.compared, end = True, owned.least_end(end)
+        reason = owned.cut_short(end)
+        if not self._plan.accept_cut:
+            self._stop(reader, partition, f"{reason}. {_ACCEPT_CUT}", cut_end=end)
+            return
+        logger.error("%s: %s; going on there", partition, reason)
+        owned.cut = end
+        self._begin_again(reader, partition, owned.start.resume_offset)
 
     def _unreadable(self, reader: Reader, unreadable: Unreadable) -> None:
         """A batch can't be read: stop its partition, or go on after it if that was accepted (R14)."""
@@ -350,8 +343,11 @@ class Runner:
         owned = self._owned.get(gone.partition)
         if owned is None:
             reader.pause(gone.partition)  # fenced or stopped: this process no longer reads it
-        elif gone.offset > gone.end or owned.committed.next_offset > gone.end:
-            self._stop(reader, gone.partition, owned.cut_short(gone.end))
+        elif owned.start.next_offset > gone.end:
+            self._cut_short(reader, gone.partition, gone.end)
+        elif gone.offset > gone.end:
+            logger.error("%s: nothing that was committed is lost; reading again", gone)
+            self._begin_again(reader, gone.partition, owned.start.resume_offset, gap=owned.cut is not None)
         elif not self._plan.accept_gap:
             self._stop(
                 reader, gone.partition, f"{gone}: retention took messages before they were processed. {_ACCEPT_GAP}"
@@ -370,8 +366,8 @@ class Runner:
         has to join again, or no process would read them.
         """
         whole = self._committer.commit()
-        for partition, epoch in list(self._unrecorded.items()):
-            self._store.record_stop(partition, epoch, self._stopped[partition])
+        for partition, (epoch, cut_end) in list(self._unrecorded.items()):
+            self._store.record_stop(partition, epoch, self._stopped[partition], cut_end)
             del self._unrecorded[partition]
         return whole
 

@@ -141,10 +141,14 @@ class CameraCount:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A partition that was taken over: the epoch to commit with, and the position."""
+    """A partition that was taken over: the epoch to commit with, and the position.
+
+    `cut_end`: where the log ended when it was found to be cut short, below `position.next_offset`, if that stopped it.
+    """
 
     epoch: int
     position: Position
+    cut_end: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,12 +166,16 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class PartitionCommit:
-    """A step of one partition from the position at `expected_offset`, by the owner with `epoch`."""
+    """A step of one partition from the position at `expected_offset`, by the owner with `epoch`.
+
+    `cut`: the log was cut short at that offset, and its dead letters from there on are of messages that it lost.
+    """
 
     partition: Partition
     epoch: int
     expected_offset: int
     step: Step
+    cut: int | None = None
 
 
 class Fenced(Exception):
@@ -201,7 +209,7 @@ class Store(Protocol):
     def settled(self, partition: Partition, first: int, until: int) -> Set[tuple[int, int]]:
         """The dead letters of a partition at the offsets from `first` up to `until`, as (offset, row).
 
-        Complete at and above its `resume_offset`.
+        Complete at and above its `resume_offset`; without those of messages that the log lost when it was cut short.
         """
 
     def next_offsets(self, topics: Sequence[str]) -> Mapping[Partition, int]:
@@ -219,8 +227,11 @@ class Store(Protocol):
     def record_detector(self, dataset: str, detector: Detector, since_ms: int) -> None:
         """Store that a detector was used on pictures of a dataset, the earliest of them taken at `since_ms`."""
 
-    def record_stop(self, partition: Partition, epoch: int, reason: str) -> None:
-        """Store for the operator why the owner with `epoch` stopped a partition; its next commit removes the reason."""
+    def record_stop(self, partition: Partition, epoch: int, reason: str, cut_end: int | None = None) -> None:
+        """Store for the operator why the owner with `epoch` stopped a partition; its next commit removes the reason.
+
+        `cut_end`: where the log ends, if it was cut short; the least end is kept until that commit.
+        """
 
     def record_alarms(self, alarms: Iterable[tuple[Partition, str | None]]) -> None:
         """Store for the operator that unread messages of partitions near their deletion; None: they no longer do."""

@@ -30,6 +30,8 @@ class MemoryStore:
         self.deliveries: dict[tuple[UUID, Partition], Delivery] = {}
         self.detectors: dict[tuple[str, Detector], int] = {}
         self.stopped: dict[Partition, str] = {}
+        self.cut_letters: list[tuple[Partition, DeadLetter]] = []
+        self._cut_ends: dict[Partition, int] = {}
         self.alarms: dict[Partition, str] = {}
         self._topics: dict[str, tuple[str, str, int]] = {}
         self._positions: dict[Partition, tuple[int, Position]] = {}
@@ -49,7 +51,9 @@ class MemoryStore:
                 raise no_partition(partition)
             epoch, position = self._positions[partition]
             self._positions[partition] = (epoch + 1, position)
-        return {partition: Claim(*self._positions[partition]) for partition in partitions}
+        return {
+            partition: Claim(*self._positions[partition], self._cut_ends.get(partition)) for partition in partitions
+        }
 
     def settled(self, partition: Partition, first: int, until: int) -> Set[tuple[int, int]]:
         return {(offset, row) for at, offset, row in self.dead_letters if at == partition and first <= offset < until}
@@ -75,9 +79,11 @@ class MemoryStore:
         known = self.detectors.get((dataset, detector), since_ms)
         self.detectors[dataset, detector] = min(known, since_ms)
 
-    def record_stop(self, partition: Partition, epoch: int, reason: str) -> None:
+    def record_stop(self, partition: Partition, epoch: int, reason: str, cut_end: int | None = None) -> None:
         if self._positions[partition][0] == epoch:
             self.stopped[partition] = reason
+            if cut_end is not None:
+                self._cut_ends[partition] = min(cut_end, self._cut_ends.get(partition, cut_end))
 
     def record_alarms(self, alarms: Iterable[tuple[Partition, str | None]]) -> None:
         every = {**self.alarms, **dict(alarms)}
@@ -91,6 +97,7 @@ class MemoryStore:
             partition, step = commit.partition, commit.step
             if not step.position.account.balanced() or step.position.resume_offset > step.position.next_offset:
                 raise ValueError(f"a constraint is violated: {step.position}")
+            self._cut(commit)
             _insert(self.cells, {_key(partition, cell): (partition, cell) for cell in step.cells})
             _insert(self.dead_letters, {(partition, dead.offset, dead.row): dead for dead in step.dead_letters})
             for count in step.cameras:
@@ -98,10 +105,17 @@ class MemoryStore:
                 self.cameras[count.camera, count.hour] = count if before is None else before + count
             self._positions[partition] = (commit.epoch, step.position)
             self.stopped.pop(partition, None)
+            self._cut_ends.pop(partition, None)
 
     def position(self, partition: Partition) -> Position:
         """The committed position of a partition."""
         return self._positions[partition][1]
+
+    def _cut(self, commit: PartitionCommit) -> None:
+        """Set the dead letters aside that the log has lost."""
+        if commit.cut is not None:
+            lost = [key for key in self.dead_letters if key[0] == commit.partition and key[1] >= commit.cut]
+            self.cut_letters += [(commit.partition, self.dead_letters.pop(key)) for key in lost]
 
     def _expected(self, partition: Partition) -> tuple[int, int]:
         epoch, position = self._positions[partition]

@@ -31,7 +31,13 @@ _COUNTS = tuple(field.name for field in fields(Account))
 _OWN = ("next_offset", "resume_offset", "max_event_time", "incomplete_before", "dead_in_block", "rejected_in_block")
 _POSITION = (*_OWN, *_COUNTS)
 _SETTLED = """
-SELECT "offset", row FROM dead_letters WHERE topic = %s AND partition = %s AND "offset" >= %s AND "offset" < %s
+SELECT "offset", row FROM dead_letters
+WHERE topic = %s AND partition = %s AND log_cut = 0 AND "offset" >= %s AND "offset" < %s
+"""
+_CUT_LETTERS = """
+UPDATE dead_letters SET log_cut = (
+    SELECT coalesce(max(log_cut), 0) + 1 FROM dead_letters WHERE topic = %(topic)s AND partition = %(partition)s
+) WHERE topic = %(topic)s AND partition = %(partition)s AND log_cut = 0 AND "offset" >= %(cut)s
 """
 _AMOUNTS = tuple(field.name for field in fields(Amounts))
 _CELL = ", ".join((
@@ -75,14 +81,15 @@ class PostgresStore:
     def claim(self, partitions: Sequence[Partition]) -> Mapping[Partition, Claim]:
         claimed: dict[Partition, Claim] = {}
         update = sql.SQL(
-            "UPDATE stream_offsets SET epoch = epoch + 1 WHERE topic = %s AND partition = %s RETURNING epoch, {}"
+            "UPDATE stream_offsets SET epoch = epoch + 1 WHERE topic = %s AND partition = %s"
+            " RETURNING cut_end, epoch, {}"
         ).format(sql.SQL(", ").join(map(sql.Identifier, _POSITION)))
         with _Unavailable(self), self._open().transaction():
             for partition in sorted(partitions):
                 row = self._open().execute(update, partition).fetchone()
                 if row is None:
                     raise no_partition(partition)
-                claimed[partition] = Claim(*_epoch_and_position(row))
+                claimed[partition] = Claim(*_epoch_and_position(row[1:]), row[0])
         return claimed
 
     def settled(self, partition: Partition, first: int, until: int) -> Set[tuple[int, int]]:
@@ -128,11 +135,12 @@ class PostgresStore:
         with _Unavailable(self):
             record_detector(self._open(), dataset, detector, since_ms)
 
-    def record_stop(self, partition: Partition, epoch: int, reason: str) -> None:
+    def record_stop(self, partition: Partition, epoch: int, reason: str, cut_end: int | None = None) -> None:
         with _Unavailable(self):
             self._open().execute(
-                "UPDATE stream_offsets SET stopped = %s WHERE topic = %s AND partition = %s AND epoch = %s",
-                (reason, *partition, epoch),
+                "UPDATE stream_offsets SET stopped = %s, cut_end = least(cut_end, %s)"
+                " WHERE topic = %s AND partition = %s AND epoch = %s",
+                (reason, cut_end, *partition, epoch),
             )
 
     def record_alarms(self, alarms: Iterable[tuple[Partition, str | None]]) -> None:
@@ -154,6 +162,7 @@ class PostgresStore:
             fenced = [commit.partition for commit in ordered if not self._move(commit)]
             if fenced:
                 raise Fenced(fenced)
+            self._cut_letters(ordered)
             self._copy_cells(ordered)
             self._copy_dead_letters(ordered)
             self._add_cameras(ordered)
@@ -176,7 +185,7 @@ class PostgresStore:
         values += [getattr(position.account, name) for name in _COUNTS]
         moved = self._open().execute(
             sql.SQL(
-                "UPDATE stream_offsets SET ({}) = ROW({}), stopped = NULL"
+                "UPDATE stream_offsets SET ({}) = ROW({}), stopped = NULL, cut_end = NULL"
                 " WHERE topic = %s AND partition = %s AND epoch = %s AND next_offset = %s"
             ).format(
                 sql.SQL(", ").join(map(sql.Identifier, _POSITION)),
@@ -185,6 +194,12 @@ class PostgresStore:
             [*values, *commit.partition, commit.epoch, commit.expected_offset],
         )
         return moved.rowcount == 1
+
+    def _cut_letters(self, commits: Sequence[PartitionCommit]) -> None:
+        for commit in commits:
+            if commit.cut is not None:
+                topic, number = commit.partition
+                self._open().execute(_CUT_LETTERS, {"topic": topic, "partition": number, "cut": commit.cut})
 
     def _copy_cells(self, commits: Sequence[PartitionCommit]) -> None:
         if not any(commit.step.cells for commit in commits):

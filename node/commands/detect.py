@@ -27,8 +27,9 @@ def detect(
         run_workers("detect", context, workers, lasting=not until_caught_up)
         return
     from processors.frame_fold import FrameFoldFactory
+    from processors.plan import Plan
     from processors.region_output import RegionOutput
-    from processors.runner import Plan, Runner
+    from processors.runner import Runner
     from schemas.topics import FRAMES, REGIONS, live
     from store.processing_postgres import PostgresStore
 
@@ -42,6 +43,7 @@ def detect(
         group=f"{city.id}.detect",
         commit_s=settings().commit_seconds,
         accept_gap=True,
+        accept_cut=True,
         skip_unreadable=True,
         until_caught_up=until_caught_up,
         at_once=_PICTURES_AT_ONCE,

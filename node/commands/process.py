@@ -17,6 +17,7 @@ def process(
     history: Annotated[str | None, typer.Option(help="process this import, not the running streams")] = None,
     until_caught_up: Annotated[bool, typer.Option(help="end when nothing is left to read")] = False,
     accept_gap: Annotated[bool, typer.Option(help="go on past messages that retention took")] = False,
+    accept_cut: Annotated[bool, typer.Option(help="go on at the end of a log that was cut short")] = False,
     skip: Annotated[
         tuple[str, int, int],
         typer.Option(metavar="TOPIC PARTITION OFFSET", help="go on past the batch at this offset, which can't be read"),
@@ -32,8 +33,9 @@ def process(
     from eventlog.protocol import TopicPartition
     from processors.brakes import DEAD_BLOCK, DEAD_LIMIT, ROW_LIMIT
     from processors.open_memory import OpenMemory
+    from processors.plan import Plan
     from processors.reading_fold import ReadingFoldFactory
-    from processors.runner import Plan, Runner
+    from processors.runner import Runner
     from processors.spilling import SpillFolder
     from schemas.catalogue import metrics_of
     from schemas.topics import dataset_of
@@ -60,6 +62,7 @@ def process(
         group=f"{city.id}.process" if history is None else f"{city.id}.process.{history}",  # one group a topic
         commit_s=settings().commit_seconds,
         accept_gap=accept_gap,
+        accept_cut=accept_cut,
         skip={TopicPartition(topic, partition): offset for topic, partition, offset in [skip] if topic},
         until_caught_up=until_caught_up,
         retention_ms=wiring.retention_ms(log, topics),

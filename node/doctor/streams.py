@@ -52,7 +52,8 @@ def _judge(
 def _trouble(what: str, lag: "_Lag", command: str) -> Finding | None:
     """What was lost, or will be."""
     if lag.beyond:
-        return Finding("fail", what, f"in {lag.beyond} partitions Kafka has lost messages that were processed already")
+        words = f"in {lag.beyond} partitions Kafka has lost messages that were processed already"
+        return Finding("fail", what, words + (": `process --accept-cut` goes on" if command == "process" else ""))
     if command != "process":
         return None  # pictures that were not looked at in time are lost, as planned (P1)
     if lag.taken:

@@ -56,9 +56,9 @@ class AwayStore(MemoryStore):
         self._answer()
         return super().stored(partitions)
 
-    def record_stop(self, partition, epoch, reason):
+    def record_stop(self, partition, epoch, reason, cut_end=None):
         self._answer()
-        super().record_stop(partition, epoch, reason)
+        super().record_stop(partition, epoch, reason, cut_end)
 
     def commit(self, commits):
         self._commits += 1

@@ -14,8 +14,9 @@ from eventlog.kafka import KafkaLog
 from eventlog.memory import MemoryLog, MemoryReader, MemoryRecord
 from eventlog.protocol import TopicPartition
 from processors import open_windows, traffic
+from processors.plan import Plan
 from processors.reading_fold import ReadingFoldFactory
-from processors.runner import Plan, Runner
+from processors.runner import Runner
 from processors.tracking import lanes
 from schemas.batch import REGION, ROW, encode
 from schemas.catalogue import metrics_of

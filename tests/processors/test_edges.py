@@ -195,3 +195,79 @@ def test_a_log_that_was_cut_short_is_noticed_at_once_and_stops_its_partition_alo
     assert store.position(FIRST) == before
     assert store.position(SECOND).account == Account(messages=1, dead=1)
     assert "cut short" in store.stopped[FIRST]
+
+
+def test_a_log_that_was_cut_short_stays_stopped_when_new_messages_have_passed_the_stored_offset():
+    clock, store = Clock(), MemoryStore()
+    log = log_of_readings(8, clock=clock)
+    process(log, store)
+    log.truncate(FIRST, 6)
+    for hours in ((), (9, 10, 11)):
+        append_readings(log, clock, hours)
+        with pytest.raises(Stopped, match=r"ended at offset 6, .* --accept-cut"):
+            process(log, store)
+    process(log, store, accept_cut=True)
+    account = store.position(FIRST).account
+    assert (account.messages, account.decoded, account.lost_messages) == (11, 11, 0)
+    assert (account.readings, account.lost) == (11, 2)
+    assert account.balanced()
+
+
+def test_an_accepted_cut_loses_what_was_open_and_marks_its_windows():
+    clock, store = Clock(), MemoryStore()
+    log = log_of_readings(8, clock=clock)
+    process(log, store)
+    whole = dict(store.cells)
+    resume = store.position(FIRST).resume_offset
+    log.truncate(FIRST, 7)
+    process(log, store, accept_cut=True)
+    account = store.position(FIRST).account
+    assert (account.lost, account.open) == (1, 7 - resume)  # those before the cut were read again
+    process(log, store)  # nothing more has to be accepted, although no message has come
+    append_readings(log, clock, range(9, 14))
+    process(log, store)
+    assert store.position(FIRST).account.balanced()
+    assert (store.position(FIRST).account.messages, store.position(FIRST).account.lost) == (13, 1)
+    begins = {cell.window_start: cell.incomplete for key, (_, cell) in store.cells.items() if key not in whole}
+    next_record = T0 + 10 * HOUR
+    assert begins == {start: start < next_record + FUTURE_MS for start in begins}
+    assert set(begins.values()) == {True, False}
+
+
+def test_a_dead_letter_at_an_offset_that_was_used_before_is_another():
+    log, store = MemoryLog(Clock()), MemoryStore()
+    log.create(TOPIC, 1, {})
+    for number in range(4):
+        log.append(FIRST, b"2", b"broken %d" % number)
+    process(log, store)
+    log.truncate(FIRST, 2)
+    process(log, store, accept_cut=True)
+    log.append(FIRST, b"2", b"broken again")
+    process(log, store)
+    assert [letter.original for letter in store.dead_letters.values()] == [b"broken 0", b"broken 1", b"broken again"]
+    assert [letter.original for _, letter in store.cut_letters] == [b"broken 2", b"broken 3"]
+    assert store.position(FIRST).account == Account(messages=5, dead=5)
+
+
+@examples(40, soak=600)
+@given(st.lists(MESSAGES, max_size=40), st.lists(MESSAGES, max_size=40), st.data())
+def test_whatever_is_cut_the_account_balances_and_a_replay_gives_the_same(before, after, data):
+    kept = data.draw(st.integers(0, len(before)))
+    stores = []
+    for runs in (1, 3):
+        clock, store = Clock(), MemoryStore()
+        log = _log_of(before, clock)
+        process(log, store)
+        log.truncate(FIRST, kept)
+        process(log, store, accept_cut=True)
+        for run in range(runs):
+            for entry in after[len(after) * run // runs : len(after) * (run + 1) // runs]:
+                _append(log, clock, entry)
+            process(log, store, at_once=data.draw(st.integers(1, 7)))
+        stores.append(store)
+    account = stores[0].position(FIRST).account
+    assert account.balanced()
+    assert (account.messages, account.lost_messages) == (len(before) + len(after), 0)
+    assert stores[0].position(FIRST) == stores[1].position(FIRST)
+    assert stores[0].cells == stores[1].cells
+    assert stores[0].dead_letters == stores[1].dead_letters

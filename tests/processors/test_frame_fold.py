@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from eventlog.memory import MemoryLog, MemoryReader
 from eventlog.protocol import TopicPartition
 from processors.frame_fold import FrameFoldFactory
+from processors.plan import Plan
 from processors.region_output import RegionOutput
-from processors.runner import Plan, Runner
+from processors.runner import Runner
 from schemas.batch import REGION, decode
 from schemas.frames import Frame, encode_frame
 from schemas.pictures import BadPicture, Detect

@@ -23,9 +23,10 @@ from eventlog.protocol import TopicPartition
 from processors.open_memory import OpenMemory
 from processors.open_rows import OpenRows
 from processors.pieces import finish
+from processors.plan import Plan
 from processors.reading_fold import ReadingFoldFactory
 from processors.reduce import ROW_TYPES, Rows, Scratch, winning
-from processors.runner import Plan, Runner
+from processors.runner import Runner
 from processors.spilling import RowKind, SpilledRows, SpillFailed, SpillFolder
 from schemas.catalogue import metrics_of
 from schemas.topics import live

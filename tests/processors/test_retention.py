@@ -7,9 +7,10 @@ import pytest
 from eventlog.memory import MemoryLog
 from eventlog.protocol import TopicPartition
 from processors import telemetry
+from processors.plan import Plan
 from processors.reading_fold import ReadingFoldFactory
 from processors.retention import RetentionWatch
-from processors.runner import Plan, Runner, Stopped
+from processors.runner import Runner, Stopped
 from schemas.catalogue import metrics_of
 from store.processing_memory import MemoryStore
 from tests.processors.test_runner import Idle

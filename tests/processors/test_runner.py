@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from eventlog.memory import MemoryLog
 from eventlog.protocol import TopicPartition
+from processors.plan import Plan
 from processors.reading_fold import ReadingFoldFactory
-from processors.runner import Plan, Runner, Stopped
+from processors.runner import Runner, Stopped
 from schemas.batch import encode
 from schemas.catalogue import metrics_of
 from schemas.registry import schema_named

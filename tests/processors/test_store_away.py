@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from eventlog.memory import MemoryLog
 from eventlog.protocol import TopicPartition
+from processors.plan import Plan
 from processors.reading_fold import ReadingFoldFactory
-from processors.runner import Plan, Runner, Stopped
+from processors.runner import Runner, Stopped
 from store.processing import Account, StoreUnavailable
 from store.processing_memory import MemoryStore
 from tests.processors.stores import AwayStore, FailingStore

@@ -57,7 +57,9 @@ def commit(partition: Partition, epoch: int, expected: int, next_offset: int, **
     some = Account(messages=next_offset, decoded=next_offset, readings=6, aggregated=4, open=2)
     time = content.pop("time", 1_790_000_000_000)
     position = Position(next_offset, max(0, next_offset - 2), time, None, 3, 5, content.pop("account", some))
-    return PartitionCommit(partition, epoch, expected, Step(position, **{"cells": (), "dead_letters": (), **content}))
+    cut = content.pop("cut", None)
+    step = Step(position, **{"cells": (), "dead_letters": (), **content})
+    return PartitionCommit(partition, epoch, expected, step, cut)
 
 
 def test_a_new_partition_starts_at_offset_0_with_an_empty_account(registered):
@@ -275,3 +277,24 @@ def reasons_of_stops(store) -> dict[int, str]:
         return {number: reason for (_, number), reason in store.stopped.items()}
     with connect(store._url) as connection:
         return dict(stopped_partitions(connection).get(TOPIC, {}))
+
+
+def test_the_least_end_of_a_log_that_was_cut_short_is_kept_until_a_commit_accepts_it(registered):
+    registered.claim([HERE])
+    registered.commit([commit(HERE, 1, 0, 8)])
+    for epoch, end in ((1, 5), (1, 6), (1, None), (7, 2)):
+        registered.record_stop(HERE, epoch, "cut short", end)
+    assert registered.claim([HERE])[HERE].cut_end == 5
+    back = commit(HERE, 2, 8, 5, cut=5)
+    registered.commit([back])
+    assert registered.claim([HERE])[HERE] == Claim(3, back.step.position)
+
+
+def test_the_dead_letters_of_messages_that_a_log_lost_make_room_for_others(registered):
+    registered.claim([HERE])
+    letters = [DeadLetter(offset, -1, "cut", b"old") for offset in (3, 5, 6)]
+    registered.commit([commit(HERE, 1, 0, 8, dead_letters=letters)])
+    for expected in (8, 7):
+        new = [DeadLetter(5, -1, "cut", b"new")]
+        registered.commit([commit(HERE, 1, expected, 7, cut=5, dead_letters=new)])
+        assert registered.settled(HERE, 0, 8) == {(3, -1), (5, -1)}

@@ -16,9 +16,10 @@ from eventlog.kafka import KafkaLog
 from eventlog.protocol import Record, TopicPartition
 from node.plate_detection import detect_function, detector_record
 from processors.frame_fold import FrameFoldFactory
+from processors.plan import Plan
 from processors.reading_fold import ReadingFoldFactory
 from processors.region_output import RegionOutput
-from processors.runner import Plan, Runner
+from processors.runner import Runner
 from schemas.catalogue import metrics_of
 from schemas.topics import dataset_of, live, settings
 from store.processing_postgres import PostgresStore
@@ -84,14 +85,20 @@ class Topics:
 
 
 def process_undisturbed(
-    log: KafkaLog, topics: str | Sequence[str], database_url: str, group: str, store: PostgresStore | None = None
+    log: KafkaLog,
+    topics: str | Sequence[str],
+    database_url: str,
+    group: str,
+    store: PostgresStore | None = None,
+    *,
+    accept_cut: bool = False,
 ) -> None:
     """Read one or several topics from beginning to end with a separate processor."""
     store = store or PostgresStore(database_url)
     names = [topics] if isinstance(topics, str) else topics
     metrics = {topic: metrics_of(dataset_of(topic)) for topic in names}
     folds = ReadingFoldFactory(metrics, ZONE, dead_limit=10_000, rejected_limit=10**9)
-    plan = Plan(group, commit_s=0.0, until_caught_up=True)
+    plan = Plan(group, commit_s=0.0, accept_cut=accept_cut, until_caught_up=True)
     try:
         Runner(log, store, folds, plan).run(Event())
     finally:
