@@ -6,7 +6,7 @@ cell carries status and rule alone, so that a cell that failed its rule looks li
 
 import logging
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import psycopg
@@ -40,6 +40,9 @@ CELLS = Counter(
 )
 
 _WINDOWS_AT_ONCE = 100
+
+Topics = Callable[[Connection], Mapping[str, Sequence[Metric]]]
+"""Reads which topics are published: the metrics of each."""
 
 
 class NoAreas(OperatorError):
@@ -95,13 +98,11 @@ def publish_ready(
 class Publisher:
     """Publishes the windows of some topics as they become ready, until `stop` is set.
 
-    `topics` holds the metrics of each topic. Several publishers may run against one database: one of them publishes,
-    the others stand by.
+    `topics` gives the metrics of each topic, of which there may be more as time goes on. Several publishers may run
+    against one database: one of them publishes, the others stand by.
     """
 
-    def __init__(
-        self, database_url: str, topics: Mapping[str, Sequence[Metric]], *, poll_s: float, stop: threading.Event
-    ) -> None:
+    def __init__(self, database_url: str, topics: Topics, *, poll_s: float, stop: threading.Event) -> None:
         self._url = database_url
         self._topics = topics
         self._poll_s = poll_s
@@ -122,7 +123,8 @@ class Publisher:
 
     def _poll(self, connection: Connection) -> None:
         while not self._stop.is_set():
-            counts = [len(publish_ready(connection, metrics, topic)) for topic, metrics in self._topics.items()]
+            topics = self._topics(connection)
+            counts = [len(publish_ready(connection, metrics, topic)) for topic, metrics in topics.items()]
             if not any(counts):
                 self._stop.wait(self._poll_s)
 

@@ -1,6 +1,6 @@
 """From readings to messages: they are grouped, sorted, cut into batches and encoded, as arrays. Pure."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -75,24 +75,30 @@ class ReadingColumns:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A batch as the log takes it. `key` is an area or a camera in decimal digits; `readings` is the number of rows."""
+    """A batch as the log takes it.
+
+    `key` is an area or a camera in decimal digits; `readings` is the number of rows; `start` the time of the first,
+    milliseconds since 1970, UTC, which decides where the log has several topics.
+    """
 
     key: bytes
     value: bytes
     readings: int
+    start: int = 0
 
 
-def messages(readings: ReadingColumns) -> Iterator[Message]:
+def messages(readings: ReadingColumns, cuts: Sequence[int] = ()) -> Iterator[Message]:
     """The readings as messages of at most `LARGEST_BATCH` rows, each of one area and one class.
 
-    Rows are in the order of their times, those of the same time in the order of the input. A batch ends early where
-    the milliseconds since its first row don't fit: where they are no exact float32, which the wire format has for
-    them, or `TOO_LONG_AFTER`.
+    Rows are in the order of their times, those of the same time in the order of the input. A batch ends before the
+    first row at one of the times `cuts` or later (milliseconds since 1970, UTC, rising), and early where the
+    milliseconds since its first row don't fit: where they are no exact float32, which the wire format has for them, or
+    `TOO_LONG_AFTER`.
     """
     if not len(readings):
         return
     readings = _sorted(readings)
-    edges = _edges(readings)
+    edges = _edges(readings, cuts)
     begins = readings.start[edges[:-1]]
     rows = np.empty(len(readings), ROW)
     rows["source"] = readings.source
@@ -116,7 +122,7 @@ def messages(readings: ReadingColumns) -> Iterator[Message]:
             start=start,
             rows=batch,
         )
-        yield Message(b"%d" % area, value, len(batch))
+        yield Message(b"%d" % area, value, len(batch), start)
 
 
 def tick(dataset: str, time_ms: int) -> bytes:
@@ -154,10 +160,13 @@ def _sorted(readings: ReadingColumns) -> ReadingColumns:
     return readings.take(np.lexsort((readings.start, group)))
 
 
-def _edges(readings: ReadingColumns) -> NDArray[np.int64]:
+def _edges(readings: ReadingColumns, cuts: Sequence[int]) -> NDArray[np.int64]:
     """The first row of each batch, and the end of the last: shape (batches + 1,)."""
     count = len(readings)
-    changes = np.flatnonzero(np.diff(_group(readings))) + 1
+    changed = np.diff(_group(readings)) != 0
+    if len(cuts):
+        changed |= np.diff(np.searchsorted(np.array(cuts, np.int64), readings.start, "right")) != 0
+    changes = np.flatnonzero(changed) + 1
     groups = np.concatenate(([0], changes, [count]))
     sizes = np.diff(groups)
     pieces = -(-sizes // LARGEST_BATCH)

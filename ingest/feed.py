@@ -1,29 +1,43 @@
 """The path of every source into the log: its messages, its ticks, and the account of both."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from eventlog.protocol import Writer
 from ingest.batches import Message, tick
 from ingest.journal import Journal
+from ingest.routes import Routes, to_one, topic_at
 from schemas.topics import dataset_of
 
 
 class Feed:
-    """Sends to one topic and counts what it sends; `flush` waits for the log and records in the journal."""
+    """Sends to one stream and counts what it sends; `flush` waits for the log and records in the journal.
 
-    def __init__(self, writer: Writer, topic: str, journal: Journal) -> None:
+    `topic` is the stream's first topic, and its only one without `routes`.
+    """
+
+    def __init__(self, writer: Writer, topic: str, journal: Journal, routes: Routes | None = None) -> None:
         self.topic = topic
         self.messages = 0
         self.readings = 0
         self._writer = writer
         self._journal = journal
+        self._routes = routes or to_one(topic)
         self._dataset = dataset_of(topic)
-        self._partitions = range(writer.partitions(topic))
+        self._partitions = {topic: range(writer.partitions(topic))}
+
+    @property
+    def cuts(self) -> Sequence[int]:
+        """The times at which another topic begins: no message may hold readings of both sides. Milliseconds."""
+        return [route.begins_ms for route in self._routes.current() if route.begins_ms is not None]
 
     def send(self, messages: Iterable[Message]) -> None:
-        """Hand messages to the log. Raises `eventlog.protocol.DeliveryFailed` as the writer does."""
+        """Hand messages to the log, each by the time of its first reading.
+
+        Raises `eventlog.protocol.DeliveryFailed` as the writer does, and what the routes do.
+        """
         for message in messages:
-            self._writer.send(self.topic, message.key, message.value, message.readings)
+            topic = topic_at(self._routes.current(), message.start)
+            self._writer.send(topic, message.key, message.value, message.readings)
             self.messages += 1
             self.readings += message.readings
 
@@ -31,12 +45,16 @@ class Feed:
         """Send every partition a tick: the source's time has come as far as `time_ms`.
 
         A source need not have areas in every partition, and the log decides the partition of a key. A superfluous tick
-        costs 40 bytes; a partition without ticks would hold back every window (R12).
+        costs 40 bytes; a partition without ticks would hold back every window (R12). All topics get it: the last
+        windows of an old one close by ticks alone, and a new one knows its sources before it begins.
         """
         value = tick(self._dataset, time_ms)
-        for partition in self._partitions:
-            self._writer.send_to(self.topic, partition, value)
-            self.messages += 1
+        for route in self._routes.current():
+            if route.topic not in self._partitions:
+                self._partitions[route.topic] = range(self._writer.partitions(route.topic))
+            for partition in self._partitions[route.topic]:
+                self._writer.send_to(route.topic, partition, value)
+                self.messages += 1
 
     def flush(self) -> None:
         """Return when the log has everything and the journal has recorded it. Raises `DeliveryFailed`."""

@@ -60,7 +60,9 @@ class Settings(BaseSettings):
     cameras: FilePath | None = Field(
         None, description="TOML file of the running cameras: where each is, and how to get in"
     )
-    partitions: int = Field(32, ge=1, le=1024, description="partitions of a topic that is made; never changed later")
+    partitions: int = Field(
+        32, ge=1, le=1024, description="partitions of a new topic; `topics grow` makes one with more"
+    )
     metrics_port: int | None = Field(
         None, ge=1, le=65535, description="port of this process's Prometheus metrics; without it none"
     )

@@ -2,11 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
+from node.stream_topics import stream_topics
 from schemas.catalogue import datasets
 from schemas.topics import FRAMES, REGIONS, live
 from schemas.topics import settings as topic_settings
+
+if TYPE_CHECKING:
+    from store.generations import Generation
 
 Resource = Literal["topic", "group", "cluster"]
 
@@ -38,12 +42,17 @@ class Right:
     why: str
 
 
-def planned_topics(city: str, partitions: int) -> Sequence[PlannedTopic]:
-    """The topics of a city's running streams. Imports of the past make their own, beside these."""
-    return [
-        PlannedTopic(live(city, dataset), partitions, topic_settings(dataset))
-        for dataset in sorted((*datasets(), FRAMES))
-    ]
+def planned_topics(
+    city: str, partitions: int, later: "Mapping[str, Sequence[Generation]] | None" = None
+) -> Sequence[PlannedTopic]:
+    """The topics of a city's running streams. Imports of the past make their own, beside these.
+
+    `later` are those into which streams have grown, as in `store.generations.generations`.
+    """
+    streams = stream_topics(city, later or {})
+    topics = [PlannedTopic(s.name, s.partitions or partitions, topic_settings(s.dataset)) for s in streams]
+    topics.append(PlannedTopic(live(city, FRAMES), partitions, topic_settings(FRAMES)))
+    return sorted(topics, key=lambda planned: planned.topic)
 
 
 def planned_rights(city: str) -> Sequence[Right]:

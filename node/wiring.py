@@ -119,8 +119,11 @@ def database(role: str) -> "Iterator[Connection]":
         yield connection
 
 
-def ensure_topic(log: "KafkaLog", topic: str) -> bool:
-    """Create the topic unless it exists; whether it was created. A topic that exists is left as it is."""
+def ensure_topic(log: "KafkaLog", topic: str, partitions: int | None = None) -> bool:
+    """Create the topic unless it exists; whether it was created. A topic that exists is left as it is.
+
+    Without `partitions` it gets as many as the settings say.
+    """
     from eventlog.protocol import UnknownTopic
     from schemas.topics import dataset_of
     from schemas.topics import settings as topic_settings
@@ -128,7 +131,7 @@ def ensure_topic(log: "KafkaLog", topic: str) -> bool:
     try:
         log.describe(topic)
     except UnknownTopic:
-        log.create(topic, settings().partitions, topic_settings(dataset_of(topic)))
+        log.create(topic, partitions or settings().partitions, topic_settings(dataset_of(topic)))
         return True
     return False
 

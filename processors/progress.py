@@ -11,14 +11,14 @@ from store.processing import Store
 
 def show(topics: Sequence[str], owned: Mapping[TopicPartition, Owned], ends: Mapping[TopicPartition, int]) -> None:
     """Set the gauges of the partitions; `ends` are the ends of all of them."""
-    for topic in topics:
-        dataset, folds = dataset_of(topic), [of.fold for partition, of in owned.items() if partition.topic == topic]
+    for dataset in set(map(dataset_of, topics)):
+        folds = [of.fold for partition, of in owned.items() if dataset_of(partition.topic) == dataset]
         telemetry.OPEN.labels(dataset).set(sum(fold.buffered for fold in folds))
         telemetry.OPEN_MEMORY.labels(dataset).set(sum(fold.held[0] for fold in folds))
         telemetry.OPEN_DISK.labels(dataset).set(sum(fold.held[1] for fold in folds))
     for partition, of in owned.items():
         position, end = of.committed, ends[partition]
-        labels = (dataset_of(partition.topic), str(partition.partition))
+        labels = telemetry.place(*partition)
         telemetry.LAG.labels(*labels).set(max(end - position.next_offset, 0))
         if position.max_event_time is not None:
             telemetry.WATERMARK.labels(*labels).set(position.max_event_time / 1000)
@@ -26,8 +26,9 @@ def show(topics: Sequence[str], owned: Mapping[TopicPartition, Owned], ends: Map
 
 def show_stopped(topics: Sequence[str], stopped: Iterable[TopicPartition]) -> None:
     """Set the gauges of the partitions that are stopped."""
-    for topic in topics:
-        telemetry.STOPPED.labels(dataset_of(topic)).set(sum(partition.topic == topic for partition in stopped))
+    datasets = [dataset_of(partition.topic) for partition in stopped]
+    for dataset in set(map(dataset_of, topics)):
+        telemetry.STOPPED.labels(dataset).set(datasets.count(dataset))
 
 
 def left_to_others(store: Store, reader: Reader, topics: Sequence[str], mine: Set[TopicPartition]) -> int:

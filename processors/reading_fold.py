@@ -14,7 +14,7 @@ from processors.decoding import Decoded, Decoder
 from processors.fold import Settled
 from processors.open_memory import OpenMemory
 from processors.open_windows import ClosedPart, OpenWindows
-from processors.readings import FUTURE_MS, check
+from processors.readings import ALWAYS, FUTURE_MS, TimeSpan, check
 from processors.reduce import Scratch
 from processors.replay import Emptied, Gap, Live, Replaying, state_at
 from processors.watermark import EventTime
@@ -27,8 +27,9 @@ from store.processing import Account, Cell, DeadLetter, Position, Step
 class ReadingFoldFactory:
     """Implements `processors.fold.FoldFactory`. All folds share one scratch table.
 
-    `metrics` by topic; `zone` is the city's; more than `dead_limit` dead messages or `rejected_limit` rejected rows
-    in a block stop a partition. `memory` bounds what all open windows take; without it nothing does.
+    `metrics` by topic; `zone` is the city's; `spans` are the times that a topic takes where a dataset has several (R5);
+    more than `dead_limit` dead messages or `rejected_limit` rejected rows in a block stop a partition. `memory` bounds
+    what all open windows take; without it nothing does.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class ReadingFoldFactory:
         dead_limit: int = DEAD_LIMIT,
         rejected_limit: int = ROW_LIMIT,
         memory: OpenMemory | None = None,
+        spans: Mapping[str, TimeSpan] | None = None,
     ) -> None:
         self.topics: Sequence[str] = tuple(metrics)
         self._metrics = metrics
@@ -50,6 +52,7 @@ class ReadingFoldFactory:
         self._memory = memory or OpenMemory()
         self._dead_limit = dead_limit
         self._rejected_limit = rejected_limit
+        self._spans = spans or {}
 
     def create(self, topic: str, position: Position, settled: Settled, *, gap: bool) -> "ReadingFold":
         return ReadingFold(
@@ -62,6 +65,7 @@ class ReadingFoldFactory:
             dead_limit=self._dead_limit,
             rejected_limit=self._rejected_limit,
             memory=self._memory,
+            span=self._spans.get(topic, ALWAYS),
         )
 
 
@@ -71,7 +75,8 @@ class ReadingFold:
     `metrics` are those of the topic's dataset, `windows` the windows of each by name; a derived one has those of the
     metric that it comes from. `settled` gives the dead letters that a replay meets again. With `gap` the log has lost
     what was before its first record (R5): missing readings are counted as lost, and their windows marked incomplete.
-    More than `dead_limit` dead messages, or `rejected_limit` rejected rows, in a block of them are an error.
+    More than `dead_limit` dead messages, or `rejected_limit` rejected rows, in a block of them are an error. Rows
+    outside `span` belong to another topic and are rejected.
 
     Where `memory` is short, open windows lie on disk. Every method that folds or closes may raise
     `processors.spilling.SpillFailed`; the fold is of no use after that.
@@ -89,6 +94,7 @@ class ReadingFold:
         dead_limit: int = DEAD_LIMIT,
         rejected_limit: int = ROW_LIMIT,
         memory: OpenMemory | None = None,
+        span: TimeSpan = ALWAYS,
     ) -> None:
         sent = {metric.name: metric for metric in metrics if metric.derived_from is None}
         derived = {metric.derived_from: metric for metric in metrics if metric.derived_from is not None}
@@ -98,6 +104,7 @@ class ReadingFold:
             name: OpenWindows(metric, windows[name], scratch, room, derived.get(name)) for name, metric in sent.items()
         }
         self._position = position
+        self._span = span
         self._settled = settled
         self._state = state_at(position, gap=gap)
         self._next = position.next_offset
@@ -234,7 +241,8 @@ class ReadingFold:
     ) -> tuple[Account, list[DeadLetter]]:
         """Put the readings into their windows; returns what of them is counted now, and the rejected rows."""
         checked = {
-            name: check(messages, self._open[name].metric, settled) for name, messages in decoded.messages.items()
+            name: check(messages, self._open[name].metric, settled, self._span)
+            for name, messages in decoded.messages.items()
         }
         before = self._event_time.advance(len(records), decoded, checked)
         counted = Account()

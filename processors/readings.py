@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence, Set
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.batch import ACTUAL, ROW
+from schemas.batch import ACTUAL, LAST_MS, ROW
 from schemas.catalogue import Metric
 from store.processing import DeadLetter
 
@@ -20,7 +21,19 @@ NOT_FINITE = "not-finite"
 NOT_WHOLE = "not-whole"
 OUT_OF_RANGE = "out-of-range"
 QUALITY = "quality"
+OTHER_TOPIC = "other-topic"
 OVERFLOW = "sum-overflow"
+
+
+class TimeSpan(NamedTuple):
+    """The times whose readings a topic takes: from `begins` on, before `ends`. Milliseconds since 1970, UTC."""
+
+    begins: int = 0
+    ends: int = LAST_MS
+
+
+ALWAYS = TimeSpan()
+"""The span of a dataset's only topic."""
 
 
 @dataclass(slots=True)
@@ -60,8 +73,10 @@ class CheckedReadings:
     rejected: Sequence[DeadLetter]
 
 
-def check(messages: Messages, metric: Metric, settled: Set[tuple[int, int]] = frozenset()) -> CheckedReadings:
-    """Read and check the rows of one metric (R4, R7). Every row is accepted or rejected; none raises.
+def check(
+    messages: Messages, metric: Metric, settled: Set[tuple[int, int]] = frozenset(), span: TimeSpan = ALWAYS
+) -> CheckedReadings:
+    """Read and check the rows of one metric (R4, R5, R7). Every row is accepted or rejected; none raises.
 
     Rows that are `settled`, as (offset, row), are neither: they were rejected before.
     """
@@ -70,7 +85,7 @@ def check(messages: Messages, metric: Metric, settled: Set[tuple[int, int]] = fr
     first = np.cumsum(counts) - counts
     message = np.repeat(np.arange(len(counts), dtype=np.int32), counts)
     row = (np.arange(len(raw)) - first[message]).astype(np.int32)
-    faults = _Faults(raw, messages, metric, message)
+    faults = _Faults(raw, messages, metric, message, span)
     rejected = faults.explain(row) if not faults.sound.all() else []
     usable = faults.sound & ~_marked(settled, messages, first, len(raw)) if settled else faults.sound
     if not usable.all():
@@ -99,7 +114,9 @@ def _marked(
 class _Faults:
     """Which row has which fault. `sound`, shape (rows,), marks those without any."""
 
-    def __init__(self, raw: NDArray[np.void], messages: Messages, metric: Metric, message: NDArray[np.int32]) -> None:
+    def __init__(
+        self, raw: NDArray[np.void], messages: Messages, metric: Metric, message: NDArray[np.int32], span: TimeSpan
+    ) -> None:
         self._raw = raw
         self._messages = messages
         self._message = message
@@ -122,6 +139,16 @@ class _Faults:
         self.sound = self._whole_after & self._past & self._whole & self._within & self._known_quality
         if self._fitting is not None:
             self.sound &= self._fitting
+        self._here = None if span == ALWAYS else self._within_span(span)
+        if self._here is not None:
+            self.sound &= self._here
+
+    def _within_span(self, span: TimeSpan) -> NDArray[np.bool_]:
+        """Which rows belong to this topic by their times. A time that is no number is another fault."""
+        with np.errstate(invalid="ignore"):
+            start = np.array(self._messages.start, np.float64)[self._message] + self._raw["after"]
+            outside: NDArray[np.bool_] = (start < span.begins) | (start >= span.ends)
+        return ~outside
 
     def explain(self, row: NDArray[np.int32]) -> list[DeadLetter]:
         """The unsound rows with the first reason that holds for each."""
@@ -140,5 +167,6 @@ class _Faults:
             (NOT_WHOLE, self._whole),
             (OUT_OF_RANGE, self._within),
             (QUALITY, self._known_quality),
+            (OTHER_TOPIC, self._here),
         )
         return next(reason for reason, holds in checks if holds is not None and not holds[place])

@@ -10,7 +10,7 @@ from time import monotonic
 
 from eventlog.protocol import Reader, TopicPartition
 from processors import telemetry
-from schemas.topics import RETENTION_ALARM, dataset_of
+from schemas.topics import RETENTION_ALARM
 from store.processing import Store
 
 logger = logging.getLogger(__name__)
@@ -81,7 +81,7 @@ class RetentionWatch:
         return low
 
     def _show(self, partition: TopicPartition, used: int) -> None:
-        telemetry.RETENTION.labels(dataset_of(partition.topic), str(partition.partition)).set(1 - used / _STEPS)
+        telemetry.RETENTION.labels(*telemetry.place(*partition)).set(1 - used / _STEPS)
 
     def _tell(self, found: Mapping[TopicPartition, str | None]) -> None:
         """Log and store the alarms that have changed."""

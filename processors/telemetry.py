@@ -4,7 +4,7 @@ from contextlib import suppress
 
 from prometheus_client import Counter, Gauge, Histogram
 
-from schemas.topics import dataset_of
+from schemas.topics import dataset_of, generation_of
 from store.processing import Account, Step
 
 MESSAGES = Counter("sistercity_messages", "Messages accounted for, by outcome", ["dataset", "outcome"])
@@ -30,6 +30,12 @@ PIECE_SECONDS = Histogram(
 COMMIT_SECONDS = Histogram("sistercity_commit_seconds", "One commit to PostgreSQL", ["dataset"])
 
 
+def place(topic: str, partition: int) -> tuple[str, str]:
+    """The labels of a partition: those of a dataset's later topics are told apart by their generation."""
+    generation = generation_of(topic)
+    return dataset_of(topic), str(partition) if generation == 1 else f"v{generation}-{partition}"
+
+
 def count(topic: str, before: Account, step: Step) -> None:
     """Count what a partition's step has added to its account."""
     dataset, after = dataset_of(topic), step.position.account
@@ -47,4 +53,4 @@ def forget(topic: str, partition: int) -> None:
     """Show a partition no longer: another process reads it."""
     for gauge in (LAG, WATERMARK, RETENTION):
         with suppress(KeyError):
-            gauge.remove(dataset_of(topic), str(partition))
+            gauge.remove(*place(topic, partition))

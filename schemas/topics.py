@@ -21,12 +21,28 @@ RETENTION_ALARM = 0.5
 
 _AT_LEAST_MS = 7 * 24 * 3600 * 1000
 _FRAMES = {"retention.ms": "300000", "segment.ms": "60000", "max.message.bytes": str(LARGEST_MESSAGE)}
+_GENERATION = re.compile(r"[1-9][0-9]{0,3}")
 _PART = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 
-def live(city: str, dataset: str) -> str:
-    """The topic of a city's running stream: `isfahan.energy.readings.v1`."""
-    return f"{city}.{dataset}.v1"
+def live(city: str, dataset: str, generation: int = 1) -> str:
+    """The topic of a city's running stream: `isfahan.energy.readings.v1`.
+
+    A later generation has more partitions and takes the readings from a time on: `isfahan.energy.readings.v2` (R5).
+    """
+    return f"{city}.{dataset}.v{generation}"
+
+
+def generation_of(topic: str) -> int:
+    """The generation that a topic is; the inverse of `live`. That of an import is 1."""
+    number = topic.rpartition(".v")[2]
+    return int(number) if _GENERATION.fullmatch(number) else 1
+
+
+def is_live(city: str, topic: str) -> bool:
+    """Whether a topic is that of a running stream of the city, of any generation."""
+    number = topic.rpartition(".v")[2]
+    return bool(_GENERATION.fullmatch(number)) and topic == live(city, dataset_of(topic), int(number))
 
 
 def history(city: str, dataset: str, name: str) -> str:

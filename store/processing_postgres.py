@@ -11,6 +11,7 @@ from psycopg.rows import TupleRow
 from store.database import Connection, connect
 from store.deliveries import Deliveries, record_deliveries
 from store.detectors import Detector, record_detector
+from store.generations import Generation, generations
 from store.moments import moment
 from store.processing import (
     Account,
@@ -126,6 +127,11 @@ class PostgresStore:
             )
             found = row.fetchone()
         return None if found is None else found[0]
+
+    def generations(self) -> Mapping[str, Sequence[Generation]]:
+        """Dataset -> its later topics, in order. Raises `StoreUnavailable`."""
+        with _Unavailable(self):
+            return generations(self._open())
 
     def record_deliveries(self, run: UUID, deliveries: Deliveries) -> None:
         with _Unavailable(self):

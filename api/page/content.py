@@ -26,7 +26,7 @@ from federation.compare import (
 )
 from federation.wire import Catalog
 from schemas.catalogue import Metric
-from schemas.topics import dataset_of, live
+from schemas.topics import dataset_of, is_live
 from store.accounts import dead_letter_reasons, receptions, refusals_by_reason, topic_accounts
 from store.database import Connection
 from store.processing import Account
@@ -185,7 +185,7 @@ def _streams(
     merged: dict[tuple[bool, str], DatasetAccount] = {}
     for topic, account in accounts.items():
         dataset = dataset_of(topic)
-        history = topic != live(city, dataset)
+        history = not is_live(city, topic)
         before = merged.get((history, dataset), DatasetAccount(dataset, history, Account(), {}))
         counts = dict(before.reasons)
         for reason, count in fixed_words(reasons.get(topic, {})).items():

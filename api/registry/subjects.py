@@ -15,7 +15,7 @@ import fastavro
 from fastavro.schema import to_parsing_canonical_form
 
 from schemas.registry import Schema, schemas
-from schemas.topics import FRAMES, dataset_of, history, live
+from schemas.topics import FRAMES, dataset_of, history, is_live, live
 
 _VALUE = "-value"
 _LATEST = ("latest", "-1")
@@ -59,7 +59,7 @@ class Subjects:
         dataset = dataset_of(topic)
         if topic == subject or dataset not in versions_by_dataset():
             return None
-        if topic == live(self._city, dataset):
+        if is_live(self._city, topic):
             return dataset
         name = topic.removeprefix(f"{self._city}.{dataset}.history.").removesuffix(".v1")
         try:

@@ -159,7 +159,8 @@ class FileImport:
                     known.append(parsed)
                 else:
                     unknown[file].append(Refused(parsed.position, UNKNOWN_SOURCE, parsed.original))
-            self._feed.send(messages(_columns(metric, interval, known, columns.take(np.flatnonzero(columns.known)))))
+            sent = _columns(metric, interval, known, columns.take(np.flatnonzero(columns.known)))
+            self._feed.send(messages(sent, self._feed.cuts))
             self._count(metric, interval, known, tally)
             begin = end
 

@@ -131,4 +131,4 @@ def broken(message: Message, kind: int) -> Message:
         value + b"\x00",
         value[:PREFIX_BYTES] + b"\xff" * 12,
     )
-    return Message(message.key, spoiled[kind % len(spoiled)], 0)
+    return Message(message.key, spoiled[kind % len(spoiled)], 0, message.start)

@@ -59,7 +59,8 @@ class Rounds:
         """
         current = datetime.fromtimestamp(before_ms / 1000, self._clock).date().replace(day=1)
         for month in (_month(current, -2), _month(current, -1)):
-            feed.send(messages(self.statements(month, register.at(TONNAGE, self._midnight(month)))))
+            stated = self.statements(month, register.at(TONNAGE, self._midnight(month)))
+            feed.send(messages(stated, feed.cuts))
         feed.flush()
 
     def register(self) -> Iterator[dict[str, str]]:

@@ -1,13 +1,18 @@
 """`sistercity process`: from Kafka to cells."""
 
 import sys
-from typing import Annotated
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from node import lifecycle, wiring
 from node.settings import settings
 from node.workers import run_workers
+
+if TYPE_CHECKING:
+    from processors.readings import TimeSpan
 
 WORKERS = "how many processes do the work: one for each core that they may use"
 
@@ -31,11 +36,11 @@ def process(
         run_workers("process", context, workers, lasting=not until_caught_up)
         return
     from eventlog.protocol import TopicPartition
+    from node.live_processing import process_history, process_live
     from processors.brakes import DEAD_BLOCK, DEAD_LIMIT, ROW_LIMIT
     from processors.open_memory import OpenMemory
     from processors.plan import Plan
     from processors.reading_fold import ReadingFoldFactory
-    from processors.runner import Runner
     from processors.spilling import SpillFolder
     from schemas.catalogue import metrics_of
     from schemas.topics import dataset_of
@@ -44,20 +49,17 @@ def process(
     stop = lifecycle.start("process")
     spill = SpillFolder(settings().spill_folder or settings().home / "open-windows")
     city, log = wiring.city(), wiring.log()
-    topics = topics_of(city.id, [history] if history is not None else None)
-    if history is not None:
-        topics = sorted(log.topics() & set(topics))
-        if not topics:
-            raise wiring.CommandError(f"there is no import {history!r}: `sistercity ingest` makes one with --name")
-    for topic in topics:
-        wiring.ensure_topic(log, topic)
-    folds = ReadingFoldFactory(
-        {topic: metrics_of(dataset_of(topic)) for topic in topics},
-        city.zone,
-        dead_limit=DEAD_BLOCK if accept_dead else DEAD_LIMIT,
-        rejected_limit=sys.maxsize if accept_rejected else ROW_LIMIT,
-        memory=OpenMemory(settings().open_memory_mb << 20, spill),
-    )
+
+    def folds(spans: "Mapping[str, TimeSpan]") -> ReadingFoldFactory:
+        return ReadingFoldFactory(
+            {topic: metrics_of(dataset_of(topic)) for topic in spans},
+            city.zone,
+            dead_limit=DEAD_BLOCK if accept_dead else DEAD_LIMIT,
+            rejected_limit=sys.maxsize if accept_rejected else ROW_LIMIT,
+            memory=OpenMemory(settings().open_memory_mb << 20, spill),
+            spans=spans,
+        )
+
     plan = Plan(
         group=f"{city.id}.process" if history is None else f"{city.id}.process.{history}",  # one group a topic
         commit_s=settings().commit_seconds,
@@ -65,25 +67,20 @@ def process(
         accept_cut=accept_cut,
         skip={TopicPartition(topic, partition): offset for topic, partition, offset in [skip] if topic},
         until_caught_up=until_caught_up,
-        retention_ms=wiring.retention_ms(log, topics),
     )
-    store = PostgresStore(wiring.database_url())
-    try:
-        Runner(log, store, folds, plan).run(stop)
-    finally:
-        store.close()
-        spill.close()
+    with closing(spill), closing(PostgresStore(wiring.database_url())) as store:
+        if history is None:
+            process_live(log, store, city.id, plan, folds, stop)
+        else:
+            process_history(log, store, history, import_topics(city.id, [history]), plan, folds, stop)
 
 
-def topics_of(city: str, history: list[str] | None) -> list[str]:
-    """The topics of the running streams, or of the imports that are named."""
+def import_topics(city: str, names: Sequence[str]) -> list[str]:
+    """The topics that imports of these names may have. Raises `CommandError` for a name that no import can have."""
     from schemas.catalogue import datasets
-    from schemas.topics import history as history_topic
-    from schemas.topics import live
+    from schemas.topics import history
 
-    if not history:
-        return [live(city, dataset) for dataset in datasets()]
     try:
-        return [history_topic(city, dataset, name) for dataset in datasets() for name in history]
+        return [history(city, dataset, name) for dataset in datasets() for name in names]
     except ValueError as error:
         raise wiring.CommandError(str(error)) from None

@@ -1,11 +1,16 @@
 """`sistercity publish`: closed windows become publications."""
 
-from typing import Annotated
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from node import lifecycle, wiring
-from node.commands.process import topics_of
+from node.commands.process import import_topics
+
+if TYPE_CHECKING:
+    from schemas.catalogue import Metric
+    from store.database import Connection
 
 
 def publish(
@@ -16,22 +21,30 @@ def publish(
 ) -> None:
     """Publish every window that all partitions have passed, cell by cell released or suppressed, until stopped."""
     from federation.publisher import Publisher, publish_ready
+    from node.stream_topics import stream_topics
     from schemas.catalogue import metrics_of
     from schemas.topics import dataset_of
+    from store.generations import generations
     from store.publications import new_log
 
     stop = lifecycle.start("publish")
-    metrics = {topic: metrics_of(dataset_of(topic)) for topic in topics_of(wiring.city().id, history)}
+    city = wiring.city().id
+    past = import_topics(city, history or [])
+
+    def topics(connection: "Connection") -> "Mapping[str, Sequence[Metric]]":
+        names = past or [topic.name for topic in stream_topics(city, generations(connection))]
+        return {topic: metrics_of(dataset_of(topic)) for topic in names}
+
     if after_restore:
         with wiring.database("publish") as connection:
             typer.echo(
                 f"the publication log is {new_log(connection)} from now on; partners start again from its beginning"
             )
     if not once:
-        Publisher(wiring.database_url(), metrics, poll_s=every, stop=stop).run()
+        Publisher(wiring.database_url(), topics, poll_s=every, stop=stop).run()
         return
     with wiring.database("publish") as connection:
-        for topic, of_topic in metrics.items():
+        for topic, of_topic in topics(connection).items():
             while not stop.is_set() and (made := publish_ready(connection, of_topic, topic)):
                 for publication in made:
                     window = publication.header

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from node import wiring
+from node.commands.grow import grow
 from node.settings import settings
 
 if TYPE_CHECKING:
@@ -23,6 +24,9 @@ app = typer.Typer(help="What the city needs in Kafka: topics, and rights of each
 class OutputFormat(StrEnum):
     table = "table"
     commands = "commands"
+
+
+app.command()(grow)
 
 
 @app.command()

@@ -9,8 +9,8 @@ from node.doctor.finding import Finding, judge_clock
 from node.wiring import CommandError
 
 if TYPE_CHECKING:
-    from schemas.catalogue import Metric
     from store.database import Connection
+    from store.generations import Generation
     from store.inspection import ProcessedTopic, RegisteredSources
     from store.partners import PartnerState
 
@@ -19,12 +19,16 @@ _MANY = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """The contents of tables of the newest version; `ready` counts windows that wait for the publisher, by topic."""
+    """The contents of tables of the newest version.
+
+    `ready` counts windows that wait for the publisher, by topic; `generations` are the later topics of each dataset.
+    """
 
     registered: "Mapping[str, RegisteredSources]"
     processed: "Mapping[str, ProcessedTopic]"
     ready: Mapping[str, int]
     partners: "Sequence[PartnerState]"
+    generations: "Mapping[str, Sequence[Generation]]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +44,8 @@ class DatabaseState:
     contents: Contents | None
 
 
-def read_state(database_url: str, topics: "Mapping[str, Sequence[Metric]]", limit_s: int) -> DatabaseState:
-    """Read the state of the database. `topics` are those that are published, with their metrics.
+def read_state(database_url: str, city: str | None, limit_s: int) -> DatabaseState:
+    """Read the state of the database, with the publications of this city's streams.
 
     `limit_s`: seconds for the connection and for each statement. Raises `CommandError` if there is no such database,
     and psycopg's errors.
@@ -52,34 +56,40 @@ def read_state(database_url: str, topics: "Mapping[str, Sequence[Metric]]", limi
 
     try:
         with inspection.read_only_connection(database_url, limit_s) as connection:
-            return _read(connection, topics)
+            return _read(connection, city)
     except psycopg.OperationalError as error:
         if "does not exist" not in str(error):
             raise
         raise CommandError(f"{error}; `sistercity migrate` makes the embedded one, make your own by hand") from None
 
 
-def _read(connection: "Connection", topics: "Mapping[str, Sequence[Metric]]") -> DatabaseState:
+def _read(connection: "Connection", city: str | None) -> DatabaseState:
     from store import inspection
 
     asked_ms = now_ms()
     clock_ms = inspection.clock(connection)
     answered_ms = now_ms()
     version, newest = inspection.version(connection), inspection.newest_version()
-    contents = _contents(connection, topics, clock_ms) if version == newest else None
+    contents = _contents(connection, city, clock_ms) if version == newest else None
     return DatabaseState(version, newest, inspection.known_versions(), clock_ms, asked_ms, answered_ms, contents)
 
 
-def _contents(connection: "Connection", topics: "Mapping[str, Sequence[Metric]]", now_ms: int) -> Contents:
+def _contents(connection: "Connection", city: str | None, now_ms: int) -> Contents:
+    from node.stream_topics import stream_topics
+    from schemas.catalogue import metrics_of
     from store import inspection, partners
+    from store.generations import generations
     from store.publications import ready_windows
 
+    grown = generations(connection)
     ready = {
-        topic: sum(len(ready_windows(connection, topic, m.name, m.lateness_ms, _MANY)) for m in metrics)
-        for topic, metrics in topics.items()
+        topic.name: sum(
+            len(ready_windows(connection, topic.name, m.name, m.lateness_ms, _MANY)) for m in metrics_of(topic.dataset)
+        )
+        for topic in ([] if city is None else stream_topics(city, grown))
     }
     registered = inspection.registered(connection, now_ms)
-    return Contents(registered, inspection.processed(connection), ready, partners.partners(connection))
+    return Contents(registered, inspection.processed(connection), ready, partners.partners(connection), grown)
 
 
 def judge_database(state: DatabaseState, metrics: Sequence[str]) -> Iterator[Finding]:

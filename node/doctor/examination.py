@@ -29,13 +29,13 @@ def examine() -> Iterator[Finding]:
 
     city, failed = Examination("city", _LONGEST_S, wiring.city).result()
     yield from _only(failed) if city is None else _city(city)
-    plan = [] if city is None else planned_topics(city.id, settings().partitions)
-    at_kafka = Examination("kafka", _LONGEST_S, lambda: _read_kafka(city, plan))
-    at_database = Examination("database", _LONGEST_S, lambda: _read_database(plan))
-    cluster, failed = at_kafka.result()
+    # The database first: it knows into which topics a stream has grown.
+    database, without_database = Examination("database", _LONGEST_S, lambda: _read_database(city)).result()
+    grown = {} if database is None or database.contents is None else database.contents.generations
+    plan = [] if city is None else planned_topics(city.id, settings().partitions, grown)
+    cluster, failed = Examination("kafka", _LONGEST_S, lambda: _read_kafka(city, plan)).result()
     yield from _only(failed) if cluster is None else judge_cluster(cluster, plan)
-    database, failed = at_database.result()
-    yield from _only(failed) if database is None else judge_database(database, list(catalogue()))
+    yield from _only(without_database) if database is None else judge_database(database, list(catalogue()))
     if database is not None and database.contents is not None:
         if cluster is not None and city is not None:
             yield from judge_streams(cluster, database.contents.processed, city.id)
@@ -56,13 +56,10 @@ def _read_kafka(city: "City | None", plan: "Sequence[PlannedTopic]") -> "Cluster
     return wiring.log(patience_s=_FIRST_ANSWER_S).inspect(topics, groups, RETENTION_ALARM)
 
 
-def _read_database(plan: "Sequence[PlannedTopic]") -> "DatabaseState":
+def _read_database(city: "City | None") -> "DatabaseState":
     from node.doctor.database import read_state
-    from schemas.catalogue import metrics_of
-    from schemas.topics import dataset_of
 
-    published = {planned.topic: metrics_of(dataset_of(planned.topic)) for planned in plan}
-    return read_state(wiring.known_database_url(), published, _FIRST_ANSWER_S)
+    return read_state(wiring.known_database_url(), None if city is None else city.id, _FIRST_ANSWER_S)
 
 
 def _partners(partners: "Sequence[PartnerState]") -> Iterator[Finding]:

@@ -87,7 +87,7 @@ def test_a_topic_has_the_versions_of_its_dataset(registry: TestClient, dataset: 
     schema = schema_named(f"{dataset}.v1")
     topics = [live("isfahan", dataset)]
     if dataset != "traffic.frames":
-        topics.append(history("isfahan", dataset, "house-2007"))
+        topics += [live("isfahan", dataset, 2), history("isfahan", dataset, "house-2007")]
     for topic in topics:
         subject = f"{topic}-value"
         assert given(registry.get(f"/subjects/{subject}/versions")) == [1]
@@ -107,7 +107,7 @@ def test_a_topic_has_the_versions_of_its_dataset(registry: TestClient, dataset: 
     [
         "isfahan.energy.readings.v1",
         "isfahan.energy.readings.v1-key",
-        "isfahan.energy.readings.v2-value",
+        "isfahan.energy.readings.v02-value",
         "ho-chi-minh-city.energy.readings.v1-value",
         "isfahan.energy.exports.v1-value",
         "isfahan.energy.readings.history.Bad_Name.v1-value",

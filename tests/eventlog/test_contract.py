@@ -158,6 +158,7 @@ def test_a_partition_that_was_paused_between_two_records_is_read_on_after_the_ot
     assert {partition for partition, _ in read(reader, 10)} == {TopicPartition(topic, 1 - paused.partition)}
     reader.resume(paused)
     assert [record.offset for _, record in read(reader, 9)] == list(range(1, 10))
+    reader.close()
 
 
 def test_the_first_offset_since_a_time_is_found_or_the_end(log, topic, city):

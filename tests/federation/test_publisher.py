@@ -172,10 +172,8 @@ def test_while_one_publishes_another_does_not(database_url: str) -> None:
 @pytest.mark.services
 def test_two_publishers_race_and_each_window_is_published_once(database_url: str) -> None:
     a_city(database_url, 40)
-    stop = threading.Event()
-    publishers = [
-        Publisher(database_url, {TOPIC: metrics_of("energy.readings")}, poll_s=0.01, stop=stop) for _ in range(2)
-    ]
+    stop, metrics = threading.Event(), metrics_of("energy.readings")
+    publishers = [Publisher(database_url, lambda _: {TOPIC: metrics}, poll_s=0.01, stop=stop) for _ in range(2)]
     threads = [threading.Thread(target=publisher.run) for publisher in publishers]
     for thread in threads:
         thread.start()
@@ -194,7 +192,9 @@ def test_a_crash_in_the_middle_leaves_whole_publications_and_the_publisher_conti
     stop = threading.Event()
     with connect(database_url) as connection:
         crash_at(connection, 4)
-        thread = threading.Thread(target=Publisher(database_url, {TOPIC: [IMPORT, SOLAR]}, poll_s=0.1, stop=stop).run)
+        thread = threading.Thread(
+            target=Publisher(database_url, lambda _: {TOPIC: [IMPORT, SOLAR]}, poll_s=0.1, stop=stop).run
+        )
         thread.start()
         until(lambda: log_state(connection).head >= 10, "every window is published")
         stop.set()
@@ -209,7 +209,7 @@ def test_a_crash_in_the_middle_leaves_whole_publications_and_the_publisher_conti
 def test_a_publisher_waits_for_a_database_that_is_away_and_stops_on_request(caplog: pytest.LogCaptureFixture) -> None:
     stop = threading.Event()
     nowhere = "postgresql://nobody@127.0.0.1:1/nothing?connect_timeout=1"
-    thread = threading.Thread(target=Publisher(nowhere, {TOPIC: [IMPORT]}, poll_s=60, stop=stop).run)
+    thread = threading.Thread(target=Publisher(nowhere, lambda _: {TOPIC: [IMPORT]}, poll_s=60, stop=stop).run)
     thread.start()
     until(lambda: "did not answer" in caplog.text, "the publisher reports that the database is away")
     stop.set()

@@ -120,7 +120,7 @@ def test_without_the_controllers_clock_a_message_from_the_future_shows_a_brokers
 
 
 CONTENTS = Contents(
-    {"energy.import": RegisteredSources(100, 3), "waste.fill": RegisteredSources(5, 1)}, {}, {READINGS: 0}, []
+    {"energy.import": RegisteredSources(100, 3), "waste.fill": RegisteredSources(5, 1)}, {}, {READINGS: 0}, [], {}
 )
 DATABASE = DatabaseState("2", "2", frozenset({"1", "2"}), NOW, NOW, NOW, CONTENTS)
 METRICS = ["energy.import", "waste.fill"]

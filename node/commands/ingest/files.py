@@ -98,6 +98,7 @@ def _import(
     from ingest.files.importing import FileImport
     from ingest.journal import StoreJournal
     from ingest.register import stored_register
+    from ingest.routes import stored_routes
     from schemas.topics import history, live
 
     stop = lifecycle.start("ingest")
@@ -111,7 +112,8 @@ def _import(
     with wiring.database("ingest") as connection:
         journal = StoreJournal(connection, uuid.uuid4())
         writer = log.writer()
-        feed = Feed(writer, topic, journal)
+        routes = stored_routes(connection, city.id, form.dataset, now_ms) if name is None else None
+        feed = Feed(writer, topic, journal, routes)
         register = stored_register(connection, now_ms, source)
         imported = FileImport(feed, journal, register, now_ms, source, history=name is not None).run(form, files, stop)
         writer.close()

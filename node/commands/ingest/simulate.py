@@ -31,6 +31,7 @@ def simulate(
     from ingest.feed import Feed
     from ingest.journal import StoreJournal
     from ingest.register import stored_register
+    from ingest.routes import stored_routes
     from ingest.simulated.faults import NO_FAULTS, FaultRates
     from ingest.simulated.fleet import Fleet
     from ingest.simulated.simulator import Simulator, follow
@@ -47,7 +48,7 @@ def simulate(
         load_simulated(connection, city, f"register-{city.id}.csv", fleet.register(), fleet.people)
         journal = StoreJournal(connection, uuid.uuid4())
         writer = log.writer()
-        feed = Feed(writer, topic, journal)
+        feed = Feed(writer, topic, journal, stored_routes(connection, city.id, DATASET, now_ms))
         rates = FaultRates() if faults else NO_FAULTS
         simulator = Simulator(fleet, feed, journal, stored_register(connection, now_ms), now_ms, rates)
         start, end = last_hours(now_ms(), city.zone, max(metric.lateness_ms for metric in fleet.metrics))

@@ -41,12 +41,13 @@ def simulate_waste(
     from ingest.feed import Feed
     from ingest.journal import StoreJournal
     from ingest.register import stored_register
+    from ingest.routes import stored_routes
     from ingest.simulated.bins import Bins
     from ingest.simulated.faults import NO_FAULTS, OFTEN
     from ingest.simulated.premises import Premises
     from ingest.simulated.rounds import Rounds
     from ingest.simulated.simulator import Simulator, follow
-    from schemas.topics import live
+    from schemas.topics import dataset_of, live
 
     stop = lifecycle.start("ingest")
     city, log = wiring.city(), wiring.log()
@@ -62,7 +63,10 @@ def simulate_waste(
         register = stored_register(connection, now_ms)
         journal = StoreJournal(connection, uuid.uuid4())
         writer = log.writer()
-        feeds = [Feed(writer, topic, journal) for topic in topics]
+        feeds = [
+            Feed(writer, topic, journal, stored_routes(connection, city.id, dataset_of(topic), now_ms))
+            for topic in topics
+        ]
         rates = OFTEN if faults else NO_FAULTS
         simulators = [
             Simulator(bins, feeds[0], journal, register, now_ms, rates),
