@@ -1,19 +1,26 @@
-"""Processors are killed, frozen and cut off from PostgreSQL; an undisturbed processor reads the same topics.
+"""Processors are killed, frozen, added and cut off from Kafka and PostgreSQL; an undisturbed one reads the same topics.
 
 Both must give the same tables and the same account. On the real Kafka and PostgreSQL.
 """
 
 import random
-from threading import Event
+import time
+from threading import Event, Thread
 
 import psycopg
 import pytest
 
+from eventlog.kafka import KafkaLog
+from ingest.register_file import load_register
+from ingest.simulated.fleet import Fleet
 from schemas.batch import decode
 from schemas.topics import FRAMES, REGIONS
+from store.database import connect
 from store.processing_postgres import PostgresStore
+from tests.ingest.small_city import city as small_city
 from tests.soak import amount, soak
-from tests.system.days import ENERGY, Sent, energy_day, mixed, pictures, regions_day, waste_day
+from tests.system.days import ENERGY, ZONE, Sent, energy_day, mixed, pictures, regions_day, waste_day
+from tests.system.own_kafka import own_kafka
 from tests.system.own_postgres import own_postgres
 from tests.system.proxy import CuttingProxy
 from tests.system.streams import (
@@ -38,6 +45,8 @@ PROCESSOR_KILLS = amount(4, soak=30)
 DETECTOR_KILLS = amount(2, soak=12)
 PICTURE_SECONDS = amount(80, soak=300)
 SECONDS_AWAY = amount(5, soak=300)
+BROKER_STOPS = amount(1, soak=3)
+ADDED = amount(2, soak=12)
 MOST_GROWTH = 64 << 20
 """Bytes that a processor may take more while PostgreSQL is away: what Kafka was sending already."""
 
@@ -165,6 +174,115 @@ def test_postgresql_is_stopped_for_a_while_and_no_member_leaves_the_group(
 def epochs(database_url: str) -> dict[tuple[str, int], int]:
     """How often each partition was taken over."""
     return {partition: epoch for partition, (epoch, _) in positions(database_url).items()}
+
+
+def test_the_broker_is_stopped_for_a_while(messages, city, database_url, second_database_url, tmp_path):
+    config, log = city_file(tmp_path, city), tmp_path / "process.log"
+    with own_kafka(tmp_path / "kafka") as broker:
+        kafka_log = KafkaLog(broker.bootstrap)
+        topics = Topics(kafka_log, broker.bootstrap, city, STREAMS)
+        processor = Processor(config, broker.bootstrap, database_url, log)
+        for number in range(BROKER_STOPS):
+            share = len(messages) // (BROKER_STOPS + 1)
+            before = positions(database_url)
+            topics.send(messages[share * number : share * (number + 1)])
+            await_progress(database_url, before)
+            broker.stop()
+            Event().wait(SECONDS_AWAY / BROKER_STOPS)
+            assert processor.process.poll() is None
+            broker.start()
+        topics.send(messages[share * BROKER_STOPS :])
+        until(lambda: caught_up(database_url, topics), "everything is processed")
+        assert processor.stop() == 0
+        assert_same_as_undisturbed(kafka_log, topics, database_url, second_database_url)
+
+
+def test_processors_are_added_and_killed_while_the_register_is_loaded_again(
+    kafka, kafka_log, topics, messages, city, database_url, second_database_url, tmp_path
+):
+    chance, config = random.Random(22), city_file(tmp_path, city)
+    loading = RegisterLoads(database_url)
+    running = [Processor(config, kafka, database_url, tmp_path / "first.log")]
+    with loading, Trickle(topics, messages) as source:
+        for number in range(ADDED):
+            running.append(Processor(config, kafka, database_url, tmp_path / f"added-{number}.log"))
+            until(lambda: len(shares(kafka, f"{city}.process")) == len(running), "all share the partitions")
+            if len(running) > 2:
+                running.pop(chance.randrange(len(running))).kill()
+        source.send_the_rest()
+    until(lambda: caught_up(database_url, topics), "everything is processed")
+    assert loading.loads > 1
+    assert [processor.stop() for processor in running] == [0] * len(running)
+    assert_same_as_undisturbed(kafka_log, topics, database_url, second_database_url)
+
+
+def test_a_poisoned_partition_stops_alone_and_is_accepted_by_the_next_processor(
+    kafka, kafka_log, topics, messages, city, database_url, second_database_url, tmp_path
+):
+    """A careful processor stops at the partition, however often it is started; the others come to their end."""
+    config, careful = city_file(tmp_path, city), ("process", "--accept-rejected")
+    poison = [Sent(ENERGY, b"0", 0, b"no message %d" % number) for number in range(300)]
+    half = len(messages) // 2
+    topics.send([*messages[:half], *poison, *messages[half:]])
+    poisoned = (topics.names[0], 0)
+
+    def others_caught_up() -> bool:
+        committed, ends = positions(database_url), topics.ends()
+        return all(committed.get(at, (0, -1))[1] == end for at, end in ends.items() if at != poisoned)
+
+    chance, log = random.Random(23), tmp_path / "careful.log"
+    kill_at_random(Processor(config, kafka, database_url, log, careful), chance, at_work=True)
+    processor = Processor(config, kafka, database_url, log, careful)
+    until(others_caught_up, "all other partitions are processed")
+    until(lambda: stopped(database_url) == [poisoned], "the poisoned partition is stopped, and no other")
+    assert positions(database_url)[poisoned][1] < topics.ends()[poisoned]
+    assert processor.stop() == 0
+    accepting = Processor(config, kafka, database_url, tmp_path / "accepting.log")
+    until(lambda: caught_up(database_url, topics), "the poisoned partition is processed, too")
+    assert accepting.stop() == 0
+    assert stopped(database_url) == []
+    assert_same_as_undisturbed(kafka_log, topics, database_url, second_database_url)
+
+
+class RegisterLoads:
+    """While the block runs, loads one register of meters after the other, each with other meters."""
+
+    def __init__(self, database_url: str) -> None:
+        self.loads = 0
+        self._url = database_url
+        self._stop = Event()
+        self._thread = Thread(target=self._run)
+
+    def __enter__(self) -> None:
+        self._thread.start()
+
+    def __exit__(self, *error: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        with connect(self._url, name="register loads") as connection:
+            while not self._stop.wait(0.2):
+                fleet = Fleet(small_city(ZONE), 1_000, seed=self.loads)
+                load_register(connection, small_city(ZONE), fleet.register(), lambda: round(time.time() * 1000))
+                self.loads += 1
+
+
+def await_progress(database_url: str, before: dict[tuple[str, int], tuple[int, int]]) -> None:
+    """Wait until a partition has moved on from these positions."""
+    offsets = {partition: offset for partition, (_, offset) in before.items()}
+
+    def moved() -> bool:
+        return any(offset > offsets.get(at, 0) for at, (_, offset) in positions(database_url).items())
+
+    until(moved, "a partition has moved on")
+
+
+def stopped(database_url: str) -> list[tuple[str, int]]:
+    """The partitions that a processor has stopped."""
+    with psycopg.connect(database_url) as connection:
+        rows = connection.execute("SELECT topic, partition FROM stream_offsets WHERE stopped IS NOT NULL")
+        return rows.fetchall()
 
 
 def test_detectors_are_killed_and_frozen_and_every_picture_counts_once(
