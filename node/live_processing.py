@@ -8,6 +8,8 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from node import lifecycle, wiring
+from node.housekeeping import Housekeeping
+from node.settings import settings
 from node.stream_topics import StreamTopic, stream_topics
 from processors.plan import Plan
 from processors.readings import ALWAYS, TimeSpan
@@ -54,6 +56,7 @@ def process_live(log: "KafkaLog", store: "PostgresStore", city: str, plan: Plan,
 
     Raises what `Runner.run` does.
     """
+    housekeeping = Housekeeping(store.prune_dead_letters, settings().dead_letter_days)
     while not stop.is_set():
         known = _generations(store, stop)
         if known is None:
@@ -67,7 +70,7 @@ def process_live(log: "KafkaLog", store: "PostgresStore", city: str, plan: Plan,
         retention = wiring.retention_ms(log, [topic.name for topic in topics])
         plan = replace(plan, retention_ms=retention)
         of_topics = folds({topic.name: _span(topic) for topic in topics})
-        Runner(log, store, of_topics, plan, after_commit=growth.look).run(again)
+        Runner(log, store, of_topics, plan, after_commit=_in_turn(growth.look, housekeeping)).run(again)
         if not growth.changed:
             return
         logger.info("the streams have more topics; joining the group again")
@@ -93,6 +96,14 @@ def _generations(store: "PostgresStore", stop: Event) -> "Mapping[str, Sequence[
             logger.warning("%s; trying again in %.0f s", error, _PAUSE_S)
             stop.wait(_PAUSE_S)
     return None
+
+
+def _in_turn(*acts: Callable[[], None]) -> Callable[[], None]:
+    def all_of_them() -> None:
+        for act in acts:
+            act()
+
+    return all_of_them
 
 
 def _span(topic: StreamTopic) -> TimeSpan:

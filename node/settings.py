@@ -75,6 +75,9 @@ class Settings(BaseSettings):
     spill_folder: Path | None = Field(
         None, description="folder on a local disk for open windows that don't fit into memory; without it in HOME"
     )
+    dead_letter_days: int = Field(
+        90, ge=0, description="days after which a processor removes dead letters; 0 keeps all of them"
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="how much is logged")
     stop_with_stdin: bool = Field(False, description="stop when standard input ends: for whoever starts this process")
     serve_in_container: bool = Field(

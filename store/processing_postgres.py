@@ -9,6 +9,7 @@ from psycopg import sql
 from psycopg.rows import TupleRow
 
 from store.database import Connection, connect
+from store.dead_letters import prune_dead_letters
 from store.deliveries import Deliveries, record_deliveries
 from store.detectors import Detector, record_detector
 from store.generations import Generation, generations
@@ -172,6 +173,11 @@ class PostgresStore:
             self._copy_cells(ordered)
             self._copy_dead_letters(ordered)
             self._add_cameras(ordered)
+
+    def prune_dead_letters(self, days: int, most: int) -> int:
+        """`store.dead_letters.prune_dead_letters` on this store's connection."""
+        with _Unavailable(self):
+            return prune_dead_letters(self._open(), days, most)
 
     def close(self) -> None:
         """Close the connection, if there is one."""

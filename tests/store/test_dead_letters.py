@@ -86,6 +86,35 @@ def test_a_replay_reads_the_letters_that_it_meets_and_a_claim_none(crowded_url: 
         assert letters_read(store._open()) - before <= 2 * len(met)
 
 
+def age(connection: Connection, days: int, where: str = "true") -> None:
+    connection.execute(f"UPDATE dead_letters SET at = now() - make_interval(days => {days}) WHERE {where}")
+
+
+def test_old_letters_are_removed_except_those_that_a_replay_may_meet(connection: Connection, database_url: str) -> None:
+    with closing(PostgresStore(database_url)) as store:
+        store.register_topic(TOPIC, "cluster", "topic-id", 2)
+        connection.execute("UPDATE stream_offsets SET next_offset = 100, resume_offset = 50 WHERE partition = 0")
+        for partition, offset, cut in ((0, 49, 0), (0, 50, 0), (0, 48, 0), (1, 0, 0), (0, 70, 1)):
+            insert = "INSERT INTO dead_letters VALUES (%s, %s, %s, -1, 'cut', '', now(), %s)"
+            connection.execute(insert, (TOPIC, partition, offset, cut))
+        age(connection, 31)
+        age(connection, 29, '"offset" = 48')
+        assert store.prune_dead_letters(30, 10) == 2
+        left = connection.execute('SELECT partition, "offset" FROM dead_letters ORDER BY 1, 2').fetchall()
+        assert left == [(0, 48), (0, 50), (1, 0)]
+        assert dead_letter_reasons(connection) == {TOPIC: {"cut": 5}}
+
+
+def test_removing_old_letters_reads_only_these(crowded_url: str) -> None:
+    with closing(PostgresStore(crowded_url)) as store:
+        connection = store._open()
+        age(connection, 31, '"offset" < 50')
+        connection.execute("VACUUM ANALYZE dead_letters")
+        before = letters_read(connection)
+        assert [store.prune_dead_letters(30, 40) for _ in range(3)] == [40, 10, 0]
+        assert letters_read(connection) - before <= 200
+
+
 def test_a_letter_is_counted_by_its_reason_in_its_own_transaction(connection: Connection) -> None:
     columns = 'topic, partition, "offset", row, reason, original'
     insert = f"INSERT INTO dead_letters ({columns}) VALUES (%s, %s, %s, 0, %s, '')"
