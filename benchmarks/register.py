@@ -2,8 +2,9 @@
 
 A file of `--sources` meters in the districts of a shipped city, with beginnings on different days, of which one in a
 hundred has changed its customer, is loaded into an empty register, read by one process as of now, resolved as of an
-earlier day, looked up source by source, and loaded again unchanged. Each figure is given by the clock and as processor
-time: of this process, and of the PostgreSQL process that serves it.
+earlier day, looked up source by source, and loaded again unchanged. Then a restart in the middle of a day: a reader
+without anything in memory reads all as of noon and looks up every source. Each figure is given by the clock and as
+processor time: of this process, and of the PostgreSQL process that serves it (not of its parallel workers).
 
 The result is checked outside the timed part: every source is found, under a number of its own. It doesn't measure a
 network, a disk that is slower than this one, or other loads at the same time.
@@ -17,16 +18,17 @@ import resource
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 import psutil
+from numpy.typing import NDArray
 
 from benchmarks.timed import now, own_services
 from ingest.cities import City, load_city
-from ingest.register_file import COLUMNS, load_register, write_register
+from ingest.register_file import COLUMNS, load_register
 from ingest.simulated.sources import marks, places
 from schemas.catalogue import catalogue
 from store.database import Connection, connect, create_database
@@ -44,8 +46,9 @@ MOVED = 0.01
 T = TypeVar("T")
 
 
-def rows(city: City, sources: int) -> Iterator[Mapping[str, str]]:
-    """The rows of the register file."""
+def lines(city: City, sources: int) -> Iterator[str]:
+    """The lines of the register file."""
+    yield f"{','.join(COLUMNS)}\n"
     rng = np.random.default_rng(1)
     district = places(city, rng, sources).tolist()
     meter, customer = marks(rng, sources).tolist(), marks(rng, 2 * sources).tolist()
@@ -54,12 +57,11 @@ def rows(city: City, sources: int) -> Iterator[Mapping[str, str]]:
     for n in range(sources):
         ends = FIRST_DAY + BEGINNINGS + int(begins[n]) % 365 if moved[n] else ""
         first, then = str(FIRST_DAY + int(begins[n])), str(ends)
-        source, place = f"METER-{meter[n]:010d}", city.districts[district[n]].id
+        source = f"METER-{meter[n]:010d},{METRIC.name},{city.districts[district[n]].id}"
         class_ = METRIC.classes[int(commercial[n])]
         spans = [(customer[n], first, then)] + ([(customer[sources + n], then, "")] if moved[n] else [])
         for owner, valid_from, valid_to in spans:
-            fields = (source, METRIC.name, place, f"CUSTOMER-{owner:010d}", class_, valid_from, valid_to)
-            yield dict(zip(COLUMNS, fields, strict=True))
+            yield f"{source},CUSTOMER-{owner:010d},{class_},{valid_from},{valid_to}\n"
 
 
 def timed(connection: Connection, run: Callable[[], T]) -> tuple[T, Mapping[str, float]]:
@@ -77,9 +79,14 @@ def peak_mb() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
 
 
+def _restarted(connection: Connection, at_ms: int, ids: Sequence[str]) -> NDArray[np.int64]:
+    return SourceReader(connection, METRIC.name, METRIC.classes).at(at_ms).rows_of(ids)
+
+
 def measure(database_url: str, path: Path, city: City, sources: int) -> Mapping[str, object]:
     """Load, read and look up; ends the program if a result is wrong."""
     now_ms = time.time_ns() // 1_000_000
+    noon_ms = now_ms // DAY_MS * DAY_MS - DAY_MS // 2
     with connect(database_url) as connection:
         begun_mb = peak_mb()
         report, load = timed(connection, lambda: load_register(connection, city, path, lambda: now_ms))
@@ -102,6 +109,12 @@ def measure(database_url: str, path: Path, city: City, sources: int) -> Mapping[
         print(f"load again {reload}", flush=True)
         if again.rows.sources_new or again.rows.sources_updated or again.drawn:
             sys.exit(f"loading the same file again changed the register: {again}")
+        reloaded_mb = peak_mb()
+    with connect(database_url) as connection:
+        restarted, restart = timed(connection, lambda: _restarted(connection, noon_ms, ids))
+        print(f"restart at noon {restart}", flush=True)
+        if (restarted < 0).any():
+            sys.exit("a source was not found after the restart")
     return {
         "sources": sources,
         "load_s": load,
@@ -109,7 +122,8 @@ def measure(database_url: str, path: Path, city: City, sources: int) -> Mapping[
         "another_time_s": another,
         "look_up_all_s": look_up,
         "load_again_s": reload,
-        "memory_mb": {"begun": begun_mb, "loaded": loaded_mb, "read": read_mb},
+        "restart_at_noon_s": restart,
+        "peak_memory_mb": {"begun": begun_mb, "loaded": loaded_mb, "read": read_mb, "loaded_again": reloaded_mb},
         "python": platform.python_version(),
         "cores": os.cpu_count(),
     }
@@ -125,7 +139,8 @@ def main() -> None:
     city = load_city(CITY)
     with tempfile.TemporaryDirectory(prefix="sistercity-bench-") as folder:
         path = Path(folder) / "register.csv"
-        write_register(path, rows(city, chosen.sources))
+        with path.open("w") as file:
+            file.writelines(lines(city, chosen.sources))
         with own_services(chosen.installed) as running:
             url = create_database(running.database_url, "bench_register")
             migrate(url)

@@ -5,13 +5,17 @@ Times are RFC 3339: a date (midnight on the city's clock) or a date with time an
 """
 
 import csv
+import gc
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import accumulate, islice
 from operator import itemgetter
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from ingest.areas import partition
@@ -37,10 +41,19 @@ TIMES_KEPT = 100_000
 """Times that are not parsed again in the next blocks."""
 
 Row = Sequence[str]
-"""Fields in the order of `COLUMNS`."""
+"""The fields of a line."""
 
+_LINE_BREAK = re.compile(r"\r\n|\r|\n")
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 _DATE_TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+-]\d\d:\d\d)")
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Rows, and the line of each; `columns` are those of `COLUMNS`, in that order."""
+
+    lines: Sequence[int]
+    columns: Sequence[Sequence[str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +90,7 @@ def load_register(
     populations add up to it. Raises `RegisterError`, and loads nothing on any error.
     """
     rows = _Rows(city)
-    with connection.transaction():
+    with connection.transaction(), _without_collection():
         if isinstance(path_or_rows, Path):
             with path_or_rows.open(encoding="utf-8-sig", newline="") as file:
                 loaded = _load(connection, _read(file), rows)
@@ -90,6 +103,18 @@ def load_register(
             _refuse_without_area(connection, city, metric.name, rows.districts[metric.name])
         _refuse_begun(loaded, clock(), city.zone)  # last, so that little lies between the clock and the commit
     return LoadReport(loaded, tuple(item for item in drawn if item is not None))
+
+
+@contextmanager
+def _without_collection() -> Iterator[None]:
+    """Blocks are many small lists and no cycles; Python's collector would go through them over and over."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def write_register(path: Path, rows: Iterable[Mapping[str, str]]) -> None:
@@ -155,58 +180,72 @@ def _refuse_without_area(connection: Connection, city: City, metric: str, distri
             )
 
 
-def _load(connection: Connection, lines: Iterable[tuple[int, Row]], rows: "_Rows") -> Loaded:
-    return store.load(connection, map(rows.columns, _blocks(lines)))
+def _load(connection: Connection, blocks: "Iterable[Block]", rows: "_Rows") -> Loaded:
+    return store.load(connection, map(rows.columns, blocks))
 
 
-def _mapped(rows: Iterable[Mapping[str, str]]) -> Iterator[tuple[int, Row]]:
-    """The rows in the order of `COLUMNS`, with the lines that they would have in a file."""
-    for line, row in enumerate(rows, start=2):
-        for column in COLUMNS:
-            if column not in row:
-                raise RegisterError("is missing", line, column)
-        yield line, [row[column] for column in COLUMNS]
+def _mapped(rows: Iterable[Mapping[str, str]]) -> Iterator[Block]:
+    """The rows, with the lines that they would have in a file."""
+    remaining, line = iter(rows), 2
+    while block := list(islice(remaining, BLOCK)):
+        for number, row in enumerate(block, start=line):
+            for column in COLUMNS:
+                if column not in row:
+                    raise RegisterError("is missing", number, column)
+        yield Block(range(line, line + len(block)), [[row[column] for row in block] for column in COLUMNS])
+        line += len(block)
 
 
-def _read(file: Iterable[str]) -> Iterator[tuple[int, Row]]:
-    """The lines of an open file, in the order of `COLUMNS`.
+def _read(file: Iterable[str]) -> Iterator[Block]:
+    """The rows of an open file. Raises `RegisterError`, also for a header that isn't the register's.
 
-    Raises `RegisterError`, also for a header that isn't the register's.
+    What comes before a line that can't be read is a block, too: the first error is the one to name.
     """
     reader = csv.reader(file, strict=True)
+    rows: list[Row] = []
+    before = 0
     try:
         header = next(reader, [])
         if sorted(header) != sorted(COLUMNS):
             raise RegisterError(f"the header must name the columns {', '.join(COLUMNS)}, each once", 1)
         in_order = itemgetter(*(header.index(column) for column in COLUMNS))
-        for row in reader:
-            if len(row) != len(header):
-                raise RegisterError(f"{len(row)} fields instead of {len(header)}", reader.line_num)
-            yield reader.line_num, in_order(row)
-    except csv.Error as error:
-        raise RegisterError(f"not CSV: {error}", reader.line_num) from error
-    except UnicodeDecodeError as error:
-        raise RegisterError("not UTF-8 on this line or soon after it", reader.line_num + 1) from error
+        while True:
+            before, rows = reader.line_num, []
+            rows.extend(islice(reader, BLOCK))  # keeps what it has got if a line can't be read
+            if not rows:
+                return
+            yield from _whole(_lines(rows, before, reader.line_num), rows, in_order)
+    except (csv.Error, UnicodeDecodeError) as error:
+        line = reader.line_num
+        if rows:
+            yield from _whole(_lines(rows, before, None), rows, in_order)
+        if isinstance(error, csv.Error):
+            raise RegisterError(f"not CSV: {error}", line) from error
+        raise RegisterError("not UTF-8 on this line or soon after it", line + 1) from error
 
 
-def _blocks(lines: Iterable[tuple[int, Row]]) -> Iterator[tuple[list[int], list[Row]]]:
-    """Line numbers and rows in blocks.
+def _lines(rows: Sequence[Row], before: int, last: int | None) -> Sequence[int]:
+    """The line on which each row ends, where `before` is that of the row before, and `last` that of the last if known.
 
-    What comes before a line that can't be read is a block, too: the first error is the one to name.
+    A quoted field may hold line breaks.
     """
-    numbers: list[int] = []
-    rows: list[Row] = []
-    try:
-        for line, row in lines:
-            numbers.append(line)
-            rows.append(row)
-            if len(rows) == BLOCK:
-                yield numbers, rows
-                numbers, rows = [], []
-    except RegisterError:
-        yield numbers, rows
-        raise
-    yield numbers, rows
+    if last == before + len(rows):
+        return range(before + 1, last + 1)
+    return list(accumulate((1 + sum(_breaks(field) for field in row) for row in rows), initial=before))[1:]
+
+
+def _breaks(field: str) -> int:
+    return len(_LINE_BREAK.findall(field))
+
+
+def _whole(lines: Sequence[int], rows: Sequence[Row], in_order: "itemgetter[Any]") -> Iterator[Block]:
+    """The rows as a block; those before a row with another number of fields are one, too, before it is an error."""
+    for index, row in enumerate(rows) if set(map(len, rows)) != {len(COLUMNS)} else ():
+        if len(row) != len(COLUMNS):
+            if index:
+                yield Block(lines[:index], in_order(list(zip(*rows[:index], strict=True))))
+            raise RegisterError(f"{len(row)} fields instead of {len(COLUMNS)}", lines[index])
+    yield Block(lines, in_order(list(zip(*rows, strict=True))))
 
 
 class _Rows:
@@ -223,14 +262,10 @@ class _Rows:
         self.districts: dict[str, set[str]] = defaultdict(set)
         """By metric, the districts that the rows named."""
 
-    def columns(self, block: tuple[list[int], list[Row]]) -> RegisterColumns:
+    def columns(self, block: Block) -> RegisterColumns:
         """The rows of a block as they are stored. Raises `RegisterError` if one is wrong."""
-        lines, rows = block
-        if not rows:
-            return RegisterColumns(*([],) * 8)
-        source, metric, district, contributor, class_, valid_from, valid_to = (
-            list(map(itemgetter(place), rows)) for place in range(len(COLUMNS))
-        )
+        lines = block.lines
+        source, metric, district, contributor, class_, valid_from, valid_to = block.columns
         try:
             _check_ids(source, lines[0], "source")
             _check_ids(contributor, lines[0], "contributor")
@@ -239,14 +274,15 @@ class _Rows:
                 self._check_place(lines[0], *place)
             begins = {text: self._time(text, lines[0], "valid_from") for text in set(valid_from)}
             ends = {text: self._end(text, lines[0]) for text in set(valid_to)}
-            for begin, end in set(zip(valid_from, valid_to, strict=True)):
-                _check_span(begins[begin], ends[end], lines[0])
+            if set(ends) != {""}:
+                for begin, end in set(zip(valid_from, valid_to, strict=True)):
+                    _check_span(begins[begin], ends[end], lines[0])
         except RegisterError:
-            for line, row in zip(lines, rows, strict=True):
+            for line, *row in zip(lines, *block.columns, strict=True):
                 self._check_row(line, *row)
             raise
-        for name, place, _ in places:
-            self.districts[name].add(place)
+        for name, of_source, _ in places:
+            self.districts[name].add(of_source)
         return RegisterColumns(
             line=lines,
             source=source,

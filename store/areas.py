@@ -13,9 +13,9 @@ from store.moments import milliseconds, moment
 # A contributor with premises in several districts counts in one of them only: the sum over an area is never too high.
 _COUNTS = """
 SELECT district, class, count(*) FROM (
-    SELECT min(district) AS district, class FROM sources
+    SELECT DISTINCT ON (contributor, class) district, class FROM sources
     WHERE metric = %(metric)s AND valid_from <= %(at)s AND (valid_to IS NULL OR valid_to > %(at)s)
-    GROUP BY contributor, class
+    ORDER BY contributor, class, district
 ) once GROUP BY district, class
 """
 _VERSION_AT = """

@@ -25,14 +25,14 @@ _MEMORY = "SET LOCAL work_mem = '256MB'; SET LOCAL maintenance_work_mem = '512MB
 _CREATE = """
 CREATE TEMPORARY TABLE register_rows (
     line bigint, source text, metric text, district text, contributor text, class text,
-    valid_from timestamptz, valid_to timestamptz, source_order bigint, contributor_order bigint
+    valid_from timestamptz, valid_to timestamptz, source_order bigint, contributor_hash bigint
 ) ON COMMIT DROP;
 CREATE TEMPORARY TABLE repeated_lines (line bigint PRIMARY KEY) ON COMMIT DROP;
-CREATE TEMPORARY TABLE moved_ends (
-    number bigint, line bigint, metric text, changed_from timestamptz, valid_to timestamptz
+CREATE TEMPORARY TABLE differing (
+    line bigint, number bigint, metric text, changed_from timestamptz, valid_to timestamptz, contradicts text
 ) ON COMMIT DROP
 """
-_DROP = "DROP TABLE register_rows, repeated_lines, moved_ends"
+_DROP = "DROP TABLE register_rows, repeated_lines, differing"
 _COPY = "COPY register_rows FROM STDIN"
 _COPY_REPEATED = "COPY repeated_lines FROM STDIN"
 _COUNT = "SELECT coalesce(max(number) + 1, 0) FROM sources"  # numbers are dense
@@ -42,33 +42,35 @@ SELECT max(line), min(line) FROM register_rows WHERE line IN (SELECT line FROM r
 GROUP BY source, metric, valid_from HAVING count(*) > 1
 ORDER BY 1 LIMIT 1
 """
-_CHANGED = """
-SELECT r.line, CASE WHEN s.class <> r.class THEN 'class' WHEN s.district <> r.district THEN 'district'
-                    ELSE 'contributor' END
-FROM register_rows r JOIN sources s USING (source, metric, valid_from) JOIN contributors c ON c.number = s.contributor
-WHERE s.class <> r.class OR s.district <> r.district OR c.contributor <> r.contributor
-ORDER BY 1 LIMIT 1
+# One join tells rows that are new (without a number), that contradict the register, and that have another end.
+_COMPARE = """
+INSERT INTO differing
+SELECT r.line, s.number, r.metric, least(s.valid_to, r.valid_to), r.valid_to,
+       CASE WHEN s.class <> r.class THEN 'class' WHEN s.district <> r.district THEN 'district'
+            WHEN c.contributor <> r.contributor THEN 'contributor' END
+FROM register_rows r
+LEFT JOIN sources s USING (source, metric, valid_from) LEFT JOIN contributors c ON c.number = s.contributor
+WHERE s.number IS NULL OR s.class <> r.class OR s.district <> r.district OR c.contributor <> r.contributor
+   OR s.valid_to IS DISTINCT FROM r.valid_to
 """
-# Both orders are drawn from the system's randomness: the order of ids can't be guessed from the order of numbers.
-# PostgreSQL's own gen_random_uuid takes a system call for each row.
+_CONTRADICTION = "SELECT line, contradicts FROM differing WHERE contradicts IS NOT NULL ORDER BY 1 LIMIT 1"
+_NEW_AND_MOVED = "SELECT count(*) - count(number), count(number) FROM differing"
+# `source_order` is drawn from the system's randomness (PostgreSQL's own gen_random_uuid takes a system call a row), and
+# `contributor_hash` has a secret of this load: the order of ids can't be guessed from that of numbers. Equal
+# contributors have equal hashes, so sorting by them, which is fast, both groups and shuffles.
 _NEW_CONTRIBUTORS = """
 INSERT INTO contributors (number, contributor)
-SELECT (SELECT coalesce(max(number), -1) FROM contributors) + row_number() OVER (ORDER BY drawn), contributor
+SELECT (SELECT coalesce(max(number), -1) FROM contributors)
+       + row_number() OVER (ORDER BY contributor_hash, contributor), contributor
 FROM (
-    SELECT contributor, min(contributor_order) AS drawn FROM register_rows r
-    WHERE NOT EXISTS (SELECT FROM contributors c WHERE c.contributor = r.contributor)
-    GROUP BY contributor
+    SELECT DISTINCT ON (contributor_hash, contributor) contributor_hash, contributor FROM register_rows r {unknown}
+    ORDER BY contributor_hash, contributor
 ) unnumbered
 """
-_MOVED = """
-INSERT INTO moved_ends
-SELECT s.number, r.line, r.metric, least(s.valid_to, r.valid_to), r.valid_to
-FROM sources s JOIN register_rows r USING (source, metric, valid_from)
-WHERE s.valid_to IS DISTINCT FROM r.valid_to
-"""
+_UNKNOWN = "WHERE NOT EXISTS (SELECT FROM contributors c WHERE c.contributor = r.contributor)"
 _UPDATE = """
-UPDATE sources s SET valid_to = m.valid_to FROM moved_ends m WHERE s.number = m.number;
-INSERT INTO source_changes (source) SELECT number FROM moved_ends
+UPDATE sources s SET valid_to = d.valid_to FROM differing d WHERE s.number = d.number;
+INSERT INTO source_changes (source) SELECT number FROM differing WHERE number IS NOT NULL
 """
 _NEW_SOURCES = """
 INSERT INTO sources (number, source, metric, district, contributor, class, valid_from, valid_to)
@@ -86,7 +88,7 @@ SELECT DISTINCT ON (metric) metric, changed_from, line, changed FROM (
         SELECT FROM sources known
         WHERE (known.source, known.metric) = (s.source, s.metric) AND known.number < %(before)s
     )
-    UNION ALL SELECT metric, changed_from, line, 'valid_to' FROM moved_ends
+    UNION ALL SELECT metric, changed_from, line, 'valid_to' FROM differing WHERE number IS NOT NULL
 ) all_changes ORDER BY metric, changed_from, line
 """
 # Two rows of a source that overlap can only be two of this load, or one of this load and one from before.
@@ -105,14 +107,17 @@ LEFT JOIN register_rows earlier USING (source, metric, valid_from)
 LEFT JOIN register_rows later ON (later.source, later.metric, later.valid_from) = (s.source, s.metric, s.next)
 WHERE s.ends > s.next ORDER BY 1 LIMIT 1
 """
-# Building an index from millions of rows takes a fraction of the time of extending it by each; the same goes for
-# the check of a foreign key. The primary keys stay: numbers come in ascending order.
+# Building an index from millions of rows takes a fraction of the time of extending it by each, also where the rows
+# come in its order; the same goes for the check of a foreign key. Other tables need the primary key of `sources`.
 _DROP_INDICES = """
 ALTER TABLE sources DROP CONSTRAINT sources_contributor_fkey, DROP CONSTRAINT sources_source_metric_valid_from_key;
-ALTER TABLE contributors DROP CONSTRAINT contributors_contributor_key;
+ALTER TABLE contributors DROP CONSTRAINT contributors_contributor_key, DROP CONSTRAINT contributors_pkey;
 DROP INDEX sources_metric_number_idx
 """
-_BUILD_CONTRIBUTORS = "ALTER TABLE contributors ADD UNIQUE (contributor); ANALYZE contributors"
+_BUILD_CONTRIBUTORS = """
+ALTER TABLE contributors ADD PRIMARY KEY (number), ADD UNIQUE (contributor);
+ANALYZE contributors
+"""
 _BUILD_SOURCES = """
 ALTER TABLE sources ADD UNIQUE (source, metric, valid_from), ADD FOREIGN KEY (contributor) REFERENCES contributors;
 CREATE INDEX sources_metric_number_idx ON sources (metric, number);
@@ -192,19 +197,19 @@ def load(connection: Connection, blocks: Iterable[RegisterColumns], *, rebuilt_f
             _copy_repeated(connection, repeated)
             if twice := connection.execute(_TWICE).fetchone():
                 raise RegisterError(f"the same source, metric and valid_from as line {twice[1]}", twice[0], "source")
-        _refuse_contradictions(connection)
+        added, updated = _compare(connection) if before else (count, 0)
         rebuilt = count >= rebuilt_from and count > before
         if rebuilt:
             connection.execute(_DROP_INDICES)
-        contributors = connection.execute(_NEW_CONTRIBUTORS).rowcount
+        contributors = _add_contributors(connection, _UNKNOWN if before else "") if added else 0
         if rebuilt:
             connection.execute(_BUILD_CONTRIBUTORS)
-        updated = connection.execute(_MOVED).rowcount
-        if updated:
-            connection.execute(_UPDATE)
-        new = connection.execute(_NEW_SOURCES).rowcount
+        if added:
+            connection.execute(_NEW_SOURCES)
         if rebuilt:
             connection.execute(_BUILD_SOURCES)
+        if updated:
+            connection.execute(_UPDATE)
         if overlap := connection.execute(_OVERLAPPING, {"before": before, "change": change}).fetchone():
             raise RegisterError("the source is valid in another row at the same time", overlap[0], "valid_from")
         changes = {
@@ -212,7 +217,7 @@ def load(connection: Connection, blocks: Iterable[RegisterColumns], *, rebuilt_f
             for metric, changed_from, line, column in connection.execute(_CHANGES, {"before": before})
         }
         connection.execute(_DROP)
-    return Loaded(new, updated, count - new - updated, contributors, changes)
+    return Loaded(added, updated, count - added - updated, contributors, changes)
 
 
 def _copy_in(connection: Connection, blocks: Iterable[RegisterColumns]) -> tuple[int, NDArray[np.int64]]:
@@ -222,10 +227,10 @@ def _copy_in(connection: Connection, blocks: Iterable[RegisterColumns]) -> tuple
     many sources change within the file.
     """
     lines, hashes = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
-    times: dict[int | None, str] = {}
+    texts = _Texts()
     with connection.cursor() as cursor, cursor.copy(_COPY) as copy:
         for block in blocks:
-            copy.write(_as_text(block, times))
+            copy.write(texts.of(block))
             lines.append(np.array(block.line, np.int64))
             keys = zip(block.source, block.metric, strict=True)
             hashes.append(np.fromiter(map(hash, keys), np.int64, len(block.line)))
@@ -234,25 +239,32 @@ def _copy_in(connection: Connection, blocks: Iterable[RegisterColumns]) -> tuple
     return len(line), np.unique(line[np.isin(hashed, ordered[1:][ordered[1:] == ordered[:-1]])])
 
 
-def _as_text(block: RegisterColumns, times: dict[int | None, str]) -> bytes:
-    """The rows in PostgreSQL's text format. `times` keeps what times look like in it."""
-    if len(times) > _TIMES_KEPT:
-        times.clear()
-    for time_ms in {*block.valid_from_ms, *block.valid_to_ms} - times.keys():
-        times[time_ms] = r"\N" if time_ms is None else moment(time_ms).isoformat()
-    texts = (block.source, block.metric, block.district, block.contributor, block.class_)
-    rows = zip(
-        map(str, block.line),
-        *map(_escaped, texts),
-        map(times.__getitem__, block.valid_from_ms),
-        map(times.__getitem__, block.valid_to_ms),
-        *(
-            map(str, order)
-            for order in np.frombuffer(os.urandom(16 * len(block.line)), np.int64).reshape(2, -1).tolist()
-        ),
-        strict=True,
-    )
-    return f"{chr(10).join(map(chr(9).join, rows))}\n".encode() if block.line else b""
+class _Texts:
+    """Rows in PostgreSQL's text format, each with the order of its source and the hash of its contributor."""
+
+    def __init__(self) -> None:
+        self._times: dict[int | None, str] = {}
+        self._secret = os.urandom(16).hex()
+
+    def of(self, block: RegisterColumns) -> bytes:
+        count, times = len(block.line), self._times
+        if not count:
+            return b""
+        if len(times) > _TIMES_KEPT:
+            times.clear()
+        for time_ms in {*block.valid_from_ms, *block.valid_to_ms} - times.keys():
+            times[time_ms] = r"\N" if time_ms is None else moment(time_ms).isoformat()
+        texts = (block.source, block.metric, block.district, block.contributor, block.class_)
+        rows = zip(
+            map(str, block.line),
+            *map(_escaped, texts),
+            map(times.__getitem__, block.valid_from_ms),
+            map(times.__getitem__, block.valid_to_ms),
+            map(str, np.frombuffer(os.urandom(8 * count), np.int64).tolist()),
+            map(str, map(hash, map(self._secret.__add__, block.contributor))),
+            strict=True,
+        )
+        return ("\n".join(map("\t".join, rows)) + "\n").encode()
 
 
 def _escaped(column: Sequence[str]) -> Sequence[str]:
@@ -269,8 +281,14 @@ def _number(connection: Connection, query: LiteralString) -> int:
     return int((connection.execute(query).fetchone() or (0,))[0])
 
 
-def _refuse_contradictions(connection: Connection) -> None:
-    if changed := connection.execute(_CHANGED).fetchone():
+def _add_contributors(connection: Connection, unknown: LiteralString) -> int:
+    return connection.execute(_NEW_CONTRIBUTORS.format(unknown=unknown)).rowcount
+
+
+def _compare(connection: Connection) -> tuple[int, int]:
+    """How many rows are new, and how many have another end; raises `RegisterError` if one contradicts the register."""
+    connection.execute(_COMPARE)
+    if changed := connection.execute(_CONTRADICTION).fetchone():
         line, column = changed
         raise RegisterError(
             f"the source is registered with another {column} from the same time on; "
@@ -278,3 +296,6 @@ def _refuse_contradictions(connection: Connection) -> None:
             line,
             column,
         )
+    connection.execute("ANALYZE differing")
+    added, updated = connection.execute(_NEW_AND_MOVED).fetchone() or (0, 0)
+    return added, updated

@@ -79,7 +79,7 @@ def written(folder: Path, rows: list[dict[str, str]]) -> Path:
     writer.writeheader()
     writer.writerows(rows)
     path = folder / "register.csv"
-    path.write_text(text.getvalue(), encoding="utf-8")
+    path.write_text(text.getvalue(), encoding="utf-8", newline="")
     return path
 
 
@@ -151,6 +151,18 @@ def test_of_several_errors_the_first_is_named(connection: Connection, tmp_path: 
             load_register(connection, city(), path, at_now)
         assert (caught.value.line, caught.value.column) == (5002, "class")
     assert connection.execute("SELECT count(*) FROM sources").fetchone() == (0,)
+
+
+@pytest.mark.services
+@pytest.mark.parametrize("broken", ["c\nd", "c\r\nd"])
+def test_lines_are_counted_as_an_editor_counts_them(connection: Connection, tmp_path: Path, broken: str) -> None:
+    """A quoted field may hold a line break: no id may, but the error names the line on which the row ends."""
+    rows = [line(n) for n in range(2500)]
+    for wrong, at in ((2100, 2103), (2200, 2203)):
+        path = written(tmp_path, [*rows[:wrong], line(wrong, contributor=broken), *rows[wrong + 1 :]])
+        with pytest.raises(RegisterError) as caught:
+            load_register(connection, city(), path, at_now)
+        assert (caught.value.line, caught.value.column) == (at, "contributor")
 
 
 @pytest.mark.services

@@ -100,6 +100,20 @@ def test_indices_that_are_built_anew_are_the_same_and_hold_the_same_rows(connect
     assert len(numbers(connection, "sources")) == 120
 
 
+def test_ids_with_the_same_hash_are_told_apart(connection: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("store.register.hash", lambda key: 7, raising=False)
+    rows = [row(n, contributor=f"customer {n % 7}") for n in range(40)]
+    assert load(connection, rows) == Loaded(40, 0, 0, 7)
+    assert load(connection, [*rows, row(50, contributor="customer 3")]) == Loaded(1, 0, 40, 0)
+    assert sorted(numbers(connection, "contributors")) == list(range(7))
+    found = connection.execute(
+        "SELECT source, c.contributor FROM sources JOIN contributors c ON c.number = sources.contributor"
+    ).fetchall()
+    assert dict(found) == {each.source: each.contributor for each in rows} | {"meter 0050": "customer 3"}
+    with pytest.raises(RegisterError, match="as line 2"):
+        load(connection, [row(0), row(60), row(61), row(0, ends=T0 + DAY)])
+
+
 def test_ids_may_hold_what_the_copy_format_escapes(connection: Connection) -> None:
     ids = ["a\\b", "\\N", "\\.", "tab\there", "quo'te\"", "line\\n"]
     load(connection, [row(n, source=text, contributor=text) for n, text in enumerate(ids)])
