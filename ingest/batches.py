@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +11,7 @@ from schemas.batch import ACTUAL, ROW, encode
 from schemas.catalogue import Metric, metrics_of
 from schemas.frames import encode_frame_tick
 from schemas.regions import encode_tick
-from schemas.registry import schema_named
+from schemas.registry import newest
 from schemas.topics import FRAMES, REGIONS
 
 LARGEST_BATCH = 500
@@ -87,8 +86,8 @@ class Message:
     start: int = 0
 
 
-def messages(readings: ReadingColumns, cuts: Sequence[int] = ()) -> Iterator[Message]:
-    """The readings as messages of at most `LARGEST_BATCH` rows, each of one area and one class.
+def messages(readings: ReadingColumns, feeder: str = "", cuts: Sequence[int] = ()) -> Iterator[Message]:
+    """The readings as messages of `feeder`, of at most `LARGEST_BATCH` rows, each of one area and one class.
 
     Rows are in the order of their times, those of the same time in the order of the input. A batch ends before the
     first row at one of the times `cuts` or later (milliseconds since 1970, UTC, rising), and early where the
@@ -107,7 +106,7 @@ def messages(readings: ReadingColumns, cuts: Sequence[int] = ()) -> Iterator[Mes
     rows["value"] = readings.value
     rows["quality"] = readings.quality
     metric, classes = readings.metric.name, readings.metric.classes
-    schema = schema_of(readings.metric.dataset)
+    schema = newest(readings.metric.dataset).id
     first = edges[:-1]
     heads = zip(readings.area[first].tolist(), readings.class_[first].tolist(), begins.tolist(), strict=True)
     places = edges.tolist()
@@ -121,25 +120,28 @@ def messages(readings: ReadingColumns, cuts: Sequence[int] = ()) -> Iterator[Mes
             interval=readings.interval,
             start=start,
             rows=batch,
+            feeder=feeder,
         )
         yield Message(b"%d" % area, value, len(batch), start)
 
 
-def tick(dataset: str, time_ms: int) -> bytes:
-    """A batch without rows: its source's time has come as far as `time_ms`. It is for every metric of the topic."""
+def tick(dataset: str, time_ms: int, feeder: str = "") -> bytes:
+    """A batch without rows: the feeder's time has come as far as `time_ms`. It is for every metric of the topic."""
     if dataset == REGIONS:
-        return encode_tick(time_ms)
+        return encode_tick(time_ms, feeder)
     if dataset == FRAMES:
-        return encode_frame_tick(time_ms)
-    metric, no_rows = metrics_of(dataset)[0], np.empty(0, ROW)
-    schema, class_ = schema_of(dataset), metric.classes[0]
-    return encode(schema, metric=metric.name, area=0, class_=class_, interval=0, start=time_ms, rows=no_rows)
-
-
-@cache
-def schema_of(dataset: str) -> int:
-    """Id of the schema with which this version writes a dataset's batches."""
-    return schema_named(f"{dataset}.v1").id
+        return encode_frame_tick(time_ms, feeder)
+    metric = metrics_of(dataset)[0]
+    return encode(
+        newest(dataset).id,
+        metric=metric.name,
+        area=0,
+        class_=metric.classes[0],
+        interval=0,
+        start=time_ms,
+        rows=np.empty(0, ROW),
+        feeder=feeder,
+    )
 
 
 def _group(readings: ReadingColumns) -> NDArray[np.int64]:

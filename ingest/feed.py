@@ -1,6 +1,7 @@
 """The path of every source into the log: its messages, its ticks, and the account of both."""
 
 from collections.abc import Iterable, Sequence
+from hashlib import blake2b
 
 from eventlog.protocol import Writer
 from ingest.batches import Message, tick
@@ -12,11 +13,13 @@ from schemas.topics import dataset_of
 class Feed:
     """Sends to one stream and counts what it sends; `flush` waits for the log and records in the journal.
 
-    `topic` is the stream's first topic, and its only one without `routes`.
+    `topic` is the stream's first topic, and its only one without `routes`. `feeder` names the sender in every message
+    (R16); what is sent must have been encoded with it.
     """
 
-    def __init__(self, writer: Writer, topic: str, journal: Journal, routes: Routes | None = None) -> None:
+    def __init__(self, writer: Writer, topic: str, journal: Journal, feeder: str, routes: Routes | None = None) -> None:
         self.topic = topic
+        self.feeder = feeder
         self.messages = 0
         self.readings = 0
         self._writer = writer
@@ -48,7 +51,7 @@ class Feed:
         costs 40 bytes; a partition without ticks would hold back every window (R12). All topics get it: the last
         windows of an old one close by ticks alone, and a new one knows its sources before it begins.
         """
-        value = tick(self._dataset, time_ms)
+        value = tick(self._dataset, time_ms, self.feeder)
         for route in self._routes.current():
             if route.topic not in self._partitions:
                 self._partitions[route.topic] = range(self._writer.partitions(route.topic))
@@ -60,3 +63,11 @@ class Feed:
         """Return when the log has everything and the journal has recorded it. Raises `DeliveryFailed`."""
         self._writer.flush()
         self._journal.acknowledged(self._writer)
+
+
+def feeder_named(kind: str, origin: str) -> str:
+    """The feeder of what `origin` (a file, a list of cameras, a simulated fleet) sends: the same in every run.
+
+    Names of files may be personal, so the feeder holds a hash of them.
+    """
+    return f"{kind}-{blake2b(origin.encode('utf-8', 'backslashreplace'), digest_size=8).hexdigest()}"

@@ -37,6 +37,9 @@ FORM_UNKNOWN = 0
 ONE_LINE = 1
 TWO_LINES = 2
 
+LONGEST_FEEDER = 64
+"""Characters in the name of a feeder, at most: processors store these names with their positions."""
+
 _DEFAULTS = {"quality": ACTUAL, "score": 0, "form": FORM_UNKNOWN}
 _FIXED: Mapping[tuple[str, int], str] = {("UInt32LE", 4): "<u4", ("UInt16LE", 2): "<u2", ("UInt8", 1): "u1"}
 _PRIMITIVE: Mapping[str, str] = {"float": "<f4", "double": "<f8"}
@@ -59,7 +62,8 @@ class Batch:
 
     `interval` and `start` are milliseconds (`start` since 1970, UTC). `rows` holds `count` records of `ROW`.
     `viewed` is false if the rows had to be copied: another legal encoding, or a writer's layout that is not `ROW`.
-    `regions` holds records of `REGION`, if the schema has them. A batch without rows is a tick.
+    `regions` holds records of `REGION`, if the schema has them; `feeder` is empty if it has none. A batch without rows
+    is a tick.
     """
 
     metric: str
@@ -71,6 +75,7 @@ class Batch:
     rows: memoryview | bytes
     viewed: bool = True
     regions: bytes = b""
+    feeder: str = ""
 
     def array(self) -> NDArray[np.void]:
         """The rows as an array of `ROW`, shape (count,), without copying."""
@@ -100,30 +105,34 @@ def encode(
     start: int,
     rows: NDArray[np.void],
     regions: NDArray[np.void] | None = None,
+    feeder: str | None = None,
 ) -> bytes:
     """Encode one message. `rows` has dtype `ROW`, shape (n,); n = 0 makes a tick.
 
-    `interval` and `start` are milliseconds. `regions` has dtype `REGION`, shape (m,), and is given if and only if the
-    schema has them. Raises `TypeError` for rows of another dtype.
+    `interval` and `start` are milliseconds. `regions`, dtype `REGION`, shape (m,), and `feeder` are given if and only
+    if the schema has them. Raises `TypeError` for rows of another dtype.
     """
     if rows.dtype != ROW:
         raise TypeError(f"rows must have dtype {ROW}, not {rows.dtype}")
-    name, kind = metric.encode(), class_.encode()
     return b"".join(
         (
             MAGIC,
             schema_id.to_bytes(4, "big"),
-            _varint(len(name)),
-            name,
+            _text(metric),
             _varint(area),
-            _varint(len(kind)),
-            kind,
+            _text(class_),
             _varint(interval),
             _varint(start),
+            b"" if feeder is None else _text(feeder),
             b"" if regions is None else _array(regions),
             _array(rows),
         )
     )
+
+
+def _text(text: str) -> bytes:
+    coded = text.encode()
+    return _varint(len(coded)) + coded
 
 
 def _array(records: NDArray[np.void]) -> bytes:
@@ -254,8 +263,16 @@ def _batch(fields: dict[str, Any], count: int, rows: memoryview | bytes, *, view
     area, interval, start = fields["area"], fields["interval"], fields["start"]
     if not (0 <= area < 2**31 and 0 <= interval < 2**32 and 0 <= start < LAST_MS):
         raise DecodeError("out-of-range", f"area {area}, interval {interval} or start {start} is out of range")
+    feeder = fields.get("feeder", "")
+    check_feeder(feeder)
     regions = fields.get(_REGIONS, b"")
-    return Batch(fields["metric"], area, fields["class"], interval, start, count, rows, viewed, regions)
+    return Batch(fields["metric"], area, fields["class"], interval, start, count, rows, viewed, regions, feeder)
+
+
+def check_feeder(feeder: str) -> None:
+    """Raise `DecodeError` for a name that can't be stored and shown."""
+    if len(feeder) > LONGEST_FEEDER or not feeder.isprintable():
+        raise DecodeError("out-of-range", f"a feeder has {LONGEST_FEEDER} printable characters at most")
 
 
 @cache

@@ -1,18 +1,20 @@
 """A picture as a message: Avro in Confluent wire format. Pictures are kept in this one topic, for minutes (P1)."""
 
 import io
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 import fastavro
 
-from schemas.batch import LAST_MS, MAGIC, PREFIX_BYTES, DecodeError
+from schemas.batch import LAST_MS, MAGIC, PREFIX_BYTES, DecodeError, check_feeder
 from schemas.catalogue import sent_in
-from schemas.registry import schema_named
+from schemas.registry import newest, schemas
 from schemas.topics import FRAMES, REGIONS
 
-SCHEMA = schema_named(f"{FRAMES}.v1").id
+SCHEMA = newest(FRAMES).id
+"""Id of the schema with which this version writes frames."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +23,7 @@ class Frame:
 
     `interval` is milliseconds from one picture to the next, `start` the time at which it was taken, milliseconds since
     1970, UTC. `camera` and `contributor` are the register's numbers. `picture` is JPEG; empty if the camera gave none;
-    None makes a tick, with a camera number that is ignored.
+    None makes a tick, with a camera number that is ignored. `feeder` is who sends it.
     """
 
     metric: str
@@ -32,6 +34,7 @@ class Frame:
     camera: int
     contributor: int
     picture: bytes | None
+    feeder: str = ""
 
 
 def encode_frame(frame: Frame) -> bytes:
@@ -46,16 +49,17 @@ def encode_frame(frame: Frame) -> bytes:
         "start": frame.start,
         "camera": frame.camera,
         "contributor": frame.contributor,
+        "feeder": frame.feeder,
         "picture": frame.picture,
     }
-    fastavro.schemaless_writer(out, _parsed(), record)
+    fastavro.schemaless_writer(out, _parsed()[SCHEMA], record)
     return out.getvalue()
 
 
-def encode_frame_tick(time_ms: int) -> bytes:
-    """A frame without a picture: the cameras' time has come as far as `time_ms`."""
+def encode_frame_tick(time_ms: int, feeder: str = "") -> bytes:
+    """A frame without a picture: the time of the feeder's cameras has come as far as `time_ms`."""
     metric = sent_in(REGIONS)[0]
-    return encode_frame(Frame(metric.name, 0, metric.classes[0], 0, time_ms, 0, 0, None))
+    return encode_frame(Frame(metric.name, 0, metric.classes[0], 0, time_ms, 0, 0, None, feeder))
 
 
 def decode_frame(message: bytes | None) -> Frame:
@@ -65,11 +69,12 @@ def decode_frame(message: bytes | None) -> Frame:
     if message[:1] != MAGIC:
         raise DecodeError("not-confluent", f"the first byte is {message[0]}, not 0")
     schema_id = int.from_bytes(message[1:PREFIX_BYTES], "big")
-    if schema_id != SCHEMA:
-        raise DecodeError("unknown-schema", f"the schema {schema_id} is not that of frames, {SCHEMA}")
+    schema = _parsed().get(schema_id)
+    if schema is None:
+        raise DecodeError("unknown-schema", f"the schema {schema_id} is none of frames")
     body = io.BytesIO(message[PREFIX_BYTES:])
     try:
-        record: Any = fastavro.schemaless_reader(body, _parsed(), None)
+        record: Any = fastavro.schemaless_reader(body, schema, None)
     except Exception as error:  # fastavro raises exceptions of many types
         reason = "cut" if isinstance(error, EOFError | IndexError) else "not-avro"
         raise DecodeError(reason, type(error).__name__) from None
@@ -84,18 +89,26 @@ def decode_frame(message: bytes | None) -> Frame:
         camera=record["camera"],
         contributor=record["contributor"],
         picture=record["picture"],
+        feeder=record.get("feeder", ""),
     )
     numbers = (frame.camera, frame.contributor)
     if not (0 <= frame.start < LAST_MS and frame.area >= 0 and frame.interval >= 0 and min(numbers) >= 0):
         raise DecodeError("out-of-range", "a number is negative, or the time lies past the year 9999")
     if max(numbers) >= 2**32:
         raise DecodeError("out-of-range", "a number of the register has 32 bits")
+    check_feeder(frame.feeder)
     return frame
 
 
 @cache
-def _parsed() -> Any:
-    definition = schema_named(f"{FRAMES}.v1").definition
-    # Without the logical type, times are read as whole numbers.
+def _parsed() -> Mapping[int, Any]:
+    """Every version of the schema of frames, by id."""
+    return {
+        number: _without_dates(schema.definition) for number, schema in schemas().items() if schema.dataset == FRAMES
+    }
+
+
+def _without_dates(definition: Mapping[str, Any]) -> Any:
+    """The schema without its logical type, so that times are read as whole numbers."""
     fields = [{**field, "type": "long"} if field["name"] == "start" else field for field in definition["fields"]]
     return fastavro.parse_schema({**definition, "fields": fields})

@@ -6,10 +6,10 @@ from numpy.typing import NDArray
 from schemas.batch import ACTUAL, REGION, ROW, encode
 from schemas.catalogue import catalogue, sent_in
 from schemas.frames import Frame
-from schemas.registry import schema_named
+from schemas.registry import newest
 from schemas.topics import REGIONS
 
-_SCHEMA = schema_named(f"{REGIONS}.v1").id
+_SCHEMA = newest(REGIONS).id
 
 
 def key_of(frame: Frame) -> bytes:
@@ -17,8 +17,8 @@ def key_of(frame: Frame) -> bytes:
     return b"%d" % frame.area
 
 
-def encode_regions(frame: Frame, regions: NDArray[np.void]) -> bytes:
-    """Encode the regions of a picture: dtype `REGION`, shape (n,), where n may be 0.
+def encode_regions(frame: Frame, regions: NDArray[np.void], feeder: str = "") -> bytes:
+    """Encode the regions of a picture: dtype `REGION`, shape (n,), where n may be 0. `feeder` is who found them.
 
     The message holds one reading, with the time and interval of the frame and the value n in the smallest unit of the
     frame's metric.
@@ -34,11 +34,12 @@ def encode_regions(frame: Frame, regions: NDArray[np.void]) -> bytes:
         start=frame.start,
         rows=counted,
         regions=regions,
+        feeder=feeder,
     )
 
 
-def encode_tick(time_ms: int) -> bytes:
-    """Encode a batch without rows: all pictures before `time_ms` (milliseconds since 1970, UTC) were sent."""
+def encode_tick(time_ms: int, feeder: str = "") -> bytes:
+    """Encode a batch without rows: `feeder` has sent all before `time_ms`, milliseconds since 1970, UTC."""
     metric = sent_in(REGIONS)[0]
     return encode(
         _SCHEMA,
@@ -49,4 +50,5 @@ def encode_tick(time_ms: int) -> bytes:
         start=time_ms,
         rows=np.empty(0, ROW),
         regions=np.empty(0, REGION),
+        feeder=feeder,
     )

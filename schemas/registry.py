@@ -34,6 +34,14 @@ class Schema:
 
 
 @cache
+def newest(dataset: str) -> Schema:
+    """The newest schema of a dataset: this version writes its messages with it. Raises `ValueError` for no dataset."""
+    return max(
+        (schema for schema in schemas().values() if schema.dataset == dataset), key=lambda schema: schema.version
+    )
+
+
+@cache
 def schemas() -> Mapping[int, Schema]:
     """Every committed schema by id."""
     folder = resources.files("schemas.avro")

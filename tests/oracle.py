@@ -118,7 +118,7 @@ def fold(messages, metrics: dict[str, Metric], zone: str) -> Outcome:
 def _parsed(schema_id: int) -> Any:
     schema = schemas().get(schema_id)
     return (
-        None if schema is None or schema.name == "traffic.frames.v1" else fastavro.parse_schema(dict(schema.definition))
+        None if schema is None or schema.dataset == "traffic.frames" else fastavro.parse_schema(dict(schema.definition))
     )
 
 

@@ -16,7 +16,7 @@ UNKNOWN_SUBJECT = RegistryProblem(
     message="There is no subject 'isfahan.energy-value': a subject is a topic of this city followed by -value",
 )
 UNKNOWN_VERSION = RegistryProblem(
-    error_code=40402, message="Subject 'isfahan.energy.readings.v1-value' has no version 2"
+    error_code=40402, message="Subject 'isfahan.energy.readings.v1-value' has no version 3"
 )
 UNKNOWN_SCHEMA = RegistryProblem(error_code=40403, message="No schema has the id 99")
 NO_NUMBER = RegistryProblem(error_code=422, message="offset: Input should be greater than or equal to 0")

@@ -88,6 +88,7 @@ class CameraFeed:
             camera=camera.number,
             contributor=camera.contributor,
             picture=shot.picture,
+            feeder=self.sender.feed.feeder,
         )
 
     def _refuse(self, source: str, start_ms: int) -> None:

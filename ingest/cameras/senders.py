@@ -93,7 +93,7 @@ class RegionSender:
         self.counts.seen += 1
         self.counts.regions += len(regions)
         self._earliest = min(self._earliest, frame.start)
-        self.feed.send([Message(key_of(frame), encode_regions(frame, regions), 1)])
+        self.feed.send([Message(key_of(frame), encode_regions(frame, regions, self.feed.feeder), 1)])
 
     def flush(self) -> None:
         self.feed.flush()

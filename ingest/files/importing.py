@@ -160,7 +160,7 @@ class FileImport:
                 else:
                     unknown[file].append(Refused(parsed.position, UNKNOWN_SOURCE, parsed.original))
             sent = _columns(metric, interval, known, columns.take(np.flatnonzero(columns.known)))
-            self._feed.send(messages(sent, self._feed.cuts))
+            self._feed.send(messages(sent, self._feed.feeder, self._feed.cuts))
             self._count(metric, interval, known, tally)
             begin = end
 

@@ -60,7 +60,7 @@ class Rounds:
         current = datetime.fromtimestamp(before_ms / 1000, self._clock).date().replace(day=1)
         for month in (_month(current, -2), _month(current, -1)):
             stated = self.statements(month, register.at(TONNAGE, self._midnight(month)))
-            feed.send(messages(stated, feed.cuts))
+            feed.send(messages(stated, feed.feeder, feed.cuts))
         feed.flush()
 
     def register(self) -> Iterator[dict[str, str]]:

@@ -146,7 +146,7 @@ class Simulator:
             self._journal.refuse(f"{self.sources.origin}/{stream.metric.name}", taken.refused)
             self._counts.refused += len(taken.refused)
             if rates is NO_FAULTS:
-                self._feed.send(messages(taken.readings, self._feed.cuts))
+                self._feed.send(messages(taken.readings, self._feed.feeder, self._feed.cuts))
             else:
                 self._send_faulty(taken.readings, now, end, end_ms, rates)
         self._feed.tick(end)
@@ -156,12 +156,12 @@ class Simulator:
         """Send what earlier steps withheld: actual values of estimates, which are in time, then late readings."""
         actual, self._actual = self._actual, []
         for readings in actual:
-            self._feed.send(messages(readings, self._feed.cuts))
+            self._feed.send(messages(readings, self._feed.feeder, self._feed.cuts))
             self._counts.duplicate += len(readings)
         due = [readings for at, readings in self._withheld if at <= now]
         self._withheld = [(at, readings) for at, readings in self._withheld if at > now]
         for readings in due:
-            self._feed.send(messages(readings, self._feed.cuts))
+            self._feed.send(messages(readings, self._feed.feeder, self._feed.cuts))
             self._counts.late += len(readings)
 
     def _send_faulty(self, readings: ReadingColumns, now: int, end: int, replay_end_ms: int, rates: FaultRates) -> None:
@@ -175,12 +175,12 @@ class Simulator:
             self._actual.append(parts.actual)
         if len(parts.withheld):
             self._withheld.append((closes, parts.withheld))
-        sent = list(messages(parts.now, self._feed.cuts))
+        sent = list(messages(parts.now, self._feed.feeder, self._feed.cuts))
         self._feed.send(sent)
         if closes <= replay_end_ms:
             self._repeat(faults.chosen(sent, rates.repeated, rng))
         for wrong in faults.rejects(readings, rates, rng, self._clock()):
-            self._feed.send(messages(wrong, self._feed.cuts))
+            self._feed.send(messages(wrong, self._feed.feeder, self._feed.cuts))
             self._counts.rejected += len(wrong)
         broken = faults.chosen(sent, rates.broken, rng)
         if rates.broken and not broken and not self._counts.dead:

@@ -84,22 +84,24 @@ def test_the_subjects_are_the_topics_of_the_running_streams(registry: TestClient
 
 @pytest.mark.parametrize("dataset", DATASETS)
 def test_a_topic_has_the_versions_of_its_dataset(registry: TestClient, dataset: str) -> None:
-    schema = schema_named(f"{dataset}.v1")
+    first, second = schema_named(f"{dataset}.v1"), schema_named(f"{dataset}.v2")
     topics = [live("isfahan", dataset)]
     if dataset != "traffic.frames":
         topics += [live("isfahan", dataset, 2), history("isfahan", dataset, "house-2007")]
     for topic in topics:
         subject = f"{topic}-value"
-        assert given(registry.get(f"/subjects/{subject}/versions")) == [1]
-        for version in ("1", "latest", "-1"):
+        assert given(registry.get(f"/subjects/{subject}/versions")) == [1, 2]
+        for version, schema in (("1", first), ("2", second), ("latest", second), ("-1", second)):
             found = given(registry.get(f"/subjects/{subject}/versions/{version}"))
             assert json.loads(found.pop("schema")) == schema.definition
-            assert found == {"subject": subject, "version": 1, "id": schema.id}
+            assert found == {"subject": subject, "version": schema.version, "id": schema.id}
         assert given(registry.get(f"/config/{subject}")) == {"compatibilityLevel": "FULL_TRANSITIVE"}
         assert given(registry.get(f"/mode/{subject}")) == {"mode": "READONLY"}
     subject = f"{topics[0]}-value"
-    assert given(registry.get(f"/schemas/ids/{schema.id}/subjects")) == [subject]
-    assert given(registry.get(f"/schemas/ids/{schema.id}/versions")) == [{"subject": subject, "version": 1}]
+    for schema in (first, second):
+        assert given(registry.get(f"/schemas/ids/{schema.id}/subjects")) == [subject]
+        versions = given(registry.get(f"/schemas/ids/{schema.id}/versions"))
+        assert versions == [{"subject": subject, "version": schema.version}]
 
 
 @pytest.mark.parametrize(
@@ -126,7 +128,7 @@ def test_only_topics_of_the_city_are_subjects(registry: TestClient, subject: str
 
 
 def test_unknown_versions_and_ids_have_the_codes_that_clients_know(registry: TestClient) -> None:
-    error(registry.get(f"/subjects/{ENERGY}/versions/2"), 404, 40402)
+    error(registry.get(f"/subjects/{ENERGY}/versions/3"), 404, 40402)
     for version in ("newest", "0", "-2", "1.0", "٣", "9" * 5000):
         error(registry.get(f"/subjects/{ENERGY}/versions/{version}"), 422, 42202)
     for path in ("/schemas/ids/99", "/schemas/ids/0", "/schemas/ids/99/subjects", "/schemas/ids/99/versions"):
@@ -211,7 +213,7 @@ def test_registering_a_known_schema_changes_nothing_and_any_other_is_refused(reg
     assert given(registry.post(f"/subjects/{ENERGY}/versions?normalize=False", json=body)) == {"id": 1}
     said = error(registry.post(f"/subjects/{ENERGY}/versions", json={"schema": '"int"'}), 422, 42205)
     assert "read-only" in said
-    assert given(registry.get(f"/subjects/{ENERGY}/versions")) == [1]
+    assert given(registry.get(f"/subjects/{ENERGY}/versions")) == [1, 2]
 
 
 @pytest.mark.parametrize(
@@ -261,13 +263,13 @@ def test_a_dataset_with_several_versions_lists_them_in_order(
         "fields": [{"name": "note", "type": "string", "default": ""}, *first.definition["fields"]],
     }
     several = {**schemas(), 12: replace(first, id=12, name="energy.readings.v10", definition=newer)}
-    several[11] = replace(first, id=11, name="energy.readings.v2")
+    several[11] = replace(first, id=11, name="energy.readings.v3")
     monkeypatch.setattr(subjects, "schemas", lambda: several)
     subjects.versions_by_dataset.cache_clear()
     try:
-        assert given(registry.get(f"/subjects/{HOUSE}/versions")) == [1, 2, 10]
+        assert given(registry.get(f"/subjects/{HOUSE}/versions")) == [1, 2, 3, 10]
         assert given(registry.get(f"/subjects/{HOUSE}/versions/latest"))["id"] == 12
-        assert given(registry.get(f"/subjects/{HOUSE}/versions/2"))["id"] == 11
+        assert given(registry.get(f"/subjects/{HOUSE}/versions/3"))["id"] == 11
         found = given(registry.post(f"/subjects/{HOUSE}", json={"schema": json.dumps(newer)}))
         assert (found["version"], found["id"]) == (10, 12)
     finally:

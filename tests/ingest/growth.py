@@ -62,4 +62,4 @@ def replay(feed: Feed, fleet: Fleet, span: tuple[int, int], now: int, rates: Fau
 
 def feeds(writers: Sequence[Writer], topic: str, routes: Callable[[], Routes]) -> list[Feed]:
     """A feed for each writer, each with routes of its own."""
-    return [Feed(writer, topic, NoJournal(), routes()) for writer in writers]
+    return [Feed(writer, topic, NoJournal(), "tests", routes()) for writer in writers]

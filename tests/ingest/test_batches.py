@@ -39,8 +39,9 @@ ROWS = st.lists(st.tuples(st.integers(1, 3), st.integers(0, 1), STARTS, st.integ
 @given(ROWS)
 def test_messages_hold_exactly_the_readings(rows: list[tuple[int, int, int, int]]) -> None:
     seen = set()
-    for message in messages(readings(rows)):
+    for message in messages(readings(rows), "meters"):
         batch = decode(message.value)
+        assert batch.feeder == "meters"
         array = batch.array()
         assert batch.viewed
         assert (batch.metric, batch.interval, message.key) == (IMPORT.name, 900_000, str(batch.area).encode())
@@ -91,5 +92,5 @@ def test_areas_and_times_far_apart_are_sorted() -> None:
 
 
 def test_a_tick_is_a_batch_without_rows() -> None:
-    batch = decode(tick("energy.readings", T0))
-    assert (batch.start, batch.count) == (T0, 0)
+    batch = decode(tick("energy.readings", T0, "meters"))
+    assert (batch.start, batch.count, batch.feeder) == (T0, 0, "meters")

@@ -308,7 +308,7 @@ def test_a_simulated_city_is_loaded_looked_up_and_accounted_for(connection: Conn
     journal = StoreJournal(connection, uuid4())
     simulator = Simulator(
         fleet,
-        Feed(log.writer(), "city.energy.readings.v1", journal),
+        Feed(log.writer(), "city.energy.readings.v1", journal, "tests"),
         journal,
         stored_register(connection, lambda: END),
         lambda: END,

@@ -43,14 +43,14 @@ def test_no_message_holds_readings_of_two_topics():
         none.astype(np.float64), none.astype(np.uint8),
     )  # fmt: skip
     assert [(m.start, m.readings) for m in messages(columns)] == [(CUT - 2, 4)]
-    assert [(m.start, m.readings) for m in messages(columns, [CUT])] == [(CUT - 2, 2), (CUT, 2)]
+    assert [(m.start, m.readings) for m in messages(columns, cuts=[CUT])] == [(CUT - 2, 2), (CUT, 2)]
 
 
 def test_a_feed_sends_by_time_and_ticks_every_partition_of_every_topic():
     log, known = MemoryLog(lambda: CUT), ROUTES[:1]
     log.create(OLD, 1, {})
     log.create(NEW, 2, {})
-    feed = Feed(log.writer(), OLD, NoJournal(), Routes(lambda: list(known), lambda: len(known) * FRESH_MS))
+    feed = Feed(log.writer(), OLD, NoJournal(), "tests", Routes(lambda: list(known), lambda: len(known) * FRESH_MS))
     feed.tick(CUT - 10)
     known.append(ROUTES[1])
     feed.send([Message(b"1", b"late", 1, CUT - 1), Message(b"1", b"new", 1, CUT)])

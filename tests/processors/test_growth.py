@@ -82,7 +82,7 @@ def test_the_cells_and_the_account_with_a_cut_over_are_those_without(seed, hours
             stored.append(Route(NEW, cut))
 
     plain, grown = log_with(v1=before), log_with(v1=before, v2=after)
-    replay(Feed(plain.writer(), OLD, NoJournal()), fleet, (START, END - HALF), END, RATES)
+    replay(Feed(plain.writer(), OLD, NoJournal(), "tests"), fleet, (START, END - HALF), END, RATES)
     ingesting = feeds([grown.writer(), grown.writer()], OLD, lambda: Routes(lambda: list(stored), clock))
     replay(TwoProcesses(ingesting, reached), fleet, (START, END - HALF), END, RATES)
 

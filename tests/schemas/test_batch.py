@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.batch import ROW, Batch, DecodeError, decode, encode, layout_of
+from schemas.batch import LONGEST_FEEDER, ROW, Batch, DecodeError, decode, encode, layout_of
 from schemas.registry import schemas
 from tests.soak import examples
 
-DEFINITION = dict(schemas()[1].definition)
+DEFINITION = dict(schemas()[6].definition)
 PARSED = fastavro.parse_schema(copy.deepcopy(DEFINITION))
 
 numbers = st.integers(0, 2**32 - 1)
@@ -25,11 +25,12 @@ headers = st.fixed_dictionaries({
     "class_": st.text(max_size=20),
     "interval": st.integers(0, 2**31 - 1),
     "start": st.integers(0, 253_402_300_799_999),
+    "feeder": st.text(max_size=LONGEST_FEEDER).filter(str.isprintable),
 })  # fmt: skip
 
 
 def message(header: dict, rows: list) -> bytes:
-    return encode(1, **header, rows=np.array(rows, ROW))
+    return encode(6, **header, rows=np.array(rows, ROW))
 
 
 def read(body: bytes) -> Any:
@@ -50,7 +51,7 @@ def written(header: dict, rows: list) -> bytes:
     ]
     out = io.BytesIO()
     fastavro.schemaless_writer(out, PARSED, record)
-    return b"\x00\x00\x00\x00\x01" + out.getvalue()
+    return b"\x00\x00\x00\x00\x06" + out.getvalue()
 
 
 @given(headers, st.lists(row, max_size=5))
@@ -68,10 +69,23 @@ def test_a_view_gives_back_what_was_written_without_copying(header, rows):
     assert isinstance(batch.rows, memoryview)
 
 
+def test_a_message_of_the_first_version_has_the_feeder_without_a_name():
+    header: dict[str, Any] = {"metric": "energy.import", "area": 1, "class_": "residential", "interval": 1, "start": 5}
+    batch = decode(encode(1, **header, rows=np.array([(1, 1, 0, 2, 1)], ROW)))
+    assert (batch.feeder, batch.viewed) == ("", True)
+
+
+@pytest.mark.parametrize("feeder", ["x" * 65, "a\x00", "a\n"])
+def test_a_feeder_with_a_name_that_cannot_be_stored_or_shown_is_dead(feeder):
+    header = {"metric": "m", "area": 1, "class_": "c", "interval": 1, "start": 5}
+    with pytest.raises(DecodeError, match="out-of-range"):
+        decode(message({**header, "feeder": feeder}, []))
+
+
 @examples(400, soak=20_000)
 @given(st.binary(max_size=80))
 def test_whatever_the_bytes_are_they_are_a_batch_or_a_decode_error(body):
-    for candidate in (body, b"\x00\x00\x00\x00\x01" + body):
+    for candidate in (body, b"\x00\x00\x00\x00\x01" + body, b"\x00\x00\x00\x00\x06" + body):
         try:
             batch = decode(candidate)
         except DecodeError as error:
@@ -98,7 +112,7 @@ def test_a_spoiled_message_is_never_viewed_as_something_that_avro_does_not_say(h
 
 @pytest.mark.parametrize("sized", [True, False])
 def test_rows_in_several_blocks_are_read_all_the_same(sized):
-    header = {"metric": "energy.import", "area": 1, "class_": "residential", "interval": 1, "start": 5}
+    header = {"metric": "energy.import", "area": 1, "class_": "residential", "interval": 1, "start": 5, "feeder": "f"}
     rows = [(n, n, 0.0, float(n), 1) for n in range(3)]
     head = message(header, [])[:-1]
     count = b"\x01\x2a" if sized else b"\x02"  # -1 and 21 bytes, or 1

@@ -2,6 +2,7 @@
 
 import copy
 import io
+from dataclasses import replace
 from typing import Any
 
 import fastavro
@@ -16,9 +17,14 @@ from schemas.registry import schemas
 FRAME = Frame("traffic.regions", 4, "any", 500, 1_790_000_000_000, 7, 9, b"\xff\xd8picture")
 
 
-@given(st.one_of(st.none(), st.binary(max_size=50)), st.integers(0, 2**32 - 1), st.integers(0, 253_402_300_799_999))
-def test_what_is_written_is_read(picture, camera, start):
-    frame = Frame("traffic.regions", 0, "any", 200, start, camera, 0, picture)
+@given(
+    st.one_of(st.none(), st.binary(max_size=50)),
+    st.integers(0, 2**32 - 1),
+    st.integers(0, 253_402_300_799_999),
+    st.text(max_size=64).filter(str.isprintable),
+)
+def test_what_is_written_is_read(picture, camera, start, feeder):
+    frame = Frame("traffic.regions", 0, "any", 200, start, camera, 0, picture, feeder)
     assert decode_frame(encode_frame(frame)) == frame
 
 
@@ -45,6 +51,20 @@ def test_what_is_no_frame_has_a_reason_and_keeps_nothing(message, reason):
         decode_frame(message)
     assert caught.value.reason == reason
     assert "picture" not in str(caught.value)
+
+
+def test_a_frame_of_the_first_version_has_the_feeder_without_a_name():
+    parsed = fastavro.parse_schema(copy.deepcopy(dict(schemas()[4].definition)))
+    out = io.BytesIO(b"\x00\x00\x00\x00\x04")
+    out.seek(0, io.SEEK_END)
+    record = {**{name: getattr(FRAME, name) for name in FRAME.__slots__ if name != "class_"}, "class": FRAME.class_}
+    fastavro.schemaless_writer(out, parsed, record)
+    assert decode_frame(out.getvalue()) == FRAME
+
+
+def test_a_feeder_with_a_name_that_is_too_long_is_dead():
+    with pytest.raises(DecodeError, match="out-of-range"):
+        decode_frame(encode_frame(replace(FRAME, feeder="x" * 65)))
 
 
 def test_a_number_of_the_register_has_32_bits():

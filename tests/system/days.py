@@ -88,7 +88,7 @@ def waste_day(seed: int = 7) -> list[list[Sent]]:
     lateness = {metric.name: metric.lateness_ms for metric in catalogue().values()}
     levels = _replayed(bins, LEVELS, now, last_hours(now, ZONE, lateness["waste.fill"]), OFTEN)
     recorder = Recorder()
-    rounds.send_last(Feed(recorder, live("day", COLLECTIONS), NoJournal()), registered(rounds), now)
+    rounds.send_last(Feed(recorder, live("day", COLLECTIONS), NoJournal(), "tests"), registered(rounds), now)
     weighed = _replayed(premises, COLLECTIONS, now, last_day(now, ZONE, lateness["waste.collected"]), OFTEN)
     return [levels, recorder.sent + weighed]
 
@@ -97,7 +97,7 @@ def _replayed(
     sources: SimulatedSources, dataset: str, now: int, span: tuple[int, int], rates: FaultRates
 ) -> list[Sent]:
     recorder = Recorder()
-    feed = Feed(recorder, live("day", dataset), NoJournal())
+    feed = Feed(recorder, live("day", dataset), NoJournal(), "tests")
     Simulator(sources, feed, NoJournal(), registered(sources), lambda: now, rates).replay(*span)
     return recorder.sent
 
@@ -109,7 +109,7 @@ def _now() -> int:
 def pictures(cameras: int = 3, seconds: float = 120, seed: int = 7) -> list[Sent]:
     """Pictures of simulated cameras, some cut, stale or missing, and messages that are no frame."""
     simulated, recorder = SimulatedCameras(small_city(ZONE), cameras, seed), Recorder()
-    sender = FrameSender(Feed(recorder, live("day", FRAMES), NoJournal()))
+    sender = FrameSender(Feed(recorder, live("day", FRAMES), NoJournal(), "tests"))
     feed = CameraFeed(sender, registered(simulated), NoJournal(), simulated.origin)
     CameraSimulator(simulated, feed, _now, rate=1.0).replay(seconds)
     return recorder.sent

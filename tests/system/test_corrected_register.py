@@ -49,7 +49,7 @@ class Feeder:
 
     def __init__(self, connection, writer, topic: str, clock: Clock) -> None:
         self._register = stored_register(connection, clock)
-        self._feed = Feed(writer, topic, StoreJournal(connection, uuid.uuid4()))
+        self._feed = Feed(writer, topic, StoreJournal(connection, uuid.uuid4()), "meters")
 
     def send(self, source: str, starts: Sequence[int], value: int, quality: int) -> None:
         for start in starts:
@@ -57,7 +57,7 @@ class Feeder:
             assert columns.known.all()
             times, values = np.array([start], np.int64), np.array([value], np.float64)
             readings = ReadingColumns.of(METRIC, QUARTER, columns, times, values, np.array([quality], np.uint8))
-            self._feed.send(messages(readings))
+            self._feed.send(messages(readings, self._feed.feeder))
         self._feed.flush()
 
     def tick(self, time_ms: int) -> None:

@@ -94,7 +94,7 @@ def test_a_stream_grows_while_two_processes_ingest_and_processors_are_killed(
     assert [processor.stop() for processor in stream.processors] == [0, 0]
 
     plain, writer = live(f"{city}-plain", ENERGY), kafka_log.writer()
-    replay(Feed(writer, plain, NoJournal()), fleet, stream.span, stream.now, FAULTS)
+    replay(Feed(writer, plain, NoJournal(), "tests"), fleet, stream.span, stream.now, FAULTS)
     writer.close()
     process_undisturbed(kafka_log, plain, second_database_url, f"alone-{city}")
     grown, whole = cells(database_url), cells(second_database_url)

@@ -143,7 +143,7 @@ def _feed(
     """A feed into today's stream or, with a name, into an import of the past; its writer is closed at the end."""
     from ingest.cameras.camera_feed import CameraFeed
     from ingest.cameras.senders import FrameSender, RegionSender
-    from ingest.feed import Feed
+    from ingest.feed import Feed, feeder_named
     from ingest.journal import StoreJournal
     from ingest.register import stored_register
     from schemas.topics import FRAMES, REGIONS, live
@@ -159,7 +159,7 @@ def _feed(
     journal = StoreJournal(connection, uuid.uuid4())
     writer = log.writer()
     register = stored_register(connection, now_ms, source)
-    feed = Feed(writer, topic, journal)
+    feed = Feed(writer, topic, journal, feeder_named("cameras", f"{origin}/{source or ''}"))
     sender = RegionSender(feed, journal, detect_function(), detector_record()) if detect else FrameSender(feed)
     yield CameraFeed(sender, register, journal, origin)
     writer.close()

@@ -94,8 +94,8 @@ def _import(
     form_for: "Callable[[City], FileFormat]", files: list[Path], name: str | None, source: str | None = None
 ) -> None:
     """Send the files' readings into today's topic, or into one of history under this name, and print the outcome."""
-    from ingest.feed import Feed
-    from ingest.files.importing import FileImport
+    from ingest.feed import Feed, feeder_named
+    from ingest.files.importing import FileImport, named
     from ingest.journal import StoreJournal
     from ingest.register import stored_register
     from ingest.routes import stored_routes
@@ -113,7 +113,7 @@ def _import(
         journal = StoreJournal(connection, uuid.uuid4())
         writer = log.writer()
         routes = stored_routes(connection, city.id, form.dataset, now_ms) if name is None else None
-        feed = Feed(writer, topic, journal, routes)
+        feed = Feed(writer, topic, journal, feeder_named("files", "/".join(named(files))), routes)
         register = stored_register(connection, now_ms, source)
         imported = FileImport(feed, journal, register, now_ms, source, history=name is not None).run(form, files, stop)
         writer.close()

@@ -28,7 +28,7 @@ def simulate(
     report: Annotated[Path | None, typer.Option(help="write what was sent, as JSON, when the replay is done")] = None,
 ) -> None:
     """Simulate a city's meters: load their register, replay the last day as fast as possible, then follow the clock."""
-    from ingest.feed import Feed
+    from ingest.feed import Feed, feeder_named
     from ingest.journal import StoreJournal
     from ingest.register import stored_register
     from ingest.routes import stored_routes
@@ -48,7 +48,8 @@ def simulate(
         load_simulated(connection, city, f"register-{city.id}.csv", fleet.register(), fleet.people)
         journal = StoreJournal(connection, uuid.uuid4())
         writer = log.writer()
-        feed = Feed(writer, topic, journal, stored_routes(connection, city.id, DATASET, now_ms))
+        routes = stored_routes(connection, city.id, DATASET, now_ms)
+        feed = Feed(writer, topic, journal, feeder_named("simulator", fleet.origin), routes)
         rates = FaultRates() if faults else NO_FAULTS
         simulator = Simulator(fleet, feed, journal, stored_register(connection, now_ms), now_ms, rates)
         start, end = last_hours(now_ms(), city.zone, max(metric.lateness_ms for metric in fleet.metrics))

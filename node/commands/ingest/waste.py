@@ -38,7 +38,7 @@ def simulate_waste(
 
     The collection rounds' statements of the last two months are sent first.
     """
-    from ingest.feed import Feed
+    from ingest.feed import Feed, feeder_named
     from ingest.journal import StoreJournal
     from ingest.register import stored_register
     from ingest.routes import stored_routes
@@ -63,8 +63,9 @@ def simulate_waste(
         register = stored_register(connection, now_ms)
         journal = StoreJournal(connection, uuid.uuid4())
         writer = log.writer()
+        feeder = feeder_named("simulator", f"waste/{city.id}/{seed}")
         feeds = [
-            Feed(writer, topic, journal, stored_routes(connection, city.id, dataset_of(topic), now_ms))
+            Feed(writer, topic, journal, feeder, stored_routes(connection, city.id, dataset_of(topic), now_ms))
             for topic in topics
         ]
         rates = OFTEN if faults else NO_FAULTS

@@ -111,7 +111,7 @@ def sending(register: Register, detect: Detect | None = None, topic: str | None 
     log, journal = MemoryLog(lambda: BEGIN), Journal()
     topic = topic or live("town", FRAMES if detect is None else REGIONS)
     log.create(topic, PARTITIONS, {})
-    feed = Feed(log.writer(), topic, journal)
+    feed = Feed(log.writer(), topic, journal, "tests")
     sender = FrameSender(feed) if detect is None else RegionSender(feed, journal, detect, DETECTOR)
     return Sending(log, CameraFeed(sender, register, journal, ORIGIN), journal)
 

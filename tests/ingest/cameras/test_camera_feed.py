@@ -41,8 +41,8 @@ def test_every_picture_is_one_message_by_its_camera():
         frame
         for number in range(5)
         for frame in (
-            Frame("traffic.regions", 5, "any", 500, BEGIN + number * 500, 70, 900, b"A%d" % number),
-            Frame("traffic.regions", 6, "any", 250, BEGIN + number * 500, 71, 901, b""),
+            Frame("traffic.regions", 5, "any", 500, BEGIN + number * 500, 70, 900, b"A%d" % number, "tests"),
+            Frame("traffic.regions", 6, "any", 250, BEGIN + number * 500, 71, 901, b"", "tests"),
         )
     ]
     keys = {record.key: partition for partition, record in made.records()}

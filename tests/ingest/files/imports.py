@@ -67,7 +67,7 @@ def imported(
     """The report, all that went to the log, and what was kept."""
     journal = journal or Journal()
     writer = writer or RecordingWriter(PARTITIONS, NOW)
-    feed = Feed(writer, live("town", form.dataset), journal)
+    feed = Feed(writer, live("town", form.dataset), journal, "tests")
     importer = FileImport(feed, journal, register, lambda: NOW, source, history=history)
     return importer.run(form, [paths] if isinstance(paths, Path) else paths, stop), writer, journal
 

@@ -23,6 +23,7 @@ from ingest.simulated.simulator import Simulator, follow
 from ingest.simulated.sources import SimulatedSources
 from schemas.batch import DecodeError, decode
 from schemas.topics import live
+from tests import oracle
 from tests.ingest.account import RecordingWriter, outcome, read
 from tests.ingest.small_city import END, HOUR, QUARTER, changing, city, registered
 from tests.soak import examples
@@ -48,12 +49,14 @@ def replayed(
     before: Rounds | None = None,
 ) -> tuple[RecordingWriter, ExpectedReadings]:
     writer, journal = RecordingWriter(partitions, clock), NoJournal()
-    feed = Feed(writer, live(sources.city.id, sources.metrics[0].dataset), journal)
+    feed = Feed(writer, live(sources.city.id, sources.metrics[0].dataset), journal, "tests")
     if before is not None:
         before.send_last(feed, registered(before), end)
     simulator = Simulator(sources, feed, journal, registered(sources), lambda: clock, rates)
     expected = simulator.replay(end - hours * HOUR, end)
     assert journal.refused == expected.refused
+    batches = [batch for sent in writer.sent if not isinstance(batch := oracle.read(sent.value), str)]
+    assert {batch["feeder"] for batch in batches} == {feed.feeder}
     return writer, expected
 
 
@@ -76,7 +79,7 @@ def test_the_expected_account_is_what_the_rules_give(
 
     def sent(rates: FaultRates) -> tuple[RecordingWriter, ExpectedReadings]:
         writer, journal = RecordingWriter(partitions, END + HOUR), NoJournal()
-        feed = Feed(writer, live("city", kind), journal)
+        feed = Feed(writer, live("city", kind), journal, "tests")
         simulator = Simulator(sources, feed, journal, registered(sources), lambda: END + HOUR, rates)
         return writer, simulator.replay(start, end)
 
@@ -186,7 +189,7 @@ def test_sources_that_are_not_registered_are_refused_and_never_sent() -> None:
     fleet = Fleet(city(), 50, 1, strays=0)
     hidden = frozenset(fleet.imports.ids[:2])
     writer, journal = RecordingWriter(4, END), NoJournal()
-    feed = Feed(writer, TOPIC, journal)
+    feed = Feed(writer, TOPIC, journal, "tests")
     simulator = Simulator(fleet, feed, journal, registered(fleet, hidden=hidden), lambda: END)
     expected = simulator.replay(END - HOUR, END)
     assert expected.refused == journal.refused == 2 * 4
@@ -197,7 +200,7 @@ def test_a_change_of_the_register_within_a_step_takes_effect_at_its_time() -> No
     fleet = Fleet(city(), 30, 1, strays=0)
     change = END - HOUR + 2 * QUARTER
     writer, journal = RecordingWriter(4, END), NoJournal()
-    Simulator(fleet, Feed(writer, TOPIC, journal), journal, changing(fleet, change), lambda: END).replay(
+    Simulator(fleet, Feed(writer, TOPIC, journal, "tests"), journal, changing(fleet, change), lambda: END).replay(
         END - HOUR, END
     )
     batches = [batch for batch in (decode(message.value) for message in writer.sent) if batch.count]
@@ -230,7 +233,9 @@ def test_after_the_replay_each_interval_is_sent_once_the_clock_has_passed_it() -
             return self.is_set()
 
     writer, journal = RecordingWriter(2, END), NoJournal()
-    simulator = Simulator(fleet, Feed(writer, TOPIC, journal), journal, registered(fleet), lambda: clock[0], MANY)
+    simulator = Simulator(
+        fleet, Feed(writer, TOPIC, journal, "tests"), journal, registered(fleet), lambda: clock[0], MANY
+    )
     follow([simulator], Stop(), END)
     expected = simulator.expected
     assert expected.readings == 5 * sum(len(channels.ids) for channels in fleet.channels)
@@ -243,7 +248,9 @@ def test_after_the_replay_each_interval_is_sent_once_the_clock_has_passed_it() -
 def test_a_span_that_cannot_be_replayed_is_refused(start: int, end: int) -> None:
     fleet = Fleet(city(), 10, 1)
     journal = NoJournal()
-    simulator = Simulator(fleet, Feed(RecordingWriter(1, END), TOPIC, journal), journal, registered(fleet), lambda: END)
+    simulator = Simulator(
+        fleet, Feed(RecordingWriter(1, END), TOPIC, journal, "tests"), journal, registered(fleet), lambda: END
+    )
     with pytest.raises(ValueError, match=r"quarter|replay"):
         simulator.replay(start, end)
 

@@ -210,7 +210,7 @@ def test_a_change_of_the_register_takes_effect_between_moments() -> None:
     bins = made("bins", strays=0)
     change = END - HOUR + 7 * MINUTE + 3_000
     writer, journal = RecordingWriter(4, END), NoJournal()
-    feed = Feed(writer, live("city", "waste.fill-levels"), journal)
+    feed = Feed(writer, live("city", "waste.fill-levels"), journal, "tests")
     expected = Simulator(bins, feed, journal, changing(bins, change), lambda: END).replay(END - HOUR, END)
     assert expected.readings == 2 * 60
     batches = [batch for batch in (decode(message.value) for message in writer.sent) if batch.count]
@@ -240,7 +240,7 @@ def test_several_simulators_follow_the_clock_together() -> None:
     journal, simulators = NoJournal(), []
     for sources in (made("bins", strays=0), made("premises", strays=0)):
         writers.append(RecordingWriter(2, END))
-        feed = Feed(writers[-1], live("city", sources.metrics[0].dataset), journal)
+        feed = Feed(writers[-1], live("city", sources.metrics[0].dataset), journal, "tests")
         simulators.append(Simulator(sources, feed, journal, registered(sources), lambda: clock[0], MANY))
     follow(simulators, Stop(), END)  # type: ignore[arg-type]
     assert len(steps) == 6 * 15
@@ -264,7 +264,7 @@ def test_rounds_state_the_last_two_whole_months(now: datetime, months: Sequence[
     rounds = Rounds(city(), people=1_000, seed=1, per_class=50)
     clock = round(now.timestamp() * 1000)
     writer, journal = RecordingWriter(3, clock), NoJournal()
-    feed = Feed(writer, live("city", "waste.collections"), journal)
+    feed = Feed(writer, live("city", "waste.collections"), journal, "tests")
     rounds.send_last(feed, registered(rounds), clock)
     grams: dict[tuple[date, str], float] = defaultdict(float)
     order = []
