@@ -15,10 +15,11 @@ from schemas.topics import REGIONS
 class Decoded:
     """What some records hold; a record's `sequence` number is its place among them.
 
-    `messages` by metric; `ticks`: times in milliseconds, by sequence; `dead`: (sequence, record, error); `converted`:
-    how many messages no view could read (R9).
+    `feeders`: who sent each, empty for what is dead; `messages` by metric; `ticks`: times in milliseconds, by sequence;
+    `dead`: (sequence, record, error); `converted`: how many messages no view could read (R9).
     """
 
+    feeders: list[str]
     messages: dict[str, Messages] = field(default_factory=dict)
     ticks: dict[int, int] = field(default_factory=dict)
     dead: list[tuple[int, Record, DecodeError]] = field(default_factory=list)
@@ -33,7 +34,7 @@ class Decoder:
 
     def decode(self, records: Sequence[Record], settled: Set[tuple[int, int]]) -> Decoded:
         """Decode all records but those that are `settled`, as (offset, -1): they were dead before."""
-        decoded = Decoded()
+        decoded = Decoded([""] * len(records))
         for sequence, record in enumerate(records):
             if settled and (record.offset, -1) in settled:
                 continue
@@ -46,6 +47,7 @@ class Decoder:
             except DecodeError as error:
                 decoded.dead.append((sequence, record, error))
             else:
+                decoded.feeders[sequence] = batch.feeder
                 decoded.converted += not batch.viewed
         return decoded
 

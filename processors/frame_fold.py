@@ -13,8 +13,9 @@ from processors.brakes import DEAD_LIMIT, DeadBlock
 from processors.fold import Settled
 from processors.readings import FUTURE, FUTURE_MS, INTERVAL
 from processors.region_output import RegionOutput
+from processors.watermark import EventTime
 from schemas.batch import DecodeError
-from schemas.catalogue import Metric, sent_in
+from schemas.catalogue import Metric, sent_in, silence_ms
 from schemas.frames import Frame, decode_frame
 from schemas.pictures import BadPicture, Detect, RecentPictures
 from schemas.topics import REGIONS
@@ -57,7 +58,7 @@ class FrameFold:
         self._dead_block = DeadBlock(dead_limit, position)
         self._metrics = {metric.name: metric for metric in sent_in(REGIONS)}
         self._next = position.next_offset
-        self._latest = position.max_event_time
+        self._event_time = EventTime(position, silence_ms(REGIONS))
         self._account = position.account
         self._recent = RecentPictures()
         self._dead_letters: list[DeadLetter] = []
@@ -103,7 +104,14 @@ class FrameFold:
         self._output.flush()
         resume = self._recent.first_offset(otherwise=self._next)
         dead = self._dead_block.in_current(self._account.messages)
-        position = Position(self._next, resume, self._latest, dead_in_block=dead, account=self._account)
+        position = Position(
+            self._next,
+            resume,
+            self._event_time.time,
+            dead_in_block=dead,
+            account=self._account,
+            feeders=self._event_time.feeders,
+        )
         step = Step(position, (), tuple(self._dead_letters), tuple(self._cameras.values()))
         self._position = position
         self._dead_letters, self._cameras, self._crossed = [], {}, False
@@ -141,7 +149,7 @@ class FrameFold:
             return
         self._account += Account(messages=1, decoded=1)
         if frame.picture is None:
-            self._advance(frame.start)
+            self._event_time.take(frame.feeder, frame.start, record.timestamp)
         else:
             self._examine(frame, frame.picture, record)
 
@@ -163,7 +171,7 @@ class FrameFold:
         if wrong is not None:
             self._reject(picture, record, wrong)
             return
-        self._advance(frame.start)
+        self._event_time.take(frame.feeder, frame.start, record.timestamp)
         if not picture:
             self._reject(picture, record, MISSING)
             self._count(frame, missing=1)
@@ -184,9 +192,6 @@ class FrameFold:
     def _reject(self, picture: bytes, record: Record, reason: str) -> None:
         self._account += Account(readings=1, rejected=1)
         self._dead_letters.append(DeadLetter(record.offset, 0, reason, _digest(picture)))
-
-    def _advance(self, time_ms: int) -> None:
-        self._latest = time_ms if self._latest is None else max(self._latest, time_ms)
 
     def _repeats(self, frame: Frame, picture: bytes, record: Record) -> bool:
         """Whether the picture is stale by the log's clock; it is the camera's last one from now on."""

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from processors.dividing import divided
 from processors.groups import group_name
+from processors.late import late_readings
 from processors.open_memory import OpenMemory
 from processors.open_rows import OpenRows
 from processors.readings import OVERFLOW, CheckedReadings, Messages
@@ -16,7 +17,7 @@ from processors.traffic import PassBuffer, PictureColumns
 from processors.windows import Windows
 from schemas.batch import ROW
 from schemas.catalogue import Metric
-from store.processing import Account, Cell, DeadLetter
+from store.processing import Account, Cell, DeadLetter, LateReadings
 
 _MOST_ROWS = 1_000_000
 """A piece of a window's reduction takes about so many rows."""
@@ -64,12 +65,15 @@ class OpenWindows:
         rows = self._open.values()
         return in_memory + sum(kept.held for kept in rows), on_disk + sum(kept.on_disk for kept in rows)
 
-    def add(self, messages: Messages, readings: CheckedReadings, latest_before: NDArray[np.int64]) -> Account:
-        """Put what is not late into its window; returns the account of these readings without those that are open.
+    def add(
+        self, messages: Messages, readings: CheckedReadings, time_before: NDArray[np.int64]
+    ) -> tuple[Account, list[LateReadings]]:
+        """Put what is not late into its window; returns the account of these readings without those that are open, and
+        where the late ones lie.
 
-        `latest_before` is what `EventTime.advance` returned for the records of `messages`.
+        `time_before` is the event time that `EventTime` gave for the records of `messages`.
         """
-        watermark = np.maximum(latest_before[messages.sequence] - self.metric.lateness_ms, 0)
+        watermark = np.maximum(time_before[messages.sequence] - self.metric.lateness_ms, 0)
         number = self._windows.numbers(readings.start)
         open_from = self._windows.numbers(watermark)[readings.message]
         timely = number >= open_from
@@ -77,7 +81,11 @@ class OpenWindows:
         if self._passes is not None:
             regions = [messages.regions[message] for message in readings.message.tolist()]
             self._passes[1].add(PictureColumns.of(rows, regions), open_from)
+        late: list[LateReadings] = []
         if not timely.all():
+            missed = np.flatnonzero(~timely)
+            of_each = watermark[readings.message[missed]]
+            late += late_readings(self.metric, self._windows, number[missed], rows.offset[missed], of_each)
             rows, number = rows.take(timely), number[timely]
         for window, part in _split(number, rows):
             kept = self._open.get(window)
@@ -87,16 +95,16 @@ class OpenWindows:
         self._memory.make_room()
         self.buffered += len(number)
         rejected = len(readings.rejected)
-        return Account(readings=len(timely) + rejected, late=len(timely) - len(number), rejected=rejected)
+        return Account(readings=len(timely) + rejected, late=len(timely) - len(number), rejected=rejected), late
 
-    def close(self, latest: int | None, incomplete_before: int | None) -> Iterator[ClosedPart | None]:
+    def close(self, time: int | None, incomplete_before: int | None) -> Iterator[ClosedPart | None]:
         """Reduce every window that the watermark has passed, and drop its readings, in pieces.
 
-        `latest` is the latest event time; windows that begin before `incomplete_before` are marked incomplete. Both
+        `time` is the partition's event time; windows that begin before `incomplete_before` are marked incomplete. Both
         are milliseconds since 1970. Yields after each piece: a part of a window that is reduced, or None. Nothing may
         be added before the last one.
         """
-        watermark = -1 if latest is None else latest - self.metric.lateness_ms
+        watermark = -1 if time is None else time - self.metric.lateness_ms
         if watermark < 0:
             return
         open_from = self._windows.number(watermark)

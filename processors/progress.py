@@ -20,8 +20,8 @@ def show(topics: Sequence[str], owned: Mapping[TopicPartition, Owned], ends: Map
         position, end = of.committed, ends[partition]
         labels = telemetry.place(*partition)
         telemetry.LAG.labels(*labels).set(max(end - position.next_offset, 0))
-        if position.max_event_time is not None:
-            telemetry.WATERMARK.labels(*labels).set(position.max_event_time / 1000)
+        if position.event_time is not None:
+            telemetry.WATERMARK.labels(*labels).set(position.event_time / 1000)
 
 
 def show_stopped(topics: Sequence[str], stopped: Iterable[TopicPartition]) -> None:

@@ -8,20 +8,23 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from itertools import chain
 
+import numpy as np
+from numpy.typing import NDArray
+
 from eventlog.protocol import Record
 from processors.brakes import DEAD_LIMIT, ROW_LIMIT, DeadBlock, RejectedBlock
 from processors.decoding import Decoded, Decoder
 from processors.fold import Settled
 from processors.open_memory import OpenMemory
 from processors.open_windows import ClosedPart, OpenWindows
-from processors.readings import ALWAYS, FUTURE_MS, TimeSpan, check
+from processors.readings import ALWAYS, FUTURE_MS, CheckedReadings, TimeSpan, check
 from processors.reduce import Scratch
 from processors.replay import Emptied, Gap, Live, Replaying, state_at
 from processors.watermark import EventTime
 from processors.windows import Windows
 from schemas.batch import LAST_MS
 from schemas.catalogue import Metric
-from store.processing import Account, Cell, DeadLetter, Position, Step
+from store.processing import Account, Cell, DeadLetter, LateReadings, Position, Step
 
 
 class ReadingFoldFactory:
@@ -108,7 +111,7 @@ class ReadingFold:
         self._settled = settled
         self._state = state_at(position, gap=gap)
         self._next = position.next_offset
-        self._event_time = EventTime(position.max_event_time)
+        self._event_time = EventTime(position, max(metric.silence_ms for metric in metrics))
         self._incomplete_before = position.incomplete_before
         self._account = position.account
         self._cells: list[Cell] = []
@@ -116,6 +119,7 @@ class ReadingFold:
         self._dead_block = DeadBlock(dead_limit, position)
         self._rejected_block = RejectedBlock(rejected_limit, position)
         self._crossed = False
+        self._late: dict[tuple[str, int], LateReadings] = {}
         self._closing: Iterator[ClosedPart | None] | None = None
 
     @property
@@ -167,15 +171,16 @@ class ReadingFold:
         position = Position(
             self._next,
             min(needed, default=self._next),
-            self._event_time.latest,
+            self._event_time.time,
             self._incomplete_before,
             self._dead_block.in_current(account.messages),
             self._rejected_block.in_current(account.readings),
             account,
+            self._event_time.feeders,
         )
-        step = Step(position, tuple(self._cells), tuple(self._dead_letters))
+        step = Step(position, tuple(self._cells), tuple(self._dead_letters), late=tuple(self._late.values()))
         self._position, self._account = position, account
-        self._cells, self._dead_letters, self._crossed = [], [], False
+        self._cells, self._dead_letters, self._late, self._crossed = [], [], {}, False
         return step
 
     def pass_over(self, offset: int) -> None:
@@ -211,7 +216,8 @@ class ReadingFold:
     def _fold_again(self, records: Sequence[Record]) -> None:
         """Fill the open windows with what was counted before."""
         settled = self._settled(records[0].offset, records[-1].offset + 1)
-        self._buffer(records, self._decoder.decode(records, settled), settled)
+        decoded = self._decoder.decode(records, settled)
+        self._buffer(decoded, self._check(decoded, settled), self._event_time.standing(len(records)))
 
     def _fold(self, records: Sequence[Record]) -> None:
         decoded = self._decoder.decode(records, frozenset())
@@ -219,35 +225,44 @@ class ReadingFold:
             self._dead_block.count(self._account.messages + sequence, record.offset, error)
             self._dead_letters.append(DeadLetter(record.offset, -1, error.reason, record.value or b""))
         dead = len(decoded.dead)
-        counted, rejected = self._buffer(records, decoded, frozenset())
+        checked = self._check(decoded, frozenset())
+        counted, rejected, late = self._buffer(decoded, checked, self._event_time.advance(records, decoded, checked))
         self._rejected_block.count(self._account.readings, decoded.messages.values(), rejected)
         self._dead_letters += rejected
+        for of_window in late:
+            key = (of_window.metric, of_window.window_start)
+            self._late[key] = self._late[key] + of_window if key in self._late else of_window
         self._account += counted + Account(
             messages=len(records), decoded=len(records) - dead, dead=dead, converted=decoded.converted
         )
         self._next = records[-1].offset + 1
-        latest, incomplete_before = self._event_time.latest, self._incomplete_before
-        self._closing = chain.from_iterable(
-            [windows.close(latest, incomplete_before) for windows in self._open.values()]
-        )
+        time, incomplete_before = self._event_time.time, self._incomplete_before
+        self._closing = chain.from_iterable([windows.close(time, incomplete_before) for windows in self._open.values()])
         self.close_some()  # mostly no window is due, and that is all
 
     def _close_all(self) -> None:
         while self.closing:
             self.close_some()
 
-    def _buffer(
-        self, records: Sequence[Record], decoded: Decoded, settled: Set[tuple[int, int]]
-    ) -> tuple[Account, list[DeadLetter]]:
-        """Put the readings into their windows; returns what of them is counted now, and the rejected rows."""
-        checked = {
+    def _check(self, decoded: Decoded, settled: Set[tuple[int, int]]) -> Mapping[str, CheckedReadings]:
+        return {
             name: check(messages, self._open[name].metric, settled, self._span)
             for name, messages in decoded.messages.items()
         }
-        before = self._event_time.advance(len(records), decoded, checked)
+
+    def _buffer(
+        self, decoded: Decoded, checked: Mapping[str, CheckedReadings], before: NDArray[np.int64]
+    ) -> tuple[Account, list[DeadLetter], list[LateReadings]]:
+        """Put the readings into their windows; returns what of them is counted now, the rejected rows, the late ones.
+
+        `before` is the event time before each record, as `EventTime.advance` returns it.
+        """
         counted = Account()
         rejected: list[DeadLetter] = []
+        late: list[LateReadings] = []
         for name, readings in checked.items():
-            counted += self._open[name].add(decoded.messages[name], readings, before)
+            of_metric, late_ones = self._open[name].add(decoded.messages[name], readings, before)
+            counted += of_metric
+            late += late_ones
             rejected += readings.rejected
-        return counted, rejected
+        return counted, rejected, late

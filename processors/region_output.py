@@ -2,6 +2,10 @@
 
 Every partition of regions gets the ticks. A tick announces the event time that all partitions of pictures have
 committed, so it follows every region up to its time in the log, whichever process found that.
+
+Regions and ticks come from two feeders (R16), each the same for all processes. The time of `PICTURES` comes from ticks
+alone, so it holds the watermark at what all partitions of pictures have committed, however far ahead the regions of one
+process are. `FOUND` sends the regions, and the ticks as well, because pictures may stop where others go on.
 """
 
 from contextlib import suppress
@@ -16,6 +20,9 @@ from schemas.regions import encode_regions, encode_tick, key_of
 from schemas.topics import REGIONS
 from store.detectors import Detector
 from store.processing import Store
+
+FOUND = "detect"
+PICTURES = "pictures"
 
 _NEVER = 2**62
 
@@ -40,7 +47,7 @@ class RegionOutput:
     def send(self, frame: Frame, regions: NDArray[np.void]) -> None:
         """Send the regions of a picture, dtype `schemas.batch.REGION`, shape (n,). Raises `LogUnavailable`."""
         try:
-            self._writer().send(self._regions, key_of(frame), encode_regions(frame, regions), 1)
+            self._writer().send(self._regions, key_of(frame), encode_regions(frame, regions, FOUND), 1)
         except DeliveryFailed as error:
             raise self._failed(error) from error
         self._earliest = min(self._earliest, frame.start)
@@ -70,10 +77,11 @@ class RegionOutput:
         time = self._store.common_event_time(self._frames)
         if time is None or time == self._announced:
             return
-        writer, tick = self._writer(), encode_tick(time)
+        writer = self._writer()
         try:
             for partition in range(writer.partitions(self._regions)):
-                writer.send_to(self._regions, partition, tick)
+                for feeder in (FOUND, PICTURES):
+                    writer.send_to(self._regions, partition, encode_tick(time, feeder))
         except DeliveryFailed as error:
             raise self._failed(error) from error
         self.flush()

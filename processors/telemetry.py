@@ -16,7 +16,11 @@ OPEN_DISK = Gauge("sistercity_open_disk_bytes", "Files of open windows of this p
 CELLS = Counter("sistercity_cells", "Cells written: closed windows, by area and class", ["dataset"])
 WINDOWS = Counter("sistercity_windows_closed", "Windows closed, per partition and metric", ["dataset"])
 LAG = Gauge("sistercity_lag_messages", "Messages not yet accounted for", ["dataset", "partition"])
-WATERMARK = Gauge("sistercity_latest_event_seconds", "Latest event time seen, Unix time", ["dataset", "partition"])
+WATERMARK = Gauge(
+    "sistercity_latest_event_seconds",
+    "Event time that all active feeders have reached, Unix time",
+    ["dataset", "partition"],
+)
 RETENTION = Gauge(
     "sistercity_retention_margin_ratio",
     "Share of its retention left to the oldest unread message",

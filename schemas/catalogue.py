@@ -47,6 +47,7 @@ class Metric:
     classes: tuple[str, ...]
     window: WindowLength
     lateness_ms: int
+    silence_ms: int
     minimum: int
     maximum: int
     rule: str
@@ -68,6 +69,7 @@ def _metric(name: str, entry: dict[str, Any]) -> Metric:
     return Metric(
         name=name,
         lateness_ms=entry.pop("lateness_minutes") * MINUTE_MS,
+        silence_ms=entry.pop("silence_minutes") * MINUTE_MS,
         classes=tuple(entry.pop("classes")),
         **entry,
     )
@@ -88,6 +90,11 @@ def metrics_of(dataset: str) -> tuple[Metric, ...]:
 def sent_in(dataset: str) -> tuple[Metric, ...]:
     """The metrics that a dataset's messages carry: those that are not derived from another."""
     return tuple(metric for metric in metrics_of(dataset) if metric.derived_from is None)
+
+
+def silence_ms(dataset: str) -> int:
+    """How long a feeder of a dataset's messages may be silent and is waited for, milliseconds (R16)."""
+    return max(metric.silence_ms for metric in metrics_of(dataset))
 
 
 def datasets() -> tuple[str, ...]:

@@ -66,7 +66,7 @@ def settings(dataset: str) -> Mapping[str, str]:
 
     Timestamps are the broker's, so that retention does not delete readings of the past at once. Pictures are kept for
     minutes (P1). Readings are kept for a week longer than their windows can be open, because a replay reads the open
-    windows again (R2).
+    windows again (R2). Waiting for a silent feeder (R16) takes hours of that week.
     """
     kept = _FRAMES if dataset == FRAMES else {"retention.ms": str(_AT_LEAST_MS + _open_ms(dataset))}
     return {"message.timestamp.type": "LogAppendTime", **kept}

@@ -5,7 +5,7 @@ UTC; amounts are in the metric's smallest unit.
 """
 
 from collections.abc import Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Protocol
 from uuid import UUID
 
@@ -48,22 +48,34 @@ class Account:
 
 
 @dataclass(frozen=True, slots=True)
+class FeederTime:
+    """How far a feeder of a partition has come (R16): the latest event time in its messages, and the append time of the
+    last of them. Both are milliseconds since 1970."""
+
+    feeder: str
+    latest: int
+    appended: int
+
+
+@dataclass(frozen=True, slots=True)
 class Position:
     """How far a partition is processed (R2).
 
     All below `next_offset` is accounted for; `resume_offset` is the first offset that an open window needs;
-    `max_event_time` is the latest event time below `next_offset`; windows that begin before `incomplete_before` may
-    lack readings that retention took; `dead_in_block` counts the dead messages of the current block of messages, and
+    `event_time` is how far the partition's time has come there, a metric's watermark is that less the lateness (R1);
+    `feeders` are those that are not idle there, by name. Windows that begin before `incomplete_before` may lack
+    readings that retention took; `dead_in_block` counts the dead messages of the current block of messages, and
     `rejected_in_block` the rejected rows of the current block of rows.
     """
 
     next_offset: int = 0
     resume_offset: int = 0
-    max_event_time: int | None = None
+    event_time: int | None = None
     incomplete_before: int | None = None
     dead_in_block: int = 0
     rejected_in_block: int = 0
     account: Account = Account()
+    feeders: tuple[FeederTime, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +152,31 @@ class CameraCount:
 
 
 @dataclass(frozen=True, slots=True)
+class LateReadings:
+    """Readings of a window that came after it had closed: how many, and the first and the last offset with any (R13).
+
+    They are kept until the partition's event time is `until`.
+    """
+
+    metric: str
+    window_start: int
+    window_end: int
+    until: int
+    first_offset: int
+    last_offset: int
+    readings: int
+
+    def __add__(self, other: "LateReadings") -> "LateReadings":
+        """Both, of the same window."""
+        return replace(
+            self,
+            first_offset=min(self.first_offset, other.first_offset),
+            last_offset=max(self.last_offset, other.last_offset),
+            readings=self.readings + other.readings,
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Claim:
     """A partition that was taken over: the epoch to commit with, and the position.
 
@@ -155,13 +192,14 @@ class Claim:
 class Step:
     """How far a partition has moved since the step before: the new position, and what is committed with it.
 
-    `cameras` are added to what is stored for the same camera and hour.
+    `cameras` are added to what is stored for the same camera and hour, `late` to what is stored for the same window.
     """
 
     position: Position
     cells: Sequence[Cell]
     dead_letters: Sequence[DeadLetter]
     cameras: Sequence[CameraCount] = ()
+    late: Sequence[LateReadings] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +257,7 @@ class Store(Protocol):
         """The epoch and the position of each partition as they are committed now: what became of a commit in doubt."""
 
     def common_event_time(self, topic: str) -> int | None:
-        """The least `max_event_time` of a topic's partitions; None if any of them has none, or the topic is unknown."""
+        """The least `event_time` of a topic's partitions; None if any of them has none, or the topic is unknown."""
 
     def record_deliveries(self, run: UUID, deliveries: Deliveries) -> None:
         """Store what the log has acknowledged to a writer so far; it replaces what was stored for the same `run`."""

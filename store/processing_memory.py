@@ -12,9 +12,11 @@ from store.processing import (
     Claim,
     DeadLetter,
     Fenced,
+    LateReadings,
     Partition,
     PartitionCommit,
     Position,
+    Step,
     check_topic,
     no_partition,
 )
@@ -29,6 +31,7 @@ class MemoryStore:
         self.cameras: dict[tuple[int, int], CameraCount] = {}
         self.deliveries: dict[tuple[UUID, Partition], Delivery] = {}
         self.detectors: dict[tuple[str, Detector], int] = {}
+        self.late: dict[tuple[Partition, str, int], LateReadings] = {}
         self.stopped: dict[Partition, str] = {}
         self.cut_letters: list[tuple[Partition, DeadLetter]] = []
         self._cut_ends: dict[Partition, int] = {}
@@ -69,7 +72,7 @@ class MemoryStore:
         return {partition: self._positions[partition] for partition in partitions}
 
     def common_event_time(self, topic: str) -> int | None:
-        times = [position.max_event_time for (name, _), (_, position) in self._positions.items() if name == topic]
+        times = [position.event_time for (name, _), (_, position) in self._positions.items() if name == topic]
         return None if None in times else min((time for time in times if time is not None), default=None)
 
     def record_deliveries(self, run: UUID, deliveries: Deliveries) -> None:
@@ -103,6 +106,7 @@ class MemoryStore:
             for count in step.cameras:
                 before = self.cameras.get((count.camera, count.hour))
                 self.cameras[count.camera, count.hour] = count if before is None else before + count
+            self._add_late(partition, step)
             self._positions[partition] = (commit.epoch, step.position)
             self.stopped.pop(partition, None)
             self._cut_ends.pop(partition, None)
@@ -116,6 +120,14 @@ class MemoryStore:
         if commit.cut is not None:
             lost = [key for key in self.dead_letters if key[0] == commit.partition and key[1] >= commit.cut]
             self.cut_letters += [(commit.partition, self.dead_letters.pop(key)) for key in lost]
+
+    def _add_late(self, partition: Partition, step: Step) -> None:
+        for late in step.late:
+            key = (partition, late.metric, late.window_start)
+            self.late[key] = self.late[key] + late if key in self.late else late
+        if step.late:
+            now = step.position.event_time or 0
+            self.late = {key: late for key, late in self.late.items() if key[0] != partition or late.until > now}
 
     def _expected(self, partition: Partition) -> tuple[int, int]:
         epoch, position = self._positions[partition]

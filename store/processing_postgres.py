@@ -1,12 +1,13 @@
 """`store.processing.Store` in PostgreSQL."""
 
 from collections.abc import Iterable, Mapping, Sequence, Set
-from dataclasses import fields
+from dataclasses import astuple, fields
 from uuid import UUID
 
 import psycopg
 from psycopg import sql
 from psycopg.rows import TupleRow
+from psycopg.types.json import Jsonb
 
 from store.database import Connection, connect
 from store.dead_letters import prune_dead_letters
@@ -20,7 +21,9 @@ from store.processing import (
     CameraCount,
     Cell,
     Claim,
+    FeederTime,
     Fenced,
+    LateReadings,
     Partition,
     PartitionCommit,
     Position,
@@ -30,8 +33,8 @@ from store.processing import (
 )
 
 _COUNTS = tuple(field.name for field in fields(Account))
-_OWN = ("next_offset", "resume_offset", "max_event_time", "incomplete_before", "dead_in_block", "rejected_in_block")
-_POSITION = (*_OWN, *_COUNTS)
+_OWN = ("next_offset", "resume_offset", "event_time", "incomplete_before", "dead_in_block", "rejected_in_block")
+_POSITION = (*_OWN, *_COUNTS, "feeders")
 _SETTLED = """
 SELECT "offset", row FROM dead_letters
 WHERE topic = %s AND partition = %s AND log_cut = 0 AND "offset" >= %s AND "offset" < %s
@@ -50,6 +53,13 @@ INSERT INTO camera_pictures VALUES (%s, %s, %s, %s, %s, %s, %s)
 ON CONFLICT (camera, hour) DO UPDATE SET expected = camera_pictures.expected + excluded.expected,
     seen = camera_pictures.seen + excluded.seen, undecodable = camera_pictures.undecodable + excluded.undecodable,
     stale = camera_pictures.stale + excluded.stale, missing = camera_pictures.missing + excluded.missing
+"""
+_ADD_LATE = """
+INSERT INTO late_readings VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)
+ON CONFLICT (topic, partition, metric, window_start) DO UPDATE SET
+    first_offset = least(late_readings.first_offset, excluded.first_offset),
+    last_offset = greatest(late_readings.last_offset, excluded.last_offset),
+    readings = late_readings.readings + excluded.readings
 """
 
 
@@ -122,8 +132,7 @@ class PostgresStore:
     def common_event_time(self, topic: str) -> int | None:
         with _Unavailable(self):
             row = self._open().execute(
-                "SELECT min(max_event_time) FROM stream_offsets WHERE topic = %s"
-                " HAVING count(max_event_time) = count(*)",
+                "SELECT min(event_time) FROM stream_offsets WHERE topic = %s HAVING count(event_time) = count(*)",
                 (topic,),
             )
             found = row.fetchone()
@@ -173,6 +182,7 @@ class PostgresStore:
             self._copy_cells(ordered)
             self._copy_dead_letters(ordered)
             self._add_cameras(ordered)
+            self._add_late(ordered)
 
     def prune_dead_letters(self, days: int, most: int) -> int:
         """`store.dead_letters.prune_dead_letters` on this store's connection."""
@@ -193,8 +203,9 @@ class PostgresStore:
     def _move(self, commit: PartitionCommit) -> bool:
         """Store the new position; False if epoch or offset are no longer those that the commit expects."""
         position = commit.step.position
-        values = [getattr(position, name) for name in _OWN]
+        values: list[object] = [getattr(position, name) for name in _OWN]
         values += [getattr(position.account, name) for name in _COUNTS]
+        values.append(Jsonb([astuple(feeder) for feeder in position.feeders]))
         moved = self._open().execute(
             sql.SQL(
                 "UPDATE stream_offsets SET ({}) = ROW({}), stopped = NULL, cut_end = NULL"
@@ -238,6 +249,17 @@ class PostgresStore:
             with self._open().cursor() as cursor:
                 cursor.executemany(_ADD_CAMERA, [_camera_row(count) for count in counts])
 
+    def _add_late(self, commits: Sequence[PartitionCommit]) -> None:
+        for commit in commits:
+            if not commit.step.late:
+                continue
+            with self._open().cursor() as cursor:
+                cursor.executemany(_ADD_LATE, [_late_row(commit.partition, late) for late in commit.step.late])
+            self._open().execute(
+                "DELETE FROM late_readings WHERE topic = %s AND partition = %s AND until <= %s",
+                (*commit.partition, commit.step.position.event_time),
+            )
+
 
 _TRANSIENT = (psycopg.OperationalError, psycopg.InterfaceError, psycopg.InternalError)
 """Internal errors come from the server: a transaction that was idle for too long, a fail-over to a read-only one."""
@@ -261,8 +283,8 @@ class _Unavailable:
 def _epoch_and_position(row: TupleRow) -> tuple[int, Position]:
     """From the columns epoch and `_POSITION`."""
     epoch, *values = row
-    account = Account(*values[len(_OWN) :])
-    return epoch, Position(**dict(zip(_OWN, values, strict=False)), account=account)
+    account, feeders = Account(*values[len(_OWN) : -1]), tuple(FeederTime(*of) for of in values[-1])
+    return epoch, Position(**dict(zip(_OWN, values, strict=False)), account=account, feeders=feeders)
 
 
 def _cell_row(partition: Partition, cell: Cell) -> tuple[object, ...]:
@@ -281,3 +303,16 @@ def _cell_row(partition: Partition, cell: Cell) -> tuple[object, ...]:
 def _camera_row(count: CameraCount) -> tuple[object, ...]:
     hour = moment(count.hour)
     return (count.camera, hour, count.expected, count.seen, count.undecodable, count.stale, count.missing)
+
+
+def _late_row(partition: Partition, late: LateReadings) -> tuple[object, ...]:
+    return (
+        *partition,
+        late.metric,
+        moment(late.window_start),
+        moment(late.window_end),
+        late.until,
+        late.first_offset,
+        late.last_offset,
+        late.readings,
+    )

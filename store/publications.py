@@ -101,9 +101,9 @@ def ready_windows(connection: Connection, topic: str, metric: str, lateness_ms: 
     rows = connection.execute(
         """
         WITH RECURSIVE passed AS (
-            SELECT min(max_event_time) - %(lateness)s AS bound
+            SELECT min(event_time) - %(lateness)s AS bound
             FROM stream_offsets WHERE topic = %(topic)s
-            HAVING count(max_event_time) = (SELECT partitions FROM stream_topics WHERE topic = %(topic)s)
+            HAVING count(event_time) = (SELECT partitions FROM stream_topics WHERE topic = %(topic)s)
         ), windows AS (
             (SELECT window_start, window_end FROM cells WHERE topic = %(topic)s AND metric = %(metric)s
              ORDER BY window_start LIMIT 1)

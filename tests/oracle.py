@@ -1,4 +1,4 @@
-"""The rules R1, R4, R6, R7 and R8 once more, row by row and without arrays: what the product is compared with.
+"""The rules R1, R4, R6, R7, R8 and R16 once more, row by row and without arrays: what the product is compared with.
 
 Slow, and independent of the code under test but for the catalogue and the committed schemas.
 """
@@ -29,7 +29,9 @@ class Outcome:
     """What the log of a partition must come to.
 
     `dead` are (offset, reason), `rejected` (offset, row, reason); `estimates` counts the winners that are estimates.
-    Cells by (metric, start, end, area, class), as dicts of `store.processing.Amounts`.
+    `late_windows`: (first offset, last offset, readings) of the late ones by (metric, start, end), unless they came
+    more than a week after their window had closed. Cells by (metric, start, end, area, class), as dicts of
+    `store.processing.Amounts`.
     """
 
     messages: int = 0
@@ -41,11 +43,16 @@ class Outcome:
     aggregated: int = 0
     estimates: int = 0
     open: int = 0
+    late_windows: dict[tuple, tuple[int, int, int]] = field(default_factory=dict)
     cells: dict[tuple, dict] = field(default_factory=dict)
 
     def __add__(self, other: "Outcome") -> "Outcome":
         """The outcome of two partitions, whose cells have different areas."""
-        sums = {f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(self) if f.name != "cells"}
+        sums = {
+            f.name: getattr(self, f.name) + getattr(other, f.name)
+            for f in fields(self)
+            if f.name not in ("cells", "late_windows")
+        }
         assert not self.cells.keys() & other.cells.keys()
         return Outcome(**sums, cells=self.cells | other.cells)
 
@@ -77,7 +84,9 @@ def fold(messages, metrics: dict[str, Metric], zone: str) -> Outcome:
     """Fold (offset, time of appending, message); a message is a dict as `read` gives it, or why it is dead."""
     result = Outcome()
     derived = {metric.derived_from: metric for metric in metrics.values() if metric.derived_from}
-    latest = None
+    latest: int | None = None
+    silence = max(metric.silence_ms for metric in metrics.values())
+    feeders: dict[str, tuple[int, int]] = {}
     pictures = []
     pending = defaultdict(list)
     for offset, appended, message in messages:
@@ -99,11 +108,14 @@ def fold(messages, metrics: dict[str, Metric], zone: str) -> Outcome:
             begin, end = window(zone, start, metric.window)
             if latest is not None and end <= latest - metric.lateness_ms:
                 result.late += 1
+                if end > latest - metric.lateness_ms - 7 * 86_400_000:
+                    first, _, count = result.late_windows.get((metric.name, begin, end), (offset, offset, 0))
+                    result.late_windows[metric.name, begin, end] = (first, offset, count + 1)
                 continue
             cell = (message["metric"], begin, end, message["area"], message["class"])
             pending[cell].append((row, start, value, message["interval"], offset, index))
         if seen:
-            latest = max(seen) if latest is None else max(latest, *seen)
+            latest = event_time(latest, feeders, (message.get("feeder", ""), max(seen), appended), silence)
     for cell, rows in pending.items():
         if latest is not None and cell[2] <= latest - metrics[cell[0]].lateness_ms:
             _reduce(result, cell, rows, metrics[cell[0]])
@@ -112,6 +124,22 @@ def fold(messages, metrics: dict[str, Metric], zone: str) -> Outcome:
         else:
             result.open += len(rows)
     return result
+
+
+def event_time(time: int | None, feeders: dict[str, tuple[int, int]], message, silence: int) -> int:
+    """The partition's event time after a message, (feeder, latest event time in it, append time).
+
+    `feeders` has (latest event time, append time of the last message) of those that are not idle, and is changed.
+    """
+    feeder, latest, appended = message
+    now = max([appended, *(last for _, last in feeders.values())])
+    for name in [name for name, (_, last) in feeders.items() if now - last > silence]:
+        del feeders[name]
+    if feeder not in feeders and len(feeders) >= 100:
+        feeder = ""
+    feeders[feeder] = max([latest, *(of for name, (of, _) in feeders.items() if name == feeder)]), now
+    times = [of for of, _ in feeders.values()]
+    return max([min(times), max(times) - silence, *([] if time is None else [time])])
 
 
 @cache

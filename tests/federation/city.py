@@ -78,7 +78,7 @@ def open_topic(connection: Connection, topic: str = TOPIC, partitions: int = PAR
 def pass_time(connection: Connection, when: int, partition: int | None = None, topic: str = TOPIC) -> None:
     """Move the newest event time of one partition, or of all, to `when`."""
     connection.execute(
-        "UPDATE stream_offsets SET max_event_time = %s WHERE topic = %s AND (%s::integer IS NULL OR partition = %s)",
+        "UPDATE stream_offsets SET event_time = %s WHERE topic = %s AND (%s::integer IS NULL OR partition = %s)",
         (when, topic, partition, partition),
     )
 

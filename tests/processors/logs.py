@@ -23,6 +23,10 @@ INTERVALS = {"interval": (1, 1, 1, 4, 63, 0), "moment": (0, 0, 0, 0, 0, 1)}
 """How long readings are, in steps, some of them wrong."""
 
 
+FEEDERS = (None, None, "", "north", "north", "south")
+"""Who sends a message; None is a writer of the first version of the schema, which has no feeder."""
+
+
 def rows_of(readings) -> np.ndarray:
     """An array of `ROW` from tuples of its fields."""
     return np.array(readings, ROW)
@@ -75,7 +79,7 @@ def pictures(draw, metric):
 
 
 @st.composite
-def messages(draw, dataset):
+def messages(draw, dataset, feeders=FEEDERS):
     """Key, value and append time of one message: mostly a batch, sometimes a tick, sometimes broken."""
     step = STEPS[dataset]
     area = draw(st.sampled_from((1, 2, 3) if dataset != REGIONS else (1, 1, 1, 2)))
@@ -87,8 +91,9 @@ def messages(draw, dataset):
         if draw(st.integers(0, 14)):
             metric = draw(st.sampled_from((*[catalogue()["traffic.regions"]] * 8, metric)))
             start, rows, regions = draw(pictures(metric))
+    feeder = draw(st.sampled_from(feeders))
     body = encode(
-        schema_named(f"{dataset}.v1").id,
+        schema_named(f"{dataset}.v{1 if feeder is None else 2}").id,
         metric=draw(st.sampled_from((*[metric.name] * 4, "waste.unknown"))),
         area=area,
         class_=draw(st.sampled_from((*metric.classes[:2], metric.classes[0], "rural"))),
@@ -96,6 +101,7 @@ def messages(draw, dataset):
         start=start,
         rows=rows_of(rows),
         regions=regions,
+        feeder=feeder,
     )
     kind = draw(st.integers(0, 19))
     if kind == 0:
@@ -113,10 +119,16 @@ def messages(draw, dataset):
 
 @st.composite
 def logs(draw, dataset, least=0, most=40):
-    """Records of one partition, offsets with holes as transactions leave them."""
-    offset, records = draw(st.integers(0, 3)), []
-    for key, body, appended in draw(st.lists(messages(dataset), min_size=least, max_size=most)):
-        records.append(MemoryRecord(offset, appended, key, body))
+    """Records of one partition, offsets with holes as markers of transactions leave them.
+
+    The log's clock goes back now and then, as with a change of leader, or never. In between it goes on by hours, so
+    that feeders become idle.
+    """
+    offset, records, steady, latest = draw(st.integers(0, 3)), [], draw(st.booleans()), 0
+    feeders = draw(st.sampled_from((FEEDERS, FEEDERS, FEEDERS[:1], ("north", "south"))))
+    for key, body, appended in draw(st.lists(messages(dataset, feeders), min_size=least, max_size=most)):
+        latest = max(latest, appended)
+        records.append(MemoryRecord(offset, latest if steady else appended, key, body))
         offset += draw(st.sampled_from((1, 1, 1, 2)))
     return records
 

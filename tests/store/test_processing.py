@@ -1,5 +1,6 @@
 """The Protocol `store.processing.Store`, tested with the store in memory and with PostgreSQL."""
 
+from dataclasses import replace
 from uuid import uuid4
 
 import psycopg
@@ -17,7 +18,9 @@ from store.processing import (
     Cell,
     Claim,
     DeadLetter,
+    FeederTime,
     Fenced,
+    LateReadings,
     Partition,
     PartitionCommit,
     Position,
@@ -165,6 +168,66 @@ def test_a_cut_connection_is_reported_and_the_next_call_connects_again(database_
         store.commit([commit(HERE, 1, 0, 5)])
     store.commit([commit(HERE, 1, 0, 5)])
     store.close()
+
+
+def test_the_feeders_of_a_partition_are_claimed_with_its_position(registered):
+    feeders = FeederTime("", 1_790_000_000_000, 1_790_000_900_000), FeederTime("cafés", 0, 1_790_000_900_001)
+    registered.claim([HERE])
+    moved = commit(HERE, 1, 0, 5)
+    position = replace(moved.step.position, feeders=feeders)
+    registered.commit([replace(moved, step=replace(moved.step, position=position))])
+    assert registered.claim([HERE])[HERE].position == position
+    assert registered.claim([THERE])[THERE].position.feeders == ()
+
+
+HOUR = 3_600_000
+
+
+def late(start: int, first: int, last: int, readings: int, until: int = 1_800_000_000_000) -> LateReadings:
+    return LateReadings("energy.import", start * HOUR, (start + 1) * HOUR, until, first, last, readings)
+
+
+def test_late_readings_of_a_window_add_up_over_commits(registered):
+    registered.claim([HERE, THERE])
+    registered.commit([commit(HERE, 1, 0, 5, late=[late(7, 1, 3, 2)]), commit(THERE, 1, 0, 5, late=[late(7, 0, 0, 1)])])
+    registered.commit([commit(HERE, 1, 5, 9, late=[late(7, 2, 8, 4), late(8, 6, 6, 1)])])
+    assert kept(registered) == {
+        (HERE, 7 * HOUR): late(7, 1, 8, 6),
+        (HERE, 8 * HOUR): late(8, 6, 6, 1),
+        (THERE, 7 * HOUR): late(7, 0, 0, 1),
+    }
+
+
+def test_late_readings_are_dropped_when_their_time_has_passed(registered):
+    registered.claim([HERE, THERE])
+    passing = [late(7, 1, 3, 2, until=1_790_000_000_000), late(8, 1, 3, 2, until=1_790_000_000_001)]
+    earlier = 1_700_000_000_000
+    registered.commit(
+        [commit(HERE, 1, 0, 5, late=passing, time=earlier), commit(THERE, 1, 0, 5, late=passing[:1], time=earlier)]
+    )
+    assert len(kept(registered)) == 3
+    registered.commit([commit(HERE, 1, 5, 9, late=[late(9, 6, 6, 1)], time=1_790_000_000_000)])
+    assert set(kept(registered)) == {(HERE, 8 * HOUR), (HERE, 9 * HOUR), (THERE, 7 * HOUR)}
+
+
+def test_a_refused_commit_keeps_no_late_readings(registered):
+    registered.claim([HERE])
+    registered.claim([HERE])
+    with pytest.raises(Fenced):
+        registered.commit([commit(HERE, 1, 0, 5, late=[late(7, 1, 3, 2)])])
+    assert kept(registered) == {}
+
+
+def kept(store) -> dict[tuple[Partition, int], LateReadings]:
+    if isinstance(store, MemoryStore):
+        return {(partition, start): of_window for (partition, _, start), of_window in store.late.items()}
+    with psycopg.connect(store._url) as connection:
+        rows = connection.execute(
+            "SELECT topic, partition, metric, (extract(epoch FROM window_start) * 1000)::bigint,"
+            " (extract(epoch FROM window_end) * 1000)::bigint, until, first_offset, last_offset, readings"
+            " FROM late_readings"
+        )
+        return {((topic, partition), row[1]): LateReadings(*row) for topic, partition, *row in rows.fetchall()}
 
 
 def test_pictures_of_a_camera_add_up_over_commits_and_partitions(registered):

@@ -160,7 +160,7 @@ def table(database_url: str) -> Mapping[str, list]:
     queries = {
         "cells": "SELECT * FROM cells ORDER BY metric, window_start, area, class, topic",
         "dead": 'SELECT topic, partition, "offset", row, reason, original FROM dead_letters ORDER BY 1, 2, 3, 4',
-        "account": "SELECT topic, partition, next_offset, resume_offset, max_event_time, messages, decoded, dead,"
+        "account": "SELECT topic, partition, next_offset, resume_offset, event_time, messages, decoded, dead,"
         " converted, readings, aggregated, duplicate, late, rejected, open, lost FROM stream_offsets"
         " ORDER BY topic, partition",
         "cameras": "SELECT * FROM camera_pictures ORDER BY camera, hour",

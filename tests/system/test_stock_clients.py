@@ -38,6 +38,7 @@ BATCHES = ("energy.readings", "waste.fill-levels", "waste.collections", REGIONS)
 NOW = datetime.fromtimestamp(int(time.time()), UTC)
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
+FEEDER = "meters"
 SECONDS = 60
 BLOCKS = ((1, False), (3, True), (1, True), (500, True), (500, False), (2, False), (3, False))
 """How many items a block of an array has, and whether its size in bytes stands before it."""
@@ -85,6 +86,7 @@ def batch_dicts(dataset: str) -> list[dict]:
                             "class": class_,
                             "interval": length // timedelta(milliseconds=1),
                             "start": start,
+                            "feeder": FEEDER,
                             "rows": [row(source, source * 7 + start.minute) for source in sources],
                         }
                     )
@@ -109,12 +111,16 @@ def region(n: int) -> dict:
 def tick_dict(dataset: str) -> dict:
     metric = sent_in(dataset)[0]
     nothing: dict = {"metric": metric.name, "area": 0, "class": metric.classes[0], "interval": 0, "start": NOW}
+    nothing["feeder"] = FEEDER
     return {**nothing, "rows": []} | ({"regions": []} if dataset == REGIONS else {})
 
 
 def expected_cells(batches: list[dict]) -> dict[tuple, dict]:
     """(metric, window's start, area, class) -> amounts but for the offsets, of these batches with a tick after them."""
-    parts = [{**batch, "start": milliseconds(batch["start"])} for batch in [*batches, {"start": NOW, "rows": []}]]
+    parts = [
+        {**batch, "start": milliseconds(batch["start"])}
+        for batch in [*batches, {"start": NOW, "feeder": FEEDER, "rows": []}]
+    ]
     messages = [(offset, milliseconds(NOW), part) for offset, part in enumerate(parts)]
     cells = oracle.fold(messages, dict(catalogue()), ZONE).cells
     return {
@@ -170,7 +176,9 @@ def readings_of(batches: list[dict]) -> Iterator[ReadingColumns]:
 def frame_of(batch: dict, picture: bytes | None = b"") -> Frame:
     camera = 900 + batch["area"]
     start = round(batch["start"].timestamp() * 1000)
-    return Frame(batch["metric"], batch["area"], batch["class"], batch["interval"], start, camera, camera // 2, picture)
+    return Frame(
+        batch["metric"], batch["area"], batch["class"], batch["interval"], start, camera, camera // 2, picture, FEEDER
+    )
 
 
 def write_ours(log: KafkaLog, topic: str, dataset: str, batches: list[dict]) -> None:
@@ -181,13 +189,13 @@ def write_ours(log: KafkaLog, topic: str, dataset: str, batches: list[dict]) -> 
         for batch in batches:
             frame = frame_of(batch)
             packed = b"".join(packed_region(region) for region in batch["regions"])
-            writer.send(topic, key_of(frame), encode_regions(frame, np.frombuffer(packed, REGION)), 1)
+            writer.send(topic, key_of(frame), encode_regions(frame, np.frombuffer(packed, REGION), FEEDER), 1)
     else:
         for readings in readings_of(batches):
-            for message in messages(readings):
+            for message in messages(readings, FEEDER):
                 writer.send(topic, message.key, message.value, message.readings)
     for partition in range(PARTITIONS):
-        writer.send_to(topic, partition, tick(dataset, round(NOW.timestamp() * 1000)))
+        writer.send_to(topic, partition, tick(dataset, round(NOW.timestamp() * 1000), FEEDER))
     writer.close()
 
 
@@ -279,6 +287,7 @@ def test_a_stock_consumer_reads_every_field_of_our_frames(kafka, kafka_log, city
             "start": datetime.fromtimestamp(frame.start / 1000, UTC),
             "camera": frame.camera,
             "contributor": frame.contributor,
+            "feeder": frame.feeder,
             "picture": frame.picture,
         }
         for frame in frames

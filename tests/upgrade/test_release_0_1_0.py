@@ -34,7 +34,7 @@ PARTITIONS = 4
 DAY = 86_400_000
 
 ACCOUNTS = (
-    "SELECT topic, partition, next_offset, max_event_time, messages, decoded, dead, converted, lost_messages, readings,"
+    "SELECT topic, partition, next_offset, event_time, messages, decoded, dead, converted, lost_messages, readings,"
     " aggregated, duplicate, late, rejected, open, lost FROM stream_offsets WHERE topic = ANY(%s) ORDER BY 1, 2"
 )
 PUBLICATIONS = (
