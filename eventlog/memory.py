@@ -24,6 +24,7 @@ class MemoryRecord:
     timestamp: int
     key: bytes | None
     value: bytes | None
+    headers: Sequence[tuple[str, bytes]] = ()
 
 
 @dataclass(slots=True)
@@ -87,10 +88,16 @@ class MemoryLog:
         self._assign(members)
         return reader
 
-    def append(self, partition: TopicPartition, key: bytes | None, value: bytes | None) -> int:
+    def append(
+        self,
+        partition: TopicPartition,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Sequence[tuple[str, bytes]] = (),
+    ) -> int:
         """Append one message; returns its offset."""
         kept = self._partition(partition)
-        kept.records.append(MemoryRecord(kept.end, self._clock(), key, value))
+        kept.records.append(MemoryRecord(kept.end, self._clock(), key, value, headers))
         return kept.end - 1
 
     def append_marker(self, partition: TopicPartition) -> None:
@@ -264,8 +271,8 @@ class MemoryWriter:
     def send(self, topic: str, key: bytes, value: bytes, readings: int = 0) -> None:
         self._append(TopicPartition(topic, _partition_of(key, self.partitions(topic))), key, value, readings)
 
-    def send_to(self, topic: str, partition: int, value: bytes) -> None:
-        self._append(TopicPartition(topic, partition), None, value, 0)
+    def send_to(self, topic: str, partition: int, value: bytes, headers: Sequence[tuple[str, bytes]] = ()) -> None:
+        self._append(TopicPartition(topic, partition), None, value, 0, headers)
 
     def flush(self) -> None:
         """Every message was acknowledged when it was sent."""
@@ -279,8 +286,15 @@ class MemoryWriter:
     def close(self) -> None:
         """A writer holds no connection."""
 
-    def _append(self, partition: TopicPartition, key: bytes | None, value: bytes, readings: int) -> None:
-        offset = self._log.append(partition, key, value)
+    def _append(
+        self,
+        partition: TopicPartition,
+        key: bytes | None,
+        value: bytes,
+        readings: int,
+        headers: Sequence[tuple[str, bytes]] = (),
+    ) -> None:
+        offset = self._log.append(partition, key, value, headers)
         before = self._acknowledged.get(partition, Acknowledged(0, 0, offset, offset))
         self._acknowledged[partition] = Acknowledged(
             before.messages + 1, before.readings + readings, before.first_offset, offset

@@ -181,8 +181,8 @@ class Writer(Protocol):
     def send(self, topic: str, key: bytes, value: bytes, readings: int = 0) -> None:
         """Send to the partition of `key`; blocks while too much is unacknowledged. The account counts `readings`."""
 
-    def send_to(self, topic: str, partition: int, value: bytes) -> None:
-        """Send to one partition, without a key."""
+    def send_to(self, topic: str, partition: int, value: bytes, headers: Sequence[tuple[str, bytes]] = ()) -> None:
+        """Send to one partition, without a key; `headers` are names and values."""
 
     def flush(self) -> None:
         """Return when everything is acknowledged. Raises `DeliveryFailed`."""

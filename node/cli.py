@@ -19,6 +19,7 @@ from node.commands import (
     pull,
     query,
     register,
+    relay_dead_letters,
     serve,
     services,
     status,
@@ -50,6 +51,7 @@ app.add_typer(plates.app, name="plates")
 app.command()(detect.detect)
 app.command()(process.process)
 app.command()(publish.publish)
+app.command()(relay_dead_letters.relay_dead_letters)
 app.command()(serve.serve)
 app.command()(pull.pull)
 app.command()(query.query)

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from node.dead_letter_relay import dlq
 from node.stream_topics import stream_topics
 from schemas.catalogue import datasets
 from schemas.topics import FRAMES, REGIONS, live
@@ -70,6 +71,7 @@ def planned_rights(city: str) -> Sequence[Right]:
         Right("detect", "topic", live(city, FRAMES), False, ("Describe", "Read"), "looks at pictures"),
         Right("detect", "topic", live(city, REGIONS), False, ("Describe", "Write"), "sends what it found in them"),
         Right("detect", "group", f"{city}.detect", False, ("Read",), "shares the pictures"),
+        Right("relay", "topic", dlq(city), False, ("Create", "Describe", "Write"), "copies dead letters"),
         Right("picture", "topic", live(city, FRAMES), False, ("Describe", "Read"), "has a debug picture made"),
         Right(
             "operator", "topic", f"{city}.", True, ("Create", "Describe", "DescribeConfigs"), "makes and checks topics"

@@ -1,6 +1,9 @@
-"""Dead letters after their commit: they are removed when they are old, but not while a replay may meet them."""
+"""Dead letters after their commit: they are relayed, and removed when they are old, unless a replay may meet them."""
+
+from dataclasses import dataclass
 
 from store.database import Connection
+from store.processing import DeadLetter, Partition
 
 # Those that another process is removing are skipped, so that no process waits for another here.
 _PRUNE = """
@@ -10,6 +13,16 @@ DELETE FROM dead_letters WHERE ctid = ANY(ARRAY(
     ORDER BY at LIMIT %s FOR UPDATE OF letter SKIP LOCKED
 ))
 """
+_UNRELAYED = """
+SELECT number, "offset", row, reason, original FROM dead_letters
+WHERE topic = %(topic)s AND partition = %(partition)s AND number > coalesce(
+    (SELECT number FROM dead_letter_relays WHERE topic = %(topic)s AND partition = %(partition)s), 0)
+ORDER BY number LIMIT %(most)s
+"""
+_RELAYED = """
+INSERT INTO dead_letter_relays AS known VALUES (%s, %s, %s)
+ON CONFLICT (topic, partition) DO UPDATE SET number = greatest(known.number, excluded.number)
+"""
 
 
 def prune_dead_letters(connection: Connection, days: int, most: int) -> int:
@@ -18,3 +31,27 @@ def prune_dead_letters(connection: Connection, days: int, most: int) -> int:
     Those at or above the `resume_offset` of their partition stay, whatever their age (R2). Counts by reason stay too.
     """
     return connection.execute(_PRUNE, (days, most)).rowcount
+
+
+@dataclass(frozen=True, slots=True)
+class NumberedLetter:
+    """A dead letter of a partition; the numbers of a partition's letters follow the order of its commits."""
+
+    number: int
+    letter: DeadLetter
+
+
+def relay_partitions(connection: Connection) -> list[Partition]:
+    """Every partition that was ever processed."""
+    return connection.execute("SELECT topic, partition FROM stream_offsets ORDER BY topic, partition").fetchall()
+
+
+def unrelayed(connection: Connection, partition: Partition, most: int) -> list[NumberedLetter]:
+    """The first `most` dead letters of a partition that are not known to be relayed, in the order of the commits."""
+    rows = connection.execute(_UNRELAYED, {"topic": partition[0], "partition": partition[1], "most": most})
+    return [NumberedLetter(number, DeadLetter(*letter)) for number, *letter in rows]
+
+
+def record_relayed(connection: Connection, partition: Partition, number: int) -> None:
+    """Store that the letters of a partition up to this number were acknowledged."""
+    connection.execute(_RELAYED, (*partition, number))

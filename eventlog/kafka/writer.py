@@ -1,7 +1,7 @@
 """An idempotent writer whose messages are acknowledged by all in-sync replicas."""
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kafka import KafkaProducer, errors
@@ -25,8 +25,8 @@ class KafkaWriter:
     def send(self, topic: str, key: bytes, value: bytes, readings: int = 0) -> None:
         self._send(len(value), readings, topic, value=value, key=key)
 
-    def send_to(self, topic: str, partition: int, value: bytes) -> None:
-        self._send(len(value), 0, topic, value=value, partition=partition)
+    def send_to(self, topic: str, partition: int, value: bytes, headers: Sequence[tuple[str, bytes]] = ()) -> None:
+        self._send(len(value), 0, topic, value=value, partition=partition, headers=list(headers))
 
     def flush(self) -> None:
         self._producer.flush(timeout=DELIVERY_TIMEOUT_S)

@@ -112,6 +112,16 @@ def test_the_logs_own_clock_stamps_every_record(log, topic, city):
     reader.close()
 
 
+def test_headers_come_back_with_their_message(log, topic, city):
+    writer = log.writer()
+    writer.send_to(topic, 0, b"with", [("name", b"\x00\xff"), ("name", b"again")])
+    writer.flush()
+    reader = log.reader(city, [topic], Membership())
+    [(_, record)] = read(reader, 1)
+    assert list(record.headers) == [("name", b"\x00\xff"), ("name", b"again")]
+    reader.close()
+
+
 def test_reading_starts_at_the_listeners_offset_and_can_be_moved(log, topic, city):
     writer = log.writer()
     for number in range(10):

@@ -1,6 +1,6 @@
 """What ingest sends, recorded, and the account that it must come to."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -37,7 +37,7 @@ class RecordingWriter:
         del topic
         self.sent.append(Sent(crc32(key) % self.count, self.clock, key, value, readings))
 
-    def send_to(self, topic: str, partition: int, value: bytes) -> None:
+    def send_to(self, topic: str, partition: int, value: bytes, headers: Sequence[tuple[str, bytes]] = ()) -> None:
         del topic
         self.sent.append(Sent(partition, self.clock, None, value, 0))
 

@@ -9,6 +9,7 @@ from api.page.content import gather
 from schemas.catalogue import catalogue
 from store.accounts import dead_letter_reasons, refusals_by_origin, refusals_by_reason, stream_accounts
 from store.database import Connection, connect
+from store.dead_letters import record_relayed, relay_partitions, unrelayed
 from store.deliveries import Refused, refusals, refuse
 from store.processing_postgres import PostgresStore
 from tests.federation.city import ISFAHAN
@@ -103,6 +104,18 @@ def test_old_letters_are_removed_except_those_that_a_replay_may_meet(connection:
         left = connection.execute('SELECT partition, "offset" FROM dead_letters ORDER BY 1, 2').fetchall()
         assert left == [(0, 48), (0, 50), (1, 0)]
         assert dead_letter_reasons(connection) == {TOPIC: {"cut": 5}}
+
+
+def test_what_was_not_relayed_is_found_without_reading_the_rest(crowded_url: str) -> None:
+    partition = (TOPIC, 0)
+    with connect(crowded_url) as connection:
+        assert relay_partitions(connection) == [(TOPIC, 0), (TOPIC, 1)]
+        record_relayed(connection, partition, LETTERS - 30)
+        record_relayed(connection, partition, 5)  # an older copy ends later
+        before = letters_read(connection)
+        some = unrelayed(connection, partition, 20)
+        assert [numbered.number for numbered in some] == list(range(LETTERS - 29, LETTERS - 9))
+        assert letters_read(connection) - before <= 100
 
 
 def test_removing_old_letters_reads_only_these(crowded_url: str) -> None:

@@ -57,7 +57,7 @@ class Recorder:
     def send(self, topic: str, key: bytes, value: bytes, readings: int = 0) -> None:
         self.sent.append(Sent(dataset_of(topic), key, int(key) % PARTITIONS, value))
 
-    def send_to(self, topic: str, partition: int, value: bytes) -> None:
+    def send_to(self, topic: str, partition: int, value: bytes, headers: Sequence[tuple[str, bytes]] = ()) -> None:
         self.sent.append(Sent(dataset_of(topic), None, partition, value))
 
     def flush(self) -> None:

@@ -20,7 +20,7 @@ from embedded.jars import classpath, read_lock
 from embedded.ports import LOOPBACK, free_ports
 
 INSTALLED = Path(__file__).parents[2] / ".sistercity"
-USERS = ("chief", "operator", "ingest", "process", "detect", "picture", "stranger")
+USERS = ("chief", "operator", "ingest", "process", "detect", "picture", "relay", "stranger")
 MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
 
 # The tests themselves come without a name, on the listener BROKER.

@@ -218,6 +218,7 @@ def test_the_planned_rights_are_enough_for_every_role(planned, broker, city, tmp
     assert len(run("stranger", "query", "energy.import").splitlines()) > 2
     run("process", "process", "--until-caught-up")
     run("detect", "detect", "--until-caught-up")
+    assert f"0 dead letters copied to {city}.dlq" in run("relay", "relay-dead-letters")
     clip = videos.write(tmp_path / "clip.mp4", frames=2)
     run("ingest", "ingest", "camera", str(clip), "--source", "camera")
     wanted = ("plates", "picture", "camera", str(tmp_path / "out.png"), "--reason", "a test")
