@@ -7,6 +7,7 @@ from zlib import crc32
 
 from eventlog.protocol import (
     Acknowledged,
+    InstanceTaken,
     Listener,
     OffsetGone,
     TopicFacts,
@@ -80,9 +81,23 @@ class MemoryLog:
         kept = self._partition(TopicPartition(topic, _partition_of(key, len(self._topic(topic).partitions))))
         return iter([record for record in reversed(kept.records) if record.key == key])
 
-    def reader(self, group: str, topics: Sequence[str], listener: Listener, at_once: int = 2_000) -> "MemoryReader":
-        reader = MemoryReader(self, group, topics, listener, at_once)
+    def reader(
+        self,
+        group: str,
+        topics: Sequence[str],
+        listener: Listener,
+        at_once: int = 2_000,
+        *,
+        instance: str | None = None,
+    ) -> "MemoryReader":
+        reader = MemoryReader(self, group, topics, listener, at_once, instance)
         members = self._groups.setdefault(group, [])
+        name = (instance, reader.topics)
+        before = next((at for at in members if instance is not None and (at.instance, at.topics) == name), None)
+        if before is not None:
+            members[members.index(before)] = reader
+            reader.take(before.replace())
+            return reader
         self._revoke(members)
         members.append(reader)
         self._assign(members)
@@ -128,9 +143,11 @@ class MemoryLog:
         self._assign(members)
 
     def leave(self, reader: "MemoryReader") -> None:
-        """Take a member out of its group, with a rebalance."""
+        """Take a member out of its group, with a rebalance. One with a name keeps its place there, until `expel`."""
         members = self._groups[reader.group]
-        if reader in members:
+        if reader in members and reader.instance is not None:
+            reader.release()
+        elif reader in members:
             self._revoke(members)
             members.remove(reader)
             self._assign(members)
@@ -189,8 +206,17 @@ class MemoryLog:
 class MemoryReader:
     """Implements `eventlog.protocol.Reader`."""
 
-    def __init__(self, log: MemoryLog, group: str, topics: Sequence[str], listener: Listener, at_once: int) -> None:
+    def __init__(
+        self,
+        log: MemoryLog,
+        group: str,
+        topics: Sequence[str],
+        listener: Listener,
+        at_once: int,
+        instance: str | None,
+    ) -> None:
         self.group = group
+        self.instance = instance
         self.topics = tuple(topics)
         self.expelled = False
         self._at_once = at_once
@@ -198,9 +224,13 @@ class MemoryReader:
         self._listener = listener
         self._positions: dict[TopicPartition, int] = {}
         self._paused: set[TopicPartition] = set()
+        self._assigned: tuple[TopicPartition, ...] = ()
+        self._closed = self._replaced = False
 
     def poll(self, timeout_ms: int) -> Mapping[TopicPartition, Sequence[MemoryRecord]]:
         del timeout_ms
+        if self._replaced:
+            raise InstanceTaken(self.group, str(self.instance), "another process")
         if self.expelled:
             self.expelled = False
             self._listener.lost(tuple(self._positions))
@@ -254,8 +284,21 @@ class MemoryReader:
         self._positions.clear()
         self._paused.clear()
 
+    def release(self) -> None:
+        """Called by the log when the reader closes: another one with its name will get its partitions."""
+        self.give_up()
+        self._closed = True
+
+    def replace(self) -> tuple[TopicPartition, ...]:
+        """Called by the log when another reader joins under this one's name; returns the partitions of both."""
+        self._replaced = True
+        return self._assigned
+
     def take(self, partitions: Sequence[TopicPartition]) -> None:
         """Called by the log after a rebalance: these partitions now belong to the reader."""
+        self._assigned = tuple(partitions)
+        if self._closed:
+            return
         starts = self._listener.assigned(partitions)
         self._positions = {partition: starts.get(partition, 0) for partition in partitions}
         self._paused = set(partitions) - set(starts)

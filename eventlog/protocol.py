@@ -117,6 +117,17 @@ class AccessRefused(OperatorError):
     """The log refuses this client, or what it requested; trying again would not help."""
 
 
+class InstanceTaken(OperatorError):
+    """Another process has joined the group under the same name; it goes on, and this one must not."""
+
+    def __init__(self, group: str, instance: str, other: str) -> None:
+        super().__init__(
+            f"{other} is in the group {group} as {instance}: every machine and container needs a name of its own in"
+            " SISTERCITY_INSTANCE; without the setting it is the host name. If that process has ended, the group"
+            " forgets it after the session timeout"
+        )
+
+
 class Listener(Protocol):
     """What a member of a group does when its partitions change. Errors raised here come out of the member's `poll`."""
 
@@ -143,8 +154,8 @@ class Reader(Protocol):
     def poll(self, timeout_ms: int) -> Mapping[TopicPartition, Sequence[Record]]:
         """Records in offset order per partition, possibly none; waits up to `timeout_ms` for the first.
 
-        Raises `OffsetGone`, `ProducersTime`, and what the listener raised. Raises `Unreadable` once for a batch, and
-        pauses its partition; the other partitions are read on.
+        Raises `OffsetGone`, `ProducersTime`, `InstanceTaken`, and what the listener raised. Raises `Unreadable` once
+        for a batch, and pauses its partition; the other partitions are read on.
         """
 
     def seek(self, partition: TopicPartition, offset: int) -> None:
@@ -172,7 +183,11 @@ class Reader(Protocol):
         """Store positions in the log, for lag tools only. Does not raise: nothing depends on them."""
 
     def close(self) -> None:
-        """Leave the group; calls the listener's `revoked`."""
+        """Leave the group; calls the listener's `revoked`.
+
+        The group keeps the partitions of a reader with an `instance` for the one that comes back under that name, until
+        its session timeout is over.
+        """
 
 
 class Writer(Protocol):
@@ -209,8 +224,21 @@ class Log(Protocol):
     def topics(self) -> frozenset[str]:
         """The names of all topics."""
 
-    def reader(self, group: str, topics: Sequence[str], listener: Listener, at_once: int = 2_000) -> Reader:
-        """Join a group of readers; a poll returns at most `at_once` records. Raises `UnknownTopic`."""
+    def reader(
+        self,
+        group: str,
+        topics: Sequence[str],
+        listener: Listener,
+        at_once: int = 2_000,
+        *,
+        instance: str | None = None,
+    ) -> Reader:
+        """Join a group of readers; a poll returns at most `at_once` records.
+
+        A reader that joins under the name `instance` gets the partitions that the one before it with that name had,
+        without a rebalance of the others, if that has left within the group's session timeout. Raises `UnknownTopic`
+        and `InstanceTaken`.
+        """
 
     def backwards(self, topic: str, key: bytes) -> Iterator[Record]:
         """The messages that writers sent with this key, the latest first, without joining a group.

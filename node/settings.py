@@ -67,6 +67,9 @@ class Settings(BaseSettings):
         None, ge=1, le=65535, description="port of this process's Prometheus metrics; without it none"
     )
     metrics_host: str = Field("127.0.0.1", description="address that the metrics listen on")
+    instance: str | None = Field(
+        None, description="name of this machine or container among those of the city; without it the host name"
+    )
     session_timeout_ms: int = Field(10_000, ge=1_000, description="silence after which a processor counts as gone")
     commit_seconds: float = Field(1.0, gt=0, description="seconds between a processor's commits")
     open_memory_mb: int = Field(

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from errors import OperatorError
+from node.instance import host
 from node.settings import settings
 
 if TYPE_CHECKING:
@@ -39,7 +40,11 @@ def log(patience_s: float = 30.0) -> "KafkaLog":
     from eventlog.kafka import KafkaLog
 
     return KafkaLog(
-        bootstrap(), security=security(), session_timeout_ms=settings().session_timeout_ms, patience_s=patience_s
+        bootstrap(),
+        security=security(),
+        client_id=f"sistercity-{host()}",
+        session_timeout_ms=settings().session_timeout_ms,
+        patience_s=patience_s,
     )
 
 

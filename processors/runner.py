@@ -112,8 +112,7 @@ class Runner:
 
     def assigned(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
         """They stay paused until the next turn has claimed them: the log must not wait for the store here."""
-        self._joined = True
-        self._unclaimed |= set(partitions)
+        self._joined, self._unclaimed = True, self._unclaimed | set(partitions)
         return {}
 
     def revoked(self, partitions: Sequence[TopicPartition]) -> None:
@@ -145,8 +144,8 @@ class Runner:
 
     def _session(self, stop: Event) -> bool:
         """One membership in the group, from joining to leaving. False if the process has to join again."""
-        self._joined = False
-        reader = self._log.reader(self._plan.group, self._folds.topics, self, self._plan.at_once)
+        plan, self._joined = self._plan, False
+        reader = self._log.reader(plan.group, self._folds.topics, self, plan.at_once, instance=plan.instance)
         try:
             done = False
             while not (done or stop.is_set()):

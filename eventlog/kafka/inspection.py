@@ -99,6 +99,15 @@ def _newest(admin: KafkaAdminClient, partitions: Sequence[Any]) -> int | None:
     return latest if latest > 0 else None
 
 
+def holder_of(admin: KafkaAdminClient, group: str, instance: str) -> str | None:
+    """The client id of the member that has this name in a group; None without one, or if Kafka does not report it."""
+    try:
+        members = admin.describe_groups([group])[group]["members"]
+    except (errors.CoordinatorNotAvailableError, errors.GroupIdNotFoundError, errors.AuthorizationError):
+        return None
+    return next((member["client_id"] for member in members if member["group_instance_id"] == instance), None)
+
+
 def _members(admin: KafkaAdminClient, group: str) -> int | None:
     try:
         description = admin.describe_groups([group])[group]

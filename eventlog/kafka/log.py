@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
+from zlib import crc32
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, errors
 from kafka.admin import NewTopic
@@ -11,10 +12,10 @@ from eventlog.inspection import ClusterState
 from eventlog.kafka import backwards
 from eventlog.kafka.connections import Connections, security_settings
 from eventlog.kafka.errors import translated
-from eventlog.kafka.inspection import cluster_state, is_missing, retention_of, topic_facts
+from eventlog.kafka.inspection import cluster_state, holder_of, is_missing, retention_of, topic_facts
 from eventlog.kafka.reader import KafkaReader
 from eventlog.kafka.writer import DELIVERY_TIMEOUT_S, KafkaWriter
-from eventlog.protocol import AccessRefused, Listener, LogUnavailable, Record, TopicFacts, UnknownTopic
+from eventlog.protocol import AccessRefused, InstanceTaken, Listener, LogUnavailable, Record, TopicFacts, UnknownTopic
 from eventlog.security import PLAIN_TEXT, Security
 
 _METADATA_MS = 30_000
@@ -95,13 +96,24 @@ class KafkaLog:
             return cluster_state(admin, topics, groups, old_share)
 
     def reader(
-        self, group: str, topics: Sequence[str], listener: Listener, at_once: int = _POLL_MESSAGES
+        self,
+        group: str,
+        topics: Sequence[str],
+        listener: Listener,
+        at_once: int = _POLL_MESSAGES,
+        *,
+        instance: str | None = None,
     ) -> KafkaReader:
+        if instance is not None:
+            # Kafka gives a member that comes back the partitions that it had, even if it asks for other topics by now.
+            instance = f"{instance}-{crc32(' '.join(sorted(topics)).encode()):08x}"
+            self._check_free(group, instance)
         with self._opening():
             consumer = KafkaConsumer(
                 **self._client,
                 metrics_enabled=False,
                 group_id=group,
+                group_instance_id=instance,
                 auto_offset_reset="none",
                 isolation_level="read_committed",
                 enable_auto_commit=False,
@@ -112,7 +124,7 @@ class KafkaLog:
                 max_poll_records=at_once,
                 max_partition_fetch_bytes=_FETCH_BYTES,
             )
-            reader = KafkaReader(consumer, topics, listener)
+            reader = KafkaReader(consumer, topics, listener, instance)
             for topic in topics:
                 # A leader that does not know a topic yet assigns none of its partitions, and nothing corrects that
                 # before the metadata's next refresh.
@@ -120,6 +132,16 @@ class KafkaLog:
                     consumer.close()
                     raise UnknownTopic(topic)
             return reader
+
+    def _check_free(self, group: str, instance: str) -> None:
+        """Raise `InstanceTaken` if a client of another machine is in the group under this name.
+
+        Kafka would let this one in and the other out, which would then come back, and so on.
+        """
+        with self._admin() as admin:
+            holder = holder_of(admin, group, instance)
+        if holder is not None and holder != self._client["client_id"]:
+            raise InstanceTaken(group, instance, f"another process ({holder})")
 
     def backwards(self, topic: str, key: bytes) -> Iterator[Record]:
         with self._opening():

@@ -12,7 +12,7 @@ from kafka.structs import OffsetAndMetadata
 from eventlog.kafka.batches import name_unreadable_batches
 from eventlog.kafka.errors import translated
 from eventlog.kafka.parked import clear_the_line
-from eventlog.protocol import Listener, OffsetGone, ProducersTime, Record, TopicPartition, Unreadable
+from eventlog.protocol import InstanceTaken, Listener, OffsetGone, ProducersTime, Record, TopicPartition, Unreadable
 
 logger = logging.getLogger(__name__)
 
@@ -23,8 +23,11 @@ _LOG_APPEND_TIME = 1
 class KafkaReader:
     """Implements `eventlog.protocol.Reader` on a consumer with a group and without offsets of its own."""
 
-    def __init__(self, consumer: KafkaConsumer, topics: Sequence[str], listener: Listener) -> None:
+    def __init__(
+        self, consumer: KafkaConsumer, topics: Sequence[str], listener: Listener, instance: str | None = None
+    ) -> None:
         self._consumer = consumer
+        self._instance = instance
         name_unreadable_batches(consumer)
         consumer.subscribe(list(topics), listener=_Rebalance(consumer, listener))
 
@@ -39,6 +42,8 @@ class KafkaReader:
             with translated():
                 gone = self._gone(error)
             raise gone from error
+        except errors.FencedInstanceIdError as error:
+            raise InstanceTaken(self._consumer.config["group_id"], str(self._instance), "another process") from error
         except errors.KafkaError as error:
             if error.__cause__ is not None and not isinstance(error.__cause__, errors.KafkaError):
                 raise error.__cause__ from None  # what the listener raised, wrapped by kafka-python

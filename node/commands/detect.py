@@ -1,12 +1,14 @@
 """`sistercity detect`: from pictures to plate regions."""
 
 from contextlib import closing
+from dataclasses import replace
 from typing import Annotated
 
 import typer
 
 from node import lifecycle, wiring
 from node.commands.process import WORKERS
+from node.instance import instance
 from node.plate_detection import detect_function, detector_record, prepare_opencv
 from node.settings import settings
 from node.workers import run_workers
@@ -50,8 +52,9 @@ def detect(
         piece=1,
     )
     with (
+        instance(plan.group, lasting=not until_caught_up) as name,
         closing(PostgresStore(wiring.database_url())) as store,
         closing(RegionOutput(log, store, frames, regions, detector_record())) as output,
     ):
         folds = FrameFoldFactory(frames, output, detect_function())
-        Runner(log, store, folds, plan, after_commit=output.send_ticks).run(stop)
+        Runner(log, store, folds, replace(plan, instance=name), after_commit=output.send_ticks).run(stop)

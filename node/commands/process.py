@@ -3,11 +3,13 @@
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import closing
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from node import lifecycle, wiring
+from node.instance import instance
 from node.settings import settings
 from node.workers import run_workers
 
@@ -60,15 +62,21 @@ def process(
             spans=spans,
         )
 
+    group = f"{city.id}.process" if history is None else f"{city.id}.process.{history}"  # one group a topic
     plan = Plan(
-        group=f"{city.id}.process" if history is None else f"{city.id}.process.{history}",  # one group a topic
+        group=group,
         commit_s=settings().commit_seconds,
         accept_gap=accept_gap,
         accept_cut=accept_cut,
         skip={TopicPartition(topic, partition): offset for topic, partition, offset in [skip] if topic},
         until_caught_up=until_caught_up,
     )
-    with closing(spill), closing(PostgresStore(wiring.database_url())) as store:
+    with (
+        instance(group, lasting=not until_caught_up) as name,
+        closing(spill),
+        closing(PostgresStore(wiring.database_url())) as store,
+    ):
+        plan = replace(plan, instance=name)
         if history is None:
             process_live(log, store, city.id, plan, folds, stop)
         else:

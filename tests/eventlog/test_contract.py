@@ -5,8 +5,9 @@ from collections.abc import Callable
 
 import pytest
 
+from eventlog.kafka import KafkaLog
 from eventlog.memory import MemoryLog
-from eventlog.protocol import DeliveryFailed, OffsetGone, ProducersTime, TopicPartition, UnknownTopic
+from eventlog.protocol import DeliveryFailed, InstanceTaken, OffsetGone, ProducersTime, TopicPartition, UnknownTopic
 from schemas.topics import live, settings
 from tests.waiting import until
 
@@ -151,6 +152,78 @@ def test_a_partition_without_a_start_is_paused_until_it_is_sought_and_resumed(lo
     reader.seek(here, 8)
     reader.resume(here)
     assert [record.value for _, record in read(reader, 2)] == [b"8", b"9"]
+    reader.close()
+
+
+def test_a_named_member_that_comes_back_gets_its_partitions_and_the_others_notice_nothing(log, topic, city):
+    first, second, again = Membership(), Membership(), Membership()
+    one = log.reader(city, [topic], first, instance="one")
+    poll_until(lambda: len(first.owned) == 4, "one reader has all partitions", one)
+    two = log.reader(city, [topic], second, instance="two")
+    poll_until(lambda: len(first.owned) == len(second.owned) == 2, "the readers share the partitions", one, two)
+    before, calls = set(second.owned), list(first.calls)
+    two.close()
+    assert second.owned == set()
+    back = log.reader(city, [topic], again, instance="two")
+    poll_until(lambda: bool(again.owned), "the named member is back", one, back)
+    assert again.owned == before
+    one.poll(100)
+    assert first.calls == calls
+    for reader in (one, back):
+        reader.close()
+
+
+@pytest.mark.services
+def test_a_named_member_that_comes_back_for_other_topics_gets_their_partitions(kafka_log, city):
+    names = [live(city, dataset) for dataset in ("energy.readings", "waste.fill-levels")]
+    for name in names:
+        kafka_log.create(name, 2, settings("energy.readings"))
+    before, after = Membership(), Membership()
+    reader = kafka_log.reader(city, names[:1], before, instance="one")
+    poll_until(lambda: len(before.owned) == 2, "one topic is assigned", reader)
+    reader.close()
+    reader = kafka_log.reader(city, names, after, instance="one")
+    poll_until(lambda: len(after.owned) == 4, "both topics are assigned", reader)
+    reader.close()
+
+
+def test_of_two_members_with_one_name_the_first_ends_with_an_error_and_the_second_has_its_partitions(log, topic, city):
+    first, second = Membership(), Membership()
+    one = log.reader(city, [topic], first, instance="same")
+    poll_until(lambda: len(first.owned) == 4, "one reader has all partitions", one)
+    two = log.reader(city, [topic], second, instance="same")
+    poll_until(lambda: len(second.owned) == 4, "the second has all partitions", two)
+
+    def refused() -> bool:
+        one.note({TopicPartition(topic, 0): 0})
+        try:
+            one.poll(100)
+        except InstanceTaken as error:
+            return "SISTERCITY_INSTANCE" in str(error)
+        return False
+
+    until(refused, "the first learns of it")
+    assert not two.poll(100)
+    one.close()
+    assert not two.poll(100)
+    assert len(second.owned) == 4
+    two.close()
+
+
+@pytest.mark.services
+def test_a_name_that_a_client_of_another_machine_has_is_refused_before_it_is_taken(kafka, city):
+    name = live(city, "energy.readings")
+    here, there = (KafkaLog(kafka, client_id=f"sistercity-{machine}") for machine in ("here", "there"))
+    here.create(name, 1, settings("energy.readings"))
+    held = Membership()
+    reader = here.reader(city, [name], held, instance="same")
+    poll_until(lambda: bool(held.owned), "the first has its partition", reader)
+    before = list(held.calls)
+    with pytest.raises(InstanceTaken, match="sistercity-here"):
+        there.reader(city, [name], Membership(), instance="same")
+    reader.note({TopicPartition(name, 0): 0})
+    assert not reader.poll(500)
+    assert held.calls == before
     reader.close()
 
 

@@ -22,6 +22,7 @@ OURS = services_of_ours(DOCUMENT)
 NOT_FOR_CONTAINERS = {
     "home": "the image sets it",
     "spill_folder": "the volume lies where the home has it",
+    "instance": "every container has a host name of its own, which lasts as long as it does",
     "stop_with_stdin": "an engine stops by signals",
     "kafka_password": "a secret",
     "kafka_ca_file": "a file that has to be mounted, see docs/operator.md",

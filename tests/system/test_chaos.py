@@ -5,6 +5,8 @@ Both must give the same tables and the same account. On the real Kafka and Postg
 
 import random
 import time
+from functools import partial
+from pathlib import Path
 from threading import Event, Thread
 
 import psycopg
@@ -130,6 +132,38 @@ def test_of_two_processors_one_is_frozen_past_its_session_and_woken(
     assert frozen.stop() == 0
     assert steady.stop() == 0
     assert_same_as_undisturbed(kafka_log, topics, database_url, second_database_url)
+
+
+def test_a_processor_that_is_killed_or_stopped_and_started_gets_its_partitions_and_the_other_keeps_its_own(
+    kafka, topics, messages, city, database_url, tmp_path
+):
+    config, group = city_file(tmp_path, city), f"{city}.process"
+    logs = [tmp_path / f"{name}.log" for name in ("one", "other", "killed", "stopped")]
+
+    def start(log: Path) -> Processor:
+        return Processor(config, kafka, database_url, log, further={"SISTERCITY_SESSION_TIMEOUT_MS": "60000"})
+
+    def claimed(log: Path) -> bool:
+        return "took over 8 partitions" in log.read_text()
+
+    one, other = start(logs[0]), start(logs[1])
+    until(lambda: shares(kafka, group) == [8, 8] and all(map(claimed, logs[:2])), "both have claimed their share")
+    topics.send(messages[: len(messages) // 2])
+    for log in logs[2:]:
+        before = epochs(database_url)
+        if log == logs[2]:
+            other.kill()
+        else:
+            assert other.stop() == 0
+        other = start(log)
+        until(partial(claimed, log), "the process that came back has its share")
+        gained = [epoch - before[partition] for partition, epoch in epochs(database_url).items()]
+        assert sorted(gained) == [0] * 8 + [1] * 8
+        assert shares(kafka, group) == [8, 8]
+    topics.send(messages[len(messages) // 2 :])
+    until(lambda: caught_up(database_url, topics), "everything is processed")
+    assert logs[0].read_text().count("took over") <= 2  # alone at first, then with the other
+    assert [one.stop(), other.stop()] == [0, 0]
 
 
 def test_the_connection_is_cut_before_and_after_commit(kafka_log, topics, messages, database_url, second_database_url):
