@@ -21,7 +21,7 @@ class TwoProcesses(Feed):
     """
 
     def __init__(self, feeds: Sequence[Feed], reached: Callable[[int], None]) -> None:
-        self.topic = feeds[0].topic
+        self.topic, self.feeder = feeds[0].topic, feeds[0].feeder
         self.messages = self.readings = 0
         self._feeds = list(feeds)
         self._reached = reached
