@@ -57,6 +57,7 @@ def process_live(log: "KafkaLog", store: "PostgresStore", city: str, plan: Plan,
     Raises what `Runner.run` does.
     """
     housekeeping = Housekeeping(store.prune_dead_letters, settings().dead_letter_days)
+    log.topics()  # refused access to Kafka is an error at once, also while the store is away
     while not stop.is_set():
         known = _generations(store, stop)
         if known is None:

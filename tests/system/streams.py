@@ -92,13 +92,14 @@ def process_undisturbed(
     store: PostgresStore | None = None,
     *,
     accept_cut: bool = False,
+    at_once: int = 2_000,
 ) -> None:
-    """Read one or several topics from beginning to end with a separate processor."""
+    """Read one or several topics from beginning to end with a separate processor, in polls of `at_once` messages."""
     store = store or PostgresStore(database_url)
     names = [topics] if isinstance(topics, str) else topics
     metrics = {topic: metrics_of(dataset_of(topic)) for topic in names}
     folds = ReadingFoldFactory(metrics, ZONE, dead_limit=10_000, rejected_limit=10**9)
-    plan = Plan(group, commit_s=0.0, accept_cut=accept_cut, until_caught_up=True)
+    plan = Plan(group, commit_s=0.0, accept_cut=accept_cut, until_caught_up=True, at_once=at_once)
     try:
         Runner(log, store, folds, plan).run(Event())
     finally:

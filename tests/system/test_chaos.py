@@ -170,7 +170,8 @@ def test_the_connection_is_cut_before_and_after_commit(kafka_log, topics, messag
     """The partitions are taken over once: what was read is kept, and committed over the next connection."""
     proxy = CuttingProxy(database_url, [None, "before", None, "after", "after", "before"])
     topics.send(messages)
-    process_undisturbed(kafka_log, topics.names, proxy.url, f"cut-{topics.names[0]}", PostgresStore(proxy.url))
+    group, store = f"cut-{topics.names[0]}", PostgresStore(proxy.url)
+    process_undisturbed(kafka_log, topics.names, proxy.url, group, store, at_once=100)  # so that commits are many
     assert proxy.made == ["before", "after", "after", "before"]
     proxy.close()
     assert {epoch for epoch, _ in positions(database_url).values()} == {1}
@@ -267,11 +268,13 @@ def test_a_poisoned_partition_stops_alone_and_is_accepted_by_the_next_processor(
     chance, log = random.Random(23), tmp_path / "careful.log"
     kill_at_random(Processor(config, kafka, database_url, log, careful), chance, at_work=True)
     processor = Processor(config, kafka, database_url, log, careful)
+    processor.wait_to_take_over()
     until(others_caught_up, "all other partitions are processed")
     until(lambda: stopped(database_url) == [poisoned], "the poisoned partition is stopped, and no other")
     assert positions(database_url)[poisoned][1] < topics.ends()[poisoned]
     assert processor.stop() == 0
     accepting = Processor(config, kafka, database_url, tmp_path / "accepting.log")
+    accepting.wait_to_take_over()
     until(lambda: caught_up(database_url, topics), "the poisoned partition is processed, too")
     assert accepting.stop() == 0
     assert stopped(database_url) == []
