@@ -46,12 +46,14 @@ def _long_first(items: list[pytest.Item], workers: int) -> list[pytest.Item]:
     """The tests in an order in which no worker ends with a long test while the others have nothing left to do.
 
     pytest-xdist cuts the list into a piece for each worker; each piece begins with its share of the long tests, which
-    are those of whole processes.
+    are those of whole processes. A file's tests stay together, because they share what is set up for the file.
     """
-    long = [item for item in items if item.path.is_relative_to(SYSTEM)]
-    rest = [item for item in items if not item.path.is_relative_to(SYSTEM)]
+    long = [
+        list(of_file) for path, of_file in itertools.groupby(items, lambda item: item.path) if SYSTEM in path.parents
+    ]
+    rest = [item for item in items if SYSTEM not in item.path.parents]
     pieces = [rest[len(rest) * worker // workers : len(rest) * (worker + 1) // workers] for worker in range(workers)]
-    return [item for worker, piece in enumerate(pieces) for item in (*long[worker::workers], *piece)]
+    return [item for worker, piece in enumerate(pieces) for item in (*itertools.chain(*long[worker::workers]), *piece)]
 
 
 @pytest.fixture(scope="session", autouse=True)
