@@ -37,7 +37,10 @@ class Topic:
     def __init__(self, log: KafkaLog, kafka: str, name: str) -> None:
         self.name = name
         log.create(name, PARTITIONS, settings(dataset_of(name)))
-        self._producer = KafkaProducer(bootstrap_servers=kafka, acks="all", linger_ms=20)
+        # After an outage of minutes it would wait for half a minute before it tries again.
+        self._producer = KafkaProducer(
+            bootstrap_servers=kafka, acks="all", linger_ms=20, reconnect_backoff_max_ms=1_000
+        )
         self._unacknowledged: list[Any] = []
         self._ends: dict[tuple[str, int], int] = {}
 
@@ -54,7 +57,7 @@ class Topic:
     def flush(self) -> None:
         """Wait until Kafka has acknowledged everything; raises what it refused."""
         for future in self._unacknowledged:
-            acknowledged = future.get(30)
+            acknowledged = future.get(60)
             self._ends[self.name, acknowledged.partition] = acknowledged.offset + 1
         self._unacknowledged.clear()
 
