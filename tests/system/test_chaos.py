@@ -45,7 +45,7 @@ pytestmark = [pytest.mark.services, soak]
 
 PROCESSOR_KILLS = amount(4, soak=30)
 DETECTOR_KILLS = amount(2, soak=12)
-PICTURE_SECONDS = amount(80, soak=300)
+PICTURE_SECONDS = amount(80, soak=160)
 SECONDS_AWAY = amount(5, soak=300)
 BROKER_SECONDS = 5
 BROKER_STOPS = amount(1, soak=2)
