@@ -45,11 +45,13 @@ pytestmark = [pytest.mark.services, soak]
 
 PROCESSOR_KILLS = amount(4, soak=30)
 DETECTOR_KILLS = amount(2, soak=12)
-PICTURE_SECONDS = amount(80, soak=160)
+PICTURE_SECONDS = amount(80, soak=300)
+EXAMINED_S = amount(90, soak=300)
+"""How long a detector may take for the pictures that are left, on a machine with other work."""
 SECONDS_AWAY = amount(5, soak=300)
-BROKER_SECONDS = 5
-BROKER_STOPS = amount(1, soak=2)
-ADDED = amount(2, soak=4)
+BROKER_SECONDS = amount(5, soak=100)
+BROKER_STOPS = amount(1, soak=3)
+ADDED = amount(2, soak=12)
 MOST_GROWTH = 64 << 20
 """Bytes that a processor may take more while PostgreSQL is away: what Kafka was sending already."""
 
@@ -241,8 +243,9 @@ def test_processors_are_added_and_killed_while_the_register_is_loaded_again(
     running = [Processor(config, kafka, database_url, tmp_path / "first.log")]
     with loading, Trickle(topics, messages) as source:
         for number in range(ADDED):
-            running.append(Processor(config, kafka, database_url, tmp_path / f"added-{number}.log"))
-            until(lambda: len(shares(kafka, f"{city}.process")) == len(running), "all share the partitions")
+            log = tmp_path / f"added-{number}.log"
+            running.append(Processor(config, kafka, database_url, log))
+            until(partial(has_taken_over, log), "the added processor has partitions")
             if len(running) > 2:
                 running.pop(chance.randrange(len(running))).kill()
         source.send_the_rest()
@@ -280,6 +283,11 @@ def test_a_poisoned_partition_stops_alone_and_is_accepted_by_the_next_processor(
     assert accepting.stop() == 0
     assert stopped(database_url) == []
     assert_same_as_undisturbed(kafka_log, topics, database_url, second_database_url)
+
+
+def has_taken_over(log: Path) -> bool:
+    """Whether the processor with this log has claimed partitions. A killed member may still be counted in the group."""
+    return "took over" in log.read_text()
 
 
 class RegisterLoads:
@@ -338,7 +346,7 @@ def test_detectors_are_killed_and_frozen_and_every_picture_counts_once(
         frozen.freeze()
         source.send_the_rest()
     steady = Processor(config, kafka, database_url, log, DETECT)
-    until(lambda: caught_up(database_url, frames), "the steady detector has processed every picture")
+    until(lambda: caught_up(database_url, frames), "the steady detector has processed every picture", EXAMINED_S)
     frozen.wake()
     assert frozen.stop() == 0
     assert steady.stop() == 0
