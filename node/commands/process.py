@@ -4,6 +4,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,7 +15,9 @@ from node.settings import settings
 from node.workers import run_workers
 
 if TYPE_CHECKING:
+    from processors.reading_fold import ReadingFoldFactory
     from processors.readings import TimeSpan
+    from processors.spilling import SpillFolder
 
 WORKERS = "how many processes do the work: one for each core that they may use"
 
@@ -39,29 +42,15 @@ def process(
         return
     from eventlog.protocol import TopicPartition
     from node.live_processing import process_history, process_live
-    from processors.brakes import DEAD_BLOCK, DEAD_LIMIT, ROW_LIMIT
-    from processors.open_memory import OpenMemory
     from processors.plan import Plan
-    from processors.reading_fold import ReadingFoldFactory
     from processors.spilling import SpillFolder
-    from schemas.catalogue import metrics_of
-    from schemas.topics import dataset_of
     from store.processing_postgres import PostgresStore
 
     stop = lifecycle.start("process")
     spill = SpillFolder(settings().spill_folder or settings().home / "open-windows")
     city, log = wiring.city(), wiring.log()
 
-    def folds(spans: "Mapping[str, TimeSpan]") -> ReadingFoldFactory:
-        return ReadingFoldFactory(
-            {topic: metrics_of(dataset_of(topic)) for topic in spans},
-            city.zone,
-            dead_limit=DEAD_BLOCK if accept_dead else DEAD_LIMIT,
-            rejected_limit=sys.maxsize if accept_rejected else ROW_LIMIT,
-            memory=OpenMemory(settings().open_memory_mb << 20, spill),
-            spans=spans,
-        )
-
+    folds = partial(_folds, city.zone, spill, accept_dead, accept_rejected)
     group = f"{city.id}.process" if history is None else f"{city.id}.process.{history}"  # one group a topic
     plan = Plan(
         group=group,
@@ -81,6 +70,26 @@ def process(
             process_live(log, store, city.id, plan, folds, stop)
         else:
             process_history(log, store, history, import_topics(city.id, [history]), plan, folds, stop)
+
+
+def _folds(
+    zone: str, spill: "SpillFolder", accept_dead: bool, accept_rejected: bool, spans: "Mapping[str, TimeSpan]"
+) -> "ReadingFoldFactory":
+    """The folds of the topics that `spans` names, which share the limit of memory."""
+    from processors.brakes import DEAD_BLOCK, DEAD_LIMIT, ROW_LIMIT
+    from processors.open_memory import OpenMemory
+    from processors.reading_fold import ReadingFoldFactory
+    from schemas.catalogue import metrics_of
+    from schemas.topics import dataset_of
+
+    return ReadingFoldFactory(
+        {topic: metrics_of(dataset_of(topic)) for topic in spans},
+        zone,
+        dead_limit=DEAD_BLOCK if accept_dead else DEAD_LIMIT,
+        rejected_limit=sys.maxsize if accept_rejected else ROW_LIMIT,
+        memory=OpenMemory(settings().open_memory_mb << 20, spill),
+        spans=spans,
+    )
 
 
 def import_topics(city: str, names: Sequence[str]) -> list[str]:
