@@ -6,7 +6,7 @@ for ever, or without limit:
 
 - A feeder is idle, and forgotten, when the log's append time has advanced by more than `silence_ms` since its last
   message. The append time belongs to the log, so any replay finds the same feeders idle.
-- A feeder that lags by more than `silence_ms` behind the one that is furthest ahead waits for nobody.
+- A feeder that lags the one furthest ahead by more than `silence_ms` is not waited for.
 - The partition knows `MOST_FEEDERS` feeders. Any more share the one without a name.
 
 The partition's time never goes back. A feeder that returns later than that finds its windows closed.
