@@ -3,7 +3,7 @@
 from typing import Any
 
 from api.problems import problem
-from federation.disclosure import CPUC_2014
+from federation.disclosure.rules import CPUC_2014
 from federation.wire import InvalidParameter
 
 _LOG = "6c1f2c1e-8f2a-4b6e-9d57-0a4f4f1c2b3d"

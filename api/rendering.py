@@ -9,7 +9,7 @@ from dataclasses import asdict
 from typing import Any
 
 from federation.city import CityFacts
-from federation.disclosure import rule_of
+from federation.disclosure.rules import rule_of
 from federation.wire import rfc3339
 from schemas.catalogue import Metric
 from store.detectors import DetectorUse

@@ -13,7 +13,7 @@ import psycopg
 from prometheus_client import Counter
 
 from errors import OperatorError
-from federation.disclosure import released, rule_of
+from federation.disclosure.rules import released, rule_of
 from schemas.catalogue import Metric
 from store.cells import cells_of_window
 from store.database import Connection, connect

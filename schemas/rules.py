@@ -15,7 +15,7 @@ MINIMUM_CONTRIBUTORS: Mapping[str, Mapping[str, int]] = {
     "traffic-11": {OTHERS: 1},
 }
 """Rule -> class -> least number of distinct contributors. `cpuc-2014`: California PUC, decision 14-05-016; the others
-are this project's own (`federation.disclosure`)."""
+are this project's own (`federation.disclosure.rules`)."""
 
 
 def minimum_contributors(rule: str, class_: str) -> int:

@@ -12,7 +12,7 @@ from api.page.content import DatasetAccount, PageContent
 from api.page.languages import Language, languages
 from federation.city import CityFacts
 from federation.compare import Comparison, decimals
-from federation.disclosure import rule_of
+from federation.disclosure.rules import rule_of
 from store.moments import milliseconds
 from store.processing import Account
 

@@ -13,7 +13,7 @@ import api.registry.protocol
 import api.registry.subjects
 import embedded.kafka
 import eventlog.protocol
-import federation.disclosure
+import federation.disclosure.rules
 import ingest.cameras.live.protocol
 import ingest.cameras.sources
 import ingest.files.lorawan
@@ -35,7 +35,7 @@ HANDLED = {
     api.registry.subjects.NoAvroSchema: "an answer of the schema registry",
     embedded.kafka.CalledOff: "the guard, which stops the other service",
     eventlog.protocol.OffsetGone: "the runner, which counts a gap or raises Stopped",
-    federation.disclosure.UnknownRule: "a defect: the catalogue names a rule that is not written",
+    federation.disclosure.rules.UnknownRule: "a defect: the catalogue names a rule that is not written",
     ingest.cameras.live.protocol.CameraUnavailable: "the camera's loop, which tries again",
     ingest.cameras.sources.NoSource: "the commands, which name the file",
     ingest.files.lorawan.BadUplink: "the import, which counts the line",

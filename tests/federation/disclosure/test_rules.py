@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from federation.disclosure import RULES, UnknownRule, released
+from federation.disclosure.rules import RULES, UnknownRule, released
 from schemas.catalogue import catalogue
 from store.processing import Amounts
 
