@@ -1,5 +1,6 @@
 """`store.processing.Store` in PostgreSQL."""
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import astuple, fields
 from uuid import UUID
@@ -32,6 +33,8 @@ from store.processing import (
     no_partition,
 )
 
+logger = logging.getLogger(__name__)
+
 _COUNTS = tuple(field.name for field in fields(Account))
 _OWN = ("next_offset", "resume_offset", "event_time", "incomplete_before", "dead_in_block", "rejected_in_block")
 _POSITION = (*_OWN, *_COUNTS, "feeders")
@@ -48,6 +51,15 @@ _AMOUNTS = tuple(field.name for field in fields(Amounts))
 _CELL = ", ".join((
     *("metric", "window_start", "window_end", "area", "class", "topic", "partition"), *_AMOUNTS, "incomplete"
 ))  # fmt: skip
+_END_COMMITS = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity JOIN stream_offsets ON backend_xid = stream_offsets.xmax
+JOIN unnest(%s::text[], %s::integer[]) AS claimed (topic, partition) USING (topic, partition)
+WHERE pid <> pg_backend_pid()
+"""
+_LONGEST_COMMIT_MS = 5_000
+"""How long a partition's row may be locked by its owner while another process takes it over. An owner that froze in the
+middle of a COPY would keep it for ever: no timeout of PostgreSQL ends that. One that is merely slow is fenced (R3)."""
+
 _ADD_CAMERA = """
 INSERT INTO camera_pictures VALUES (%s, %s, %s, %s, %s, %s, %s)
 ON CONFLICT (camera, hour) DO UPDATE SET expected = camera_pictures.expected + excluded.expected,
@@ -91,12 +103,22 @@ class PostgresStore:
             )
 
     def claim(self, partitions: Sequence[Partition]) -> Mapping[Partition, Claim]:
+        with _Unavailable(self):
+            try:
+                return self._claim(partitions)
+            except psycopg.errors.LockNotAvailable as error:
+                logger.warning("ending what keeps partitions from being taken over: %s", str(error).strip())
+                self._open().execute(_END_COMMITS, [list(column) for column in zip(*partitions, strict=True)])
+                return self._claim(partitions)
+
+    def _claim(self, partitions: Sequence[Partition]) -> Mapping[Partition, Claim]:
         claimed: dict[Partition, Claim] = {}
         update = sql.SQL(
             "UPDATE stream_offsets SET epoch = epoch + 1 WHERE topic = %s AND partition = %s"
             " RETURNING cut_end, epoch, {}"
         ).format(sql.SQL(", ").join(map(sql.Identifier, _POSITION)))
-        with _Unavailable(self), self._open().transaction():
+        with self._open().transaction():
+            self._open().execute(f"SET LOCAL lock_timeout = {_LONGEST_COMMIT_MS}")
             for partition in sorted(partitions):
                 row = self._open().execute(update, partition).fetchone()
                 if row is None:
