@@ -45,7 +45,7 @@ def quarter_starts(now_ms: int, zone: str) -> tuple[int, int]:
 
 
 def _first_window(metric: Metric, from_ms: int, zone: ZoneInfo) -> int:
-    """The start of the first window at or after `from_ms`, as `processors.windows` cuts them."""
+    """The start of the first window at or after `from_ms`, as `schemas.windows` cuts them."""
     day = moment(from_ms).astimezone(zone).date()
     if metric.window == "month":
         first = day.replace(day=1)

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from processors.windows import Windows
 from schemas.catalogue import Metric
+from schemas.windows import Windows
 from store.processing import LateReadings
 
 KEPT_MS = 7 * 24 * 3_600_000

@@ -14,9 +14,9 @@ from processors.readings import OVERFLOW, CheckedReadings, Messages
 from processors.reduce import ROW_TYPES, GroupNumbers, Rows, Scratch, reduce_window, winning
 from processors.spilling import RowKind
 from processors.traffic import PassBuffer, PictureColumns
-from processors.windows import Windows
 from schemas.batch import ROW
 from schemas.catalogue import Metric
+from schemas.windows import Windows
 from store.processing import Account, Cell, DeadLetter, LateReadings
 
 _MOST_ROWS = 1_000_000

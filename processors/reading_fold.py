@@ -21,9 +21,9 @@ from processors.readings import ALWAYS, FUTURE_MS, CheckedReadings, TimeSpan, ch
 from processors.reduce import Scratch
 from processors.replay import Emptied, Gap, Live, Replaying, state_at
 from processors.watermark import EventTime
-from processors.windows import Windows
 from schemas.batch import LAST_MS
 from schemas.catalogue import Metric
+from schemas.windows import Windows
 from store.processing import Account, Cell, DeadLetter, LateReadings, Position, Step
 
 

@@ -19,8 +19,8 @@ from processors.reduce import ROW_TYPES, Rows, Scratch, winning
 from processors.spilling import RowKind
 from processors.tracking.passes import TAIL_MS, track
 from processors.tracking.sightings import Sightings, sightings_since
-from processors.windows import Windows
 from schemas.batch import FORM_UNKNOWN, ONE_LINE, REGION, TWO_LINES
+from schemas.windows import Windows
 from store.processing import Amounts
 
 FORMS = {ONE_LINE: "one-line", TWO_LINES: "two-lines", FORM_UNKNOWN: "unknown"}

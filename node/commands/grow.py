@@ -68,7 +68,7 @@ def _beginning(metrics: "list[Metric]", zone: str, given: datetime | None, lead_
     Raises `CommandError` if `given` is none.
     """
     from node.clock import now_ms
-    from processors.windows import Windows
+    from schemas.windows import Windows
 
     windows = {metric.name: Windows(zone, metric.window) for metric in metrics}
     longest = windows[max(metrics, key=lambda metric: metric.longest_window_ms).name]

@@ -20,7 +20,7 @@ def publish(
     after_restore: Annotated[bool, typer.Option(help="the database was restored: begin a new log")] = False,
 ) -> None:
     """Publish every window that all partitions have passed, cell by cell released or suppressed, until stopped."""
-    from federation.publisher import Publisher, publish_ready
+    from federation.publications.publisher import Publisher, publish_ready
     from node.stream_topics import stream_topics
     from schemas.catalogue import metrics_of
     from schemas.topics import dataset_of

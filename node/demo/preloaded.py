@@ -9,7 +9,7 @@ import uvicorn
 import api.app
 import eventlog.kafka
 import federation.partner
-import federation.publisher
+import federation.publications.publisher
 import ingest.cameras.camera_feed
 import ingest.cameras.simulated
 import ingest.feed
@@ -33,7 +33,7 @@ MODULES = (
     api.app,
     eventlog.kafka,
     federation.partner,
-    federation.publisher,
+    federation.publications.publisher,
     ingest.cameras.camera_feed,
     ingest.cameras.simulated,
     ingest.feed,

@@ -21,7 +21,7 @@ from api.page.html import rendered
 from api.page.languages import CODES, languages
 from federation.compare import comparisons, partner_catalogs
 from federation.partner import PartnerAddress
-from federation.publisher import publish_ready
+from federation.publications.publisher import publish_ready
 from federation.pulling import pull
 from schemas.catalogue import catalogue, datasets
 from store.database import connect

@@ -7,7 +7,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from api.app import create_app
-from federation.publisher import publish_ready
+from federation.publications.publisher import publish_ready
 from store.database import connect
 from store.moments import moment
 from tests.federation.city import HOUR, IMPORT, ISFAHAN, T0, TOPIC, found_areas, open_topic, pass_time, register

@@ -9,7 +9,7 @@ import uvicorn
 
 from api.app import create_app
 from federation.city import CityFacts
-from federation.publisher import publish_ready
+from federation.publications.publisher import publish_ready
 from schemas.catalogue import catalogue
 from store.database import Connection, connect
 from store.moments import moment

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import REGISTRY
 
-from federation.publisher import NoAreas, Publisher, coverage, decide, publish_ready
+from federation.publications.publisher import NoAreas, Publisher, coverage, decide, publish_ready
 from schemas.catalogue import metrics_of
 from store.database import Connection, connect
 from store.processing import Amounts, Cell

@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.register_changes import SETTLING_MS, areas_hold_from, changes_hold_from, quarter_starts
-from processors.windows import Windows
 from schemas.catalogue import catalogue
+from schemas.windows import Windows
 
 ZONES = st.sampled_from(["Asia/Tehran", "Asia/Ho_Chi_Minh", "Europe/Berlin", "America/Asuncion"])
 TIMES = st.datetimes(datetime(1975, 1, 1), datetime(2100, 1, 1)).map(

@@ -10,10 +10,10 @@ from processors.decoding import Decoded
 from processors.reading_fold import ReadingFold
 from processors.reduce import Scratch
 from processors.watermark import MOST_FEEDERS, EventTime
-from processors.windows import Windows
 from schemas.batch import encode
 from schemas.catalogue import metrics_of, silence_ms
 from schemas.registry import newest
+from schemas.windows import Windows
 from store.processing import Position
 from tests import oracle
 from tests.processors.logs import MINUTE, T0, rows_of

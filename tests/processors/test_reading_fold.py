@@ -12,9 +12,9 @@ from processors.brakes import ROW_BLOCK, TooManyDead, TooManyRejected
 from processors.fold import ReplayDiffers
 from processors.reading_fold import ReadingFold
 from processors.reduce import Scratch
-from processors.windows import Windows
 from schemas.batch import ROW, encode
 from schemas.catalogue import catalogue, metrics_of
+from schemas.windows import Windows
 from store.processing import Position
 from tests.oracle import outcome
 from tests.processors.logs import MINUTE, STEPS, T0, logs, rows_of, splits

@@ -9,11 +9,11 @@ from eventlog.memory import MemoryRecord
 from processors import traffic
 from processors.reading_fold import ReadingFold
 from processors.reduce import Scratch
-from processors.windows import Windows
 from schemas.batch import REGION, ROW, encode
 from schemas.catalogue import catalogue, metrics_of
 from schemas.registry import schema_named
 from schemas.topics import REGIONS
+from schemas.windows import Windows
 from store.processing import Position
 
 QUARTER = 900_000

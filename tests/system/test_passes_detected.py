@@ -21,11 +21,11 @@ from processors.reading_fold import ReadingFold
 from processors.reduce import Scratch
 from processors.tracking.passes import TAIL_MS, Passes
 from processors.traffic import FORMS
-from processors.windows import Windows
 from schemas.batch import FORM_UNKNOWN, ONE_LINE, REGION, ROW, TWO_LINES, encode
 from schemas.catalogue import metrics_of
 from schemas.registry import schema_named
 from schemas.topics import REGIONS
+from schemas.windows import Windows
 from store.processing import Position
 from tests.processors.films import passes_of_one, true_passes
 from tests.soak import amount, soak, soak_only

@@ -16,7 +16,7 @@ import pytest
 
 from eventlog.memory import MemoryLog
 from eventlog.protocol import TopicPartition
-from federation.publisher import publish_ready
+from federation.publications.publisher import publish_ready
 from ingest.batches import tick
 from schemas.catalogue import metrics_of
 from schemas.topics import dataset_of

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processors.windows import Windows
 from schemas.catalogue import WindowLength
+from schemas.windows import Windows
 from tests.oracle import window
 
 HOUR = 3_600_000

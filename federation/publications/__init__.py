@@ -1,0 +1,1 @@
+"""What leaves the city: windows in their slots, the ledger of entries that outlives the database, the publisher."""
