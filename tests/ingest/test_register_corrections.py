@@ -14,12 +14,14 @@ from schemas.catalogue import catalogue
 from store.database import Connection, connect
 from store.register import RegisterError
 from tests.ingest.small_city import city
+from tests.soak import amount, soak
 
 pytestmark = pytest.mark.services
 
 MINUTE = 60_000
 HOUR = 60 * MINUTE
 NOW = int(datetime(2025, 11, 24, 12, 3, tzinfo=UTC).timestamp() * 1000)
+CORRECTIONS = amount(18, soak=60)
 HOLDS_FROM = {
     "energy.import": "2025-11-24T16:00:00+03:30",
     "traffic.regions": "2025-11-24T15:45:00+03:30",
@@ -127,6 +129,7 @@ def test_the_clock_is_read_when_all_is_loaded_because_a_load_may_take_long(conne
         load_register(connection, city(), slow(), lambda: now)
 
 
+@soak
 def test_no_load_that_is_accepted_changes_what_an_interval_was_resolved_to(connection: Connection) -> None:
     """Each random correction is refused, or all that could be looked up until then stays, whoever looks it up."""
     chance, metric, now = random.Random(3), catalogue()["energy.import"], NOW
@@ -142,7 +145,7 @@ def test_no_load_that_is_accepted_changes_what_an_interval_was_resolved_to(conne
                     assert seen.setdefault((source, time_ms), number) == number
 
     accepted = 0
-    for _ in range(60):
+    for _ in range(CORRECTIONS):
         now += chance.choice([1, 5, 30, 70]) * MINUTE
         in_memory = stored_register(connection, clock_at(now))
         look_up(in_memory)
@@ -153,8 +156,8 @@ def test_no_load_that_is_accepted_changes_what_an_interval_was_resolved_to(conne
             pass
         look_up(in_memory)
         look_up(stored_register(connection, clock_at(now)))
-    assert 10 < accepted < 50
-    assert len(set(seen.values())) > 10
+    assert CORRECTIONS // 6 < accepted < CORRECTIONS - CORRECTIONS // 6
+    assert len(set(seen.values())) > CORRECTIONS // 6
 
 
 def random_correction(connection: Connection, chance: random.Random, now: int) -> list[dict[str, str]]:

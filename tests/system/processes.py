@@ -15,8 +15,8 @@ from collections.abc import Mapping, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-_forkserver = multiprocessing.get_context("forkserver")
-_forkserver.set_forkserver_preload(["tests.system.preloaded"])
+forkserver = multiprocessing.get_context("forkserver")
+forkserver.set_forkserver_preload(["tests.system.preloaded"])
 
 
 class SistercityProcess:
@@ -29,8 +29,8 @@ class SistercityProcess:
     def __init__(self, arguments: Sequence[str], environment: Mapping[str, str], out: Path, err: Path) -> None:
         for path in (out, err):
             path.touch()  # a test may read them before the process opens them
-        stdin, self._stdin = _forkserver.Pipe(duplex=False)
-        self._process = _forkserver.Process(
+        stdin, self._stdin = forkserver.Pipe(duplex=False)
+        self._process = forkserver.Process(
             target=_run, args=(list(arguments), dict(environment), str(out), str(err), stdin), daemon=True
         )
         self._process.start()
