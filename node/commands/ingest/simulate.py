@@ -11,6 +11,7 @@ import typer
 from node import lifecycle, wiring
 from node.clock import now_ms
 from node.commands.ingest.report import write_report
+from node.commands.ingest.simulated_measurement import DAYS, measure_simulated
 from node.commands.ingest.simulated_register import load_simulated
 
 logger = logging.getLogger(__name__)
@@ -25,6 +26,10 @@ def simulate(
     go_on: Annotated[
         bool, typer.Option("--follow", help="after the last day, go on in real time until stopped")
     ] = False,
+    measured_days: Annotated[
+        int,
+        typer.Option(min=0, help="days before the replay that count as measured: from them it is decided what is open"),
+    ] = DAYS,
     report: Annotated[Path | None, typer.Option(help="write what was sent, as JSON, when the replay is done")] = None,
 ) -> None:
     """Simulate a city's meters: load their register, replay the last day as fast as possible, then follow the clock."""
@@ -51,8 +56,10 @@ def simulate(
         routes = stored_routes(connection, city.id, DATASET, now_ms)
         feed = Feed(writer, topic, journal, feeder_named("simulator", fleet.origin), routes)
         rates = FaultRates() if faults else NO_FAULTS
-        simulator = Simulator(fleet, feed, journal, stored_register(connection, now_ms), now_ms, rates)
+        registered = stored_register(connection, now_ms)
+        simulator = Simulator(fleet, feed, journal, registered, now_ms, rates)
         start, end = last_hours(now_ms(), city.zone, max(metric.lateness_ms for metric in fleet.metrics))
+        measure_simulated(connection, fleet, registered, start, measured_days)
         logger.info("replaying %d hours", (end - start) // 3_600_000)
         expected = simulator.replay(start, end, stop)
         logger.info("%s", expected)

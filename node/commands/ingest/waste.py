@@ -12,11 +12,11 @@ import typer
 from node import lifecycle, wiring
 from node.clock import now_ms
 from node.commands.ingest.report import write_report
+from node.commands.ingest.simulated_measurement import DAYS, measure_simulated
 from node.commands.ingest.simulated_register import load_simulated
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from threading import Event
 
     from ingest.simulated.simulator import Simulator
 
@@ -32,6 +32,10 @@ def simulate_waste(
     seed: Annotated[int, typer.Option(help="the same seed makes the same city and the same readings")] = 1,
     faults: Annotated[bool, typer.Option(help="send some readings twice, late, broken, and count them")] = True,
     go_on: Annotated[bool, typer.Option("--follow", help="after the replay, go on in real time until stopped")] = False,
+    measured_days: Annotated[
+        int,
+        typer.Option(min=0, help="days before the replay that count as measured: from them it is decided what is open"),
+    ] = DAYS,
     report: Annotated[Path | None, typer.Option(help="write what was sent, as JSON, when the replay is done")] = None,
 ) -> None:
     """Simulate a city's waste: load its register, replay fill levels of a day and weighings of a whole local day.
@@ -73,27 +77,28 @@ def simulate_waste(
             Simulator(bins, feeds[0], journal, register, now_ms, rates),
             Simulator(weighed, feeds[1], journal, register, now_ms, rates),
         ]
-        rounds.send_last(feeds[1], register, now := now_ms())
-        end = _replay(simulators, now, stop)
+        spans = _spans(simulators, now := now_ms())
+        for simulator, (start, _) in zip(simulators, spans, strict=True):
+            measure_simulated(connection, simulator.sources, register, start, measured_days)
+        rounds.send_last(feeds[1], register, now)
+        for simulator, (start, end) in zip(simulators, spans, strict=True):
+            logger.info("replaying %d hours", (end - start) // 3_600_000)
+            logger.info("%s", simulator.replay(start, end, stop))
         if report is not None and not stop.is_set():
             sent = [asdict(simulator.expected) for simulator in simulators]
             write_report(report, dict(zip((FILL_LEVELS, COLLECTIONS), sent, strict=True)))
         if go_on:
-            follow(simulators, stop, end)
+            follow(simulators, stop, spans[0][1])
         writer.close()
 
 
-def _replay(simulators: "Sequence[Simulator]", now: int, stop: "Event") -> int:
-    """Replay fill levels, then weighings, each over a span that closes whole windows; the end of the first span."""
+def _spans(simulators: "Sequence[Simulator]", now: int) -> tuple[tuple[int, int], tuple[int, int]]:
+    """For fill levels and for weighings, the span whose replay closes whole windows."""
     from ingest.simulated.spans import last_day, last_hours
 
     levels, weighings = simulators
     zone = levels.sources.city.zone
-    spans = (
+    return (
         last_hours(now, zone, max(metric.lateness_ms for metric in levels.sources.metrics)),
         last_day(now, zone, max(metric.lateness_ms for metric in weighings.sources.metrics)),
     )
-    for simulator, (start, end) in zip(simulators, spans, strict=True):
-        logger.info("replaying %d hours", (end - start) // 3_600_000)
-        logger.info("%s", simulator.replay(start, end, stop))
-    return spans[0][1]

@@ -1,0 +1,87 @@
+"""What simulated sources measured in the days before their streams begin: the basis of the first standing decisions.
+
+It never passes through Kafka. Cells are reduced as a processor reduces them, and kept apart from those of the streams
+(`store.standing.store_measurement`); nobody publishes them. Of sources that measure intervals, the first interval of
+each window stands for all of it.
+"""
+
+import logging
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ingest.batches import ReadingColumns
+    from ingest.register import Register
+    from ingest.simulated.sources import SimulatedSources, SimulatedStream
+    from processors.reduce import Rows, Scratch
+    from schemas.windows import Windows
+    from store.database import Connection
+    from store.processing import Cell
+
+logger = logging.getLogger(__name__)
+
+DAYS = 8
+"""Seven days are enough for a decision; windows of a day need one more, in case the first is cut."""
+
+_DAY_MS = 86_400_000
+
+
+def measure_simulated(
+    connection: "Connection", sources: "SimulatedSources", register: "Register", until_ms: int, days: int = DAYS
+) -> None:
+    """Keep the cells of the windows of `days` days before `until_ms` (milliseconds since 1970) as measured."""
+    from processors.reduce import Scratch
+    from schemas.windows import Windows
+    from store.standing import store_measurement
+
+    if not days:
+        return
+    scratch = Scratch()
+    for metric in sources.metrics:
+        logger.info("measuring %s for %d days before the replay", metric.name, days)
+        stream = sources.bind(metric, register.at(metric, until_ms))
+        windows = Windows(sources.city.zone, metric.window)
+        grain_ms = sources.grain_ms if metric.reading == "interval" else None
+        store_measurement(connection, _cells(stream, windows, until_ms - days * _DAY_MS, until_ms, grain_ms, scratch))
+
+
+def _cells(
+    stream: "SimulatedStream", windows: "Windows", start_ms: int, end_ms: int, grain_ms: int | None, scratch: "Scratch"
+) -> Iterator["Cell"]:
+    from processors.groups import group_name
+    from processors.reduce import reduce_window
+    from store.processing import Cell
+
+    metric = stream.metric
+    _, start = windows.bounds(windows.number(start_ms))  # the window that the span cuts is left out
+    while True:
+        begins, ends = windows.bounds(windows.number(start))
+        if ends > end_ms:
+            return
+        readings = stream.read(begins, ends if grain_ms is None else begins + grain_ms).readings
+        reduced = reduce_window(_rows(readings), scratch, metric, ends - begins)
+        for number, amounts in reduced.groups.items():
+            area, class_ = group_name(metric, number)
+            yield Cell(metric.name, begins, ends, area, class_, amounts, incomplete=False)
+        start = ends
+
+
+def _rows(readings: "ReadingColumns") -> "Rows":
+    """The readings as a processor has them; there is no message, so they have no offsets."""
+    import numpy as np
+
+    from processors.reduce import ROW_TYPES, Rows
+
+    count = len(readings)
+    columns = (
+        readings.area.astype(np.int64) * len(readings.metric.classes) + readings.class_,
+        readings.source,
+        readings.contributor,
+        readings.start,
+        readings.value,
+        readings.quality,
+        np.full(count, readings.interval),
+        np.zeros(count),
+        np.arange(count),
+    )
+    return Rows(*(np.asarray(column, type_) for column, type_ in zip(columns, ROW_TYPES, strict=True)))
