@@ -22,6 +22,7 @@ from node.commands import (
     relay_dead_letters,
     serve,
     services,
+    standing,
     status,
     topics,
 )
@@ -55,6 +56,7 @@ app.command()(relay_dead_letters.relay_dead_letters)
 app.command()(serve.serve)
 app.command()(pull.pull)
 app.command()(query.query)
+app.command()(standing.standing)
 app.command()(status.status)
 app.command()(doctor.doctor)
 app.command()(health.health)

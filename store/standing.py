@@ -238,6 +238,11 @@ class KeptDecision:
     decided_by: str
     closed: Mapping[Place, int]
 
+    @property
+    def open(self) -> frozenset[Place]:
+        """The cells that are open still."""
+        return frozenset((cell.area, cell.class_) for cell in self.decision.cells if cell.open) - set(self.closed)
+
 
 def kept_decisions(connection: Connection, at: int) -> list[KeptDecision]:
     """The decision of each metric that holds at `at`, by metric."""
