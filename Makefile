@@ -8,6 +8,8 @@ HOME_DIR := .sistercity
 WORKERS ?= 3
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --upgrade
+# Hundreds of processes of the tests and of the demo would otherwise compile the same modules, each for itself.
+unexport PYTHONDONTWRITEBYTECODE
 PARALLEL = $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
 INSTALL_FAILED = { echo "make: an installation failed; check the network and the package index that pip is set to use (what pip said is in $(VENV)/pip.log), then run the same command again." >&2; exit 1; }
 
@@ -41,8 +43,9 @@ demo: install ## two cities exchange their energy; ONCE=1 ends after the table
 	@$(BIN)/sistercity demo $(if $(ONCE),--once)
 
 test: install $(VENV)/installed-test ## lint, types and every test, against the real Kafka and PostgreSQL
-	@$(MAKE) --no-print-directory lint types
-	@$(PARALLEL)
+	@$(MAKE) --no-print-directory lint
+	@$(BIN)/mypy > $(VENV)/mypy.log 2>&1 & types=$$!; $(PARALLEL); tests=$$?; \
+	  wait $$types; types=$$?; cat $(VENV)/mypy.log; exit $$((tests || types))
 
 soak: install $(VENV)/installed-test ## the long runs of the same tests: many kills, many examples, every real file
 	@SISTERCITY_SOAK=1 $(PARALLEL) -m "soak or soak_only"

@@ -1,6 +1,7 @@
 """Windows follow the city's zone, whatever its clocks do."""
 
 from datetime import datetime
+from functools import cache
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -22,14 +23,13 @@ ZONES = (
     "Asia/Kathmandu",
 )
 KINDS: tuple[WindowLength, ...] = ("quarter-hour", "hour", "day", "month")
-GRIDS = {zone: Windows(zone, "hour") for zone in ZONES}
-EVERY = {(zone, kind): Windows(zone, kind) for zone in ZONES for kind in KINDS}
+grid_of = cache(Windows)
 moments = st.integers(0, 4_000_000_000_000)
 
 
 @given(st.sampled_from(ZONES), st.sampled_from(KINDS), st.lists(moments, min_size=1, max_size=20))
 def test_a_time_lies_in_its_window_and_in_the_one_that_stepping_finds(zone, kind, times):
-    grid = EVERY[zone, kind]
+    grid = grid_of(zone, kind)
     for time, number in zip(times, grid.numbers(np.array(times)).tolist(), strict=True):
         start, end = grid.bounds(number)
         assert start <= time < end
@@ -39,7 +39,7 @@ def test_a_time_lies_in_its_window_and_in_the_one_that_stepping_finds(zone, kind
 @given(st.sampled_from(ZONES), st.sampled_from(KINDS), moments, moments)
 def test_numbers_rise_with_time(zone, kind, first, second):
     low, high = sorted((first, second))
-    assert EVERY[zone, kind].number(low) <= EVERY[zone, kind].number(high)
+    assert grid_of(zone, kind).number(low) <= grid_of(zone, kind).number(high)
 
 
 @pytest.mark.parametrize(
@@ -50,8 +50,8 @@ def test_a_local_day_has_as_many_hours_as_the_clocks_give_it(zone, day, hours):
     start = np.datetime64(day).astype("datetime64[ms]").astype(np.int64) - 24 * HOUR
     minutes = np.arange(start, start + 72 * HOUR, HOUR // 4)
     per_day = {}
-    for number in set(GRIDS[zone].numbers(minutes).tolist()):
-        begin, _ = GRIDS[zone].bounds(number)
+    for number in set(grid_of(zone, "hour").numbers(minutes).tolist()):
+        begin, _ = grid_of(zone, "hour").bounds(number)
         per_day.setdefault(_local_day(zone, begin), set()).add(number)
     assert len(per_day[day]) == hours
 
@@ -61,5 +61,5 @@ def _local_day(zone: str, ms: int) -> str:
 
 
 def test_tehrans_hours_begin_at_half_past_utc():
-    start, end = GRIDS["Asia/Tehran"].bounds(GRIDS["Asia/Tehran"].number(1_790_000_000_000))
+    start, end = grid_of("Asia/Tehran", "hour").bounds(grid_of("Asia/Tehran", "hour").number(1_790_000_000_000))
     assert (start % HOUR, end - start) == (HOUR // 2, HOUR)
