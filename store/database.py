@@ -1,13 +1,23 @@
 """Connecting to PostgreSQL."""
 
+from typing import Any
+
 import psycopg
 from psycopg import sql
-from psycopg.conninfo import make_conninfo
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import TupleRow
 
 Connection = psycopg.Connection[TupleRow]
 
 _CONNECT_TIMEOUT_S = 10
+_NETWORK: dict[str, Any] = {
+    # Without these, a connection whose other end has vanished is given up after a quarter of an hour.
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+}
+"""Parameters of libpq; those of the URL come first."""
 _SESSION = {
     "timezone": "UTC",
     # A client that hangs in a transaction must not hold its locks for long: others wait for them.
@@ -23,9 +33,10 @@ def connect(database_url: str, *, name: str = "sistercity", wait_s: int = _CONNE
     """A connection in autocommit mode; transactions are explicit (`with connection.transaction()`).
 
     `name` shows in pg_stat_activity. Raises `psycopg.OperationalError` if the server does not answer within `wait_s`.
+    A server that vanishes later, without a word, is given up after half a minute.
     """
     return psycopg.connect(
-        database_url,
+        make_conninfo(**{**_NETWORK, **conninfo_to_dict(database_url)}),
         autocommit=True,
         connect_timeout=wait_s,
         application_name=name,

@@ -2,23 +2,29 @@
 
 import json
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from node import wiring
 
+if TYPE_CHECKING:
+    from store.feeders import SlowestFeeder
+
 
 def status(as_json: Annotated[bool, typer.Option("--json", help="all of it, as JSON")] = False) -> None:
     """Show the outcome of every message and reading, what was published, and what was pulled."""
     from store.accounts import camera_uptimes, partner_totals, refusals_by_reason, stream_accounts
+    from store.feeders import slowest_feeders
 
     with wiring.database("status") as connection:
         streams, partners = stream_accounts(connection), partner_totals(connection)
         cameras, at_source = camera_uptimes(connection), refusals_by_reason(connection)
+        slowest = slowest_feeders(connection)
     if as_json:
         content = {
             "streams": [asdict(stream) for stream in streams],
+            "slowest_feeders": {topic: asdict(feeder) for topic, feeder in slowest.items()},
             "partners": [asdict(partner) for partner in partners],
             "cameras": [asdict(camera) for camera in cameras],
             "refused": at_source,
@@ -35,6 +41,8 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="all of it, as J
             f"  {stream.windows} windows closed, {stream.publications} publications:"
             f" {stream.cells_released} cells released, {stream.cells_suppressed} suppressed"
         )
+        if stream.topic in slowest:
+            typer.echo(_slowest(slowest[stream.topic]))
         for partition, reason in stream.stopped.items():
             typer.echo(f"  STOPPED, partition {partition}: {reason}")
         for partition, alarm in stream.alarms.items():
@@ -50,3 +58,13 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="all of it, as J
         )
     for partner in partners:
         typer.echo(f"partner {partner.city} at {partner.url}: {partner.publications} publications pulled")
+
+
+def _slowest(found: "SlowestFeeder") -> str:
+    from store.moments import moment
+
+    lag_s = (found.furthest_ms - found.time_ms) // 1000
+    return (
+        f"  waits for feeder {found.feeder!r} in partition {found.partition}, which has come to"
+        f" {moment(found.time_ms).isoformat()}, {lag_s} s behind the one furthest ahead"
+    )

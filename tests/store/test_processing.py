@@ -14,6 +14,7 @@ from store.accounts import retention_alarms, stopped_partitions
 from store.database import connect
 from store.deliveries import DeliveryTotals, totals
 from store.detectors import Detector, DetectorUse, detectors
+from store.feeders import SlowestFeeder, slowest_feeders
 from store.processing import (
     Account,
     Amounts,
@@ -64,6 +65,7 @@ def commit(partition: Partition, epoch: int, expected: int, next_offset: int, **
     time = content.pop("time", 1_790_000_000_000)
     position = Position(next_offset, max(0, next_offset - 2), time, None, 3, 5, content.pop("account", some))
     cut = content.pop("cut", None)
+    position = replace(position, feeders=content.pop("feeders", ()))
     step = Step(position, **{"cells": (), "dead_letters": (), **content})
     return PartitionCommit(partition, epoch, expected, step, cut)
 
@@ -281,6 +283,21 @@ def test_an_owner_that_froze_between_copy_and_commit_does_not_keep_its_partition
     assert other.stored([HERE]) == {HERE: (2, Position())}
     frozen.close()
     other.close()
+
+
+@pytest.mark.services
+def test_the_operator_sees_which_feeder_is_waited_for(database_url):
+    store = PostgresStore(database_url)
+    store.register_topic(TOPIC, "cluster", "topic-id", 2)
+    store.claim([HERE, THERE])
+    moved = [
+        commit(HERE, 1, 0, 5, feeders=(FeederTime("fast", 90, 1), FeederTime("slow", 50, 1))),
+        commit(THERE, 1, 0, 5, feeders=(FeederTime("", 60, 1),)),
+    ]
+    store.commit(moved)
+    with connect(database_url) as connection:
+        assert slowest_feeders(connection) == {TOPIC: SlowestFeeder(0, "slow", 50, 90)}
+    store.close()
 
 
 def pictures(store) -> list[CameraCount]:
