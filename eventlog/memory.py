@@ -81,6 +81,16 @@ class MemoryLog:
         kept = self._partition(TopicPartition(topic, _partition_of(key, len(self._topic(topic).partitions))))
         return iter([record for record in reversed(kept.records) if record.key == key])
 
+    def between(
+        self, partition: TopicPartition, first: int, until: int, at_once: int = 2_000
+    ) -> Iterator[Sequence[MemoryRecord]]:
+        kept = self._partition(partition)
+        if first < kept.earliest or until > kept.end:
+            raise OffsetGone(partition, first if first < kept.earliest else until, kept.earliest, kept.end)
+        while first < until:
+            records, first = self.fetch_from(partition, first, min(at_once, until - first))
+            yield records
+
     def reader(
         self,
         group: str,

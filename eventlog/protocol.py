@@ -247,5 +247,15 @@ class Log(Protocol):
         missing. Raises `UnknownTopic`, maybe not before the first message is fetched, and `Unreadable`.
         """
 
+    def between(
+        self, partition: TopicPartition, first: int, until: int, at_once: int = 2_000
+    ) -> Iterator[Sequence[Record]]:
+        """The committed messages at the offsets from `first` up to `until`, at most `at_once` in a piece, without a
+        group. A piece may be empty.
+
+        Raises `UnknownTopic`, `OffsetGone` if the partition does not hold all of these offsets, and `Unreadable`; then
+        another call may go on after the batch.
+        """
+
     def writer(self) -> Writer:
         """Open a writer, which the caller closes."""

@@ -10,12 +10,23 @@ from kafka.admin import NewTopic
 
 from eventlog.inspection import ClusterState
 from eventlog.kafka import backwards
+from eventlog.kafka.batches import name_unreadable_batches
 from eventlog.kafka.connections import Connections, security_settings
 from eventlog.kafka.errors import translated
 from eventlog.kafka.inspection import cluster_state, holder_of, is_missing, retention_of, topic_facts
+from eventlog.kafka.ranges import whole_range
 from eventlog.kafka.reader import KafkaReader
 from eventlog.kafka.writer import DELIVERY_TIMEOUT_S, KafkaWriter
-from eventlog.protocol import AccessRefused, InstanceTaken, Listener, LogUnavailable, Record, TopicFacts, UnknownTopic
+from eventlog.protocol import (
+    AccessRefused,
+    InstanceTaken,
+    Listener,
+    LogUnavailable,
+    Record,
+    TopicFacts,
+    TopicPartition,
+    UnknownTopic,
+)
 from eventlog.security import PLAIN_TEXT, Security
 
 _METADATA_MS = 30_000
@@ -144,19 +155,33 @@ class KafkaLog:
             raise InstanceTaken(group, instance, f"another process ({holder})")
 
     def backwards(self, topic: str, key: bytes) -> Iterator[Record]:
+        # What retention took meanwhile is passed over.
+        with self._alone("earliest", backwards.AT_ONCE) as consumer:
+            yield from backwards.latest_first(consumer, topic, key, self._patience_s)
+
+    def between(
+        self, partition: TopicPartition, first: int, until: int, at_once: int = _POLL_MESSAGES
+    ) -> Iterator[Sequence[Record]]:
+        with self._alone("none", at_once) as consumer:
+            name_unreadable_batches(consumer)
+            yield from whole_range(consumer, partition, first, until, self._patience_s)
+
+    @contextmanager
+    def _alone(self, reset: str, at_once: int) -> Iterator[KafkaConsumer]:
+        """A consumer without a group, closed at the end."""
         with self._opening():
             consumer = KafkaConsumer(
                 **self._client,
                 metrics_enabled=False,
                 group_id=None,
-                auto_offset_reset="earliest",  # what retention took meanwhile is passed over
+                auto_offset_reset=reset,
                 isolation_level="read_committed",
                 enable_auto_commit=False,
-                max_poll_records=backwards.AT_ONCE,
+                max_poll_records=at_once,
                 max_partition_fetch_bytes=_FETCH_BYTES,
             )
             try:
-                yield from backwards.latest_first(consumer, topic, key, self._patience_s)
+                yield consumer
             finally:
                 consumer.close()
 

@@ -358,3 +358,19 @@ def test_a_pause_ends_with_the_next_assignment(log, topic, city):
     assert len(read(one, 2)) == 2
     for reader in (one, two):
         reader.close()
+
+
+def test_a_range_of_offsets_is_read_without_a_group(log, topic):
+    here, writer = TopicPartition(topic, 0), log.writer()
+    for number in range(10):
+        writer.send_to(topic, 0, b"%d" % number)
+    writer.flush()
+    pieces = list(log.between(here, 3, 8, at_once=2))
+    assert [record.value for piece in pieces for record in piece] == [b"3", b"4", b"5", b"6", b"7"]
+    assert max(map(len, pieces)) <= 2
+    assert [record for piece in log.between(here, 4, 4) for record in piece] == []
+    with pytest.raises(OffsetGone) as gone:
+        list(log.between(here, 8, 11))
+    assert (gone.value.earliest, gone.value.end) == (0, 10)
+    with pytest.raises(UnknownTopic):
+        list(log.between(TopicPartition(topic + ".no", 0), 0, 1))
