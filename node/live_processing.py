@@ -70,7 +70,7 @@ def process_live(log: "KafkaLog", store: "PostgresStore", city: str, plan: Plan,
         growth = _Growth(store, known, again)
         retention = wiring.retention_ms(log, [topic.name for topic in topics])
         plan = replace(plan, retention_ms=retention)
-        of_topics = folds({topic.name: _span(topic) for topic in topics})
+        of_topics = folds({topic.name: span(topic) for topic in topics})
         Runner(log, store, of_topics, plan, after_commit=_in_turn(growth.look, housekeeping)).run(again)
         if not growth.changed:
             return
@@ -107,7 +107,8 @@ def _in_turn(*acts: Callable[[], None]) -> Callable[[], None]:
     return all_of_them
 
 
-def _span(topic: StreamTopic) -> TimeSpan:
+def span(topic: StreamTopic) -> TimeSpan:
+    """The times that a topic takes."""
     return TimeSpan(
         ALWAYS.begins if topic.begins_ms is None else topic.begins_ms,
         ALWAYS.ends if topic.ends_ms is None else topic.ends_ms,

@@ -77,7 +77,7 @@ class OpenWindows:
         number = self._windows.numbers(readings.start)
         open_from = self._windows.numbers(watermark)[readings.message]
         timely = number >= open_from
-        rows = _rows(messages, readings)
+        rows = rows_of(messages, readings)
         if self._passes is not None:
             regions = [messages.regions[message] for message in readings.message.tolist()]
             self._passes[1].add(PictureColumns.of(rows, regions), open_from)
@@ -87,7 +87,7 @@ class OpenWindows:
             of_each = watermark[readings.message[missed]]
             late += late_readings(self.metric, self._windows, number[missed], rows.offset[missed], of_each)
             rows, number = rows.take(timely), number[timely]
-        for window, part in _split(number, rows):
+        for window, part in by_window(number, rows):
             kept = self._open.get(window)
             if kept is None:
                 kept = self._open[window] = OpenRows(self._kind, self._memory)
@@ -160,7 +160,8 @@ def _kind(scratch: Scratch) -> RowKind[Rows]:
     )
 
 
-def _rows(messages: Messages, readings: CheckedReadings) -> Rows:
+def rows_of(messages: Messages, readings: CheckedReadings) -> Rows:
+    """The accepted readings of these messages, in the order of the log."""
     raw, message = readings.raw, readings.message
     return Rows(
         group=np.array(messages.group, np.uint32)[message],
@@ -175,7 +176,7 @@ def _rows(messages: Messages, readings: CheckedReadings) -> Rows:
     )
 
 
-def _split(number: NDArray[np.int64], rows: Rows) -> Iterator[tuple[int, Rows]]:
+def by_window(number: NDArray[np.int64], rows: Rows) -> Iterator[tuple[int, Rows]]:
     """The rows window by window, each in the order of the log. Parts are copies: a view would keep all rows alive."""
     if not len(number):
         return

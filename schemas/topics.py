@@ -19,7 +19,14 @@ LARGEST_MESSAGE = 4 << 20
 RETENTION_ALARM = 0.5
 """The share of its retention that an unread message may use up before the operator is warned."""
 
-_AT_LEAST_MS = 7 * 24 * 3600 * 1000
+_DAY_MS = 24 * 3600 * 1000
+
+HORIZON_MS = 7 * _DAY_MS
+"""How long after its window has closed a reading may come and still be counted in a correction (R13)."""
+
+CORRECTED_FOR_MS = HORIZON_MS + 2 * _DAY_MS
+"""How long what corrections need is kept after a window has closed: the last of them may be made a little later."""
+
 _FRAMES = {"retention.ms": "300000", "segment.ms": "60000", "max.message.bytes": str(LARGEST_MESSAGE)}
 _GENERATION = re.compile(r"[1-9][0-9]{0,3}")
 _PART = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
@@ -65,10 +72,10 @@ def settings(dataset: str) -> Mapping[str, str]:
     """Kafka's settings of a dataset's topics.
 
     Timestamps are the broker's, so that retention does not delete readings of the past at once. Pictures are kept for
-    minutes (P1). Readings are kept for a week longer than their windows can be open, because a replay reads the open
-    windows again (R2). Waiting for a silent feeder (R16) takes hours of that week.
+    minutes (P1). Readings are kept for nine days longer than their windows can be open: a replay reads the open windows
+    again (R2), and corrections those that have closed (R13). Waiting for a silent feeder (R16) takes hours of that.
     """
-    kept = _FRAMES if dataset == FRAMES else {"retention.ms": str(_AT_LEAST_MS + _open_ms(dataset))}
+    kept = _FRAMES if dataset == FRAMES else {"retention.ms": str(CORRECTED_FOR_MS + _open_ms(dataset))}
     return {"message.timestamp.type": "LogAppendTime", **kept}
 
 

@@ -206,7 +206,8 @@ class Step:
 class PartitionCommit:
     """A step of one partition from the position at `expected_offset`, by the owner with `epoch`.
 
-    `cut`: the log was cut short at that offset, and its dead letters from there on are of messages that it lost.
+    `cut`: the log was cut short at that offset; dead letters and late readings from there on are of messages that it
+    lost.
     """
 
     partition: Partition

@@ -1,6 +1,7 @@
 """`store.processing.Store` in memory, for tests of what is built on a store."""
 
 from collections.abc import Iterable, Mapping, Sequence, Set
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -116,10 +117,17 @@ class MemoryStore:
         return self._positions[partition][1]
 
     def _cut(self, commit: PartitionCommit) -> None:
-        """Set the dead letters aside that the log has lost."""
-        if commit.cut is not None:
-            lost = [key for key in self.dead_letters if key[0] == commit.partition and key[1] >= commit.cut]
-            self.cut_letters += [(commit.partition, self.dead_letters.pop(key)) for key in lost]
+        """Set dead letters aside that the log has lost, and forget where late readings lay that it has lost."""
+        if commit.cut is None:
+            return
+        lost = [key for key in self.dead_letters if key[0] == commit.partition and key[1] >= commit.cut]
+        self.cut_letters += [(commit.partition, self.dead_letters.pop(key)) for key in lost]
+        here = {key: late for key, late in self.late.items() if key[0] == commit.partition}
+        for key, late in here.items():
+            if late.first_offset >= commit.cut:
+                del self.late[key]
+            else:
+                self.late[key] = replace(late, last_offset=min(late.last_offset, commit.cut - 1))
 
     def _add_late(self, partition: Partition, step: Step) -> None:
         for late in step.late:

@@ -47,6 +47,13 @@ UPDATE dead_letters SET log_cut = (
     SELECT coalesce(max(log_cut), 0) + 1 FROM dead_letters WHERE topic = %(topic)s AND partition = %(partition)s
 ) WHERE topic = %(topic)s AND partition = %(partition)s AND log_cut = 0 AND "offset" >= %(cut)s
 """
+_CUT_LATE = """
+WITH gone AS (
+    DELETE FROM late_readings WHERE topic = %(topic)s AND partition = %(partition)s AND first_offset >= %(cut)s
+)
+UPDATE late_readings SET last_offset = %(cut)s - 1
+WHERE topic = %(topic)s AND partition = %(partition)s AND first_offset < %(cut)s AND last_offset >= %(cut)s
+"""
 _AMOUNTS = tuple(field.name for field in fields(Amounts))
 _CELL = ", ".join((
     *("metric", "window_start", "window_end", "area", "class", "topic", "partition"), *_AMOUNTS, "incomplete"
@@ -200,7 +207,7 @@ class PostgresStore:
             fenced = [commit.partition for commit in ordered if not self._move(commit)]
             if fenced:
                 raise Fenced(fenced)
-            self._cut_letters(ordered)
+            self._cut(ordered)
             self._copy_cells(ordered)
             self._copy_dead_letters(ordered)
             self._add_cameras(ordered)
@@ -240,11 +247,14 @@ class PostgresStore:
         )
         return moved.rowcount == 1
 
-    def _cut_letters(self, commits: Sequence[PartitionCommit]) -> None:
+    def _cut(self, commits: Sequence[PartitionCommit]) -> None:
+        """Set dead letters aside that the log has lost, and forget where late readings lay that it has lost."""
         for commit in commits:
             if commit.cut is not None:
                 topic, number = commit.partition
-                self._open().execute(_CUT_LETTERS, {"topic": topic, "partition": number, "cut": commit.cut})
+                terms = {"topic": topic, "partition": number, "cut": commit.cut}
+                self._open().execute(_CUT_LETTERS, terms)
+                self._open().execute(_CUT_LATE, terms)
 
     def _copy_cells(self, commits: Sequence[PartitionCommit]) -> None:
         if not any(commit.step.cells for commit in commits):

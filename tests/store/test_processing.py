@@ -223,6 +223,19 @@ def test_a_refused_commit_keeps_no_late_readings(registered):
     assert kept(registered) == {}
 
 
+def test_late_readings_that_a_log_lost_are_forgotten(registered):
+    registered.claim([HERE, THERE])
+    noted = [late(7, 1, 3, 2), late(8, 2, 6, 4), late(9, 5, 6, 1)]
+    registered.commit([commit(HERE, 1, 0, 8, late=noted), commit(THERE, 1, 0, 8, late=noted[2:])])
+    registered.commit([commit(HERE, 1, 8, 6, cut=5, late=[late(10, 5, 5, 1)])])
+    assert kept(registered) == {
+        (HERE, 7 * HOUR): late(7, 1, 3, 2),
+        (HERE, 8 * HOUR): late(8, 2, 4, 4),
+        (HERE, 10 * HOUR): late(10, 5, 5, 1),
+        (THERE, 9 * HOUR): late(9, 5, 6, 1),
+    }
+
+
 def kept(store) -> dict[tuple[Partition, int], LateReadings]:
     if isinstance(store, MemoryStore):
         return {(partition, start): of_window for (partition, _, start), of_window in store.late.items()}
