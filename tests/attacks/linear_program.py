@@ -135,10 +135,10 @@ def _held(everyone: Sequence[_Alike], apart: _Alike | None) -> Iterator[_Held]:
     first = 0
     for alike in everyone:
         count = len(alike.members)
-        for one_of, size in enumerate((1, count - 1) if alike is apart else (count,)):
+        for number, size in enumerate((1, count - 1) if alike is apart else (count,)):
             if size:
                 unknowns = {first + index: part[0] for index, part in enumerate(alike.unknowns)}
-                yield _Held(size, alike.most, unknowns, asked=alike is apart and one_of == 0)
+                yield _Held(size, alike.most, unknowns, asked=alike is apart and number == 0)
                 first += len(unknowns)
 
 

@@ -65,7 +65,7 @@ def test_no_combination_has_fewer_contributors_than_an_elementary_one(rows, fact
             vector[unknown.contributor] = coefficient
         assert np.linalg.matrix_rank(np.vstack([matrix, vector])) == np.linalg.matrix_rank(matrix)
     if support:
-        assert any({unknown.contributor for unknown in one.coefficients} <= support for one in found)
+        assert any({unknown.contributor for unknown in difference.coefficients} <= support for difference in found)
 
 
 def test_a_system_too_large_to_look_at_all_is_refused():
