@@ -1,306 +1,235 @@
 """Green Button files: a customer's electricity from the utility, ESPI (NAESB REQ.21) in an Atom feed.
 
-An entry's IntervalBlock belongs to a MeterReading (its link `up`), and the MeterReading names its ReadingType (a link
-`related`), which holds unit, power of ten, direction of flow and accumulation. So the file is read twice: first for
-these, then for the readings. A feed with one ReadingType, or a document without a feed, needs no links.
-
-Accepted are watt-hours, and watts averaged over their interval, that were delivered to the customer. One import is one
-metering channel: the first of the feed that can be used.
+The file is read twice: first for the links and types, then for the readings. Accepted are watt-hours, and watts
+averaged over their interval, that were delivered to the customer. One import is one meter. Energy is preferred to
+power. Several channels of one meter are added if they take turns, as those for the hours of a tariff do; if not, the
+operator chooses.
 """
 
 import re
+from array import array
 from collections.abc import Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import BinaryIO, ClassVar
 
+import numpy as np
+
+from ingest.files.channels import ENTRY, ESPI, Channels, Links
 from ingest.files.clocks import within
 from ingest.files.markup import feed
-from ingest.files.reading import KEPT_BYTES, MISSING, UNREADABLE, NotSuchFile, Outcome, Parsed
+from ingest.files.reading import KEPT_BYTES, Empty, Note, Outcome, Parsed
+from ingest.files.reading_types import ESTIMATED_QUALITIES, ReadingType
+from ingest.files.reasons import (
+    CONTRADICTION,
+    INTERVAL,
+    MISSING,
+    NO_INTERVAL,
+    NUMBER,
+    REPEATED_ZERO,
+    TIME,
+    UNREADABLE,
+)
 from schemas.batch import ACTUAL, ESTIMATED
 from store.deliveries import Refused
 
 METRIC = "energy.import"
 LONGEST_S = 3_600
 
-UNIT = "unit"
-"""Neither electrical energy nor power, or without a ReadingType."""
-FLOW_DIRECTION = "flow-direction"
-"""Energy that the customer fed in, net energy, or reactive energy."""
-ACCUMULATION = "accumulation"
-"""A cumulative register, not the energy of an interval."""
-QUALIFIER = "qualifier"
-"""A minimum or maximum of the interval, not its energy."""
-INTERVAL = "interval"
-"""Longer than an hour, the metric's window."""
-OTHER_METER = "other-meter"
-"""Of another channel than the imported one."""
+MOST_READINGS = 2_000_000
+"""Of a file with several channels, which are compared in memory."""
 
-MOST_LINKS = 200_000
-MOST_LINKED = 16 << 20
-"""Limits on the links, types and entries that are kept, and on the characters of the links."""
-
-_ESPI = "http://naesb.org/espi "
-_ATOM = "http://www.w3.org/2005/Atom "
-_ENTRY, _LINK = f"{_ATOM}entry", f"{_ATOM}link"
-_METER, _TYPE = f"{_ESPI}MeterReading", f"{_ESPI}ReadingType"
-_BLOCK, _READING = f"{_ESPI}IntervalBlock", f"{_ESPI}IntervalReading"
-
-_WATT, _WATT_HOUR = "38", "72"
-_MILLIJOULES_PER_WATT_SECOND = 1_000
-_ESTIMATED = frozenset({"8", "9", "12"})  # by a reference day, by interpolation, projected
-_OF_A_TYPE = frozenset(
-    {"uom", "commodity", "powerOfTenMultiplier", "flowDirection", "accumulationBehaviour", "dataQualifier"}
-)
-_OF_A_READING = frozenset({"start", "duration", "value", "quality"})
-_NUMBER = re.compile(r"-?\d{1,15}", re.ASCII)
+_READING = f"{ESPI}IntervalReading"
+_OF_A_READING = frozenset({"start", "duration", "value"})
+_NUMBER = re.compile(r"[+-]?\d{1,15}(\.\d{1,24})?", re.ASCII)
 _SECONDS = re.compile(r"\d{1,12}", re.ASCII)
-_POWER = re.compile(r"[+-]?\d{1,2}", re.ASCII)
-_LARGEST_POWER = 12
 
 
 @dataclass(frozen=True, slots=True)
 class GreenButton:
     """Implements `FileFormat`: readings of the source that the command names.
 
-    Positions are the IntervalReadings' places in the file, from 1. A file that is not well-formed to its end gives no
-    reading at all.
+    `meter` is the address of the MeterReading to read, or its last part; `interval_s` the length of an interval where
+    the file says none. Positions are the IntervalReadings' places in the file, from 1. A file that is not well-formed
+    to its end gives no reading at all.
     """
+
+    meter: str | None = None
+    interval_s: int | None = None
 
     dataset: ClassVar[str] = "energy.readings"
     noun: ClassVar[str] = "interval readings"
 
     def read(self, path: Path) -> Iterator[Outcome]:
-        links = _Links(path.name)
+        links = Links(path.name)
         for _ in feed(path, links):
             pass
+        channels = Channels(links, self.meter)
+        turns = None
+        if len(channels.imported) > 1:
+            turns = _Turns(channels, self.interval_s)
+            for _ in feed(path, turns):
+                pass
+            turns.check()
+            yield Note(f"{path.name}: channels that take turns are added: {', '.join(channels.imported)}")
         with path.open("rb") as original:
-            readings = _Readings(_Channels(links), original)
+            readings = _Readings(channels, self.interval_s, turns, original)
             with closing(feed(path, readings)) as parts:
                 for _ in parts:
                     yield from readings.taken()
 
 
-@dataclass(frozen=True, slots=True)
-class _ReadingType:
-    """The scale of a ReadingType's readings; or in `reason`, why they can't be used."""
-
-    reason: str | None
-    power_of_ten: int
-    by_second: bool
-
-    def factor(self, seconds: int) -> Fraction:
-        """Millijoules per unit of the value, in an interval of so many seconds."""
-        per_second = _MILLIJOULES_PER_WATT_SECOND * (seconds if self.by_second else 3_600)
-        return per_second * Fraction(10) ** self.power_of_ten
-
-
-_NO_TYPE = _ReadingType(UNIT, 0, False)
-
-
-def _reading_type(fields: Mapping[str, str]) -> _ReadingType:
-    """The ReadingType with these fields, by their local names."""
-    power = fields.get("powerOfTenMultiplier", "0")
-    uom, commodity = fields.get("uom"), fields.get("commodity", "0")
-    known = uom in (_WATT, _WATT_HOUR) and commodity in ("0", "1", "2")  # absent, or electricity at either voltage
-    reason = None
-    if not known or not _POWER.fullmatch(power) or abs(int(power)) > _LARGEST_POWER:
-        return _NO_TYPE
-    if fields.get("flowDirection", "0") not in ("0", "1"):
-        reason = FLOW_DIRECTION
-    elif fields.get("accumulationBehaviour", "4") not in (("4", "12") if uom == _WATT else ("4",)):
-        reason = ACCUMULATION
-    elif fields.get("dataQualifier", "0") not in ("0", "2", "12"):  # absent, average, normal
-        reason = QUALIFIER
-    return _ReadingType(reason, int(power), uom == _WATT)
-
-
 @dataclass(slots=True)
-class _Entry:
-    """An entry of the feed: its links, and which ESPI elements it contains."""
+class _Reading:
+    """An IntervalReading as it stands in the file, by the local names of its fields."""
 
-    own: str = ""
-    up: str = ""
-    related: list[str] = field(default_factory=list)
-    meter: bool = False
-    types: list[_ReadingType] = field(default_factory=list)
-    blocks: bool = False
+    begin: int
+    fields: dict[str, str]
+    qualities: set[str]
+    contradiction: bool = False
 
+    def seconds(self, reading_type: ReadingType, given: int | None) -> int | None:
+        """The length of its interval: its own, its type's, or the operator's; 0 if none says it, None if unreadable."""
+        said = self.fields.get("duration", "")
+        if said and not _SECONDS.fullmatch(said):
+            return None
+        return int(said or 0) or reading_type.interval_s or given or 0
 
-class _Links:
-    """First pass: the feed's MeterReadings and ReadingTypes, and the links of each entry with IntervalBlocks.
-
-    Implements `ingest.files.markup.Events`.
-    """
-
-    def __init__(self, name: str) -> None:
-        self.meters: list[_Entry] = []
-        self.types: dict[str, _ReadingType] = {}
-        self.all_types: list[_ReadingType] = []
-        self.blocks: dict[int, tuple[str, str]] = {}
-        """Number of an entry (0 outside of any) -> its links `up` and `self`."""
-        self._name = name
-        self._outside = _Entry()
-        self._entry = self._outside
-        self._entries = 0
-        self._stack: list[str] = []
-        self._fields: dict[str, str] = {}
-        self._texts: dict[str, str] = {}
-        self._links = self._linked = 0
-
-    def start(self, name: str, attributes: Mapping[str, str], at: int) -> None:
-        del at
-        if not self._stack and not name.startswith((_ATOM, _ESPI)):
-            raise NotSuchFile(f"{self._name}: is neither an Atom feed nor an ESPI document")
-        self._stack.append(name)
-        if name == _ENTRY:
-            self._entries += 1
-            self._entry = _Entry()
-        elif name == _LINK:
-            self._link(attributes.get("rel", ""), attributes.get("href", ""))
-        elif name == _TYPE:
-            self._fields = {}
-        elif name == _METER:
-            self._entry.meter = True
-        elif name == _BLOCK:
-            self._entry.blocks = True
-
-    def end(self, name: str, text: str, at: int) -> None:
-        del at
-        self._stack.pop()
-        field_name = name.removeprefix(_ESPI)
-        if self._stack and self._stack[-1] == _TYPE and field_name in _OF_A_TYPE:
-            self._fields[field_name] = text.strip()
-        elif name == _TYPE:
-            self._count()
-            self._entry.types.append(_reading_type(self._fields))
-        elif name == _ENTRY:
-            self._close(self._entry, self._entries)
-            self._entry = self._outside
-        elif not self._stack:
-            self._close(self._outside, 0)
-
-    def _link(self, relation: str, target: str) -> None:
-        """Keep a link of the open entry, equal texts once: most blocks belong to the same MeterReading."""
-        if self._entry is self._outside or relation not in ("self", "up", "related"):
-            return
-        if target not in self._texts:
-            self._linked += len(target)
-        target = self._texts.setdefault(target, target)
-        self._count()
-        if relation == "self":
-            self._entry.own = target
-        elif relation == "up":
-            self._entry.up = target
-        else:
-            self._entry.related.append(target)
-
-    def _count(self) -> None:
-        self._links += 1
-        if self._links > MOST_LINKS or self._linked > MOST_LINKED:
-            raise NotSuchFile(
-                f"{self._name}: has more than {MOST_LINKS} links and entries, or {MOST_LINKED} characters in links"
-            )
-
-    def _close(self, entry: _Entry, number: int) -> None:
-        if entry.meter or entry.blocks:
-            self._count()
-        self.all_types += entry.types
-        if entry.types and entry.own:
-            self.types[entry.own] = entry.types[0]
-        if entry.meter and entry.own:
-            self.meters.append(entry)
-        if entry.blocks:
-            self.blocks[number] = (entry.up, entry.own)
+    def start_ms(self) -> int | None:
+        start = self.fields.get("start", "")
+        return within(int(start) * 1_000) if _SECONDS.fullmatch(start) else None
 
 
-class _Channels:
-    """The metering channel of each entry's blocks, and its ReadingType."""
+class _ReadingEvents:
+    """Implements `ingest.files.markup.Events`: collects the fields of each IntervalReading."""
 
-    def __init__(self, links: _Links) -> None:
-        only = links.all_types[0] if len(links.all_types) == 1 else _NO_TYPE
-        owners: dict[str, str] = {}
-        types: dict[str, _ReadingType] = {"": only}
-        for meter in links.meters:
-            for link in (meter.own, f"{meter.own}/IntervalBlock", *meter.related):
-                owners.setdefault(link, meter.own)
-            types[meter.own] = next((links.types[link] for link in meter.related if link in links.types), only)
-        self._types = types
-        self._owner = {number: owners.get(up) or owners.get(own) or "" for number, (up, own) in links.blocks.items()}
-        usable = (self._owner[number] for number in sorted(self._owner))
-        self._chosen = next((owner for owner in usable if types[owner].reason is None), None)
-
-    def of(self, entry: int) -> tuple[_ReadingType, str | None]:
-        """The type of an entry's readings, and the reason why they can't be used, None if they can."""
-        owner = self._owner.get(entry, "")
-        reading_type = self._types[owner]
-        if reading_type.reason is None and owner != self._chosen:
-            return reading_type, OTHER_METER
-        return reading_type, reading_type.reason
-
-
-class _Readings:
-    """Second pass: the IntervalReadings. Implements `ingest.files.markup.Events`."""
-
-    def __init__(self, channels: _Channels, original: BinaryIO) -> None:
-        self._channels = channels
-        self._original = original
-        self._outcomes: list[Outcome] = []
+    def __init__(self) -> None:
         self._stack: list[str] = []
         self._entries = 0
         self._in_entry = False
+        self._reading = _Reading(0, {}, set())
+
+    def start(self, name: str, attributes: Mapping[str, str], at: int) -> None:
+        del attributes
+        self._stack.append(name)
+        if name == ENTRY:
+            self._entries += 1
+            self._in_entry = True
+        elif name == _READING:
+            self._reading = _Reading(at, {}, set())
+
+    def end(self, name: str, text: str, at: int) -> None:
+        self._stack.pop()
+        field_name = name.removeprefix(ESPI)
+        if name == ENTRY:
+            self._in_entry = False
+        elif name == _READING:
+            self.take(self._entries if self._in_entry else 0, self._reading, at)
+        elif _READING not in self._stack[-2:]:
+            pass
+        elif field_name in _OF_A_READING:
+            said = text.strip()
+            self._reading.contradiction |= self._reading.fields.setdefault(field_name, said) != said
+        elif field_name == "quality":
+            self._reading.qualities.add(text.strip())
+
+    def take(self, entry: int, reading: _Reading, end: int) -> None:
+        """A reading is complete; its end tag begins at the offset `end`. `entry` is the number of its entry, or 0."""
+        raise NotImplementedError
+
+
+class _Turns(_ReadingEvents):
+    """Whether the channels that are imported take turns: at no time do two of them measure something."""
+
+    def __init__(self, channels: Channels, interval_s: int | None) -> None:
+        super().__init__()
+        self._channels = channels
+        self._interval_s = interval_s
+        self._number = {owner: number for number, owner in enumerate(channels.imported)}
+        self._channel, self._start, self._end = array("i"), array("q"), array("q")
+        self._zeros: set[int] = set()
+
+    def take(self, entry: int, reading: _Reading, end: int) -> None:
+        owner, reading_type, reason = self._channels.of(entry)
+        value = reading.fields.get("value", "")
+        start, seconds = reading.start_ms(), reading.seconds(reading_type, self._interval_s)
+        if reason is not None or start is None or not seconds or not _NUMBER.fullmatch(value) or not Fraction(value):
+            return
+        if len(self._channel) == MOST_READINGS:
+            raise self._channels.refuse_several()
+        self._channel.append(self._number[owner])
+        self._start.append(start)
+        self._end.append(start + seconds * 1_000)
+
+    def check(self) -> None:
+        """Raises `NotSuchFile` if they do not."""
+        channel = np.array(self._channel, np.int32)
+        start, end = np.array(self._start, np.int64), np.array(self._end, np.int64)
+        order = np.argsort(start, kind="stable")
+        channel, start, end = channel[order], start[order], end[order]
+        over = start[1:] < np.maximum.accumulate(end)[:-1]
+        if not self._channels.of_one_place or (over & (channel[1:] != channel[:-1])).any():
+            raise self._channels.refuse_several()
+        self._measured = frozenset(start.tolist())
+
+    def spare(self, start_ms: int) -> bool:
+        """Whether a zero at this time is beside what another channel measures, or another zero before it."""
+        if start_ms in self._measured or start_ms in self._zeros:
+            return True
+        self._zeros.add(start_ms)
+        return False
+
+
+class _Readings(_ReadingEvents):
+    """The readings of the file, as outcomes."""
+
+    def __init__(self, channels: Channels, interval_s: int | None, turns: _Turns | None, original: BinaryIO) -> None:
+        super().__init__()
+        self._channels = channels
+        self._interval_s = interval_s
+        self._turns = turns
+        self._original = original
+        self._outcomes: list[Outcome] = []
         self._count = 0
-        self._begin = 0
-        self._fields: dict[str, str] = {}
-        self._estimated = False
 
     def taken(self) -> list[Outcome]:
         """The outcomes since the last call."""
         outcomes, self._outcomes = self._outcomes, []
         return outcomes
 
-    def start(self, name: str, attributes: Mapping[str, str], at: int) -> None:
-        del attributes
-        self._stack.append(name)
-        if name == _ENTRY:
-            self._entries += 1
-            self._in_entry = True
-        elif name == _READING:
-            self._begin, self._fields, self._estimated = at, {}, False
+    def take(self, entry: int, reading: _Reading, end: int) -> None:
+        self._count += 1
+        _, reading_type, reason = self._channels.of(entry)
+        original = self._original_bytes(reading.begin, end)
+        outcome = self._outcome(reading, reading_type, original) if reason is None else reason
+        self._outcomes.append(Refused(self._count, outcome, original) if isinstance(outcome, str) else outcome)
 
-    def end(self, name: str, text: str, at: int) -> None:
-        self._stack.pop()
-        if name == _ENTRY:
-            self._in_entry = False
-        elif name == _READING:
-            self._count += 1
-            entry = self._entries if self._in_entry else 0
-            self._outcomes.append(self._outcome(*self._channels.of(entry), self._original_bytes(at)))
-        elif _READING in self._stack[-2:] and (field_name := name.removeprefix(_ESPI)) in _OF_A_READING:
-            self._fields[field_name] = text.strip()
-            self._estimated |= field_name == "quality" and text.strip() in _ESTIMATED
-
-    def _original_bytes(self, end: int) -> bytes:
+    def _original_bytes(self, begin: int, end: int) -> bytes:
         """The bytes of an element in the file, up to its end tag, at most `KEPT_BYTES`."""
-        self._original.seek(self._begin)
-        return self._original.read(min(end - self._begin, KEPT_BYTES))
+        self._original.seek(begin)
+        return self._original.read(min(end - begin, KEPT_BYTES))
 
-    def _outcome(self, reading_type: _ReadingType, reason: str | None, original: bytes) -> Outcome:
-        position = self._count
-        if reason is not None:
-            return Refused(position, reason, original)
-        start, duration, value = (self._fields.get(name, "") for name in ("start", "duration", "value"))
-        if not value:
-            return Refused(position, MISSING, original)
-        if not _SECONDS.fullmatch(start) or not _SECONDS.fullmatch(duration) or not _NUMBER.fullmatch(value):
-            return Refused(position, UNREADABLE, original)
-        begins, seconds = within(int(start) * 1_000), int(duration)
-        if seconds > LONGEST_S:
-            return Refused(position, INTERVAL, original)
-        amount = int(value) * reading_type.factor(seconds)
-        if begins is None or seconds == 0 or amount.denominator != 1:
-            return Refused(position, UNREADABLE, original)
-        quality = ESTIMATED if self._estimated else ACTUAL
-        return Parsed(position, None, METRIC, begins, seconds * 1_000, amount.numerator, quality, original)
+    def _outcome(self, reading: _Reading, reading_type: ReadingType, original: bytes) -> Outcome | str:
+        """The reading, or the reason why it is refused."""
+        value = reading.fields.get("value", "")
+        start, seconds = reading.start_ms(), reading.seconds(reading_type, self._interval_s)
+        faults = (
+            (reading.contradiction, CONTRADICTION),
+            (not value, MISSING),
+            (not _NUMBER.fullmatch(value), NUMBER),
+            (start is None, TIME),
+            (seconds is None, UNREADABLE),
+            (seconds == 0, NO_INTERVAL),
+            (seconds is not None and seconds > LONGEST_S, INTERVAL),
+        )
+        fault = next((reason for wrong, reason in faults if wrong), None)
+        if fault is not None or start is None or seconds is None:
+            return fault or UNREADABLE
+        amount = round(Fraction(value) * reading_type.factor(seconds))
+        if amount == 0 and self._turns is not None and self._turns.spare(start):
+            return Empty(REPEATED_ZERO)
+        estimated = bool(reading.qualities & ESTIMATED_QUALITIES) or (reading_type.estimated and not reading.qualities)
+        quality = ESTIMATED if estimated else ACTUAL
+        return Parsed(self._count, None, METRIC, start, seconds * 1_000, amount, quality, original)

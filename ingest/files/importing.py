@@ -14,8 +14,10 @@ import numpy as np
 
 from ingest.batches import ReadingColumns, messages
 from ingest.feed import Feed
+from ingest.files.clashes import Clashes
 from ingest.files.ordering import Placed, TimeOrder
-from ingest.files.reading import Empty, FileFormat, Outcome, Parsed
+from ingest.files.reading import Empty, FileFormat, Note, Outcome, Parsed
+from ingest.files.unpacking import unpacked
 from ingest.journal import Journal
 from ingest.register import UNKNOWN_SOURCE, Register, SourceColumns
 from schemas.catalogue import Metric, catalogue
@@ -32,7 +34,8 @@ T = TypeVar("T")
 class Imported:
     """The outcome of an import: `read` = `readings` (sent) + all of `refused` and `empty` (reason -> number).
 
-    The sum does not hold for an import that was stopped before its end, whose `complete` is false.
+    The sum does not hold for an import that was stopped before its end, whose `complete` is false. `notes` are
+    sentences about the files.
     """
 
     read: int
@@ -40,6 +43,7 @@ class Imported:
     refused: Mapping[str, int]
     empty: Mapping[str, int] = field(default_factory=dict)
     complete: bool = True
+    notes: Sequence[str] = field(default=(), compare=False)
 
 
 @dataclass(slots=True)
@@ -50,9 +54,10 @@ class _Tally:
     reach_ms: int = 0
     refused: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     empty: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    notes: list[str] = field(default_factory=list)
 
     def report(self, *, complete: bool) -> Imported:
-        return Imported(self.read, self.readings, dict(self.refused), dict(self.empty), complete)
+        return Imported(self.read, self.readings, dict(self.refused), dict(self.empty), complete, tuple(self.notes))
 
 
 class FileImport:
@@ -83,8 +88,9 @@ class FileImport:
     def run(self, form: FileFormat, paths: Sequence[Path], stop: Event | None = None) -> Imported:
         """Read all files, then send their readings in the order of time, then ticks.
 
-        `stop` ends it early, and then there are no ticks. Importing a file again keeps nothing twice: what is kept is
-        identified by the file's name and the position in it. Raises `NotSuchFile` before anything is sent, and
+        Readings of one source that cannot both be true, in one file or in two, are refused. `stop` ends it early, and
+        then there are no ticks. Importing a file again keeps nothing twice: what is kept is identified by the file's
+        name and the position in it. Raises `NotSuchFile` before anything is sent, and
         `eventlog.protocol.DeliveryFailed` if the log fails.
         """
         tally = _Tally()
@@ -92,12 +98,15 @@ class FileImport:
         names = list(origins)
         with TimeOrder() as order:
             for number, (origin, path) in enumerate(origins.items()):
-                for outcomes in _steps(form.read(path)):
-                    self._sift(outcomes, origin, number, order, tally)
-                    if stop is not None and stop.is_set():
-                        return tally.report(complete=False)
+                with unpacked(path) as plain:
+                    for outcomes in _steps(form.read(plain)):
+                        self._sift(outcomes, origin, number, order, tally)
+                        if stop is not None and stop.is_set():
+                            return tally.report(complete=False)
+            clashes = Clashes(placed.parsed for placed in order)
             for step in _steps(order):
-                self._send(step, names, tally)
+                if kept := self._without_clashes(step, clashes, names, tally):
+                    self._send(kept, names, tally)
                 if stop is not None and stop.is_set():
                     return tally.report(complete=False)
         if tally.latest_ms >= 0:
@@ -111,6 +120,9 @@ class FileImport:
         """Add valid readings to `order`, and keep what is refused."""
         refused: list[Refused] = []
         for outcome in outcomes:
+            if isinstance(outcome, Note):
+                tally.notes.append(outcome.text)
+                continue
             tally.read += 1
             if isinstance(outcome, Empty):
                 tally.empty[outcome.reason] += 1
@@ -126,6 +138,23 @@ class FileImport:
         self._journal.refuse(origin, refused)
         for item in refused:
             tally.refused[item.reason] += 1
+
+    def _without_clashes(
+        self, step: Sequence[Placed], clashes: Clashes, names: Sequence[str], tally: _Tally
+    ) -> Sequence[Placed]:
+        """The readings that contradict no other; the others are refused."""
+        kept: list[Placed] = []
+        refused: dict[int, list[Refused]] = defaultdict(list)
+        for placed in step:
+            file, parsed = placed
+            reason = clashes.reason(parsed)
+            if reason is None:
+                kept.append(placed)
+            else:
+                refused[file].append(Refused(parsed.position, reason, parsed.original))
+        for file, items in refused.items():
+            self._refuse(names[file], items, tally)
+        return kept
 
     def _send(self, step: Sequence[Placed], names: Sequence[str], tally: _Tally) -> None:
         """Send readings, which are in the order of time."""
@@ -163,9 +192,6 @@ class FileImport:
             self._feed.send(messages(sent, self._feed.feeder, self._feed.cuts))
             self._count(metric, interval, known, tally)
             begin = end
-
-    def _id(self, parsed: Parsed) -> str:
-        return self._source if parsed.source is None else parsed.source
 
     def _count(self, metric: Metric, interval: int, sent: Sequence[Parsed], tally: _Tally) -> None:
         if not sent:

@@ -1,4 +1,4 @@
-"""What a file format yields: readings, refused readings, and empty places."""
+"""What a file format yields: readings, refused readings, empty places, and notes."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,9 +7,6 @@ from typing import ClassVar, Protocol
 
 from errors import OperatorError
 from store.deliveries import Refused
-
-MISSING = "missing"
-UNREADABLE = "unreadable"
 
 KEPT_BYTES = 1_000
 """The most bytes of an original that are kept if its reading is refused."""
@@ -46,7 +43,14 @@ class Empty:
     reason: str
 
 
-Outcome = Parsed | Refused | Empty
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What the operator must know of a file: what was concluded from it, or is not read. Not counted."""
+
+    text: str
+
+
+Outcome = Parsed | Refused | Empty | Note
 
 
 class FileFormat(Protocol):

@@ -1,7 +1,7 @@
 """Fill levels of Wyndham's solar compactor bins: a GeoJSON snapshot of all bins, a feature for each.
 
-A level is 0 to 10, in tenths of the bin; the time is local, without a zone. ALERT at level 0 means a failed sensor: an
-empty bin raises no alert.
+A level is 0 to 10, in tenths of the bin; parts of a tenth are read, and rounded to hundredths of a percent. The time is
+local, without a zone. ALERT at level 0 means a failed sensor: an empty bin raises no alert.
 """
 
 import json
@@ -9,20 +9,20 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from fractions import Fraction
 from pathlib import Path
 from typing import ClassVar, TypeGuard
 from zoneinfo import ZoneInfo
 
 from ingest.files.clocks import instant
 from ingest.files.documents import load
-from ingest.files.reading import KEPT_BYTES, UNREADABLE, NotSuchFile, Outcome, Parsed
+from ingest.files.reading import KEPT_BYTES, NotSuchFile, Outcome, Parsed
+from ingest.files.reasons import MISSING, NUMBER, SENSOR_FAULT, TIME, UNREADABLE
 from schemas.batch import ACTUAL
 from store.deliveries import Refused
 
 METRIC = "waste.fill"
 SMALLEST_PER_TENTH = 1_000
-
-SENSOR_FAULT = "sensor-fault"
 
 LARGEST_FILE = 64 << 20
 
@@ -48,28 +48,32 @@ class SmartBins:
 
     def _outcome(self, position: int, feature: object) -> Outcome:
         properties = feature.get("properties") if isinstance(feature, dict) else None
-        reading = self._reading(properties) if isinstance(properties, dict) else None
-        if reading is None:
-            return Refused(position, UNREADABLE, _original(feature))
-        serial, start, level = reading
+        found = self._reading(properties) if isinstance(properties, dict) else UNREADABLE
+        if isinstance(found, str):
+            return Refused(position, found, _original(feature))
+        serial, start, level = found
         if level == 0 and isinstance(properties, dict) and properties["status"] == "ALERT":
             return Refused(position, SENSOR_FAULT, _original(feature))
-        value = level * SMALLEST_PER_TENTH
+        value = round(level * SMALLEST_PER_TENTH)
         return Parsed(position, str(serial), METRIC, start, 0, value, ACTUAL, _original(feature))
 
-    def _reading(self, properties: Mapping[str, object]) -> tuple[int, int, int] | None:
-        """Serial number, time and level; None if one of them, or the status, is invalid."""
+    def _reading(self, properties: Mapping[str, object]) -> tuple[int, int, Fraction] | str:
+        """Serial number, time and level; or the reason, if one of them, or the status, is invalid."""
         serial, level = (properties.get(name) for name in ("serial_num", "fill_lvl"))
         written, status = (properties.get(name) for name in ("timestamp", "status"))
-        if not _whole(serial, _LARGEST_SERIAL) or not _whole(level, 10):
-            return None
-        if not isinstance(written, str) or not isinstance(status, str) or not _TIME.fullmatch(written):
-            return None
+        if not _whole(serial, _LARGEST_SERIAL) or not isinstance(status, str):
+            return UNREADABLE
+        if level is None:
+            return MISSING
+        if isinstance(level, bool) or not isinstance(level, int | float) or not 0 <= level <= 10:
+            return NUMBER
+        if not isinstance(written, str) or not _TIME.fullmatch(written):
+            return TIME
         try:
             start = instant(datetime.fromisoformat(written), self.zone)
         except ValueError:
-            return None
-        return None if start is None else (serial, start, level)
+            return TIME
+        return TIME if start is None else (serial, start, Fraction(repr(level)))
 
 
 def _features(path: Path) -> list[object]:

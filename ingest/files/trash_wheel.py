@@ -14,18 +14,20 @@ from typing import ClassVar
 from zoneinfo import ZoneInfo
 
 from ingest.files.clocks import day_start
-from ingest.files.reading import MISSING, UNREADABLE, Outcome, Parsed
-from ingest.files.tables import TableRow, rows
+from ingest.files.reading import Note, Outcome, Parsed
+from ingest.files.reasons import CONTRADICTION, CUT, MISSING, NUMBER, TIME, UNREADABLE
+from ingest.files.tables import TableRow, column_names, not_read, rows
 from ingest.files.weights import Ton, grams
 from schemas.batch import ACTUAL
 from store.deliveries import Refused
 
 METRIC = "waste.collected"
 
-CONTRADICTION = "contradiction"
-"""The columns Month and Year name another month than the date."""
-
 _COLUMNS = ("ID", "Dumpster", "Month", "Year", "Date", "Weight")
+_OF_NO_INTEREST = (
+    *("Name", "Volume", "PlasticBottles", "Polystyrene", "CigaretteButts"),
+    *("GlassBottles", "PlasticBags", "Wrappers", "SportsBalls", "HomesPowered"),
+)
 _MONTHS = (
     *("january", "february", "march", "april", "may", "june"),
     *("july", "august", "september", "october", "november", "december"),
@@ -49,8 +51,15 @@ class TrashWheel:
     noun: ClassVar[str] = "lines"
 
     def read(self, path: Path) -> Iterator[Outcome]:
+        names = column_names(path)
+        yield Note(f"{path.name}: weights are {self.ton} tons (--ton)")
+        yield from not_read(path, names, (*_COLUMNS, *_OF_NO_INTEREST))
+        may_be_cut = bool(names) and names[-1].casefold() in {name.casefold() for name in _COLUMNS}
         for row in rows(path, _COLUMNS):
-            yield self._outcome(row)
+            if may_be_cut and not row.line.ended and row.fields is not None:
+                yield Refused(row.line.number, CUT, row.line.kept)
+            else:
+                yield self._outcome(row)
 
     def _outcome(self, row: TableRow) -> Outcome:
         line = row.line
@@ -61,12 +70,12 @@ class TrashWheel:
         midnight = None if day is None else day_start(day, self.zone)
         value = grams(weight, self.ton)
         readable = source and _DUMPSTER.fullmatch(dumpster) and month.lower() in _MONTHS and _YEAR.fullmatch(year)
-        if day is None or midnight is None or not readable:
-            return Refused(line.number, UNREADABLE, line.kept)
+        if not readable or day is None or midnight is None:
+            return Refused(line.number, TIME if readable else UNREADABLE, line.kept)
         if (_MONTHS[day.month - 1], day.year) != (month.lower(), int(year)):
             return Refused(line.number, CONTRADICTION, line.kept)
         if value is None:
-            return Refused(line.number, MISSING if weight in ("", "NA") else UNREADABLE, line.kept)
+            return Refused(line.number, MISSING if weight in ("", "NA") else NUMBER, line.kept)
         return Parsed(line.number, source, METRIC, midnight + int(dumpster), 0, value, ACTUAL, line.kept)
 
 

@@ -16,7 +16,9 @@ import eventlog.protocol
 import federation.disclosure.rules
 import ingest.cameras.live.protocol
 import ingest.cameras.sources
-import ingest.files.lorawan
+import ingest.files.milesight
+import ingest.files.spacing
+import ingest.files.uplinks
 import processors.brakes
 import processors.fold
 import schemas.batch
@@ -38,7 +40,9 @@ HANDLED = {
     federation.disclosure.rules.UnknownRule: "a defect: the catalogue names a rule that is not written",
     ingest.cameras.live.protocol.CameraUnavailable: "the camera's loop, which tries again",
     ingest.cameras.sources.NoSource: "the commands, which name the file",
-    ingest.files.lorawan.BadUplink: "the import, which counts the line",
+    ingest.files.milesight.BadPayload: "the reader of uplinks, which refuses the uplink",
+    ingest.files.spacing.UnclearInterval: "the file formats, which name the file",
+    ingest.files.uplinks.BadUplink: "the import, which counts the line",
     processors.fold.ReplayDiffers: "the runner, which raises Stopped",
     processors.brakes.TooManyDead: "the runner, which raises Stopped",
     processors.brakes.TooManyRejected: "the runner, which raises Stopped",

@@ -188,12 +188,14 @@ def import_every_file(command: Command) -> list[str]:
     # The imports of one name go into topics of different datasets: a second one into the same topic would be late.
     one, two, three = ("--name", "one"), ("--name", "two"), ("--name", "three")
     solar = DATA / "energy/serf_east_15min_ac_power.csv"
+    devices = sorted({device for device, _, _ in uplink_rows(UPLINKS, 3_000)})
+    depths = [text for device in devices for text in ("--depth-mm", f"{device}=3000")]
     said = [
-        command("ingest", "solar", str(solar), "--source", "roof", *one),
+        command("ingest", "solar", str(solar), "--source", "roof", "--unit", "W", *one),
         command("ingest", "smart-bins", *map(str, reversed(SNAPSHOTS)), "--zone", "Australia/Melbourne", *one),
         command("ingest", "trash-wheel", str(DATA / "waste/trashwheel.csv"), *one),
         command("ingest", "green-button", str(COASTAL), "--source", "coastal", *two),
-        command("ingest", "lorawan", *map(str, UPLINKS), "--depth-mm", "3000", *two),
+        command("ingest", "lorawan", *map(str, UPLINKS), *depths, *two),
         command("ingest", "dsny", str(DATA / "waste/nyc_dsny_monthly_2021_2022.csv"), *two),
         command("ingest", "green-button", str(FRONT), "--source", "front", *three),
     ]
@@ -360,3 +362,13 @@ def test_a_file_that_is_not_what_it_should_be_is_one_sentence_and_sends_nothing(
         assert word in said
         assert "Traceback" not in said
     assert json.loads(command("status", "--json"))["refused"] == {}
+
+
+def test_an_import_that_sends_nothing_fails_and_says_what_it_concluded_and_why(command, tmp_path):
+    roof = tmp_path / "roof.csv"
+    roof.write_text("measured_on,ac_power\n2026-06-01 00:00:00Z,5\n2026-06-01 00:05:00Z,5\n")
+    assert "--unit" in command.fails("ingest", "solar", str(roof), "--source", "roof")
+    ended = command.outcome("ingest", "solar", str(roof), "--source", "roof", "--unit", "kW", "--name", "roof")
+    assert (ended.code, "no reading was sent" in ended.stderr) == (1, True)
+    assert "0 of 2 lines sent; refused: 2 unknown-source" in ended.stdout
+    assert "ac_power is in kW; an interval is 300 s, the spacing of its times" in ended.stdout

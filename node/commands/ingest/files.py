@@ -1,7 +1,7 @@
 """`sistercity ingest household` and the other file formats: files of the past, or of today, as sources."""
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 from zoneinfo import ZoneInfo
@@ -23,6 +23,11 @@ ImportName = Annotated[str | None, typer.Option(help=f"{_NAME}. Without it the r
 SourceId = Annotated[str, typer.Option(help="the source's id in the register")]
 Zone = Annotated[str | None, typer.Option(help="zone of the file's times; default: the city's")]
 Tons = Annotated[Literal["short", "metric"], typer.Option(help="what the file calls a ton")]
+Power = Annotated[Literal["W", "kW"] | None, typer.Option(help="the unit of power, where the file does not say it")]
+Interval = Annotated[
+    int | None,
+    typer.Option(min=1, help="the length of an interval in seconds, where neither the file nor its times say it"),
+]
 
 
 def household(
@@ -30,25 +35,47 @@ def household(
     source: SourceId,
     name: Annotated[str, typer.Option(help=_NAME)],
     zone: Annotated[str | None, typer.Option(help="zone of the file's times; default: Paris' winter time")] = None,
+    unit: Power = None,
+    interval_s: Interval = None,
 ) -> None:
-    """Import one dwelling's measurements, minute by minute (UCI data set 235), as history."""
+    """Import one dwelling's measurements (UCI data set 235), as history."""
     from ingest.files.household import WINTER_TIME_OF_PARIS, Household
 
-    _import(lambda city: Household(_zone(zone or WINTER_TIME_OF_PARIS)), files, name, source)
+    _import(
+        lambda city: Household(_zone(zone or WINTER_TIME_OF_PARIS), unit, _milliseconds(interval_s)),
+        files,
+        name,
+        source,
+    )
 
 
-def green_button(files: Files, source: SourceId, name: ImportName = None) -> None:
+def green_button(
+    files: Files,
+    source: SourceId,
+    name: ImportName = None,
+    meter: Annotated[
+        str | None, typer.Option(help="address of the MeterReading, or its last part, where there are several")
+    ] = None,
+    interval_s: Interval = None,
+) -> None:
     """Import a customer's electricity from a Green Button file (ESPI)."""
     from ingest.files.green_button import GreenButton
 
-    _import(lambda city: GreenButton(), files, name, source)
+    _import(lambda city: GreenButton(meter, interval_s), files, name, source)
 
 
-def solar(files: Files, source: SourceId, name: ImportName = None) -> None:
+def solar(
+    files: Files,
+    source: SourceId,
+    name: ImportName = None,
+    unit: Power = None,
+    interval_s: Interval = None,
+    column: Annotated[str | None, typer.Option(help="the column of the power; default: ac_power")] = None,
+) -> None:
     """Import a solar plant's output from NREL's CSV (measured_on, ac_power)."""
     from ingest.files.solar import Solar
 
-    _import(lambda city: Solar(), files, name, source)
+    _import(lambda city: Solar(unit, _milliseconds(interval_s), column), files, name, source)
 
 
 def smart_bins(files: Files, name: ImportName = None, zone: Zone = None) -> None:
@@ -60,13 +87,20 @@ def smart_bins(files: Files, name: ImportName = None, zone: Zone = None) -> None
 
 def lorawan(
     files: Files,
-    depth_mm: Annotated[int, typer.Option(min=1, help="from the sensor to the floor of the empty container, mm")],
+    depth_mm: Annotated[
+        list[str],
+        typer.Option(
+            metavar="[EUI=]MM",
+            help="from the sensor to the floor of the empty container, mm; once for each device, or of the only one",
+        ),
+    ],
     name: ImportName = None,
 ) -> None:
-    """Import fill levels from a bin sensor's LoRaWAN uplinks (EM310-UDL). A source is a device's EUI in lower case."""
+    """Import fill levels from bin sensors' LoRaWAN uplinks. A source is a device's EUI in lower case."""
     from ingest.files.lorawan import LoraWan
 
-    _import(lambda city: LoraWan(depth_mm), files, name)
+    depth, depths = _depths(depth_mm)
+    _import(lambda city: LoraWan(depth, depths), files, name)
 
 
 def trash_wheel(files: Files, name: ImportName = None, zone: Zone = None, ton: Tons = "short") -> None:
@@ -88,6 +122,22 @@ def _zone(name: str) -> ZoneInfo:
         return ZoneInfo(name)
     except (KeyError, OSError, ValueError):  # absent; a folder of zones such as "Asia"; a path such as "../x"
         raise wiring.CommandError(f"the time zone {name!r} is not known") from None
+
+
+def _milliseconds(seconds: int | None) -> int | None:
+    return None if seconds is None else seconds * 1_000
+
+
+def _depths(said: list[str]) -> tuple[int | None, Mapping[str, int]]:
+    """The depth without a device, and those by device."""
+    depths: dict[str, int] = {}
+    for text in said:
+        device, _, depth = text.rpartition("=")
+        if not (depth.isascii() and depth.isdigit() and 0 < int(depth) <= 100_000):
+            raise wiring.CommandError(f"--depth-mm {text}: is neither MM nor EUI=MM, from 1 to 100000 mm")
+        if depths.setdefault(device.strip().lower(), int(depth)) != int(depth):
+            raise wiring.CommandError(f"--depth-mm {text}: contradicts another depth")
+    return depths.pop("", None), depths
 
 
 def _import(
@@ -117,14 +167,24 @@ def _import(
         register = stored_register(connection, now_ms, source)
         imported = FileImport(feed, journal, register, now_ms, source, history=name is not None).run(form, files, stop)
         writer.close()
-    typer.echo(f"{topic}: {_in_words(imported, form.noun)}")
+    for line in _in_words(topic, imported, form.noun):
+        typer.echo(line)
     if not imported.complete:
         again = "import it again" if name is None else "import it again under another name"
         raise wiring.CommandError(f"stopped before the end; {again}")
+    if not imported.readings:
+        raise wiring.CommandError("no reading was sent")
     typer.echo(f"next: sistercity process{'' if name is None else f' --history {name} --until-caught-up'}")
 
 
-def _in_words(imported: "Imported", noun: str) -> str:
+def _in_words(topic: str, imported: "Imported", noun: str) -> list[str]:
+    """The outcome, then what is to be known of the files, then what each reason means."""
+    from ingest.files.reasons import WHAT_TO_DO
+
     refused = ", ".join(f"{count} {reason}" for reason, count in imported.refused.items()) or "none"
     empty = "".join(f"; {count} {reason}" for reason, count in imported.empty.items())
-    return f"{imported.readings} of {imported.read} {noun} sent; refused: {refused}{empty}"
+    return [
+        f"{topic}: {imported.readings} of {imported.read} {noun} sent; refused: {refused}{empty}",
+        *(f"  {note}" for note in imported.notes),
+        *(f"  {reason}: {WHAT_TO_DO[reason]}" for reason in imported.refused if reason in WHAT_TO_DO),
+    ]

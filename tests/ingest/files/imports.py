@@ -5,11 +5,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from threading import Event
 
+import numpy as np
+
 from eventlog.protocol import Writer
 from ingest.feed import Feed
 from ingest.files.importing import FileImport, Imported
-from ingest.files.reading import Empty, FileFormat, Outcome, Parsed
+from ingest.files.reading import Empty, FileFormat, Note, Parsed
 from ingest.register import Register
+from schemas.batch import ROW, decode
 from schemas.topics import live
 from store.deliveries import Refused
 from store.detectors import Detector
@@ -72,8 +75,23 @@ def imported(
     return importer.run(form, [paths] if isinstance(paths, Path) else paths, stop), writer, journal
 
 
-def outcomes(form: FileFormat, path: Path) -> list[Outcome]:
-    return list(form.read(path))
+def rows(writer: RecordingWriter) -> list[tuple[int, int]]:
+    """Start and value of every reading that was sent, in the order of the log."""
+    found = []
+    for message in writer.sent:
+        batch = decode(message.value)
+        for row in np.frombuffer(batch.rows, ROW):
+            found.append((batch.start + int(row["after"]), int(row["value"])))
+    return found
+
+
+def outcomes(form: FileFormat, path: Path) -> list[Parsed | Refused | Empty]:
+    """All but the notes."""
+    return [outcome for outcome in form.read(path) if not isinstance(outcome, Note)]
+
+
+def notes(form: FileFormat, path: Path) -> list[str]:
+    return [outcome.text for outcome in form.read(path) if isinstance(outcome, Note)]
 
 
 def parsed(form: FileFormat, path: Path) -> list[Parsed]:

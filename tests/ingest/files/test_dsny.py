@@ -81,8 +81,9 @@ def test_every_field_has_an_outcome_at_a_distinct_position(file) -> None:
         (37, "Queens 08/XMASTREE", 3_000_000),
         (121, "Staten Island 01/REFUSE", 2_000_000),
     ]
-    whole_lines = dict.fromkeys([20, *range(40, 120, 10)], "unreadable")
-    assert reasons(form, path) == {32: "unreadable", 33: "unreadable"} | whole_lines
+    times = dict.fromkeys([40, 50, 80, 90], "time")
+    whole_lines = dict.fromkeys([20, 60, 70, 100, 110], "unreadable")
+    assert reasons(form, path) == {32: "number", 33: "number"} | times | whole_lines
     assert empty(path) == 2 + 6
 
 

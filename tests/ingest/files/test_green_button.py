@@ -1,5 +1,6 @@
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from fractions import Fraction
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -7,10 +8,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ingest.files.green_button import MOST_LINKS, GreenButton
+from ingest.files.channels import MOST_LINKS
+from ingest.files.green_button import GreenButton
 from ingest.files.markup import LONGEST_MARKUP, LONGEST_TEXT
 from ingest.files.reading import NotSuchFile, Parsed
-from tests.ingest.files.imports import ABSENT, DATA, imported, outcomes, parsed, peak_bytes, reasons, register
+from tests.ingest.files.imports import ABSENT, DATA, imported, notes, outcomes, parsed, peak_bytes, reasons, register
 
 REAL = (DATA / "energy/cew821_sample_greenbutton_data.xml", DATA / "energy/openespi_test_usage_data_01.xml")
 ESPI = "{http://naesb.org/espi}"
@@ -93,6 +95,10 @@ def test_the_published_files_agree_with_an_xml_tree(path: Path) -> None:
         ({"uom": 72, "powerOfTenMultiplier": -3}, 1, 3_600),
         ({"uom": 72, "powerOfTenMultiplier": -5}, 3, 108),
         ({"uom": 72, "commodity": 2}, 1, 3_600_000),
+        ({"uom": 72, "powerOfTenMultiplier": -9}, 125, 0),
+        ({"uom": 72, "powerOfTenMultiplier": -9}, 417, 2),
+        ({"uom": 72, "accumulationBehaviour": 0, "flowDirection": 0, "dataQualifier": 0}, 7, 7 * 3_600_000),
+        (DELIVERED_WH, "1.5", 5_400_000),
         ({"uom": 38}, 5, 5 * 900_000),
         ({"uom": 38, "accumulationBehaviour": 12, "dataQualifier": 2}, 5, 5 * 900_000),
         ({"uom": 38, "powerOfTenMultiplier": -3}, 10, 9_000),
@@ -105,20 +111,19 @@ def test_units_and_powers_of_ten_are_exact_millijoules(file, said, value, millij
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(-(10**15) + 1, 10**15 - 1), st.integers(-12, 12))
-def test_an_amount_is_exact_or_refused(file, value: int, power: int) -> None:
+def test_an_amount_is_that_of_the_file_to_half_a_millijoule(file, value: int, power: int) -> None:
     [found] = outcomes(GreenButton(), file(metered({"uom": 72, "powerOfTenMultiplier": power}, reading(value))))
-    if isinstance(found, Parsed):
-        assert found.value * 10 ** max(-power, 0) == value * 3_600_000 * 10 ** max(power, 0)
-    else:
-        assert found.reason == "unreadable"
-        assert value * 3_600_000 % 10 ** max(-power, 0)
+    assert isinstance(found, Parsed)
+    assert found.value == round(Fraction(value * 3_600_000) * Fraction(10) ** power)
 
 
 @pytest.mark.parametrize(
     ("said", "reason"),
     [
-        ({"uom": 119, "commodity": 7}, "unit"),
-        ({"uom": 72, "commodity": 7}, "unit"),
+        ({"uom": 119, "commodity": 7}, "not-electricity"),
+        ({"uom": 119}, "not-electricity"),
+        ({"uom": 72, "commodity": 7}, "not-electricity"),
+        ({"uom": 72, "commodity": 9}, "not-electricity"),
         ({"uom": 71}, "unit"),
         ({"uom": 29}, "unit"),
         ({}, "unit"),
@@ -142,7 +147,7 @@ def test_a_fault_of_a_reading_affects_no_other_reading(file) -> None:
             DELIVERED_WH,
             reading(1, duration=3_601),
             reading(""),
-            reading("1.5"),
+            reading("1,5"),
             reading("abc"),
             reading(1, start=-5),
             reading(1, start=999_999_999_999),
@@ -154,8 +159,8 @@ def test_a_fault_of_a_reading_affects_no_other_reading(file) -> None:
         )
     )
     assert reasons(GreenButton(), path) == {
-        **{1: "interval", 2: "missing", 3: "unreadable", 4: "unreadable", 5: "unreadable", 6: "unreadable"},
-        **{7: "unreadable", 8: "missing", 9: "unreadable", 10: "unreadable"},
+        **{1: "interval", 2: "missing", 3: "number", 4: "number", 5: "time", 6: "time"},
+        **{7: "no-interval", 8: "missing", 9: "time", 10: "number"},
     }
     assert [outcome.position for outcome in parsed(GreenButton(), path)] == [11]
 
@@ -181,13 +186,62 @@ def test_links_give_a_blocks_type_wherever_they_are_in_the_feed(file) -> None:
     assert reasons(GreenButton(), path) == {2: "flow-direction"}
 
 
-def test_one_import_is_one_channel(file) -> None:
-    types = [entry(element("ReadingType", **DELIVERED_WH), own=f"T/{n}") for n in (1, 2)]
-    meters = [entry(element("MeterReading"), own=f"M/{n}", related=[f"T/{n}"]) for n in (1, 2)]
-    blocks = [entry(block(reading(n)), up=f"M/{n}/IntervalBlock") for n in (1, 2, 1)]
-    path = file(feed(*types, *meters, *blocks))
-    assert [outcome.value for outcome in parsed(GreenButton(), path)] == [3_600_000, 3_600_000]
-    assert reasons(GreenButton(), path) == {2: "other-meter"}
+def meters(*blocks: tuple[str, str], places: Mapping[str, str] | None = None) -> str:
+    """A feed of meters with a type each; blocks are of a meter."""
+    names = sorted({name for name, _ in blocks})
+    own = {name: f"{(places or {}).get(name, 'U/UsagePoint/1')}/MeterReading/{name}" for name in names}
+    return feed(
+        *(entry(element("ReadingType", **DELIVERED_WH), own=f"T/{name}") for name in names),
+        *(entry(element("MeterReading"), own=own[name], related=[f"T/{name}"]) for name in names),
+        *(entry(block(content), up=f"{own[name]}/IntervalBlock") for name, content in blocks),
+    )
+
+
+def test_of_two_meters_the_operator_chooses_one(file) -> None:
+    path = file(meters(("1", reading(1)), ("2", reading(2)), ("1", reading(3, START + 900))))
+    with pytest.raises(NotSuchFile, match=r"2 meters or channels \(U/UsagePoint/1/MeterReading/1, .*--meter"):
+        outcomes(GreenButton(), path)
+    chosen = GreenButton(meter="1")
+    assert [outcome.value for outcome in parsed(chosen, path)] == [3_600_000, 10_800_000]
+    assert reasons(chosen, path) == {2: "other-meter"}
+    whole = GreenButton(meter="U/UsagePoint/1/MeterReading/2")
+    assert [outcome.value for outcome in parsed(whole, path)] == [7_200_000]
+    with pytest.raises(NotSuchFile, match="there are: U/UsagePoint/1/MeterReading/1"):
+        outcomes(GreenButton(meter="3"), path)
+
+
+def test_channels_that_take_turns_are_added_and_those_of_two_places_are_not(file) -> None:
+    turns = [("on", reading(5)), ("off", reading(0)), ("off", reading(7, START + 900)), ("on", reading(0, START + 900))]
+    zeros = [("on", reading(0, START + 1_800)), ("off", reading(0, START + 1_800))]
+    path = file(meters(*turns, *zeros))
+    assert [(p.start_ms // 1000 - START, p.value // 3_600_000) for p in parsed(GreenButton(), path)] == [
+        (0, 5),
+        (900, 7),
+        (1_800, 0),
+    ]
+    assert len(outcomes(GreenButton(), path)) == 6
+    assert "take turns" in notes(GreenButton(), path)[0]
+    elsewhere = file(meters(*turns, places={"off": "U/UsagePoint/2"}))
+    with pytest.raises(NotSuchFile, match="--meter"):
+        outcomes(GreenButton(), elsewhere)
+
+
+def test_a_reading_has_the_defaults_of_its_type_where_it_is_silent(file) -> None:
+    said = {**DELIVERED_WH, "intervalLength": 1_800, "defaultQuality": 8}
+    silent = f"<IntervalReading><timePeriod><start>{START}</start></timePeriod><value>2</value></IntervalReading>"
+    found = parsed(GreenButton(), file(metered(said, silent, reading(1, START + 1_800, quality="17"))))
+    assert [(outcome.interval_ms, outcome.quality) for outcome in found] == [(1_800_000, 0), (900_000, 1)]
+    untold = file(metered(DELIVERED_WH, silent))
+    assert reasons(GreenButton(), untold) == {1: "no-interval"}
+    assert [outcome.interval_ms for outcome in parsed(GreenButton(interval_s=600), untold)] == [600_000]
+
+
+def test_what_contradicts_itself_is_refused(file) -> None:
+    twice = reading(1).replace("</value>", "</value><value>2</value>")
+    assert reasons(GreenButton(), file(metered(DELIVERED_WH, twice))) == {1: "contradiction"}
+    two = metered(DELIVERED_WH, reading(1)).replace("<uom>72</uom>", "<uom>72</uom><uom>38</uom>")
+    with pytest.raises(NotSuchFile, match="two values of uom"):
+        outcomes(GreenButton(), file(two))
 
 
 def test_without_links_the_only_type_of_a_feed_or_document_applies(file) -> None:
@@ -195,8 +249,8 @@ def test_without_links_the_only_type_of_a_feed_or_document_applies(file) -> None
     assert len(parsed(GreenButton(), file(feed(entry(block(reading(1))), entry(only))))) == 1
     assert len(parsed(GreenButton(), file(f'<x xmlns="http://naesb.org/espi">{only}{block(reading(1))}</x>'))) == 1
     two = feed(entry(block(reading(1))), entry(only), entry(element("ReadingType", uom=119)))
-    assert reasons(GreenButton(), file(two)) == {1: "unit"}
-    assert reasons(GreenButton(), file(block(reading(1)))) == {1: "unit"}
+    assert reasons(GreenButton(), file(two)) == {1: "no-type"}
+    assert reasons(GreenButton(), file(block(reading(1)))) == {1: "no-type"}
 
 
 def test_elements_outside_of_entries_belong_to_none(file) -> None:
@@ -210,7 +264,7 @@ def test_elements_outside_of_entries_belong_to_none(file) -> None:
         )
     )
     assert [outcome.value for outcome in parsed(GreenButton(), path)] == [3_600_000]
-    assert reasons(GreenButton(), path) == {2: "unit"}
+    assert reasons(GreenButton(), path) == {2: "no-type"}
 
 
 def test_any_encoding_that_the_parser_knows_by_itself_is_read(file) -> None:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from ingest.files.household import Household
 from ingest.files.importing import Imported
+from ingest.files.power import PowerUnit
 from ingest.files.reading import NotSuchFile
 from ingest.register import Register
 from schemas.catalogue import Metric
@@ -29,8 +30,11 @@ def imported(
     registered: Register | None = None,
     journal: Journal | None = None,
     zone: str = "Etc/GMT-1",
+    form: Household | None = None,
 ) -> tuple[Imported, RecordingWriter, Journal]:
-    return imports.imported(Household(ZoneInfo(zone)), path, registered or register("household"), journal, "household")
+    """Minutes in kW, without another `form`."""
+    form = form or Household(ZoneInfo(zone), "kW", 60_000)
+    return imports.imported(form, path, registered or register("household"), journal, "household")
 
 
 def sent(writer: RecordingWriter) -> list[tuple[datetime, int]]:
@@ -55,7 +59,7 @@ def test_the_published_file_agrees_with_csv_and_decimal() -> None:
         local = datetime.strptime(row["Date"] + row["Time"], "%d/%m/%Y%H:%M:%S").replace(tzinfo=UTC)
         joules = Decimal(row["Global_active_power"]) * 1000 * 60
         wanted.append((local - PARIS_WINTER, int(joules * 1000)))
-    report, writer, journal = imported(REAL)
+    report, writer, journal = imported(REAL, form=Household(ZoneInfo("Etc/GMT-1")))
     assert report == Imported(len(rows), len(rows), {})
     assert sent(writer) == wanted
     assert journal.kept == {}
@@ -71,7 +75,7 @@ def test_every_line_of_a_faulty_file_has_an_outcome(tmp_path: Path) -> None:
         b"2/2/2007;00:03:00;-1.000;0;0;0;0;0;0",
         b"2/2/2007;00:04:00;NaN;0;0;0;0;0;0",
         b"2/2/2007;00:05:00;1e3;0;0;0;0;0;0",
-        b"2/2/2007;00:06:00;0.0000000001;0;0;0;0;0;0",
+        b"2/2/2007;00:06:00;0.0000000250;0;0;0;0;0;0",
         b"2/2/2007;00:07:00;123456789012.0;0;0;0;0;0;0",
         b"1/1/1960;00:00:00;1.000;0;0;0;0;0;0",
         b"",
@@ -84,16 +88,17 @@ def test_every_line_of_a_faulty_file_has_an_outcome(tmp_path: Path) -> None:
     path = tmp_path / "household.txt"
     path.write_bytes(HEADER.encode() + b"\n".join(lines))
     report, writer, journal = imported(path)
-    assert report == Imported(17, 2, {"missing": 2, "unreadable": 12, "out-of-range": 1})
+    assert report == Imported(17, 3, {"missing": 2, "time": 3, "number": 2, "unreadable": 5, "out-of-range": 2})
     midnight = datetime(2007, 2, 1, 23, tzinfo=UTC)
     assert sent(writer) == [
         (midnight - timedelta(minutes=1), 19_560_000),
+        (midnight + timedelta(minutes=6), 2),  # one and a half, rounded to even
         (midnight + timedelta(days=1), 150_000_000),
     ]
     assert journal.kept["household.txt", 3] == Refused(3, "missing", lines[1])
     assert journal.kept["household.txt", 14] == Refused(14, "unreadable", lines[12])
     assert journal.kept["household.txt", 17].original == b"x" * 1000
-    assert {position for _, position in journal.kept} == set(range(2, 19)) - {2, 18}
+    assert {position for _, position in journal.kept} == set(range(2, 19)) - {2, 10, 18}
 
 
 def test_importing_again_keeps_no_refusal_twice(tmp_path: Path) -> None:
@@ -136,7 +141,7 @@ def test_under_a_clock_with_summer_time_the_skipped_hour_is_unreadable(tmp_path:
     path = tmp_path / "household.txt"
     path.write_text(HEADER + "25/3/2007;02:30:00;1.0;;;;;;\n25/3/2007;03:30:00;1.0;;;;;;\n", encoding="ascii")
     report, writer, _ = imported(path, zone="Europe/Paris")
-    assert report == Imported(2, 1, {"unreadable": 1})
+    assert report == Imported(2, 1, {"time": 1})
     assert sent(writer)[0][0] == datetime(2007, 3, 25, 3, 30, tzinfo=ZoneInfo("Europe/Paris"))
     report, _, _ = imported(path)
     assert report == Imported(2, 2, {})
@@ -147,6 +152,30 @@ def test_a_file_of_something_else_is_refused_before_anything_is_sent(tmp_path: P
     path.write_text("a;b;c\n1;2;3\n", encoding="ascii")
     with pytest.raises(NotSuchFile):
         imported(path)
+
+
+def test_voltage_and_current_tell_the_unit_and_must_not_contradict_the_operator(tmp_path: Path) -> None:
+    header = "Date;Time;Global_active_power;Global_reactive_power;Voltage;Global_intensity\n"
+    zone, path = ZoneInfo("UTC"), tmp_path / "household.txt"
+    for factor in (1, 1_000):
+        lines = [f"1/2/2007;00:{n:02}:00;{0.3 * factor * n:g};0.1;240;{n * 1.4:g}\n" for n in range(5)]
+        path.write_text(header + "".join(lines), encoding="ascii")
+        _, writer, _ = imported(path, form=Household(zone))
+        assert sum(value for _, value in sent(writer)) == 180_000_000
+        wrong: PowerUnit = "W" if factor == 1 else "kW"
+        with pytest.raises(NotSuchFile, match=f"contradicts --unit {wrong}"):
+            imported(path, form=Household(zone, wrong))
+
+
+def test_a_file_of_several_intervals_is_read_by_its_spacing_and_the_rest_refused(tmp_path: Path) -> None:
+    path = tmp_path / "household.txt"
+    minutes = [*range(0, 120, 15), *range(150, 391, 60)]
+    lines = [f"1/2/2007;{n // 60:02}:{n % 60:02}:00;1\n" for n in minutes]
+    path.write_text("Date;Time;Global_active_power\n" + "".join(lines), encoding="ascii")
+    report, _, _ = imported(path, form=Household(ZoneInfo("UTC"), "kW"))
+    assert report == Imported(13, 8, {"spacing": 5})
+    with pytest.raises(NotSuchFile, match="900 s apart, which contradicts --interval-s 3600"):
+        imported(path, form=Household(ZoneInfo("UTC"), "kW", 3_600_000))
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.files import importing
+from ingest.files import clashes, importing
 from ingest.files.importing import Imported, named
 from ingest.files.reading import Empty, NotSuchFile, Outcome, Parsed
 from ingest.register import Register
@@ -18,14 +18,15 @@ from schemas.batch import ROW, decode
 from schemas.catalogue import Metric, catalogue
 from store.deliveries import Refused
 from tests.ingest.account import RecordingWriter, outcome
-from tests.ingest.files.imports import NOW, PARTITIONS, imported, peak_bytes, sources
+from tests.ingest.files.imports import NOW, PARTITIONS, imported, peak_bytes, rows, sources
 from tests.ingest.registers import InMemorySources, Registered
 
 HOUR = 3_600_000
 DAY = 24 * HOUR
 QUARTER = 900_000
 START = 1_500_000_000_000 // DAY * DAY
-FILE = Path("/somewhere/readings.txt")
+FILE = Path(__file__)
+"""Any file: the test says what is in it."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,13 @@ def town(*ids: str) -> Register:
     """A register that never changes: every source in an area of its own."""
     rows = {source: Registered(10 + place, 5, place) for place, source in enumerate(sorted(ids))}
     return Register(lambda metric, time_ms: InMemorySources(rows), lambda: 0)
+
+
+def touched(folder: Path, *names: str) -> list[Path]:
+    for name in names:
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).touch()
+    return [folder / name for name in names]
 
 
 def ticks(writer) -> list[tuple[int, int]]:
@@ -119,7 +127,7 @@ def test_every_reading_has_an_outcome_and_only_refusals_are_kept() -> None:
     assert report.read == report.readings + sum(report.refused.values()) + sum(report.empty.values()) == len(found)
     assert sum(message.readings for message in writer.sent) == report.readings == 2
     assert {(origin, position) for origin, position in journal.kept} == {
-        ("readings.txt", position) for position in (2, 4, 5, 6, 7, 8, 9)
+        (FILE.name, position) for position in (2, 4, 5, 6, 7, 8, 9)
     }
 
 
@@ -131,7 +139,7 @@ def test_an_id_that_no_register_can_hold_costs_the_others_no_memory() -> None:
 def test_values_qualities_and_intervals_reach_the_log_exactly() -> None:
     found = [
         reading(START, value=3_600_000_000_000_000, quality=0),
-        reading(START + 1, value=1, interval_ms=60_000),
+        reading(START + QUARTER, value=1, interval_ms=60_000),
         reading(START + 2, "b", value=7),
     ]
     _, writer, _ = imported(Listed(found), FILE, town("a", "b"))
@@ -143,7 +151,7 @@ def test_values_qualities_and_intervals_reach_the_log_exactly() -> None:
             seen.add((batch.area, batch.interval, start, int(row["value"]), int(row["quality"]), int(row["source"])))
     assert seen == {
         (0, QUARTER, START, 3_600_000_000_000_000, 0, 10),
-        (0, 60_000, START + 1, 1, 1, 10),
+        (0, 60_000, START + QUARTER, 1, 1, 10),
         (1, QUARTER, START + 2, 7, 1, 11),
     }
 
@@ -176,12 +184,13 @@ def test_without_any_reading_there_is_no_tick() -> None:
     assert (report.readings, writer.sent) == (0, [])
 
 
-def test_a_file_of_another_kind_stops_the_import_before_anything_is_sent() -> None:
+def test_a_file_of_another_kind_stops_the_import_before_anything_is_sent(tmp_path: Path) -> None:
+    broken, sound = touched(tmp_path, "broken", "sound")
     writer = RecordingWriter(PARTITIONS, NOW)
     with pytest.raises(NotSuchFile):
-        imported(Listed([reading(START)]), [FILE, Path("/x/broken")], town("a"), writer=writer)
+        imported(Listed([reading(START)]), [FILE, broken], town("a"), writer=writer)
     assert writer.sent == []
-    imported(Listed([reading(START)]), [FILE, Path("/x/sound")], town("a"), writer=writer)
+    imported(Listed([reading(START)]), [FILE, sound], town("a"), writer=writer)
     assert writer.sent != []
 
 
@@ -212,7 +221,50 @@ def test_files_are_named_by_as_many_last_parts_as_make_them_distinct() -> None:
     assert name.encode() == rb"\xff.csv"
 
 
-def test_refused_readings_are_kept_under_their_file() -> None:
+def test_refused_readings_are_kept_under_their_file(tmp_path: Path) -> None:
     found: list[Outcome] = [reading(START, "stranger"), Refused(2, "missing", b"")]
-    _, _, journal = imported(Listed(found), [Path("/a/x"), Path("/b/x")], town("a"))
+    _, _, journal = imported(Listed(found), touched(tmp_path, "a/x", "b/x"), town("a"))
     assert set(journal.kept) == {("a/x", 1), ("a/x", 2), ("b/x", 1), ("b/x", 2)}
+
+
+MINUTE = 60_000
+
+
+@given(st.permutations(range(10)))
+def test_readings_that_cannot_both_be_true_are_refused_in_whatever_order_they_come(order: list[int]) -> None:
+    found = [
+        reading(START, value=5, position=0),
+        reading(START, value=5, position=1),  # repeated
+        reading(START + QUARTER, value=1, position=2),
+        reading(START + QUARTER, value=2, position=3),  # another value for the same interval
+        reading(START + 2 * QUARTER, value=7, quality=0, position=4),
+        reading(START + 2 * QUARTER, value=8, position=5),  # an actual value beside its estimate
+        reading(START + 2 * QUARTER, value=9, position=6, source="b"),
+        reading(START + 4 * QUARTER, interval_ms=HOUR, position=7),
+        reading(START + 5 * QUARTER, interval_ms=MINUTE, position=8),  # within the hour before it
+        reading(START + 8 * QUARTER, value=6, position=9),
+    ]
+    report, writer, journal = imported(Listed([found[place] for place in order]), FILE, town("a", "b"))
+    assert report.refused == {"contradiction": 2, "overlap": 2}
+    assert {position for _, position in journal.kept} == {2, 3, 7, 8}
+    assert sorted(value for _, value in rows(writer)) == [5, 5, 6, 7, 8, 9]
+
+
+def test_two_files_of_one_source_may_not_contradict_each_other(tmp_path: Path) -> None:
+    quarters, hours = touched(tmp_path, "quarters", "hours")
+
+    @dataclass(frozen=True)
+    class ByName(Listed):
+        def read(self, path: Path) -> Iterator[Outcome]:
+            step = QUARTER if path.name == "quarters" else HOUR
+            return (reading(start, interval_ms=step) for start in range(START, START + 2 * HOUR, step))
+
+    report, _, _ = imported(ByName([]), [quarters, hours], town("a"))
+    assert report == Imported(10, 0, {"overlap": 10})
+
+
+def test_more_contradictions_than_memory_holds_stop_the_import(monkeypatch) -> None:
+    monkeypatch.setattr(clashes, "MOST_CLASHES", 3)
+    found = [reading(START + n * QUARTER, value=value) for n in range(4) for value in (1, 2)]
+    with pytest.raises(NotSuchFile, match="more than 3 times"):
+        imported(Listed(found), FILE, town("a"))

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.files.lorawan import BadUplink, LoraWan, Uplink, decode_uplink, fill_level
-from ingest.files.reading import NotSuchFile
+from ingest.files.lorawan import LoraWan, Uplink, decode_uplink, fill_level
+from ingest.files.reading import Empty, NotSuchFile
+from ingest.files.uplinks import BadUplink
 from store.deliveries import Refused
 from tests.ingest.files.imports import ABSENT, DATA, outcomes, parsed, peak_bytes, reasons
 
@@ -67,7 +68,7 @@ def test_a_level_is_computed_from_distance_and_depth() -> None:
     assert [fill_level(distance, 80_000) for distance in (4, 12, 20)] == [10_000, 9_998, 9_998]  # halves to the even
 
 
-@given(st.integers(1, 4_500), st.integers(1, 10_000))
+@given(st.integers(1, 10_000), st.integers(1, 10_000))
 def test_a_level_is_a_whole_hundredth_of_a_percent_next_to_the_true_one(distance: int, depth: int) -> None:
     found = fill_level(distance, depth)
     assert 0 <= found <= 10_000
@@ -82,7 +83,10 @@ def test_a_level_is_a_whole_hundredth_of_a_percent_next_to_the_true_one(distance
         ("017564", 100, None, None),
         ("", None, None, None),
         ("ff0bffff0101ff166713d12345670000ff090100ff0a0101ff0f00", None, None, None),
-        ("038210000382ff00", None, 255, None),
+        ("0382ff000382ff00", None, 255, None),
+        ("01755c0367010104824408050001", 92, 2116, "tilt"),  # EM400, with the temperature
+        ("8367e800018482410601", None, 1601, None),  # EM400, alarms of temperature and distance
+        ("83e9d0070100010382d007", None, 2000, None),  # EM500, the alarm and the distance
         ("038210002ace01755c", None, 16, None),  # after a block of unknown length nothing can be read
     ],
 )
@@ -90,6 +94,14 @@ def test_blocks_of_channel_type_and_value(words: str, battery, distance, positio
     uplink = decode_uplink(content(loriot(bytes.fromhex(words))))
     assert uplink == Uplink(EUI.lower(), 1_684_478_801_936, battery, distance, position)
     assert decode_uplink(content(chirpstack(bytes.fromhex(words)))).distance_mm == distance
+
+
+def test_distances_of_earlier_times_are_counted_and_not_read(file) -> None:
+    path = file(content(loriot(bytes.fromhex("20ce60606060d00720ce61616161d007"))), content(loriot()))
+    assert len(parsed(LoraWan(3_000), path)) == 1
+    assert [outcome for outcome in outcomes(LoraWan(3_000), path) if outcome == Empty("history")] == [
+        Empty("history")
+    ] * 2
 
 
 @pytest.mark.parametrize(
@@ -134,6 +146,8 @@ BAD = {
     "cut in a block": content(loriot(WORDS[:-1])),
     "cut in a kind": content(loriot(WORDS + b"\x03")),
     "cut in a distance": content(loriot(bytes.fromhex("038244"))),
+    "two distances": content(loriot(bytes.fromhex("038210000382ff00"))),
+    "no distance before an unknown block": content(loriot(bytes.fromhex("2ace0182ff00"))),
     "no position": content(loriot(bytes.fromhex("040002"))),
 }
 
@@ -161,12 +175,12 @@ def test_every_uplink_of_a_file_has_an_outcome(file) -> None:
         content(loriot(bytes.fromhex("01755c"))),
         content(loriot(bytes.fromhex("03820000"))),
         content(loriot(bytes.fromhex("0382ffff"))),
-        content(loriot(bytes.fromhex("03829511"))),
+        content(loriot(bytes.fromhex("03821127"))),
         b'{"event": "join"}',
         b"{",
         b"\xff",
         content(loriot(more="x" * 70_000)),
-        content(loriot(bytes.fromhex("03829411"))),
+        content(loriot(bytes.fromhex("03821027"))),
     )
     form = LoraWan(1_000)
     assert [(reading.position, reading.value, reading.quality) for reading in parsed(form, path)] == [
@@ -176,7 +190,8 @@ def test_every_uplink_of_a_file_has_an_outcome(file) -> None:
     ]
     assert reasons(form, path) == {
         **{4: "missing", 5: "sensor-fault", 6: "sensor-fault", 7: "sensor-fault"},
-        **dict.fromkeys(range(8, 12), "unreadable"),
+        **{8: "envelope"},
+        **dict.fromkeys(range(9, 12), "unreadable"),
     }
     assert {reading.source for reading in parsed(form, path)} == {EUI.lower()}
     last = outcomes(form, path)[9]
@@ -186,14 +201,14 @@ def test_every_uplink_of_a_file_has_an_outcome(file) -> None:
 
 def test_a_single_uplink_may_span_lines_and_an_invalid_one_is_refused(file) -> None:
     assert len(parsed(LoraWan(1_000), file(json.dumps(loriot(), indent=2).encode()))) == 1
-    assert reasons(LoraWan(1_000), file(b'{"event":\n "join"}')) == {1: "unreadable"}
+    assert reasons(LoraWan(1_000), file(b'{"event":\n "join"}')) == {1: "envelope"}
 
 
 NOT_SUCH = {
     "nothing": b"",
     "blank lines": b"\n \n",
     "cut": json.dumps(loriot(), indent=2).encode()[:-4],
-    "a list": b"[1]",
+    "a list that is cut": b"[1",
     "zero bytes": bytes(100),
     "deep": b"[" * 100_000,
     "a long line": b"x" * 3_000_000,

@@ -34,9 +34,9 @@ def test_the_published_file_agrees_with_csv_and_decimal() -> None:
     for when, watts in rows:
         start = (datetime.strptime(when, "%Y-%m-%d %H:%M:%S%z") - EPOCH) // timedelta(milliseconds=1)
         wanted.append((start, 900_000, int(Decimal(watts) * 900 * 1000), 1))
-    found = parsed(Solar(), REAL)
+    found = parsed(Solar("W"), REAL)
     assert [(reading.start_ms, reading.interval_ms, reading.value, reading.quality) for reading in found] == wanted
-    assert len(outcomes(Solar(), REAL)) == len(wanted) == 10_000
+    assert len(outcomes(Solar("W"), REAL)) == len(wanted) == 10_000
     assert min(reading.value for reading in found) < 0
 
 
@@ -62,24 +62,28 @@ def test_every_line_has_an_outcome_and_empty_lines_are_none(file) -> None:
         b"   \n",
         b"2016-07-01 03:15:00-07:00,0\n",
     )
-    assert [(reading.position, reading.value) for reading in parsed(Solar(), path)] == [
+    assert [(reading.position, reading.value) for reading in parsed(Solar("W", 900_000), path)] == [
         (2, -2_574_090),
         (4, 9),
+        (9, 0),  # less than half a millijoule
         (20, 0),
     ]
-    assert reasons(Solar(), path) == {5: "missing", 6: "missing"} | dict.fromkeys(range(7, 19), "unreadable")
+    assert reasons(Solar("W", 900_000), path) == {
+        **{5: "missing", 6: "missing", 7: "time", 8: "time", 10: "number", 15: "number", 16: "time", 17: "time"},
+        **dict.fromkeys((11, 12, 13, 14, 18), "unreadable"),
+    }
 
 
 def test_a_last_line_that_may_have_lost_digits_is_refused(file) -> None:
     path = file(b"2016-07-01 00:00:00-07:00,12.5\n", b"2016-07-01 00:15:00-07:00,12.5")
-    assert len(parsed(Solar(), path)) == 1
-    assert reasons(Solar(), path) == {3: "cut"}
+    assert len(parsed(Solar("W", 900_000), path)) == 1
+    assert reasons(Solar("W", 900_000), path) == {3: "cut"}
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.decimals(-100_000, 100_000, places=4))
 def test_every_power_of_four_decimals_is_exact(file, watts: Decimal) -> None:
-    [found] = parsed(Solar(), file(f"2016-07-01 00:00:00-07:00,{watts}\n".encode()))
+    [found] = parsed(Solar("W", 900_000), file(f"2016-07-01 00:00:00-07:00,{watts}\n".encode()))
     assert found.value == watts * 900 * 1000
 
 
@@ -95,17 +99,17 @@ def test_every_power_of_four_decimals_is_exact(file, watts: Decimal) -> None:
 )
 def test_a_file_of_something_else_is_refused(file, content: bytes) -> None:
     with pytest.raises(NotSuchFile, match=r"solar\.csv: the first line must name"):
-        outcomes(Solar(), file(header=content))
+        outcomes(Solar("W", 900_000), file(header=content))
 
 
 def test_a_byte_order_mark_is_not_part_of_the_header(file) -> None:
-    assert len(parsed(Solar(), file(b"2016-07-01 00:00:00Z,1\n", header=b"\xef\xbb\xbf" + HEADER))) == 1
+    assert len(parsed(Solar("W", 900_000), file(b"2016-07-01 00:00:00Z,1\n", header=b"\xef\xbb\xbf" + HEADER))) == 1
 
 
 def test_a_line_without_an_end_needs_little_memory(file) -> None:
     path = file(b"2016-07-01 00:00:00Z,1", b"1" * 30_000_000)
 
     def read() -> None:
-        assert reasons(Solar(), path) == {2: "unreadable"}
+        assert reasons(Solar("W", 900_000), path) == {2: "unreadable"}
 
     assert peak_bytes(read) < 1_000_000

@@ -1,0 +1,63 @@
+"""Why a reading of a file is refused, and what an operator does about it."""
+
+from collections.abc import Mapping
+
+UNREADABLE = "unreadable"
+TIME = "time"
+NUMBER = "number"
+MISSING = "missing"
+CUT = "cut"
+OVERLAP = "overlap"
+SPACING = "spacing"
+CONTRADICTION = "contradiction"
+
+UNIT = "unit"
+NOT_ELECTRICITY = "not-electricity"
+NO_TYPE = "no-type"
+NO_INTERVAL = "no-interval"
+INTERVAL = "interval"
+FLOW_DIRECTION = "flow-direction"
+ACCUMULATION = "accumulation"
+QUALIFIER = "qualifier"
+DEMAND = "demand"
+OTHER_METER = "other-meter"
+
+ENVELOPE = "envelope"
+DEVICE = "device"
+PAYLOAD = "payload"
+UNKNOWN_BLOCK = "unknown-block"
+NO_DEPTH = "no-depth"
+SENSOR_FAULT = "sensor-fault"
+
+NOT_AN_UPLINK = "not-an-uplink"
+HISTORY = "history"
+NOT_COLLECTED = "not-collected"
+REPEATED_ZERO = "repeated-zero"
+
+WHAT_TO_DO: Mapping[str, str] = {
+    UNREADABLE: "not in the form of such a file (fields, quotes, characters): see the line",
+    TIME: "no time, or one that cannot be: skipped by the clock, or before such devices: check the clock and --zone",
+    NUMBER: "the value is no number: see the line",
+    MISSING: "a value is missing where one is required",
+    CUT: "the last line has no end, digits may be missing: fetch the file again",
+    OVERLAP: "the source has another reading for part of the same time: import only one of them",
+    SPACING: "other readings are as far apart as a longer interval: import that part with its own --interval-s",
+    CONTRADICTION: "says two things that cannot both be: two values for one interval, a month that is not the date's",
+    UNIT: "neither energy nor power: ask the utility for active energy in Wh",
+    NOT_ELECTRICITY: "gas, water or heat: there is no metric for it; ask the utility for electricity only",
+    NO_TYPE: "belongs to no ReadingType, so its unit is not known: ask the utility for a feed with links",
+    NO_INTERVAL: "has neither a duration nor an intervalLength: say --interval-s",
+    INTERVAL: "longer than an hour, the metric's window: ask for hourly readings or shorter ones",
+    FLOW_DIRECTION: "fed into the grid, net, or reactive: only what was delivered to the customer is counted",
+    ACCUMULATION: "a register's state, not the energy of an interval: ask for interval data",
+    QUALIFIER: "a minimum or maximum of the interval, not its energy",
+    DEMAND: "power, where the file has the energy, too: the energy is read",
+    OTHER_METER: "of a channel that --meter does not name",
+    ENVELOPE: "of no network server whose JSON is known: export it as the server's own uplink JSON",
+    DEVICE: "the device has no EUI of 16 hexadecimal digits",
+    PAYLOAD: "the payload cannot be decoded, or is cut",
+    UNKNOWN_BLOCK: "no distance before a block of an unknown kind: the device is none that is known",
+    NO_DEPTH: "the depth of this device's container is not known: say --depth-mm EUI=MM",
+    SENSOR_FAULT: "the sensor failed, or saw no echo within its range",
+}
+"""Reason -> what it means and what to do, for refused readings. Those of the import itself are not here."""
