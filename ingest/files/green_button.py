@@ -17,7 +17,7 @@ from typing import BinaryIO, ClassVar
 
 import numpy as np
 
-from ingest.files.channels import ENTRY, ESPI, Channels, Links
+from ingest.files.channels import ENTRY, ESPI, MeteringChannels, Links
 from ingest.files.clocks import within
 from ingest.files.markup import feed
 from ingest.files.reading import KEPT_BYTES, Empty, Note, Outcome, Parsed
@@ -66,7 +66,7 @@ class GreenButton:
         links = Links(path.name)
         for _ in feed(path, links):
             pass
-        channels = Channels(links, self.meter)
+        channels = MeteringChannels(links, self.meter)
         turns = None
         if len(channels.imported) > 1:
             turns = _Turns(channels, self.interval_s)
@@ -143,7 +143,7 @@ class _ReadingEvents:
 class _Turns(_ReadingEvents):
     """Whether the channels that are imported take turns: at no time do two of them measure something."""
 
-    def __init__(self, channels: Channels, interval_s: int | None) -> None:
+    def __init__(self, channels: MeteringChannels, interval_s: int | None) -> None:
         super().__init__()
         self._channels = channels
         self._interval_s = interval_s
@@ -185,7 +185,9 @@ class _Turns(_ReadingEvents):
 class _Readings(_ReadingEvents):
     """The readings of the file, as outcomes."""
 
-    def __init__(self, channels: Channels, interval_s: int | None, turns: _Turns | None, original: BinaryIO) -> None:
+    def __init__(
+        self, channels: MeteringChannels, interval_s: int | None, turns: _Turns | None, original: BinaryIO
+    ) -> None:
         super().__init__()
         self._channels = channels
         self._interval_s = interval_s
