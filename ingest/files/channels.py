@@ -127,7 +127,7 @@ class Links:
 
 
 class MeteringChannels:
-    """The metering channel of each entry's blocks, and its ReadingType. MeteringChannels have the addresses of MeterReadings.
+    """The metering channel of each entry's blocks, and its ReadingType. Channels have the addresses of MeterReadings.
 
     `chosen` is the one that the operator names by its address or the address's last part. Raises `NotSuchFile` if there
     is none, or more than one, of that name, or if a MeterReading has two types that contradict each other.

@@ -17,7 +17,7 @@ from typing import BinaryIO, ClassVar
 
 import numpy as np
 
-from ingest.files.channels import ENTRY, ESPI, MeteringChannels, Links
+from ingest.files.channels import ENTRY, ESPI, Links, MeteringChannels
 from ingest.files.clocks import within
 from ingest.files.markup import feed
 from ingest.files.reading import KEPT_BYTES, Empty, Note, Outcome, Parsed
