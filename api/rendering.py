@@ -49,24 +49,23 @@ def revision(header: Header, columns: CellColumns) -> Json:
         "revision": header.revision,
         "window": {"start": rfc3339(header.window.start), "end": rfc3339(header.window.end)},
         "published_at": rfc3339(header.published_at),
+        "kind": header.kind,
         "cells": _cells(columns),
     }
 
 
 def _cells(columns: CellColumns) -> list[Json]:
-    rows = zip(columns.area, columns.class_, columns.value, columns.coverage, columns.rule, strict=True)
     return [
-        {"area": area, "class": class_, "status": "suppressed", "rule": rule}
-        if value is None
-        else {
+        {
             "area": area,
             "class": class_,
-            "status": "released",
-            "value": value,
-            "coverage": coverage,
+            "status": status,
+            **({} if value is None else {"value": value, "coverage": coverage}),
             "rule": rule,
         }
-        for area, class_, value, coverage, rule in rows
+        for area, class_, status, value, coverage, rule in zip(
+            columns.area, columns.class_, columns.status, columns.value, columns.coverage, columns.rule, strict=True
+        )
     ]
 
 

@@ -60,6 +60,7 @@ def received(publication: Publication) -> ReceivedPublication:
     columns = CellColumns(
         area=[cell.area for cell in cells],
         class_=[cell.class_ for cell in cells],
+        status=[cell.status for cell in cells],
         value=[cell.value if cell else None for cell in released],
         coverage=[cell.coverage if cell else None for cell in released],
         rule=[cell.rule for cell in cells],
@@ -67,5 +68,5 @@ def received(publication: Publication) -> ReceivedPublication:
     window = Window(instant(publication.window.start), instant(publication.window.end))
     published_at = instant(publication.published_at)
     return ReceivedPublication(
-        publication.metric, publication.sequence, window, publication.revision, published_at, columns
+        publication.metric, publication.sequence, window, publication.revision, published_at, columns, publication.kind
     )

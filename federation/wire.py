@@ -91,7 +91,17 @@ class SuppressedCell(_Cell):
     rule: Name = Field(description="Disclosure rule under which the cell was decided.")
 
 
-WireCell = Annotated[ReleasedCell | SuppressedCell, Field(discriminator="status")]
+class IncompleteCell(_Cell):
+    """A cell of a window that lacks readings, or whose readings were not all processed when it was due.
+
+    Its value may follow in a revision.
+    """
+
+    status: Literal["incomplete"]
+    rule: Name = Field(description="Disclosure rule under which the cell would be decided.")
+
+
+WireCell = Annotated[ReleasedCell | SuppressedCell | IncompleteCell, Field(discriminator="status")]
 
 
 class Span(_Message):
@@ -113,7 +123,14 @@ class Revision(_Message):
     sequence: int = Field(ge=1, lt=_BIGINT, description="Rises by one with each publication of the metric: no gap.")
     revision: int = Field(ge=0, lt=2**31, description="0 at first; a correction of the window is the next number.")
     window: Span
-    published_at: Instant
+    published_at: Instant = Field(
+        description="When the revision was due: a fixed time after the window's end, whenever readings came in."
+    )
+    kind: Literal["publication", "correction", "withdrawal", "skip", "lost"] = Field(
+        default="publication",
+        description="`correction`: a revision after the first. `lost`: the city published this and has lost it; who has"
+        " it keeps it. `skip`: windows of this span may have been published before, and never are again.",
+    )
     cells: list[WireCell] = Field(max_length=MOST_CELLS_OF_ONE, description="Ordered by area, then class.")
 
     @model_validator(mode="after")
@@ -146,7 +163,7 @@ class Series(_Message):
     city: Name
     metric: Name
     unit: Name = Field(description="Unit of every value: the metric's smallest unit.")
-    windows: list[Revision] = Field(description="Ordered by start. Windows without any reading are missing.")
+    windows: list[Revision] = Field(description="Ordered by start.")
     next: Instant | None = Field(description="The `from` of the next request; null if the range is complete.")
 
 

@@ -48,6 +48,7 @@ class Metric:
     window: WindowLength
     lateness_ms: int
     silence_ms: int
+    margin_ms: int
     minimum: int
     maximum: int
     rule: str
@@ -57,6 +58,11 @@ class Metric:
     def registered_as(self) -> str:
         """Name of the metric that its sources and areas are registered for."""
         return self.derived_from or self.name
+
+    @property
+    def delay_ms(self) -> int:
+        """How long after its end a window is published, milliseconds (R12)."""
+        return self.lateness_ms + self.margin_ms
 
     @property
     def longest_window_ms(self) -> int:
@@ -70,6 +76,7 @@ def _metric(name: str, entry: dict[str, Any]) -> Metric:
         name=name,
         lateness_ms=entry.pop("lateness_minutes") * MINUTE_MS,
         silence_ms=entry.pop("silence_minutes") * MINUTE_MS,
+        margin_ms=entry.pop("margin_minutes") * MINUTE_MS,
         classes=tuple(entry.pop("classes")),
         **entry,
     )

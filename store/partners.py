@@ -12,7 +12,7 @@ from psycopg.types.json import Jsonb
 from store.database import Connection
 from store.moments import milliseconds, moment
 from store.publication_log import CellColumns, WindowTotal
-from store.publications import Window
+from store.publications import Kind, Window
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,7 @@ class ReceivedPublication:
     revision: int
     published_at: int
     cells: CellColumns
+    kind: Kind = "publication"
 
 
 class Conflict(Exception):
@@ -111,9 +112,9 @@ def partner_window_totals(connection: Connection, city: str, metric: str, last_m
         """
         WITH latest AS (
             SELECT DISTINCT ON (window_start) window_start, window_end, revision FROM partner_publications
-            WHERE city = %(city)s AND metric = %(metric)s AND window_end > (
+            WHERE city = %(city)s AND metric = %(metric)s AND kind <> 'skip' AND window_end > (
                 SELECT max(window_end) - %(last)s * interval '1 millisecond'
-                FROM partner_publications WHERE city = %(city)s AND metric = %(metric)s)
+                FROM partner_publications WHERE city = %(city)s AND metric = %(metric)s AND kind <> 'skip')
             ORDER BY window_start, revision DESC
         ), areas AS (
             SELECT (area ->> 'number')::integer AS area, (area ->> 'population')::bigint AS population
@@ -135,6 +136,7 @@ def partner_window_totals(connection: Connection, city: str, metric: str, last_m
     ]
 
 
+_SKIP = -1
 _PARTNER = "city, url, log_id, cursor, catalog"
 
 
@@ -147,22 +149,25 @@ def _check_sequences(connection: Connection, city: str, log_id: str, page: Seque
     )
     for publication in page:
         metric, expected = publication.metric, last.get(publication.metric, 0) + 1
-        if publication.sequence != expected:
+        skips = publication.kind == "skip" and publication.sequence > expected
+        if publication.sequence != expected and not skips:
             raise Conflict(f"expected publication {expected} of {metric}, received {publication.sequence}")
-        last[metric] = expected
+        last[metric] = publication.sequence
 
 
 def _store(connection: Connection, city: str, log_id: str, publication: ReceivedPublication) -> None:
     start, end = moment(publication.window.start), moment(publication.window.end)
-    key = (city, publication.metric, start, publication.revision)
+    # A skip is of many windows: kept under a revision of its own, it hides none of theirs.
+    revision = _SKIP if publication.kind == "skip" else publication.revision
+    key = (city, publication.metric, start, revision)
     stored = connection.execute(
         "INSERT INTO partner_publications"
-        " (city, metric, window_start, revision, window_end, sequence, log_id, published_at)"
-        " VALUES (%s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT (city, metric, window_start, revision) DO UPDATE SET"
+        " (city, metric, window_start, revision, window_end, sequence, log_id, published_at, kind)"
+        " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT (city, metric, window_start, revision) DO UPDATE SET"
         " window_end = excluded.window_end, sequence = excluded.sequence, log_id = excluded.log_id,"
-        " published_at = excluded.published_at, received_at = now()"
-        " WHERE partner_publications.log_id <> excluded.log_id",
-        (*key, end, publication.sequence, log_id, moment(publication.published_at)),
+        " published_at = excluded.published_at, kind = excluded.kind, received_at = now()"
+        " WHERE partner_publications.log_id <> excluded.log_id OR excluded.kind = 'skip'",
+        (*key, end, publication.sequence, log_id, moment(publication.published_at), publication.kind),
     )
     if stored.rowcount != 1:
         raise Conflict(
@@ -174,8 +179,8 @@ def _store(connection: Connection, city: str, log_id: str, publication: Received
     cells = publication.cells
     connection.execute(
         "INSERT INTO partner_cells (city, metric, window_start, revision, area, class, status, value, coverage, rule)"
-        " SELECT %s, %s, %s, %s, area, class, CASE WHEN value IS NULL THEN 'suppressed' ELSE 'released' END,"
-        " value, coverage, rule FROM unnest(%s::integer[], %s::text[], %s::bigint[], %s::integer[], %s::text[])"
-        " AS cells (area, class, value, coverage, rule)",
-        (*key, *map(list, (cells.area, cells.class_, cells.value, cells.coverage, cells.rule))),
+        " SELECT %s, %s, %s, %s, area, class, status, value, coverage, rule"
+        " FROM unnest(%s::integer[], %s::text[], %s::text[], %s::bigint[], %s::integer[], %s::text[])"
+        " AS cells (area, class, status, value, coverage, rule)",
+        (*key, *map(list, (cells.area, cells.class_, cells.status, cells.value, cells.coverage, cells.rule))),
     )

@@ -18,21 +18,25 @@ _STATEMENT_LIMIT_MS = 30_000
 
 @dataclass(frozen=True, slots=True)
 class CellColumns:
-    """A publication's cells by column, all of one length, ordered by area and class. `None` marks a suppressed cell."""
+    """A publication's cells by column, all of one length, ordered by area and class.
+
+    Only released cells have value and coverage.
+    """
 
     area: Sequence[int]
     class_: Sequence[str]
+    status: Sequence[str]
     value: Sequence[int | None]
     coverage: Sequence[int | None]
     rule: Sequence[str]
 
 
-_NO_CELLS = CellColumns((), (), (), (), ())
+_NO_CELLS = CellColumns((), (), (), (), (), ())
 
 
 @dataclass(frozen=True, slots=True)
 class LogState:
-    """UUID of the publication log, which a restore changes, and the position of the newest publication."""
+    """UUID of the publication log, which no restore changes, and the position of the newest publication."""
 
     id: str
     head: int
@@ -154,8 +158,8 @@ def series(
     headers = _headers(
         connection,
         f"SELECT DISTINCT ON (window_start) {_HEADER} FROM publications"
-        " WHERE metric = %s AND window_start >= %s AND window_start < %s"
-        " ORDER BY window_start, revision DESC LIMIT %s",
+        " WHERE metric = %s AND window_start >= %s AND window_start < %s AND kind <> 'skip'"
+        " ORDER BY window_start, sequence DESC LIMIT %s",
         *(metric, moment(start), moment(end), limit + 1),
     )
     found = _with_cells(connection, headers[:limit], most_cells, area, class_)
@@ -165,7 +169,8 @@ def series(
 def newest_window(connection: Connection, metric: str) -> Window | None:
     """The last window of a metric that has been published, or None."""
     row = connection.execute(
-        "SELECT window_start, window_end FROM publications WHERE metric = %s ORDER BY window_start DESC LIMIT 1",
+        "SELECT window_start, window_end FROM publications WHERE metric = %s AND kind <> 'skip'"
+        " ORDER BY window_start DESC LIMIT 1",
         (metric,),
     ).fetchone()
     return None if row is None else Window(milliseconds(row[0]), milliseconds(row[1]))
@@ -177,10 +182,10 @@ def window_totals(connection: Connection, metric: str, last_ms: int) -> list[Win
         """
         WITH latest AS (
             SELECT DISTINCT ON (window_start) position, window_start, window_end FROM publications
-            WHERE metric = %(metric)s AND window_end > (
+            WHERE metric = %(metric)s AND kind <> 'skip' AND window_end > (
                 SELECT max(window_end) - %(last)s * interval '1 millisecond'
-                FROM publications WHERE metric = %(metric)s)
-            ORDER BY window_start, revision DESC
+                FROM publications WHERE metric = %(metric)s AND kind <> 'skip')
+            ORDER BY window_start, sequence DESC
         )
         SELECT class, window_start, window_end, coalesce(sum(value), 0), count(value), count(*),
                coalesce(sum(population) FILTER (WHERE value IS NOT NULL), 0), sum(population),
@@ -196,13 +201,16 @@ def window_totals(connection: Connection, metric: str, last_ms: int) -> list[Win
     ]
 
 
-_HEADER = "position, metric, sequence, window_start, window_end, revision, published_at"
+_HEADER = "position, metric, sequence, window_start, window_end, revision, published_at, kind"
 
 
 def _headers(connection: Connection, query: str, *terms: object) -> list[Header]:
     return [
-        Header(position, metric, sequence, Window(milliseconds(start), milliseconds(end)), revision, milliseconds(at))
-        for position, metric, sequence, start, end, revision, at in connection.execute(query, terms)
+        Header(
+            *(position, metric, sequence, Window(milliseconds(start), milliseconds(end)), revision),
+            *(milliseconds(at), kind),
+        )
+        for position, metric, sequence, start, end, revision, at, kind in connection.execute(query, terms)
     ]
 
 
@@ -224,7 +232,8 @@ def _with_cells(
     terms["positions"] = [header.position for header in headers[:kept]]
     rows = connection.execute(
         "SELECT position, array_agg(area ORDER BY area, class), array_agg(class ORDER BY area, class),"
-        " array_agg(value ORDER BY area, class), array_agg(coverage ORDER BY area, class),"
+        " array_agg(status ORDER BY area, class), array_agg(value ORDER BY area, class),"
+        " array_agg(coverage ORDER BY area, class),"
         f" array_agg(rule ORDER BY area, class) FROM published_cells WHERE {chosen} GROUP BY position",
         terms,
     )

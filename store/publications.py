@@ -1,4 +1,4 @@
-"""Publishing: the windows that are ready, and publications appended to their gap-free log.
+"""Publishing: the cells of a window, and publications appended to their gap-free log.
 
 Times are milliseconds since 1970, UTC. Amounts are whole numbers of the metric's smallest unit. Connections are those
 of `store.database.connect`. Publications are read in `store.publication_log`.
@@ -7,7 +7,7 @@ of `store.database.connect`. Publications are read in `store.publication_log`.
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from store.database import Connection
 from store.moments import milliseconds, moment
@@ -55,20 +55,40 @@ class Lattice:
         return later and window.end <= self.next_source and window.start < min(self.next_end, self.next_version)
 
 
+Status = Literal["released", "suppressed", "incomplete"]
+Kind = Literal["publication", "correction", "withdrawal", "skip", "lost"]
+"""What an entry of the log is. `lost`: the ledger says that it was published, and its contents are gone (a restore);
+`skip`: windows that may have been published before the ledger was lost, and never are again."""
+
+
 @dataclass(frozen=True, slots=True)
 class PublishedCell:
-    """A cell as it is published. A suppressed cell has neither value nor coverage (whole percent)."""
+    """A cell as it is published. Only a released cell has value and coverage (whole percent).
+
+    An `incomplete` one belongs to a window that lacks readings, or whose readings were not all processed in time.
+    """
 
     area: int
     class_: str
     value: int | None
     coverage: int | None
     rule: str
+    incomplete: bool = False
+
+    @property
+    def status(self) -> Status:
+        """What the cell shows to partners."""
+        if self.incomplete:
+            return "incomplete"
+        return "suppressed" if self.value is None else "released"
 
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """A publication without its cells: position in the log, number in its metric's sequence, window, revision."""
+    """A publication without its cells: position in the log, number in its metric's sequence, window, revision.
+
+    `published_at` is when it was due, not the moment at which it left.
+    """
 
     position: int
     metric: str
@@ -76,6 +96,11 @@ class Header:
     window: Window
     revision: int
     published_at: int
+    kind: Kind = "publication"
+
+
+class OutOfTurn(Exception):
+    """The position or the sequence is not the next one: someone else has published meanwhile."""
 
 
 @contextmanager
@@ -90,38 +115,6 @@ def publisher_lock(connection: Connection) -> Iterator[bool]:
     finally:
         if held and not connection.closed:
             connection.execute("SELECT pg_advisory_unlock(%s)", (_PUBLISHER_LOCK,))
-
-
-def ready_windows(connection: Connection, topic: str, metric: str, lateness_ms: int, limit: int) -> list[Window]:
-    """The oldest windows of a metric that can be published, at most `limit`, in order (R12).
-
-    A window is ready if the watermark of every partition of the topic has passed its end, if it has a cell of this
-    topic, and if it has no publication yet. A window without any reading is never published.
-    """
-    rows = connection.execute(
-        """
-        WITH RECURSIVE passed AS (
-            SELECT min(event_time) - %(lateness)s AS bound
-            FROM stream_offsets WHERE topic = %(topic)s
-            HAVING count(event_time) = (SELECT partitions FROM stream_topics WHERE topic = %(topic)s)
-        ), windows AS (
-            (SELECT window_start, window_end FROM cells WHERE topic = %(topic)s AND metric = %(metric)s
-             ORDER BY window_start LIMIT 1)
-            UNION ALL  -- one step through the index per window: reading every cell would take minutes after a year
-            SELECT following.window_start, following.window_end FROM windows, LATERAL (
-                SELECT window_start, window_end FROM cells
-                WHERE topic = %(topic)s AND metric = %(metric)s AND window_start > windows.window_start
-                ORDER BY window_start LIMIT 1) AS following
-        )
-        SELECT window_start, window_end FROM windows, passed
-        WHERE extract(epoch FROM window_end) * 1000 <= bound AND NOT EXISTS (
-            SELECT FROM publications WHERE publications.metric = %(metric)s
-            AND publications.window_start = windows.window_start)
-        ORDER BY window_start LIMIT %(limit)s
-        """,
-        {"topic": topic, "metric": metric, "lateness": lateness_ms, "limit": limit},
-    ).fetchall()
-    return [Window(milliseconds(start), milliseconds(end)) for start, end in rows]
 
 
 def lattice(
@@ -165,45 +158,86 @@ def lattice(
     return Lattice(tuple(LatticeCell(*row) for row in rows), window, *bounds)
 
 
-def publish(
-    connection: Connection, metric: str, window: Window, topic: str, cells: Sequence[PublishedCell], revision: int = 0
-) -> Header:
-    """Append a publication to the log, in one transaction.
+def next_numbers(connection: Connection, metric: str) -> tuple[int, int]:
+    """The next position in the log, and the next number in the metric's sequence."""
+    row = connection.execute(
+        "SELECT position + 1, coalesce((SELECT sequence FROM publication_sequences WHERE metric = %s), 0) + 1"
+        " FROM publication_log",
+        (metric,),
+    ).fetchone()
+    if row is None:
+        raise LookupError("publication_log has no row: the database was not migrated, or the table was emptied")
+    return int(row[0]), int(row[1])
 
-    The counters' rows stay locked until the commit, so positions (over all metrics) and sequences (per metric) have no
-    gap, and no reader sees a later publication first. Returns the new publication's header. Raises
-    `psycopg.errors.UniqueViolation` if the window has this revision already.
+
+def append(
+    connection: Connection,
+    header: Header,
+    topic: str,
+    cells: Sequence[PublishedCell],
+    *,
+    left_at: int,
+    entry: bytes | None = None,
+    body: bytes | None = None,
+) -> None:
+    """Append a publication to the log, in one transaction; its position and sequence must be the next ones.
+
+    Only a skip may leave numbers out. The counters' rows stay locked until the commit, so no reader sees a later
+    publication first. Raises `OutOfTurn`, and `psycopg.errors.UniqueViolation` if the window has this revision already.
     """
     with connection.transaction():
-        position = _value(connection, "UPDATE publication_log SET position = position + 1 RETURNING position")
-        sequence = _value(
-            connection,
-            "INSERT INTO publication_sequences VALUES (%s, 1) ON CONFLICT (metric)"
-            " DO UPDATE SET sequence = publication_sequences.sequence + 1 RETURNING sequence",
-            metric,
-        )
-        published_at = _value(
-            connection,
-            "INSERT INTO publications (position, metric, sequence, window_start, window_end, revision, topic)"
-            " VALUES (%s, %s, %s, %s, %s, %s, %s) RETURNING published_at",
-            *(position, metric, sequence, moment(window.start), moment(window.end), revision, topic),
+        _move(connection, header)
+        connection.execute(
+            "INSERT INTO publications (position, metric, sequence, window_start, window_end, revision, topic,"
+            " published_at, left_at, kind, whole, entry, body)"
+            " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+            (
+                *(header.position, header.metric, header.sequence),
+                *(moment(header.window.start), moment(header.window.end), header.revision, topic),
+                *(moment(header.published_at), moment(left_at), header.kind),
+                *(not any(cell.incomplete for cell in cells), entry, body),
+            ),
         )
         columns: tuple[list[Any], ...] = tuple(
-            map(list, zip(*((c.area, c.class_, c.value, c.coverage, c.rule) for c in cells), strict=True))
-        ) or ([], [], [], [], [])
+            map(list, zip(*((c.area, c.class_, c.status, c.value, c.coverage, c.rule) for c in cells), strict=True))
+        ) or ([], [], [], [], [], [])
         connection.execute(
-            "INSERT INTO published_cells SELECT %s, area, class,"
-            " CASE WHEN value IS NULL THEN 'suppressed' ELSE 'released' END, value, coverage, rule"
-            " FROM unnest(%s::integer[], %s::text[], %s::bigint[], %s::integer[], %s::text[])"
-            " AS cells (area, class, value, coverage, rule)",
-            (position, *columns),
+            "INSERT INTO published_cells SELECT %s, area, class, status, value, coverage, rule"
+            " FROM unnest(%s::integer[], %s::text[], %s::text[], %s::bigint[], %s::integer[], %s::text[])"
+            " AS cells (area, class, status, value, coverage, rule)",
+            (header.position, *columns),
         )
-    return Header(position, metric, sequence, window, revision, milliseconds(published_at))
 
 
-def new_log(connection: Connection) -> str:
-    """Give the log a new id, and return it: after a restore, partners may hold publications that the log has lost."""
-    return str(_value(connection, "UPDATE publication_log SET id = gen_random_uuid() RETURNING id"))
+def erase(connection: Connection, metric: str, window: Window) -> None:
+    """Erase the values and the bodies of every revision of a window; to be called in a transaction."""
+    connection.execute(
+        "UPDATE published_cells SET status = 'withdrawn', value = NULL, coverage = NULL FROM publications"
+        " WHERE publications.position = published_cells.position AND metric = %s AND window_start = %s",
+        (metric, moment(window.start)),
+    )
+    connection.execute(
+        "UPDATE publications SET body = NULL WHERE metric = %s AND window_start = %s AND kind <> 'withdrawal'",
+        (metric, moment(window.start)),
+    )
+
+
+def _move(connection: Connection, header: Header) -> None:
+    """Set the counters to a publication's numbers."""
+    skips = header.kind == "skip"
+    moved = connection.execute(
+        "UPDATE publication_log SET position = %(now)s"
+        " WHERE position = %(now)s - 1 OR (%(skips)s AND position < %(now)s)",
+        {"now": header.position, "skips": skips},
+    )
+    counted = connection.execute(
+        "INSERT INTO publication_sequences AS known VALUES (%(metric)s, %(now)s) ON CONFLICT (metric)"
+        " DO UPDATE SET sequence = excluded.sequence"
+        " WHERE known.sequence = %(now)s - 1 OR (%(skips)s AND known.sequence < %(now)s)",
+        {"metric": header.metric, "now": header.sequence, "skips": skips},
+    )
+    if moved.rowcount != 1 or counted.rowcount != 1:
+        raise OutOfTurn(f"publication {header.position}, {header.metric} {header.sequence}, is not the next one")
 
 
 def _value(connection: Connection, query: str, *terms: object) -> Any:

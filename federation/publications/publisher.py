@@ -1,154 +1,195 @@
-"""Publishing (R12): every window that all partitions have passed is published once, whole, by one publisher.
+"""Publishing (R12): every window in its slot, whatever came in, by one publisher.
 
 A publication holds every cell of its window's lattice. A released cell carries value, coverage and rule. A suppressed
-cell carries status and rule alone, so that a cell that failed its rule looks like a cell without readings.
+cell carries status and rule alone, so that a cell that failed its rule looks like a cell without readings. A window
+that a partition has not passed, or that lacks readings, leaves incomplete as a whole; its values follow at fixed times.
 """
 
 import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 import psycopg
 from prometheus_client import Counter
 
-from errors import OperatorError
-from federation.disclosure.rules import released, rule_of
+from federation.disclosure.rules import rule_of
+from federation.publications.deciding import decide, withhold
+from federation.publications.schedule import Due, Since, Stream, begin_all, due
 from schemas.catalogue import Metric
 from store.cells import cells_of_window
 from store.database import Connection, connect
 from store.processing import Cell
 from store.publications import (
     Header,
+    Kind,
     Lattice,
-    LatticeCell,
     PublishedCell,
     Window,
+    append,
     lattice,
-    publish,
+    next_numbers,
     publisher_lock,
-    ready_windows,
 )
+from store.publishing import Processed, check_again, topic_state
 
 log = logging.getLogger(__name__)
 
 PUBLICATIONS = Counter("sistercity_publications", "Publications appended to the log.", ["dataset"])
 CELLS = Counter(
     "sistercity_published_cells",
-    "Cells decided: released, suppressed, or outside (reduced for an area or class that the window does not have).",
+    "Cells decided: released, suppressed, incomplete, or outside (reduced for an area or class that the window does not"
+    " have).",
     ["dataset", "outcome"],
 )
 
 _WINDOWS_AT_ONCE = 100
+_AWAY = (psycopg.OperationalError, psycopg.InterfaceError, psycopg.errors.ReadOnlySqlTransaction)
+"""What a database raises that is away, or that has become a copy that can't be written (a fail-over)."""
 
-Topics = Callable[[Connection], Mapping[str, Sequence[Metric]]]
-"""Reads which topics are published: the metrics of each."""
-
-
-class NoAreas(OperatorError):
-    """A metric has cells but no areas: the register is missing, and an empty publication could never be corrected."""
+Streams = Callable[[Connection], Sequence[Stream]]
+"""Reads which topics are published."""
 
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """A publication that was made, and how many of its cells were released and suppressed."""
+    """A publication that was made, and how many of its cells were released, suppressed and incomplete."""
 
     header: Header
     released: int
     suppressed: int
+    incomplete: int
 
 
-def decide(metric: Metric, window: Window, cells: Lattice, reduced: Sequence[Cell]) -> tuple[PublishedCell, ...]:
-    """Every cell of the lattice, released or suppressed under the metric's rule. Pure. Raises `UnknownRule`."""
-    by_place = {(cell.area, cell.class_): cell for cell in reduced}
-    return tuple(_cell(metric, window, cell, by_place.get((cell.area, cell.class_))) for cell in cells.cells)
+def publish_due(
+    connection: Connection,
+    streams: Sequence[Stream],
+    zone: str,
+    now_ms: int,
+    since: Since | None = None,
+    *,
+    most: int = _WINDOWS_AT_ONCE,
+) -> list[Published] | None:
+    """Publish what is due at `now_ms`, at most `most` windows, oldest slots first; each in its own transaction.
 
-
-def coverage(covered_ms: int, sources: int, window: Window) -> int:
-    """The share of the window that a cell's sources reported, in whole percent, rounded down and at most 100.
-
-    0 where no source is registered: the complete amount of time is then unknown.
+    `connection` is one of `store.database.connect`, `zone` the city's. Returns None if nothing was due, or if another
+    publisher holds the lock. A crash leaves whole publications and no gap; the next call goes on. Raises `UnknownRule`
+    before anything is published, `NoAreas`, `HasBegun`, and psycopg's errors.
     """
-    whole = sources * (window.end - window.start)
-    return max(0, min(100, 100 * covered_ms // whole)) if whole else 0
-
-
-def publish_ready(
-    connection: Connection, metrics: Sequence[Metric], topic: str, *, most: int = _WINDOWS_AT_ONCE
-) -> list[Published]:
-    """Publish the topic's oldest ready windows, at most `most`, in order of their starts; each in its own transaction.
-
-    `connection` is one of `store.database.connect`, and `metrics` are those of the topic's dataset. Returns nothing if
-    another publisher holds the lock. A crash leaves whole publications and no gap; the next call goes on. Raises
-    `UnknownRule` before anything is published, `NoAreas`, and psycopg's errors.
-    """
+    metrics = list({metric.name: metric for stream in streams for metric in stream.metrics}.values())
     for metric in metrics:
         rule_of(metric.rule)
     with publisher_lock(connection) as held:
         if not held:
-            return []
-        ready = sorted(
-            ((window, metric) for metric in metrics for window in _ready(connection, topic, metric, most)),
-            key=lambda pair: (pair[0].start, pair[1].name),
-        )
-        lattices: dict[str, Lattice] = {}  # kept for this call alone: a register may be loaded before the next
-        return [_publish(connection, topic, metric, window, lattices) for window, metric in ready[:most]]
+            return None
+        begin_all(connection, metrics, zone, since or Since(), now_ms)
+        entries = due(connection, metrics, zone, now_ms, most)
+        turn = Turn(connection, streams, now_ms)
+        made = [turn.publish(entry) for entry in entries]
+    return [published for published in made if published is not None] if entries else None
 
 
 class Publisher:
-    """Publishes the windows of some topics as they become ready, until `stop` is set.
+    """Publishes the windows of some streams in their slots, until `stop` is set.
 
-    `topics` gives the metrics of each topic, of which there may be more as time goes on. Several publishers may run
-    against one database: one of them publishes, the others stand by.
+    `streams` gives the topics, of which there may be more as time goes on; `clock` the present (ms since 1970, UTC).
+    Several publishers may run against one database: one of them publishes, the others stand by.
     """
 
-    def __init__(self, database_url: str, topics: Topics, *, poll_s: float, stop: threading.Event) -> None:
+    def __init__(
+        self,
+        database_url: str,
+        streams: Streams,
+        zone: str,
+        *,
+        since: Since,
+        clock: Callable[[], int],
+        poll_s: float,
+        stop: threading.Event,
+    ) -> None:
         self._url = database_url
-        self._topics = topics
+        self._streams = streams
+        self._zone = zone
+        self._since = since
+        self._clock = clock
         self._poll_s = poll_s
         self._stop = stop
 
     def run(self) -> None:
-        """Run until `stop` is set. A database that is away is logged and tried again at the next poll.
+        """Run until `stop` is set. A database that is away, or can't be written, is logged and tried again.
 
-        Raises `UnknownRule` and `NoAreas`, which would be raised again at every poll.
+        Raises `UnknownRule`, `NoAreas` and `HasBegun`, which would be raised again at every poll.
         """
         while not self._stop.is_set():
             try:
                 with connect(self._url, name="sistercity publish") as connection:
                     self._poll(connection)
-            except psycopg.OperationalError as error:
+            except _AWAY as error:
                 log.warning("the database did not answer; trying again in %s s: %s", self._poll_s, error)
                 self._stop.wait(self._poll_s)
 
     def _poll(self, connection: Connection) -> None:
         while not self._stop.is_set():
-            topics = self._topics(connection)
-            counts = [len(publish_ready(connection, metrics, topic)) for topic, metrics in topics.items()]
-            if not any(counts):
+            made = publish_due(connection, self._streams(connection), self._zone, self._clock(), self._since)
+            if made is None:
                 self._stop.wait(self._poll_s)
 
 
-def _ready(connection: Connection, topic: str, metric: Metric, most: int) -> list[Window]:
-    return ready_windows(connection, topic, metric.name, metric.lateness_ms, most)
+@dataclass(slots=True)
+class Turn:
+    """One look at what is due, under the publisher's lock.
 
+    It knows how far each topic was at its beginning, and the lattices of this turn alone: a register may be loaded
+    before the next.
+    """
 
-def _publish(
-    connection: Connection, topic: str, metric: Metric, window: Window, lattices: dict[str, Lattice]
-) -> Published:
-    cells = lattices.get(metric.name)
-    if cells is None or not cells.holds(window):
-        cells = lattices[metric.name] = lattice(
-            connection, metric.registered_as, metric.classes, window, of_any_class=metric.derived_from is not None
-        )
-    if not cells.cells:
-        raise NoAreas(f"{metric.name} has cells in {topic} but no areas; load the register")
-    reduced = cells_of_window(connection, topic, metric.name, window.start)
-    decided = decide(metric, window, cells, reduced)
-    header = publish(connection, metric.name, window, topic, decided)
-    count = sum(cell.value is not None for cell in decided)
-    _account(metric, header, released=count, suppressed=len(decided) - count, outside=_outside(cells, reduced))
-    return Published(header, count, len(decided) - count)
+    connection: Connection
+    streams: Sequence[Stream]
+    now_ms: int
+    _states: dict[str, Processed] = field(default_factory=dict)
+    _lattices: dict[str, Lattice] = field(default_factory=dict)
+
+    def publish(self, entry: Due) -> Published | None:
+        """Publish a window; None if it was to be revised and is not whole."""
+        metric, window = entry.metric, entry.window
+        topic = next((stream.topic for stream in self.streams if stream.has(metric, window)), "")
+        passed = self._passed(topic, metric, window)  # before the cells are read: later ones would be missing
+        reduced = cells_of_window(self.connection, topic, metric.name, window.start)
+        whole = passed and not any(cell.incomplete for cell in reduced)
+        if entry.before is not None and not whole:
+            check_again(self.connection, entry.before, None if entry.last else entry.at)
+            return None
+        cells = self._lattice(metric, window)
+        decided = decide(metric, window, cells, reduced) if whole else withhold(metric, cells)
+        position, sequence = next_numbers(self.connection, metric.name)
+        revision = 0 if entry.before is None else entry.before.revision + 1
+        kind: Kind = "correction" if revision else "publication"
+        header = Header(position, metric.name, sequence, window, revision, entry.at, kind)
+        append(self.connection, header, topic, decided, left_at=self.now_ms)
+        published = _counted(header, decided)
+        _account(metric, published, _outside(cells, reduced))
+        return published
+
+    def _passed(self, topic: str, metric: Metric, window: Window) -> bool:
+        """Whether every partition has passed the window, and none may lack readings of it."""
+        state = self._states.get(topic)
+        if state is None:
+            state = self._states[topic] = topic_state(self.connection, topic)
+        if state.event_time is None or window.end > state.event_time - metric.lateness_ms:
+            return False
+        return state.incomplete_before is None or window.start >= state.incomplete_before
+
+    def _lattice(self, metric: Metric, window: Window) -> Lattice:
+        known = self._lattices.get(metric.name)
+        if known is None or not known.holds(window):
+            known = self._lattices[metric.name] = lattice(
+                self.connection,
+                metric.registered_as,
+                metric.classes,
+                window,
+                of_any_class=metric.derived_from is not None,
+            )
+        return known
 
 
 def _outside(cells: Lattice, reduced: Sequence[Cell]) -> int:
@@ -156,22 +197,22 @@ def _outside(cells: Lattice, reduced: Sequence[Cell]) -> int:
     return sum((cell.area, cell.class_) not in places for cell in reduced)
 
 
-def _account(metric: Metric, header: Header, *, released: int, suppressed: int, outside: int) -> None:
+def _counted(header: Header, cells: Sequence[PublishedCell]) -> Published:
+    statuses = [cell.status for cell in cells]
+    return Published(header, statuses.count("released"), statuses.count("suppressed"), statuses.count("incomplete"))
+
+
+def _account(metric: Metric, made: Published, outside: int) -> None:
     PUBLICATIONS.labels(metric.dataset).inc()
-    for outcome, count in (("released", released), ("suppressed", suppressed), ("outside", outside)):
+    for outcome, count in (
+        ("released", made.released),
+        ("suppressed", made.suppressed),
+        ("incomplete", made.incomplete),
+        ("outside", outside),
+    ):
         CELLS.labels(metric.dataset, outcome).inc(count)
     if outside:
         log.warning(
             "publication %s of %s leaves out %s cells: their areas or classes are not those of its window",
-            *(header.position, metric.name, outside),
+            *(made.header.position, metric.name, outside),
         )
-
-
-def _cell(metric: Metric, window: Window, cell: LatticeCell, reduced: Cell | None) -> PublishedCell:
-    if reduced is None:
-        return PublishedCell(cell.area, cell.class_, None, None, metric.rule)
-    amounts = reduced.amounts
-    if not released(metric.rule, cell.class_, amounts, metric.smallest_per_unit):
-        return PublishedCell(cell.area, cell.class_, None, None, metric.rule)
-    covered = coverage(amounts.covered_ms, cell.sources, window)
-    return PublishedCell(cell.area, cell.class_, amounts.value, covered, metric.rule)

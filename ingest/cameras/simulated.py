@@ -194,7 +194,7 @@ class CameraSimulator:
         """The start of a replay, milliseconds: the last full quarter of an hour from which all windows of the span are
         closed by now, at least an hour ago. Windows begin at quarters of an hour in every time zone."""
         metric = catalogue()[METRIC]
-        needed = round(seconds * 1000) + metric.longest_window_ms + metric.lateness_ms
+        needed = round(seconds * 1000) + metric.longest_window_ms + metric.delay_ms
         return (self._clock() - max(needed, _HOUR_MS)) // _QUARTER_MS * _QUARTER_MS
 
     def _next(self) -> int:

@@ -7,13 +7,17 @@ from math import inf
 from pathlib import Path
 
 from embedded.services import Services
+from federation.publications.schedule import due
+from federation.publications.slots import due_windows
+from federation.wire import rfc3339
 from ingest.cities import City, load_city
+from node.clock import now_ms
 from node.demo.children import Children, free_port
-from schemas.catalogue import catalogue, datasets, metrics_of
+from schemas.catalogue import Metric, catalogue, datasets
 from schemas.topics import FRAMES, REGIONS, live
 from store.accounts import StreamAccount, receptions_by_metric, refusals_by_origin, stream_accounts
 from store.database import Connection, connect, create_database
-from store.publications import ready_windows
+from store.publishing import begins, cells_since, topic_state
 
 STREAMS = (*datasets(), FRAMES)
 """Every dataset that the demo carries."""
@@ -63,11 +67,15 @@ class CityProgress:
 
     def done(self, *, live: bool) -> bool:
         """Whether all that was replayed is accounted for and published. `live`: the sources go on after that."""
-        if self.unpublished or set(self.streams) != set(STREAMS):
+        if self.unpublished or not self.processed(live=live):
+            return False
+        return all(self.streams[dataset].publications for dataset in datasets())
+
+    def processed(self, *, live: bool) -> bool:
+        """Whether all that was replayed is accounted for."""
+        if set(self.streams) != set(STREAMS):
             return False
         if any(stream.account.messages < self._replayed(dataset) for dataset, stream in self.streams.items()):
-            return False
-        if any(not self.streams[dataset].publications for dataset in datasets()):
             return False
         # Regions are acknowledged before their pictures are accounted for: no more of them can follow.
         every = self.streams.values()
@@ -124,7 +132,7 @@ def set_up(cities: Sequence[DemoCity], children: Children) -> None:
 
 
 def start(city: DemoCity, partner: DemoCity, children: Children, *, meters: int, follow: bool) -> None:
-    """Start every role of a city."""
+    """Start every role of a city but the publisher: what is replayed in seconds would miss its slots."""
     going_on = ["--follow"] if follow else []
     roles = {
         "serve": ["serve", "--port", str(city.port)],
@@ -133,14 +141,38 @@ def start(city: DemoCity, partner: DemoCity, children: Children, *, meters: int,
         "meters": ["ingest", "simulate", "--meters", str(meters), "--report", str(city.report("meters")), *going_on],
         "waste": ["ingest", "simulate-waste", "--report", str(city.report("waste")), *going_on],
         "cameras": ["ingest", "simulate-cameras", "--report", str(city.report("cameras")), *going_on],
-        "publish": ["publish", "--every", "0.5"],
         "pull": ["pull", partner.url, "--follow", "--every", "1"],
     }
     for role, arguments in roles.items():
-        environment = dict(city.environment)
-        if role in city.metrics_ports:
-            environment["SISTERCITY_METRICS_PORT"] = str(city.metrics_ports[role])
-        children.start(f"{city.id}-{role}", arguments, environment, lasting=role not in _SOURCES or follow)
+        _start(city, role, arguments, children, lasting=role not in _SOURCES or follow)
+
+
+def start_publishing(city: DemoCity, since: Mapping[str, int], children: Children) -> None:
+    """Start the publisher, which publishes each metric's windows that begin at its time or later."""
+    chosen = [text for metric, start in since.items() for text in ("--since", f"{metric}={rfc3339(start)}")]
+    _start(city, "publish", ["publish", "--every", "0.5", *chosen], children, lasting=True)
+
+
+def _start(city: DemoCity, role: str, arguments: Sequence[str], children: Children, *, lasting: bool) -> None:
+    environment = dict(city.environment)
+    if role in city.metrics_ports:
+        environment["SISTERCITY_METRICS_PORT"] = str(city.metrics_ports[role])
+    children.start(f"{city.id}-{role}", arguments, environment, lasting=lasting)
+
+
+def replayed_since(city: DemoCity) -> Mapping[str, int] | None:
+    """Metric -> the start of its first replayed window; None until every window that is due has been passed."""
+    with connect(city.database_url, name="sistercity demo") as connection:
+        since = {metric: start for metric, start in cells_since(connection).items() if metric in catalogue()}
+        return since if all(_passed(connection, city, metric, since) for metric in catalogue().values()) else None
+
+
+def _passed(connection: Connection, city: DemoCity, metric: Metric, since: Mapping[str, int]) -> bool:
+    reached = topic_state(connection, live(city.id, metric.dataset)).event_time
+    if reached is None or metric.name not in since:
+        return False
+    windows = due_windows(metric, city.facts.zone, since[metric.name], now_ms())
+    return all(window.end <= reached - metric.lateness_ms for window in windows)
 
 
 def read_progress(city: DemoCity) -> CityProgress:
@@ -186,9 +218,8 @@ def _pulled(connection: Connection) -> Mapping[tuple[str, str], int]:
 
 
 def _unpublished(connection: Connection, city: DemoCity) -> int:
-    """How many windows are ready to be published, counting at most one for each metric."""
-    return sum(
-        len(ready_windows(connection, live(city.id, dataset), metric.name, metric.lateness_ms, 1))
-        for dataset in datasets()
-        for metric in metrics_of(dataset)
-    )
+    """How many windows are due and not published, or how many metrics of which none is published yet."""
+    begun = begins(connection)
+    metrics = list(catalogue().values())
+    waiting = sum(metric.name not in begun for metric in metrics)
+    return waiting or len(due(connection, metrics, city.facts.zone, now_ms(), 1000))

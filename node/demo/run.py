@@ -15,7 +15,16 @@ from errors import OperatorError
 from federation.compare import comparisons
 from node.demo.accounts import accounts, faults, summary
 from node.demo.children import Children, preload
-from node.demo.cities import CityProgress, DemoCity, prepare, read_progress, set_up, start
+from node.demo.cities import (
+    CityProgress,
+    DemoCity,
+    prepare,
+    read_progress,
+    replayed_since,
+    set_up,
+    start,
+    start_publishing,
+)
 from node.demo.results import table
 from schemas.catalogue import catalogue
 from store.database import connect
@@ -70,9 +79,15 @@ def _wait(
 ) -> list[CityProgress] | None:
     """Wait until both cities have processed, published and pulled everything; None if `stop` is set before."""
     shown = monotonic()
+    publishing: set[str] = set()
     while not stop.wait(_POLL_S):
         children.check()
         reached = [read_progress(city) for city in cities]
+        for city, progress in zip(cities, reached, strict=True):
+            since = None if city.id in publishing or not progress.processed(live=live) else replayed_since(city)
+            if since is not None:
+                start_publishing(city, since, children)
+                publishing.add(city.id)
         if all(progress.done(live=live) for progress in reached) and _exchanged(cities, reached):
             _show_line("", last=True)
             return reached

@@ -15,18 +15,21 @@ if TYPE_CHECKING:
     from store.partners import PartnerState
 
 _MANY = 1_000
+_PATIENCE_MS = 300_000
+"""How long after its slot a window is not yet overdue: a publisher may have much to catch up with."""
 
 
 @dataclass(frozen=True, slots=True)
 class Contents:
     """The contents of tables of the newest version.
 
-    `ready` counts windows that wait for the publisher, by topic; `generations` are the later topics of each dataset.
+    `overdue` counts windows whose slot passed a while ago, by metric, for each that is published; `generations` are the
+    later topics of each dataset.
     """
 
     registered: "Mapping[str, RegisteredSources]"
     processed: "Mapping[str, ProcessedTopic]"
-    ready: Mapping[str, int]
+    overdue: Mapping[str, int]
     partners: "Sequence[PartnerState]"
     generations: "Mapping[str, Sequence[Generation]]"
 
@@ -44,8 +47,8 @@ class DatabaseState:
     contents: Contents | None
 
 
-def read_state(database_url: str, city: str | None, limit_s: int) -> DatabaseState:
-    """Read the state of the database, with the publications of this city's streams.
+def read_state(database_url: str, zone: str | None, limit_s: int) -> DatabaseState:
+    """Read the state of the database, with the publications of a city in this time zone.
 
     `limit_s`: seconds for the connection and for each statement. Raises `CommandError` if there is no such database,
     and psycopg's errors.
@@ -56,40 +59,45 @@ def read_state(database_url: str, city: str | None, limit_s: int) -> DatabaseSta
 
     try:
         with inspection.read_only_connection(database_url, limit_s) as connection:
-            return _read(connection, city)
+            return _read(connection, zone)
     except psycopg.OperationalError as error:
         if "does not exist" not in str(error):
             raise
         raise CommandError(f"{error}; `sistercity migrate` makes the embedded one, make your own by hand") from None
 
 
-def _read(connection: "Connection", city: str | None) -> DatabaseState:
+def _read(connection: "Connection", zone: str | None) -> DatabaseState:
     from store import inspection
 
     asked_ms = now_ms()
     clock_ms = inspection.clock(connection)
     answered_ms = now_ms()
     version, newest = inspection.version(connection), inspection.newest_version()
-    contents = _contents(connection, city, clock_ms) if version == newest else None
+    contents = _contents(connection, zone) if version == newest else None
     return DatabaseState(version, newest, inspection.known_versions(), clock_ms, asked_ms, answered_ms, contents)
 
 
-def _contents(connection: "Connection", city: str | None, now_ms: int) -> Contents:
-    from node.stream_topics import stream_topics
-    from schemas.catalogue import metrics_of
+def _contents(connection: "Connection", zone: str | None) -> Contents:
     from store import inspection, partners
     from store.generations import generations
-    from store.publications import ready_windows
 
-    grown = generations(connection)
-    ready = {
-        topic.name: sum(
-            len(ready_windows(connection, topic.name, m.name, m.lateness_ms, _MANY)) for m in metrics_of(topic.dataset)
-        )
-        for topic in ([] if city is None else stream_topics(city, grown))
-    }
-    registered = inspection.registered(connection, now_ms)
-    return Contents(registered, inspection.processed(connection), ready, partners.partners(connection), grown)
+    return Contents(
+        inspection.registered(connection, now_ms()),
+        inspection.processed(connection),
+        {} if zone is None else _overdue(connection, zone),
+        partners.partners(connection),
+        generations(connection),
+    )
+
+
+def _overdue(connection: "Connection", zone: str) -> Mapping[str, int]:
+    from federation.publications.schedule import due
+    from schemas.catalogue import catalogue
+    from store.publishing import begins
+
+    late_ms = now_ms() - _PATIENCE_MS
+    metrics = [catalogue()[metric] for metric in begins(connection) if metric in catalogue()]
+    return {metric.name: len(due(connection, [metric], zone, late_ms, _MANY)) for metric in metrics}
 
 
 def judge_database(state: DatabaseState, metrics: Sequence[str]) -> Iterator[Finding]:
@@ -99,7 +107,7 @@ def judge_database(state: DatabaseState, metrics: Sequence[str]) -> Iterator[Fin
     yield _judge_version(state)
     if state.contents is not None:
         yield _judge_register(state.contents.registered, metrics)
-        yield _judge_ready(state.contents.ready)
+        yield _judge_overdue(state.contents.overdue)
 
 
 def _judge_version(state: DatabaseState) -> Finding:
@@ -129,9 +137,12 @@ def _judge_register(registered: "Mapping[str, RegisteredSources]", metrics: Sequ
     return Finding("ok", what, counts)
 
 
-def _judge_ready(ready: Mapping[str, int]) -> Finding:
-    waiting = {topic: count for topic, count in ready.items() if count}
+def _judge_overdue(overdue: Mapping[str, int]) -> Finding:
+    what = "publications"
+    if not overdue:
+        return Finding("warn", what, "nothing was ever published: run `sistercity publish`")
+    waiting = {metric: count for metric, count in overdue.items() if count}
     if not waiting:
-        return Finding("ok", "publications", "no closed window waits for the publisher")
-    counts = ", ".join(f"{count:,}{'+' if count >= _MANY else ''} of {topic}" for topic, count in waiting.items())
-    return Finding("warn", "publications", f"closed windows wait: {counts}; does `sistercity publish` run?")
+        return Finding("ok", what, "every window has been published in its slot")
+    counts = ", ".join(f"{count:,}{'+' if count >= _MANY else ''} of {metric}" for metric, count in waiting.items())
+    return Finding("warn", what, f"windows are overdue: {counts}; does `sistercity publish` run?")

@@ -15,7 +15,7 @@ from schemas.catalogue import catalogue
 from store.database import connect
 from store.detectors import Detector, record_detector
 from store.publication_log import log_state
-from store.publications import PublishedCell, Window, new_log, publish
+from store.publications import PublishedCell, Window
 from tests.federation.city import (
     HOUR,
     IMPORT,
@@ -27,6 +27,7 @@ from tests.federation.city import (
     pass_time,
     publish_hours,
 )
+from tests.publishing import another_log, publish
 
 pytestmark = pytest.mark.services
 
@@ -153,7 +154,7 @@ def test_a_cursor_of_another_log_or_from_the_future_is_gone_and_a_broken_one_is_
         assert api.get("/v1/publications", params={"after": cursor(log, HOURS)}).status_code == 200
         problem(api.get("/v1/publications", params={"after": "nonsense"}), 400, "bad-cursor")
         problem(api.get("/v1/publications", params={"after": ""}), 400, "bad-cursor")
-        new_log(connection)
+        another_log(connection)
         problem(api.get("/v1/publications", params={"after": cursor(log, HOURS)}), 410, "log-changed")
 
 
@@ -177,7 +178,9 @@ def test_a_series_holds_every_cell_of_the_range(api: TestClient, areas: list[int
 def test_a_series_without_a_range_is_the_last_week(api: TestClient, database_url: str, areas: list[int]) -> None:
     assert len(api.get(f"/v1/series/{IMPORT.name}").json()["windows"]) == HOURS
     with connect(database_url) as connection:
-        publish_hours(connection, areas, range(7 * 24 + 2, 7 * 24 + 3))
+        start = T0 + (7 * 24 + 2) * HOUR
+        cells = [PublishedCell(area, "residential", 42, 100, IMPORT.rule) for area in areas]
+        publish(connection, IMPORT.name, Window(start, start + HOUR), TOPIC, cells)
     windows = api.get(f"/v1/series/{IMPORT.name}").json()["windows"]
     assert windows[0]["window"]["start"] == rfc3339(T0 + 3 * HOUR)
     assert api.get("/v1/series/energy.solar").json()["windows"] == []
@@ -248,7 +251,7 @@ def test_what_has_not_changed_is_not_sent_again(
     changed = api.get(path, headers={"If-None-Match": tag})
     assert changed.status_code == 200
     with connect(database_url) as connection:
-        new_log(connection)
+        another_log(connection)
     assert api.get(path, headers={"If-None-Match": changed.headers["etag"]}).status_code == 200
 
 

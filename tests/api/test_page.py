@@ -21,12 +21,11 @@ from api.page.html import rendered
 from api.page.languages import CODES, languages
 from federation.compare import comparisons, partner_catalogs
 from federation.partner import PartnerAddress
-from federation.publications.publisher import publish_ready
 from federation.pulling import pull
 from schemas.catalogue import catalogue, datasets
 from store.database import connect
 from store.partners import save_catalog
-from store.publications import PublishedCell, Window, publish
+from store.publications import PublishedCell, Window
 from tests.federation.city import (
     HOUR,
     IMPORT,
@@ -41,6 +40,7 @@ from tests.federation.city import (
     serving,
 )
 from tests.federation.two_cities import SAIGON, exchanged, two_cities
+from tests.publishing import publish, publish_hour
 
 EVIL = "<script>alert('x')</script>&\"' "
 ISOLATES = dict.fromkeys(map(ord, "\u2068\u2069"))
@@ -253,7 +253,7 @@ def test_suppression_is_shown_and_no_number_that_must_stay_inside(api: TestClien
         refuse = "INSERT INTO source_dead_letters VALUES ('meter-7103', 1, 'unknown-source', 'meter-7103')"
         connection.execute(refuse)
         pass_time(connection, T0 + HOUR + IMPORT.lateness_ms)
-        assert len(publish_ready(connection, [IMPORT], TOPIC)) == 1
+        publish_hour(connection, IMPORT, TOPIC, T0)
     html = api.get("/?lang=en").text
     page = Page(html)
     assert ["businesses", "suppressed"] in page.rows

@@ -7,10 +7,10 @@ import pytest
 from fastapi.testclient import TestClient
 
 from api.app import create_app
-from federation.publications.publisher import publish_ready
 from store.database import connect
 from store.moments import moment
 from tests.federation.city import HOUR, IMPORT, ISFAHAN, T0, TOPIC, found_areas, open_topic, pass_time, register
+from tests.publishing import publish_hour
 
 pytestmark = pytest.mark.services
 
@@ -49,14 +49,14 @@ def api(database_url: str) -> Iterator[TestClient]:
             ("commercial", 13, SUPPRESSED_VALUE),
         ):
             connection.execute(
-                "INSERT INTO cells VALUES (%s, %s, %s, %s, %s, %s, 1, %s, %s, %s, %s, %s, %s, %s, %s, true)",
+                "INSERT INTO cells VALUES (%s, %s, %s, %s, %s, %s, 1, %s, %s, %s, %s, %s, %s, %s, %s, false)",
                 (
                     *(IMPORT.name, moment(T0), moment(T0 + HOUR), areas[0], class_, TOPIC, value),
                     *(SECRETS | {"contributors": contributors}).values(),
                 ),
             )
         pass_time(connection, T0 + HOUR + IMPORT.lateness_ms)
-        assert len(publish_ready(connection, [IMPORT], TOPIC)) == 1
+        assert publish_hour(connection, IMPORT, TOPIC, T0).released == 1
     with TestClient(create_app(ISFAHAN, database_url)) as client:
         yield client
 
@@ -94,7 +94,6 @@ def test_only_the_text_of_the_rule_names_what_must_stay_inside(api: TestClient) 
             "count",
             "readings",
             "sources_count",
-            "incomplete",
             "partition",
         }
 

@@ -9,10 +9,12 @@ import uvicorn
 
 from api.app import create_app
 from federation.city import CityFacts
-from federation.publications.publisher import publish_ready
+from federation.publications.slots import slot
 from schemas.catalogue import catalogue
 from store.database import Connection, connect
 from store.moments import moment
+from store.publications import Window
+from tests.publishing import publish_until
 from tests.waiting import until
 
 HOUR = 3_600_000
@@ -112,7 +114,9 @@ def publish_hours(connection: Connection, areas: Sequence[int], hours: range) ->
             add_cell(connection, hour, area, value=1000 * hour + area, covered_ms=HOUR)
             add_cell(connection, hour, area, "commercial", contributors=14)
     pass_time(connection, T0 + hours.stop * HOUR + IMPORT.lateness_ms)
-    assert len(publish_ready(connection, [IMPORT], TOPIC)) == len(hours)
+    if hours:
+        last = Window(T0 + (hours.stop - 1) * HOUR, T0 + hours.stop * HOUR)
+        assert len(publish_until(connection, [IMPORT], TOPIC, slot(IMPORT, last), T0)) == len(hours)
 
 
 @contextmanager

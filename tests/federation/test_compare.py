@@ -14,8 +14,9 @@ from schemas.catalogue import Metric, catalogue
 from store.database import connect
 from store.moments import milliseconds
 from store.publication_log import WindowTotal
-from store.publications import PublishedCell, Window, publish
+from store.publications import PublishedCell, Window
 from tests.federation.city import HOUR, IMPORT, T0, TOPIC, a_published_city, found_areas
+from tests.publishing import publish
 
 FILL, COLLECTED, TONNAGE = (catalogue()[name] for name in ("waste.fill", "waste.collected", "waste.tonnage"))
 REGIONS = catalogue()["traffic.regions"]

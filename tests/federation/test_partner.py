@@ -20,9 +20,10 @@ from federation.pulling import follow, pull
 from schemas.catalogue import catalogue
 from store.database import connect
 from store.partners import partner_named
-from store.publications import new_log
+from store.publication_log import log_state
 from tests.federation.city import HOUR, IMPORT, T0, a_published_city, publish_hours, serving
 from tests.federation.hostile import HostilePartner, serving_partner
+from tests.publishing import another_log
 from tests.waiting import until
 
 pytestmark = pytest.mark.services
@@ -202,7 +203,8 @@ def test_a_restored_partner_is_read_again_from_its_new_logs_beginning(
 ) -> None:
     run(url, database_url)
     with connect(second_database_url) as connection:
-        log = new_log(connection)
+        another_log(connection)
+        log = log_state(connection).id
     assert run(url, database_url) == PullResult("isfahan", HOURS, 5, restarted=True)
     assert pulled(database_url) == published(second_database_url)
     with connect(database_url) as connection:

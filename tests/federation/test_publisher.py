@@ -1,4 +1,4 @@
-"""Publishing: every cell of the lattice once, whole publications in order, one publisher, whatever happens between."""
+"""Publishing: every window in its slot, whole publications in order, one publisher, whatever happens between."""
 
 import threading
 from fractions import Fraction
@@ -7,13 +7,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import REGISTRY
+from psycopg.conninfo import conninfo_to_dict
 
-from federation.publications.publisher import NoAreas, Publisher, coverage, decide, publish_ready
+from federation.publications.deciding import coverage, decide
+from federation.publications.publisher import Publisher, publish_due
+from federation.publications.schedule import HasBegun, NoAreas, Since, Stream
+from federation.publications.slots import slot
 from schemas.catalogue import metrics_of
 from store.database import Connection, connect
 from store.processing import Amounts, Cell
 from store.publication_log import after, log_state
 from store.publications import Lattice, LatticeCell, Window, publisher_lock
+from store.publishing import begins
 from tests.federation.city import (
     HOUR,
     IMPORT,
@@ -26,9 +31,12 @@ from tests.federation.city import (
     pass_time,
     register,
 )
+from tests.publishing import publish, publish_until
 from tests.waiting import until
 
 WINDOW = Window(T0, T0 + HOUR)
+SLOT = slot(IMPORT, WINDOW)
+DAY = 24 * HOUR
 NEVER = 2**63 - 1
 
 places = st.tuples(st.integers(1, 5), st.sampled_from(["residential", "commercial"]))
@@ -91,7 +99,7 @@ def test_coverage_is_a_whole_percent_rounded_down(covered: int, sources: int, wi
 
 
 def a_city(database_url: str, hours: int) -> list[int]:
-    """Two areas, and cells of two metrics that are ready to be published."""
+    """Two areas, and cells of two metrics that every partition has passed."""
     with connect(database_url) as connection:
         areas = found_areas(connection, [1000, 2000])
         solar = found_areas(connection, [3000], metric=SOLAR.name)
@@ -102,6 +110,15 @@ def a_city(database_url: str, hours: int) -> list[int]:
             add_cell(connection, hour, solar[0], metric=SOLAR.name, value=-hour)
         pass_time(connection, T0 + hours * HOUR + IMPORT.lateness_ms)
     return areas
+
+
+def publisher(database_url: str, hours: int, stop: threading.Event, poll_s: float = 0.01) -> Publisher:
+    """A publisher of both metrics by a clock at which so many hours are due."""
+    streams = [Stream(TOPIC, metrics_of("energy.readings"))]
+    now = SLOT + (hours - 1) * HOUR
+    return Publisher(
+        database_url, lambda _: streams, "UTC", since=Since(T0), clock=lambda: now, poll_s=poll_s, stop=stop
+    )
 
 
 def assert_complete(connection: Connection, hours: int) -> None:
@@ -132,49 +149,146 @@ def crash_at(connection: Connection, publication: int) -> None:
 
 
 @pytest.mark.services
-def test_a_ready_window_is_published_whole_and_once(database_url: str) -> None:
+def test_a_window_is_published_whole_and_once_in_its_slot_and_not_before(database_url: str) -> None:
     areas = a_city(database_url, 1)
     with connect(database_url) as connection:
-        made = publish_ready(connection, [IMPORT], TOPIC)
+        assert publish_until(connection, [IMPORT], TOPIC, SLOT - 1, T0) == []
+        made = publish_until(connection, [IMPORT], TOPIC, SLOT + 77, T0)
         assert [(published.header.metric, published.released, published.suppressed) for published in made] == [
             (IMPORT.name, 1, 3)
         ]
-        [(_, columns)] = after(connection, 0, 9, 99)
-        rows = zip(columns.area, columns.class_, columns.value, columns.coverage, strict=True)
+        [(header, columns)] = after(connection, 0, 9, 99)
+        assert (header.published_at, header.kind, header.revision) == (SLOT, "publication", 0)
+        rows = zip(columns.area, columns.class_, columns.status, columns.value, columns.coverage, strict=True)
         assert list(rows) == [
-            (areas[0], "commercial", None, None),
-            (areas[0], "residential", 0, 50),
-            (areas[1], "commercial", None, None),
-            (areas[1], "residential", None, None),
+            (areas[0], "commercial", "suppressed", None, None),
+            (areas[0], "residential", "released", 0, 50),
+            (areas[1], "commercial", "suppressed", None, None),
+            (areas[1], "residential", "suppressed", None, None),
         ]
-        assert publish_ready(connection, [IMPORT], TOPIC) == []
+        assert publish_until(connection, [IMPORT], TOPIC, SLOT + HOUR - 1, T0) == []
 
 
 @pytest.mark.services
-def test_metrics_take_turns_by_window_and_a_limit_cuts_the_newest(database_url: str) -> None:
-    a_city(database_url, 3)
+def test_every_window_from_the_first_day_on_is_published_whatever_came_in(database_url: str) -> None:
     with connect(database_url) as connection:
-        made = publish_ready(connection, [SOLAR, IMPORT], TOPIC, most=3)
+        found_areas(connection, [1000])
+        open_topic(connection)
+        pass_time(connection, T0 + 9 * HOUR)
+        add_cell(connection, -2, 1)  # a wrong date, before the city began to publish
+        made = publish_until(connection, [IMPORT], TOPIC, SLOT + 3 * HOUR, T0)
+        assert [published.header.window.start for published in made] == [T0 + hour * HOUR for hour in range(4)]
+        assert {(published.suppressed, published.incomplete) for published in made} == {(2, 0)}
+
+
+@pytest.mark.services
+def test_a_window_that_a_partition_has_not_passed_leaves_incomplete_and_its_values_follow_at_a_fixed_time(
+    database_url: str,
+) -> None:
+    a_city(database_url, 1)
+    with connect(database_url) as connection:
+        pass_time(connection, T0 + HOUR + IMPORT.lateness_ms - 1, partition=1)
+        [first] = publish_until(connection, [IMPORT], TOPIC, SLOT, T0)
+        assert (first.released, first.suppressed, first.incomplete) == (0, 0, 4)
+        pass_time(connection, T0 + 9 * HOUR)
+        now = SLOT + HOUR
+        assert publish_until(connection, [IMPORT], TOPIC, now - 1, T0, most=1) == []
+        made = publish_until(connection, [IMPORT], TOPIC, now + 5000, T0)
+        assert [(published.header.revision, published.header.kind) for published in made] == [
+            (1, "correction"),
+            (0, "publication"),
+        ]
+        assert (made[0].header.published_at, made[0].released, made[0].incomplete) == (now, 1, 0)
+        assert made[0].header.window == WINDOW
+
+
+@pytest.mark.services
+def test_a_window_that_is_not_whole_at_one_fixed_time_waits_for_the_next_and_never_leaves_after_the_last(
+    database_url: str,
+) -> None:
+    a_city(database_url, 1)
+    with connect(database_url) as connection:
+        connection.execute("UPDATE cells SET incomplete = true WHERE metric = %s", (IMPORT.name,))
+        publish_until(connection, [IMPORT], TOPIC, SLOT, T0)
+
+        publish(connection, IMPORT.name, Window(T0 + 90 * DAY, T0 + 91 * DAY), TOPIC, [])  # nothing else is due
+
+        def revisions(at: int) -> list[int]:
+            made = publish_until(connection, [IMPORT], TOPIC, at, T0)
+            return [published.header.published_at for published in made if published.header.revision]
+
+        assert revisions(SLOT + HOUR) == []
+        connection.execute("UPDATE cells SET incomplete = false")
+        assert revisions(SLOT + 2 * HOUR) == []  # whole by now, and the fixed time is over
+        connection.execute("UPDATE cells SET incomplete = true")
+        assert revisions(SLOT + DAY) == []
+        assert revisions(SLOT + 7 * DAY) == []
+        connection.execute("UPDATE cells SET incomplete = false")
+        pass_time(connection, T0 + 99 * DAY)
+        assert revisions(SLOT + 8 * DAY) == []
+
+
+@pytest.mark.services
+def test_a_gap_in_the_log_makes_windows_incomplete_that_have_no_cell_of_the_gap(database_url: str) -> None:
+    a_city(database_url, 2)
+    with connect(database_url) as connection:
+        connection.execute("UPDATE stream_offsets SET incomplete_before = %s WHERE partition = 1", (T0 + HOUR,))
+        made = publish_until(connection, [IMPORT], TOPIC, SLOT + HOUR, T0)
+        assert [(published.released, published.incomplete) for published in made] == [(0, 4), (1, 0)]
+
+
+@pytest.mark.services
+def test_after_a_downtime_passed_slots_leave_in_order_and_a_turn_is_bounded(database_url: str) -> None:
+    a_city(database_url, 3)
+    now = SLOT + 2 * HOUR
+    with connect(database_url) as connection:
+        made = publish_until(connection, [SOLAR, IMPORT], TOPIC, now, T0, most=3)
         order = [(published.header.window.start, published.header.metric) for published in made]
         assert order == [(T0, IMPORT.name), (T0, SOLAR.name), (T0 + HOUR, IMPORT.name)]
-        publish_ready(connection, [SOLAR, IMPORT], TOPIC)
+        assert {published.header.published_at for published in made} == {SLOT, SLOT + HOUR}
+        publish_until(connection, [SOLAR, IMPORT], TOPIC, now, T0)
         assert_complete(connection, 3)
+
+
+@pytest.mark.services
+def test_a_metric_begins_once_at_the_local_midnight_unless_told_otherwise(database_url: str) -> None:
+    a_city(database_url, 1)
+    with connect(database_url) as connection:
+        streams = [Stream(TOPIC, [IMPORT, SOLAR])]
+        publish_due(connection, streams, "Asia/Tehran", T0 + 5 * HOUR, Since(of={SOLAR.name: T0}))
+        assert begins(connection) == {IMPORT.name: T0 - 3 * HOUR - HOUR // 2, SOLAR.name: T0}
+        with pytest.raises(HasBegun, match=r"energy\.solar"):
+            publish_due(connection, streams, "Asia/Tehran", T0 + 6 * HOUR, Since(of={SOLAR.name: T0 + HOUR}))
+
+
+@pytest.mark.services
+def test_a_window_of_a_stream_that_has_grown_is_looked_for_in_its_own_topic(database_url: str) -> None:
+    areas = a_city(database_url, 1)
+    later = "isfahan.energy.readings.v2"
+    with connect(database_url) as connection:
+        open_topic(connection, later)
+        add_cell(connection, 1, areas[0], value=7, topic=later)
+        add_cell(connection, 1, areas[0], "commercial", contributors=100, topic=TOPIC)
+        pass_time(connection, T0 + 9 * HOUR, topic=later)
+        streams = [Stream(TOPIC, [IMPORT], None, T0 + HOUR), Stream(later, [IMPORT], T0 + HOUR, None)]
+        publish_due(connection, streams, "UTC", SLOT + HOUR, Since(T0))
+        values = [columns.value for _, columns in after(connection, 0, 9, 99)]
+        assert values == [[None, 0, None, None], [None, 7, None, None]]
 
 
 @pytest.mark.services
 def test_while_one_publishes_another_does_not(database_url: str) -> None:
     a_city(database_url, 1)
     with connect(database_url) as first, connect(database_url) as second, publisher_lock(first):
-        assert publish_ready(second, [IMPORT], TOPIC) == []
+        assert publish_until(second, [IMPORT], TOPIC, SLOT, T0) == []
         assert log_state(second).head == 0
 
 
 @pytest.mark.services
 def test_two_publishers_race_and_each_window_is_published_once(database_url: str) -> None:
     a_city(database_url, 40)
-    stop, metrics = threading.Event(), metrics_of("energy.readings")
-    publishers = [Publisher(database_url, lambda _: {TOPIC: metrics}, poll_s=0.01, stop=stop) for _ in range(2)]
-    threads = [threading.Thread(target=publisher.run) for publisher in publishers]
+    stop = threading.Event()
+    threads = [threading.Thread(target=publisher(database_url, 40, stop).run) for _ in range(2)]
     for thread in threads:
         thread.start()
     with connect(database_url) as connection:
@@ -192,9 +306,7 @@ def test_a_crash_in_the_middle_leaves_whole_publications_and_the_publisher_conti
     stop = threading.Event()
     with connect(database_url) as connection:
         crash_at(connection, 4)
-        thread = threading.Thread(
-            target=Publisher(database_url, lambda _: {TOPIC: [IMPORT, SOLAR]}, poll_s=0.1, stop=stop).run
-        )
+        thread = threading.Thread(target=publisher(database_url, 5, stop, poll_s=0.1).run)
         thread.start()
         until(lambda: log_state(connection).head >= 10, "every window is published")
         stop.set()
@@ -206,10 +318,29 @@ def test_a_crash_in_the_middle_leaves_whole_publications_and_the_publisher_conti
         assert cells == [4, 2] * 5
 
 
+@pytest.mark.services
+def test_a_publisher_outlives_a_database_that_can_only_be_read_for_a_while(
+    database_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    a_city(database_url, 1)
+    stop = threading.Event()
+    with connect(database_url) as connection:
+        name = conninfo_to_dict(database_url)["dbname"]
+        connection.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")  # as after a fail-over
+        thread = threading.Thread(target=publisher(database_url, 1, stop, poll_s=0.05).run)
+        thread.start()
+        until(lambda: "read-only" in caplog.text or not thread.is_alive(), "the publisher met it")
+        connection.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = off")
+        until(lambda: log_state(connection).head >= 2 or not thread.is_alive(), "every window is published")
+        stop.set()
+        thread.join(10)
+        assert_complete(connection, 1)
+
+
 def test_a_publisher_waits_for_a_database_that_is_away_and_stops_on_request(caplog: pytest.LogCaptureFixture) -> None:
     stop = threading.Event()
     nowhere = "postgresql://nobody@127.0.0.1:1/nothing?connect_timeout=1"
-    thread = threading.Thread(target=Publisher(nowhere, lambda _: {TOPIC: [IMPORT]}, poll_s=60, stop=stop).run)
+    thread = threading.Thread(target=publisher(nowhere, 1, stop, poll_s=60).run)
     thread.start()
     until(lambda: "did not answer" in caplog.text, "the publisher reports that the database is away")
     stop.set()
@@ -221,10 +352,11 @@ def test_a_publisher_waits_for_a_database_that_is_away_and_stops_on_request(capl
 def test_cells_without_any_areas_stop_the_publisher_instead_of_an_empty_publication(database_url: str) -> None:
     with connect(database_url) as connection:
         open_topic(connection)
+        assert publish_until(connection, [IMPORT], TOPIC, SLOT, T0) == []  # not measured in this city
         add_cell(connection, 0, 1)
         pass_time(connection, T0 + 9 * HOUR)
         with pytest.raises(NoAreas, match=r"energy\.import"):
-            publish_ready(connection, [IMPORT], TOPIC)
+            publish_until(connection, [IMPORT], TOPIC, SLOT, T0)
         assert log_state(connection).head == 0
 
 
@@ -238,7 +370,7 @@ def test_decided_cells_are_counted_by_outcome(database_url: str) -> None:
     areas = a_city(database_url, 2)
     with connect(database_url) as connection:
         add_cell(connection, 0, max(areas) + 100)
-        publish_ready(connection, [IMPORT], TOPIC)
+        publish_until(connection, [IMPORT], TOPIC, SLOT + HOUR, T0)
     assert {outcome: counted(outcome) - was for outcome, was in before.items()} == {
         "released": 2,
         "suppressed": 6,

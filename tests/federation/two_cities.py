@@ -17,8 +17,9 @@ from store.database import Connection, connect, create_database
 from store.deliveries import Refused, refuse
 from store.migrations import migrate
 from store.processing import Account
-from store.publications import PublishedCell, Window, publish
+from store.publications import PublishedCell, Window
 from tests.federation.city import HOUR, ISFAHAN, T0, found_areas, open_topic, serving
+from tests.publishing import publish
 
 SAIGON = CityFacts(
     "ho-chi-minh-city",

@@ -120,7 +120,11 @@ def test_without_the_controllers_clock_a_message_from_the_future_shows_a_brokers
 
 
 CONTENTS = Contents(
-    {"energy.import": RegisteredSources(100, 3), "waste.fill": RegisteredSources(5, 1)}, {}, {READINGS: 0}, [], {}
+    {"energy.import": RegisteredSources(100, 3), "waste.fill": RegisteredSources(5, 1)},
+    {},
+    {"energy.import": 0},
+    [],
+    {},
 )
 DATABASE = DatabaseState("2", "2", frozenset({"1", "2"}), NOW, NOW, NOW, CONTENTS)
 METRICS = ["energy.import", "waste.fill"]
@@ -148,7 +152,12 @@ def test_a_database_with_newest_tables_and_a_register_is_ok():
             "warn",
             "no source of energy.import",
         ),
-        ({"contents": replace(CONTENTS, ready={READINGS: 7})}, "warn", f"7 of {READINGS}; does `sistercity publish`"),
+        (
+            {"contents": replace(CONTENTS, overdue={"energy.import": 7, "waste.fill": 0})},
+            "warn",
+            "7 of energy.import; does `sistercity publish`",
+        ),
+        ({"contents": replace(CONTENTS, overdue={})}, "warn", "nothing was ever published"),
     ],
 )
 def test_a_fault_of_the_database_is_reported_with_what_to_do(changed, level, words):

@@ -26,6 +26,8 @@ import schemas.pictures
 import store.debug_pictures
 import store.partners
 import store.processing
+import store.publications
+import store.standing
 from errors import OperatorError
 from node import cli
 
@@ -50,6 +52,8 @@ HANDLED = {
     schemas.batch.DecodeError: "the processor, which keeps a dead letter",
     store.debug_pictures.NotEntered: "the command, which names the picture",
     store.partners.Conflict: "the puller, which raises PartnerError",
+    store.standing.NoDecision: "a defect: the publisher decides before it closes",
+    store.publications.OutOfTurn: "a defect: someone publishes in spite of the lock",
     store.processing.Fenced: "the runner, which joins the group again",
 }
 """Public exceptions that are not written for an operator, and where each is handled."""

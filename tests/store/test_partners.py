@@ -31,7 +31,8 @@ def received(
 ) -> ReceivedPublication:
     window = Window(T0 + hour * HOUR, T0 + (hour + 1) * HOUR)
     coverage = None if value is None else 90
-    columns = CellColumns([1, 2], ["residential"] * 2, [value, None], [coverage, None], ["cpuc-2014"] * 2)
+    statuses = ["suppressed" if value is None else "released", "suppressed"]
+    columns = CellColumns([1, 2], ["residential"] * 2, statuses, [value, None], [coverage, None], ["cpuc-2014"] * 2)
     return ReceivedPublication(metric, sequence, window, revision, T0, columns)
 
 

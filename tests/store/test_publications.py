@@ -1,6 +1,4 @@
-"""The log of publications: ready windows, the cells of a lattice, numbers without gaps."""
-
-import threading
+"""The log of publications: how far processing has come, the cells of a lattice, numbers without gaps."""
 
 import psycopg
 import pytest
@@ -9,21 +7,23 @@ from store.cells import cells_of_window
 from store.database import connect
 from store.publication_log import after, areas_stamp, log_state, published_areas, series, snapshots, window_totals
 from store.publications import (
+    Header,
     LatticeCell,
+    OutOfTurn,
     PublishedCell,
     Window,
+    append,
     lattice,
-    new_log,
-    publish,
+    next_numbers,
     publisher_lock,
-    ready_windows,
 )
+from store.publishing import Processed, begin, begins, published_until, topic_state
 from tests.federation.city import HOUR, IMPORT, T0, TOPIC, add_cell, found_areas, open_topic, pass_time, register
+from tests.publishing import another_log, publish
 
 pytestmark = pytest.mark.services
 
 METRIC = IMPORT.name
-LATENESS = IMPORT.lateness_ms
 CLASSES = ("commercial", "residential")
 
 
@@ -35,41 +35,34 @@ def cell(area: int, value: int | None = 5, class_: str = "residential") -> Publi
     return PublishedCell(area, class_, value, None if value is None else 90, "cpuc-2014")
 
 
-def test_a_window_is_ready_when_every_partition_has_passed_it(database_url: str) -> None:
+def test_a_topic_has_come_as_far_as_the_slowest_of_all_of_its_partitions(database_url: str) -> None:
     with connect(database_url) as connection:
+        assert topic_state(connection, TOPIC) == Processed(None, None)
         open_topic(connection)
-        add_cell(connection, 0, 1)
         pass_time(connection, hour(9).end, partition=0)
-        assert ready_windows(connection, TOPIC, METRIC, LATENESS, 10) == []  # the other partition has no event time yet
-        pass_time(connection, hour(0).end + LATENESS - 1, partition=1)
-        assert ready_windows(connection, TOPIC, METRIC, LATENESS, 10) == []
-        pass_time(connection, hour(0).end + LATENESS, partition=1)
-        assert ready_windows(connection, TOPIC, METRIC, LATENESS, 10) == [hour(0)]
-
-
-def test_no_window_is_ready_while_a_partition_has_no_row(database_url: str) -> None:
-    with connect(database_url) as connection:
-        open_topic(connection)
-        add_cell(connection, 0, 1)
-        pass_time(connection, hour(9).end)
+        assert topic_state(connection, TOPIC) == Processed(None, None)  # the other partition has no event time yet
+        pass_time(connection, hour(0).end, partition=1)
+        assert topic_state(connection, TOPIC) == Processed(hour(0).end, None)
+        connection.execute("UPDATE stream_offsets SET incomplete_before = 7 WHERE partition = 1")
+        assert topic_state(connection, TOPIC) == Processed(hour(0).end, 7)
         connection.execute("DELETE FROM stream_offsets WHERE partition = 1")
-        assert ready_windows(connection, TOPIC, METRIC, LATENESS, 10) == []
+        assert topic_state(connection, TOPIC).event_time is None
 
 
-def test_windows_are_ready_in_order_without_those_that_are_published_empty_or_of_others(database_url: str) -> None:
+def test_publishing_goes_on_where_the_newest_window_ended_whatever_was_published_of_earlier_times(
+    database_url: str,
+) -> None:
     with connect(database_url) as connection:
         (area,) = found_areas(connection, [1])
-        for topic in (TOPIC, "other"):
-            open_topic(connection, topic)
-            pass_time(connection, hour(9).end, topic=topic)
-        for number in (5, 0, 2, 3, 9):
-            add_cell(connection, number, area)
-        add_cell(connection, 0, area + 1)
-        add_cell(connection, 1, area, topic="other")
-        add_cell(connection, 4, area, metric="energy.solar")
-        publish(connection, METRIC, hour(2), "other", [cell(area)])
-        assert ready_windows(connection, TOPIC, METRIC, LATENESS, 10) == [hour(0), hour(3), hour(5)]
-        assert ready_windows(connection, TOPIC, METRIC, LATENESS, 2) == [hour(0), hour(3)]
+        publish(connection, METRIC, hour(-99), "an import", [cell(area)])
+        begin(connection, METRIC, hour(2).start)
+        begin(connection, METRIC, hour(7).start)
+        assert begins(connection) == {METRIC: hour(2).start}
+        assert published_until(connection, METRIC, hour(2).start) == hour(2).start
+        publish(connection, METRIC, hour(2), TOPIC, [cell(area)])
+        publish(connection, METRIC, hour(3), TOPIC, [cell(area)])
+        publish(connection, METRIC, hour(2), TOPIC, [cell(area)], revision=1)
+        assert published_until(connection, METRIC, hour(2).start) == hour(3).end
 
 
 def test_a_lattice_holds_every_area_and_class_and_counts_the_sources_of_the_window(database_url: str) -> None:
@@ -129,36 +122,21 @@ def test_the_areas_of_a_window_are_those_of_the_last_version_before_it_or_else_t
         assert chosen == [first, first, first, first, second, second]
 
 
-def test_positions_and_sequences_have_no_gap_when_many_publish_and_some_fail(database_url: str) -> None:
+def test_a_publication_must_be_the_next_one_and_a_refused_one_leaves_no_gap(database_url: str) -> None:
     with connect(database_url) as connection:
         (area,) = found_areas(connection, [1])
-    ready = threading.Barrier(6)
-
-    def work(worker: int) -> None:
-        metric = ("energy.import", "energy.solar")[worker % 2]
-        with connect(database_url) as connection:
-            ready.wait(10)
-            for number in range(20):
-                broken = (number + worker) % 3 == 0
-                cells = [cell(area), cell(area + 999 if broken else area, class_="commercial")]
-                try:
-                    publish(connection, metric, hour(100 * worker + number), TOPIC, cells)
-                except psycopg.errors.ForeignKeyViolation:
-                    assert broken
-
-    threads = [threading.Thread(target=work, args=(worker,)) for worker in range(6)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(30)
-    with connect(database_url) as connection:
-        found = [header for header, _ in after(connection, 0, 1000, 10**6)]
-        assert len(found) == 6 * 20 - 40
-        assert [header.position for header in found] == list(range(1, len(found) + 1))
-        for metric in ("energy.import", "energy.solar"):
-            sequences = [header.sequence for header in found if header.metric == metric]
-            assert sequences == list(range(1, len(sequences) + 1))
-        assert log_state(connection).head == len(found)
+        publish(connection, METRIC, hour(0), TOPIC, [cell(area)])
+        for position, sequence in ((1, 2), (3, 2), (2, 1), (2, 3)):
+            with pytest.raises(OutOfTurn):
+                append(connection, Header(position, METRIC, sequence, hour(1), 0, 0), TOPIC, [cell(area)], left_at=0)
+        with pytest.raises(psycopg.errors.ForeignKeyViolation):
+            publish(connection, METRIC, hour(1), TOPIC, [cell(area), cell(area + 999)])
+        publish(connection, "energy.solar", hour(0), TOPIC, [cell(area)])
+        publish(connection, METRIC, hour(1), TOPIC, [cell(area)])
+        found = [(header.position, header.metric, header.sequence) for header, _ in after(connection, 0, 1000, 10**6)]
+        assert found == [(1, METRIC, 1), (2, "energy.solar", 1), (3, METRIC, 2)]
+        append(connection, Header(90, METRIC, 70, hour(2), 0, 0, "skip"), TOPIC, [], left_at=0)
+        assert next_numbers(connection, METRIC) == (91, 71)
 
 
 def test_a_window_is_published_once_per_revision(database_url: str) -> None:
@@ -216,16 +194,6 @@ def test_a_series_gives_the_latest_revision_of_each_window_and_where_it_stopped(
         assert read(hour(0).start, hour(3).start, cells=1) == ([[0]], hour(1).start)
 
 
-def test_a_restored_log_has_another_id_and_the_same_head(database_url: str) -> None:
-    with connect(database_url) as connection:
-        (area,) = found_areas(connection, [1])
-        publish(connection, METRIC, hour(0), TOPIC, [cell(area)])
-        before = log_state(connection)
-        assert new_log(connection) != before.id
-        assert log_state(connection).id != before.id
-        assert log_state(connection).head == before.head == 1
-
-
 def test_areas_have_their_population_and_their_stamp_changes_with_them(database_url: str) -> None:
     with connect(database_url) as connection:
         empty = areas_stamp(connection)
@@ -265,7 +233,7 @@ def test_readers_see_one_state_and_write_nothing(database_url: str) -> None:
     with snapshots(database_url, most=2, wait_s=5) as pool, connect(database_url) as writer:
         with pool.connection() as reader:
             before = log_state(reader)
-            new_log(writer)
+            another_log(writer)
             assert log_state(reader) == before
         with pytest.raises(psycopg.errors.ReadOnlySqlTransaction), pool.connection() as reader:
             reader.execute("INSERT INTO publication_sequences VALUES ('x', 1)")

@@ -14,7 +14,9 @@ from ingest.simulated.fleet import Fleet
 from schemas.catalogue import metrics_of
 from schemas.topics import live, settings
 from store.database import connect
-from store.publications import Window, ready_windows
+from store.moments import milliseconds
+from store.publications import Window
+from store.publishing import topic_state
 from tests.ingest.growth import Clock, TwoProcesses, feeds, replay
 from tests.ingest.small_city import city as small_city
 from tests.system.command import Command
@@ -147,7 +149,13 @@ def account(database_url: str) -> tuple[object, ...] | None:
 
 
 def ready(database_url: str, topic: str) -> list[Window]:
-    """The windows of the first metric that can be published of a topic."""
+    """The windows of the first metric that have cells of a topic and that all of its partitions have passed."""
     metric = metrics_of(ENERGY)[0]
     with connect(database_url) as connection:
-        return ready_windows(connection, topic, metric.name, metric.lateness_ms, 1000)
+        reached = topic_state(connection, topic).event_time
+        rows = connection.execute(
+            "SELECT DISTINCT window_start, window_end FROM cells WHERE topic = %s AND metric = %s ORDER BY 1",
+            (topic, metric.name),
+        ).fetchall()
+    windows = [Window(milliseconds(start), milliseconds(end)) for start, end in rows]
+    return [window for window in windows if reached is not None and window.end <= reached - metric.lateness_ms]

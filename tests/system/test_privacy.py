@@ -10,6 +10,7 @@ import socket
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import psycopg
@@ -131,7 +132,7 @@ def test_no_plate_and_no_known_id_comes_out(kafka_log, town, city, second_databa
     with (
         running(town, said, "detect", port=ports["detect"]),
         running(town, said, "process", port=ports["process"]),
-        running(town, said, "publish", "--every", "0.2", port=ports["publish"]),
+        running(town, said, "publish", "--every", "0.2", *since(), port=ports["publish"]),
         running(town, said, "serve", "--port", str(ports["serve"])),
     ):
         until(lambda: published(town) == set(catalogue()), "every metric was published", 120)
@@ -160,6 +161,13 @@ def test_no_plate_and_no_known_id_comes_out(kafka_log, town, city, second_databa
         assert content, f"nothing was searched in {place}"
         for kind, secrets in (("ids", ids), ("plates", plates), ("pictures", seen)):
             assert not found_in(content, secrets), f"{kind} in {place}"
+
+
+def since() -> list[str]:
+    """Options with which every metric has a window that is due: the month before last, and the last days."""
+    today = datetime.now(UTC).date()
+    month = today.replace(day=1) - timedelta(days=40)
+    return ["--since", (today - timedelta(days=3)).isoformat(), "--since", f"waste.tonnage={month.replace(day=1)}"]
 
 
 def published(town: Command) -> set[str]:

@@ -28,7 +28,7 @@ def test_simulated_waste_comes_to_the_account_that_it_foretells(command, city, t
     before = datetime.now(UTC)
     command("ingest", "simulate-waste", "--containers", "300", "--premises", "4000", "--report", str(report))
     command("process", "--until-caught-up")
-    command("publish", "--once")
+    command("publish", "--once", "--since", (before - timedelta(days=3)).date().isoformat())
 
     sent = json.loads(report.read_text())
     assert sent.keys() == set(DATASETS)

@@ -9,6 +9,7 @@ import base64
 import gzip
 import json
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 
 import psycopg
@@ -16,13 +17,17 @@ import pytest
 
 from eventlog.memory import MemoryLog
 from eventlog.protocol import TopicPartition
-from federation.publications.publisher import publish_ready
+from federation.publications.publisher import publish_due
+from federation.publications.schedule import Stream
+from federation.publications.slots import slot
 from ingest.batches import tick
-from schemas.catalogue import metrics_of
+from schemas.catalogue import catalogue, metrics_of
 from schemas.topics import dataset_of
 from store.accounts import stream_accounts
 from store.database import connect
 from store.migrations import migrate
+from store.moments import milliseconds
+from store.publications import Window
 from tests.system.streams import process_undisturbed, table
 
 pytestmark = pytest.mark.services
@@ -89,17 +94,20 @@ def test_the_same_messages_give_the_cells_dead_letters_and_account_of_the_releas
     assert sum(account[-2] for account in _rows(database_url, ACCOUNTS, TOPICS)) > 0  # some windows were left open
 
 
-def test_the_same_cells_give_the_publications_of_the_release(restored_url):
+def test_what_the_release_published_stays_and_publishing_goes_on_where_it_ended(restored_url):
     released = _rows(restored_url, PUBLICATIONS), _rows(restored_url, PUBLISHED_CELLS)
-    with psycopg.connect(restored_url, autocommit=True) as connection:
-        connection.execute("TRUNCATE publications, published_cells, publication_sequences")
-        connection.execute("UPDATE publication_log SET position = 0")
-    with connect(restored_url) as connection:
-        for topic in TOPICS:
-            while publish_ready(connection, metrics_of(dataset_of(topic)), topic):
-                pass
-    assert (_rows(restored_url, PUBLICATIONS), _rows(restored_url, PUBLISHED_CELLS)) == released
     assert {row[4] for row in released[1]} == {"released", "suppressed"}
+    with connect(restored_url) as connection:
+        streams = [Stream(topic, metrics_of(dataset_of(topic))) for topic in TOPICS]
+        energy = [row for row in released[0] if row[0] == "energy.import"]
+        last = Window(milliseconds(energy[-1][2]), milliseconds(energy[-1][3]))
+        now = slot(catalogue()["energy.import"], last) + 3 * 3_600_000
+        assert publish_due(connection, streams, "Asia/Tehran", now)
+    again = _rows(restored_url, PUBLICATIONS), _rows(restored_url, PUBLISHED_CELLS)
+    assert set(released[0]) < set(again[0])
+    assert set(released[1]) < set(again[1])
+    windows = [row[2:4] for row in again[0] if row[0] == "energy.import"]
+    assert all(before[1] == after[0] for before, after in pairwise(windows))
 
 
 def test_processing_goes_on_from_the_positions_of_the_release(recorded_log, restored_url, database_url):

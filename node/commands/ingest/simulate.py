@@ -58,7 +58,7 @@ def simulate(
         rates = FaultRates() if faults else NO_FAULTS
         registered = stored_register(connection, now_ms)
         simulator = Simulator(fleet, feed, journal, registered, now_ms, rates)
-        start, end = last_hours(now_ms(), city.zone, max(metric.lateness_ms for metric in fleet.metrics))
+        start, end = last_hours(now_ms(), city.zone, max(metric.delay_ms for metric in fleet.metrics))
         measure_simulated(connection, fleet, registered, start, measured_days)
         logger.info("replaying %d hours", (end - start) // 3_600_000)
         expected = simulator.replay(start, end, stop)

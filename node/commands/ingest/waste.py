@@ -99,6 +99,6 @@ def _spans(simulators: "Sequence[Simulator]", now: int) -> tuple[tuple[int, int]
     levels, weighings = simulators
     zone = levels.sources.city.zone
     return (
-        last_hours(now, zone, max(metric.lateness_ms for metric in levels.sources.metrics)),
-        last_day(now, zone, max(metric.lateness_ms for metric in weighings.sources.metrics)),
+        last_hours(now, zone, max(metric.delay_ms for metric in levels.sources.metrics)),
+        last_day(now, zone, max(metric.delay_ms for metric in weighings.sources.metrics)),
     )

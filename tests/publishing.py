@@ -1,0 +1,50 @@
+"""Publications for tests: of cells that the test decides, or of what is due at a time that the test sets."""
+
+from collections.abc import Sequence
+
+from federation.publications.publisher import Published, publish_due
+from federation.publications.schedule import Since, Stream
+from federation.publications.slots import slot
+from schemas.catalogue import Metric
+from store.database import Connection
+from store.publications import Header, Kind, PublishedCell, Window, append, next_numbers
+
+
+def publish(
+    connection: Connection, metric: str, window: Window, topic: str, cells: Sequence[PublishedCell], revision: int = 0
+) -> Header:
+    """Append a publication of these cells, as the next one of its metric."""
+    kind: Kind = "correction" if revision else "publication"
+    header = Header(*_numbers(connection, metric), window, revision, window.end, kind)
+    append(connection, header, topic, cells, left_at=window.end)
+    return header
+
+
+def publish_until(
+    connection: Connection,
+    metrics: Sequence[Metric],
+    topic: str,
+    now_ms: int,
+    since: int,
+    *,
+    zone: str = "UTC",
+    most: int = 100,
+) -> list[Published]:
+    """Publish, in one turn, what is due at `now_ms` of metrics that are published since `since`."""
+    return publish_due(connection, [Stream(topic, metrics)], zone, now_ms, Since(since), most=most) or []
+
+
+def publish_hour(connection: Connection, metric: Metric, topic: str, start: int) -> Published:
+    """Publish the metric's window of one hour, the next that is due."""
+    [made] = publish_until(connection, [metric], topic, slot(metric, Window(start, start + 3_600_000)), start)
+    return made
+
+
+def another_log(connection: Connection) -> None:
+    """Give the log another id, as a city has that lost database and ledger."""
+    connection.execute("UPDATE publication_log SET id = gen_random_uuid()")
+
+
+def _numbers(connection: Connection, metric: str) -> tuple[int, str, int]:
+    position, sequence = next_numbers(connection, metric)
+    return position, metric, sequence
