@@ -10,6 +10,8 @@ from datetime import datetime
 from itertools import groupby
 from typing import Literal
 
+from psycopg.types.json import Jsonb
+
 from store.database import Connection
 from store.moments import milliseconds, moment
 from store.processing import Amounts, Cell
@@ -32,13 +34,13 @@ class Standing:
     """Which cells of a metric may be released in the windows of `period`, if they pass their rule.
 
     `period` reaches from the first window that it was decided for to the end of a calendar month. `open` are the open
-    cells without those that have closed since. `times` are the metric's opening times, the same in the whole city:
+    cells without those that have closed since. `times` are the opening times of each class, the same in the whole city:
     local hours of the day (0 to 23), for windows of a day days of the week (Monday is 0), for those of a month 0.
     """
 
     period: Window
     open: frozenset[Place]
-    times: frozenset[int]
+    times: Mapping[str, frozenset[int]]
     basis: Basis
 
 
@@ -68,7 +70,7 @@ class Decision:
     basis: Basis
     measured: Window
     windows: int
-    times: frozenset[int]
+    times: Mapping[str, frozenset[int]]
     cells: tuple[DecidedCell, ...]
 
 
@@ -97,7 +99,7 @@ def standing(connection: Connection, metric: str, window: Window) -> Standing | 
         {"decision": decision, "metric": metric, "month": month, "start": moment(window.start)},
     ).fetchall()
     period = Window(milliseconds(begins), milliseconds(ends))
-    return Standing(period, frozenset((area, class_) for area, class_ in cells), frozenset(times), basis)
+    return Standing(period, frozenset((area, class_) for area, class_ in cells), _times(times), basis)
 
 
 def close(connection: Connection, metric: str, area: int, class_: str, window: Window) -> None:
@@ -141,7 +143,7 @@ def record(connection: Connection, decision: Decision) -> None:
                 decision.basis,
                 *map(moment, (decision.measured.start, decision.measured.end)),
                 decision.windows,
-                sorted(decision.times),
+                Jsonb({class_: sorted(times) for class_, times in decision.times.items()}),
             ),
         ).fetchone()
         if row is None:
@@ -268,7 +270,7 @@ def _kept(
     measured_from: datetime,
     measured_until: datetime,
     windows: int,
-    times: Sequence[int],
+    times: Mapping[str, Sequence[int]],
     decided_at: datetime,
     decided_by: str,
 ) -> KeptDecision:
@@ -288,8 +290,12 @@ def _kept(
         basis=basis,
         measured=Window(milliseconds(measured_from), milliseconds(measured_until)),
         windows=windows,
-        times=frozenset(times),
+        times=_times(times),
         cells=tuple(DecidedCell(*row) for row in cells),
     )
     closed = {(area, class_): milliseconds(start) for area, class_, start in closures}
     return KeptDecision(decision, milliseconds(decided_at), decided_by, closed)
+
+
+def _times(stored: Mapping[str, Sequence[int]]) -> Mapping[str, frozenset[int]]:
+    return {class_: frozenset(times) for class_, times in stored.items()}

@@ -3,10 +3,10 @@
 A cell is released if its metric is open at that time of the day, if the cell is open, and if it passes its rule. What
 is open is decided for a calendar month of the city's zone from the windows of the month before:
 
-- The opening times of a metric are the same in the whole city: hours of the day, or days of the week for windows of a
-  day. Those are chosen with which most cells can be shown, so the hours in which a metric passes nowhere are closed
-  (solar at night, traffic at 3 a.m.). An hour is open only if the hours before and after it pass as well: sunset moves
-  by less than an hour in a month.
+- The opening times of a metric's class are the same in the whole city: hours of the day, or days of the week for
+  windows of a day. A time is closed only if most of the class's cells don't pass then, and those are closed with which
+  most is shown: solar at night, cars at 3 a.m. An hour passes only if the hours before and after it pass as well:
+  sunset moves by less than an hour in a month.
 - A cell is open if it passed in nearly all of the measured windows of these times. An open cell that fails closes for
   the rest of the month, so a cell that often fails would be shown for a few days and tell when it failed.
 
@@ -40,6 +40,10 @@ _HOUR_PASSES_PERCENT = 90
 
 ENOUGH_MS = 7 * 23 * 3_600_000
 """The windows of seven days, each of which may lack an hour when clocks are moved."""
+
+_LEAST_TO_CLOSE = 3
+"""Cells that don't pass at a time, of all classes, for it to be closed; most of its class must be among them. What the
+whole city sees must not be the hours of one contributor."""
 
 _REGISTERED = 2
 """How many times the minimum of contributors opens a residential cell that nobody has measured."""
@@ -133,16 +137,23 @@ def decide(
     windows = sum(measurement.windows.values())
     if measurement.width_ms < ENOUGH_MS:
         decided = _by_register(metric, cells, registered)
-        return Decision(metric.name, month.start, period, "register", span, windows, times_of(metric), decided)
-    times, decided = _by_measurement(metric, cells, measurement)
+        always = dict.fromkeys(metric.classes, times_of(metric))
+        return Decision(metric.name, month.start, period, "register", span, windows, always, decided)
+    speaking = {
+        at: {cell for cell in cells if _speaks_for(metric, measurement, cell, at)} for at in measurement.windows
+    }
+    by_class = {class_: _by_measurement(metric, class_, cells, measurement, speaking) for class_ in metric.classes}
+    times = {class_: of_class for class_, (of_class, _) in by_class.items()}
+    decided = tuple(cell for _, of_class in by_class.values() for cell in of_class)
     return Decision(metric.name, month.start, period, "measurement", span, windows, times, decided)
 
 
 def is_open(metric: Metric, standing: Standing | None, window: Window, zone: str) -> frozenset[Place]:
     """The cells that may be released in a window if they pass their rule; none without a decision."""
-    if standing is None or time_of(metric, window.start, zone) not in standing.times:
+    if standing is None:
         return frozenset()
-    return standing.open
+    at = time_of(metric, window.start, zone)
+    return frozenset(place for place in standing.open if at in standing.times.get(place[1], ()))
 
 
 def judge(opened: Set[Place], cells: Sequence[Cell], passes: PassesRule) -> Judged:
@@ -175,19 +186,28 @@ def _by_register(metric: Metric, cells: Sequence[Place], registered: Mapping[Pla
 
 
 def _by_measurement(
-    metric: Metric, cells: Sequence[Place], measurement: Measurement
+    metric: Metric,
+    class_: str,
+    cells: Sequence[Place],
+    measurement: Measurement,
+    speaking: Mapping[int, Set[Place]],
 ) -> tuple[frozenset[int], tuple[DecidedCell, ...]]:
-    """The opening times with which most cells and times are open, the more times the better; and the cells then."""
-    votes = {at: sum(_speaks_for(metric, measurement, cell, at) for cell in cells) for at in measurement.windows}
-    by_votes = sorted(votes, key=lambda at: (-votes[at], at))
-    best: tuple[frozenset[int], tuple[DecidedCell, ...]] = (
-        frozenset(),
-        _decided(metric, cells, frozenset(), measurement),
-    )
+    """The opening times of a class with which most of its cells and times are open, the more times the better; and what
+    is decided of these cells then. `speaking` are the cells of all classes that pass at a time."""
+    of_class = [cell for cell in cells if cell[1] == class_]
+    votes = {at: sum(cell in of_time for cell in of_class) for at, of_time in speaking.items()}
+    may_close = {
+        at
+        for at, of_time in speaking.items()
+        if 2 * votes[at] < len(of_class) and len(cells) - len(of_time) >= _LEAST_TO_CLOSE
+    }
+    kept = [at for at in votes if at not in may_close]
+    order = [*kept, *sorted(may_close, key=lambda at: (-votes[at], at))]
+    best = frozenset(order), _decided(metric, of_class, frozenset(order), measurement)
     most = 0
-    for count in range(1, len(by_votes) + 1):
-        times = frozenset(by_votes[:count])
-        decided = _decided(metric, cells, times, measurement)
+    for count in range(max(1, len(kept)), len(order) + 1):
+        times = frozenset(order[:count])
+        decided = _decided(metric, of_class, times, measurement)
         shown = count * sum(cell.open for cell in decided)
         if shown and shown >= most:
             best, most = (times, decided), shown

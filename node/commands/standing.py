@@ -56,12 +56,13 @@ def _summary(metric: str, kept: "KeptDecision | None") -> None:
     basis = "the register" if decision.basis == "register" else f"{decision.windows} measured windows"
     when = moment(kept.decided_at).isoformat(timespec="seconds")
     typer.echo(f"  decided from {basis} by {kept.decided_by} at {when}")
-    typer.echo(f"  opening times  {_ranges(sorted(decision.times)) or 'none'}")
     for class_ in sorted({cell.class_ for cell in decision.cells}):
         cells = [cell for cell in decision.cells if cell.class_ == class_]
         still = sum((cell.area, cell.class_) in kept.open for cell in cells)
         closed = sum(of_class == class_ for _, of_class in kept.closed)
-        typer.echo(f"  {class_:14} {still} of {len(cells)} cells open, {closed} closed since they failed their rule")
+        times = _ranges(sorted(decision.times[class_])) or "no time"
+        what = f"{still} of {len(cells)} cells open at {times}; {closed} closed since they failed their rule"
+        typer.echo(f"  {class_:14} {what}")
 
 
 def _cells(kept: "KeptDecision", names: dict[int, str]) -> None:

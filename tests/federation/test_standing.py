@@ -19,6 +19,7 @@ HOUR = 3_600_000
 DAY = 24 * HOUR
 IMPORT = catalogue()["energy.import"]
 SOLAR = catalogue()["energy.solar"]
+PASSES = catalogue()["traffic.passes"]
 COLLECTED = catalogue()["waste.collected"]
 TONNAGE = catalogue()["waste.tonnage"]
 
@@ -59,6 +60,11 @@ def decided(
     return decide(metric, passed, period, ZONE, span, found, registered or {})
 
 
+def alike(metric: Metric, times: frozenset[int]) -> Mapping[str, frozenset[int]]:
+    """These opening times for every class."""
+    return dict.fromkeys(metric.classes, times)
+
+
 def opened(decision: Decision) -> set[Place]:
     return {(cell.area, cell.class_) for cell in decision.cells if cell.open}
 
@@ -79,24 +85,32 @@ def test_a_cell_that_always_passed_is_open_at_all_times_and_a_factory_that_domin
         return datetime.fromtimestamp(window.start / 1000, ZoneInfo(ZONE)).hour not in range(8, 16)
 
     found = decided(IMPORT, hours(JUNE.start, JUNE.end), {SHOPS: always, HOMES: always, FACTORY: without_shift})
-    assert (found.basis, found.times, opened(found)) == ("measurement", times_of(IMPORT), {SHOPS, HOMES})
+    assert (found.basis, found.times, opened(found)) == ("measurement", alike(IMPORT, times_of(IMPORT)), {SHOPS, HOMES})
     assert found.month_ms == JULY.start
     assert found.period == JULY
     assert found.windows == 30 * 24
 
 
+def test_the_opening_times_of_a_small_city_are_not_those_of_its_factory() -> None:
+    found = decided(IMPORT, hours(JUNE.start, JUNE.end), {SHOPS: by_day, FACTORY: by_day})
+    assert found.times == alike(IMPORT, times_of(IMPORT))
+    assert opened(found) == set()
+
+
 def test_hours_in_which_the_metric_passes_nowhere_are_closed_with_the_hour_beside_them() -> None:
     places = {(area, "residential"): by_day for area in range(1, 6)}
     found = decided(SOLAR, hours(JUNE.start, JUNE.end), places)
-    assert found.times == frozenset(range(7, 18))
+    assert found.times == {"residential": frozenset(range(7, 18)), "commercial": times_of(SOLAR)}
     assert opened(found) == set(places)
 
 
 def test_a_single_boulevard_that_is_busy_at_night_does_not_keep_the_city_open_at_night() -> None:
-    passed: dict[Place, Callable[[Window], bool]] = {(area, "any"): by_day for area in range(1, 6)}
-    found = decided(catalogue()["traffic.passes"], hours(JUNE.start, JUNE.end), {**passed, (9, "any"): always})
-    assert found.times == frozenset(range(7, 18))
-    assert opened(found) == {*passed, (9, "any")}
+    cars: dict[Place, Callable[[Window], bool]] = {(area, "one-line"): by_day for area in range(1, 6)}
+    motorcycles: dict[Place, Callable[[Window], bool]] = {(area, "two-lines"): always for area in range(1, 6)}
+    boulevard = (9, "one-line")
+    found = decided(PASSES, hours(JUNE.start, JUNE.end), {**cars, **motorcycles, boulevard: always})
+    assert (found.times["one-line"], found.times["two-lines"]) == (frozenset(range(7, 18)), times_of(PASSES))
+    assert opened(found) == {*cars, *motorcycles, boulevard}
 
 
 @pytest.mark.parametrize(("failing", "open_"), [(7, True), (8, False)])
@@ -105,17 +119,18 @@ def test_an_outage_of_some_hours_is_within_nearly_all_and_more_is_not(failing: i
     out = set(windows[100 : 100 + failing])
     found = decided(IMPORT, windows, {SHOPS: lambda window: window not in out, HOMES: always})
     assert (SHOPS in opened(found)) is open_
-    assert found.times == times_of(IMPORT)
+    assert found.times == alike(IMPORT, times_of(IMPORT))
 
 
 def test_windows_of_a_day_have_opening_days_of_the_week_and_those_of_a_month_none() -> None:
     days = [Window(start, start + DAY) for start in range(JUNE.start, JUNE.end, DAY)]
     weekday = [time_of(COLLECTED, window.start, ZONE) for window in days]
     assert weekday[:3] == [6, 0, 1]  # 1 June 2025 was a Sunday
-    found = decided(COLLECTED, days, {(1, "organic"): lambda window: time_of(COLLECTED, window.start, ZONE) != 4})
-    assert found.times == frozenset({0, 1, 2, 3, 5, 6})
-    assert opened(found) == {(1, "organic")}
-    assert decided(TONNAGE, [JUNE], {(1, "organic"): always}).times == frozenset({0})
+    areas = {(area, "organic") for area in (1, 2, 3)}
+    found = decided(COLLECTED, days, dict.fromkeys(areas, lambda window: time_of(COLLECTED, window.start, ZONE) != 4))
+    assert found.times["organic"] == frozenset({0, 1, 2, 3, 5, 6})
+    assert opened(found) == areas
+    assert decided(TONNAGE, [JUNE], {(1, "organic"): always}).times["organic"] == {0}
 
 
 def test_a_new_city_opens_residential_cells_by_its_register_and_the_rest_after_seven_measured_days() -> None:
@@ -130,7 +145,7 @@ def test_a_new_city_opens_residential_cells_by_its_register_and_the_rest_after_s
     ):
         windows = hours(begins.start - measured_days * DAY, begins.start)
         found = decided(IMPORT, windows, places, registered, begins)
-        assert (found.basis, opened(found), found.times) == (basis, wanted, times_of(IMPORT))
+        assert (found.basis, opened(found), found.times) == (basis, wanted, alike(IMPORT, times_of(IMPORT)))
         assert found.month_ms == JULY.start
     assert opened(decided(SOLAR, [], places, registered, begins)) == set()
 
@@ -155,7 +170,7 @@ def test_an_open_cell_fails_where_others_came_in_and_nothing_fails_where_nothing
 ):
     window = Window(at("2025-07-01T12:00:00"), at("2025-07-01T13:00:00"))
     night = Window(at("2025-07-01T02:00:00"), at("2025-07-01T03:00:00"))
-    known = Standing(JULY, frozenset({HOMES, SHOPS}), frozenset({12}), "measurement")
+    known = Standing(JULY, frozenset({HOMES, SHOPS}), alike(SOLAR, frozenset({12})), "measurement")
     cells = [cell(SOLAR, window, HOMES, True), cell(SOLAR, window, FACTORY, True)]
     may = is_open(SOLAR, known, window, ZONE)
     assert judge(may, cells, passes).released == {HOMES}

@@ -46,7 +46,7 @@ def test_seven_measured_days_open_a_simulated_city_and_the_decision_is_kept(data
         assert standing_at(connection, IMPORT, START) == first  # until a local day begins
         begins = START + 12 * HOUR
         found = standing_at(connection, IMPORT, begins)
-        assert (found.basis, found.times) == ("measurement", times_of(IMPORT))
+        assert (found.basis, found.times) == ("measurement", dict.fromkeys(IMPORT.classes, times_of(IMPORT)))
         cells = lattice(connection, IMPORT.name, IMPORT.classes, Window(begins, begins + HOUR)).cells
         assert found.open == {(cell.area, cell.class_) for cell in cells}
         assert standing_at(connection, SOLAR, begins).basis == "measurement"

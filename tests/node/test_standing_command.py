@@ -26,15 +26,15 @@ def test_it_says_what_is_open_from_what_it_was_decided_and_what_has_closed(
             DecidedCell(first, "residential", True, 2232, 2232, None),
             DecidedCell(second, "commercial", False, 900, 2232, None),
         )
-        times = frozenset({0, *range(6, 24)})
+        times = {"commercial": frozenset({0, *range(6, 24)}), "residential": frozenset(range(24))}
         record(connection, Decision(IMPORT.name, T0, june, "measurement", june, 2232, times, cells))
         close(connection, IMPORT.name, first, "commercial", Window(T0 + HOUR, T0 + 2 * HOUR))
     command = Command(city_file(tmp_path, city), "nowhere:1", database_url, tmp_path)
     said = command("standing", "--at", "2025-06-15")
     assert "energy.import: 2025-06-01T00:00:00+00:00 to 2025-07-01T00:00:00+00:00" in said
     assert "decided from 2232 measured windows by" in said
-    assert "opening times  0, 6-23" in said
-    assert "commercial     0 of 2 cells open, 1 closed since they failed their rule" in said
+    assert "commercial     0 of 2 cells open at 0, 6-23; 1 closed since they failed their rule" in said
+    assert "residential    1 of 1 cells open at 0-23; 0 closed since they failed their rule" in said
     assert "energy.solar: nothing decided yet" in said
     rows = list(csv.DictReader(io.StringIO(command("standing", "energy.import", "--at", "2025-06-15"))))
     assert [(row["area_name"], row["class"], row["open"], row["passed"]) for row in rows] == [

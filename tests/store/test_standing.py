@@ -22,13 +22,16 @@ from tests.federation.city import HOUR, IMPORT, T0, TOPIC, add_cell, found_areas
 MONTH = Window(T0, T0 + 720 * HOUR)
 
 
+TIMES = {"commercial": frozenset({8, 9}), "residential": frozenset(range(24))}
+
+
 def hour(number: int) -> Window:
     return Window(T0 + number * HOUR, T0 + (number + 1) * HOUR)
 
 
 def decision(period: Window, area: int, *, open_: bool = True) -> Decision:
     cells = tuple(DecidedCell(area, class_, open_, 99, 100, None) for class_ in ("commercial", "residential"))
-    return Decision(IMPORT.name, T0, period, "measurement", period, 100, frozenset(range(24)), cells)
+    return Decision(IMPORT.name, T0, period, "measurement", period, 100, TIMES, cells)
 
 
 @pytest.mark.services

@@ -10,7 +10,7 @@ def upgrade() -> None:
     op.execute(
         """
         -- A decision holds for the windows that begin at begins <= time < ends, until a later decision does (P5). times
-        -- are the metric's opening times: hours of the day, days of the week, or 0. Never changed once it is kept.
+        -- are the opening times by class: hours of the day, days of the week, or 0. Never changed once it is kept.
         CREATE TABLE standing_decisions (
             decision       bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
             metric         text NOT NULL,
@@ -21,7 +21,7 @@ def upgrade() -> None:
             measured_from  timestamptz NOT NULL,
             measured_until timestamptz NOT NULL,
             windows        integer NOT NULL,
-            times          integer[] NOT NULL,
+            times          jsonb NOT NULL,
             decided_at     timestamptz NOT NULL DEFAULT now(),
             decided_by     text NOT NULL DEFAULT session_user,
             UNIQUE (metric, begins),
