@@ -4,8 +4,8 @@ A cell is released if its metric is open at that time of the day, if the cell is
 is open is decided for a calendar month of the city's zone from the windows of the month before:
 
 - The opening times of a metric's class are the same in the whole city: hours of the day, or days of the week for
-  windows of a day. A time is closed only if most of the class's cells don't pass then, and those are closed with which
-  most is shown: solar at night, cars at 3 a.m. An hour passes only if the hours before and after it pass as well:
+  windows of a day. Those are closed with which most is shown, and only if some cells don't pass then: solar at night,
+  cars at 3 a.m. An hour passes only if the hours before and after it pass as well:
   sunset moves by less than an hour in a month.
 - A cell is open if it passed in nearly all of the measured windows of these times. An open cell that fails closes for
   the rest of the month, so a cell that often fails would be shown for a few days and tell when it failed.
@@ -42,7 +42,7 @@ ENOUGH_MS = 7 * 23 * 3_600_000
 """The windows of seven days, each of which may lack an hour when clocks are moved."""
 
 _LEAST_TO_CLOSE = 3
-"""Cells that don't pass at a time, of all classes, for it to be closed; most of its class must be among them. What the
+"""Cells of a class that don't pass at a time, for it to be closed, or of the metric if none of it passes then. What the
 whole city sees must not be the hours of one contributor."""
 
 _REGISTERED = 2
@@ -199,7 +199,7 @@ def _by_measurement(
     may_close = {
         at
         for at, of_time in speaking.items()
-        if 2 * votes[at] < len(of_class) and len(cells) - len(of_time) >= _LEAST_TO_CLOSE
+        if len(of_class) - votes[at] >= _LEAST_TO_CLOSE or (not of_time and len(cells) >= _LEAST_TO_CLOSE)
     }
     kept = [at for at in votes if at not in may_close]
     order = [*kept, *sorted(may_close, key=lambda at: (-votes[at], at))]
