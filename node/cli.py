@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from node.commands import (
+    correct,
     demo,
     detect,
     doctor,
@@ -51,6 +52,7 @@ app.add_typer(ingest.app, name="ingest")
 app.add_typer(plates.app, name="plates")
 app.command()(detect.detect)
 app.command()(process.process)
+app.command()(correct.correct)
 app.command()(publish.publish)
 app.command()(relay_dead_letters.relay_dead_letters)
 app.command()(serve.serve)

@@ -68,6 +68,7 @@ def planned_rights(city: str) -> Sequence[Right]:
         *(_process(city, dataset) for dataset in datasets()),
         Right("process", "group", f"{city}.process", False, ("Read",), "shares the running streams"),
         Right("process", "group", f"{city}.process.", True, ("Read",), "shares one import of the past"),
+        *(_correct(city, dataset) for dataset in datasets() if dataset != REGIONS),
         Right("detect", "topic", live(city, FRAMES), False, ("Describe", "Read"), "looks at pictures"),
         Right("detect", "topic", live(city, REGIONS), False, ("Describe", "Write"), "sends what it found in them"),
         Right("detect", "group", f"{city}.detect", False, ("Read",), "shares the pictures"),
@@ -84,6 +85,10 @@ def planned_rights(city: str) -> Sequence[Right]:
 def _ingest(city: str, dataset: str) -> Right:
     operations = ("Create", "Describe", "Write")
     return Right("ingest", "topic", f"{city}.{dataset}.", True, operations, "sends; makes the topic of an import")
+
+
+def _correct(city: str, dataset: str) -> Right:
+    return Right("correct", "topic", f"{city}.{dataset}.", True, ("Describe", "Read"), "reads late windows again")
 
 
 def _process(city: str, dataset: str) -> Right:

@@ -98,8 +98,9 @@ class Proposal:
     """What late readings have made of a window of a topic, and no decision was made on.
 
     `steps` are (partition, step) of the contents in it. `cells` are those that have changed, each with the step of its
-    newest content. `released`: the steps whose contents of a cell were released; a cell that is not there was released
-    as the processor first reduced it, at step 0, if at all.
+    newest content. `released`: the steps whose contents of a cell were released, without that one: a crash may come
+    between noting and releasing it. A cell that is not there was released as the processor first reduced it, at step 0,
+    if at all.
     """
 
     steps: Sequence[tuple[int, int]]
@@ -170,12 +171,8 @@ def record_corrections(connection: Connection, corrections: Iterable[Correction]
 
 
 def undecided(connection: Connection, topic: str, metric: str) -> list[Window]:
-    """The windows of a topic's metric with contents that the publisher has not decided on, in order."""
-    rows = connection.execute(
-        "SELECT DISTINCT window_start, window_end FROM corrections"
-        " WHERE outcome = 'corrected' AND NOT decided AND topic = %s AND metric = %s ORDER BY window_start",
-        (topic, metric),
-    )
+    """The published windows of a topic's metric with contents that the publisher has not decided on, in order."""
+    rows = connection.execute(_UNDECIDED_WINDOWS, (topic, metric))
     return [Window(milliseconds(start), milliseconds(end)) for start, end in rows]
 
 
@@ -197,26 +194,24 @@ def proposal(connection: Connection, topic: str, metric: str, window: Window) ->
     return Proposal(tuple(steps), tuple(cells.values()), {place: frozenset(found) for place, found in released.items()})
 
 
-def settle(
-    connection: Connection, topic: str, metric: str, window: Window, decided: Proposal, released: Iterable[Place]
-) -> None:
-    """Store that a proposal was decided on, and that these of its cells were released. Part of a transaction."""
-    chosen = set(released)
+def note_release(connection: Connection, metric: str, window: Window, cells: Iterable[tuple[Place, int]]) -> None:
+    """Store that the contents of these steps of some cells are released; to be called before they leave."""
     start, end = moment(window.start), moment(window.end)
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            "INSERT INTO released_steps (metric, window_start, window_end, area, class, step)"
+            " VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
+            [(metric, start, end, *place, step) for place, step in cells],
+        )
+
+
+def note_decided(connection: Connection, topic: str, metric: str, window: Window, decided: Proposal) -> None:
+    """Store that the publisher has decided on these contents, and published what it released of them."""
     with connection.cursor() as cursor:
         cursor.executemany(
             "UPDATE corrections SET decided = true"
             " WHERE topic = %s AND metric = %s AND window_start = %s AND partition = %s AND step = %s",
-            [(topic, metric, start, number, step) for number, step in decided.steps],
-        )
-        cursor.executemany(
-            "INSERT INTO released_steps (metric, window_start, window_end, area, class, step)"
-            " VALUES (%s, %s, %s, %s, %s, %s)",
-            [
-                (metric, start, end, cell.area, cell.class_, step)
-                for step, cell in decided.cells
-                if (cell.area, cell.class_) in chosen
-            ],
+            [(topic, metric, moment(window.start), number, step) for number, step in decided.steps],
         )
 
 
@@ -253,6 +248,16 @@ WHERE topic = %s AND partition = %s AND metric = %s AND window_start = %s AND ou
 _CORRECTED = f"""
 SELECT area, class, {_NAMES} FROM corrected_cells
 WHERE topic = %s AND partition = %s AND metric = %s AND window_start = %s AND step = %s
+"""
+_UNDECIDED_WINDOWS = """
+SELECT DISTINCT window_start, window_end FROM corrections
+WHERE outcome = 'corrected' AND NOT decided AND topic = %s AND metric = %s AND EXISTS (
+    SELECT FROM publications WHERE publications.metric = corrections.metric
+    AND publications.window_start = corrections.window_start AND kind <> 'skip')
+AND NOT EXISTS (  -- what left of such a window may have been forgotten
+    SELECT FROM publications WHERE publications.metric = corrections.metric
+    AND publications.window_end > corrections.window_start AND kind = 'skip')
+ORDER BY window_start
 """
 _UNDECIDED = """
 SELECT partition, step FROM corrections

@@ -14,6 +14,7 @@ from store.moments import milliseconds, moment
 from store.publications import Header, Window
 
 _STATEMENT_LIMIT_MS = 30_000
+_ALL_CELLS = 2**62
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +165,17 @@ def series(
     )
     found = _with_cells(connection, headers[:limit], most_cells, area, class_)
     return found, headers[len(found)].window.start if len(found) < len(headers) else None
+
+
+def window_entries(connection: Connection, metric: str, start: int) -> list[tuple[Header, CellColumns]]:
+    """All that was published of a metric's window that begins at `start`, in order. Without what skips it."""
+    headers = _headers(
+        connection,
+        f"SELECT {_HEADER} FROM publications WHERE metric = %s AND window_start = %s AND kind <> 'skip'"
+        " ORDER BY sequence",
+        *(metric, moment(start)),
+    )
+    return _with_cells(connection, headers, _ALL_CELLS)
 
 
 def newest_window(connection: Connection, metric: str) -> Window | None:

@@ -22,18 +22,19 @@ def revised(
     corrected: Iterable[CorrectedCell],
     released: Mapping[Place, Set[int]],
     passes: PassesRule,
-    rounded: Callable[[int], int],
+    figure: Callable[[CorrectedCell], int | None],
 ) -> list[CorrectedCell]:
     """The cells that show a new figure in the next revision of a window; without any there is none.
 
     `shown` are the figures of the newest revision, of the released cells alone. `released`: by cell, the steps whose
-    contents were released so far; without an entry, step 0. `rounded` is how figures leave.
+    contents were released so far; without an entry, step 0. `figure` is what a cell would show,
+    rounded.
     """
     return [
         cell
         for cell in corrected
         if (cell.area, cell.class_) in shown
-        and rounded(cell.amounts.value) != shown[cell.area, cell.class_]
+        and figure(cell) != shown[cell.area, cell.class_]
         and may_follow(cell, released.get((cell.area, cell.class_), _AS_FIRST_REDUCED), passes)
     ]
 

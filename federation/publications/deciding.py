@@ -11,7 +11,7 @@ from store.publications import Lattice, LatticeCell, PublishedCell, Window
 def decide(metric: Metric, window: Window, cells: Lattice, reduced: Sequence[Cell]) -> tuple[PublishedCell, ...]:
     """Every cell of the lattice, released or suppressed under the metric's rule. Raises `UnknownRule`."""
     by_place = {(cell.area, cell.class_): cell for cell in reduced}
-    return tuple(_cell(metric, window, cell, by_place.get((cell.area, cell.class_))) for cell in cells.cells)
+    return tuple(published_cell(metric, window, cell, by_place.get((cell.area, cell.class_))) for cell in cells.cells)
 
 
 def withhold(metric: Metric, cells: Lattice) -> tuple[PublishedCell, ...]:
@@ -30,7 +30,8 @@ def coverage(covered_ms: int, sources: int, window: Window) -> int:
     return max(0, min(100, 100 * covered_ms // whole)) if whole else 0
 
 
-def _cell(metric: Metric, window: Window, cell: LatticeCell, reduced: Cell | None) -> PublishedCell:
+def published_cell(metric: Metric, window: Window, cell: LatticeCell, reduced: Cell | None) -> PublishedCell:
+    """One cell of the lattice under the metric's rule alone. Raises `UnknownRule`."""
     if reduced is None:
         return PublishedCell(cell.area, cell.class_, None, None, metric.rule)
     amounts = reduced.amounts

@@ -14,12 +14,15 @@ import psycopg
 from prometheus_client import Counter
 
 from federation.disclosure.rules import rule_of
+from federation.publications.corrections import next_revision
 from federation.publications.deciding import decide, withhold
 from federation.publications.schedule import Due, Since, Stream, begin_all, due
 from schemas.catalogue import Metric
 from store.cells import cells_of_window
+from store.corrections import note_decided, note_release, proposal, undecided
 from store.database import Connection, connect
 from store.processing import Cell
+from store.publication_log import window_entries
 from store.publications import (
     Header,
     Kind,
@@ -85,8 +88,9 @@ def publish_due(
         begin_all(connection, metrics, zone, since or Since(), now_ms)
         entries = due(connection, metrics, zone, now_ms, most)
         turn = Turn(connection, streams, now_ms)
-        made = [turn.publish(entry) for entry in entries]
-    return [published for published in made if published is not None] if entries else None
+        made = [published for entry in entries if (published := turn.publish(entry)) is not None]
+        corrected = turn.correct() if len(entries) < most else []
+    return [*made, *corrected] if entries or corrected else None
 
 
 class Publisher:
@@ -161,14 +165,53 @@ class Turn:
             return None
         cells = self._lattice(metric, window)
         decided = decide(metric, window, cells, reduced) if whole else withhold(metric, cells)
-        position, sequence = next_numbers(self.connection, metric.name)
         revision = 0 if entry.before is None else entry.before.revision + 1
         kind: Kind = "correction" if revision else "publication"
-        header = Header(position, metric.name, sequence, window, revision, entry.at, kind)
-        append(self.connection, header, topic, decided, left_at=self.now_ms)
-        published = _counted(header, decided)
+        published = self._append(metric, window, topic, decided, revision, kind, entry.at)
         _account(metric, published, _outside(cells, reduced))
         return published
+
+    def correct(self) -> list[Published]:
+        """Publish what late readings have made of windows, as far as it may leave (R13, P6)."""
+        return [
+            published
+            for stream in self.streams
+            for metric in stream.metrics
+            for window in undecided(self.connection, stream.topic, metric.name)
+            if (published := self._correct(stream.topic, metric, window)) is not None
+        ]
+
+    def _correct(self, topic: str, metric: Metric, window: Window) -> Published | None:
+        found = proposal(self.connection, topic, metric.name, window)
+        entries = window_entries(self.connection, metric.name, window.start)
+        following = next_revision(metric, window, self._lattice(metric, window), entries, found)
+        if following == "wait":
+            return None
+        published = None
+        if following != "none":
+            # Before it leaves: after a crash in between, later corrections are compared with it all the same.
+            note_release(self.connection, metric.name, window, following.released)
+            published = self._append(
+                metric, window, topic, following.cells, following.revision, "correction", following.due_at
+            )
+            _account(metric, published, 0)
+        note_decided(self.connection, topic, metric.name, window, found)
+        return published
+
+    def _append(
+        self,
+        metric: Metric,
+        window: Window,
+        topic: str,
+        cells: Sequence[PublishedCell],
+        revision: int,
+        kind: Kind,
+        at: int,
+    ) -> Published:
+        position, sequence = next_numbers(self.connection, metric.name)
+        header = Header(position, metric.name, sequence, window, revision, at, kind)
+        append(self.connection, header, topic, cells, left_at=self.now_ms)
+        return _counted(header, cells)
 
     def _passed(self, topic: str, metric: Metric, window: Window) -> bool:
         """Whether every partition has passed the window, and none may lack readings of it."""
