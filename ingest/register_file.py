@@ -1,4 +1,4 @@
-"""The register file: reading, checking and loading it, and drawing the metrics' areas from it.
+"""The register file: reading, checking and loading it, and drawing the first areas of its metrics from it.
 
 A CSV file in UTF-8 with the columns source, metric, district, contributor, class, valid_from, valid_to in any order.
 Times are RFC 3339: a date (midnight on the city's clock) or a date with time and offset; valid_to may be empty.
@@ -10,7 +10,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import accumulate, islice
 from operator import itemgetter
@@ -18,16 +18,14 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from ingest.areas import partition
 from ingest.cities import City
+from ingest.redraw import Drawn, draw_first, refuse_dropped
 from ingest.register import LONGEST_ID
-from ingest.register_changes import areas_hold_from, changes_hold_from, quarter_starts
+from ingest.register_changes import changes_hold_from
 from schemas.batch import LAST_MS
-from schemas.catalogue import Metric, catalogue
-from schemas.rules import minimum_contributors
+from schemas.catalogue import catalogue
 from store import areas as stored
 from store import register as store
-from store.areas import Area
 from store.database import Connection
 from store.moments import milliseconds, moment
 from store.register import Loaded, RegisterColumns, RegisterError
@@ -57,15 +55,6 @@ class Block:
 
 
 @dataclass(frozen=True, slots=True)
-class Drawn:
-    """Areas that a load created or replaced; they are valid from `valid_from_ms`, milliseconds since 1970."""
-
-    metric: str
-    valid_from_ms: int
-    areas: int
-
-
-@dataclass(frozen=True, slots=True)
 class LoadReport:
     """What a load changed."""
 
@@ -80,14 +69,13 @@ def load_register(
     clock: Callable[[], int],
     people: int | None = None,
 ) -> LoadReport:
-    """Load a register file, or its rows, in one transaction, and draw areas where they are missing or have changed.
+    """Load a register file, or its rows, in one transaction, and draw areas for metrics of the rows that have none.
 
-    Areas are drawn for the metrics that the rows name, and for all metrics if there is no row: another register's
-    sources may serve other people. A metric without areas gets them from the start of the current quarter; otherwise
-    changed areas begin with the next quarter, since areas that have begun never change. Loads wait for each other.
-    `clock` gives milliseconds since 1970: a change of a known source, or of areas, must hold from late enough on
-    (`ingest.register_changes`). `people` is how many people the sources serve (default: the whole city); the areas'
-    populations add up to it. Raises `RegisterError`, and loads nothing on any error.
+    They begin with the current quarter. Areas that a metric has never change by a load, but only by
+    `ingest.redraw.redraw`. Loads wait for each other. `clock` gives milliseconds since 1970: a change of a known source
+    must hold from late enough on (`ingest.register_changes`). `people` is how many people the sources serve (default:
+    the whole city); the populations of areas that are drawn add up to it. Raises `RegisterError`, and loads nothing on
+    any error.
     """
     rows = _Rows(city)
     with connection.transaction(), _without_collection():
@@ -97,9 +85,10 @@ def load_register(
         else:
             loaded = _load(connection, _mapped(path_or_rows), rows)
         total = city.population if people is None else people
-        metrics = [metric for metric in catalogue().values() if metric.name in rows.districts or not rows.districts]
-        drawn = [_draw(connection, city, metric, clock(), total) for metric in metrics]
+        metrics = [metric for metric in catalogue().values() if metric.name in rows.districts]
+        drawn = [draw_first(connection, city, metric, clock(), total) for metric in metrics]
         for metric in metrics:
+            refuse_dropped(connection, city, metric.name, clock())
             _refuse_without_area(connection, city, metric.name, rows.districts[metric.name])
         _refuse_begun(loaded, clock(), city.zone)  # last, so that little lies between the clock and the commit
     return LoadReport(loaded, tuple(item for item in drawn if item is not None))
@@ -125,34 +114,6 @@ def write_register(path: Path, rows: Iterable[Mapping[str, str]]) -> None:
         writer.writerows(rows)
 
 
-def scaled(areas: Iterable[Area], people: int) -> tuple[Area, ...]:
-    """The areas with populations in the same proportions that add up to `people` (largest remainders rounded up)."""
-    areas = tuple(areas)
-    total = sum(area.population for area in areas)
-    shares = [divmod(area.population * people, total) for area in areas]
-    missing = people - sum(whole for whole, _ in shares)
-    up = set(sorted(range(len(areas)), key=lambda index: (-shares[index][1], index))[:missing])
-    return tuple(replace(area, population=shares[i][0] + (i in up)) for i, area in enumerate(areas))
-
-
-def _draw(connection: Connection, city: City, metric: Metric, now_ms: int, people: int) -> Drawn | None:
-    """Create or replace a version of the metric's areas if it needs one."""
-    following = areas_hold_from(now_ms, city.zone)
-    versions = stored.versions(connection, metric.name)
-    begins, counted_at = (following, following) if versions else (quarter_starts(now_ms, city.zone)[0], now_ms)
-    contributors = stored.contributors(connection, metric.name, counted_at)
-    if not contributors:
-        return None
-    minimums = {class_: minimum_contributors(metric.rule, class_) for class_ in metric.classes}
-    areas = scaled(partition(city, contributors, minimums), people)
-    # The version that would be valid then without a new one: the latest that has begun.
-    begun = [version for version in versions if version.valid_from_ms <= following]
-    if begun and sorted(begun[-1].areas.values(), key=lambda area: area.districts) == list(areas):
-        return None
-    stored.create_version(connection, metric.name, begins, areas)
-    return Drawn(metric.name, begins, len(areas))
-
-
 def _refuse_begun(loaded: Loaded, now_ms: int, zone: str) -> None:
     for name, change in loaded.changes.items():
         earliest = changes_hold_from(catalogue()[name], now_ms, zone)
@@ -176,7 +137,7 @@ def _refuse_without_area(connection: Connection, city: City, metric: str, distri
             until = "" if ends_ms is None else f" until {moment(ends_ms).astimezone(ZoneInfo(city.zone)).isoformat()}"
             raise RegisterError(
                 f"a source of {metric} is in {district}, which lies in no area{until}: register it from a time on "
-                "at which it does"
+                f"at which it does; `sistercity areas redraw {metric}` draws areas for the next quarter"
             )
 
 

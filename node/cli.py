@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from node.commands import (
+    areas,
     correct,
     demo,
     detect,
@@ -47,6 +48,7 @@ app.command()(demo.demo)
 app.command()(services.services)
 app.command()(migrate.migrate)
 app.add_typer(register.app, name="register")
+app.add_typer(areas.app, name="areas")
 app.add_typer(topics.app, name="topics")
 app.add_typer(ingest.app, name="ingest")
 app.add_typer(plates.app, name="plates")

@@ -12,11 +12,10 @@ from store.moments import milliseconds, moment
 
 # A contributor with premises in several districts counts in one of them only: the sum over an area is never too high.
 _COUNTS = """
-SELECT district, class, count(*) FROM (
-    SELECT DISTINCT ON (contributor, class) district, class FROM sources
+SELECT district, class, count(*) FILTER (WHERE place = 1) FROM (
+    SELECT district, class, row_number() OVER (PARTITION BY contributor, class ORDER BY district) AS place FROM sources
     WHERE metric = %(metric)s AND valid_from <= %(at)s AND (valid_to IS NULL OR valid_to > %(at)s)
-    ORDER BY contributor, class, district
-) once GROUP BY district, class
+) placed GROUP BY district, class
 """
 _VERSION_AT = """
 SELECT version FROM area_versions WHERE metric = %(metric)s
@@ -26,6 +25,11 @@ _OCCUPIED = """
 SELECT district FROM sources
 WHERE metric = %(metric)s AND district = ANY(%(districts)s)
   AND valid_from < coalesce(%(until)s, 'infinity'::timestamptz) AND coalesce(valid_to, 'infinity') > %(from)s
+ORDER BY district LIMIT 1
+"""
+_OUTSIDE = """
+SELECT district FROM sources
+WHERE metric = %(metric)s AND district <> ALL(%(districts)s) AND coalesce(valid_to, 'infinity') > %(from)s
 ORDER BY district LIMIT 1
 """
 _AREAS = """
@@ -59,7 +63,8 @@ class AreaVersion:
 def contributors(connection: Connection, metric: str, at_ms: int) -> Mapping[tuple[str, str], int]:
     """(district, class) -> number of contributors with a source of the metric that is valid at `at_ms`.
 
-    Each contributor counts once per class, in the first of its districts by id.
+    Each contributor counts once per class, in the first of its districts by id. A district with sources of none but
+    contributors that count elsewhere has 0; one without any source is absent.
     """
     rows = connection.execute(_COUNTS, {"metric": metric, "at": moment(at_ms)})
     return {(district, class_): count for district, class_, count in rows}
@@ -73,6 +78,18 @@ def occupied(
     terms = {"metric": metric, "districts": list(districts), "from": moment(from_ms), "until": until}
     found = connection.execute(_OCCUPIED, terms).fetchone()
     return found[0] if found else None
+
+
+def outside(connection: Connection, metric: str, districts: Iterable[str], from_ms: int) -> str | None:
+    """The first other district that has a source of the metric at or after `from_ms`; None if none has."""
+    terms = {"metric": metric, "districts": list(districts), "from": moment(from_ms)}
+    found = connection.execute(_OUTSIDE, terms).fetchone()
+    return found[0] if found else None
+
+
+def hold_register(connection: Connection) -> None:
+    """Let loads of the register wait until this transaction ends, and wait for one that is under way."""
+    connection.execute("LOCK TABLE contributors, sources IN SHARE ROW EXCLUSIVE MODE")
 
 
 def versions(connection: Connection, metric: str) -> Sequence[AreaVersion]:

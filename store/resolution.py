@@ -93,7 +93,7 @@ class SourceReader:
         except KeyError as error:
             (district, _) = error.args[0]
             if district not in areas:
-                problem = f"a source of {self._metric} is in a district that no area contains: load the register again"
+                problem = f"a source of {self._metric} is in a district that no area contains: draw its areas anew"
                 raise RegisterError(problem) from None
             raise RegisterError(f"a source of {self._metric} has a class that the metric does not have") from None
         return replace(

@@ -31,7 +31,7 @@ _BUSINESS_MEAN_W = 1800.0
 _BUSINESS_TAIL = 2.0
 _BUSINESS_LARGEST = 4.0
 """Businesses' sizes follow a power law, cut at this multiple of the smallest, so that a business is rarely more than
-15 % of an area of 18."""
+15 % of an area of 45."""
 _SOLAR_PEAK_W = (1500.0, 6000.0)
 _MILLIJOULES_PER_WATT = INTERVAL_MS
 """A watt over an interval of so many milliseconds is so many millijoules: whole watts are whole smallest units."""

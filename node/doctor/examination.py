@@ -1,6 +1,6 @@
 """The examination of a whole node, part by part."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ingest.cities import City
     from node.doctor.database import DatabaseState
     from node.topic_plan import PlannedTopic
+    from store.inspection import RegisteredSources
     from store.partners import PartnerState
 
 _FIRST_ANSWER_S = 5
@@ -39,6 +40,7 @@ def examine() -> Iterator[Finding]:
     if database is not None and database.contents is not None:
         if cluster is not None and city is not None:
             yield from judge_streams(cluster, database.contents.processed, city.id)
+        yield from _areas(database.contents.registered)
         yield from _partners(database.contents.partners)
     yield from _disks()
 
@@ -60,6 +62,17 @@ def _read_database(city: "City | None") -> "DatabaseState":
     from node.doctor.database import read_state
 
     return read_state(wiring.known_database_url(), None if city is None else city.zone, _FIRST_ANSWER_S)
+
+
+def _areas(registered: "Mapping[str, RegisteredSources]") -> Iterator[Finding]:
+    from node.doctor.areas import examine_areas
+
+    metrics = [metric for metric, sources in registered.items() if sources.areas]
+    read = Examination(
+        "areas", _LONGEST_S, lambda: list(examine_areas(wiring.known_database_url(), metrics, 2 * _FIRST_ANSWER_S))
+    )
+    found, failed = read.result()
+    yield from found if found is not None else _only(failed)
 
 
 def _partners(partners: "Sequence[PartnerState]") -> Iterator[Finding]:

@@ -6,14 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from ingest.areas import partition
+from ingest.areas import drawn_for, partition
 from ingest.cameras.simulated import SimulatedCameras
 from ingest.cities import City, District
 from ingest.register import Register
 from ingest.simulated.rounds import Rounds
 from ingest.simulated.sources import SimulatedSources
 from schemas.catalogue import Metric, catalogue
-from schemas.rules import minimum_contributors
 from tests.ingest.registers import InMemorySources, Registered
 
 END = 1_764_000_000_000 // 3_600_000 * 3_600_000
@@ -93,7 +92,6 @@ def _reader(
 
 def _areas(city: City, metric: Metric, rows: list[dict[str, str]]) -> Mapping[str, int]:
     counts = Counter((row["district"], row["class"]) for row in rows)
-    minimums = {class_: minimum_contributors(metric.rule, class_) for class_ in metric.classes}
-    areas = partition(city, counts, minimums)
+    areas = partition(city, counts, drawn_for(metric))
     offset = 1 + 1000 * list(catalogue()).index(metric.name)
     return {district: number + offset for number, area in enumerate(areas) for district in area.districts}

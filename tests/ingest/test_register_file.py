@@ -2,7 +2,6 @@ import csv
 import io
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Barrier
@@ -11,21 +10,13 @@ from zoneinfo import ZoneInfo
 
 import psycopg
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from eventlog.memory import MemoryLog
 from ingest.feed import Feed
 from ingest.journal import StoreJournal
+from ingest.redraw import Drawn, redraw
 from ingest.register import stored_register
-from ingest.register_file import (
-    COLUMNS,
-    Drawn,
-    LoadReport,
-    load_register,
-    scaled,
-    write_register,
-)
+from ingest.register_file import COLUMNS, LoadReport, load_register, write_register
 from ingest.simulated.bins import Bins
 from ingest.simulated.faults import FaultRates
 from ingest.simulated.fleet import Fleet
@@ -34,7 +25,7 @@ from ingest.simulated.simulator import Simulator
 from ingest.simulated.sources import SimulatedSources
 from schemas.catalogue import catalogue
 from store import deliveries
-from store.areas import Area, versions
+from store.areas import versions
 from store.database import Connection, connect
 from store.register import Loaded, RegisterError
 from tests.ingest.small_city import END, HOUR, city
@@ -43,7 +34,6 @@ NOW = int(datetime(2025, 11, 24, 12, tzinfo=UTC).timestamp() * 1000)
 TEHRAN = ZoneInfo("Asia/Tehran")
 THIS_QUARTER = int(datetime(2025, 10, 1, tzinfo=TEHRAN).timestamp() * 1000)
 NEXT_QUARTER = int(datetime(2026, 1, 1, tzinfo=TEHRAN).timestamp() * 1000)
-SECOND_QUARTER = int(datetime(2026, 4, 1, tzinfo=TEHRAN).timestamp() * 1000)
 METRIC = catalogue()["energy.import"]
 
 
@@ -185,8 +175,8 @@ def test_times_are_read_on_the_citys_clock_or_with_their_offset(connection: Conn
 
 @pytest.mark.services
 def test_the_first_areas_begin_with_this_quarter_and_add_up_to_the_people(connection: Connection) -> None:
-    report = load_register(connection, city(), town("500 10 130 400 500 600"), at_now, people=1000)
-    assert report == LoadReport(Loaded(2140, 0, 0, 2140), (Drawn("energy.import", THIS_QUARTER, 5),))
+    report = load_register(connection, city(), town("500 10 330 400 500 600"), at_now, people=1000)
+    assert report == LoadReport(Loaded(2340, 0, 0, 2340), (Drawn("energy.import", THIS_QUARTER, 5),))
     (version,) = versions(connection, "energy.import")
     assert [area.districts for area in version.areas.values()][1] == ("town-b", "town-c")
     assert sum(area.population for area in version.areas.values()) == 1000
@@ -194,51 +184,31 @@ def test_the_first_areas_begin_with_this_quarter_and_add_up_to_the_people(connec
 
 
 @pytest.mark.services
-def test_areas_that_have_begun_stay_and_changed_ones_begin_with_the_next_quarter(connection: Connection) -> None:
-    load_register(connection, city(), town("500 10 130 400 500 600"), at_now)
-    begun = versions(connection, "energy.import")[0]
-    assert load_register(connection, city(), town("500 10 130 400 500 600"), at_now).drawn == ()
-    more = town("0 200 0 0 0 0", start=5000)
-    assert load_register(connection, city(), more, at_now).drawn == (Drawn("energy.import", NEXT_QUARTER, 6),)
-    assert load_register(connection, city(), more, at_now).drawn == ()
-    solar = town("200 10 130 200 200 200", start=9000, metric="energy.solar")
-    assert load_register(connection, city(), solar, at_now).drawn == (Drawn("energy.solar", THIS_QUARTER, 5),)
-    first, second = versions(connection, "energy.import")
-    assert first == begun
-    assert (second.valid_from_ms, len(second.areas)) == (NEXT_QUARTER, 6)
-    # Once more before the quarter begins: its version is replaced, not added to.
-    assert load_register(connection, city(), [], at_now, people=77).drawn[0] == Drawn("energy.import", NEXT_QUARTER, 6)
-    assert [v.valid_from_ms for v in versions(connection, "energy.import")] == [THIS_QUARTER, NEXT_QUARTER]
-    # And in the next quarter it has begun.
+def test_a_load_never_changes_areas(connection: Connection) -> None:
+    load_register(connection, city(), town("500 10 330 400 500 600"), at_now)
+    drawn = versions(connection, "energy.import")
+    assert [version.valid_from_ms for version in drawn] == [THIS_QUARTER]
+    assert load_register(connection, city(), town("0 400 0 0 0 0", start=5000), at_now).drawn == ()
+    assert load_register(connection, city(), [], at_now, people=77).drawn == ()
     later = load_register(connection, city(), town("0 0 0 0 0 1", start=8000), clock_at(NEXT_QUARTER + 1))
-    assert later.drawn[0].valid_from_ms > NEXT_QUARTER
-
-
-@pytest.mark.services
-def test_areas_that_processes_may_not_know_of_in_time_begin_with_the_quarter_after(connection: Connection) -> None:
-    """Readings of a quarter's first hours are sent soon after its start, by processes that read the register before."""
-    load_register(connection, city(), town("500 10 130 400 500 600"), at_now)
-    more = town("0 200 0 0 0 0", start=5000)
-    assert load_register(connection, city(), more, at_now).drawn == (Drawn("energy.import", NEXT_QUARTER, 6),)
-    planned = versions(connection, "energy.import")
-    for before, begins in ((600_000, NEXT_QUARTER), (599_999, SECOND_QUARTER), (1, SECOND_QUARTER)):
-        report = load_register(connection, city(), [], clock_at(NEXT_QUARTER - before), people=before)
-        assert report.drawn == (Drawn("energy.import", begins, 6),)
-        planned = planned if begins != NEXT_QUARTER else versions(connection, "energy.import")
-        assert versions(connection, "energy.import")[:2] == planned
-    assert [v.valid_from_ms for v in versions(connection, "energy.import")][2:] == [SECOND_QUARTER]
+    assert later.drawn == ()
+    assert versions(connection, "energy.import") == drawn
+    solar = town("500 10 330 400 500 600", start=9000, metric="energy.solar")
+    assert load_register(connection, city(), solar, at_now).drawn == (Drawn("energy.solar", THIS_QUARTER, 5),)
 
 
 @pytest.mark.services
 def test_a_new_district_has_sources_only_when_areas_contain_it(connection: Connection) -> None:
     """Otherwise no source of the metric could be looked up, since areas that have begun stay."""
-    load_register(connection, city(), town("500 10 130 400 500 600"), at_now)
+    load_register(connection, city(), town("500 10 330 400 500 600"), at_now)
     grown = city(districts=7)
-    for valid_from in ("2020-01-01", "2025-11-25"):
-        with pytest.raises(RegisterError, match=r"town-g.* until 2026-01-01T00:00:00"):
+    for valid_from in ("2020-01-01", "2025-11-25", "2026-01-01"):
+        with pytest.raises(RegisterError, match=r"town-g, which lies in no area.*sistercity areas redraw"):
             load_register(connection, grown, [line(9000, district="town-g", valid_from=valid_from)], at_now)
-    report = load_register(connection, grown, [line(9000, district="town-g", valid_from="2026-01-01")], at_now)
-    assert report.drawn[0].valid_from_ms == NEXT_QUARTER
+    assert redraw(connection, grown, METRIC, at_now).drawn == Drawn("energy.import", NEXT_QUARTER, 5)
+    with pytest.raises(RegisterError, match=r"town-g.* until 2026-01-01T00:00:00"):
+        load_register(connection, grown, [line(9000, district="town-g", valid_from="2025-11-25")], at_now)
+    load_register(connection, grown, [line(9000, district="town-g", valid_from="2026-01-01")], at_now)
     register = stored_register(connection, at_now)
     for time_ms in (NOW, NEXT_QUARTER - 1, NEXT_QUARTER):
         known = register.at(METRIC, time_ms).look_up(["m0", "m9000"]).known.tolist()
@@ -246,8 +216,22 @@ def test_a_new_district_has_sources_only_when_areas_contain_it(connection: Conne
 
 
 @pytest.mark.services
+def test_a_district_that_the_city_drops_must_have_no_sources(connection: Connection) -> None:
+    """Areas without it could not be drawn, and its sources could not be looked up any more."""
+    load_register(connection, city(), town("500 10 330 400 500 600"), at_now)
+    smaller = city(districts=5)
+    with pytest.raises(RegisterError, match=r"town-f .*city's file does not have"):
+        load_register(connection, smaller, [line(9000)], at_now)
+    with pytest.raises(RegisterError, match="town-f"):
+        redraw(connection, smaller, METRIC, at_now)
+    gone = [row | {"valid_to": "2026-01-01"} for row in town("500 10 330 400 500 600") if row["district"] == "town-f"]
+    load_register(connection, city(), gone, at_now)
+    assert redraw(connection, smaller, METRIC, at_now).drawn.valid_from_ms == NEXT_QUARTER
+
+
+@pytest.mark.services
 def test_a_load_does_not_change_areas_of_metrics_that_its_rows_do_not_name(connection: Connection) -> None:
-    load_register(connection, city(), town("500 10 130 400 500 600"), at_now, people=1000)
+    load_register(connection, city(), town("500 10 330 400 500 600"), at_now, people=1000)
     before = versions(connection, "energy.import")
     fill = town("20 20 0 20 20 20", start=9000, metric="waste.fill", class_="organic")
     report = load_register(connection, city(), fill, at_now, people=77)
@@ -319,12 +303,3 @@ def test_a_simulated_city_is_loaded_looked_up_and_accounted_for(connection: Conn
     assert (delivered.messages, delivered.readings) == (expected.messages, expected.readings)
     refused = [deliveries.refusals(connection, f"{fleet.origin}/{metric}") for metric in catalogue()]
     assert sum(each.get("unknown-source", 0) for each in refused) == expected.refused > 0
-
-
-@given(st.lists(st.integers(1, 10**6), min_size=1, max_size=40), st.integers(0, 10**8))
-def test_scaled_populations_add_up_and_keep_their_proportions(populations: list[int], people: int) -> None:
-    areas = [replace(Area("", (), 0), population=population) for population in populations]
-    found = scaled(areas, people)
-    assert sum(area.population for area in found) == people
-    for area, before in zip(found, areas, strict=True):
-        assert abs(area.population - before.population * people / sum(populations)) < 1

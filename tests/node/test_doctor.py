@@ -9,6 +9,8 @@ import pytest
 
 from eventlog.inspection import ClusterState, TopicState
 from eventlog.protocol import TopicFacts
+from ingest.area_report import AreaReport, ClassCount, VersionReport
+from node.doctor.areas import judge_areas
 from node.doctor.database import Contents, DatabaseState, judge_database
 from node.doctor.finding import Examination, Finding, judge_clock
 from node.doctor.kafka import judge_cluster
@@ -263,3 +265,25 @@ def test_an_examination_that_raises_is_a_finding_in_one_line():
     _, found = Examination("kafka", 5, small_install).result()
     assert found is not None
     assert (found.level, "extra [node]" in found.words) == ("warn", True)
+
+
+def areas(*counts: tuple[int, int]) -> VersionReport:
+    """Areas with so many residential and commercial customers each."""
+    classes = [[ClassCount("residential", r, 100), ClassCount("commercial", c, 15)] for r, c in counts]
+    return VersionReport(NOW, [AreaReport(number, f"Area {number}", 1, of) for number, of in enumerate(classes)])
+
+
+@pytest.mark.parametrize(
+    ("counts", "level", "words"),
+    [
+        ([(300, 45), (300, 45)], "ok", "each of 2 has the contributors"),
+        ([(300, 0), (300, 0)], "ok", "each of 2 has the contributors"),
+        ([(300, 3), (300, 4)], "ok", "nothing can be shown of commercial"),
+        ([(300, 45), (99, 45)], "warn", "residential below 100 in 1 of 2: Area 1 (99)"),
+        ([(300, 45)] + 5 * [(9, 45)], "warn", "Area 1 (9), Area 2 (9), Area 3 (9) and 2 more"),
+    ],
+)
+def test_areas_that_can_no_longer_pass_are_named(counts, level, words):
+    [found] = judge_areas({"energy.import": areas(*counts)})
+    assert (found.level, found.what) == (level, "areas of energy.import")
+    assert words in found.words

@@ -262,8 +262,9 @@ def test_contributors_count_once_in_all_districts_and_only_while_valid(connectio
             row(6, metric="energy.solar"),
         ],
     )
-    assert contributors(connection, METRIC, T0) == {("a", "residential"): 2, ("b", "commercial"): 1}
-    assert contributors(connection, METRIC, T0 + DAY) == {("a", "residential"): 1, ("b", "commercial"): 1}
+    elsewhere = {("b", "residential"): 0}  # customer x has a source there, and counts in a
+    assert contributors(connection, METRIC, T0) == {("a", "residential"): 2, ("b", "commercial"): 1, **elsewhere}
+    assert contributors(connection, METRIC, T0 + DAY) == {("a", "residential"): 1, ("b", "commercial"): 1, **elsewhere}
     assert contributors(connection, METRIC, T0 - 1) == {}
 
 

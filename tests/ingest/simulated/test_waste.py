@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.areas import partition
+from ingest.areas import drawn_for, partition
 from ingest.cities import load_city
 from ingest.feed import Feed
 from ingest.journal import NoJournal
@@ -26,7 +26,6 @@ from ingest.simulated.sources import SimulatedSources
 from ingest.simulated.spans import last_day, last_hours
 from schemas.batch import decode
 from schemas.catalogue import Metric, catalogue
-from schemas.rules import minimum_contributors
 from schemas.topics import live
 from tests.ingest.account import RecordingWriter, outcome, read
 from tests.ingest.simulated.test_simulator import MANY, replayed
@@ -137,7 +136,7 @@ def test_a_shipped_city_has_several_areas_and_few_cells_that_must_be_suppressed(
     for sources, metric, least in (
         (bins, "waste.fill", 10),
         (premises, "waste.collected", 15),
-        (rounds, "waste.tonnage", 4),
+        (rounds, "waste.tonnage", 2),
     ):
         cells, _ = _areas_of(sources, catalogue()[metric])
         assert len(cells) >= 3 * least
@@ -159,8 +158,7 @@ def _areas_of(
     """Sources by area and class, and the area, class and contributor of each."""
     rows = list(sources.register())
     by_district = Counter((row["district"], row["class"]) for row in rows)
-    minimums = {class_: minimum_contributors(metric.rule, class_) for class_ in metric.classes}
-    areas = partition(sources.city, by_district, minimums)
+    areas = partition(sources.city, by_district, drawn_for(metric))
     number = {district: index for index, area in enumerate(areas) for district in area.districts}
     of = {row["source"]: (number[row["district"]], row["class"], row["contributor"]) for row in rows}
     return Counter((area, class_) for area, class_, _ in of.values()), of
