@@ -190,7 +190,9 @@ def proposal(connection: Connection, topic: str, metric: str, window: Window) ->
             cells[area, class_] = step, CorrectedCell(area, class_, Amounts(*amounts), incomplete, since_each)
     released: dict[Place, set[int]] = {}
     for area, class_, step in connection.execute(_RELEASED, key[1:]):
-        released.setdefault((area, class_), {0}).add(step)
+        place = (area, class_)
+        if place not in cells or cells[place][0] != step:
+            released.setdefault(place, {0}).add(step)
     return Proposal(tuple(steps), tuple(cells.values()), {place: frozenset(found) for place, found in released.items()})
 
 
