@@ -1,9 +1,20 @@
 """JSON of unknown origin, with limits on the memory that it can take."""
 
 import json
+import os
+from typing import BinaryIO
 
 MOST_VALUES = 4_000_000
 """Values in one document: each takes up to a hundred bytes of memory, however short it is in the file."""
+
+
+def read_bounded(file: BinaryIO, largest: int) -> bytes | None:
+    """The whole of a file; None if it has more than `largest` bytes.
+
+    Reading takes the memory for as many bytes as are asked for, so no more are asked for than the file has.
+    """
+    content = file.read(min(os.fstat(file.fileno()).st_size, largest) + 1)
+    return content if len(content) <= largest else None
 
 
 def load(content: bytes) -> object:

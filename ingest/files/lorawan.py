@@ -12,7 +12,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import ClassVar
 
-from ingest.files.documents import load
+from ingest.files.documents import load, read_bounded
 from ingest.files.milesight import BadPayload, Tilt, measured
 from ingest.files.reading import KEPT_BYTES, Empty, NotSuchFile, Outcome, Parsed
 from ingest.files.reasons import HISTORY, MISSING, NO_DEPTH, NOT_AN_UPLINK, SENSOR_FAULT, UNREADABLE
@@ -155,11 +155,11 @@ def _documents(path: Path) -> Iterator[tuple[int, bytes | _Listed]]:
         start = file.read(LONGEST_LINE)
         file.seek(0)
         if start.removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"["):
-            for position, item in enumerate(_list(path, file.read(LARGEST_LIST + 1)), 1):
+            for position, item in enumerate(_list(path, read_bounded(file, LARGEST_LIST)), 1):
                 yield position, _Listed(item)
             return
-        whole = file.read(LARGEST_UPLINK + 1)
-        if len(whole) <= LARGEST_UPLINK and _is_object(whole):
+        whole = read_bounded(file, LARGEST_UPLINK)
+        if whole is not None and _is_object(whole):
             yield 1, whole
             return
         file.seek(0)
@@ -175,8 +175,8 @@ def _documents(path: Path) -> Iterator[tuple[int, bytes | _Listed]]:
             raise NotSuchFile(f"{path.name}: is empty")
 
 
-def _list(path: Path, content: bytes) -> list[object]:
-    if len(content) > LARGEST_LIST:
+def _list(path: Path, content: bytes | None) -> list[object]:
+    if content is None:
         raise NotSuchFile(f"{path.name}: is a list of more than {LARGEST_LIST >> 20} MB; write one uplink on each line")
     try:
         found = load(content)

@@ -15,7 +15,7 @@ from typing import ClassVar, TypeGuard
 from zoneinfo import ZoneInfo
 
 from ingest.files.clocks import instant
-from ingest.files.documents import load
+from ingest.files.documents import load, read_bounded
 from ingest.files.reading import KEPT_BYTES, NotSuchFile, Outcome, Parsed
 from ingest.files.reasons import MISSING, NUMBER, SENSOR_FAULT, TIME, UNREADABLE
 from schemas.batch import ACTUAL
@@ -78,8 +78,8 @@ class SmartBins:
 
 def _features(path: Path) -> list[object]:
     with path.open("rb") as file:
-        content = file.read(LARGEST_FILE + 1)
-    if len(content) > LARGEST_FILE:
+        content = read_bounded(file, LARGEST_FILE)
+    if content is None:
         raise NotSuchFile(f"{path.name}: is larger than {LARGEST_FILE >> 20} MB")
     try:
         document = load(content)
