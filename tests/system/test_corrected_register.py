@@ -75,7 +75,7 @@ def registered() -> list[Mapping[str, str]]:
     return [
         row(f"meter-{letter}-{n}", f"town-{letter}", f"customer-{letter}-{n}", "2020-01-01")
         for letter in "abcdef"
-        for n in range(60)
+        for n in range(150)
     ]
 
 
