@@ -10,11 +10,14 @@ from node.wiring import CommandError
 
 if TYPE_CHECKING:
     from store.database import Connection
+    from store.dead_letters import WaitingLetters
     from store.generations import Generation
     from store.inspection import ProcessedTopic, RegisteredSources
     from store.partners import PartnerState
 
 _MANY = 1_000
+_RELAY_HOURS = 24
+"""How long dead letters may wait for the relay, which may be run once a day."""
 _PATIENCE_MS = 300_000
 """How long after its slot a window is not yet overdue: a publisher may have much to catch up with."""
 
@@ -24,7 +27,7 @@ class Contents:
     """The contents of tables of the newest version.
 
     `overdue` counts windows whose slot passed a while ago, by metric, for each that is published; `generations` are the
-    later topics of each dataset.
+    later topics of each dataset; `unrelayed` are dead letters that wait for the relay.
     """
 
     registered: "Mapping[str, RegisteredSources]"
@@ -32,6 +35,7 @@ class Contents:
     overdue: Mapping[str, int]
     partners: "Sequence[PartnerState]"
     generations: "Mapping[str, Sequence[Generation]]"
+    unrelayed: "WaitingLetters | None"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +83,7 @@ def _read(connection: "Connection", zone: str | None) -> DatabaseState:
 
 def _contents(connection: "Connection", zone: str | None) -> Contents:
     from store import inspection, partners
+    from store.dead_letters import waiting_letters
     from store.generations import generations
 
     return Contents(
@@ -87,6 +92,7 @@ def _contents(connection: "Connection", zone: str | None) -> Contents:
         {} if zone is None else _overdue(connection, zone),
         partners.partners(connection),
         generations(connection),
+        waiting_letters(connection),
     )
 
 
@@ -108,6 +114,8 @@ def judge_database(state: DatabaseState, metrics: Sequence[str]) -> Iterator[Fin
     if state.contents is not None:
         yield _judge_register(state.contents.registered, metrics)
         yield _judge_overdue(state.contents.overdue)
+        if state.contents.unrelayed is not None:
+            yield _judge_relay(state.contents.unrelayed, state.clock_ms)
 
 
 def _judge_version(state: DatabaseState) -> Finding:
@@ -146,3 +154,13 @@ def _judge_overdue(overdue: Mapping[str, int]) -> Finding:
         return Finding("ok", what, "every window has been published in its slot")
     counts = ", ".join(f"{count:,}{'+' if count >= _MANY else ''} of {metric}" for metric, count in waiting.items())
     return Finding("warn", what, f"windows are overdue: {counts}; does `sistercity publish` run?")
+
+
+def _judge_relay(waiting: "WaitingLetters", clock_ms: int) -> Finding:
+    hours = (clock_ms - waiting.oldest_ms) // 3_600_000
+    words = f"{waiting.letters:,} wait for the relay"
+    if hours < _RELAY_HOURS:
+        return Finding("ok", "dead letters", words)
+    return Finding(
+        "warn", "dead letters", f"{words}, some for {hours} hours; does `sistercity relay-dead-letters` run?"
+    )

@@ -103,7 +103,7 @@ def test_every_image_is_pinned_to_a_version():
 
 
 def test_one_image_of_ours_serves_every_role():
-    roles = {"migrate", "topics", "process", "detect", "correct", "cameras", "publish"}
+    roles = {"migrate", "topics", "process", "detect", "correct", "cameras", "relay", "publish"}
     roles |= {"serve", "pull", "ingest", "cli"}
     assert set(OURS) == roles
     assert set(SERVICES) - roles == {"kafka", "postgres"}
@@ -143,7 +143,7 @@ def test_the_order_of_starting_has_no_circle_and_brings_tables_and_topics_first(
         return set(needed).union(*(before(service, (*path, name)) for service in needed))
 
     assert before("process") == before("detect") == before("correct") == {"migrate", "topics", "kafka", "postgres"}
-    assert before("cameras") == before("detect")
+    assert before("cameras") == before("relay") == before("detect")
     for name in ("publish", "serve", "pull"):
         assert before(name) == {"migrate", "postgres"}
 
@@ -169,7 +169,7 @@ def test_only_this_machines_loopback_reaches_a_container():
 
 def test_only_roles_that_speak_to_kafka_know_of_it():
     speaking = {name for name, service in OURS.items() if any("KAFKA" in key for key in service["environment"])}
-    assert speaking == {"topics", "process", "detect", "correct", "cameras", "ingest", "cli"}
+    assert speaking == {"topics", "process", "detect", "correct", "cameras", "relay", "ingest", "cli"}
     assert not speaking & {*WITHOUT_KAFKA, "migrate"}
 
 

@@ -17,6 +17,7 @@ from node.doctor.kafka import judge_cluster
 from node.doctor.machine import examine_disks, judge_disk
 from node.doctor.streams import judge_streams
 from node.topic_plan import planned_topics
+from store.dead_letters import WaitingLetters
 from store.inspection import ProcessedTopic, RegisteredSources
 
 NOW = 1_790_000_000_000
@@ -127,6 +128,7 @@ CONTENTS = Contents(
     {"energy.import": 0},
     [],
     {},
+    WaitingLetters(3, NOW - 3_600_000),
 )
 DATABASE = DatabaseState("2", "2", frozenset({"1", "2"}), NOW, NOW, NOW, CONTENTS)
 METRICS = ["energy.import", "waste.fill"]
@@ -160,6 +162,11 @@ def test_a_database_with_newest_tables_and_a_register_is_ok():
             "7 of energy.import; does `sistercity publish`",
         ),
         ({"contents": replace(CONTENTS, overdue={})}, "warn", "nothing was ever published"),
+        (
+            {"contents": replace(CONTENTS, unrelayed=WaitingLetters(3, NOW - 25 * 3_600_000))},
+            "warn",
+            "3 wait for the relay, some for 25 hours",
+        ),
     ],
 )
 def test_a_fault_of_the_database_is_reported_with_what_to_do(changed, level, words):

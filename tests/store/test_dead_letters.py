@@ -9,7 +9,7 @@ from api.page.content import gather
 from schemas.catalogue import catalogue
 from store.accounts import dead_letter_reasons, refusals_by_origin, refusals_by_reason, stream_accounts
 from store.database import Connection, connect
-from store.dead_letters import record_relayed, relay_partitions, unrelayed
+from store.dead_letters import record_relayed, relay_partitions, unrelayed, waiting_letters
 from store.deliveries import Refused, refusals, refuse
 from store.processing_postgres import PostgresStore
 from tests.federation.city import ISFAHAN
@@ -104,6 +104,28 @@ def test_old_letters_are_removed_except_those_that_a_replay_may_meet(connection:
         left = connection.execute('SELECT partition, "offset" FROM dead_letters ORDER BY 1, 2').fetchall()
         assert left == [(0, 48), (0, 50), (1, 0)]
         assert dead_letter_reasons(connection) == {TOPIC: {"cut": 5}}
+
+
+def test_letters_that_wait_for_the_relay_are_kept_for_twice_as_long(connection: Connection, database_url: str) -> None:
+    with closing(PostgresStore(database_url)) as store:
+        store.register_topic(TOPIC, "cluster", "topic-id", 2)
+        connection.execute("UPDATE stream_offsets SET next_offset = 100, resume_offset = 100")
+        columns = 'topic, partition, "offset", row, reason, original'
+        insert = f"INSERT INTO dead_letters ({columns}) VALUES (%s, %s, %s, -1, %s, '')"
+        for partition, offset in ((0, 0), (0, 1), (0, 2), (1, 0)):
+            connection.execute(insert, (TOPIC, partition, offset, "cut"))
+        assert waiting_letters(connection) is None  # the relay was never used
+        first = unrelayed(connection, (TOPIC, 0), 1)[0].number
+        record_relayed(connection, (TOPIC, 0), first)
+        age(connection, 31)
+        waiting = waiting_letters(connection)
+        assert waiting is not None
+        assert waiting.letters == 2
+        assert store.prune_dead_letters(30, 10) == 2
+        left = connection.execute('SELECT partition, "offset" FROM dead_letters ORDER BY 1, 2').fetchall()
+        assert left == [(0, 1), (0, 2)]
+        age(connection, 61, '"offset" = 1')
+        assert store.prune_dead_letters(30, 10) == 1
 
 
 def test_what_was_not_relayed_is_found_without_reading_the_rest(crowded_url: str) -> None:

@@ -151,7 +151,7 @@ def test_every_service_starts_gets_healthy_and_stops_by_its_own_commands(databas
     theirs = node(tmp_path, f"{city}-partner", kafka, databases[1])
     ours = node(tmp_path, city, kafka, databases[0], partners=theirs.api)
     lasting = [name for name, service in ours.services.items() if "healthcheck" in service]
-    assert sorted(lasting) == ["cameras", "correct", "detect", "ingest", "process", "publish", "pull", "serve"]
+    assert sorted(lasting) == ["cameras", "correct", "detect", "ingest", "process", "publish", "pull", "relay", "serve"]
     with contextlib.ExitStack() as stack:
         stack.callback(theirs.kill)
         stack.callback(ours.kill)
