@@ -28,7 +28,8 @@ from numpy.typing import NDArray
 
 from benchmarks.timed import now, own_services
 from ingest.cities import City, load_city
-from ingest.register_file import COLUMNS, load_register
+from ingest.register_file import load_register
+from ingest.register_table import COLUMNS
 from ingest.simulated.sources import marks, places
 from schemas.catalogue import catalogue
 from store.database import Connection, connect, create_database

@@ -7,13 +7,13 @@ from typing import Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from ingest.identity import is_source_id, normal
 from ingest.register_changes import FRESH_MS
 from schemas.catalogue import Metric
 from store.database import Connection
 from store.resolution import SourceReader
 from store.source_history import Resolved
 
-LONGEST_ID = 200
 UNKNOWN_SOURCE = "unknown-source"
 """Why a reading is refused whose source is not in the register at its time."""
 
@@ -24,7 +24,8 @@ Number = TypeVar("Number", bound=np.generic)
 class SourceColumns:
     """Sources as columns of shape (n,): `known` bool, the rest is 0 where it is false.
 
-    `number` and `contributor` uint32; `area` int32; `class_` uint8, an index into the metric's classes.
+    `number` and `contributor` uint32; `area` int32; `class_` uint8, an index into the metric's classes; `fact` uint32,
+    what the register knows of the source in the unit of its metric (`ingest.facts`), 0 if that is nothing.
     """
 
     known: NDArray[np.bool_]
@@ -32,23 +33,30 @@ class SourceColumns:
     contributor: NDArray[np.uint32]
     area: NDArray[np.int32]
     class_: NDArray[np.uint8]
+    fact: NDArray[np.uint32]
 
     def take(self, rows: NDArray[np.integer]) -> "SourceColumns":
         """The sources at these places, in this order; a place may occur more than once."""
         return SourceColumns(
-            self.known[rows], self.number[rows], self.contributor[rows], self.area[rows], self.class_[rows]
+            self.known[rows],
+            self.number[rows],
+            self.contributor[rows],
+            self.area[rows],
+            self.class_[rows],
+            self.fact[rows],
         )
 
 
 @dataclass(frozen=True, slots=True)
 class RegisterEntry:
-    """One source as it is registered for a metric at a time."""
+    """One source as it is registered for a metric at a time; `fact` as in `SourceColumns`."""
 
     metric: Metric
     number: int
     contributor: int
     area: int
     class_: str
+    fact: int = 0
 
 
 class MetricSources(Protocol):
@@ -61,7 +69,7 @@ class MetricSources(Protocol):
     def holds_until_ms(self) -> int: ...
 
     def look_up(self, ids: Sequence[str]) -> SourceColumns:
-        """The sources with these ids, in this order, shape (len(ids),)."""
+        """The sources with these ids, in any spelling of them, in this order, shape (len(ids),)."""
 
 
 class Register:
@@ -90,7 +98,7 @@ class Register:
 
     def find(self, metrics: Sequence[Metric], source: str, time_ms: int) -> RegisterEntry | None:
         """The source with this id, of the first of these metrics that it is registered for at a time."""
-        if not is_source_id(source):
+        if not is_source_id(normal(source)):
             return None
         for metric in metrics:
             columns = self.at(metric, time_ms).look_up([source])
@@ -101,6 +109,7 @@ class Register:
                     contributor=int(columns.contributor[0]),
                     area=int(columns.area[0]),
                     class_=metric.classes[int(columns.class_[0])],
+                    fact=int(columns.fact[0]),
                 )
         return None
 
@@ -111,15 +120,11 @@ def stored_register(connection: Connection, clock: Callable[[], int], source: st
 
     def read(metric: Metric, time_ms: int) -> StoredSources:
         if metric.name not in readers:
-            readers[metric.name] = SourceReader(connection, metric.name, metric.classes, source)
+            only = None if source is None else [source, normal(source)]
+            readers[metric.name] = SourceReader(connection, metric.name, metric.classes, only)
         return StoredSources(readers[metric.name].at(time_ms))
 
     return Register(read, clock)
-
-
-def is_source_id(text: str) -> bool:
-    """Whether a register can hold this id: it has 1 to `LONGEST_ID` characters, all printable."""
-    return 0 < len(text) <= LONGEST_ID and text.isprintable()
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +142,7 @@ class StoredSources:
         return self.resolved.holds_until_ms
 
     def look_up(self, ids: Sequence[str]) -> SourceColumns:
-        row = self.resolved.rows_of([source if is_source_id(source) else "" for source in ids])
+        row = self._rows_of(ids)
         known = row >= 0
         values = self.resolved.values(row[known])
         return SourceColumns(
@@ -146,7 +151,20 @@ class StoredSources:
             _filled(values.contributor, known),
             _filled(values.area, known),
             _filled(values.class_, known),
+            _filled(values.fact, known),
         )
+
+    def _rows_of(self, ids: Sequence[str]) -> NDArray[np.int64]:
+        """The row of each id; -1 without one. An id is looked up as it is, and in its normal form if it isn't found.
+
+        In this order, a register from before ids had a normal form resolves every reading as it did then.
+        """
+        row = self.resolved.rows_of([source if is_source_id(source) else "" for source in ids])
+        forms = {at: normal(ids[at]) for at in np.flatnonzero(row < 0).tolist()}
+        other = [at for at, form in forms.items() if form != ids[at] and is_source_id(form)]
+        if other:
+            row[other] = self.resolved.rows_of([forms[at] for at in other])
+        return row
 
 
 def _filled(values: NDArray[Number], where: NDArray[np.bool_]) -> NDArray[Number]:

@@ -24,17 +24,19 @@ PAGE = 50_000
 _COLUMNS = """
 SELECT array_send(array_agg(number)), array_send(array_agg(contributor)), array_send(array_agg(valid_from)),
        array_send(array_agg(coalesce(valid_to, 'infinity'))), string_agg(source, E'\\n'),
-       string_agg(district || E'\\t' || class, E'\\n')
+       string_agg(district || E'\\t' || class, E'\\n'),
+       CASE WHEN count(fact) > 0 THEN array_send(array_agg(coalesce(fact, 0))) END
 """
 _PAGE = f"""
 {_COLUMNS} FROM (
     SELECT * FROM sources WHERE metric = %(metric)s AND number >= %(next)s ORDER BY number LIMIT %(limit)s
 ) page
 """
-_ALONE = f"{_COLUMNS} FROM sources WHERE metric = %(metric)s AND source = %(source)s AND number >= %(next)s"
+_ALONE = f"{_COLUMNS} FROM sources WHERE metric = %(metric)s AND source = ANY(%(sources)s) AND number >= %(next)s"
 _LAST_CHANGE = "SELECT coalesce(max(change), 0) FROM source_changes"
-_MOVED = """
-SELECT array_send(array_agg(number)), array_send(array_agg(coalesce(valid_to, 'infinity')))
+_CHANGED = """
+SELECT array_send(array_agg(number)), array_send(array_agg(coalesce(valid_to, 'infinity'))),
+       array_send(array_agg(s.contributor)), array_send(array_agg(coalesce(fact, 0)))
 FROM source_changes c JOIN sources s ON number = c.source
 WHERE change > %(change)s AND metric = %(metric)s AND number < %(next)s
 """
@@ -51,16 +53,18 @@ _2000_MS = 946_684_800_000
 
 
 class SourceReader:
-    """The sources of a metric, or only `source`: reads all of them once, then what was added or has got another end.
+    """The sources of a metric, or only `sources`: reads all of them once, then what was added or has changed.
 
     Not for use inside a transaction that may be rolled back: what it read there would stay. One thread.
     """
 
-    def __init__(self, connection: Connection, metric: str, classes: Sequence[str], source: str | None = None) -> None:
+    def __init__(
+        self, connection: Connection, metric: str, classes: Sequence[str], sources: Sequence[str] | None = None
+    ) -> None:
         self._connection = connection
         self._metric = metric
         self._classes = list(classes)
-        self._source = source
+        self._sources = sources
         self._history = SourceHistory()
         self._next = 0
         self._change = 0
@@ -106,29 +110,30 @@ class SourceReader:
         """Read what loads have added and changed since the last time. Numbers only grow, and rows are never deleted."""
         change = int((self._connection.execute(_LAST_CHANGE).fetchone() or (0,))[0])
         if change > self._change:
-            self._read_moved_ends()
+            self._read_changes()
         for rows in self._pages():
             self._history.add(rows)
             self._next = int(rows.number.max()) + 1
         self._change = change
 
-    def _read_moved_ends(self) -> None:
+    def _read_changes(self) -> None:
         terms = {"metric": self._metric, "change": self._change, "next": self._next}
         with self._connection.cursor(binary=True) as cursor:
-            number, ends = cursor.execute(_MOVED, terms).fetchone() or (None, None)
+            number, ends, *values = cursor.execute(_CHANGED, terms).fetchone() or (None, None)
         if number is not None:
-            self._history.move_ends(_elements(number).astype(np.uint32), _times(ends))
+            contributor, fact = (_elements(array).astype(np.uint32) for array in values)
+            self._history.change(_elements(number).astype(np.uint32), _times(ends), contributor, fact)
 
     def _pages(self) -> Iterator[SourceRows]:
         with self._connection.cursor(binary=True) as cursor:
             while True:
-                terms = {"metric": self._metric, "source": self._source, "next": self._next, "limit": PAGE}
-                row = cursor.execute(_PAGE if self._source is None else _ALONE, terms).fetchone()
+                terms = {"metric": self._metric, "sources": self._sources, "next": self._next, "limit": PAGE}
+                row = cursor.execute(_PAGE if self._sources is None else _ALONE, terms).fetchone()
                 if row is None or row[0] is None:
                     return
                 rows = _rows(*row)
                 yield rows
-                if self._source is not None or len(rows.id) < PAGE:
+                if self._sources is not None or len(rows.id) < PAGE:
                     return
 
 
@@ -136,10 +141,12 @@ def resolve(
     connection: Connection, metric: str, at_ms: int, classes: Sequence[str], source: str | None = None
 ) -> Resolved:
     """All sources of `metric` that are valid at `at_ms`, or only `source`, read at once. See `SourceReader.at`."""
-    return SourceReader(connection, metric, classes, source).at(at_ms)
+    return SourceReader(connection, metric, classes, None if source is None else [source]).at(at_ms)
 
 
-def _rows(number: bytes, contributor: bytes, begins: bytes, ends: bytes, ids: str, places: str) -> SourceRows:
+def _rows(
+    number: bytes, contributor: bytes, begins: bytes, ends: bytes, ids: str, places: str, fact: bytes | None
+) -> SourceRows:
     texts = places.split("\n")
     known = {text: _place(text) for text in set(texts)}
     rows = SourceRows(
@@ -149,6 +156,7 @@ def _rows(number: bytes, contributor: bytes, begins: bytes, ends: bytes, ids: st
         contributor=_elements(contributor).astype(np.uint32),
         begins_ms=_times(begins),
         ends_ms=_times(ends),
+        fact=np.zeros(len(texts), np.uint32) if fact is None else _elements(fact).astype(np.uint32),
     )
     if not len(rows.id) == len(rows.place) == len(rows.number):
         raise RegisterError("the register holds an id, a district or a class with a line break")

@@ -1,12 +1,12 @@
 """Every row of a metric's sources in memory, whenever it is valid, as columns: found by id and time.
 
-Times are milliseconds since 1970, UTC. A row takes 46 bytes and its id. Rows are sorted by a hash of their ids; a row
+Times are milliseconds since 1970, UTC. A row takes 50 bytes and its id. Rows are sorted by a hash of their ids; a row
 is found only if its id itself is equal.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,13 +14,17 @@ from numpy.typing import NDArray
 BEGINNING_MS = 0
 NEVER_MS = 2**62
 """Bounds of a resolution that no change limits; also the end of a row without an end."""
+Number = TypeVar("Number", bound=np.generic)
 AT_ONCE = 20_000
 """Ids that are looked up at once: comparing them takes some hundred bytes for each."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class SourceRows:
-    """Rows of the register in any order, as columns of equal length. `place` is (district, class)."""
+    """Rows of the register in any order, as columns of equal length. `place` is (district, class).
+
+    `fact` is in the unit of the metric, 0 where it is not known.
+    """
 
     id: Sequence[str]
     place: Sequence[tuple[str, str]]
@@ -28,15 +32,17 @@ class SourceRows:
     contributor: NDArray[np.uint32]
     begins_ms: NDArray[np.int64]
     ends_ms: NDArray[np.int64]
+    fact: NDArray[np.uint32]
 
 
 class SourceValues(NamedTuple):
-    """Sources as columns of shape (n,): `class_` is an index into the metric's classes."""
+    """Sources as columns of shape (n,): `class_` is an index into the metric's classes, `fact` 0 if it is not known."""
 
     number: NDArray[np.uint32]
     contributor: NDArray[np.uint32]
     area: NDArray[np.int32]
     class_: NDArray[np.uint8]
+    fact: NDArray[np.uint32]
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -50,6 +56,7 @@ class _Columns:
     place: NDArray[np.uint32]
     begins_ms: NDArray[np.int64]
     ends_ms: NDArray[np.int64]
+    fact: NDArray[np.uint32]
     id_start: NDArray[np.int64]
     id_length: NDArray[np.uint16]
 
@@ -138,6 +145,7 @@ class Resolved:
             self.columns.contributor[rows],
             self.area_of_place[place],
             self.class_of_place[place],
+            self.columns.fact[rows],
         )
 
     def _valid(self, rows: NDArray[np.int64] | slice) -> NDArray[np.bool_]:
@@ -146,13 +154,13 @@ class Resolved:
 
 
 class SourceHistory:
-    """Rows of the register. What `at` returned stays as it is when rows are added or ends are moved."""
+    """Rows of the register. What `at` returned stays as it is when rows are added or changed."""
 
     def __init__(self) -> None:
         self._places: dict[tuple[str, str], int] = {}
         self._ids = bytearray()
         self._added: list[tuple[NDArray[Any], ...]] = []
-        kinds = (np.int64, np.uint32, np.uint32, np.uint32, np.int64, np.int64, np.int64, np.uint16)
+        kinds = (np.int64, np.uint32, np.uint32, np.uint32, np.int64, np.int64, np.uint32, np.int64, np.uint16)
         empty: list[NDArray[Any]] = [np.zeros(0, kind) for kind in kinds]
         self._columns = _Columns(self._ids, *empty)
 
@@ -172,20 +180,32 @@ class SourceHistory:
                 np.fromiter(map(self._places.__getitem__, rows.place), np.uint32, count),
                 rows.begins_ms,
                 rows.ends_ms,
+                rows.fact,
                 start,
                 ids.length.astype(np.uint16),
             )
         )
 
-    def move_ends(self, number: NDArray[np.uint32], ends_ms: NDArray[np.int64]) -> None:
-        """Give the rows with these numbers other ends. A number that is not here is ignored."""
+    def change(
+        self,
+        number: NDArray[np.uint32],
+        ends_ms: NDArray[np.int64],
+        contributor: NDArray[np.uint32],
+        fact: NDArray[np.uint32],
+    ) -> None:
+        """Give the rows with these numbers other ends, contributors, facts. A number that is not here is ignored."""
         self._sort()
         order = np.argsort(number)
-        number, ends_ms = number[order], ends_ms[order]
+        number = number[order]
         rows = np.flatnonzero(np.isin(self._columns.number, number))
-        ends = self._columns.ends_ms.copy()
-        ends[rows] = ends_ms[np.searchsorted(number, self._columns.number[rows])]
-        self._columns = replace(self._columns, ends_ms=ends)
+        at = order[np.searchsorted(number, self._columns.number[rows])]
+        columns = self._columns
+        self._columns = replace(
+            columns,
+            ends_ms=_with(columns.ends_ms, rows, ends_ms[at]),
+            contributor=_with(columns.contributor, rows, contributor[at]),
+            fact=_with(columns.fact, rows, fact[at]),
+        )
 
     def at(self, time_ms: int, areas: Mapping[str, int], classes: Sequence[str]) -> Resolved:
         """The sources at a time, where `areas` are the areas of districts and `classes` those of the metric.
@@ -227,6 +247,7 @@ class SourceHistory:
                     columns.place,
                     columns.begins_ms,
                     columns.ends_ms,
+                    columns.fact,
                     columns.id_start,
                     columns.id_length,
                 ),
@@ -241,3 +262,10 @@ class SourceHistory:
             merged.append(np.concatenate(column)[order])
             column.clear()
         self._columns = _Columns(self._ids, *merged)
+
+
+def _with(column: NDArray[Number], rows: NDArray[np.int64], values: NDArray[Number]) -> NDArray[Number]:
+    """A copy of a column with other values in these rows."""
+    column = column.copy()
+    column[rows] = values
+    return column

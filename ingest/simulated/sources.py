@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ingest.batches import ReadingColumns
 from ingest.cities import City
 from ingest.register import MetricSources
-from ingest.register_file import COLUMNS
+from ingest.register_table import COLUMNS
 from schemas.catalogue import Metric
 from store.deliveries import Refused
 

@@ -15,6 +15,7 @@ class Registered:
     contributor: int
     area: int
     class_: int = 0
+    fact: int = 0
 
 
 @dataclass(frozen=True)
@@ -33,4 +34,5 @@ class InMemorySources:
             contributor=np.array([row.contributor for row in rows], np.uint32),
             area=np.array([row.area for row in rows], np.int32),
             class_=np.array([row.class_ for row in rows], np.uint8),
+            fact=np.array([row.fact for row in rows], np.uint32),
         )

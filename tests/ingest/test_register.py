@@ -3,8 +3,10 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from ingest.register import LONGEST_ID, MetricSources, Register, StoredSources, stored_register
-from ingest.register_file import COLUMNS, load_register
+from ingest.identity import LONGEST_ID
+from ingest.register import MetricSources, Register, StoredSources, stored_register
+from ingest.register_file import load_register
+from ingest.register_table import COLUMNS
 from schemas.catalogue import Metric, catalogue, sent_in
 from schemas.topics import REGIONS
 from store.database import connect
@@ -43,6 +45,7 @@ def stored(*ids: str) -> StoredSources:
             contributor=np.arange(20, 20 + count, dtype=np.uint32),
             begins_ms=np.zeros(count, np.int64),
             ends_ms=np.full(count, NEVER_MS),
+            fact=np.arange(40, 40 + count, dtype=np.uint32),
         )
     )
     return StoredSources(history.at(0, {f"town-{n}": 30 + n for n in range(count)}, ["first", "second"]))

@@ -16,7 +16,8 @@ from ingest.feed import Feed
 from ingest.journal import StoreJournal
 from ingest.redraw import Drawn, redraw
 from ingest.register import stored_register
-from ingest.register_file import COLUMNS, LoadReport, load_register, write_register
+from ingest.register_file import LoadReport, load_register, write_register
+from ingest.register_table import COLUMNS
 from ingest.simulated.bins import Bins
 from ingest.simulated.faults import FaultRates
 from ingest.simulated.fleet import Fleet
@@ -116,7 +117,7 @@ def test_a_wrong_line_is_named_with_its_column_and_nothing_is_loaded(
         (b"source,metric\n", 1),
         (",".join(COLUMNS).encode() + b",source\n", 1),
         (",".join(COLUMNS).encode() + b"\na,b\n", 2),
-        (",".join(COLUMNS).encode() + b"\n\xff,b\n", 1),
+        (",".join(COLUMNS).encode() + b"\n\xff,b\n", 2),
         (",".join(COLUMNS).encode() + b'\n"a"b,c\n', 2),
     ],
 )

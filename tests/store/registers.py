@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from ingest.identity import skeletons
 from store import register
 from store.database import Connection
 from store.register import Loaded, RegisterColumns
@@ -18,6 +19,7 @@ class RegisterRow:
     class_: str
     valid_from_ms: int
     valid_to_ms: int | None
+    fact: int | None = None
 
 
 def load(connection: Connection, rows: Iterable[RegisterRow], **options: int) -> Loaded:
@@ -32,7 +34,8 @@ def load(connection: Connection, rows: Iterable[RegisterRow], **options: int) ->
             [row.class_],
             [row.valid_from_ms],
             [row.valid_to_ms],
+            [row.fact],
         )
         for row in rows
     )
-    return register.load(connection, blocks, **options)
+    return register.load(connection, blocks, comparable=skeletons, **options)

@@ -37,7 +37,7 @@ def areas_of(resolved: Resolved) -> set[int]:
 
 
 def row(number: int, begins: int = T0, ends: int | None = None, **changes: Any) -> RegisterRow:
-    given = {"source": f"meter {number:04}", "metric": METRIC, "district": "a", "class_": "residential"}
+    given: dict[str, Any] = {"source": f"meter {number:04}", "metric": METRIC, "district": "a", "class_": "residential"}
     given |= {"contributor": f"customer {number:04}", **changes}
     return RegisterRow(line=number + 2, valid_from_ms=begins, valid_to_ms=ends, **given)
 

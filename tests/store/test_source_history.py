@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ingest.identity import skeletons
 from store import register
 from store.areas import Area, create_version
 from store.database import Connection, connect
@@ -33,6 +34,7 @@ class Span:
     class_: str
     begins: int
     ends: int | None
+    fact: int = 0
 
     def valid(self, time: int) -> bool:
         return self.begins <= time and (self.ends is None or self.ends > time)
@@ -48,7 +50,8 @@ def spans(draw: st.DrawFn) -> list[Span]:
             choices = [None] if following is None else [following, *range(begins + 1, following)]
             district, class_ = draw(st.sampled_from(sorted(DISTRICTS))), draw(st.sampled_from(CLASSES))
             owner = draw(st.integers(0, 3))
-            found.append(Span(source, 0, owner, district, class_, begins, draw(st.sampled_from(choices))))
+            fact = draw(st.integers(0, 2))
+            found.append(Span(source, 0, owner, district, class_, begins, draw(st.sampled_from(choices)), fact))
     return [replace(span, number=number) for number, span in enumerate(draw(st.permutations(found)))]
 
 
@@ -60,6 +63,7 @@ def rows(spans: Sequence[Span]) -> SourceRows:
         contributor=np.array([span.contributor for span in spans], np.uint32),
         begins_ms=np.array([span.begins for span in spans], np.int64),
         ends_ms=np.array([NEVER_MS if span.ends is None else span.ends for span in spans], np.int64),
+        fact=np.array([span.fact for span in spans], np.uint32),
     )
 
 
@@ -77,6 +81,7 @@ def check(resolved: Resolved, spans: Sequence[Span], time: int, areas: dict[str,
     assert values.area.tolist() == [areas[span.district] for span in wanted]
     assert values.class_.tolist() == [CLASSES.index(span.class_) for span in wanted]
     assert values.number.tolist() == [span.number for span in wanted]
+    assert values.fact.tolist() == [span.fact for span in wanted]
     changes = {span.begins for span in spans} | {span.ends for span in spans if span.ends is not None}
     assert resolved.holds_from_ms == max((at for at in changes if at <= time), default=BEGINNING_MS)
     assert resolved.holds_until_ms == min((at for at in changes if at > time), default=NEVER_MS)
@@ -97,7 +102,7 @@ def test_rows_added_in_any_portions_give_what_all_at_once_give(
 
 
 @given(spans(), st.data())
-def test_moved_ends_hold_from_then_on_and_change_nothing_that_was_resolved_before(
+def test_changed_rows_hold_from_then_on_and_change_nothing_that_was_resolved_before(
     spans: list[Span], data: st.DataObject
 ) -> None:
     history = SourceHistory()
@@ -105,13 +110,23 @@ def test_moved_ends_hold_from_then_on_and_change_nothing_that_was_resolved_befor
     time = data.draw(st.integers(0, LAST + 1))
     before = history.at(time, DISTRICTS, CLASSES)
     moved = [
-        replace(span, ends=data.draw(st.integers(span.begins + 1, span.ends or LAST)))
+        replace(
+            span,
+            ends=data.draw(st.integers(span.begins + 1, span.ends or LAST)),
+            contributor=data.draw(st.integers(0, 3)),
+            fact=data.draw(st.integers(0, 2)),
+        )
         if (span.ends or LAST) > span.begins + 1 and data.draw(st.booleans())
         else span
         for span in spans
     ]
     changed = rows([span for span, old in zip(moved, spans, strict=True) if span != old][::-1])
-    history.move_ends(np.append(changed.number, np.uint32(1000)), np.append(changed.ends_ms, np.int64(5)))
+    history.change(
+        np.append(changed.number, np.uint32(1000)),
+        np.append(changed.ends_ms, np.int64(5)),
+        np.append(changed.contributor, np.uint32(5)),
+        np.append(changed.fact, np.uint32(5)),
+    )
     check(before, spans, time)
     for at in range(LAST + 2):
         check(history.at(at, DISTRICTS, CLASSES), moved, at)
@@ -165,8 +180,9 @@ def follows(connection: Connection, spans: list[Span], portion: int, data: st.Da
                 loaded[span.id, span.begins] = span
             for key, span in loaded.items():
                 if (span.ends or LAST) > span.begins + 1 and data.draw(st.booleans()):
-                    loaded[key] = replace(span, ends=data.draw(st.integers(span.begins + 1, span.ends or LAST)))
-            register.load(connection, [block(list(loaded.values()))])
+                    ends, fact = st.integers(span.begins + 1, span.ends or LAST), st.integers(0, 2)
+                    loaded[key] = replace(span, ends=data.draw(ends), fact=data.draw(fact))
+            register.load(connection, [block(list(loaded.values()))], comparable=skeletons)
             for time in data.draw(st.lists(st.integers(0, LAST + 1), min_size=1, max_size=4)):
                 same_sources(reader.at(time), resolve(connection, METRIC, time, CLASSES))
                 assert reader.at(time).ids() == sorted(span.id for span in loaded.values() if span.valid(time))
@@ -193,4 +209,5 @@ def block(spans: Sequence[Span]) -> RegisterColumns:
         class_=[span.class_ for span in spans],
         valid_from_ms=[span.begins for span in spans],
         valid_to_ms=[span.ends for span in spans],
+        fact=[span.fact for span in spans],
     )

@@ -17,7 +17,8 @@ from ingest.batches import ReadingColumns, messages
 from ingest.feed import Feed
 from ingest.journal import StoreJournal
 from ingest.register import stored_register
-from ingest.register_file import COLUMNS, load_register
+from ingest.register_file import load_register
+from ingest.register_table import COLUMNS
 from schemas.batch import ACTUAL, ESTIMATED
 from schemas.catalogue import catalogue
 from schemas.topics import live, settings

@@ -18,7 +18,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from errors import OperatorError
 from ingest.cameras.sources import LEAST_RATE, MOST_RATE
-from ingest.register import LONGEST_ID
+from ingest.identity import LONGEST_ID, skeleton
 
 Kind = Literal["mjpeg", "jpeg", "rtsp"]
 MOST_CAMERAS = 100
@@ -92,9 +92,9 @@ def load_cameras(path: Path) -> tuple[Address, ...]:
             addresses.append(_address(number, values, path.parent))
         except _Wrong as wrong:
             raise CameraFileError(f"{path}: camera {number}: {wrong}") from None
-    [(source, times)] = Counter(address.source for address in addresses).most_common(1)
+    [(source, times)] = Counter(skeleton(address.source) for address in addresses).most_common(1)
     if times > 1:
-        twice = " and ".join(str(address.number) for address in addresses if address.source == source)
+        twice = " and ".join(str(address.number) for address in addresses if skeleton(address.source) == source)
         raise CameraFileError(f"{path}: the cameras {twice} have the same source")
     return tuple(addresses)
 
