@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
@@ -25,6 +26,8 @@ _LONGEST_PROMISE_S = 3600
 """Seconds of missing video that are counted by the header at most: a broken header may promise years."""
 _MOST_FRAMES_A_SECOND = 1000.0
 _MOST_FRAMES = 2.0**31
+_TOLERANCE_MS = 0.5
+"""Many containers hold times in whole milliseconds."""
 _HEAD_BYTES = 400
 _MPEG_PACKET = 188
 
@@ -80,8 +83,9 @@ def time_of(number: int, rate: float, start_ms: int) -> int:
 class VideoFile:
     """Frames of a video, sampled down to `rate`; a video of fewer frames a second keeps its own rate.
 
-    Implements `PictureSource`; times follow the file's frame rate. After a break or an early end, each frame that its
-    header still promised is an empty picture. Raises `NoSource` if nothing can be read at all.
+    Implements `PictureSource`; each frame has its own time, also where a video has more frames at one time than at
+    another. After a break or an early end, each frame that its header still promised is an empty picture. Raises
+    `NoSource` if nothing can be read at all.
     """
 
     def __init__(self, path: Path, rate: float) -> None:
@@ -103,30 +107,27 @@ class VideoFile:
 
     @property
     def length_ms(self) -> int:
-        return time_of(self._owed, self.rate, 0)
-
-    @property
-    def _owed(self) -> int:
-        """How many pictures the header promises at `rate`."""
+        """By the header: its frames at the rate of the video as a whole."""
         if not self._promised:
             return 0
-        return math.floor((self._promised - 1) * self.rate / self._frames_a_second + 1e-6) + 1
+        owed = math.floor((self._promised - 1) * self.rate / self._frames_a_second + 1e-6) + 1
+        return time_of(owed, self.rate, 0)
 
     def shots(self, start_ms: int) -> Iterator[Shot]:
-        number = 0
+        clock, number, grabbed = FrameClock(self._frames_a_second, self.rate), 0, 0
         with self._open() as capture:
-            at = -1
-            while True:
-                index = math.ceil(number * self._frames_a_second / self.rate - 1e-6)
-                while at < index and _grabbed(capture):
-                    at += 1
-                if at < index:
-                    break
-                yield Shot(number, time_of(number, self.rate, start_ms), _retrieved(capture))
-                number += 1
-        missing = min(self._owed - number, math.ceil(_LONGEST_PROMISE_S * self.rate))
-        for absent in range(number, number + missing):
-            yield Shot(absent, time_of(absent, self.rate, start_ms), b"")
+            while _grabbed(capture):
+                grabbed += 1
+                if clock.is_owed(float(capture.get(cv2.CAP_PROP_POS_MSEC))):
+                    yield Shot(number, start_ms + round(clock.now_ms), _retrieved(capture))
+                    number += 1
+        for absent_ms in islice(clock.promised(self._promised - grabbed, self._promised), self._most_missing):
+            yield Shot(number, start_ms + round(absent_ms), b"")
+            number += 1
+
+    @property
+    def _most_missing(self) -> int:
+        return math.ceil(_LONGEST_PROMISE_S * self.rate)
 
     @contextmanager
     def _open(self) -> Iterator[cv2.VideoCapture]:
@@ -137,6 +138,55 @@ class VideoFile:
             yield capture
         finally:
             capture.release()
+
+
+class FrameClock:
+    """When the frames of a video were taken, milliseconds since the first, and which of them are owed at `rate`.
+
+    A picture is owed for every multiple of 1 / `rate` seconds: the first frame at that time or later, and no frame
+    twice. Times of a file that stand still, go back or leap by more than an hour are replaced by its frame rate.
+    """
+
+    def __init__(self, frames_a_second: float, rate: float) -> None:
+        self._frame_ms = 1000 / frames_a_second
+        self._owed_ms = 1000 / rate
+        self._owed = 0
+        self._said: float | None = None
+        self._longest_ms = self._frame_ms
+        self.now_ms = 0.0
+
+    def is_owed(self, said_ms: float) -> bool:
+        """Go on to the next frame, with the time that the file says; whether a picture is owed for it."""
+        if self._said is not None:
+            step = said_ms - self._said
+            possible = 0 < step <= 1000 * _LONGEST_PROMISE_S
+            self.now_ms += step if possible else self._frame_ms
+            self._longest_ms = max(self._longest_ms, step if possible else 0)
+        self._said = said_ms
+        return self._take(self.now_ms)
+
+    def promised(self, frames: int, of_all: int) -> Iterator[float]:
+        """The times of owed pictures among `frames` that the file promised and did not have, at its frame rate.
+
+        None if the file ends where `of_all` frames end: then some frames lasted longer than others.
+        """
+        begun = self._said is not None
+        if begun and of_all * self._frame_ms - self.now_ms <= self._longest_ms + _TOLERANCE_MS:
+            return
+        last = self.now_ms if begun else -self._frame_ms
+        frame = 0
+        while True:
+            frame = max(frame + 1, math.ceil((self._owed * self._owed_ms - _TOLERANCE_MS - last) / self._frame_ms))
+            if frame > frames:
+                return
+            self._take(last + frame * self._frame_ms)
+            yield last + frame * self._frame_ms
+
+    def _take(self, at_ms: float) -> bool:
+        if at_ms + _TOLERANCE_MS < self._owed * self._owed_ms:
+            return False
+        self._owed = math.floor((at_ms + _TOLERANCE_MS) / self._owed_ms) + 1
+        return True
 
 
 class PictureFolder:

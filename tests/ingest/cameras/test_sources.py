@@ -1,13 +1,18 @@
+import math
+from itertools import accumulate, pairwise
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ingest.cameras import jpeg, sources
 from ingest.cameras.rendered import RenderedCamera
 from ingest.cameras.sources import NoSource, PictureFolder, Rendered, VideoFile, open_source
 from tests.ingest.cameras import videos
+from tests.ingest.cases import case
 
 REAL = Path(__file__).parents[4] / "shared/data/streams/video"
 BEGIN = 1_790_000_000_000
@@ -30,9 +35,42 @@ def test_a_video_is_sampled_by_its_own_times(rate, interval, frames, tmp_path):
     shots = list(video.shots(BEGIN))
     assert video.interval_ms == interval
     assert [shot.number for shot in shots] == list(range(len(frames)))
-    assert [shot.start_ms for shot in shots] == [BEGIN + number * interval for number in range(len(frames))]
+    assert [shot.start_ms for shot in shots] == [BEGIN + frame * 100 for frame in frames]
     assert [videos.number_in(shot.picture) for shot in shots] == list(frames)
     assert video.length_ms == len(frames) * interval
+
+
+@pytest.mark.parametrize(("rate", "fast", "slow"), [(2.0, 10, 60), (1.0, 5, 60), (0.5, 3, 30)])
+def test_frames_of_a_variable_rate_have_their_own_times(rate: float, fast: int, slow: int) -> None:
+    """125 frames 40 ms apart, then 60 frames a second apart."""
+    video = VideoFile(case("31-video-vfr.mp4"), rate)
+    shots = list(video.shots(0))
+    assert all(shot.picture for shot in shots)
+    starts = [shot.start_ms for shot in shots]
+    assert len([start for start in starts if start < 5000]) == fast
+    assert len(starts) == fast + slow
+    assert starts[:fast] == [-(-number * 1000 // rate // 40) * 40 for number in range(fast)]
+    assert {later - start for start, later in pairwise(starts[fast:])} == {max(1000, round(1000 / rate))}
+
+
+TIMES = st.lists(st.floats(0.1, 5_000), min_size=1, max_size=60)
+
+
+@given(TIMES, st.sampled_from([0.1, 0.5, 1.0, 2.0, 7.0, 60.0]))
+def test_a_picture_is_owed_once_an_interval_and_has_the_time_of_its_frame(steps: list[float], rate: float) -> None:
+    times = [0.0, *accumulate(steps)]
+    clock = sources.FrameClock(60.0, rate)
+    taken = [clock.now_ms for said in times if clock.is_owed(1_000 + said)]
+    assert taken == pytest.approx([min(t for t in times if t >= at - 1e-6) for at in taken], abs=1e-6)
+    slots = [math.floor((at + 0.5) * rate / 1000) for at in taken]
+    assert len(set(slots)) == len(slots)
+    assert {math.floor((at + 0.5) * rate / 1000) for at in times} == set(slots)
+
+
+def test_times_that_stand_still_or_leap_are_replaced_by_the_frame_rate() -> None:
+    clock = sources.FrameClock(10.0, 10.0)
+    said = [0.0, 100.0, 100.0, 50.0, 150.0, 150.0 + 95_443_717.0, 95_443_967.0]
+    assert [clock.now_ms for each in said if clock.is_owed(each)] == [0, 100, 200, 300, 400, 500, 600]
 
 
 def test_a_rate_of_no_whole_milliseconds_does_not_drift(tmp_path):
