@@ -17,6 +17,9 @@ _LONGEST_LINE = 4_096
 _MOST_HEADERS = 64
 _LONGEST_DELIMITER = 200
 _BOUNDARY = re.compile(r"""boundary\s*=\s*(?:"([^"]*)"|([^\s";,]*))""", re.IGNORECASE)
+_BREAKS = b"\r\n"
+"""No picture begins with any of these bytes."""
+_JPEG_END = b"\xff\xd9"
 _LENGTH = re.compile(r"\d{1,15}", re.ASCII)
 
 
@@ -54,9 +57,9 @@ def parts(chunks: Iterable[bytes], boundary: str, largest: int) -> Iterator[Part
         headers = _headers(body, lines)
         length = _length(headers, largest)
         if length is None:
-            yield Part(headers, body.until(b"\n" + delimiter).removesuffix(b"\r"))
+            yield Part(headers, body.until(b"\n" + delimiter).removesuffix(b"\r").lstrip(_BREAKS))
         else:
-            yield Part(headers, body.exactly(length))  # what follows it may arrive with the next picture only
+            yield Part(headers, body.picture(length))  # what follows it may arrive with the next picture only
             body.until(delimiter)
         if body.line().startswith(b"--"):
             raise CameraUnavailable(ENDED)
@@ -83,6 +86,13 @@ class _Body:
         while len(self._buffer) < count:
             self._more()
         return self._out(count, 0)
+
+    def picture(self, count: int) -> bytes:
+        """So many bytes without line breaks before them, which some cameras count and others don't."""
+        data = self.exactly(count)
+        begun = data.lstrip(_BREAKS)
+        whole = len(begun) == len(data) or begun.endswith(_JPEG_END)
+        return begun if whole else begun + self.exactly(len(data) - len(begun))
 
     def _to(self, mark: bytes, most: int, reason: str) -> bytes:
         searched = 0
