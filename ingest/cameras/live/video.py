@@ -12,6 +12,7 @@ import numpy as np
 
 from ingest.cameras.jpeg import encoded
 from ingest.cameras.live.addresses import Address
+from ingest.cameras.live.challenges import challenges
 from ingest.cameras.live.deadline import SocketDeadline
 from ingest.cameras.live.protocol import ELSEWHERE, SILENT, TOO_LARGE, Arrival, CameraLimits, CameraUnavailable
 from schemas.pictures import MOST_PIXELS
@@ -91,18 +92,14 @@ def rtsp_camera(address: Address, limits: CameraLimits) -> VideoCamera:
 def _probe(address: Address, limits: CameraLimits, deadline: SocketDeadline) -> None:
     """Check that the address answers in RTSP and does not redirect, since ffmpeg would follow.
 
-    Raises `CameraUnavailable`.
+    With a login, also that ffmpeg would not show the password where Digest is offered: it reads the first challenge of
+    a header only. Raises `CameraUnavailable`.
     """
     deadline.wait(limits.picture_s)
     try:
-        with socket.create_connection((address.host, address.port), limits.silence_s) as connected:
-            deadline.use(connected)
-            connected.sendall(f"OPTIONS {address.url} RTSP/1.0\r\nCSeq: 1\r\nUser-Agent: sistercity\r\n\r\n".encode())
-            answer = b""
-            while b"\r\n" not in answer and len(answer) < _ANSWER_BYTES:
-                if not (more := connected.recv(_ANSWER_BYTES)):
-                    break
-                answer += more
+        answer = _asked(address, "OPTIONS", limits, deadline, b"\r\n")
+        if answer.startswith(_VERSION) and address.user is not None and answer[_STATUS_CLASS] != b"3":
+            answer = _asked(address, "DESCRIBE", limits, deadline, b"\r\n\r\n")
     except TimeoutError:
         raise CameraUnavailable("it does not answer") from None
     except OSError as error:
@@ -113,6 +110,32 @@ def _probe(address: Address, limits: CameraLimits, deadline: SocketDeadline) -> 
         raise CameraUnavailable("it does not speak RTSP")
     if answer[_STATUS_CLASS] == b"3":
         raise CameraUnavailable(ELSEWHERE)
+    if address.user is not None:
+        _check_login(answer)
+
+
+def _asked(address: Address, method: str, limits: CameraLimits, deadline: SocketDeadline, end: bytes) -> bytes:
+    """The answer to a request without a login, at least up to `end`, unless it is too long or ends before."""
+    with socket.create_connection((address.host, address.port), limits.silence_s) as connected:
+        deadline.use(connected)
+        connected.sendall(f"{method} {address.url} RTSP/1.0\r\nCSeq: 1\r\nUser-Agent: sistercity\r\n\r\n".encode())
+        answer = b""
+        while end not in answer and len(answer) < _ANSWER_BYTES:
+            if not (more := connected.recv(_ANSWER_BYTES)):
+                break
+            answer += more
+    return answer
+
+
+def _check_login(answer: bytes) -> None:
+    """Raise `CameraUnavailable` if Digest is offered where ffmpeg does not see it."""
+    lines = answer.decode("latin-1").split("\r\n")[1:]
+    pairs = (line.partition(":") for line in lines)
+    headers = [text.strip() for name, _, text in pairs if name.strip().lower() == "www-authenticate"]
+    offered = challenges(headers)
+    seen = any(text.lower().startswith("digest") for text in headers)
+    if offered is None or (not seen and any(challenge.scheme == "digest" for challenge in offered)):
+        raise CameraUnavailable("it offers Digest in a form that its player does not know, and a password in the clear")
 
 
 def _with_login(address: Address) -> str:

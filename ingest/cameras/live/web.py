@@ -7,15 +7,17 @@ unpacked. No error contains what a camera sent.
 import os
 import socket
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from itertools import chain
 from threading import Lock
 
 import httpx
 
 from ingest.cameras.jpeg import LARGEST_PICTURE, fitting
 from ingest.cameras.live.addresses import Address
+from ingest.cameras.live.challenges import challenges, chosen
 from ingest.cameras.live.deadline import SocketDeadline
 from ingest.cameras.live.multipart import boundary_of, parts
 from ingest.cameras.live.protocol import (
@@ -35,6 +37,7 @@ from ingest.cameras.sources import interval_of
 from schemas.pictures import JPEG_SIGNATURE
 
 _STREAM = "multipart/"
+_PICTURE = "image/"
 _OK = 200
 _UNAUTHORIZED = 401
 _LOCKED = (401, 403)
@@ -66,10 +69,11 @@ class WebCamera:
             while due():
                 with self._get(client) as answer:
                     content_type = answer.headers.get("content-type", "")
-                    if self._is_stream(content_type):
-                        yield from self._stream(answer, boundary_of(content_type))
+                    begun, chunks = _begun(self._chunks(answer))
+                    if self._is_stream(content_type, begun):
+                        yield from self._stream(chunks, boundary_of(content_type))
                     else:
-                        yield self._still(answer)
+                        yield self._still(answer, chunks)
 
     def check(self) -> None:
         self._deadline.check()
@@ -117,7 +121,7 @@ class WebCamera:
         if answer.status_code != _UNAUTHORIZED:
             return answer
         try:
-            second = next(self._basic().auth_flow(request)) if _asks_for_basic(answer) else flow.send(answer)
+            second = self._with_login(request, flow, answer)
         except StopIteration:
             return answer
         except Exception:  # httpx raises errors of many kinds for a malformed challenge
@@ -126,23 +130,38 @@ class WebCamera:
         answer.close()
         return client.send(second, stream=True)
 
-    def _basic(self) -> httpx.BasicAuth:
-        return httpx.BasicAuth(self._address.user or "", self._address.password)
+    def _with_login(
+        self, request: httpx.Request, flow: Generator[httpx.Request, httpx.Response, None], answer: httpx.Response
+    ) -> httpx.Request:
+        """The request with a login that the camera accepts. Raises `StopIteration` if there is none to try."""
+        offered = challenges(answer.headers.get_list("www-authenticate"))
+        challenge = None if offered is None else chosen(offered)
+        if challenge is None:
+            if offered is None or offered:
+                raise ValueError("no challenge that can be answered")
+            raise StopIteration
+        if challenge.scheme == "basic":
+            return next(httpx.BasicAuth(self._address.user or "", self._address.password).auth_flow(request))
+        # httpx takes one challenge a header, and the first of them.
+        asked = httpx.Response(answer.status_code, headers={"www-authenticate": challenge.header}, request=request)
+        return flow.send(asked)
 
-    def _is_stream(self, content_type: str) -> bool:
-        stream = content_type.lower().startswith(_STREAM)
+    def _is_stream(self, content_type: str, begun: bytes) -> bool:
+        """By its type, or by the first line of its body where the type says nothing of pictures."""
+        kind = content_type.lower()
+        stream = kind.startswith(_STREAM) or (begun.startswith(b"--") and not kind.startswith(_PICTURE))
         if self._address.kind is not None and stream != (self._address.kind == "mjpeg"):
             raise CameraUnavailable(
                 "it gives single pictures, no stream" if not stream else "it gives a stream, no single picture"
             )
         return stream
 
-    def _still(self, answer: httpx.Response) -> Arrival:
+    def _still(self, answer: httpx.Response, chunks: Iterable[bytes]) -> Arrival:
         length = answer.headers.get("content-length", "")
         if len(length) > 15 or (length.isdecimal() and int(length) > self._limits.bytes):
             raise CameraUnavailable(TOO_LARGE)
         data = bytearray()
-        for chunk in self._chunks(answer):
+        for chunk in chunks:
             data += chunk
             if len(data) > self._limits.bytes:
                 raise CameraUnavailable(TOO_LARGE)
@@ -151,9 +170,9 @@ class WebCamera:
         said = said_by_answer(answer.headers, self._clock()) if self._interval_ms >= COARSE_MS else None
         return Arrival(said, partial(_fitting, bytes(data)))
 
-    def _stream(self, answer: httpx.Response, boundary: str) -> Iterator[Arrival]:
+    def _stream(self, chunks: Iterable[bytes], boundary: str) -> Iterator[Arrival]:
         self._deadline.wait(self._timeout_s)
-        for part in parts(self._chunks(answer), boundary, self._limits.bytes):
+        for part in parts(chunks, boundary, self._limits.bytes):
             if _is_picture(part.body):
                 self._deadline.wait(self._timeout_s)
                 yield Arrival(said_by_part(part.headers), partial(_fitting, part.body))
@@ -165,6 +184,16 @@ class WebCamera:
             yield chunk
         if self._deadline.overdue:  # then a regular end, too, may be from our own cut
             raise CameraUnavailable(TOO_SLOW)
+
+
+def _begun(chunks: Iterator[bytes]) -> tuple[bytes, Iterator[bytes]]:
+    """The first bytes of a body, and all of it; some cameras send line breaks before it, which are left out."""
+    begun = b""
+    for chunk in chunks:
+        begun = (begun + chunk).lstrip(b"\r\n")
+        if len(begun) > 1:
+            break
+    return begun, chain([begun], chunks)
 
 
 def _fitting(data: bytes) -> bytes:
@@ -189,12 +218,6 @@ def _trusted(address: Address) -> ssl.SSLContext | bool:
         return ssl.create_default_context(cafile=address.ca_file)
     except (OSError, ssl.SSLError):
         raise CameraUnavailable("its ca_file holds no certificate") from None
-
-
-def _asks_for_basic(answer: httpx.Response) -> bool:
-    """Whether the camera accepts Basic and not Digest, which keeps the password secret."""
-    schemes = {text.partition(" ")[0].lower() for text in answer.headers.get_list("www-authenticate")}
-    return "basic" in schemes and "digest" not in schemes
 
 
 @contextmanager

@@ -141,6 +141,30 @@ def test_an_address_is_probed_before_ffmpeg_connects(said, reason):
     assert (len(heard) > 1) == said.startswith(b"RTSP/1.0 200")
 
 
+@pytest.mark.parametrize(
+    ("challenge", "plays"),
+    [
+        (b'WWW-Authenticate: Basic realm="a, Digest b"', True),
+        (b'WWW-Authenticate: Basic realm="a"\r\nWWW-Authenticate: Digest realm="a", nonce="n"', True),
+        (b'WWW-Authenticate: Basic realm="a", Digest realm="a", nonce="n"', False),
+        (b'WWW-Authenticate: Basic realm="a, Digest realm="a", nonce="n', False),
+    ],
+)
+def test_no_password_is_shown_where_the_player_would_not_see_that_digest_is_offered(challenge, plays):
+    heard: list[bytes] = []
+
+    def say(connection: socket.socket) -> None:
+        heard.append(connection.recv(4096))
+        status = b"200 OK" if heard[-1].startswith(b"OPTIONS") else b"401 Unauthorized\r\n" + challenge
+        connection.sendall(b"RTSP/1.0 " + status + b"\r\nCSeq: 1\r\n\r\n")
+
+    with socket_server(say) as port:
+        found, reason = come(rtsp(port, user="u", password="p"))
+    assert found == []
+    assert (reason == "its video can't be played, or it does not let us in") == plays
+    assert (len(heard) > 2) == plays
+
+
 def test_a_probe_reads_a_limited_answer():
     def say(connection: socket.socket) -> None:
         while True:

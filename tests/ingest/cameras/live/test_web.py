@@ -253,7 +253,19 @@ def digest(asked: Asked) -> None:
         asked.end_headers()
 
 
-@pytest.mark.parametrize("script", [basic, digest])
+def digest_after_basic(asked: Asked) -> None:
+    """All challenges in one header, the weaker ones first."""
+    challenges = (
+        'Basic realm="IP, Digest Camera", Digest realm="camera", nonce="n1", algorithm=NEW, '
+        'Digest realm="camera", nonce="n1", qop="auth", algorithm=MD5'
+    )
+    if "Digest " in asked.headers.get("Authorization", ""):
+        digest(asked)
+    else:
+        asked.answer("text/html", b"", 401, WWW_Authenticate=challenges)
+
+
+@pytest.mark.parametrize("script", [basic, digest, digest_after_basic])
 def test_a_camera_that_asks_for_a_login_gets_it(script):
     with camera_server(script) as server:
         assert pictures_of(come(camera(server.url, user="u", password=PASSWORD), 2)[0]) == [jpeg(0)] * 2
@@ -261,19 +273,70 @@ def test_a_camera_that_asks_for_a_login_gets_it(script):
         assert come(camera(server.url)) == ([], "it does not let us in (status 401)")
     logins = [request.split(" ", 1)[1] for request in server.requests]
     assert logins[0] == "-"  # no login is sent before it is asked for
-    if script is digest:
+    if script is not basic:
         assert not [login for login in logins if login.startswith("Basic") or PASSWORD in login]
 
 
 @pytest.mark.parametrize(
     "challenge",
-    ["Digest", "Digest realm", 'Digest realm="r"', 'Digest realm="r", nonce="n", algorithm="NEW"', "Negotiate", "\xff"],
+    [
+        "Digest",
+        "Digest realm",
+        'Digest realm="r"',
+        'Digest realm="r", nonce="n", algorithm="NEW"',
+        "Negotiate",
+        "\xff",
+        'Basic realm="r", Digest realm="r"',
+        'Basic realm="r", Digest realm="r", nonce="n", algorithm=NEW',
+        'Digest realm="r", nonce="n", algorithm=NEW, Basic realm="r"',
+        'Basic realm="r, Digest realm="r", nonce="n',
+    ],
 )
 def test_a_malformed_challenge_makes_the_camera_unavailable(challenge):
     with camera_server(lambda asked: asked.answer("text/html", b"?", 401, WWW_Authenticate=challenge)) as server:
         found, reason = come(camera(server.url, user="u", password=PASSWORD))
     assert not found
     assert reason in ("it asks for a login that is not known here", "it does not let us in (status 401)")
+    assert not any("Basic" in request for request in server.requests)
+
+
+def without_a_type(asked: Asked) -> None:
+    asked.answer("text/plain", Content_Length="")
+    for number in range(3):
+        asked.raw(b"--frame\r\nContent-Type: image/jpeg\r\n\r\n" + jpeg(number) + b"\r\n")
+    asked.raw(b"--frame--\r\n")
+
+
+def without_any_type(asked: Asked) -> None:
+    asked.raw(b"HTTP/1.0 200 OK\r\n\r\n\r\n")
+    for number in range(3):
+        asked.raw(b"--frame\r\n\r\n" + jpeg(number) + b"\r\n")
+    asked.raw(b"--frame--\r\n")
+
+
+def blank_lines_before_pictures(asked: Asked) -> None:
+    asked.stream()
+    for number in range(3):
+        picture, blank = jpeg(number), b"\r\n" * number
+        length = (b"", b"Content-Length: %d\r\n" % len(picture), b"Content-Length: %d\r\n" % len(blank + picture))[
+            number
+        ]
+        asked.raw(b"--frame\r\nContent-Type: image/jpeg\r\n" + length + b"\r\n" + blank + picture + b"\r\n")
+    asked.raw(b"--frame--\r\n")
+
+
+@pytest.mark.parametrize("script", [without_a_type, without_any_type, blank_lines_before_pictures])
+@pytest.mark.parametrize("kind", [None, "mjpeg"])
+def test_a_stream_is_known_by_its_body_and_blank_lines_are_no_part_of_a_picture(script, kind):
+    with camera_server(script) as server:
+        found, reason = come(camera(server.url, kind=kind))
+    assert pictures_of(found) == [jpeg(number) for number in range(3)]
+    assert reason == protocol.ENDED
+
+
+def test_blank_lines_before_a_single_picture_are_no_part_of_it():
+    with camera_server(lambda asked: asked.answer("image/jpeg", b"\r\n\r\n" + jpeg(0))) as server:
+        assert pictures_of(come(camera(server.url), most=1)[0]) == [jpeg(0)]
 
 
 @pytest.mark.parametrize(
