@@ -21,7 +21,7 @@ def written(scheme: str, parameters: list[tuple[str, bool, str]]) -> str:
 def test_every_challenge_of_every_header_is_found(
     headers: list[list[tuple[str, list[tuple[str, bool, str]]]]], comma: str
 ) -> None:
-    found = challenges(comma.join(written(*one) for one in header) for header in headers)
+    found = challenges(comma.join(written(*challenge) for challenge in header) for header in headers)
     expected = [(scheme.lower(), parameters) for header in headers for scheme, parameters in header]
     assert found is not None
     assert [each.scheme for each in found] == [scheme for scheme, _ in expected]
