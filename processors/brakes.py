@@ -72,7 +72,7 @@ class RejectedBlock:
     """Counts the rejected rows of the current block of rows; more than `limit` in one block are an error.
 
     All rows of a message belong to the block of its first row. Rows that are rejected when their window closes are not
-    counted (`sum-overflow`).
+    counted (`sum-overflow`, `overlap`).
     """
 
     def __init__(self, limit: int, position: Position) -> None:

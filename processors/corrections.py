@@ -20,7 +20,7 @@ from processors.groups import group_name
 from processors.open_memory import OpenMemory
 from processors.open_rows import OpenRows
 from processors.pieces import Pieces
-from processors.reduce import ROW_TYPES, GroupNumbers, Rows, Scratch, reduce_window, winning
+from processors.reduce import ROW_TYPES, GroupNumbers, Rows, Scratch, contradicting, reduce_window, winning
 from processors.spilling import RowKind
 from schemas.catalogue import Metric
 from schemas.topics import REGIONS
@@ -125,7 +125,7 @@ class RereadWindow:
         """The places of the rows that count among the first `end`: winners, or of states each source's last."""
         winners = winning(rows.take(slice(0, end)), self._scratch)
         if not self._of_states or not len(winners):
-            return winners
+            return winners[~contradicting(rows.take(winners), self._scratch, self._metric)]
         order = winners[np.lexsort((rows.start[winners], rows.source[winners], rows.group[winners]))]
         source, group = rows.source[order], rows.group[order]
         return order[np.r_[(source[1:] != source[:-1]) | (group[1:] != group[:-1]), True]]

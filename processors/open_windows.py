@@ -10,7 +10,7 @@ from processors.groups import group_name
 from processors.late import late_readings
 from processors.open_memory import OpenMemory
 from processors.open_rows import OpenRows
-from processors.readings import OVERFLOW, CheckedReadings, Messages
+from processors.readings import OVERFLOW, OVERLAP, CheckedReadings, Messages
 from processors.reduce import ROW_TYPES, GroupNumbers, Rows, Scratch, reduce_window, winning
 from processors.spilling import RowKind
 from processors.traffic import PassBuffer, PictureColumns
@@ -127,10 +127,13 @@ class OpenWindows:
                     area, class_ = group_name(self.metric, group)
                     cells.append(Cell(self.metric.name, start, end, area, class_, amounts, incomplete))
                 account = Account(
-                    aggregated=reduced.aggregated, duplicate=reduced.duplicate, rejected=len(reduced.overflowed)
+                    aggregated=reduced.aggregated,
+                    duplicate=reduced.duplicate,
+                    rejected=len(reduced.overflowed) + len(reduced.overlapping),
                 )
                 self.buffered -= len(rows)
-                yield cells, _overflowed(rows.take(reduced.overflowed), start), account
+                letters = _letters(rows.take(reduced.overflowed), OVERFLOW, start)
+                yield cells, letters + _letters(rows.take(reduced.overlapping), OVERLAP, start), account
         del self._open[number]
         if kept.dropped:
             self.buffered -= kept.dropped
@@ -192,11 +195,9 @@ def by_window(number: NDArray[np.int64], rows: Rows) -> Iterator[tuple[int, Rows
         yield int(ordered[first]), rows.take(order[first:last])
 
 
-def _overflowed(rows: Rows, window_start: int) -> list[DeadLetter]:
-    """Rows of a group with a sum beyond bigint. Their bytes are encoded again, with times from the window's start."""
+def _letters(rows: Rows, reason: str, window_start: int) -> list[DeadLetter]:
+    """Rows that were refused when the window closed. Their bytes are encoded again, with times from its start."""
     original = np.zeros(len(rows), ROW)
     original["source"], original["contributor"] = rows.source, rows.contributor
     original["after"], original["value"], original["quality"] = rows.start - window_start, rows.value, rows.quality
-    return [
-        DeadLetter(int(rows.offset[i]), int(rows.row[i]), OVERFLOW, original[i].tobytes()) for i in range(len(rows))
-    ]
+    return [DeadLetter(int(rows.offset[i]), int(rows.row[i]), reason, original[i].tobytes()) for i in range(len(rows))]

@@ -23,6 +23,7 @@ OUT_OF_RANGE = "out-of-range"
 QUALITY = "quality"
 OTHER_TOPIC = "other-topic"
 OVERFLOW = "sum-overflow"
+OVERLAP = "overlap"
 
 
 class TimeSpan(NamedTuple):

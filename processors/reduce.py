@@ -66,13 +66,14 @@ class ReducedWindow:
     """The amounts of each group, and what did not go into them.
 
     `aggregated` and `duplicate` count rows; `overflowed` are the places of rows of groups with a sum beyond
-    bigint.
+    bigint, `overlapping` those of `contradicting` rows. A group of nothing but the latter has amounts of nothing.
     """
 
     groups: Mapping[int, Amounts]
     aggregated: int
     duplicate: int
     overflowed: Indices
+    overlapping: Indices
 
 
 class Scratch:
@@ -96,11 +97,18 @@ def reduce_window(rows: Rows, scratch: Scratch, metric: Metric, width_ms: int) -
     `rows` are in the order of the log. With a metric of moments, each source that has a row covers the whole window.
     """
     if not len(rows):
-        return ReducedWindow({}, 0, 0, np.zeros(0, np.intp))
+        nothing = np.zeros(0, np.intp)
+        return ReducedWindow({}, 0, 0, nothing, nothing)
     rows, names = _renumbered(rows)
     winners = winning(rows, scratch)
     winners = winners[np.argsort(rows.group[winners], kind="stable")]
+    duplicate = len(rows) - len(winners)
+    overlap = contradicting(rows.take(winners), scratch, metric)
+    overlapping, winners = winners[overlap], winners[~overlap]
     kept = rows.take(winners)
+    emptied = _emptied(rows.take(overlapping), kept, names)
+    if not len(kept):
+        return ReducedWindow(emptied, 0, duplicate, winners, overlapping)
     edges, ends = _runs(kept.group)
     fits = np.add.reduceat(np.abs(kept.value.astype(np.float64)), edges) < _SUM_LIMIT
     amounts = _sums(kept, scratch)
@@ -111,7 +119,17 @@ def reduce_window(rows: Rows, scratch: Scratch, metric: Metric, width_ms: int) -
     overflowed = winners[np.repeat(~fits, ends - edges)]
     numbers = names[kept.group[edges]].tolist()
     groups = {number: total for number, total, fit in zip(numbers, amounts, fits.tolist(), strict=True) if fit}
-    return ReducedWindow(groups, len(kept) - len(overflowed), len(rows) - len(kept), overflowed)
+    return ReducedWindow(emptied | groups, len(kept) - len(overflowed), duplicate, overflowed, overlapping)
+
+
+def _emptied(overlapping: Rows, kept: Rows, names: NDArray[np.uint32]) -> dict[int, Amounts]:
+    """The amounts of groups of which no row is kept, because all of them overlap: nothing, at their offsets."""
+    groups = np.setdiff1d(overlapping.group, kept.group)
+    offsets = [overlapping.offset[overlapping.group == group] for group in groups]
+    return {
+        int(names[group]): Amounts(0, 0, 0, 0, 0, 0, int(of_group.min()), int(of_group.max()))
+        for group, of_group in zip(groups, offsets, strict=True)
+    }
 
 
 def _renumbered(rows: Rows) -> tuple[Rows, NDArray[np.uint32]]:
@@ -187,6 +205,59 @@ def winning(rows: Rows, scratch: Scratch) -> Indices:
     wins = count[chosen] == 1
     wins[ordered[last_of_its_kind]] = True
     return np.flatnonzero(wins)
+
+
+def contradicting(rows: Rows, scratch: Scratch, metric: Metric) -> NDArray[np.bool_]:
+    """Which of these winners overlap one of the same source whose interval has another length (R6). Shape (n,).
+
+    Only sums of intervals can count a time twice. Intervals of one length that overlap are those of a meter whose clock
+    was set, and count. A source's intervals are as long in most windows, and then this takes no time.
+    """
+    none = np.zeros(len(rows), np.bool_)
+    if (
+        metric.kind != "sum"
+        or metric.reading != "interval"
+        or not len(rows)
+        or rows.interval.min() == rows.interval.max()
+    ):
+        return none
+    first = representatives(rows.source.astype(np.uint64), rows.group, scratch)
+    odd = rows.interval != rows.interval[first]
+    if not odd.any():
+        return none
+    mixed = np.flatnonzero(np.bincount(first[odd], minlength=len(rows))[first])
+    order = mixed[np.lexsort((rows.start[mixed], rows.source[mixed], rows.group[mixed]))]
+    none[order] = _overlapping(
+        list(zip(rows.group[order].tolist(), rows.source[order].tolist(), strict=True)),
+        rows.start[order].tolist(),
+        rows.interval[order].tolist(),
+    )
+    return none
+
+
+def _overlapping(of: list[tuple[int, int]], start: list[int], length: list[int]) -> NDArray[np.bool_]:
+    """Which intervals, in the order of their starts, overlap another one of the same `of` and of another length.
+
+    Of those before, the latest end counts, and of those after, the earliest start: of any length, or, if that one has
+    the same length, of another.
+    """
+    found = np.zeros(len(of), np.bool_)
+    for places, sign in ((range(len(of)), 1), (range(len(of) - 1, -1, -1), -1)):
+        last: tuple[int, int] | None = None
+        best = other = (-(1 << 62), 0)
+        for place in places:
+            if of[place] != last:
+                last, best, other = of[place], (-(1 << 62), 0), (-(1 << 62), 0)
+            begin, end = start[place], start[place] + length[place]
+            near, far = (begin, end) if sign > 0 else (-end, -begin)
+            found[place] |= (other if best[1] == length[place] else best)[0] > near
+            if best[1] == length[place]:
+                best = (max(best[0], far), best[1])
+            elif far >= best[0]:
+                best, other = (far, length[place]), best
+            elif far > other[0]:
+                other = (far, length[place])
+    return found
 
 
 def representatives(key: NDArray[np.uint64], group: GroupNumbers, scratch: Scratch) -> Indices:

@@ -260,6 +260,18 @@ def _box(region):
     return (*numbers, region["score"], region["form"][0])
 
 
+def contradicting(winners) -> set:
+    """The keys, (source, start), of winners that overlap one of their source whose interval has another length."""
+    found = set()
+    for source, start in winners:
+        length = winners[source, start][3]
+        for of, other in winners:
+            other_length = winners[of, other][3]
+            if of == source and length != other_length and start < other + other_length and other < start + length:
+                found.add((source, start))
+    return found
+
+
 def _reduce(result: Outcome, cell, rows, metric) -> None:
     winners = {}
     for row, start, value, interval, offset, index in rows:
@@ -268,6 +280,14 @@ def _reduce(result: Outcome, cell, rows, metric) -> None:
         if key not in winners or rank > winners[key][0]:
             winners[key] = (rank, value, row["contributor"], interval, offset)
     result.duplicate += len(rows) - len(winners)
+    overlapping = contradicting(winners) if metric.kind == "sum" and metric.reading == "interval" else set()
+    result.rejected += [(*winners[key][0][1:], "overlap") for key in overlapping]
+    offsets = [offset for *_, offset in winners.values()]
+    if winners and len(overlapping) == len(winners):
+        nothing = dict.fromkeys(("value", "readings", "contributors", "largest", "absolute", "covered_ms"), 0)
+        result.cells[cell] = {**nothing, "first_offset": min(offsets), "last_offset": max(offsets)}
+        return
+    winners = {key: winner for key, winner in winners.items() if key not in overlapping}
     result.aggregated += len(winners)
     result.estimates += sum(not rank[0] for rank, *_ in winners.values())
     counted = winners

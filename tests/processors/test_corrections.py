@@ -123,11 +123,15 @@ def states_below(records, metric, key: tuple[str, int], bound: int) -> dict:
         if cell[:2] != key:
             continue
         winners = {}
-        for row, start, value, _, offset, index in rows:
+        for row, start, value, interval, offset, index in rows:
             rank = (row["quality"][0], offset, index)
             if (row["source"], start) not in winners or rank > winners[row["source"], start][0]:
-                winners[row["source"], start] = rank, row["contributor"], value
-        for (source, start), (_, contributor, value) in winners.items():
+                winners[row["source"], start] = rank, row["contributor"], value, interval
+        of_sum = metric.kind == "sum" and metric.reading == "interval"
+        overlapping = oracle.contradicting(winners) if of_sum else set()
+        for (source, start), (_, contributor, value, _) in winners.items():
+            if (source, start) in overlapping:
+                continue
             if metric.kind != "mean-of-last" or start == max(at for of, at in winners if of == source):
                 found[cell[3:]][contributor] += value
                 if metric.kind == "mean-of-last":

@@ -16,7 +16,7 @@ from schemas.batch import ROW, encode
 from schemas.catalogue import catalogue, metrics_of
 from schemas.windows import Windows
 from store.processing import Position
-from tests.oracle import outcome
+from tests.oracle import outcome, window
 from tests.processors.logs import MINUTE, STEPS, T0, logs, rows_of, splits
 from tests.soak import examples
 
@@ -185,6 +185,33 @@ def test_a_sum_beyond_bigint_is_rejected_row_by_row_and_crashes_nothing():
     assert account.balanced()
     assert (account.rejected, account.dead) == (3_000, 1)  # the second batch's key is not its area
     assert {letter.reason for letter in step.dead_letters} == {"sum-overflow", "wrong-key"}
+
+
+def test_a_time_that_a_source_sent_in_intervals_of_two_lengths_counts_in_neither():
+    quarters = [(1, 1, number * 15 * MINUTE, 10, 1) for number in range(4)]
+    drifted = [(2, 2, 0, 7, 1), (2, 2, 15 * MINUTE - 1_000, 7, 1)]  # of one length: a clock that was set
+    hour, _ = window(ZONE, T0 + 60 * MINUTE)
+    subject = fold()
+    subject.feed(
+        [
+            batch(0, *quarters, *drifted, start=hour),
+            batch(1, (1, 1, 20 * MINUTE, 30, 1), interval=20 * MINUTE, start=hour),
+            batch(2, (3, 3, 0, 40, 1), interval=60 * MINUTE, start=hour, class_="commercial"),
+            batch(3, (3, 3, 45 * MINUTE, 10, 1), start=hour, class_="commercial"),
+            tick(4, hour + 180 * MINUTE),
+        ]
+    )
+    step = subject.step()
+    assert {
+        (cell.class_, cell.amounts.value, cell.amounts.readings, cell.amounts.contributors) for cell in step.cells
+    } == {
+        ("residential", 10 + 10 + 7 + 7, 4, 2),
+        ("commercial", 0, 0, 0),
+    }
+    assert [(letter.offset, letter.row) for letter in step.dead_letters] == [(0, 1), (0, 2), (1, 0), (2, 0), (3, 0)]
+    assert {letter.reason for letter in step.dead_letters} == {"overlap"}
+    assert step.position.account.balanced()
+    assert step.position.account.rejected == 5
 
 
 def test_more_than_one_percent_dead_messages_stop_the_partition():
