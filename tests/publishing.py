@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 
+from federation.disclosure.standing import times_of
 from federation.publications.publisher import Published, publish_due
 from federation.publications.schedule import Since, Stream
 from federation.publications.slots import slot
 from schemas.catalogue import Metric
 from store.database import Connection
-from store.publications import Header, Kind, PublishedCell, Window, append, next_numbers
+from store.publications import Header, Kind, PublishedCell, Window, append, lattice, next_numbers
+from store.standing import DecidedCell, Decision, record
 
 
 def publish(
@@ -30,8 +32,22 @@ def publish_until(
     zone: str = "UTC",
     most: int = 100,
 ) -> list[Published]:
-    """Publish, in one turn, what is due at `now_ms` of metrics that are published since `since`."""
+    """Publish, in one turn, what is due at `now_ms` of metrics that are published since `since`.
+
+    All their cells are open, unless something else was decided.
+    """
+    for metric in metrics:
+        open_everything(connection, metric, since)
     return publish_due(connection, [Stream(topic, metrics)], zone, now_ms, Since(since), most=most) or []
+
+
+def open_everything(connection: Connection, metric: Metric, since: int) -> None:
+    """Decide, unless it was, that all cells of the metric are open for the ten years from `since` on."""
+    cells = lattice(connection, metric.registered_as, metric.classes, Window(since, since + 1)).cells
+    period = Window(since, since + 10 * 365 * 86_400_000)
+    decided = tuple(DecidedCell(cell.area, cell.class_, True, 1, 1, None) for cell in cells)
+    always = dict.fromkeys(metric.classes, times_of(metric))
+    record(connection, Decision(metric.name, since, period, "measurement", period, 1, always, decided))
 
 
 def publish_hour(connection: Connection, metric: Metric, topic: str, start: int) -> Published:

@@ -1,17 +1,25 @@
-"""What the cells of a window show: released or suppressed under the metric's rule, or incomplete, all of them. Pure."""
+"""What the cells of a window show: released or suppressed, or incomplete, all of them. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 
 from federation.disclosure.rules import released
 from schemas.catalogue import Metric
 from store.processing import Cell
 from store.publications import Lattice, LatticeCell, PublishedCell, Window
+from store.standing import Place
 
 
-def decide(metric: Metric, window: Window, cells: Lattice, reduced: Sequence[Cell]) -> tuple[PublishedCell, ...]:
-    """Every cell of the lattice, released or suppressed under the metric's rule. Raises `UnknownRule`."""
+def decide(
+    metric: Metric, window: Window, cells: Lattice, reduced: Sequence[Cell], released: Set[Place]
+) -> tuple[PublishedCell, ...]:
+    """Every cell of the lattice; those in `released`, which are open and pass, as they were reduced, the others
+    suppressed. Raises `UnknownRule`."""
     by_place = {(cell.area, cell.class_): cell for cell in reduced}
-    return tuple(published_cell(metric, window, cell, by_place.get((cell.area, cell.class_))) for cell in cells.cells)
+    places = ((cell, (cell.area, cell.class_)) for cell in cells.cells)
+    return tuple(
+        published_cell(metric, window, cell, by_place.get(place) if place in released else None)
+        for cell, place in places
+    )
 
 
 def withhold(metric: Metric, cells: Lattice) -> tuple[PublishedCell, ...]:

@@ -40,7 +40,7 @@ def publish_history(
         if not held:
             raise NotPublishable("another publisher is at work: stop it, or try again when its turn is over")
         chosen = {metric.name: _windows(connection, topic, metric, span, zone, now_ms) for metric in metrics}
-        turn = Turn(connection, [Stream(topic, metrics)], now_ms)
+        turn = Turn(connection, [Stream(topic, metrics)], zone, now_ms)
         for metric in metrics:
             known = published_windows(connection, metric.name, span)
             for window in chosen[metric.name]:

@@ -1,7 +1,8 @@
 """Publishing (R12): every window in its slot, whatever came in, by one publisher.
 
-A publication holds every cell of its window's lattice. A released cell carries value, coverage and rule. A suppressed
-cell carries status and rule alone, so that a cell that failed its rule looks like a cell without readings. A window
+A publication holds every cell of its window's lattice. A released cell carries value, coverage and rule: it is open
+(`federation.disclosure.standing`), and passed its rule. A suppressed cell carries status and rule alone, so that a cell
+that failed its rule looks like a cell without readings, and one that is closed. A window
 that a partition has not passed, or that lacks readings, leaves incomplete as a whole; its values follow at fixed times.
 """
 
@@ -9,14 +10,17 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import psycopg
 from prometheus_client import Counter
 
-from federation.disclosure.rules import rule_of
+from federation.disclosure.rules import released, rule_of
+from federation.disclosure.standing import Judged, is_open, judge
 from federation.publications.corrections import next_revision
 from federation.publications.deciding import decide, withhold
 from federation.publications.schedule import Due, Since, Stream, begin_all, due
+from federation.publications.standing import standing_for
 from schemas.catalogue import Metric
 from store.cells import cells_of_window
 from store.corrections import note_decided, note_release, proposal, undecided
@@ -35,6 +39,7 @@ from store.publications import (
     publisher_lock,
 )
 from store.publishing import Processed, check_again, topic_state
+from store.standing import close
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +92,7 @@ def publish_due(
             return None
         begin_all(connection, metrics, zone, since or Since(), now_ms)
         entries = due(connection, metrics, zone, now_ms, most)
-        turn = Turn(connection, streams, now_ms)
+        turn = Turn(connection, streams, zone, now_ms)
         made = [published for entry in entries if (published := turn.publish(entry)) is not None]
         corrected = turn.correct() if len(entries) < most else []
     return [*made, *corrected] if entries or corrected else None
@@ -149,6 +154,7 @@ class Turn:
 
     connection: Connection
     streams: Sequence[Stream]
+    zone: str
     now_ms: int
     _states: dict[str, Processed] = field(default_factory=dict)
     _lattices: dict[str, Lattice] = field(default_factory=dict)
@@ -164,12 +170,25 @@ class Turn:
             check_again(self.connection, entry.before, None if entry.last else entry.at)
             return None
         cells = self._lattice(metric, window)
-        decided = decide(metric, window, cells, reduced) if whole else withhold(metric, cells)
+        judged = self._judged(metric, window, cells, reduced if whole else ())
+        decided = decide(metric, window, cells, reduced, judged.released) if whole else withhold(metric, cells)
         revision = 0 if entry.before is None else entry.before.revision + 1
         kind: Kind = "correction" if revision else "publication"
-        published = self._append(metric, window, topic, decided, revision, kind, entry.at)
+        with self.connection.transaction():
+            for area, class_ in sorted(judged.failed):
+                close(self.connection, metric.name, area, class_, window)
+            published = self._append(metric, window, topic, decided, revision, kind, entry.at)
         _account(metric, published, _outside(cells, reduced))
         return published
+
+    def _judged(self, metric: Metric, window: Window, cells: Lattice, reduced: Sequence[Cell]) -> Judged:
+        """Which open cells are released, and which of them have failed: none of a window that is not whole."""
+        passes = partial(released, metric.rule, unit=metric.smallest_per_unit)
+        topics = [stream.topic for stream in self.streams if metric in stream.metrics]
+        standing = standing_for(
+            self.connection, metric, window, cells, topics=topics, passes=passes, zone=self.zone
+        )  # also of a window that is not whole: what is open is decided before the first window leaves
+        return judge(is_open(metric, standing, window, self.zone), reduced, passes)
 
     def correct(self) -> list[Published]:
         """Publish what late readings have made of windows, as far as it may leave (R13, P6)."""

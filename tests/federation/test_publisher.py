@@ -2,6 +2,7 @@
 
 import threading
 from fractions import Fraction
+from functools import partial
 
 import pytest
 from hypothesis import given
@@ -9,6 +10,8 @@ from hypothesis import strategies as st
 from prometheus_client import REGISTRY
 from psycopg.conninfo import conninfo_to_dict
 
+from federation.disclosure.rules import released
+from federation.disclosure.standing import judge
 from federation.publications.deciding import coverage, decide
 from federation.publications.publisher import Publisher, publish_due
 from federation.publications.schedule import HasBegun, NoAreas, Since, Stream
@@ -19,6 +22,7 @@ from store.processing import Amounts, Cell
 from store.publication_log import after, log_state
 from store.publications import Lattice, LatticeCell, Window, publisher_lock
 from store.publishing import begins
+from store.standing import kept_decisions
 from tests.federation.city import (
     HOUR,
     IMPORT,
@@ -63,13 +67,15 @@ def lattice_of(cells: set[tuple[int, str]], sources: int) -> Lattice:
 
 @given(
     st.sets(places),
+    st.sets(places),
     st.lists(reduced, unique_by=lambda cell: (cell.area, cell.class_)),
     st.integers(0, 3),
 )
-def test_every_cell_of_the_lattice_is_decided_and_only_cells_that_pass_the_rule_have_a_value(
-    cells: set[tuple[int, str]], found: list[Cell], sources: int
+def test_every_cell_of_the_lattice_is_decided_and_only_open_cells_that_pass_the_rule_have_a_value(
+    cells: set[tuple[int, str]], opened: set[tuple[int, str]], found: list[Cell], sources: int
 ) -> None:
-    decided = decide(IMPORT, WINDOW, lattice_of(cells, sources), found)
+    passing = judge(opened, found, partial(released, IMPORT.rule)).released
+    decided = decide(IMPORT, WINDOW, lattice_of(cells, sources), found, passing)
     assert [(cell.area, cell.class_) for cell in decided] == sorted(cells)
     by_place = {(cell.area, cell.class_): cell.amounts for cell in found}
     for cell in decided:
@@ -77,6 +83,7 @@ def test_every_cell_of_the_lattice_is_decided_and_only_cells_that_pass_the_rule_
         residential = cell.class_ == "residential"
         allowed = (
             source is not None
+            and (cell.area, cell.class_) in opened
             and source.contributors >= (100 if residential else 15)
             and source.absolute > 0
             and (residential or Fraction(source.largest, source.absolute) <= Fraction(15, 100))
@@ -146,6 +153,23 @@ def crash_at(connection: Connection, publication: int) -> None:
         CREATE TRIGGER crash AFTER INSERT ON published_cells FOR EACH ROW EXECUTE FUNCTION crash();
         """
     )
+
+
+@pytest.mark.services
+def test_what_is_open_is_decided_before_the_first_window_and_what_fails_closes(database_url: str) -> None:
+    areas = a_city(database_url, 4)
+    with connect(database_url) as connection:
+        connection.execute("UPDATE cells SET contributors = 99 WHERE metric = %s AND value = 1", (IMPORT.name,))
+        add_cell(connection, 0, areas[1])  # passes, and is not open: nobody is registered there
+        shown = []
+        for hour in range(4):
+            made = publish_due(connection, [Stream(TOPIC, [IMPORT])], "UTC", SLOT + hour * HOUR, Since(T0))
+            shown += [(published.released, published.suppressed) for published in made or ()]
+            register(connection, 1, "residential", 200)  # too late: what is open was decided
+        assert shown == [(1, 3), (0, 4), (0, 4), (0, 4)]
+        [kept] = kept_decisions(connection, T0)
+        assert kept.decision.basis == "register"
+        assert kept.closed == {(areas[0], "residential"): T0 + HOUR}
 
 
 @pytest.mark.services
