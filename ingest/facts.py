@@ -40,16 +40,12 @@ class Fact:
         return round(amount)
 
 
-FACTS: Mapping[str, Fact] = {
-    fact.column: fact
-    for fact in (
-        # The rated power of a plant, and what a meter's connection can carry.
-        Fact("power_kw", frozenset({"energy.import", "energy.solar"}), 1_000, 1, 4_000_000_000, 500_000),
-        # From the sensor down to the floor of an empty container.
-        Fact("depth_mm", frozenset({"waste.fill"}), 1, 100, 20_000, 20_000),
-    )
-}
-"""By column of the register file. `power_kw` is stored in watts, `depth_mm` in millimetres."""
+POWER = Fact("power_kw", frozenset({"energy.import", "energy.solar"}), 1_000, 1, 4_000_000_000, 500_000)
+"""The rated power of a plant, and what a meter's connection can carry; stored in watts."""
+DEPTH = Fact("depth_mm", frozenset({"waste.fill"}), 1, 100, 20_000, 20_000)
+"""From the sensor down to the floor of an empty container; stored in millimetres."""
+FACTS: Mapping[str, Fact] = {fact.column: fact for fact in (POWER, DEPTH)}
+"""By column of the register file."""
 
 _PLAIN = re.compile(r"\d{1,12}(?:[.,]\d{1,9})?", re.ASCII)
 _THOUSANDS = re.compile(r".*[.,]\d{3}", re.ASCII)

@@ -114,6 +114,21 @@ class Register:
         return None
 
 
+def facts_of(register: Register, metric: Metric) -> Callable[[str, int], int | None]:
+    """The fact of a source of a metric at a time: 0 if the register knows none, None if it has no such source."""
+    known: dict[str, tuple[MetricSources, int | None]] = {}
+
+    def fact(source: str, time_ms: int) -> int | None:
+        sources = register.at(metric, time_ms)
+        found = known.get(source)
+        if found is None or found[0] is not sources:
+            columns = sources.look_up([source])
+            found = known[source] = sources, int(columns.fact[0]) if columns.known[0] else None
+        return found[1]
+
+    return fact
+
+
 def stored_register(connection: Connection, clock: Callable[[], int], source: str | None = None) -> Register:
     """The register in the database: all its sources, or the one with this id. `clock` gives milliseconds since 1970."""
     readers: dict[str, SourceReader] = {}

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 from ingest.files.reading import NotSuchFile, Parsed
 from ingest.files.reasons import CONTRADICTION, OVERLAP
+from ingest.identity import normal
 
 MOST_CLASHES = 100_000
 
 Key = tuple[str, str | None]
-"""Metric and source."""
+"""Metric, and source in its normal form."""
 
 
 @dataclass(slots=True)
@@ -50,7 +51,7 @@ class Clashes:
         self._count = 0
         open_: dict[Key, _Stretch] = {}
         for parsed in readings:
-            key = (parsed.metric, parsed.source)
+            key = _key(parsed)
             stretch = open_.get(key)
             if stretch is not None and stretch.holds(parsed.start_ms):
                 stretch.add(parsed)
@@ -64,7 +65,7 @@ class Clashes:
 
     def reason(self, parsed: Parsed) -> str | None:
         """Why the reading is refused, or None."""
-        stretches = self._found.get((parsed.metric, parsed.source))
+        stretches = self._found.get(_key(parsed))
         if stretches is None:
             return None
         place = bisect_right(stretches, parsed.start_ms, key=lambda stretch: stretch.start)
@@ -77,3 +78,7 @@ class Clashes:
         if self._count > MOST_CLASHES:
             raise NotSuchFile(f"more than {MOST_CLASHES} times have readings that contradict each other")
         self._found.setdefault(key, []).append(stretch)
+
+
+def _key(parsed: Parsed) -> Key:
+    return parsed.metric, None if parsed.source is None else normal(parsed.source)

@@ -16,14 +16,14 @@ from ingest.batches import ReadingColumns, messages
 from ingest.feed import Feed
 from ingest.files.clashes import Clashes
 from ingest.files.ordering import Placed, TimeOrder
+from ingest.files.rated import RatedPower
 from ingest.files.reading import Empty, FileFormat, Note, Outcome, Parsed
+from ingest.files.reasons import ABOVE_POWER, OUT_OF_RANGE
 from ingest.files.unpacking import unpacked
 from ingest.journal import Journal
 from ingest.register import UNKNOWN_SOURCE, Register, SourceColumns
 from schemas.catalogue import Metric, catalogue
 from store.deliveries import Refused
-
-OUT_OF_RANGE = "out-of-range"
 
 _STEP = 20_000
 
@@ -84,6 +84,7 @@ class FileImport:
         self._clock = clock
         self._source = source or ""
         self._history = history
+        self._rated = RatedPower()
 
     def run(self, form: FileFormat, paths: Sequence[Path], stop: Event | None = None) -> Imported:
         """Read all files, then send their readings in the order of time, then ticks.
@@ -129,6 +130,7 @@ class FileImport:
             elif isinstance(outcome, Refused):
                 refused.append(outcome)
             elif _in_range(outcome):
+                self._rated.add(outcome)
                 order.add(Placed(file, outcome))
             else:
                 refused.append(Refused(outcome.position, OUT_OF_RANGE, outcome.original))
@@ -158,12 +160,12 @@ class FileImport:
 
     def _send(self, step: Sequence[Placed], names: Sequence[str], tally: _Tally) -> None:
         """Send readings, which are in the order of time."""
-        unknown: dict[int, list[Refused]] = defaultdict(list)
+        refused: dict[int, list[Refused]] = defaultdict(list)
         for part in _slices(step):
             for (name, interval), group in _grouped(part).items():
-                self._send_alike(catalogue()[name], interval, group, unknown, tally)
-        for file, refused in unknown.items():
-            self._refuse(names[file], refused, tally)
+                self._send_alike(catalogue()[name], interval, group, refused, tally)
+        for file, items in refused.items():
+            self._refuse(names[file], items, tally)
         self._feed.flush()
 
     def _send_alike(
@@ -171,7 +173,7 @@ class FileImport:
         metric: Metric,
         interval: int,
         group: Sequence[Placed],
-        unknown: dict[int, list[Refused]],
+        refused: dict[int, list[Refused]],
         tally: _Tally,
     ) -> None:
         """Send readings of one metric and interval length, in spans in which the register does not change."""
@@ -183,12 +185,16 @@ class FileImport:
                 [self._source if placed.parsed.source is None else placed.parsed.source for placed in group[begin:end]]
             )
             known: list[Parsed] = []
-            for (file, parsed), registered in zip(group[begin:end], columns.known.tolist(), strict=True):
-                if registered:
-                    known.append(parsed)
+            places: list[int] = []
+            for place, (file, parsed) in enumerate(group[begin:end]):
+                if not columns.known[place]:
+                    refused[file].append(Refused(parsed.position, UNKNOWN_SOURCE, parsed.original))
+                elif self._rated.impossible(parsed, int(columns.fact[place])):
+                    refused[file].append(Refused(parsed.position, ABOVE_POWER, parsed.original))
                 else:
-                    unknown[file].append(Refused(parsed.position, UNKNOWN_SOURCE, parsed.original))
-            sent = _columns(metric, interval, known, columns.take(np.flatnonzero(columns.known)))
+                    known.append(parsed)
+                    places.append(place)
+            sent = _columns(metric, interval, known, columns.take(np.array(places, np.int64)))
             self._feed.send(messages(sent, self._feed.feeder, self._feed.cuts))
             self._count(metric, interval, known, tally)
             begin = end

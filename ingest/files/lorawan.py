@@ -1,12 +1,13 @@
 """Fill levels from the LoRaWAN uplinks of ultrasonic bin sensors.
 
 A file holds one uplink, a list of them, or one on each line. The sensor is in the container's lid, so the level follows
-from the distance that it measures and the depth of the container, which the operator knows.
+from the distance that it measures and the depth of the container, which the register or the operator
+knows.
 """
 
 import codecs
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -18,6 +19,7 @@ from ingest.files.reading import KEPT_BYTES, Empty, NotSuchFile, Outcome, Parsed
 from ingest.files.reasons import HISTORY, MISSING, NO_DEPTH, NOT_AN_UPLINK, SENSOR_FAULT, UNREADABLE
 from ingest.files.tables import lines
 from ingest.files.uplinks import BadUplink, read_uplink
+from ingest.register import UNKNOWN_SOURCE
 from schemas.batch import ACTUAL, ESTIMATED
 from store.deliveries import Refused
 
@@ -54,13 +56,15 @@ class LoraWan:
     """Implements `FileFormat`: fill levels of containers.
 
     `depth_mm` is from the sensor to the container's floor, `depths` the same by device. A depth without a device is for
-    the files of one device only: a file of several does not say which of them it is for. A source is a device's EUI in
-    lower case. The level of a tilted sensor is estimated: it may measure past the container. Positions are the lines'
-    numbers, and places in a list from 1.
+    the files of one device only: a file of several does not say which of them it is for. Before both goes what
+    `registered` gives for a device and a time: 0 if the register has no depth of it, None if it has no such source.
+    A source is a device's EUI in lower case. The level of a tilted sensor is estimated: it may measure past the
+    container. Positions are the lines' numbers, and places in a list from 1.
     """
 
     depth_mm: int | None = None
     depths: Mapping[str, int] = field(default_factory=dict)
+    registered: Callable[[str, int], int | None] = field(default=lambda device, time_ms: 0, repr=False)
     _without: list[str] = field(default_factory=list, init=False, repr=False)
     """The device that `depth_mm` was used for."""
 
@@ -87,18 +91,29 @@ class LoraWan:
             if not uplink.stored:
                 yield Refused(position, MISSING, kept)
             return
-        depth = self._depth(path, uplink.device)
+        known = self.registered(uplink.device, uplink.time_ms)
+        depth = self._depth(path, uplink.device, known or 0)
         if not 0 < uplink.distance_mm <= FARTHEST_MM:
             yield Refused(position, SENSOR_FAULT, kept)
         elif depth is None:
-            yield Refused(position, NO_DEPTH, kept)
+            yield Refused(position, UNKNOWN_SOURCE if known is None else NO_DEPTH, kept)
         else:
             quality = ESTIMATED if uplink.position == "tilt" else ACTUAL
             value = fill_level(uplink.distance_mm, depth)
             yield Parsed(position, uplink.device, METRIC, uplink.time_ms, 0, value, quality, kept)
 
-    def _depth(self, path: Path, device: str) -> int | None:
-        """The depth of a device's container. Raises `NotSuchFile` if the only one could be another device's."""
+    def _depth(self, path: Path, device: str, registered: int) -> int | None:
+        """The depth of a device's container.
+
+        Raises `NotSuchFile` if the register and the option differ, or if the only one could be another device's.
+        """
+        if registered:
+            if self.depths.get(device, registered) != registered:
+                raise NotSuchFile(
+                    f"{path.name}: the register has a depth of {registered} mm of the container of {device}, and "
+                    f"--depth-mm {self.depths[device]}: correct one of them"
+                )
+            return registered
         if device in self.depths or self.depth_mm is None:
             return self.depths.get(device)
         if not self._without:

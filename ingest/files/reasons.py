@@ -2,6 +2,11 @@
 
 from collections.abc import Mapping
 
+from ingest.register import UNKNOWN_SOURCE
+
+OUT_OF_RANGE = "out-of-range"
+ABOVE_POWER = "above-power"
+
 UNREADABLE = "unreadable"
 TIME = "time"
 NUMBER = "number"
@@ -35,6 +40,9 @@ NOT_COLLECTED = "not-collected"
 REPEATED_ZERO = "repeated-zero"
 
 WHAT_TO_DO: Mapping[str, str] = {
+    UNKNOWN_SOURCE: "not in the register at that time: load it for this metric, or give its id there with --source",
+    OUT_OF_RANGE: "outside what the metric can be: see the line, and the unit",
+    ABOVE_POWER: "more than twice the power that the register has of the source: check the unit, or power_kw",
     UNREADABLE: "not in the form of such a file (fields, quotes, characters): see the line",
     TIME: "no time, or one that cannot be: skipped by the clock, or before such devices: check the clock and --zone",
     NUMBER: "the value is no number: see the line",
@@ -57,7 +65,7 @@ WHAT_TO_DO: Mapping[str, str] = {
     DEVICE: "the device has no EUI of 16 hexadecimal digits",
     PAYLOAD: "the payload cannot be decoded, or is cut",
     UNKNOWN_BLOCK: "no distance before a block of an unknown kind: the device is none that is known",
-    NO_DEPTH: "the depth of this device's container is not known: say --depth-mm EUI=MM",
+    NO_DEPTH: "the depth of this device's container is not known: register it with depth_mm, or say --depth-mm EUI=MM",
     SENSOR_FAULT: "the sensor failed, or saw no echo within its range",
 }
-"""Reason -> what it means and what to do, for refused readings. Those of the import itself are not here."""
+"""Reason -> what it means and what to do, for refused readings."""

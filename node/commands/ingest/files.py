@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ingest.cities import City
     from ingest.files.importing import Imported
     from ingest.files.reading import FileFormat
+    from ingest.register import Register
 
 _NAME = "a name for an import of the past; it becomes part of its topic"
 
@@ -42,7 +43,7 @@ def household(
     from ingest.files.household import WINTER_TIME_OF_PARIS, Household
 
     _import(
-        lambda city: Household(_zone(zone or WINTER_TIME_OF_PARIS), unit, _milliseconds(interval_s)),
+        lambda city, register: Household(_zone(zone or WINTER_TIME_OF_PARIS), unit, _milliseconds(interval_s)),
         files,
         name,
         source,
@@ -61,7 +62,7 @@ def green_button(
     """Import a customer's electricity from a Green Button file (ESPI)."""
     from ingest.files.green_button import GreenButton
 
-    _import(lambda city: GreenButton(meter, interval_s), files, name, source)
+    _import(lambda city, register: GreenButton(meter, interval_s), files, name, source)
 
 
 def solar(
@@ -75,46 +76,49 @@ def solar(
     """Import a solar plant's output from NREL's CSV (measured_on, ac_power)."""
     from ingest.files.solar import Solar
 
-    _import(lambda city: Solar(unit, _milliseconds(interval_s), column), files, name, source)
+    _import(lambda city, register: Solar(unit, _milliseconds(interval_s), column), files, name, source)
 
 
 def smart_bins(files: Files, name: ImportName = None, zone: Zone = None) -> None:
     """Import fill levels from Wyndham's GeoJSON snapshots. A source is a bin's serial number."""
     from ingest.files.smart_bins import SmartBins
 
-    _import(lambda city: SmartBins(_zone(zone or city.zone)), files, name)
+    _import(lambda city, register: SmartBins(_zone(zone or city.zone)), files, name)
 
 
 def lorawan(
     files: Files,
     depth_mm: Annotated[
-        list[str],
+        list[str] | None,
         typer.Option(
             metavar="[EUI=]MM",
-            help="from the sensor to the floor of the empty container, mm; once for each device, or of the only one",
+            help="from the sensor to the floor of the empty container, mm, where the register has no depth_mm; "
+            "once for each device, or of the only one",
         ),
-    ],
+    ] = None,
     name: ImportName = None,
 ) -> None:
     """Import fill levels from bin sensors' LoRaWAN uplinks. A source is a device's EUI in lower case."""
-    from ingest.files.lorawan import LoraWan
+    from ingest.files.lorawan import METRIC, LoraWan
+    from ingest.register import facts_of
+    from schemas.catalogue import catalogue
 
-    depth, depths = _depths(depth_mm)
-    _import(lambda city: LoraWan(depth, depths), files, name)
+    depth, depths = _depths(depth_mm or [])
+    _import(lambda city, register: LoraWan(depth, depths, facts_of(register, catalogue()[METRIC])), files, name)
 
 
 def trash_wheel(files: Files, name: ImportName = None, zone: Zone = None, ton: Tons = "short") -> None:
     """Import the weighed dumpsters of Baltimore's trash wheels. A source is a wheel's ID."""
     from ingest.files.trash_wheel import TrashWheel
 
-    _import(lambda city: TrashWheel(_zone(zone or city.zone), ton), files, name)
+    _import(lambda city, register: TrashWheel(_zone(zone or city.zone), ton), files, name)
 
 
 def dsny(files: Files, name: ImportName = None, zone: Zone = None, ton: Tons = "short") -> None:
     """Import New York's monthly tonnage. A source is a district's stream: Queens 08/REFUSE."""
     from ingest.files.dsny import Dsny
 
-    _import(lambda city: Dsny(_zone(zone or city.zone), ton), files, name)
+    _import(lambda city, register: Dsny(_zone(zone or city.zone), ton), files, name)
 
 
 def _zone(name: str) -> ZoneInfo:
@@ -141,7 +145,7 @@ def _depths(said: list[str]) -> tuple[int | None, Mapping[str, int]]:
 
 
 def _import(
-    form_for: "Callable[[City], FileFormat]", files: list[Path], name: str | None, source: str | None = None
+    form_for: "Callable[[City, Register], FileFormat]", files: list[Path], name: str | None, source: str | None = None
 ) -> None:
     """Send the files' readings into today's topic, or into one of history under this name, and print the outcome."""
     from ingest.feed import Feed, feeder_named
@@ -153,18 +157,18 @@ def _import(
 
     stop = lifecycle.start("ingest")
     city, log = wiring.city(), wiring.log()
-    form = form_for(city)
-    try:
-        topic = live(city.id, form.dataset) if name is None else history(city.id, form.dataset, name)
-    except ValueError as error:
-        raise wiring.CommandError(str(error)) from None
-    wiring.ensure_topic(log, topic)
     with wiring.database("ingest") as connection:
+        register = stored_register(connection, now_ms, source)
+        form = form_for(city, register)
+        try:
+            topic = live(city.id, form.dataset) if name is None else history(city.id, form.dataset, name)
+        except ValueError as error:
+            raise wiring.CommandError(str(error)) from None
+        wiring.ensure_topic(log, topic)
         journal = StoreJournal(connection, uuid.uuid4())
         writer = log.writer()
         routes = stored_routes(connection, city.id, form.dataset, now_ms) if name is None else None
         feed = Feed(writer, topic, journal, feeder_named("files", "/".join(named(files))), routes)
-        register = stored_register(connection, now_ms, source)
         imported = FileImport(feed, journal, register, now_ms, source, history=name is not None).run(form, files, stop)
         writer.close()
     for line in _in_words(topic, imported, form.noun):
