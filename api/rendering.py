@@ -50,6 +50,7 @@ def revision(header: Header, columns: CellColumns) -> Json:
         "window": {"start": rfc3339(header.window.start), "end": rfc3339(header.window.end)},
         "published_at": rfc3339(header.published_at),
         "kind": header.kind,
+        **({} if header.reason is None else {"reason": header.reason}),
         "cells": _cells(columns),
     }
 

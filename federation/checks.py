@@ -68,5 +68,6 @@ def received(publication: Publication) -> ReceivedPublication:
     window = Window(instant(publication.window.start), instant(publication.window.end))
     published_at = instant(publication.published_at)
     return ReceivedPublication(
-        publication.metric, publication.sequence, window, publication.revision, published_at, columns, publication.kind
+        *(publication.metric, publication.sequence, window, publication.revision, published_at, columns),
+        *(publication.kind, publication.reason),
     )

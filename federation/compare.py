@@ -43,7 +43,8 @@ class Comparison:
 
     It is None if nothing was released, or nothing where people live. `cells_share` is the share of the lattice's cells
     that were released, `population_share` that of the people (both 0 to 1, over the windows of the span). `windows` is
-    the number of windows with anything released, `until` the end of the newest one published (ms since 1970, UTC).
+    the number of windows with anything released, `withdrawn` of those that the city has taken back, `until` the end of
+    the newest one published (ms since 1970, UTC).
     """
 
     city: str
@@ -56,6 +57,7 @@ class Comparison:
     population_share: float
     windows: int
     until: int
+    withdrawn: int = 0
 
 
 def compare(
@@ -84,6 +86,7 @@ def compare(
         ),
         windows=len(populated),
         until=max(total.window.end for total in chosen),
+        withdrawn=sum(total.withdrawn > 0 for total in chosen),
     )
 
 

@@ -101,7 +101,14 @@ class IncompleteCell(_Cell):
     rule: Name = Field(description="Disclosure rule under which the cell would be decided.")
 
 
-WireCell = Annotated[ReleasedCell | SuppressedCell | IncompleteCell, Field(discriminator="status")]
+class WithdrawnCell(_Cell):
+    """A cell of a window that the city has taken back: erase what it showed."""
+
+    status: Literal["withdrawn"]
+    rule: Name = Field(description="Disclosure rule under which the cell was decided.")
+
+
+WireCell = Annotated[ReleasedCell | SuppressedCell | IncompleteCell | WithdrawnCell, Field(discriminator="status")]
 
 
 class Span(_Message):
@@ -129,9 +136,19 @@ class Revision(_Message):
     kind: Literal["publication", "correction", "withdrawal", "skip", "lost"] = Field(
         default="publication",
         description="`correction`: a revision after the first. `lost`: the city published this and has lost it; who has"
-        " it keeps it. `skip`: windows of this span may have been published before, and never are again.",
+        " it keeps it. `skip`: windows of this span may have been published before, and never are again."
+        " `withdrawal`: every revision of the window was taken back; erase what they showed.",
     )
+    reason: Text | None = Field(default=None, description="Of a withdrawal: why it was made, in words.")
     cells: list[WireCell] = Field(max_length=MOST_CELLS_OF_ONE, description="Ordered by area, then class.")
+
+    @model_validator(mode="after")
+    def _withdraws_wholly(self) -> "Revision":
+        if (self.kind == "withdrawal") != (self.reason is not None):
+            raise ValueError("a withdrawal has a reason, and nothing else has one")
+        if self.kind == "withdrawal" and any(cell.status != "withdrawn" for cell in self.cells):
+            raise ValueError("a withdrawal shows nothing")
+        return self
 
     @model_validator(mode="after")
     def _has_each_cell_once(self) -> "Revision":

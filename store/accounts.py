@@ -23,7 +23,8 @@ class StreamAccount:
     """One topic: the sum of its partitions' accounts, what Kafka acknowledged to ingest, and what was published.
 
     `windows` counts the (metric, window) pairs that have cells; `reasons` counts dead letters (messages and rows);
-    `stopped` holds, by partition, why it was stopped; `alarms` that its unread messages near their deletion.
+    `stopped` holds, by partition, why it was stopped; `alarms` that its unread messages near their deletion;
+    `withdrawn` counts the windows that were taken back.
     """
 
     topic: str
@@ -36,17 +37,19 @@ class StreamAccount:
     reasons: Mapping[str, int]
     stopped: Mapping[int, str]
     alarms: Mapping[int, str]
+    withdrawn: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class PartnerTotals:
-    """What was pulled from one partner."""
+    """What was pulled from one partner; `withdrawn` are the windows that it has taken back."""
 
     city: str
     url: str
     publications: int
     cells_released: int
     cells_suppressed: int
+    withdrawn: int
 
 
 class Reception(NamedTuple):
@@ -118,7 +121,7 @@ def stream_accounts(connection: Connection) -> list[StreamAccount]:
     windows = _counts(connection, "SELECT topic, count(DISTINCT (metric, window_start)) FROM cells GROUP BY topic")
     publications = _counts(connection, "SELECT topic, count(*) FROM publications GROUP BY topic")
     cells, stopped = _cells_by_status(connection), stopped_partitions(connection)
-    alarms = retention_alarms(connection)
+    alarms, withdrawn = retention_alarms(connection), _withdrawn(connection)
     return [
         StreamAccount(
             topic=topic,
@@ -131,6 +134,7 @@ def stream_accounts(connection: Connection) -> list[StreamAccount]:
             reasons=reasons.get(topic, {}),
             stopped=stopped.get(topic, {}),
             alarms=alarms.get(topic, {}),
+            withdrawn=withdrawn.get(topic, 0),
         )
         for topic, account in accounts.items()
     ]
@@ -151,7 +155,9 @@ def partner_totals(connection: Connection) -> list[PartnerTotals]:
         """
         SELECT city, url, (SELECT count(*) FROM partner_publications p WHERE p.city = partners.city),
                (SELECT count(*) FROM partner_cells c WHERE c.city = partners.city AND status = 'released'),
-               (SELECT count(*) FROM partner_cells c WHERE c.city = partners.city AND status = 'suppressed')
+               (SELECT count(*) FROM partner_cells c WHERE c.city = partners.city AND status = 'suppressed'),
+               (SELECT count(DISTINCT (metric, window_start)) FROM partner_publications p
+                WHERE p.city = partners.city AND kind = 'withdrawal')
         FROM partners ORDER BY city
         """
     )
@@ -190,6 +196,15 @@ def refusals_by_origin(connection: Connection) -> Mapping[str, int]:
 
 def _counts(connection: Connection, query: str) -> dict[str, int]:
     return dict(connection.execute(query).fetchall())
+
+
+def _withdrawn(connection: Connection) -> dict[str, int]:
+    """Topic -> how many windows of it were taken back."""
+    return _counts(
+        connection,
+        "SELECT topic, count(DISTINCT (metric, window_start)) FROM publications WHERE kind = 'withdrawal'"
+        " GROUP BY topic",
+    )
 
 
 def _cells_by_status(connection: Connection) -> dict[tuple[str, str], int]:

@@ -37,6 +37,7 @@ class ReceivedPublication:
     published_at: int
     cells: CellColumns
     kind: Kind = "publication"
+    reason: str | None = None
 
 
 class Conflict(Exception):
@@ -123,7 +124,7 @@ def partner_window_totals(connection: Connection, city: str, metric: str, last_m
         )
         SELECT class, window_start, window_end, coalesce(sum(value), 0), count(value), count(*),
                coalesce(sum(population) FILTER (WHERE value IS NOT NULL), 0), coalesce(sum(population), 0),
-               coalesce(sum(value::numeric * population), 0)
+               coalesce(sum(value::numeric * population), 0), count(*) FILTER (WHERE status = 'withdrawn')
         FROM latest JOIN partner_cells USING (window_start, revision) LEFT JOIN areas USING (area)
         WHERE city = %(city)s AND metric = %(metric)s
         GROUP BY class, window_start, window_end ORDER BY class, window_start
@@ -162,12 +163,21 @@ def _store(connection: Connection, city: str, log_id: str, publication: Received
     key = (city, publication.metric, start, revision)
     stored = connection.execute(
         "INSERT INTO partner_publications"
-        " (city, metric, window_start, revision, window_end, sequence, log_id, published_at, kind)"
-        " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT (city, metric, window_start, revision) DO UPDATE SET"
+        " (city, metric, window_start, revision, window_end, sequence, log_id, published_at, kind, reason)"
+        " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
+        " ON CONFLICT (city, metric, window_start, revision) DO UPDATE SET"
         " window_end = excluded.window_end, sequence = excluded.sequence, log_id = excluded.log_id,"
-        " published_at = excluded.published_at, kind = excluded.kind, received_at = now()"
+        " published_at = excluded.published_at, kind = excluded.kind, reason = excluded.reason, received_at = now()"
         " WHERE partner_publications.log_id <> excluded.log_id OR excluded.kind = 'skip'",
-        (*key, end, publication.sequence, log_id, moment(publication.published_at), publication.kind),
+        (
+            *key,
+            end,
+            publication.sequence,
+            log_id,
+            moment(publication.published_at),
+            publication.kind,
+            publication.reason,
+        ),
     )
     if stored.rowcount != 1:
         raise Conflict(
@@ -184,3 +194,9 @@ def _store(connection: Connection, city: str, log_id: str, publication: Received
         " AS cells (area, class, status, value, coverage, rule)",
         (*key, *map(list, (cells.area, cells.class_, cells.status, cells.value, cells.coverage, cells.rule))),
     )
+    if publication.kind == "withdrawal":
+        connection.execute(
+            "UPDATE partner_cells SET status = 'withdrawn', value = NULL, coverage = NULL"
+            " WHERE city = %s AND metric = %s AND window_start = %s",
+            key[:3],
+        )

@@ -58,7 +58,7 @@ class WindowTotal:
     """One class of one window, summed over its areas: the released values, and numbers of cells and of people.
 
     `released` cells of `cells` have a value; `released_population` of `population` people live in their areas.
-    `weighted` is the sum of each released value times the population of its area.
+    `weighted` is the sum of each released value times the population of its area; `withdrawn` counts cells.
     """
 
     metric: str
@@ -70,6 +70,7 @@ class WindowTotal:
     released_population: int
     population: int
     weighted: int
+    withdrawn: int = 0
 
 
 def snapshots(database_url: str, *, most: int, wait_s: float) -> ConnectionPool[Connection]:
@@ -201,7 +202,7 @@ def window_totals(connection: Connection, metric: str, last_ms: int) -> list[Win
         )
         SELECT class, window_start, window_end, coalesce(sum(value), 0), count(value), count(*),
                coalesce(sum(population) FILTER (WHERE value IS NOT NULL), 0), sum(population),
-               coalesce(sum(value::numeric * population), 0)
+               coalesce(sum(value::numeric * population), 0), count(*) FILTER (WHERE status = 'withdrawn')
         FROM latest JOIN published_cells USING (position) JOIN areas ON number = area
         GROUP BY class, window_start, window_end ORDER BY class, window_start
         """,
@@ -213,16 +214,16 @@ def window_totals(connection: Connection, metric: str, last_ms: int) -> list[Win
     ]
 
 
-_HEADER = "position, metric, sequence, window_start, window_end, revision, published_at, kind"
+_HEADER = "position, metric, sequence, window_start, window_end, revision, published_at, kind, reason"
 
 
 def _headers(connection: Connection, query: str, *terms: object) -> list[Header]:
     return [
         Header(
             *(position, metric, sequence, Window(milliseconds(start), milliseconds(end)), revision),
-            *(milliseconds(at), kind),
+            *(milliseconds(at), kind, reason),
         )
-        for position, metric, sequence, start, end, revision, at, kind in connection.execute(query, terms)
+        for position, metric, sequence, start, end, revision, at, kind, reason in connection.execute(query, terms)
     ]
 
 

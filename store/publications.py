@@ -55,7 +55,7 @@ class Lattice:
         return later and window.end <= self.next_source and window.start < min(self.next_end, self.next_version)
 
 
-Status = Literal["released", "suppressed", "incomplete"]
+Status = Literal["released", "suppressed", "incomplete", "withdrawn"]
 Kind = Literal["publication", "correction", "withdrawal", "skip", "lost"]
 """What an entry of the log is. `lost`: the ledger says that it was published, and its contents are gone (a restore);
 `skip`: windows that may have been published before the ledger was lost, and never are again."""
@@ -65,7 +65,8 @@ Kind = Literal["publication", "correction", "withdrawal", "skip", "lost"]
 class PublishedCell:
     """A cell as it is published. Only a released cell has value and coverage (whole percent).
 
-    An `incomplete` one belongs to a window that lacks readings, or whose readings were not all processed in time.
+    An `incomplete` one belongs to a window that lacks readings, or whose readings were not all processed in time. A
+    `withdrawn` one was taken back, whatever it showed.
     """
 
     area: int
@@ -74,10 +75,13 @@ class PublishedCell:
     coverage: int | None
     rule: str
     incomplete: bool = False
+    withdrawn: bool = False
 
     @property
     def status(self) -> Status:
         """What the cell shows to partners."""
+        if self.withdrawn:
+            return "withdrawn"
         if self.incomplete:
             return "incomplete"
         return "suppressed" if self.value is None else "released"
@@ -87,7 +91,7 @@ class PublishedCell:
 class Header:
     """A publication without its cells: position in the log, number in its metric's sequence, window, revision.
 
-    `published_at` is when it was due, not the moment at which it left.
+    `published_at` is when it was due, not the moment at which it left. `reason`: why a withdrawal was made, in words.
     """
 
     position: int
@@ -97,6 +101,7 @@ class Header:
     revision: int
     published_at: int
     kind: Kind = "publication"
+    reason: str | None = None
 
 
 class OutOfTurn(Exception):
@@ -183,18 +188,19 @@ def append(
     """Append a publication to the log, in one transaction; its position and sequence must be the next ones.
 
     Only a skip may leave numbers out. The counters' rows stay locked until the commit, so no reader sees a later
-    publication first. Raises `OutOfTurn`, and `psycopg.errors.UniqueViolation` if the window has this revision already.
+    publication first. A withdrawal erases every revision of its window. Raises `OutOfTurn`, and
+    `psycopg.errors.UniqueViolation` if the window has this revision already.
     """
     with connection.transaction():
         _move(connection, header)
         connection.execute(
             "INSERT INTO publications (position, metric, sequence, window_start, window_end, revision, topic,"
-            " published_at, left_at, kind, whole, entry, body)"
-            " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+            " published_at, left_at, kind, reason, whole, entry, body)"
+            " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
             (
                 *(header.position, header.metric, header.sequence),
                 *(moment(header.window.start), moment(header.window.end), header.revision, topic),
-                *(moment(header.published_at), moment(left_at), header.kind),
+                *(moment(header.published_at), moment(left_at), header.kind, header.reason),
                 *(not any(cell.incomplete for cell in cells), entry, body),
             ),
         )
@@ -207,6 +213,8 @@ def append(
             " AS cells (area, class, status, value, coverage, rule)",
             (header.position, *columns),
         )
+        if header.kind == "withdrawal":
+            erase(connection, header.metric, header.window)
 
 
 def erase(connection: Connection, metric: str, window: Window) -> None:

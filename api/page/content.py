@@ -31,7 +31,9 @@ from store.accounts import dead_letter_reasons, receptions, refusals_by_reason, 
 from store.database import Connection
 from store.processing import Account
 
-FigureState = Literal["shown", "suppressed", "nobody-lives-there", "not-published", "not-received", "other-definition"]
+FigureState = Literal[
+    "shown", "suppressed", "withdrawn", "nobody-lives-there", "not-published", "not-received", "other-definition"
+]
 
 OTHER = "other"
 """The word for every reason that does not look like a fixed word."""
@@ -170,7 +172,9 @@ def _figure(metric: Metric, city: CityColumn, catalogs: Mapping[str, Catalog], c
         return Figure("not-published" if city.own else _absent(metric, catalogs[city.id]), None)
     if compared.figure is not None:
         return Figure("shown", compared)
-    return Figure("nobody-lives-there" if compared.cells_share else "suppressed", compared)
+    if compared.cells_share:
+        return Figure("nobody-lives-there", compared)
+    return Figure("withdrawn" if compared.withdrawn else "suppressed", compared)
 
 
 def _absent(metric: Metric, catalog: Catalog) -> FigureState:

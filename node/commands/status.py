@@ -43,6 +43,8 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="all of it, as J
         )
         if stream.topic in slowest:
             typer.echo(_slowest(slowest[stream.topic]))
+        if stream.withdrawn:
+            typer.echo(f"  {stream.withdrawn} windows were withdrawn")
         for partition, reason in stream.stopped.items():
             typer.echo(f"  STOPPED, partition {partition}: {reason}")
         for partition, alarm in stream.alarms.items():
@@ -57,7 +59,8 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="all of it, as J
             f" {camera.undecodable} undecodable, {camera.stale} stale, {camera.missing} missing"
         )
     for partner in partners:
-        typer.echo(f"partner {partner.city} at {partner.url}: {partner.publications} publications pulled")
+        taken_back = f", {partner.withdrawn} windows withdrawn" if partner.withdrawn else ""
+        typer.echo(f"partner {partner.city} at {partner.url}: {partner.publications} publications pulled{taken_back}")
 
 
 def _slowest(found: "SlowestFeeder") -> str:

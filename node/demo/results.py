@@ -20,5 +20,5 @@ def _figure(row: Comparison | None) -> str:
     if row is None:
         return "nothing published"
     if row.figure is None:
-        return "suppressed"
+        return "withdrawn" if row.withdrawn else "suppressed"
     return f"{row.figure:,.{decimals(row.figure)}f} {row.unit} ({row.population_share:.0%} shown)"
