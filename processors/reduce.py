@@ -103,12 +103,14 @@ def reduce_window(rows: Rows, scratch: Scratch, metric: Metric, width_ms: int) -
     winners = winning(rows, scratch)
     winners = winners[np.argsort(rows.group[winners], kind="stable")]
     duplicate = len(rows) - len(winners)
-    overlap = contradicting(rows.take(winners), scratch, metric)
-    overlapping, winners = winners[overlap], winners[~overlap]
     kept = rows.take(winners)
-    emptied = _emptied(rows.take(overlapping), kept, names)
-    if not len(kept):
-        return ReducedWindow(emptied, 0, duplicate, winners, overlapping)
+    overlap = contradicting(kept, scratch, metric)
+    overlapping, emptied = winners[overlap], dict[int, Amounts]()
+    if len(overlapping):
+        winners, kept = winners[~overlap], kept.take(~overlap)
+        emptied = _emptied(rows.take(overlapping), kept, names)
+        if not len(kept):
+            return ReducedWindow(emptied, 0, duplicate, winners, overlapping)
     edges, ends = _runs(kept.group)
     fits = np.add.reduceat(np.abs(kept.value.astype(np.float64)), edges) < _SUM_LIMIT
     amounts = _sums(kept, scratch)
