@@ -25,8 +25,11 @@ _OPTIONAL = re.compile(f"[{_SHAPELESS}\u0640\u064b-\u0652\u0670]")
 _TONES = "\u0300\u0301\u0303\u0309\u0323"
 """Vietnamese tone marks: grave, acute, tilde, hook above, dot below. Either vowel of a syllable may carry its tone."""
 _TONE = re.compile(f"[{_TONES}]")
-_LOOKS_LIKE_D = str.maketrans({"\u00f0": "\u0111", "\u0256": "\u0111"})
-"""Letters of other alphabets that look like the Vietnamese d with a stroke, as capitals even exactly."""
+_TONED_WORD = re.compile(rf"\S*[{_TONES}]\S*")
+_BLANKS = re.compile(r"[^\S\n]+")
+_BLANKS_AROUND = re.compile(r"(?m)^ | $")
+_ONE_OF_ALIKE = _PERSIAN | str.maketrans({"\u00f0": "\u0111", "\u0256": "\u0111"})
+"""Besides those: letters of other alphabets that look like the Vietnamese d with a stroke, as capitals even exactly."""
 
 
 def normal(text: str) -> str:
@@ -35,7 +38,7 @@ def normal(text: str) -> str:
     if text.isascii():
         return text
     text = unicodedata.normalize("NFC", text).translate(_PERSIAN)
-    return _DIGIT.sub(lambda digit: str(unicodedata.decimal(digit[0])), text).strip()
+    return _DIGIT.sub(_ascii_digit, text).strip()
 
 
 def normals(ids: Sequence[str]) -> Sequence[str]:
@@ -48,20 +51,32 @@ def normals(ids: Sequence[str]) -> Sequence[str]:
 
 def skeleton(text: str) -> str:
     """A form that ids share if they differ in case, width, inner blanks, or what is not seen or not always written."""
-    text = unicodedata.normalize("NFKD", normal(text)).casefold()
-    text = unicodedata.normalize("NFKD", text).translate(_LOOKS_LIKE_D)
-    text = "".join(letter for letter in _OPTIONAL.sub("", text) if letter.isspace() or letter.isprintable())
-    words = (_TONE.sub("", word) + "".join(sorted(_TONE.findall(word))) for word in text.split())
-    return " ".join(words).upper()  # numbers of meters and customers are mostly in capitals: their own skeletons
+    visible = (
+        " " if letter.isspace() else letter for letter in normal(text) if letter.isspace() or letter.isprintable()
+    )
+    return _skeletons("".join(visible))
 
 
 def skeletons(ids: Sequence[str]) -> Sequence[str]:
     """`skeleton` of each, which must be in the normal form and printable; fast where all are ASCII."""
     joined = "\n".join(ids)
     if not joined.isascii() or "  " in joined:
-        return list(map(skeleton, ids))
+        return _skeletons(joined).split("\n")
     upper = joined.upper()
     return ids if upper == joined else upper.split("\n")
+
+
+def _skeletons(text: str) -> str:
+    """The skeletons of printable ids between line feeds: all of them at once, since there may be millions."""
+    text = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
+    text = _OPTIONAL.sub("", text.translate(_ONE_OF_ALIKE))
+    text = _BLANKS_AROUND.sub("", _BLANKS.sub(" ", _DIGIT.sub(_ascii_digit, text)))
+    text = _TONED_WORD.sub(lambda word: _TONE.sub("", word[0]) + "".join(sorted(_TONE.findall(word[0]))), text)
+    return text.upper()  # numbers of meters and customers are mostly in capitals: their own skeletons
+
+
+def _ascii_digit(digit: "re.Match[str]") -> str:
+    return str(unicodedata.decimal(digit[0]))
 
 
 def is_source_id(text: str) -> bool:

@@ -37,6 +37,7 @@ NEARLY = [
     ("\u0645\u062d\u0645\u062f", "\u0645\u064f\u062d\u0645\u0651\u062f"),
     ("\u0639\u0644\u06cc", "\u0639\u0640\u0644\u06cc"),
     ("Straße", "STRASSE"),
+    ("\u0639\u0644\u06cc", "\u0639\u0644\ufef2"),  # a letter in the form that it has at the end of a word
 ]
 """Spellings of which nobody but the operator knows whether they are one id."""
 

@@ -1,3 +1,4 @@
+import unicodedata
 from collections.abc import Callable
 
 import numpy as np
@@ -109,6 +110,27 @@ def test_sources_are_looked_up_in_the_order_of_the_ids() -> None:
     assert columns.take(np.array([2, 2])).number.tolist() == [10, 10]
     assert stored().look_up(["a"]).known.tolist() == [False]
     assert stored("a").look_up([]).known.tolist() == []
+
+
+@pytest.mark.parametrize(
+    "spelled",
+    [
+        unicodedata.normalize("NFD", "Điểm 12"),
+        " Điểm 12\u00a0",
+        "Điểm ۱۲",
+        "Điê\u0309m 12",
+    ],
+)
+def test_a_source_is_found_in_any_spelling_of_its_id(spelled: str) -> None:
+    sources = stored("Điểm 12", "điểm 12", "other")
+    assert sources.look_up([spelled, "Điểm 12"]).number.tolist() == [11, 11]
+    # As long as a register from before holds the spelling itself, that is what its readings mean.
+    before = stored(spelled, "Điểm 12") if len(spelled.strip()) == len(spelled) else None
+    assert before is None or len(set(before.look_up([spelled, "Điểm 12"]).number.tolist())) == 2
+
+
+def test_a_fact_is_that_of_its_source_at_its_time() -> None:
+    assert stored("a", "b").look_up(["b", "x", " a "]).fact.tolist() == [41, 0, 40]
 
 
 @pytest.mark.parametrize("source", ["", "x" * (LONGEST_ID + 1), "a\0", "a\nb", "\udce9"])

@@ -44,11 +44,11 @@ def camera(
     """Send a camera's pictures into today's stream, where they stay for minutes; with --detect only plate regions."""
     from ingest.cameras.camera_feed import origin_of, send_all
     from ingest.cameras.sources import NoSource, open_source
-    from ingest.identity import is_source_id
+    from ingest.identity import is_source_id, normal
 
     if name is not None and not detect:
         raise wiring.CommandError("pictures are kept for minutes, not as history: give --detect with --name")
-    if not is_source_id(source):
+    if not is_source_id(normal(source)):
         raise wiring.CommandError("no register can hold such an id of a source")
     stop = lifecycle.start("ingest")
     prepare_opencv()
