@@ -29,7 +29,7 @@ _TONED_WORD = re.compile(rf"\S*[{_TONES}]\S*")
 _BLANKS = re.compile(r"[^\S\n]+")
 _BLANKS_AROUND = re.compile(r"(?m)^ | $")
 _ONE_OF_ALIKE = _PERSIAN | str.maketrans({"\u00f0": "\u0111", "\u0256": "\u0111"})
-"""Yeh and kaf, and letters of other alphabets that look like the Vietnamese d with a stroke, as capitals even exactly."""
+"""Yeh and kaf, and letters of other alphabets that look like the Vietnamese d with a stroke."""
 
 
 def normal(text: str) -> str:
