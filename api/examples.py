@@ -3,21 +3,22 @@
 from typing import Any
 
 from api.problems import problem
-from federation.disclosure.rules import CPUC_2014
+from federation.disclosure.rules import rule_of
 from federation.wire import InvalidParameter
 
+_RULE = rule_of("customers-100-15")
 _LOG = "6c1f2c1e-8f2a-4b6e-9d57-0a4f4f1c2b3d"
 _CURSOR = "bB8sHo8qS26dVwpPTxwrPQAAAAAAAAAC"
 
 _CELLS: list[dict[str, Any]] = [
-    {"area": 1, "class": "commercial", "status": "suppressed", "rule": "cpuc-2014"},
+    {"area": 1, "class": "commercial", "status": "suppressed", "rule": "customers-100-15"},
     {
         "area": 1,
         "class": "residential",
         "status": "released",
-        "value": 1_482_337_800_000,
-        "coverage": 99,
-        "rule": "cpuc-2014",
+        "value": 1_482_480_000_000,
+        "coverage": "high",
+        "rule": "customers-100-15",
     },
 ]
 
@@ -50,12 +51,21 @@ CATALOG: dict[str, Any] = {
             "unit": "Wh",
             "smallest_unit": "mJ",
             "smallest_per_unit": 3_600_000,
+            "base": 360_000_000,
             "kind": "sum",
             "contributor": "customer",
             "classes": ["residential", "commercial"],
             "window": "hour",
             "lateness_seconds": 3600,
-            "rule": {"id": CPUC_2014.id, "words": CPUC_2014.words, "source": CPUC_2014.source},
+            "rule": {
+                "id": _RULE.id,
+                "words": _RULE.words,
+                "source": _RULE.source,
+                "thresholds": [
+                    {"class": "residential", "minimum": 100, "dominance_percent": 15, "minimum_of_largest": 0},
+                    {"class": "commercial", "minimum": 15, "dominance_percent": 15, "minimum_of_largest": 0},
+                ],
+            },
             "detectors": [],
             "areas": [{"number": 1, "name": "District 1", "population": 79_091, "valid_from": "2025-03-20T20:30:00Z"}],
         }

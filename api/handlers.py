@@ -12,7 +12,7 @@ from api.dependencies import OwnCity, Snapshots
 from api.problems import UNAVAILABLE, ApiProblem, documented
 from federation.city import CityFacts
 from federation.wire import MOST_CELLS, MOST_PUBLICATIONS, Catalog, Health, PublicationPage, Series, instant, rfc3339
-from schemas.catalogue import Metric, catalogue
+from schemas.catalogue import Metric, catalogue, published
 from store import publication_log
 from store.database import Connection
 from store.detectors import detectors
@@ -94,12 +94,12 @@ def get_catalog(request: Request, city: OwnCity, snapshots: Snapshots) -> Respon
     with snapshots.snapshot() as connection:
         log = publication_log.log_state(connection)
         used = detectors(connection)
-        tag = etag("catalog", city, log.id, publication_log.areas_stamp(connection), catalogue(), used)
+        tag = etag("catalog", city, log.id, publication_log.areas_stamp(connection), published(), used)
         return conditional(
             request,
             tag,
             lambda: rendering.catalog(
-                city, log.id, catalogue().values(), publication_log.published_areas(connection), used
+                city, log.id, published().values(), publication_log.published_areas(connection), used
             ),
         )
 
@@ -216,7 +216,7 @@ def _page(city: CityFacts, connection: Connection, log: LogState, position: int,
 
 
 def _defined(name: str, class_: str | None) -> Metric:
-    metric = catalogue().get(name)
+    metric = published().get(name)
     if metric is None:
         raise ApiProblem(404, "unknown-metric", "No such metric", f"{name!r} is not in the catalogue")
     if class_ is not None and class_ not in metric.classes:

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from typing import Any
 
 from federation.city import CityFacts
-from federation.disclosure.rules import rule_of
+from federation.disclosure.rules import rule_in_force
 from federation.wire import rfc3339
 from schemas.catalogue import Metric
 from store.detectors import DetectorUse
@@ -79,12 +79,13 @@ def _metric(metric: Metric, areas: Sequence[PublishedArea], detectors: Sequence[
         "unit": metric.unit,
         "smallest_unit": metric.smallest_unit,
         "smallest_per_unit": metric.smallest_per_unit,
+        "base": metric.base,
         "kind": metric.kind,
         "contributor": metric.contributor,
         "classes": list(metric.classes),
         "window": metric.window,
         "lateness_seconds": metric.lateness_ms // 1000,
-        "rule": asdict(rule_of(metric.rule)),
+        "rule": _rule(metric),
         "detectors": [{**asdict(use.detector), "since": rfc3339(use.since_ms)} for use in detectors],
         "areas": [
             {
@@ -94,5 +95,24 @@ def _metric(metric: Metric, areas: Sequence[PublishedArea], detectors: Sequence[
                 "valid_from": rfc3339(area.valid_from),
             }
             for area in areas
+        ],
+    }
+
+
+def _rule(metric: Metric) -> Json:
+    rule = rule_in_force(metric)
+    return {
+        "id": rule.id,
+        "words": rule.words,
+        "source": rule.source,
+        "thresholds": [
+            {
+                "class": class_,
+                "minimum": needed.contributors,
+                "dominance_percent": needed.dominance,
+                "minimum_of_largest": needed.largest,
+            }
+            for class_ in metric.classes
+            for needed in (rule.of_class(class_),)
         ],
     }

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema, model_validator
 
+from federation.disclosure.precision import CoverageBand
 from store.moments import milliseconds, moment
 
 MOST_CELLS = 100_000
@@ -77,9 +78,13 @@ class ReleasedCell(_Cell):
     """A cell that may be released under its disclosure rule."""
 
     status: Literal["released"]
-    value: Amount = Field(description="Amount in the publication's `unit`, exact.")
-    coverage: int = Field(
-        ge=0, le=100, description="Share of the window that the registered sources reported, in whole percent."
+    value: Amount = Field(
+        description="Amount in the publication's `unit`, rounded to four significant digits and a multiple of the"
+        " metric's `base`. Sums are to be made of these."
+    )
+    coverage: CoverageBand = Field(
+        description="Share of the window that the registered sources reported: at least 90 % is `high`, at least 50 %"
+        " `medium`, less `low`."
     )
     rule: Name = Field(description="Disclosure rule under which the cell was decided.")
 
@@ -197,12 +202,29 @@ class CatalogCity(_Message):
     sources: list[Text] = Field(max_length=1000, description="The sources of these facts.")
 
 
+class ClassThreshold(_Message):
+    """What a cell of one class must have to be released."""
+
+    class_: Name = Field(alias="class")
+    minimum: Count = Field(description="How many contributors must count, at least.")
+    dominance_percent: int | None = Field(
+        ge=0,
+        le=100,
+        description="The most that the largest contributor may have of the sum of absolute net amounts;"
+        " null where that is not tested.",
+    )
+    minimum_of_largest: Count = Field(description="What the largest contributor must have, in the smallest unit.")
+
+
 class DisclosureRule(_Message):
     """The rule that decides which cells are released."""
 
     id: Name
     words: Text
     source: Text
+    thresholds: list[ClassThreshold] = Field(
+        default=[], max_length=100, description="The rule's numbers for each class of the metric."
+    )
 
 
 class CatalogArea(_Message):
@@ -234,8 +256,9 @@ class CatalogMetric(_Message):
     definition: Text
     dataset: Name
     unit: Name = Field(description="Unit in which to show amounts.")
-    smallest_unit: Name = Field(description="Unit in which amounts are exact whole numbers.")
+    smallest_unit: Name = Field(description="Unit in which amounts are whole numbers.")
     smallest_per_unit: int = Field(ge=1, lt=_BIGINT)
+    base: int = Field(ge=1, lt=_BIGINT, description="Every value is a multiple of it, in the smallest unit.")
     kind: Name = Field(description="How readings become a value: `sum`, `count`, `mean` or `mean-of-last`.")
     contributor: Name = Field(description="What the disclosure rule counts.")
     classes: list[Name] = Field(min_length=1, max_length=100)

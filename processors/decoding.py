@@ -7,7 +7,7 @@ from eventlog.protocol import Record
 from processors.groups import group_number
 from processors.readings import FUTURE_MS, Messages
 from schemas.batch import REGION, Batch, DecodeError, decode
-from schemas.catalogue import Metric
+from schemas.catalogue import Metric, current_name
 from schemas.topics import REGIONS
 
 
@@ -52,7 +52,7 @@ class Decoder:
         return decoded
 
     def _add(self, by_metric: dict[str, Messages], sequence: int, record: Record, batch: Batch) -> None:
-        metric = self._metrics.get(batch.metric)
+        metric = self._metrics.get(current_name(batch.metric))
         if metric is None:
             raise DecodeError("unknown-metric", f"{batch.metric!r} is not computed from this topic")
         if record.key != b"%d" % batch.area:

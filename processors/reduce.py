@@ -113,7 +113,7 @@ def reduce_window(rows: Rows, scratch: Scratch, metric: Metric, width_ms: int) -
             return ReducedWindow(emptied, 0, duplicate, winners, overlapping)
     edges, ends = _runs(kept.group)
     fits = np.add.reduceat(np.abs(kept.value.astype(np.float64)), edges) < _SUM_LIMIT
-    amounts = _sums(kept, scratch)
+    amounts = _sums(kept, scratch, zeros=metric.kind == "mean-of-last")
     if metric.kind == "mean":
         amounts = [replace(total, value=mean) for total, mean in zip(amounts, _means(kept), strict=True)]
     if metric.reading == "moment":
@@ -297,8 +297,11 @@ def _interval_key(rows: Rows) -> NDArray[np.uint64]:
     return key
 
 
-def _sums(rows: Rows, scratch: Scratch) -> list[Amounts]:
-    """The sums of each group of `rows`, which lie group by group."""
+def _sums(rows: Rows, scratch: Scratch, *, zeros: bool = False) -> list[Amounts]:
+    """The sums of each group of `rows`, which lie group by group.
+
+    A contributor whose net amount is zero counts only with `zeros`: where values are states, zero is one of them.
+    """
     edges, ends = _runs(rows.group)
     net, places = _net_per_contributor(rows, scratch)
     of_group = np.searchsorted(places, edges)
@@ -306,7 +309,7 @@ def _sums(rows: Rows, scratch: Scratch) -> list[Amounts]:
     columns = (
         np.add.reduceat(rows.value, edges),
         ends - edges,
-        np.diff(np.r_[of_group, len(places)]),
+        np.add.reduceat((net != 0) | zeros, of_group, dtype=np.int64),
         np.maximum.reduceat(absolute, of_group),
         np.add.reduceat(absolute, of_group),
         np.add.reduceat(rows.interval, edges, dtype=np.int64),

@@ -223,7 +223,8 @@ class _Group:
     def amounts(self, form: int) -> Amounts:
         counts = [counted[form] for counted in self._passes.values()]
         total, first = sum(counts), self._first or 0
-        return Amounts(total, self._readings, len(counts), max(counts), total, self._covered_ms, first, self._last)
+        cameras = sum(count > 0 for count in counts)
+        return Amounts(total, self._readings, cameras, max(counts), total, self._covered_ms, first, self._last)
 
 
 def _source(pictures: PictureColumns) -> NDArray[np.uint32]:

@@ -1,7 +1,7 @@
 """The metric catalogue, read once from `metrics.toml`."""
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -30,6 +30,9 @@ LONGEST_MS: Mapping[WindowLength, int] = {
 class Metric:
     """One metric's definition. Amounts are whole numbers of `smallest_unit`; times are milliseconds.
 
+    A value leaves the city as a multiple of `base`; with `published` false it never leaves. Nor does it leave a city
+    with sources of the metric `same_flow_as`: that is one flow, measured twice (P3). `formerly` is its name of before.
+
     A metric with `derived_from` has no messages of its own: it is computed from those of the metric named there, and
     shares its sources, areas and windows.
     """
@@ -41,6 +44,7 @@ class Metric:
     unit: str
     smallest_unit: str
     smallest_per_unit: int
+    base: int
     kind: Aggregation
     reading: Reading
     contributor: str
@@ -53,6 +57,9 @@ class Metric:
     maximum: int
     rule: str
     derived_from: str | None = None
+    published: bool = True
+    same_flow_as: str | None = None
+    formerly: str | None = None
 
     @property
     def registered_as(self) -> str:
@@ -87,6 +94,22 @@ def catalogue() -> Mapping[str, Metric]:
     """Every metric by name, in the file's order."""
     text = resources.files("schemas").joinpath("metrics.toml").read_text(encoding="utf-8")
     return {name: _metric(name, entry) for name, entry in tomllib.loads(text).items()}
+
+
+def published() -> Mapping[str, Metric]:
+    """The metrics that a city may publish, by name: what others may learn of the catalogue."""
+    return {name: metric for name, metric in catalogue().items() if metric.published}
+
+
+def leaving(metrics: Collection[Metric], registered: Collection[str]) -> tuple[Metric, ...]:
+    """Those of `metrics` that leave a city with sources of the metrics `registered` (P3)."""
+    return tuple(metric for metric in metrics if metric.published and metric.same_flow_as not in registered)
+
+
+@cache
+def current_name(name: str) -> str:
+    """The name that a metric has now, for one that it had before; any other name stays as it is."""
+    return next((metric.name for metric in catalogue().values() if metric.formerly == name), name)
 
 
 def metrics_of(dataset: str) -> tuple[Metric, ...]:

@@ -9,7 +9,7 @@ from typing import Any
 import fastavro
 
 from schemas.batch import LAST_MS, MAGIC, PREFIX_BYTES, DecodeError, check_feeder
-from schemas.catalogue import sent_in
+from schemas.catalogue import current_name, sent_in
 from schemas.registry import newest, schemas
 from schemas.topics import FRAMES, REGIONS
 
@@ -81,7 +81,7 @@ def decode_frame(message: bytes | None) -> Frame:
     if body.tell() != len(message) - PREFIX_BYTES:
         raise DecodeError("trailing", f"{len(message) - PREFIX_BYTES - body.tell()} bytes follow the frame")
     frame = Frame(
-        metric=record["metric"],
+        metric=current_name(record["metric"]),
         area=record["area"],
         class_=record["class"],
         interval=record["interval"],

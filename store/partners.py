@@ -190,7 +190,7 @@ def _store(connection: Connection, city: str, log_id: str, publication: Received
     connection.execute(
         "INSERT INTO partner_cells (city, metric, window_start, revision, area, class, status, value, coverage, rule)"
         " SELECT %s, %s, %s, %s, area, class, status, value, coverage, rule"
-        " FROM unnest(%s::integer[], %s::text[], %s::text[], %s::bigint[], %s::integer[], %s::text[])"
+        " FROM unnest(%s::integer[], %s::text[], %s::text[], %s::bigint[], %s::text[], %s::text[])"
         " AS cells (area, class, status, value, coverage, rule)",
         (*key, *map(list, (cells.area, cells.class_, cells.status, cells.value, cells.coverage, cells.rule))),
     )

@@ -82,8 +82,9 @@ class Position:
 class Amounts:
     """What the readings of one cell are reduced to.
 
-    `value` is the metric's own figure; `readings` and `contributors` are their numbers; `largest` is the largest
-    absolute net amount of one contributor, `absolute` the sum of all of these; `covered_ms` is the sum of the intervals
+    `value` is the metric's own figure; `readings` is their number, `contributors` that of the contributors whose net
+    amount is not zero (kind mean-of-last: of all that reported); `largest` is the largest absolute net amount of one
+    contributor, `absolute` the sum of all of these; `covered_ms` is the sum of the intervals
     that were counted; the offsets are those of the first and the last message that was counted.
     """
 

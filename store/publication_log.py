@@ -28,7 +28,7 @@ class CellColumns:
     class_: Sequence[str]
     status: Sequence[str]
     value: Sequence[int | None]
-    coverage: Sequence[int | None]
+    coverage: Sequence[str | None]
     rule: Sequence[str]
 
 

@@ -63,7 +63,7 @@ Kind = Literal["publication", "correction", "withdrawal", "skip", "lost"]
 
 @dataclass(frozen=True, slots=True)
 class PublishedCell:
-    """A cell as it is published. Only a released cell has value and coverage (whole percent).
+    """A cell as it is published. Only a released cell has value and coverage: high, medium or low.
 
     An `incomplete` one belongs to a window that lacks readings, or whose readings were not all processed in time. A
     `withdrawn` one was taken back, whatever it showed.
@@ -72,7 +72,7 @@ class PublishedCell:
     area: int
     class_: str
     value: int | None
-    coverage: int | None
+    coverage: str | None
     rule: str
     incomplete: bool = False
     withdrawn: bool = False
@@ -120,6 +120,11 @@ def publisher_lock(connection: Connection) -> Iterator[bool]:
     finally:
         if held and not connection.closed:
             connection.execute("SELECT pg_advisory_unlock(%s)", (_PUBLISHER_LOCK,))
+
+
+def has_sources(connection: Connection, metric: str) -> bool:
+    """Whether any source of a metric is registered, or ever was."""
+    return bool(_value(connection, "SELECT EXISTS (SELECT FROM sources WHERE metric = %s)", metric))
 
 
 def lattice(
@@ -209,7 +214,7 @@ def append(
         ) or ([], [], [], [], [], [])
         connection.execute(
             "INSERT INTO published_cells SELECT %s, area, class, status, value, coverage, rule"
-            " FROM unnest(%s::integer[], %s::text[], %s::text[], %s::bigint[], %s::integer[], %s::text[])"
+            " FROM unnest(%s::integer[], %s::text[], %s::text[], %s::bigint[], %s::text[], %s::text[])"
             " AS cells (area, class, status, value, coverage, rule)",
             (header.position, *columns),
         )

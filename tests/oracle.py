@@ -246,7 +246,7 @@ def _count_passes(result: Outcome, cell, pictures, metric, derived) -> None:
         result.cells[(derived.name, begin, end, area, form)] = {
             "value": sum(by_contributor.values()),
             "readings": len(own),
-            "contributors": len(by_contributor),
+            "contributors": sum(passed > 0 for passed in by_contributor.values()),
             "largest": max(by_contributor.values()),
             "absolute": sum(by_contributor.values()),
             "covered_ms": sum(own),
@@ -299,6 +299,7 @@ def _reduce(result: Outcome, cell, rows, metric) -> None:
         net[contributor] += value
     total = sum(value for _, value, _, _, _ in counted.values())
     sources = {source for source, _ in winners}
+    reported = {contributor for _, _, contributor, _, _ in winners.values()}
     if metric.kind == "mean":
         values = [[value for (of, _), (_, value, *_) in winners.items() if of == source] for source in sources]
         of_sources = [Fraction(sum(of_source), len(of_source)) for of_source in values]
@@ -306,7 +307,7 @@ def _reduce(result: Outcome, cell, rows, metric) -> None:
     result.cells[cell] = {
         "value": round(Decimal(total) / len(counted)) if metric.kind == "mean-of-last" else total,
         "readings": len(winners),
-        "contributors": len({contributor for _, _, contributor, _, _ in winners.values()}),
+        "contributors": len(reported) if metric.kind == "mean-of-last" else sum(amount != 0 for amount in net.values()),
         "largest": max(abs(amount) for amount in net.values()),
         "absolute": sum(abs(amount) for amount in net.values()),
         "covered_ms": len(sources) * (cell[2] - cell[1])

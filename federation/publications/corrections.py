@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from federation.disclosure.revisions import revised
-from federation.disclosure.rules import released
+from federation.disclosure.rules import passes, rule_in_force
 from federation.publications.deciding import published_cell
 from federation.publications.slots import REVISIONS_MS, slot
 from schemas.catalogue import Metric
@@ -48,11 +48,12 @@ def next_revision(
     shown = _published(cells)
     steps = {(cell.area, cell.class_): step for step, cell in found.cells}
     new = _as_published(metric, window, lattice, [cell for _, cell in found.cells])
+    rule = rule_in_force(metric)
     changed = revised(
         {(cell.area, cell.class_): cell.value for cell in shown if cell.value is not None},
         [cell for _, cell in found.cells if (cell.area, cell.class_) in new],
         found.released,
-        lambda class_, amounts: released(metric.rule, class_, amounts, metric.smallest_per_unit),
+        lambda class_, amounts: passes(rule, class_, amounts),
         lambda cell: new[cell.area, cell.class_].value,
     )
     if not changed:

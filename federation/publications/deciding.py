@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence, Set
 
-from federation.disclosure.rules import released
+from federation.disclosure.precision import coverage_band, rounded
+from federation.disclosure.rules import passes, rule_in_force
 from schemas.catalogue import Metric
 from store.processing import Cell
 from store.publications import Lattice, LatticeCell, PublishedCell, Window
@@ -29,21 +30,12 @@ def withhold(metric: Metric, cells: Lattice) -> tuple[PublishedCell, ...]:
     )
 
 
-def coverage(covered_ms: int, sources: int, window: Window) -> int:
-    """The share of the window that a cell's sources reported, in whole percent, rounded down and at most 100.
-
-    0 where no source is registered: the complete amount of time is then unknown.
-    """
-    whole = sources * (window.end - window.start)
-    return max(0, min(100, 100 * covered_ms // whole)) if whole else 0
-
-
 def published_cell(metric: Metric, window: Window, cell: LatticeCell, reduced: Cell | None) -> PublishedCell:
     """One cell of the lattice under the metric's rule alone. Raises `UnknownRule`."""
     if reduced is None:
         return PublishedCell(cell.area, cell.class_, None, None, metric.rule)
     amounts = reduced.amounts
-    if not released(metric.rule, cell.class_, amounts, metric.smallest_per_unit):
+    if not passes(rule_in_force(metric), cell.class_, amounts):
         return PublishedCell(cell.area, cell.class_, None, None, metric.rule)
-    covered = coverage(amounts.covered_ms, cell.sources, window)
-    return PublishedCell(cell.area, cell.class_, amounts.value, covered, metric.rule)
+    covered = coverage_band(amounts.covered_ms, cell.sources, window)
+    return PublishedCell(cell.area, cell.class_, rounded(amounts.value, metric.base), covered, metric.rule)

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 from itertools import takewhile
 
 from errors import OperatorError
-from federation.disclosure.rules import rule_of
-from federation.publications.publisher import Published, Turn
+from federation.disclosure.rules import rule_in_force
+from federation.publications.publisher import Published, Turn, leave
 from federation.publications.schedule import Due, Stream
 from federation.publications.slots import local_midnight, windows_from
 from schemas.catalogue import Metric
@@ -35,10 +35,13 @@ def publish_history(
     `NotPublishable` before anything is published, `UnknownRule`, and psycopg's errors.
     """
     for metric in metrics:
-        rule_of(metric.rule)
+        rule_in_force(metric)
     with publisher_lock(connection) as held:
         if not held:
             raise NotPublishable("another publisher is at work: stop it, or try again when its turn is over")
+        kept = [metric.name for metric in metrics if metric not in leave(connection, metrics)]
+        if kept:
+            raise NotPublishable(f"{', '.join(kept)} stays inside, as a metric or beside another of the same flow (P3)")
         chosen = {metric.name: _windows(connection, topic, metric, span, zone, now_ms) for metric in metrics}
         turn = Turn(connection, [Stream(topic, metrics)], zone, now_ms)
         for metric in metrics:

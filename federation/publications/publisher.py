@@ -8,20 +8,20 @@ that a partition has not passed, or that lacks readings, leaves incomplete as a 
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
 import psycopg
 from prometheus_client import Counter
 
-from federation.disclosure.rules import released, rule_of
+from federation.disclosure.rules import passes, rule_in_force
 from federation.disclosure.standing import Judged, is_open, judge
 from federation.publications.corrections import next_revision
 from federation.publications.deciding import decide, withhold
 from federation.publications.schedule import Due, Since, Stream, begin_all, due
 from federation.publications.standing import standing_for
-from schemas.catalogue import Metric
+from schemas.catalogue import Metric, leaving
 from store.cells import cells_of_window
 from store.corrections import note_decided, note_release, proposal, undecided
 from store.database import Connection, connect
@@ -34,6 +34,7 @@ from store.publications import (
     PublishedCell,
     Window,
     append,
+    has_sources,
     lattice,
     next_numbers,
     publisher_lock,
@@ -84,9 +85,9 @@ def publish_due(
     publisher holds the lock. A crash leaves whole publications and no gap; the next call goes on. Raises `UnknownRule`
     before anything is published, `NoAreas`, `HasBegun`, and psycopg's errors.
     """
-    metrics = list({metric.name: metric for stream in streams for metric in stream.metrics}.values())
+    metrics = leave(connection, {metric.name: metric for stream in streams for metric in stream.metrics}.values())
     for metric in metrics:
-        rule_of(metric.rule)
+        rule_in_force(metric)
     with publisher_lock(connection) as held:
         if not held:
             return None
@@ -96,6 +97,12 @@ def publish_due(
         made = [published for entry in entries if (published := turn.publish(entry)) is not None]
         corrected = turn.correct() if len(entries) < most else []
     return [*made, *corrected] if entries or corrected else None
+
+
+def leave(connection: Connection, metrics: Collection[Metric]) -> tuple[Metric, ...]:
+    """Those of `metrics` that may leave this city, of two metrics of one flow one (P3)."""
+    flows = {metric.same_flow_as for metric in metrics if metric.same_flow_as is not None}
+    return leaving(metrics, [flow for flow in flows if has_sources(connection, flow)])
 
 
 class Publisher:
@@ -183,12 +190,12 @@ class Turn:
 
     def _judged(self, metric: Metric, window: Window, cells: Lattice, reduced: Sequence[Cell]) -> Judged:
         """Which open cells are released, and which of them have failed: none of a window that is not whole."""
-        passes = partial(released, metric.rule, unit=metric.smallest_per_unit)
+        passes_rule = partial(passes, rule_in_force(metric))
         topics = [stream.topic for stream in self.streams if metric in stream.metrics]
         standing = standing_for(
-            self.connection, metric, window, cells, topics=topics, passes=passes, zone=self.zone
+            self.connection, metric, window, cells, topics=topics, passes=passes_rule, zone=self.zone
         )  # also of a window that is not whole: what is open is decided before the first window leaves
-        return judge(is_open(metric, standing, window, self.zone), reduced, passes)
+        return judge(is_open(metric, standing, window, self.zone), reduced, passes_rule)
 
     def correct(self) -> list[Published]:
         """Publish what late readings have made of windows, as far as it may leave (R13, P6)."""

@@ -10,7 +10,7 @@ from ingest.cameras.senders import PictureSender
 from ingest.cameras.sources import PictureSource, Shot
 from ingest.journal import Journal
 from ingest.register import UNKNOWN_SOURCE, Register, RegisterEntry
-from schemas.catalogue import catalogue, sent_in
+from schemas.catalogue import sent_in
 from schemas.frames import Frame
 from schemas.topics import REGIONS
 from store.deliveries import Refused
@@ -129,8 +129,7 @@ def send_all(
         if stop is not None and stop.is_set():
             feed.flush()
             return False
-    metric = catalogue()[METRIC]
-    reach = metric.longest_window_ms + metric.lateness_ms if history else 0
+    reach = max(metric.longest_window_ms + metric.lateness_ms for metric in sent_in(REGIONS)) if history else 0
     feed.tick(min(end + reach, clock()))
     feed.flush()
     return True

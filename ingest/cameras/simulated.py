@@ -15,11 +15,12 @@ from ingest.cameras.senders import FrameSender
 from ingest.cameras.sources import Shot, interval_of, time_of
 from ingest.cities import City
 from ingest.simulated.sources import register_row
-from schemas.catalogue import catalogue
+from schemas.catalogue import catalogue, sent_in
+from schemas.topics import REGIONS
 
 logger = logging.getLogger(__name__)
 
-STILL_METRIC = "traffic.density"
+STILL_METRIC = "traffic.occupancy"
 STILL_MS = 10_000
 """From one picture of a still camera to the next."""
 
@@ -193,8 +194,8 @@ class CameraSimulator:
     def begin(self, seconds: float) -> int:
         """The start of a replay, milliseconds: the last full quarter of an hour from which all windows of the span are
         closed by now, at least an hour ago. Windows begin at quarters of an hour in every time zone."""
-        metric = catalogue()[METRIC]
-        needed = round(seconds * 1000) + metric.longest_window_ms + metric.delay_ms
+        longest = max(metric.longest_window_ms + metric.delay_ms for metric in sent_in(REGIONS))
+        needed = round(seconds * 1000) + longest
         return (self._clock() - max(needed, _HOUR_MS)) // _QUARTER_MS * _QUARTER_MS
 
     def _next(self) -> int:

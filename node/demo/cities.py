@@ -13,11 +13,14 @@ from federation.wire import rfc3339
 from ingest.cities import City, load_city
 from node.clock import now_ms
 from node.demo.children import Children, free_port
-from schemas.catalogue import Metric, catalogue, datasets
+from schemas.catalogue import Metric, catalogue, datasets, leaving
 from schemas.topics import FRAMES, REGIONS, live
 from store.accounts import StreamAccount, receptions_by_metric, refusals_by_origin, stream_accounts
 from store.database import Connection, connect, create_database
 from store.publishing import begins, cells_since, topic_state
+
+LEAVING = leaving(catalogue().values(), catalogue())
+"""The metrics that the cities publish: each has sources of every metric."""
 
 STREAMS = (*datasets(), FRAMES)
 """Every dataset that the demo carries."""
@@ -164,7 +167,7 @@ def replayed_since(city: DemoCity) -> Mapping[str, int] | None:
     """Metric -> the start of its first replayed window; None until every window that is due has been passed."""
     with connect(city.database_url, name="sistercity demo") as connection:
         since = {metric: start for metric, start in cells_since(connection).items() if metric in catalogue()}
-        return since if all(_passed(connection, city, metric, since) for metric in catalogue().values()) else None
+        return since if all(_passed(connection, city, metric, since) for metric in LEAVING) else None
 
 
 def _passed(connection: Connection, city: DemoCity, metric: Metric, since: Mapping[str, int]) -> bool:
@@ -220,6 +223,6 @@ def _pulled(connection: Connection) -> Mapping[tuple[str, str], int]:
 def _unpublished(connection: Connection, city: DemoCity) -> int:
     """How many windows are due and not published, or how many metrics of which none is published yet."""
     begun = begins(connection)
-    metrics = list(catalogue().values())
+    metrics = LEAVING
     waiting = sum(metric.name not in begun for metric in metrics)
     return waiting or len(due(connection, metrics, city.facts.zone, now_ms(), 1000))

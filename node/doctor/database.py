@@ -97,12 +97,14 @@ def _contents(connection: "Connection", zone: str | None) -> Contents:
 
 
 def _overdue(connection: "Connection", zone: str) -> Mapping[str, int]:
+    from federation.publications.publisher import leave
     from federation.publications.schedule import due
     from schemas.catalogue import catalogue
     from store.publishing import begins
 
     late_ms = now_ms() - _PATIENCE_MS
-    metrics = [catalogue()[metric] for metric in begins(connection) if metric in catalogue()]
+    begun = [catalogue()[metric] for metric in begins(connection) if metric in catalogue()]
+    metrics = leave(connection, begun)
     return {metric.name: len(due(connection, [metric], zone, late_ms, _MANY)) for metric in metrics}
 
 

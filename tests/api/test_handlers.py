@@ -11,7 +11,7 @@ from api import handlers
 from api.app import create_app
 from api.cursors import cursor
 from federation.wire import Catalog, Problem, PublicationPage, Series, rfc3339
-from schemas.catalogue import catalogue
+from schemas.catalogue import published
 from store.database import connect
 from store.detectors import Detector, record_detector
 from store.publication_log import log_state
@@ -63,7 +63,7 @@ def test_the_catalogue_holds_the_citys_facts_and_the_definitions_of_its_metrics(
     found = Catalog.model_validate_json(response.content)
     assert response.json() == found.model_dump(mode="json", by_alias=True)
     assert (found.city.id, found.city.population, found.city.districts) == ("isfahan", 1_961_260, 15)
-    assert [metric.name for metric in found.metrics] == list(catalogue())
+    assert [metric.name for metric in found.metrics] == list(published())
     metric = next(metric for metric in found.metrics if metric.name == IMPORT.name)
     assert (metric.unit, metric.smallest_unit, metric.smallest_per_unit) == ("Wh", "mJ", 3_600_000)
     assert "at least 100 customers" in metric.rule.words
@@ -85,7 +85,7 @@ def test_the_catalogue_names_the_detectors_of_the_metrics_of_pictures(
         ("a1", 0.9, 0.8, rfc3339(T0)),
         ("b2", 0.95, 0.91, rfc3339(T0 + HOUR)),
     ]
-    assert detectors["traffic.density"] == detectors["traffic.regions"] == detectors["traffic.passes"]
+    assert detectors["traffic.occupancy"] == detectors["traffic.passes"]
     assert not detectors[IMPORT.name]
     assert areas
 
@@ -95,7 +95,7 @@ def test_a_derived_metric_has_the_areas_of_its_source_metric(api: TestClient, da
         numbers = found_areas(connection, (500, 700), "traffic.regions")
     metrics = {metric.name: metric for metric in Catalog.model_validate_json(api.get("/v1/catalog").content).metrics}
     assert [area.number for area in metrics["traffic.passes"].areas] == list(numbers)
-    assert not metrics["traffic.density"].areas
+    assert not metrics["traffic.occupancy"].areas
 
 
 def test_the_log_is_paged_without_gap_or_repetition(api: TestClient, areas: list[int]) -> None:
@@ -120,14 +120,14 @@ def test_a_publication_holds_values_and_suppressed_cells_by_status_alone(api: Te
         cell
         for area in areas
         for cell in (
-            {"area": area, "class": "commercial", "status": "suppressed", "rule": "cpuc-2014"},
+            {"area": area, "class": "commercial", "status": "suppressed", "rule": IMPORT.rule},
             {
                 "area": area,
                 "class": "residential",
                 "status": "released",
-                "value": 3000 + area,
-                "coverage": 0,
-                "rule": "cpuc-2014",
+                "value": (3000 + area) * IMPORT.base,
+                "coverage": "low",
+                "rule": IMPORT.rule,
             },
         )
     ]
@@ -179,7 +179,7 @@ def test_a_series_without_a_range_is_the_last_week(api: TestClient, database_url
     assert len(api.get(f"/v1/series/{IMPORT.name}").json()["windows"]) == HOURS
     with connect(database_url) as connection:
         start = T0 + (7 * 24 + 2) * HOUR
-        cells = [PublishedCell(area, "residential", 42, 100, IMPORT.rule) for area in areas]
+        cells = [PublishedCell(area, "residential", 42, "high", IMPORT.rule) for area in areas]
         publish(connection, IMPORT.name, Window(start, start + HOUR), TOPIC, cells)
     windows = api.get(f"/v1/series/{IMPORT.name}").json()["windows"]
     assert windows[0]["window"]["start"] == rfc3339(T0 + 3 * HOUR)
@@ -198,7 +198,7 @@ def test_a_series_can_be_of_one_area_and_class(api: TestClient, areas: list[int]
 
 
 def test_a_series_shows_the_latest_revision(api: TestClient, database_url: str, areas: list[int]) -> None:
-    cells = [PublishedCell(area, "residential", 42, 100, "cpuc-2014") for area in areas]
+    cells = [PublishedCell(area, "residential", 42, "high", IMPORT.rule) for area in areas]
     with connect(database_url) as connection:
         publish(connection, IMPORT.name, Window(T0 + HOUR, T0 + 2 * HOUR), TOPIC, cells, revision=1)
     windows = api.get(f"/v1/series/{IMPORT.name}").json()["windows"]

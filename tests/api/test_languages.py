@@ -8,7 +8,7 @@ import pytest
 
 from api.page.languages import CODES, chosen, languages
 from schemas.catalogue import catalogue, datasets
-from schemas.rules import MINIMUM_CONTRIBUTORS
+from schemas.rules import THRESHOLDS
 from tests.federation.city import T0
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -39,7 +39,7 @@ def test_every_metric_class_dataset_and_rule_of_the_catalogue_has_its_words() ->
         assert set(metric.classes) <= english.sections["class"].keys()
         assert metric.window in english.sections["span"]
     assert set(datasets()) <= english.sections["dataset"].keys()
-    assert set(MINIMUM_CONTRIBUTORS) == english.sections["rule"].keys()
+    assert {metric.rule for metric in catalogue().values()} == english.sections["rule"].keys()
 
 
 def test_every_reason_in_the_operators_manual_has_its_words() -> None:
@@ -52,9 +52,12 @@ def test_every_reason_in_the_operators_manual_has_its_words() -> None:
 @pytest.mark.parametrize("code", CODES)
 def test_the_text_of_a_rule_holds_its_own_numbers(code: str) -> None:
     language = languages()[code]
-    for rule, minimums in MINIMUM_CONTRIBUTORS.items():
-        numbers = set(re.findall(r"\d+", language.sections["rule"][rule]))
-        assert numbers >= {language.number(count) for count in minimums.values() if count > 1}
+    for rule, text in language.sections["rule"].items():
+        thresholds = THRESHOLDS[rule].values()
+        needed = {number for of in thresholds for number in (of.contributors, of.dominance, of.largest)}
+        assert set(re.findall(r"\d+", text)) - {"0"} == {
+            language.number(number) for number in needed if number and number > 1
+        }
 
 
 @pytest.mark.parametrize(

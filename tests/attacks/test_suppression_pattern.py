@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pytest
 
-from federation.disclosure.rules import released
+from federation.disclosure import rules
 from federation.disclosure.standing import decide, is_open, judge, measure, month_of
 from schemas.catalogue import catalogue
 from store.processing import Amounts, Cell
@@ -75,7 +75,7 @@ def cells(power: float, runs: Runs) -> list[list[Cell]]:
 
 
 def passes(class_: str, amounts: Amounts) -> bool:
-    return released(METRIC.rule, class_, amounts)
+    return rules.passes(rules.rule_in_force(METRIC), class_, amounts)
 
 
 Published = Sequence[bool]

@@ -111,7 +111,7 @@ def publish_hours(connection: Connection, areas: Sequence[int], hours: range) ->
     """Cells of every area in these hours, residential ones released and commercial ones not, and their publication."""
     for hour in hours:
         for area in areas:
-            add_cell(connection, hour, area, value=1000 * hour + area, covered_ms=HOUR)
+            add_cell(connection, hour, area, value=(1000 * hour + area) * IMPORT.base, covered_ms=HOUR)
             add_cell(connection, hour, area, "commercial", contributors=14)
     pass_time(connection, T0 + hours.stop * HOUR + IMPORT.lateness_ms)
     if hours:

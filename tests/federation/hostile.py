@@ -33,12 +33,13 @@ CATALOG: Json = {
             "unit": "Wh",
             "smallest_unit": "mJ",
             "smallest_per_unit": 3_600_000,
+            "base": 100,
             "kind": "sum",
             "contributor": "customer",
             "classes": ["residential"],
             "window": "hour",
             "lateness_seconds": 3600,
-            "rule": {"id": "cpuc-2014", "words": "Many", "source": "D.14-05-016"},
+            "rule": {"id": "customers-100-15", "words": "Many", "source": "Theirs"},
             "areas": [
                 {"number": 1, "name": "A", "population": 10, "valid_from": "2025-01-01T00:00:00Z"},
                 {"number": 2, "name": "B", "population": 20, "valid_from": "2025-01-01T00:00:00Z"},
@@ -63,10 +64,10 @@ def publication(sequence: int) -> Json:
                 "class": "residential",
                 "status": "released",
                 "value": 500,
-                "coverage": 99,
-                "rule": "cpuc-2014",
+                "coverage": "high",
+                "rule": "customers-100-15",
             },
-            {"area": 2, "class": "residential", "status": "suppressed", "rule": "cpuc-2014"},
+            {"area": 2, "class": "residential", "status": "suppressed", "rule": "customers-100-15"},
         ],
     }
 

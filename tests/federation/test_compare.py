@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from federation.compare import DAY_MS, comparable, compare, comparisons, decimals, whole_span
+from federation.disclosure.precision import rounded
 from federation.wire import CatalogMetric
 from schemas.catalogue import Metric, catalogue
 from store.database import connect
@@ -128,7 +129,7 @@ def test_a_whole_span_has_the_windows_of_a_day_or_the_newest_one() -> None:
         "waste.tonnage": 1,
         "traffic.regions": 96,
         "traffic.passes": 96,
-        "traffic.density": 96,
+        "traffic.occupancy": 24,
     }
 
 
@@ -170,8 +171,10 @@ def test_the_last_day_of_this_city_is_compared(database_url: str) -> None:
             ("isfahan", IMPORT.name, "residential"),
             ("isfahan", IMPORT.name, "commercial"),
         ]
-        millijoules = sum(2 * 1000 * hour + sum(areas) for hour in range(2, 26))
-        assert rows[0].figure == pytest.approx(millijoules / 4000 / 3_600_000, rel=1e-12)
+        values = [(1000 * hour + area) * IMPORT.base for hour in range(2, 26) for area in areas]
+        outside = sum(rounded(value, IMPORT.base) for value in values)
+        assert outside != sum(values)
+        assert rows[0].figure == pytest.approx(outside / 4000 / 3_600_000, rel=1e-12)
         assert (rows[0].windows, rows[0].cells_share, rows[0].population_share) == (24, 1, 1)
         assert rows[0].until == T0 + 26 * HOUR
         assert (rows[1].figure, rows[1].windows) == (None, 0)
@@ -186,7 +189,7 @@ def test_means_days_months_and_quarter_hours_are_compared_in_their_own_span(data
         def release(metric: Metric, class_: str, window: Window, values: list[int | None]) -> None:
             numbers = areas[metric.name]
             cells = [
-                PublishedCell(area, class_, value, None if value is None else 100, metric.rule)
+                PublishedCell(area, class_, value, None if value is None else "high", metric.rule)
                 for area, value in zip(numbers, values, strict=True)
             ]
             publish(connection, metric.name, window, TOPIC, cells)

@@ -12,7 +12,7 @@ from psycopg.sql import SQL, Identifier
 from federation.city import CityFacts
 from federation.partner import PartnerAddress
 from federation.pulling import pull
-from schemas.catalogue import Metric, catalogue
+from schemas.catalogue import Metric, published
 from store.database import Connection, connect, create_database
 from store.deliveries import Refused, refuse
 from store.migrations import migrate
@@ -44,9 +44,8 @@ FIGURES: Mapping[str, Mapping[tuple[str, str], float]] = {
         ("waste.collected", "residual"): 0.412,
         ("waste.collected", "organic"): 0.187,
         ("waste.tonnage", "residual"): 0.391,
-        ("traffic.regions", "any"): 0.0342,
         ("traffic.passes", "one-line"): 0.0212,
-        ("traffic.density", "any"): 2.37,
+        ("traffic.occupancy", "any"): 2.37,
     },
     "ho-chi-minh-city": {
         ("energy.import", "residential"): 2378,
@@ -58,10 +57,9 @@ FIGURES: Mapping[str, Mapping[tuple[str, str], float]] = {
         ("waste.collected", "residual"): 0.538,
         ("waste.tonnage", "residual"): 0.477,
         ("waste.tonnage", "recycling"): 0.062,
-        ("traffic.regions", "any"): 0.0817,
         ("traffic.passes", "one-line"): 0.0116,
         ("traffic.passes", "two-lines"): 0.0473,
-        ("traffic.density", "any"): 5.14,
+        ("traffic.occupancy", "any"): 5.14,
     },
 }
 """The figures per person and day, or the mean in percent; all other classes are suppressed in every area."""
@@ -83,7 +81,7 @@ def publish_everything(connection: Connection, city: CityFacts, metrics: Mapping
     registered: dict[str, Sequence[int]] = {}
     for metric in metrics.values():
         if metric.registered_as not in registered:
-            registered[metric.registered_as] = found_areas(connection, PEOPLE, metric.name)
+            registered[metric.registered_as] = found_areas(connection, PEOPLE, metric.registered_as)
         areas = registered[metric.registered_as]
         count, width = _SPANS[metric.window]
         begin = MIDNIGHT[city.id] - (width if metric.window in ("day", "month") else 0)
@@ -116,7 +114,7 @@ def exchanged(database_url: str, partner_url: str) -> None:
     """Isfahan, with its account, has pulled everything from Ho Chi Minh City, over HTTP."""
     for url, city in ((database_url, ISFAHAN), (partner_url, SAIGON)):
         with connect(url) as connection:
-            publish_everything(connection, city, catalogue())
+            publish_everything(connection, city, published())
             account(connection, city)
     with serving(partner_url, SAIGON) as address:
         asyncio.run(pull(PartnerAddress(address), database_url, ISFAHAN.id))
@@ -150,4 +148,4 @@ def _cell(
         value = figure * people * 31 * metric.smallest_per_unit / 1000  # compared in kilograms, published in tons
     else:
         value = figure * people * metric.smallest_per_unit / windows
-    return PublishedCell(area, class_, round(value), 98, metric.rule)
+    return PublishedCell(area, class_, round(value), "high", metric.rule)

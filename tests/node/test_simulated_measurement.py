@@ -4,7 +4,7 @@ from functools import partial
 
 import pytest
 
-from federation.disclosure.rules import released
+from federation.disclosure import rules
 from federation.disclosure.standing import times_of
 from federation.publications.standing import standing_for
 from ingest.cities import load_city
@@ -30,7 +30,7 @@ IMPORT, SOLAR = catalogue()["energy.import"], catalogue()["energy.solar"]
 def standing_at(connection: Connection, metric: Metric, start: int) -> Standing:
     window = Window(start, start + HOUR)
     cells = lattice(connection, metric.name, metric.classes, window)
-    passes = partial(released, metric.rule)
+    passes = partial(rules.passes, rules.rule_in_force(metric))
     return standing_for(connection, metric, window, cells, topics=[], passes=passes, zone=CITY.zone)
 
 

@@ -10,7 +10,7 @@ from processors import traffic
 from processors.reading_fold import ReadingFold
 from processors.reduce import Scratch
 from schemas.batch import REGION, ROW, encode
-from schemas.catalogue import catalogue, metrics_of
+from schemas.catalogue import catalogue, current_name, metrics_of
 from schemas.registry import schema_named
 from schemas.topics import REGIONS
 from schemas.windows import Windows
@@ -50,7 +50,8 @@ class Street:
                 if since <= after < since + self.seen_for
             ]
             regions = np.array(boxes, REGION)
-            rows = np.array([(camera, camera, 0, len(boxes) * catalogue()[metric].smallest_per_unit, 1)], ROW)
+            value = len(boxes) * catalogue()[current_name(metric)].smallest_per_unit
+            rows = np.array([(camera, camera, 0, value, 1)], ROW)
             self._add(area, EDGE + after, rows, regions, metric)
         return self
 
@@ -123,14 +124,14 @@ def test_every_class_has_a_cell_if_a_camera_sent_pictures_though_nothing_passed(
     street = Street().look(*range(0, 2_000, STEP)).tick(LONG_AFTER)
     cells = [cell for cell in folded(street).step().cells if cell.metric == "traffic.passes"]
     assert {(cell.class_, cell.amounts.value, cell.amounts.contributors) for cell in cells} == {
-        (class_, 0, 1) for class_ in catalogue()["traffic.passes"].classes
+        (class_, 0, 0) for class_ in catalogue()["traffic.passes"].classes
     }
 
 
 def test_a_camera_that_fell_silent_before_the_window_counts_for_nothing_in_it():
     street = Street((-1_000, 1)).look(*range(-3_000, 0, STEP), camera=1).look(0, STEP, camera=2).tick(LONG_AFTER)
     cells = [cell for cell in folded(street).step().cells if cell.metric == "traffic.passes"]
-    assert {(cell.window_start - EDGE, cell.amounts.contributors) for cell in cells} == {(-QUARTER, 1), (0, 1)}
+    assert {(cell.window_start - EDGE, cell.amounts.readings) for cell in cells} == {(-QUARTER, 15), (0, 2)}
 
 
 @pytest.mark.parametrize("crash", range(1, 47, 2))
@@ -165,13 +166,21 @@ def test_a_picture_too_late_for_its_own_window_still_counts_in_the_tail_of_the_n
     assert folded(late).step().position.account.late == 3
 
 
-def test_density_is_the_mean_over_cameras_of_the_mean_of_each():
+def test_occupancy_is_the_mean_over_cameras_of_the_mean_of_each_by_the_hour():
     street = Street((0, 1), (0, 1), (1_000, 2))
-    street.look(0, 1_500, camera=1, metric="traffic.density")  # 2 and 3 regions
-    street.look(0, 100, 200, camera=2, metric="traffic.density")  # 2, 2 and 2
-    cells = [cell for cell in folded(street.tick(LONG_AFTER)).step().cells if cell.metric == "traffic.density"]
+    street.look(0, 1_500, camera=1, metric="traffic.occupancy")  # 2 and 3 regions
+    street.look(0, 100, 200, camera=2, metric="traffic.occupancy")  # 2, 2 and 2
+    cells = [cell for cell in folded(street.tick(LONG_AFTER)).step().cells if cell.metric == "traffic.occupancy"]
     assert [(cell.amounts.value, cell.amounts.contributors, cell.amounts.readings) for cell in cells] == [(225, 2, 5)]
     assert (cells[0].amounts.largest, cells[0].amounts.absolute) == (600, 1_100)
+    assert cells[0].window_end - cells[0].window_start == 4 * QUARTER
+
+
+def test_messages_of_the_name_that_a_metric_had_before_are_read_under_its_own():
+    street = Street((0, 1)).look(0, 100, metric="traffic.density").tick(LONG_AFTER)
+    step = folded(street).step()
+    assert [(cell.metric, cell.amounts.value) for cell in step.cells] == [("traffic.occupancy", 100)]
+    assert step.position.account.dead == 0
 
 
 @pytest.mark.parametrize(("rows", "value", "reason"), [(0, 1, None), (1, 1, None), (2, 1, "not-one-picture")])

@@ -30,9 +30,11 @@ def received(
     sequence: int, hour: int, value: int | None = 5, *, revision: int = 0, metric: str = METRIC
 ) -> ReceivedPublication:
     window = Window(T0 + hour * HOUR, T0 + (hour + 1) * HOUR)
-    coverage = None if value is None else 90
+    coverage = None if value is None else "high"
     statuses = ["suppressed" if value is None else "released", "suppressed"]
-    columns = CellColumns([1, 2], ["residential"] * 2, statuses, [value, None], [coverage, None], ["cpuc-2014"] * 2)
+    columns = CellColumns(
+        [1, 2], ["residential"] * 2, statuses, [value, None], [coverage, None], ["customers-100-15"] * 2
+    )
     return ReceivedPublication(metric, sequence, window, revision, T0, columns)
 
 

@@ -32,7 +32,7 @@ def hour(number: int) -> Window:
 
 
 def cell(area: int, value: int | None = 5, class_: str = "residential") -> PublishedCell:
-    return PublishedCell(area, class_, value, None if value is None else 90, "cpuc-2014")
+    return PublishedCell(area, class_, value, None if value is None else "high", "customers-100-15")
 
 
 def test_a_topic_has_come_as_far_as_the_slowest_of_all_of_its_partitions(database_url: str) -> None:
@@ -170,8 +170,8 @@ def test_the_log_is_read_in_order_within_its_limits(database_url: str) -> None:
         header, columns = after(connection, 0, 1, 100)[0]
         assert (header.window, header.sequence, header.revision) == (hour(0), 1, 0)
         assert list(zip(columns.area, columns.class_, columns.value, columns.coverage, strict=True)) == [
-            (numbers[0], "commercial", -3, 90),
-            (numbers[0], "residential", 2**63 - 1, 90),
+            (numbers[0], "commercial", -3, "high"),
+            (numbers[0], "residential", 2**63 - 1, "high"),
             (numbers[1], "residential", None, None),
         ]
 

@@ -125,7 +125,7 @@ def regions_day(cameras: int = 3, hours: int = 3, seed: int = 7) -> list[Sent]:
     end = round(time.time() * 1000) // HOUR * HOUR - HOUR
     frames = list(_edges(end - hours * HOUR, end, cameras, rng))
     for start in range(end - hours * HOUR, end, 10_000):
-        still = Frame("traffic.density", cameras + 1, "any", 10_000, start, cameras, cameras, b"")
+        still = Frame("traffic.occupancy", cameras + 1, "any", 10_000, start, cameras, cameras, b"")
         frames.append((still, np.zeros(rng.poisson(2), REGION)))
     sent: list[Sent] = []
     withheld: list[Sent] = []

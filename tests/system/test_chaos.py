@@ -56,7 +56,7 @@ MOST_GROWTH = 64 << 20
 """Bytes that a processor may take more while PostgreSQL is away: what Kafka was sending already."""
 
 METRICS = {"energy.import", "energy.solar", "waste.fill", "waste.collected", "waste.tonnage"} | {
-    "traffic.regions", "traffic.passes", "traffic.density",
+    "traffic.regions", "traffic.passes", "traffic.occupancy",
 }  # fmt: skip
 STREAMS = (ENERGY, "waste.fill-levels", "waste.collections", REGIONS)
 

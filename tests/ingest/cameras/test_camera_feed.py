@@ -76,7 +76,7 @@ def test_an_import_of_the_past_ends_by_closing_all_its_windows():
     send_all(made.feed, "a", Rendered(RenderedCamera(1, "IR"), 4), BEGIN, lambda: NOW, history=True)
     ticks = [decode(record.value) for _, record in made.records() if record.key is None]
     assert len(ticks) == PARTITIONS
-    assert {(tick.count, tick.start) for tick in ticks} == {(0, BEGIN + 2_000 + 30 * 60_000)}
+    assert {(tick.count, tick.start) for tick in ticks} == {(0, BEGIN + 2_000 + 75 * 60_000)}
 
 
 def test_stopping_leaves_out_the_last_tick():
@@ -164,10 +164,10 @@ def test_a_region_sender_counts_what_it_does_not_examine_and_keeps_nothing_of_it
 
 
 def test_a_still_cameras_picture_is_of_its_own_metric_and_unit():
-    made = sending(register("a", metric="traffic.density"), lambda _: np.zeros(3, REGION))
+    made = sending(register("a", metric="traffic.occupancy"), lambda _: np.zeros(3, REGION))
     made.feed.send("a", 10_000, shot(0, b"p"))
     [batch] = [decode(record.value) for _, record in made.records()]
-    assert (batch.metric, batch.interval, batch.array()["value"].tolist()) == ("traffic.density", 10_000, [300.0])
+    assert (batch.metric, batch.interval, batch.array()["value"].tolist()) == ("traffic.occupancy", 10_000, [300.0])
 
 
 def test_an_error_of_the_detector_itself_is_not_taken_for_a_bad_picture():
