@@ -2,7 +2,8 @@
 
 The unknowns are amounts of at least zero, one for every contributor and part of a window. An attacker writes down what
 he knows of them: a released figure lies within its rounding; nobody has more of a released figure than its rule lets
-pass; nobody uses more than his capacity. HiGHS then finds the least and the greatest value of any unknown.
+pass; nobody uses more than his capacity. HiGHS then finds the least and the greatest value of any unknown. Status and
+coverage tell how many amounts are above zero, which bounds none of them further.
 
 Contributors of whom the same is known are exchangeable, and the set of all solutions is convex. So it is enough to tell
 one of them apart from the sum of the others, and its bounds are those of each of them. Systems without a common unknown
