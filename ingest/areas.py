@@ -5,16 +5,16 @@ from dataclasses import dataclass, replace
 from math import ceil
 
 from ingest.cities import City, District
-from schemas.catalogue import Metric, catalogue
-from schemas.rules import minimum_contributors
+from schemas.catalogue import Metric, published
+from schemas.rules import Threshold, threshold
 from store.areas import Area
 
 MARGIN = 1.2
 """Factor on the rule's minimum. An area is fixed for a quarter, in which meters fail and customers move out; one or two
 of them must not make it fail the rule."""
 DOMINANCE_MARGIN = 3
-"""The factor where the greatest contributor is limited to 15 %. Of lognormal amounts (sigma .8), 11 contributors keep
-that limit in 2 % of the cases, 20 in 40 %, 30 in 75 % (`tests/ingest/test_areas.py`)."""
+"""The factor where the rule limits the greatest contributor, to 15 %. Of lognormal amounts (sigma .8), 11 contributors
+keep that limit in 2 % of the cases, 20 in 40 %, 30 in 75 % (`tests/ingest/test_areas.py`)."""
 
 _NAMES_SHOWN = 2
 _NAME_LENGTH = 60
@@ -30,20 +30,24 @@ class Standard:
 
 
 def standards(metric: Metric) -> Sequence[Standard]:
-    """The standard of each class of a metric, under its rule. An amount that is added up must not dominate the sum."""
-    margin = DOMINANCE_MARGIN if metric.kind == "sum" else MARGIN
-    minimums = [(class_, minimum_contributors(metric.rule, class_)) for class_ in metric.classes]
-    return [Standard(class_, minimum, ceil(minimum * margin)) for class_, minimum in minimums]
+    """The standard of each class of a metric, under its rule."""
+    return [_standard(class_, threshold(metric.rule, class_)) for class_ in metric.classes]
+
+
+def _standard(class_: str, of: Threshold) -> Standard:
+    margin = MARGIN if of.dominance is None else DOMINANCE_MARGIN
+    return Standard(class_, of.contributors, ceil(of.contributors * margin))
 
 
 def drawn_for(metric: Metric) -> Sequence[Standard]:
-    """What a metric's areas are drawn for, by classes of the register: its own cells, and those of derived metrics.
+    """What a metric's areas are drawn for, by classes of the register: for all published metrics that have them.
 
     A cell of a derived metric may hold any source.
     """
-    derived = [each for each in catalogue().values() if each.derived_from == metric.name]
+    derived = [each for each in published().values() if each.derived_from == metric.name]
     of_any = [standard for each in derived for standard in standards(each)]
-    return [*standards(metric), *(replace(standard, class_=class_) for standard in of_any for class_ in metric.classes)]
+    own = standards(metric) if metric.published else []
+    return [*own, *(replace(standard, class_=class_) for standard in of_any for class_ in metric.classes)]
 
 
 def partition(

@@ -14,7 +14,7 @@ from ingest.area_pieces import Counts, Piece, Version, too_small
 from ingest.areas import drawn_for, partition, split, standards
 from ingest.cities import City
 from ingest.register_changes import areas_hold_from, quarter_starts
-from schemas.catalogue import Metric, catalogue
+from schemas.catalogue import Metric, published
 from store import areas as stored
 from store.areas import Area, AreaVersion
 from store.database import Connection
@@ -118,7 +118,7 @@ def in_words(city: City, piece: Piece) -> str:
 def _too_small(metric: Metric, history: Sequence[Version], new: Version) -> Piece | None:
     """The smallest piece that would be shown by any metric that has these areas."""
     found: list[Piece] = []
-    for each in catalogue().values():
+    for each in published().values():
         if each.registered_as == metric.name:
             counted = [Version(version.areas, _counted(each, version.counts)) for version in (*history, new)]
             piece = too_small(counted[:-1], counted[-1], standards(each))

@@ -39,7 +39,12 @@ THRESHOLDS: Mapping[str, Mapping[str, Threshold]] = {
 """Rule -> class -> what its cells must have."""
 
 
+def threshold(rule: str, class_: str) -> Threshold:
+    """What a cell of a class must have under a rule. Raises `KeyError` for an unknown rule."""
+    thresholds = THRESHOLDS[rule]
+    return thresholds.get(class_, thresholds[OTHERS])
+
+
 def minimum_contributors(rule: str, class_: str) -> int:
     """The least number of contributors of a class under a rule. Raises `KeyError` for an unknown rule."""
-    thresholds = THRESHOLDS[rule]
-    return thresholds.get(class_, thresholds[OTHERS]).contributors
+    return threshold(rule, class_).contributors

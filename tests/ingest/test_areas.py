@@ -166,12 +166,10 @@ def test_amounts_that_are_added_up_need_three_times_the_minimum() -> None:
     assert set(drawn["waste.fill"].values()) == {14}  # a mean of levels: nobody dominates it
 
 
-def test_areas_of_cameras_are_drawn_for_every_metric_that_has_them() -> None:
-    wanted = drawn_for(catalogue()["traffic.regions"])
-    assert {of.class_ for of in wanted} == {"any"}
-    assert len(wanted) == len(
-        [m for m in catalogue().values() if m.registered_as == "traffic.regions" for _ in m.classes]
-    )
+def test_areas_of_cameras_are_drawn_for_what_is_published_of_them() -> None:
+    """Regions stay inside: the areas of video cameras are those of passes, in which any camera may have any vehicle."""
+    assert {(of.class_, of.minimum, of.drawn) for of in drawn_for(catalogue()["traffic.regions"])} == {("any", 1, 2)}
+    assert drawn_for(catalogue()["traffic.occupancy"]) == [Standard("any", 11, 33)]
 
 
 @pytest.mark.parametrize(("contributors", "share"), [(11, 0.02), (20, 0.40), (30, 0.75)])
