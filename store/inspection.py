@@ -97,6 +97,19 @@ def _areas(connection: Connection, metric: str, at_ms: int) -> int:
     return 0 if row is None else int(row[0])
 
 
+def unusual_contributors(connection: Connection) -> int:
+    """How many contributors, at most 1,000, are spelled otherwise than loads spell them: such an id may count twice.
+
+    They are from a release that took every spelling for an id of its own, and not one with another.
+    """
+    row = connection.execute(
+        "SELECT count(*) FROM (SELECT FROM contributors WHERE same_as IS NULL AND (contributor ~ '^\\s|\\s$'"
+        " OR (octet_length(contributor) <> char_length(contributor) AND (contributor IS NOT NFC NORMALIZED"
+        " OR contributor ~ '[\u0643\u0649\u064a\u0660-\u0669\u06f0-\u06f9]'))) LIMIT 1000) unusual"
+    ).fetchone()
+    return 0 if row is None else int(row[0])
+
+
 def processed(connection: Connection) -> Mapping[str, ProcessedTopic]:
     """Topic -> its state, for every topic that was ever processed."""
     following: dict[str, dict[int, int]] = defaultdict(dict)

@@ -27,7 +27,8 @@ class Contents:
     """The contents of tables of the newest version.
 
     `overdue` counts windows whose slot passed a while ago, by metric, for each that is published; `generations` are the
-    later topics of each dataset; `unrelayed` are dead letters that wait for the relay.
+    later topics of each dataset; `unrelayed` are dead letters that wait for the relay; `unusual`
+    counts contributors that are spelled otherwise than loads spell them.
     """
 
     registered: "Mapping[str, RegisteredSources]"
@@ -36,6 +37,7 @@ class Contents:
     partners: "Sequence[PartnerState]"
     generations: "Mapping[str, Sequence[Generation]]"
     unrelayed: "WaitingLetters | None"
+    unusual: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +95,7 @@ def _contents(connection: "Connection", zone: str | None) -> Contents:
         partners.partners(connection),
         generations(connection),
         waiting_letters(connection),
+        inspection.unusual_contributors(connection),
     )
 
 
@@ -115,6 +118,8 @@ def judge_database(state: DatabaseState, metrics: Sequence[str]) -> Iterator[Fin
     yield _judge_version(state)
     if state.contents is not None:
         yield _judge_register(state.contents.registered, metrics)
+        if state.contents.unusual:
+            yield _judge_spellings(state.contents.unusual)
         yield _judge_overdue(state.contents.overdue)
         if state.contents.unrelayed is not None:
             yield _judge_relay(state.contents.unrelayed, state.clock_ms)
@@ -145,6 +150,12 @@ def _judge_register(registered: "Mapping[str, RegisteredSources]", metrics: Sequ
     if missing:
         return Finding("warn", what, f"{counts}; no source of {', '.join(missing)}")
     return Finding("ok", what, counts)
+
+
+def _judge_spellings(unusual: int) -> Finding:
+    count = f"{unusual:,}{'+' if unusual >= _MANY else ''}"
+    words = f"{count} contributors are spelled so that one may count twice: see `sistercity register spellings`"
+    return Finding("warn", "spellings", words)
 
 
 def _judge_overdue(overdue: Mapping[str, int]) -> Finding:

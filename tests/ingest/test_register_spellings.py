@@ -14,6 +14,7 @@ from ingest.register_file import load_register
 from ingest.register_spellings import spelling_groups, unify
 from schemas.catalogue import catalogue
 from store.database import Connection, connect
+from store.inspection import unusual_contributors
 from store.register import RegisterError
 from tests.ingest.cases import case
 from tests.ingest.small_city import city
@@ -137,7 +138,9 @@ def test_what_was_loaded_in_two_spellings_becomes_one_from_a_window_on_that_has_
 
     same = [group for group in spelling_groups(connection, NOW) if group.same]
     assert [len(group.spellings) for group in same] == [2] * 6
+    assert unusual_contributors(connection) == 6
     done = unify(connection, city(), at_now, rows_to=tmp_path / "changed.csv")
+    assert unusual_contributors(connection) == 0
     assert (done.contributors, done.rows, done.holds_from_ms) == (6, 6, {METRIC.name: T})
     assert unify(connection, city(), at_now, nearly=True).contributors == 6
     assert [group for group in spelling_groups(connection, T) if group.kind == "contributor"] == []

@@ -162,6 +162,7 @@ def test_a_database_with_newest_tables_and_a_register_is_ok():
             "7 of energy.import; does `sistercity publish`",
         ),
         ({"contents": replace(CONTENTS, overdue={})}, "warn", "nothing was ever published"),
+        ({"contents": replace(CONTENTS, unusual=6)}, "warn", "6 contributors are spelled"),
         (
             {"contents": replace(CONTENTS, unrelayed=WaitingLetters(3, NOW - 25 * 3_600_000))},
             "warn",
