@@ -105,8 +105,8 @@ def standing(connection: Connection, metric: str, window: Window) -> Standing | 
 def close(connection: Connection, metric: str, area: int, class_: str, window: Window) -> None:
     """Close an open cell that failed its rule in `window`, from that window to the end of its calendar month.
 
-    To be called in the transaction that publishes the window. A cell that is closed already stays so from the earlier
-    window on. Raises `NoDecision`.
+    To be called before the window is published. A cell that is closed already stays so from the earlier window on.
+    Raises `NoDecision`.
     """
     closed = connection.execute(
         """
@@ -191,6 +191,16 @@ def reduced_windows(
                     for _, _, area, class_, *amounts, incomplete in of_window
                 ],
             )
+
+
+def lost_windows(connection: Connection, metric: str, start: int, end: int) -> set[Window]:
+    """The metric's windows that begin at start <= time < end and have a publication whose contents are lost."""
+    rows = connection.execute(
+        "SELECT window_start, window_end FROM publications"
+        " WHERE metric = %s AND window_start >= %s AND window_start < %s AND kind = 'lost'",
+        (metric, moment(start), moment(end)),
+    )
+    return {Window(milliseconds(begins), milliseconds(ends)) for begins, ends in rows}
 
 
 def registered_contributors(connection: Connection, metric: str, at: int) -> Mapping[Place, int]:

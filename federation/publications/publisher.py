@@ -20,7 +20,7 @@ from federation.disclosure.standing import Judged, is_open, judge
 from federation.publications.corrections import next_revision
 from federation.publications.deciding import decide, withhold
 from federation.publications.schedule import Due, Since, Stream, begin_all, due
-from federation.publications.standing import standing_for
+from federation.publications.standing import close_what_failed_in_lost_windows, standing_for
 from schemas.catalogue import Metric, leaving
 from store.cells import cells_of_window
 from store.corrections import note_decided, note_release, proposal, undecided
@@ -165,6 +165,7 @@ class Turn:
     now_ms: int
     _states: dict[str, Processed] = field(default_factory=dict)
     _lattices: dict[str, Lattice] = field(default_factory=dict)
+    _examined: set[str] = field(default_factory=set)
 
     def publish(self, entry: Due) -> Published | None:
         """Publish a window; None if it was to be revised and is not whole."""
@@ -181,10 +182,10 @@ class Turn:
         decided = decide(metric, window, cells, reduced, judged.released) if whole else withhold(metric, cells)
         revision = 0 if entry.before is None else entry.before.revision + 1
         kind: Kind = "correction" if revision else "publication"
-        with self.connection.transaction():
-            for area, class_ in sorted(judged.failed):
-                close(self.connection, metric.name, area, class_, window)
-            published = self._append(metric, window, topic, decided, revision, kind, entry.at)
+        for area, class_ in sorted(judged.failed):
+            # Before it leaves: after a crash in between, the cell is closed, and suppressed here all the same.
+            close(self.connection, metric.name, area, class_, window)
+        published = self._append(metric, window, topic, decided, revision, kind, entry.at)
         _account(metric, published, _outside(cells, reduced))
         return published
 
@@ -192,6 +193,11 @@ class Turn:
         """Which open cells are released, and which of them have failed: none of a window that is not whole."""
         passes_rule = partial(passes, rule_in_force(metric))
         topics = [stream.topic for stream in self.streams if metric in stream.metrics]
+        if reduced and metric.name not in self._examined:
+            self._examined.add(metric.name)
+            close_what_failed_in_lost_windows(
+                self.connection, metric, window, topics=topics, passes=passes_rule, zone=self.zone
+            )
         standing = standing_for(
             self.connection, metric, window, cells, topics=topics, passes=passes_rule, zone=self.zone
         )  # also of a window that is not whole: what is open is decided before the first window leaves

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from federation.disclosure.standing import ENOUGH_MS, PassesRule, decide, measure, month_of
+from federation.disclosure.standing import ENOUGH_MS, PassesRule, decide, is_open, judge, measure, month_of
 from schemas.catalogue import Metric
 from store import standing as store
 from store.database import Connection
@@ -44,6 +44,25 @@ def standing_for(
     decided = store.standing(connection, metric.name, window)
     assert decided is not None  # it was recorded just now, or by whoever was faster
     return decided
+
+
+def close_what_failed_in_lost_windows(
+    connection: Connection, metric: Metric, window: Window, *, topics: Sequence[str], passes: PassesRule, zone: str
+) -> None:
+    """Close again what failed in windows before `window` whose publications a restore has lost, and the closing too.
+
+    To be called when every partition has passed `window`: then those windows are reduced again.
+    """
+    known = store.standing(connection, metric.name, window)
+    lost = set() if known is None else store.lost_windows(connection, metric.name, known.period.start, window.start)
+    if not lost:
+        return
+    first, last = min(found.start for found in lost), max(found.start for found in lost)
+    for found, cells in store.reduced_windows(connection, metric.name, topics, first, last + 1):
+        if found in lost and not any(cell.incomplete for cell in cells):
+            opened = is_open(metric, store.standing(connection, metric.name, found), found, zone)
+            for area, class_ in sorted(judge(opened, cells, passes).failed):
+                store.close(connection, metric.name, area, class_, found)
 
 
 def _may_be_measured(known: Standing, window: Window, zone: str) -> bool:

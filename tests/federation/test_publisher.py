@@ -23,7 +23,6 @@ from store.processing import Amounts, Cell
 from store.publication_log import after, log_state
 from store.publications import Lattice, LatticeCell, Window, publisher_lock
 from store.publishing import begins
-from store.standing import kept_decisions
 from tests.federation.city import (
     HOUR,
     IMPORT,
@@ -142,23 +141,6 @@ def crash_at(connection: Connection, publication: int) -> None:
         CREATE TRIGGER crash AFTER INSERT ON published_cells FOR EACH ROW EXECUTE FUNCTION crash();
         """
     )
-
-
-@pytest.mark.services
-def test_what_is_open_is_decided_before_the_first_window_and_what_fails_closes(database_url: str) -> None:
-    areas = a_city(database_url, 4)
-    with connect(database_url) as connection:
-        connection.execute("UPDATE cells SET contributors = 99 WHERE metric = %s AND value = 1", (IMPORT.name,))
-        add_cell(connection, 0, areas[1])  # passes, and is not open: nobody is registered there
-        shown = []
-        for hour in range(4):
-            made = publish_due(connection, [Stream(TOPIC, [IMPORT])], "UTC", SLOT + hour * HOUR, Since(T0))
-            shown += [(published.released, published.suppressed) for published in made or ()]
-            register(connection, 1, "residential", 200)  # too late: what is open was decided
-        assert shown == [(1, 3), (0, 4), (0, 4), (0, 4)]
-        [kept] = kept_decisions(connection, T0)
-        assert kept.decision.basis == "register"
-        assert kept.closed == {(areas[0], "residential"): T0 + HOUR}
 
 
 @pytest.mark.services
