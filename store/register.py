@@ -372,8 +372,11 @@ def _add_contributors(connection: Connection, unknown: LiteralString) -> int:
 def _compare(connection: Connection) -> tuple[int, int]:
     """How many rows are new, and how many have another end; raises `RegisterError` if one contradicts the register."""
     connection.execute(_COMPARE)
-    connection.execute(_SAME_CONTRIBUTORS)
-    if changed := connection.execute(_CONTRADICTION).fetchone():
+    changed = connection.execute(_CONTRADICTION).fetchone()
+    if changed:
+        connection.execute(_SAME_CONTRIBUTORS)
+        changed = connection.execute(_CONTRADICTION).fetchone()
+    if changed:
         line, column = changed
         raise RegisterError(
             f"the source is registered with another {column} from the same time on; "
