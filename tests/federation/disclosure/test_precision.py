@@ -59,7 +59,7 @@ def test_a_rounded_value_is_a_multiple_of_its_base_and_lies_within_half_a_step(v
     assert result % base == 0
     assert rounded(result, base) == result
     assert rounded(-value, base) == -result
-    least = max(Fraction(base, 2), Fraction(abs(value), 1_000))  # a step of five has half a digit less
+    least = max(Fraction(base, 2), Fraction(abs(value), 400))  # in steps of five, 200 to 2,000 of them
     assert abs(result - value) <= least
 
 
