@@ -1,14 +1,19 @@
-"""Readings of one source that cannot both be true: intervals that overlap, or two values for one interval."""
+"""Readings of one source that cannot all be true: overlaps, two values for one interval, intervals too short."""
 
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from ingest.facts import POWER
 from ingest.files.reading import NotSuchFile, Parsed
-from ingest.files.reasons import CONTRADICTION, OVERLAP
+from ingest.files.reasons import CONTRADICTION, OVERLAP, SPACING
 from ingest.identity import normal
 
 MOST_CLASHES = 100_000
+_LEAST_SPACINGS = 3
+_MOST_SPACINGS = 1_000
+"""Different ones that are told apart; all others count as one gap."""
 
 Key = tuple[str, str | None]
 """Metric, and source in its normal form."""
@@ -38,11 +43,31 @@ class _Stretch:
             self.reason = CONTRADICTION
 
 
+class _Spacings:
+    """How far apart the readings of a source of energy are, where that is further than the interval of the first."""
+
+    def __init__(self) -> None:
+        self._gaps: Counter[int] = Counter()
+        self._all = 0
+
+    def add(self, before: _Stretch, start: int) -> None:
+        apart = start - before.start
+        self._all += 1
+        if apart > before.interval:
+            self._gaps[apart if apart in self._gaps or len(self._gaps) < _MOST_SPACINGS else -1] += 1
+
+    @property
+    def contradict(self) -> bool:
+        """Whether most readings are evenly spaced, but further apart than they are long."""
+        most = max((count for apart, count in self._gaps.items() if apart > 0), default=0)
+        return self._all >= _LEAST_SPACINGS and most * 2 > self._all
+
+
 class Clashes:
     """Finds them in readings in the order of time. A repeated reading is none, nor is an estimate beside an actual one.
 
     All readings of a stretch in which two overlap are refused, whichever came first: which of them is true, only the
-    operator knows.
+    operator knows. So are all of a source of energy whose intervals are shorter than the spacing of most of them.
     """
 
     def __init__(self, readings: Iterable[Parsed]) -> None:
@@ -50,6 +75,7 @@ class Clashes:
         self._found: dict[Key, list[_Stretch]] = {}
         self._count = 0
         open_: dict[Key, _Stretch] = {}
+        self._spacings: dict[Key, _Spacings] = {}
         for parsed in readings:
             key = _key(parsed)
             stretch = open_.get(key)
@@ -58,6 +84,8 @@ class Clashes:
                 continue
             if stretch is not None:
                 self._close(key, stretch)
+                if parsed.metric in POWER.metrics:
+                    self._spacings.setdefault(key, _Spacings()).add(stretch, parsed.start_ms)
             start, interval = parsed.start_ms, parsed.interval_ms
             open_[key] = _Stretch(start, start + interval, interval, parsed.quality, parsed.value)
         for key, stretch in open_.items():
@@ -65,11 +93,12 @@ class Clashes:
 
     def reason(self, parsed: Parsed) -> str | None:
         """Why the reading is refused, or None."""
-        stretches = self._found.get(_key(parsed))
-        if stretches is None:
-            return None
+        key = _key(parsed)
+        stretches = self._found.get(key, [])
         place = bisect_right(stretches, parsed.start_ms, key=lambda stretch: stretch.start)
-        return stretches[place - 1].reason if place and stretches[place - 1].holds(parsed.start_ms) else None
+        if place and stretches[place - 1].holds(parsed.start_ms):
+            return stretches[place - 1].reason
+        return SPACING if key in self._spacings and self._spacings[key].contradict else None
 
     def _close(self, key: Key, stretch: _Stretch) -> None:
         if stretch.reason is None:

@@ -49,7 +49,7 @@ WHAT_TO_DO: Mapping[str, str] = {
     MISSING: "a value is missing where one is required",
     CUT: "the last line has no end, digits may be missing: fetch the file again",
     OVERLAP: "the source has another reading for part of the same time: import only one of them",
-    SPACING: "other readings are as far apart as a longer interval: import that part with its own --interval-s",
+    SPACING: "times are as far apart as a longer interval: ask which is true, or import that part by itself",
     CONTRADICTION: "says two things that cannot both be: two values for one interval, a month that is not the date's",
     UNIT: "neither energy nor power: ask the utility for active energy in Wh",
     NOT_ELECTRICITY: "gas, water or heat: there is no metric for it; ask the utility for electricity only",

@@ -67,7 +67,8 @@ def _usual(apart: NDArray[np.int64], given_ms: int | None) -> tuple[int, str]:
         raise UnclearInterval("has fewer than two times, which tell no interval; say it with --interval-s")
     if usual is None:
         raise UnclearInterval("its times are not evenly spaced, which tells no interval; say it with --interval-s")
-    return usual, f"an interval is {_seconds(usual)} s, the spacing of its times"
+    of = "its times" if len(apart) > 1 else "its only two times"
+    return usual, f"an interval is {_seconds(usual)} s, the spacing of {of}"
 
 
 def _other_runs(times: NDArray[np.int64], apart: NDArray[np.int64], interval: int) -> NDArray[np.int64]:

@@ -371,4 +371,4 @@ def test_an_import_that_sends_nothing_fails_and_says_what_it_concluded_and_why(c
     ended = command.outcome("ingest", "solar", str(roof), "--source", "roof", "--unit", "kW", "--name", "roof")
     assert (ended.code, "no reading was sent" in ended.stderr) == (1, True)
     assert "0 of 2 lines sent; refused: 2 unknown-source" in ended.stdout
-    assert "ac_power is in kW; an interval is 300 s, the spacing of its times" in ended.stdout
+    assert "ac_power is in kW; an interval is 300 s, the spacing of its only two times" in ended.stdout

@@ -95,7 +95,7 @@ def test_the_register_is_read_once_for_each_span_without_changes() -> None:
         asked.append(time_ms)
         return sources("a", "b", ends=change) if time_ms < change else sources("a", area=4, begins=change)
 
-    found = [reading(START + n * 37 % 96 * QUARTER * 2, "ab"[n % 2], position=n) for n in range(192)]
+    found = [reading(START + n * 37 % 96 * QUARTER * 2, "ab"[n % 2], position=n, interval_ms=HOUR) for n in range(192)]
     report, writer, journal = imported(Listed(found), FILE, Register(read, lambda: 0))
     assert len(asked) == 2
     assert report == Imported(192, 144, {"unknown-source": 48})
@@ -268,3 +268,17 @@ def test_more_contradictions_than_memory_holds_stop_the_import(monkeypatch) -> N
     found = [reading(START + n * QUARTER, value=value) for n in range(4) for value in (1, 2)]
     with pytest.raises(NotSuchFile, match="more than 3 times"):
         imported(Listed(found), FILE, town("a"))
+
+
+@pytest.mark.parametrize(("apart", "refused"), [(HOUR, {"spacing": 5}), (QUARTER, {}), (QUARTER // 2, {"overlap": 5})])
+def test_readings_that_are_all_further_apart_than_they_are_long_contradict_it(apart: int, refused) -> None:
+    found = [reading(START + n * apart, position=n) for n in range(5)]
+    report, _, _ = imported(Listed(found), FILE, town("a"))
+    assert report == Imported(5, 5 - sum(refused.values()), refused)
+
+
+def test_gaps_contradict_no_interval() -> None:
+    found = [reading(START + n * QUARTER, position=n) for n in (0, 1, 2, 5, 6, 10, 11, 14, 18, 22)]
+    assert imported(Listed(found), FILE, town("a"))[0].refused == {}
+    weighed = [Parsed(n, "a", "waste.collected", START + n * DAY, 0, 5, 1, b"") for n in range(9)]
+    assert imported(Weights(weighed), FILE, town("a"))[0].refused == {}
