@@ -26,7 +26,8 @@ FROM python:3.11.14-slim-bookworm
 RUN python -m pip uninstall --yes --root-user-action ignore wheel setuptools pip \
  && groupadd --gid 10001 sistercity \
  && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /var/lib/sistercity --shell /usr/sbin/nologin sistercity \
- && install --directory --owner 10001 --group 10001 --mode 0700 /var/lib/sistercity /var/lib/sistercity/open-windows
+ && install --directory --owner 10001 --group 10001 --mode 0700 \
+    /var/lib/sistercity /var/lib/sistercity/open-windows /var/lib/sistercity/ledger
 COPY --from=build /opt/sistercity /opt/sistercity
 ENV PATH=/opt/sistercity/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \

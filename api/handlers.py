@@ -197,7 +197,7 @@ def _position(after: str | None, log: LogState) -> int:
         identity, position = place(after)
     except BadCursor as error:
         raise ApiProblem(400, "bad-cursor", "Not a cursor", str(error)) from None
-    if identity != log.id or position > log.head:
+    if identity != log.id:
         raise ApiProblem(410, "log-changed", "This cursor's log is gone", examples.LOG_CHANGED.detail or "")
     return position
 

@@ -78,6 +78,11 @@ class Settings(BaseSettings):
     spill_folder: Path | None = Field(
         None, description="folder on a local disk for open windows that don't fit into memory; without it in HOME"
     )
+    ledger: Path | None = Field(
+        None,
+        description="file of the ledger of publications, on storage that outlives the database and that every publisher"
+        " shares; without it in HOME",
+    )
     dead_letter_days: int = Field(
         90, ge=0, description="days after which a processor removes dead letters; 0 keeps all of them"
     )

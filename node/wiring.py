@@ -9,6 +9,8 @@ from node.instance import host
 from node.settings import settings
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from eventlog.kafka import KafkaLog
     from eventlog.security import Security
     from ingest.cities import City
@@ -122,6 +124,11 @@ def database(role: str) -> "Iterator[Connection]":
 
     with connect(database_url(), name=f"sistercity {role}") as connection:
         yield connection
+
+
+def ledger_path(city_id: str) -> "Path":
+    """The file of the city's ledger of publications."""
+    return settings().ledger or settings().home / f"ledger-{city_id}.jsonl"
 
 
 def ensure_topic(log: "KafkaLog", topic: str, partitions: int | None = None) -> bool:

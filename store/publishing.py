@@ -63,6 +63,14 @@ def published_windows(connection: Connection, metric: str, span: Window) -> froz
     return frozenset(milliseconds(start) for (start,) in rows)
 
 
+def skipped_until(connection: Connection, metric: str) -> int:
+    """The end of the windows of a metric that may have left before a ledger was lost; 0 if none was."""
+    row = connection.execute(
+        "SELECT max(window_end) FROM publications WHERE metric = %s AND kind = 'skip'", (metric,)
+    ).fetchone()
+    return 0 if row is None or row[0] is None else milliseconds(row[0])
+
+
 def topic_state(connection: Connection, topic: str) -> Processed:
     """How far a topic is processed. One that never was has no event time."""
     row = connection.execute(

@@ -3,13 +3,32 @@
 from collections.abc import Sequence
 
 from federation.disclosure.standing import times_of
+from federation.publications.appending import Appender
+from federation.publications.entries import PublicationEntry
+from federation.publications.ledger import Beginning, LedgerState
 from federation.publications.publisher import Published, publish_due
+from federation.publications.recovery import heads_of
 from federation.publications.schedule import Since, Stream
 from federation.publications.slots import slot
 from schemas.catalogue import Metric
 from store.database import Connection
-from store.publications import Header, Kind, PublishedCell, Window, append, lattice, next_numbers
+from store.publications import Header, Kind, PublishedCell, Window, append, lattice, next_numbers, publisher_lock
+from store.recovery import log_facts
 from store.standing import DecidedCell, Decision, record
+
+CITY = "isfahan"
+
+
+class LedgerInMemory:
+    """Entries that no file keeps: they continue what the database has."""
+
+    def __init__(self, connection: Connection) -> None:
+        facts = log_facts(connection)
+        beginning = Beginning(CITY, facts.id, facts.position, heads_of(facts))
+        self.state = LedgerState(beginning, facts.position, beginning.heads)
+
+    def append(self, entry: PublicationEntry, line: bytes) -> None:
+        self.state = self.state.following(entry, line)
 
 
 def publish(
@@ -20,6 +39,11 @@ def publish(
     header = Header(*_numbers(connection, metric), window, revision, window.end, kind)
     append(connection, header, topic, cells, left_at=window.end)
     return header
+
+
+def appender(connection: Connection) -> Appender:
+    """What appends to the log of this database, and to no file."""
+    return Appender(connection, LedgerInMemory(connection), CITY)
 
 
 def publish_until(
@@ -38,7 +62,10 @@ def publish_until(
     """
     for metric in metrics:
         open_everything(connection, metric, since)
-    return publish_due(connection, [Stream(topic, metrics)], zone, now_ms, Since(since), most=most) or []
+    with publisher_lock(connection) as held:
+        if not held:
+            return []
+        return publish_due(appender(connection), [Stream(topic, metrics)], zone, now_ms, Since(since), most=most) or []
 
 
 def open_everything(connection: Connection, metric: Metric, since: int) -> None:

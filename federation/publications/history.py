@@ -10,6 +10,7 @@ from itertools import takewhile
 
 from errors import OperatorError
 from federation.disclosure.rules import rule_in_force
+from federation.publications.appending import Appender
 from federation.publications.publisher import Published, Turn, leave
 from federation.publications.schedule import Due, Stream
 from federation.publications.slots import local_midnight, windows_from
@@ -17,8 +18,8 @@ from schemas.catalogue import Metric
 from schemas.rules import minimum_contributors
 from store.database import Connection
 from store.moments import moment
-from store.publications import Window, publisher_lock
-from store.publishing import begins, published_windows, topic_state
+from store.publications import Window
+from store.publishing import begins, published_windows, skipped_until, topic_state
 from store.standing import registered_contributors
 
 
@@ -27,28 +28,23 @@ class NotPublishable(OperatorError):
 
 
 def publish_history(
-    connection: Connection, topic: str, metrics: Sequence[Metric], span: Window, zone: str, now_ms: int
+    appender: Appender, topic: str, metric: Metric, span: Window, zone: str, now_ms: int
 ) -> Iterator[Published]:
-    """Publish the windows of these metrics that lie in `span`, each in its own transaction, as they are asked for.
+    """Publish the windows of a metric that lie in `span`, each in its own transaction, as they are asked for.
 
-    Windows that are published already are left out, so a run that was interrupted can be repeated. Raises
-    `NotPublishable` before anything is published, `UnknownRule`, and psycopg's errors.
+    To be called under the publisher's lock. Windows that are published already are left out, so a run that was
+    interrupted can be repeated. Raises `NotPublishable` before anything is published, `UnknownRule`, and psycopg's
+    errors.
     """
-    for metric in metrics:
-        rule_in_force(metric)
-    with publisher_lock(connection) as held:
-        if not held:
-            raise NotPublishable("another publisher is at work: stop it, or try again when its turn is over")
-        kept = [metric.name for metric in metrics if metric not in leave(connection, metrics)]
-        if kept:
-            raise NotPublishable(f"{', '.join(kept)} stays inside, as a metric or beside another of the same flow (P3)")
-        chosen = {metric.name: _windows(connection, topic, metric, span, zone, now_ms) for metric in metrics}
-        turn = Turn(connection, [Stream(topic, metrics)], zone, now_ms)
-        for metric in metrics:
-            known = published_windows(connection, metric.name, span)
-            for window in chosen[metric.name]:
-                if window.start not in known and (made := turn.publish(Due(now_ms, metric, window))) is not None:
-                    yield made
+    rule_in_force(metric)
+    if metric not in leave(appender.connection, [metric]):
+        raise NotPublishable(f"{metric.name} stays inside, as a metric or beside another of the same flow (P3)")
+    windows = _windows(appender.connection, topic, metric, span, zone, now_ms)
+    known = published_windows(appender.connection, metric.name, span)
+    turn = Turn(appender, [Stream(topic, [metric])], zone, now_ms)
+    for window in windows:
+        if window.start not in known and (made := turn.publish(Due(now_ms, metric, window))) is not None:
+            yield made
 
 
 def _windows(
@@ -58,6 +54,11 @@ def _windows(
     windows = list(takewhile(lambda window: window.end <= span.end, windows_from(metric, zone, span.start)))
     if not windows:
         raise NotPublishable(f"no window of {metric.name} lies in the named time: each is a {metric.window}")
+    if windows[0].start < (skipped := skipped_until(connection, metric.name)):
+        raise NotPublishable(
+            f"the ledger was lost: what was published of {metric.name} before {moment(skipped).isoformat()} is not"
+            " known, and nothing of that time can be published any more"
+        )
     limit = begins(connection).get(metric.name, local_midnight(zone, now_ms))
     if windows[-1].end > limit:
         raise NotPublishable(

@@ -8,17 +8,22 @@ that a partition has not passed, or that lacks readings, leaves incomplete as a 
 
 import logging
 import threading
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 
 import psycopg
 from prometheus_client import Counter
 
 from federation.disclosure.rules import passes, rule_in_force
 from federation.disclosure.standing import Judged, is_open, judge
+from federation.publications.appending import Appender
 from federation.publications.corrections import next_revision
 from federation.publications.deciding import decide, withhold
+from federation.publications.ledger import Ledger
+from federation.publications.recovery import ensure_ledger, recover
 from federation.publications.schedule import Due, Since, Stream, begin_all, due
 from federation.publications.standing import close_what_failed_in_lost_windows, standing_for
 from schemas.catalogue import Metric, leaving
@@ -33,10 +38,8 @@ from store.publications import (
     Lattice,
     PublishedCell,
     Window,
-    append,
     has_sources,
     lattice,
-    next_numbers,
     publisher_lock,
 )
 from store.publishing import Processed, check_again, topic_state
@@ -71,7 +74,7 @@ class Published:
 
 
 def publish_due(
-    connection: Connection,
+    appender: Appender,
     streams: Sequence[Stream],
     zone: str,
     now_ms: int,
@@ -81,22 +84,39 @@ def publish_due(
 ) -> list[Published] | None:
     """Publish what is due at `now_ms`, at most `most` windows, oldest slots first; each in its own transaction.
 
-    `connection` is one of `store.database.connect`, `zone` the city's. Returns None if nothing was due, or if another
-    publisher holds the lock. A crash leaves whole publications and no gap; the next call goes on. Raises `UnknownRule`
-    before anything is published, `NoAreas`, `HasBegun`, and psycopg's errors.
+    To be called under the publisher's lock. `zone` is the city's. Returns None if nothing was due. A crash leaves whole
+    publications and no gap; the next call goes on. Raises `UnknownRule` before anything is published, `NoAreas`,
+    `HasBegun`, `LedgerFault`, and psycopg's errors.
     """
-    metrics = leave(connection, {metric.name: metric for stream in streams for metric in stream.metrics}.values())
+    metrics = leave(
+        appender.connection, {metric.name: metric for stream in streams for metric in stream.metrics}.values()
+    )
     for metric in metrics:
         rule_in_force(metric)
+    begin_all(appender.connection, metrics, zone, since or Since(), now_ms)
+    entries = due(appender.connection, metrics, zone, now_ms, most)
+    turn = Turn(appender, streams, zone, now_ms)
+    made = [published for entry in entries if (published := turn.publish(entry)) is not None]
+    corrected = turn.correct() if len(entries) < most else []
+    return [*made, *corrected] if entries or corrected else None
+
+
+@contextmanager
+def publishing(connection: Connection, ledger: Ledger, city: str, now_ms: int) -> Iterator[Appender | None]:
+    """What publishes for this city, brought level with the ledger; None if another process does.
+
+    Two locks keep others away: one of the database, and one of the ledger, which copies of the database share. Raises
+    `LedgerFault` if ledger and database do not agree.
+    """
     with publisher_lock(connection) as held:
         if not held:
-            return None
-        begin_all(connection, metrics, zone, since or Since(), now_ms)
-        entries = due(connection, metrics, zone, now_ms, most)
-        turn = Turn(connection, streams, zone, now_ms)
-        made = [published for entry in entries if (published := turn.publish(entry)) is not None]
-        corrected = turn.correct() if len(entries) < most else []
-    return [*made, *corrected] if entries or corrected else None
+            yield None
+            return
+        ensure_ledger(connection, ledger.path, city)
+        with ledger.locked() as locked:
+            if locked:
+                recover(connection, ledger, city, now_ms)
+            yield Appender(connection, ledger, city) if locked else None
 
 
 def leave(connection: Connection, metrics: Collection[Metric]) -> tuple[Metric, ...]:
@@ -109,14 +129,16 @@ class Publisher:
     """Publishes the windows of some streams in their slots, until `stop` is set.
 
     `streams` gives the topics, of which there may be more as time goes on; `clock` the present (ms since 1970, UTC).
-    Several publishers may run against one database: one of them publishes, the others stand by.
+    Several publishers may share a ledger: one of them publishes, the others stand by.
     """
 
     def __init__(
         self,
         database_url: str,
-        streams: Streams,
+        ledger: Path,
+        city: str,
         zone: str,
+        streams: Streams,
         *,
         since: Since,
         clock: Callable[[], int],
@@ -124,17 +146,19 @@ class Publisher:
         stop: threading.Event,
     ) -> None:
         self._url = database_url
-        self._streams = streams
+        self._ledger = Ledger(ledger)
+        self._city = city
         self._zone = zone
+        self._streams = streams
         self._since = since
         self._clock = clock
         self._poll_s = poll_s
         self._stop = stop
 
     def run(self) -> None:
-        """Run until `stop` is set. A database that is away, or can't be written, is logged and tried again.
+        """Run until `stop` is set. A database or a disk that is away, or can't be written, is logged and tried again.
 
-        Raises `UnknownRule`, `NoAreas` and `HasBegun`, which would be raised again at every poll.
+        Raises `UnknownRule`, `NoAreas`, `HasBegun` and `LedgerFault`, which would be raised again at every poll.
         """
         while not self._stop.is_set():
             try:
@@ -142,12 +166,18 @@ class Publisher:
                     self._poll(connection)
             except _AWAY as error:
                 log.warning("the database did not answer; trying again in %s s: %s", self._poll_s, error)
-                self._stop.wait(self._poll_s)
+            except OSError as error:
+                log.warning("the ledger can't be written; trying again in %s s: %s", self._poll_s, error)
+            self._stop.wait(self._poll_s)
 
     def _poll(self, connection: Connection) -> None:
         while not self._stop.is_set():
-            made = publish_due(connection, self._streams(connection), self._zone, self._clock(), self._since)
-            if made is None:
+            now_ms = self._clock()
+            with publishing(connection, self._ledger, self._city, now_ms) as appender:
+                idle = appender is None or (
+                    publish_due(appender, self._streams(connection), self._zone, now_ms, self._since) is None
+                )
+            if idle:
                 self._stop.wait(self._poll_s)
 
 
@@ -159,7 +189,7 @@ class Turn:
     before the next.
     """
 
-    connection: Connection
+    appender: Appender
     streams: Sequence[Stream]
     zone: str
     now_ms: int
@@ -167,15 +197,19 @@ class Turn:
     _lattices: dict[str, Lattice] = field(default_factory=dict)
     _examined: set[str] = field(default_factory=set)
 
+    @property
+    def _connection(self) -> Connection:
+        return self.appender.connection
+
     def publish(self, entry: Due) -> Published | None:
         """Publish a window; None if it was to be revised and is not whole."""
         metric, window = entry.metric, entry.window
         topic = next((stream.topic for stream in self.streams if stream.has(metric, window)), "")
         passed = self._passed(topic, metric, window)  # before the cells are read: later ones would be missing
-        reduced = cells_of_window(self.connection, topic, metric.name, window.start)
+        reduced = cells_of_window(self._connection, topic, metric.name, window.start)
         whole = passed and not any(cell.incomplete for cell in reduced)
         if entry.before is not None and not whole:
-            check_again(self.connection, entry.before, None if entry.last else entry.at)
+            check_again(self._connection, entry.before, None if entry.last else entry.at)
             return None
         cells = self._lattice(metric, window)
         judged = self._judged(metric, window, cells, reduced if whole else ())
@@ -184,7 +218,7 @@ class Turn:
         kind: Kind = "correction" if revision else "publication"
         for area, class_ in sorted(judged.failed):
             # Before it leaves: after a crash in between, the cell is closed, and suppressed here all the same.
-            close(self.connection, metric.name, area, class_, window)
+            close(self._connection, metric.name, area, class_, window)
         published = self._append(metric, window, topic, decided, revision, kind, entry.at)
         _account(metric, published, _outside(cells, reduced))
         return published
@@ -196,10 +230,10 @@ class Turn:
         if reduced and metric.name not in self._examined:
             self._examined.add(metric.name)
             close_what_failed_in_lost_windows(
-                self.connection, metric, window, topics=topics, passes=passes_rule, zone=self.zone
+                self._connection, metric, window, topics=topics, passes=passes_rule, zone=self.zone
             )
         standing = standing_for(
-            self.connection, metric, window, cells, topics=topics, passes=passes_rule, zone=self.zone
+            self._connection, metric, window, cells, topics=topics, passes=passes_rule, zone=self.zone
         )  # also of a window that is not whole: what is open is decided before the first window leaves
         return judge(is_open(metric, standing, window, self.zone), reduced, passes_rule)
 
@@ -209,25 +243,25 @@ class Turn:
             published
             for stream in self.streams
             for metric in stream.metrics
-            for window in undecided(self.connection, stream.topic, metric.name)
+            for window in undecided(self._connection, stream.topic, metric.name)
             if (published := self._correct(stream.topic, metric, window)) is not None
         ]
 
     def _correct(self, topic: str, metric: Metric, window: Window) -> Published | None:
-        found = proposal(self.connection, topic, metric.name, window)
-        entries = window_entries(self.connection, metric.name, window.start)
+        found = proposal(self._connection, topic, metric.name, window)
+        entries = window_entries(self._connection, metric.name, window.start)
         following = next_revision(metric, window, self._lattice(metric, window), entries, found)
         if following == "wait":
             return None
         published = None
         if following != "none":
             # Before it leaves: after a crash in between, later corrections are compared with it all the same.
-            note_release(self.connection, metric.name, window, following.released)
+            note_release(self._connection, metric.name, window, following.released)
             published = self._append(
                 metric, window, topic, following.cells, following.revision, "correction", following.due_at
             )
             _account(metric, published, 0)
-        note_decided(self.connection, topic, metric.name, window, found)
+        note_decided(self._connection, topic, metric.name, window, found)
         return published
 
     def _append(
@@ -240,16 +274,20 @@ class Turn:
         kind: Kind,
         at: int,
     ) -> Published:
-        position, sequence = next_numbers(self.connection, metric.name)
-        header = Header(position, metric.name, sequence, window, revision, at, kind)
-        append(self.connection, header, topic, cells, left_at=self.now_ms)
+        header = self.appender.append(
+            *(metric, window, kind, cells),
+            revision=revision,
+            published_at=at,
+            topic=topic,
+            now_ms=self.now_ms,
+        )
         return _counted(header, cells)
 
     def _passed(self, topic: str, metric: Metric, window: Window) -> bool:
         """Whether every partition has passed the window, and none may lack readings of it."""
         state = self._states.get(topic)
         if state is None:
-            state = self._states[topic] = topic_state(self.connection, topic)
+            state = self._states[topic] = topic_state(self._connection, topic)
         if state.event_time is None or window.end > state.event_time - metric.lateness_ms:
             return False
         return state.incomplete_before is None or window.start >= state.incomplete_before
@@ -258,7 +296,7 @@ class Turn:
         known = self._lattices.get(metric.name)
         if known is None or not known.holds(window):
             known = self._lattices[metric.name] = lattice(
-                self.connection,
+                self._connection,
                 metric.registered_as,
                 metric.classes,
                 window,

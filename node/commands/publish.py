@@ -12,6 +12,8 @@ from node.clock import now_ms
 from node.commands.process import import_topics
 
 if TYPE_CHECKING:
+    from threading import Event
+
     from federation.publications.publisher import Published
     from federation.publications.schedule import Since, Stream
     from store.database import Connection
@@ -27,6 +29,12 @@ def publish(
     ] = None,
     once: Annotated[bool, typer.Option(help="publish what is due, and end")] = False,
     every: Annotated[float, typer.Option(min=0.1, help="seconds between looks")] = 5.0,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume-after-loss", help="the ledger is lost: skip whatever may have left, begin another, and end"
+        ),
+    ] = False,
     history: Annotated[
         str | None, typer.Option(help="publish this import, and end; needs the three options below")
     ] = None,
@@ -35,12 +43,17 @@ def publish(
     last: Annotated[str | None, typer.Option("--until", help="of the import: the local day after the last")] = None,
 ) -> None:
     """Publish every window in its slot: its cells released or suppressed, or all of them incomplete. Until stopped."""
-    from federation.publications.publisher import Publisher, publish_due
+    from federation.publications.ledger import Ledger
+    from federation.publications.publisher import Publisher, publish_due, publishing
 
     stop = lifecycle.start("publish")
     city = wiring.city()
+    ledger = wiring.ledger_path(city.id)
+    if resume:
+        _resume()
+        return
     if history is not None:
-        _publish_history(history, metric or [], first, last)
+        _publish_history(history, metric or [], first, last, stop)
         return
     if metric or first or last:
         raise wiring.CommandError(
@@ -48,11 +61,15 @@ def publish(
         )
     begin = _since(since or [], city.zone)
     if not once:
-        Publisher(wiring.database_url(), streams, city.zone, since=begin, clock=now_ms, poll_s=every, stop=stop).run()
+        url = wiring.database_url()
+        Publisher(*(url, ledger, city.id, city.zone, streams), since=begin, clock=now_ms, poll_s=every, stop=stop).run()
         return
     with wiring.database("publish") as connection:
         while not stop.is_set():
-            made = publish_due(connection, streams(connection), city.zone, now_ms(), begin)
+            with publishing(connection, Ledger(ledger), city.id, now_ms()) as appender:
+                if appender is None:
+                    raise wiring.CommandError("another publisher is at work; it publishes what is due")
+                made = publish_due(appender, streams(connection), city.zone, now_ms(), begin)
             if made is None:
                 return
             for publication in made:
@@ -66,9 +83,11 @@ def _say(made: "Published") -> None:
     )
 
 
-def _publish_history(name: str, metrics: Sequence[str], first: str | None, last: str | None) -> None:
+def _publish_history(name: str, metrics: Sequence[str], first: str | None, last: str | None, stop: "Event") -> None:
     """Publish what is named of an import."""
     from federation.publications.history import publish_history
+    from federation.publications.ledger import Ledger
+    from federation.publications.publisher import publishing
     from schemas.catalogue import catalogue
     from schemas.topics import history
     from store.publications import Window
@@ -83,11 +102,33 @@ def _publish_history(name: str, metrics: Sequence[str], first: str | None, last:
         raise wiring.CommandError("--until names the day after the last: it must be later than --from")
     import_topics(city.id, [name])
     chosen = [catalogue()[metric] for metric in dict.fromkeys(metrics)]
+    ledger = Ledger(wiring.ledger_path(city.id))
     with wiring.database("publish") as connection:
-        for metric in chosen:
-            topic = history(city.id, metric.dataset, name)
-            for made in publish_history(connection, topic, [metric], Window(start, end), city.zone, now_ms()):
-                _say(made)
+        while not stop.is_set():
+            with publishing(connection, ledger, city.id, now_ms()) as appender:
+                if appender is not None:
+                    for metric in chosen:
+                        topic = history(city.id, metric.dataset, name)
+                        for made in publish_history(appender, topic, metric, Window(start, end), city.zone, now_ms()):
+                            _say(made)
+                    return
+            stop.wait(0.1)  # until the running publisher's turn is over
+
+
+def _resume() -> None:
+    """Begin another ledger, and say what is skipped."""
+    from federation.publications.resuming import resume_after_loss
+    from federation.wire import rfc3339
+    from schemas.catalogue import catalogue
+
+    city = wiring.city()
+    path = wiring.ledger_path(city.id)
+    with wiring.database("publish") as connection:
+        skips = resume_after_loss(connection, path, city.id, list(catalogue().values()), city.zone, now_ms())
+    for header in skips:
+        span = f"{rfc3339(header.window.start)} to {rfc3339(header.window.end)}"
+        typer.echo(f"{header.metric}: nothing of {span} is published any more")
+    typer.echo(f"the ledger at {path} is a new one; start `sistercity publish` again")
 
 
 def streams(connection: "Connection") -> "Sequence[Stream]":

@@ -7,9 +7,20 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from node import wiring
+from node.settings import settings
 
 if TYPE_CHECKING:
+    from store.database import Connection
     from store.feeders import SlowestFeeder
+
+
+def _ledger_fault(connection: "Connection") -> str | None:
+    from federation.publications.recovery import ledger_fault
+
+    if settings().city is None:
+        return None
+    city = wiring.city().id
+    return ledger_fault(connection, wiring.ledger_path(city), city)
 
 
 def status(as_json: Annotated[bool, typer.Option("--json", help="all of it, as JSON")] = False) -> None:
@@ -18,6 +29,7 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="all of it, as J
     from store.feeders import slowest_feeders
 
     with wiring.database("status") as connection:
+        fault = _ledger_fault(connection)
         streams, partners = stream_accounts(connection), partner_totals(connection)
         cameras, at_source = camera_uptimes(connection), refusals_by_reason(connection)
         slowest = slowest_feeders(connection)
@@ -28,6 +40,7 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="all of it, as J
             "partners": [asdict(partner) for partner in partners],
             "cameras": [asdict(camera) for camera in cameras],
             "refused": at_source,
+            "ledger": fault,
         }
         typer.echo(json.dumps(content, indent=2))
         return
@@ -58,6 +71,8 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="all of it, as J
             f"camera {camera.source}: {camera.expected} pictures expected, {camera.seen} seen,"
             f" {camera.undecodable} undecodable, {camera.stale} stale, {camera.missing} missing"
         )
+    if fault is not None:
+        typer.echo(f"NOTHING IS PUBLISHED: {fault}")
     for partner in partners:
         taken_back = f", {partner.withdrawn} windows withdrawn" if partner.withdrawn else ""
         typer.echo(f"partner {partner.city} at {partner.url}: {partner.publications} publications pulled{taken_back}")

@@ -4,11 +4,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from node import wiring
 from node.clock import now_ms
 from node.doctor.finding import Finding, judge_clock
 from node.wiring import CommandError
 
 if TYPE_CHECKING:
+    from ingest.cities import City
     from store.database import Connection
     from store.dead_letters import WaitingLetters
     from store.generations import Generation
@@ -27,8 +29,9 @@ class Contents:
     """The contents of tables of the newest version.
 
     `overdue` counts windows whose slot passed a while ago, by metric, for each that is published; `generations` are the
-    later topics of each dataset; `unrelayed` are dead letters that wait for the relay; `unusual`
-    counts contributors that are spelled otherwise than loads spell them.
+    later topics of each dataset; `unrelayed` are dead letters that wait for the relay; `unusual` counts contributors
+    that are spelled otherwise than loads spell them; `ledger_fault` says why nothing is published, if the database does
+    not agree with the ledger.
     """
 
     registered: "Mapping[str, RegisteredSources]"
@@ -38,6 +41,7 @@ class Contents:
     generations: "Mapping[str, Sequence[Generation]]"
     unrelayed: "WaitingLetters | None"
     unusual: int = 0
+    ledger_fault: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +57,8 @@ class DatabaseState:
     contents: Contents | None
 
 
-def read_state(database_url: str, zone: str | None, limit_s: int) -> DatabaseState:
-    """Read the state of the database, with the publications of a city in this time zone.
+def read_state(database_url: str, city: "City | None", limit_s: int) -> DatabaseState:
+    """Read the state of the database, with the publications and the ledger of this city.
 
     `limit_s`: seconds for the connection and for each statement. Raises `CommandError` if there is no such database,
     and psycopg's errors.
@@ -65,25 +69,26 @@ def read_state(database_url: str, zone: str | None, limit_s: int) -> DatabaseSta
 
     try:
         with inspection.read_only_connection(database_url, limit_s) as connection:
-            return _read(connection, zone)
+            return _read(connection, city)
     except psycopg.OperationalError as error:
         if "does not exist" not in str(error):
             raise
         raise CommandError(f"{error}; `sistercity migrate` makes the embedded one, make your own by hand") from None
 
 
-def _read(connection: "Connection", zone: str | None) -> DatabaseState:
+def _read(connection: "Connection", city: "City | None") -> DatabaseState:
     from store import inspection
 
     asked_ms = now_ms()
     clock_ms = inspection.clock(connection)
     answered_ms = now_ms()
     version, newest = inspection.version(connection), inspection.newest_version()
-    contents = _contents(connection, zone) if version == newest else None
+    contents = _contents(connection, city) if version == newest else None
     return DatabaseState(version, newest, inspection.known_versions(), clock_ms, asked_ms, answered_ms, contents)
 
 
-def _contents(connection: "Connection", zone: str | None) -> Contents:
+def _contents(connection: "Connection", city: "City | None") -> Contents:
+    from federation.publications.recovery import ledger_fault
     from store import inspection, partners
     from store.dead_letters import waiting_letters
     from store.generations import generations
@@ -91,11 +96,12 @@ def _contents(connection: "Connection", zone: str | None) -> Contents:
     return Contents(
         inspection.registered(connection, now_ms()),
         inspection.processed(connection),
-        {} if zone is None else _overdue(connection, zone),
+        {} if city is None else _overdue(connection, city.zone),
         partners.partners(connection),
         generations(connection),
         waiting_letters(connection),
         inspection.unusual_contributors(connection),
+        None if city is None else ledger_fault(connection, wiring.ledger_path(city.id), city.id),
     )
 
 
@@ -123,6 +129,8 @@ def judge_database(state: DatabaseState, metrics: Sequence[str]) -> Iterator[Fin
         yield _judge_overdue(state.contents.overdue)
         if state.contents.unrelayed is not None:
             yield _judge_relay(state.contents.unrelayed, state.clock_ms)
+        fault = state.contents.ledger_fault
+        yield Finding("fail" if fault else "ok", "ledger", fault or "agrees with the database")
 
 
 def _judge_version(state: DatabaseState) -> Finding:

@@ -61,7 +61,7 @@ def _read_kafka(city: "City | None", plan: "Sequence[PlannedTopic]") -> "Cluster
 def _read_database(city: "City | None") -> "DatabaseState":
     from node.doctor.database import read_state
 
-    return read_state(wiring.known_database_url(), None if city is None else city.zone, _FIRST_ANSWER_S)
+    return read_state(wiring.known_database_url(), city, _FIRST_ANSWER_S)
 
 
 def _areas(registered: "Mapping[str, RegisteredSources]") -> Iterator[Finding]:

@@ -9,7 +9,7 @@ from store.publications import Header, Window, append, next_numbers
 from store.standing import kept_decisions, standing
 from tests.federation.city import HOUR, IMPORT, T0, TOPIC, add_cell, register
 from tests.federation.test_publisher import SLOT, WINDOW, a_city
-from tests.publishing import publish_until
+from tests.publishing import appender, publish_until
 
 
 @pytest.mark.services
@@ -20,7 +20,7 @@ def test_what_is_open_is_decided_before_the_first_window_and_what_fails_closes(d
         add_cell(connection, 0, areas[1])  # passes, and is not open: nobody is registered there
         shown = []
         for hour in range(4):
-            made = publish_due(connection, [Stream(TOPIC, [IMPORT])], "UTC", SLOT + hour * HOUR, Since(T0))
+            made = publish_due(appender(connection), [Stream(TOPIC, [IMPORT])], "UTC", SLOT + hour * HOUR, Since(T0))
             shown += [(published.released, published.suppressed) for published in made or ()]
             register(connection, 1, "residential", 200)  # too late: what is open was decided
         assert shown == [(1, 3), (0, 4), (0, 4), (0, 4)]

@@ -21,6 +21,7 @@ from schemas.catalogue import catalogue
 from store.database import connect
 from store.partners import partner_named
 from store.publication_log import log_state
+from store.publications import Header, Window, append
 from tests.federation.city import HOUR, IMPORT, T0, a_published_city, publish_hours, serving
 from tests.federation.hostile import HostilePartner, serving_partner
 from tests.publishing import another_log
@@ -213,21 +214,41 @@ def test_a_restored_partner_is_read_again_from_its_new_logs_beginning(
     assert run(url, database_url) == PullResult("isfahan", 0, 0, restarted=False)
 
 
-def test_a_partner_whose_log_fell_back_is_read_again_too(
+def test_a_partner_that_was_restored_is_waited_for_and_what_it_lost_is_kept(
     url: str, database_url: str, second_database_url: str, areas: list[int]
 ) -> None:
     run(url, database_url)
-    with connect(second_database_url) as connection:  # a backup of the first four hours, restored without a new log
+    known = pulled(database_url)
+    with connect(second_database_url) as connection:  # a backup of the first four hours, without its ledger's word yet
         connection.execute("DELETE FROM published_cells WHERE position > 4")
         connection.execute("DELETE FROM publications WHERE position > 4")
-        connection.execute("DELETE FROM cells WHERE window_start >= to_timestamp(%s)", ((T0 + 4 * HOUR) // 1000,))
         connection.execute("UPDATE publication_log SET position = 4")
         connection.execute("UPDATE publication_sequences SET sequence = 4")
-    assert run(url, database_url) == PullResult("isfahan", 4, 2, restarted=True)
+    assert run(url, database_url) == PullResult("isfahan", 0, 0, restarted=False)
+    with connect(second_database_url) as connection:  # the ledger's word: the others were published, and are lost
+        for number in range(4, HOURS):
+            window = Window(T0 + number * HOUR, T0 + (number + 1) * HOUR)
+            header = Header(number + 1, IMPORT.name, number + 1, window, 0, window.end, "lost")
+            append(connection, header, "", [], left_at=window.end)
+        publish_hours(connection, areas, range(HOURS, HOURS + 1))
+    assert run(url, database_url) == PullResult("isfahan", 1, 1, restarted=False)
+    assert pulled(database_url)[: len(known)] == known
+    assert len(pulled(database_url)) > len(known)
+
+
+def test_a_skip_is_followed_over_its_gap_and_a_lost_publication_has_no_cells(
+    url: str, database_url: str, second_database_url: str, areas: list[int]
+) -> None:
+    window = Window(T0 + HOURS * HOUR, T0 + (HOURS + 2) * HOUR)
     with connect(second_database_url) as connection:
-        publish_hours(connection, areas, range(4, HOURS + 1))
-    assert run(url, database_url) == PullResult("isfahan", HOURS - 3, 3, restarted=False)
-    assert pulled(database_url) == published(second_database_url)
+        append(connection, Header(90, IMPORT.name, 70, window, 0, window.end, "skip"), "", [], left_at=window.end)
+        after = Window(window.end, window.end + HOUR)
+        append(connection, Header(91, IMPORT.name, 71, after, 0, after.end, "lost"), "", [], left_at=after.end)
+    assert run(url, database_url).publications == HOURS + 2
+    with connect(database_url) as connection:
+        kinds = connection.execute("SELECT sequence, kind FROM partner_publications ORDER BY sequence").fetchall()
+    assert kinds == [*((n, "publication") for n in range(1, HOURS + 1)), (70, "skip"), (71, "lost")]
+    assert run(url, database_url) == PullResult("isfahan", 0, 0, restarted=False)
 
 
 def test_polls_of_an_unchanged_partner_are_answered_without_a_body(database_url: str) -> None:

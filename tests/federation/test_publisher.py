@@ -3,6 +3,7 @@
 import threading
 from fractions import Fraction
 from functools import partial
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -35,7 +36,7 @@ from tests.federation.city import (
     pass_time,
     register,
 )
-from tests.publishing import publish, publish_until
+from tests.publishing import appender, publish, publish_until
 from tests.waiting import until
 
 WINDOW = Window(T0, T0 + HOUR)
@@ -107,13 +108,12 @@ def a_city(database_url: str, hours: int) -> list[int]:
     return areas
 
 
-def publisher(database_url: str, hours: int, stop: threading.Event, poll_s: float = 0.01) -> Publisher:
+def publisher(database_url: str, folder: Path, hours: int, stop: threading.Event, poll_s: float = 0.01) -> Publisher:
     """A publisher of both metrics by a clock at which so many hours are due."""
     streams = [Stream(TOPIC, metrics_of("energy.readings"))]
     now = SLOT + (hours - 1) * HOUR
-    return Publisher(
-        database_url, lambda _: streams, "UTC", since=Since(T0), clock=lambda: now, poll_s=poll_s, stop=stop
-    )
+    where = (database_url, folder / "ledger.jsonl", "isfahan", "UTC")
+    return Publisher(*where, lambda _: streams, since=Since(T0), clock=lambda: now, poll_s=poll_s, stop=stop)
 
 
 def assert_complete(connection: Connection, hours: int) -> None:
@@ -250,10 +250,10 @@ def test_a_metric_begins_once_at_the_local_midnight_unless_told_otherwise(databa
     a_city(database_url, 1)
     with connect(database_url) as connection:
         streams = [Stream(TOPIC, [IMPORT, SOLAR])]
-        publish_due(connection, streams, "Asia/Tehran", T0 + 5 * HOUR, Since(of={SOLAR.name: T0}))
+        publish_due(appender(connection), streams, "Asia/Tehran", T0 + 5 * HOUR, Since(of={SOLAR.name: T0}))
         assert begins(connection) == {IMPORT.name: T0 - 3 * HOUR - HOUR // 2, SOLAR.name: T0}
         with pytest.raises(HasBegun, match=r"energy\.solar"):
-            publish_due(connection, streams, "Asia/Tehran", T0 + 6 * HOUR, Since(of={SOLAR.name: T0 + HOUR}))
+            publish_due(appender(connection), streams, "Asia/Tehran", T0 + 6 * HOUR, Since(of={SOLAR.name: T0 + HOUR}))
 
 
 @pytest.mark.services
@@ -266,7 +266,7 @@ def test_a_window_of_a_stream_that_has_grown_is_looked_for_in_its_own_topic(data
         add_cell(connection, 1, areas[0], "commercial", contributors=100, topic=TOPIC)
         pass_time(connection, T0 + 9 * HOUR, topic=later)
         streams = [Stream(TOPIC, [IMPORT], None, T0 + HOUR), Stream(later, [IMPORT], T0 + HOUR, None)]
-        publish_due(connection, streams, "UTC", SLOT + HOUR, Since(T0))
+        publish_due(appender(connection), streams, "UTC", SLOT + HOUR, Since(T0))
         values = [columns.value for _, columns in after(connection, 0, 9, 99)]
         assert values == [[None, 0, None, None], [None, 7 * IMPORT.base, None, None]]
 
@@ -280,10 +280,10 @@ def test_while_one_publishes_another_does_not(database_url: str) -> None:
 
 
 @pytest.mark.services
-def test_two_publishers_race_and_each_window_is_published_once(database_url: str) -> None:
+def test_two_publishers_race_and_each_window_is_published_once(database_url: str, tmp_path: Path) -> None:
     a_city(database_url, 40)
     stop = threading.Event()
-    threads = [threading.Thread(target=publisher(database_url, 40, stop).run) for _ in range(2)]
+    threads = [threading.Thread(target=publisher(database_url, tmp_path, 40, stop).run) for _ in range(2)]
     for thread in threads:
         thread.start()
     with connect(database_url) as connection:
@@ -296,12 +296,14 @@ def test_two_publishers_race_and_each_window_is_published_once(database_url: str
 
 
 @pytest.mark.services
-def test_a_crash_in_the_middle_leaves_whole_publications_and_the_publisher_continues(database_url: str) -> None:
+def test_a_crash_in_the_middle_leaves_whole_publications_and_the_publisher_continues(
+    database_url: str, tmp_path: Path
+) -> None:
     a_city(database_url, 5)
     stop = threading.Event()
     with connect(database_url) as connection:
         crash_at(connection, 4)
-        thread = threading.Thread(target=publisher(database_url, 5, stop, poll_s=0.1).run)
+        thread = threading.Thread(target=publisher(database_url, tmp_path, 5, stop, poll_s=0.1).run)
         thread.start()
         until(lambda: log_state(connection).head >= 10, "every window is published")
         stop.set()
@@ -315,14 +317,14 @@ def test_a_crash_in_the_middle_leaves_whole_publications_and_the_publisher_conti
 
 @pytest.mark.services
 def test_a_publisher_outlives_a_database_that_can_only_be_read_for_a_while(
-    database_url: str, caplog: pytest.LogCaptureFixture
+    database_url: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     a_city(database_url, 1)
     stop = threading.Event()
     with connect(database_url) as connection:
         name = conninfo_to_dict(database_url)["dbname"]
         connection.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")  # as after a fail-over
-        thread = threading.Thread(target=publisher(database_url, 1, stop, poll_s=0.05).run)
+        thread = threading.Thread(target=publisher(database_url, tmp_path, 1, stop, poll_s=0.05).run)
         thread.start()
         until(lambda: "read-only" in caplog.text or not thread.is_alive(), "the publisher met it")
         connection.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = off")
@@ -332,10 +334,12 @@ def test_a_publisher_outlives_a_database_that_can_only_be_read_for_a_while(
         assert_complete(connection, 1)
 
 
-def test_a_publisher_waits_for_a_database_that_is_away_and_stops_on_request(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_publisher_waits_for_a_database_that_is_away_and_stops_on_request(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     stop = threading.Event()
     nowhere = "postgresql://nobody@127.0.0.1:1/nothing?connect_timeout=1"
-    thread = threading.Thread(target=publisher(nowhere, 1, stop, poll_s=60).run)
+    thread = threading.Thread(target=publisher(nowhere, tmp_path, 1, stop, poll_s=60).run)
     thread.start()
     until(lambda: "did not answer" in caplog.text, "the publisher reports that the database is away")
     stop.set()

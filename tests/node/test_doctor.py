@@ -161,6 +161,7 @@ def test_a_database_with_newest_tables_and_a_register_is_ok():
             "warn",
             "7 of energy.import; does `sistercity publish`",
         ),
+        ({"contents": replace(CONTENTS, ledger_fault="there is no ledger")}, "fail", "there is no ledger"),
         ({"contents": replace(CONTENTS, overdue={})}, "warn", "nothing was ever published"),
         ({"contents": replace(CONTENTS, unusual=6)}, "warn", "6 contributors are spelled"),
         (

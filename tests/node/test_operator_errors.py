@@ -14,6 +14,7 @@ import api.registry.subjects
 import embedded.kafka
 import eventlog.protocol
 import federation.disclosure.rules
+import federation.publications.entries
 import ingest.cameras.live.protocol
 import ingest.cameras.sources
 import ingest.files.milesight
@@ -21,6 +22,7 @@ import ingest.files.spacing
 import ingest.files.uplinks
 import processors.brakes
 import processors.fold
+import processors.rereading
 import schemas.batch
 import schemas.pictures
 import store.debug_pictures
@@ -39,12 +41,14 @@ HANDLED = {
     api.registry.subjects.NoAvroSchema: "an answer of the schema registry",
     embedded.kafka.CalledOff: "the guard, which stops the other service",
     eventlog.protocol.OffsetGone: "the runner, which counts a gap or raises Stopped",
+    federation.publications.entries.BadEntry: "the ledger, which raises LedgerFault",
     federation.disclosure.rules.UnknownRule: "a defect: the catalogue names a rule that is not written",
     ingest.cameras.live.protocol.CameraUnavailable: "the camera's loop, which tries again",
     ingest.cameras.sources.NoSource: "the commands, which name the file",
     ingest.files.milesight.BadPayload: "the reader of uplinks, which refuses the uplink",
     ingest.files.spacing.UnclearInterval: "the file formats, which name the file",
     ingest.files.uplinks.BadUplink: "the import, which counts the line",
+    processors.rereading.Interrupted: "the command, which ends",
     processors.fold.ReplayDiffers: "the runner, which raises Stopped",
     processors.brakes.TooManyDead: "the runner, which raises Stopped",
     processors.brakes.TooManyRejected: "the runner, which raises Stopped",

@@ -28,6 +28,7 @@ from store.database import connect
 from store.migrations import migrate
 from store.moments import milliseconds
 from store.publications import Window
+from tests.publishing import appender
 from tests.system.streams import process_undisturbed, table
 
 pytestmark = pytest.mark.services
@@ -117,7 +118,7 @@ def test_what_the_release_published_stays_and_publishing_goes_on_where_it_ended(
         energy = [row for row in released[0] if row[0] == "energy.import"]
         last = Window(milliseconds(energy[-1][2]), milliseconds(energy[-1][3]))
         now = slot(catalogue()["energy.import"], last) + 3 * 3_600_000
-        assert publish_due(connection, streams, "Asia/Tehran", now)
+        assert publish_due(appender(connection), streams, "Asia/Tehran", now)
     again = _rows(restored_url, PUBLICATIONS), _rows(restored_url, PUBLISHED_CELLS)
     assert set(released[0]) < set(again[0])
     assert set(released[1]) < set(again[1])

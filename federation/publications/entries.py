@@ -1,0 +1,125 @@
+"""Entries and bodies: the two pieces of bytes that a publication is made of. Pure.
+
+An *entry* is small and goes to everyone: it says what was published, and vouches for the body and for the entry before
+by their SHA-256. A *body* holds the cells, and a salt, so that a value that was withdrawn can't be guessed back from
+the hash. Both are JSON in one line; their bytes are what was hashed, and are kept and served as they are.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from typing import Any
+
+from federation.disclosure.rules import rule_in_force
+from federation.wire import instant, rfc3339
+from schemas.catalogue import Metric
+from store.publications import Header, Kind, PublishedCell, Window
+
+FORMAT = 1
+
+Json = dict[str, Any]
+
+
+class BadEntry(ValueError):
+    """The bytes are no entry of this format."""
+
+
+@dataclass(frozen=True, slots=True)
+class PublicationEntry:
+    """What an entry says. `before` is the hash of the metric's entry before (None for the first), `body` that of the
+    body, `catalogue` that of the definition and the rule in force (see `definition`): SHA-256, as lower-case hex."""
+
+    city: str
+    header: Header
+    before: str | None
+    body: str
+    catalogue: str
+
+
+def digest(content: bytes) -> str:
+    """SHA-256 as lower-case hex."""
+    return sha256(content).hexdigest()
+
+
+def definition(metric: Metric) -> bytes:
+    """The metric's definition and disclosure rule, as bytes that are the same wherever they are the same."""
+    return _bytes({"metric": asdict(metric), "rule": asdict(rule_in_force(metric))})
+
+
+def entry_bytes(entry: PublicationEntry) -> bytes:
+    """The entry as one line of JSON, without its end."""
+    header = entry.header
+    return _bytes(
+        {
+            "format": FORMAT,
+            "city": entry.city,
+            "position": header.position,
+            "metric": header.metric,
+            "sequence": header.sequence,
+            "window": {"start": rfc3339(header.window.start), "end": rfc3339(header.window.end)},
+            "revision": header.revision,
+            "kind": header.kind,
+            "published_at": rfc3339(header.published_at),
+            "before": entry.before,
+            "body": entry.body,
+            "catalogue": entry.catalogue,
+        }
+    )
+
+
+def entry_of(line: bytes) -> PublicationEntry:
+    """The inverse of `entry_bytes`. Raises `BadEntry`."""
+    try:
+        found = json.loads(line)
+        if found["format"] != FORMAT:
+            raise BadEntry(f"an entry of format {found['format']!r}, of which this program knows nothing")
+        window = Window(instant(found["window"]["start"]), instant(found["window"]["end"]))
+        header = Header(
+            *(int(found["position"]), str(found["metric"]), int(found["sequence"]), window, int(found["revision"])),
+            *(instant(found["published_at"]), found["kind"]),
+        )
+        return PublicationEntry(found["city"], header, found["before"], str(found["body"]), str(found["catalogue"]))
+    except (ValueError, KeyError, TypeError) as error:
+        raise BadEntry(f"not an entry: {error}") from None
+
+
+def body_bytes(header: Header, unit: str, cells: Sequence[PublishedCell], salt: str) -> bytes:
+    """The body as one line of JSON: `federation.wire.Publication` and the salt."""
+    return _bytes(
+        {
+            "metric": header.metric,
+            "unit": unit,
+            "sequence": header.sequence,
+            "revision": header.revision,
+            "window": {"start": rfc3339(header.window.start), "end": rfc3339(header.window.end)},
+            "published_at": rfc3339(header.published_at),
+            "kind": header.kind,
+            "cells": [_cell(cell) for cell in sorted(cells, key=lambda cell: (cell.area, cell.class_))],
+            "salt": salt,
+        }
+    )
+
+
+def cells_of(body: bytes) -> tuple[PublishedCell, ...]:
+    """The cells of a body that `body_bytes` has made."""
+    return tuple(
+        PublishedCell(
+            *(cell["area"], cell["class"], cell.get("value"), cell.get("coverage"), cell["rule"]),
+            incomplete=cell["status"] == "incomplete",
+        )
+        for cell in json.loads(body)["cells"]
+    )
+
+
+def _cell(cell: PublishedCell) -> Json:
+    shown = {} if cell.value is None else {"value": cell.value, "coverage": cell.coverage}
+    return {"area": cell.area, "class": cell.class_, "status": cell.status, **shown, "rule": cell.rule}
+
+
+def _bytes(content: Json) -> bytes:
+    return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+KINDS: tuple[Kind, ...] = ("publication", "correction", "withdrawal", "skip")
+"""The kinds of entries. That the contents of one were lost is not in the entry: it is in the database."""

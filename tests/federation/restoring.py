@@ -1,0 +1,76 @@
+"""A city that publishes to a real ledger, its database, and backups of it."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+from psycopg.conninfo import conninfo_to_dict
+from psycopg.sql import SQL, Identifier
+
+from federation.publications.appending import Appender
+from federation.publications.ledger import Ledger
+from federation.publications.publisher import publish_due, publishing
+from federation.publications.schedule import Since, Stream
+from federation.publications.slots import slot
+from schemas.catalogue import Metric
+from store.database import Connection, connect, database_named
+from store.publication_log import after
+from store.publications import Window
+from tests.federation.city import HOUR, IMPORT, T0, TOPIC
+
+CITY = "isfahan"
+WHOLE_LOG = (0, 10_000, 10**7)
+
+Shown = Mapping[tuple[str, int, int], tuple[tuple[str, int | None], ...]]
+"""(metric, start of the window, revision) -> the status and the value of each cell."""
+
+
+@contextmanager
+def backup(server_url: str, database_url: str) -> Iterator[str]:
+    """A copy of the database as it is now; nobody may be connected to it. Yields the copy's URL."""
+    name, copy = str(conninfo_to_dict(database_url)["dbname"]), f"backup_{uuid4().hex}"
+    with connect(server_url) as connection:
+        connection.execute(
+            SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy").format(Identifier(copy), Identifier(name))
+        )
+        try:
+            yield database_named(server_url, copy)
+        finally:
+            connection.execute(SQL("DROP DATABASE {} WITH (FORCE)").format(Identifier(copy)))
+
+
+def due_at(hour: int, metric: Metric = IMPORT) -> int:
+    """The slot of the metric's window that begins so many hours after T0."""
+    return slot(metric, Window(T0 + hour * HOUR, T0 + (hour + 1) * HOUR))
+
+
+@contextmanager
+def at_work(database_url: str, ledger: Path, now_ms: int = due_at(0)) -> Iterator[Appender]:
+    """A publisher's turn, brought level with its ledger."""
+    with (
+        connect(database_url) as connection,
+        publishing(connection, Ledger(ledger), CITY, now_ms) as appender,
+    ):
+        assert appender is not None
+        yield appender
+
+
+def publish_hours_until(database_url: str, ledger: Path, hour: int) -> None:
+    """Publish, as a publisher that has just started, all hours that are due in the slot of this one."""
+    with at_work(database_url, ledger, due_at(hour)) as appender:
+        publish_due(appender, [Stream(TOPIC, [IMPORT])], "UTC", due_at(hour), Since(T0))
+
+
+def shown(connection: Connection) -> Shown:
+    """What the log shows to partners, except what was lost and what is skipped."""
+    return {
+        (header.metric, header.window.start, header.revision): tuple(zip(columns.status, columns.value, strict=True))
+        for header, columns in after(connection, *WHOLE_LOG)
+        if header.kind in ("publication", "correction")
+    }
+
+
+def numbers(connection: Connection) -> list[tuple[int, int, str]]:
+    """Position, sequence and kind of everything in the log of the one metric, in order."""
+    return [(header.position, header.sequence, header.kind) for header, _ in after(connection, *WHOLE_LOG)]
