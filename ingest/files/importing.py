@@ -110,6 +110,8 @@ class FileImport:
                     self._send(kept, names, tally)
                 if stop is not None and stop.is_set():
                     return tally.report(complete=False)
+        if (remark := self._rated.remark()) is not None:
+            tally.notes.append(remark)
         if tally.latest_ms >= 0:
             # No tick is ahead of the log's clock (R4).
             reach = tally.reach_ms if self._history else 0

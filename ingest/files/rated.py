@@ -12,6 +12,9 @@ MOST_TIMES = 2
 STRAY_PERCENT = 1
 """Of a source's readings that are not zero, so many may be above it, as strays. More mean that the unit is wrong."""
 
+LEAST_PERCENT = 1
+"""Of the rated power: an import without any reading so high gets a remark. It may be of a winter's nights."""
+
 _BINS = 64
 
 
@@ -24,6 +27,7 @@ class RatedPower:
 
     def __init__(self) -> None:
         self._counts: dict[tuple[str, str | None], list[int]] = defaultdict(lambda: [0] * _BINS)
+        self._highest: float | None = None
 
     def add(self, parsed: Parsed) -> None:
         """Count a reading, if it is of energy."""
@@ -34,8 +38,15 @@ class RatedPower:
         """Whether a reading is refused, where the register has this power of its source, or 0 for none."""
         if not power_w or not parsed.interval_ms or parsed.metric not in POWER.metrics:
             return False
+        self._highest = max(self._highest or 0.0, _watts(parsed) / power_w)
         limit = MOST_TIMES * power_w
         return _watts(parsed) > limit or self._in_a_wrong_unit(self._counts[_key(parsed)], limit)
+
+    def remark(self) -> str | None:
+        """What is odd about readings that are all far below the power of their source; None if none were compared."""
+        if self._highest is None or self._highest >= LEAST_PERCENT / 100:
+            return None
+        return f"no reading is {LEAST_PERCENT} % of the power in the register: check the unit, which may be too small"
 
     @staticmethod
     def _in_a_wrong_unit(counts: Sequence[int], limit: int) -> bool:

@@ -72,6 +72,17 @@ def test_the_case_of_a_file_in_kilowatts_read_as_a_thousand_times_more() -> None
     assert (report.readings, set(report.refused)) == (0, {"above-power"})
 
 
+def test_a_file_in_kilowatts_that_is_said_to_be_in_watts_gets_a_remark() -> None:
+    name = "02-solar-kw-pvdaq50.csv"
+    report, _, _ = imported(Solar("W"), case(name), knowing(P=250_000), source="P")
+    assert report.readings == 2
+    assert "check the unit" in report.notes[-1]
+    report, _, _ = imported(Solar("kW"), case(name), knowing(P=250_000), source="P")
+    assert (report.readings, [note for note in report.notes if "check" in note]) == (2, [])
+    report, _, _ = imported(Solar("W"), case(name), knowing(P=0), source="P")
+    assert [note for note in report.notes if "check" in note] == []
+
+
 def test_only_energy_of_intervals_has_a_power() -> None:
     rated = RatedPower()
     reading = Parsed(1, "P", "energy.import", 0, QUARTER, 100 * QUARTER, ACTUAL, b"")
