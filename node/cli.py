@@ -27,6 +27,7 @@ from node.commands import (
     standing,
     status,
     topics,
+    withdraw,
 )
 from node.explain import explain
 
@@ -56,6 +57,7 @@ app.command()(detect.detect)
 app.command()(process.process)
 app.command()(correct.correct)
 app.command()(publish.publish)
+app.command()(withdraw.withdraw)
 app.command()(relay_dead_letters.relay_dead_letters)
 app.command()(serve.serve)
 app.command()(pull.pull)

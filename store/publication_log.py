@@ -179,6 +179,14 @@ def window_entries(connection: Connection, metric: str, start: int) -> list[tupl
     return _with_cells(connection, headers, _ALL_CELLS)
 
 
+def topic_of(connection: Connection, position: int) -> str:
+    """The topic of the publication at a position of the log. Raises `LookupError` if there is none."""
+    row = connection.execute("SELECT topic FROM publications WHERE position = %s", (position,)).fetchone()
+    if row is None:
+        raise LookupError(f"there is no publication {position}")
+    return str(row[0])
+
+
 def newest_window(connection: Connection, metric: str) -> Window | None:
     """The last window of a metric that has been published, or None."""
     row = connection.execute(

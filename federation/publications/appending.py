@@ -60,19 +60,21 @@ class Appender:
         published_at: int,
         topic: str,
         now_ms: int,
+        reason: str | None = None,
         together: Callable[[], None] = lambda: None,
     ) -> Header:
         """Append the next publication of a metric, and return its header; `now_ms` is when it leaves.
 
-        `together` is called in the transaction that settles what is published. The connection must be in no other
-        transaction: what is written to the ledger must have been committed before.
+        `reason` is that of a withdrawal. `together` is called in the transaction that settles what is
+        published. The connection must be in no other transaction: what is written to the ledger must have been
+        committed before.
         """
         assert self.connection.info.transaction_status == TransactionStatus.IDLE
         state = self._ledger.state
         head = state.heads.get(metric.name, Head(0, None))
         header = Header(
             *(state.position + 1, metric.name, head.sequence + 1, window, revision, published_at),
-            kind,
+            *(kind, reason),
         )
         body = body_bytes(header, metric.smallest_unit, cells, secrets.token_hex(_SALT_BYTES))
         entry = PublicationEntry(self._city, header, head.hash, digest(body), digest(definition(metric)))

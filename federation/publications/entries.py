@@ -60,6 +60,7 @@ def entry_bytes(entry: PublicationEntry) -> bytes:
             "window": {"start": rfc3339(header.window.start), "end": rfc3339(header.window.end)},
             "revision": header.revision,
             "kind": header.kind,
+            **_reason(header),
             "published_at": rfc3339(header.published_at),
             "before": entry.before,
             "body": entry.body,
@@ -77,7 +78,7 @@ def entry_of(line: bytes) -> PublicationEntry:
         window = Window(instant(found["window"]["start"]), instant(found["window"]["end"]))
         header = Header(
             *(int(found["position"]), str(found["metric"]), int(found["sequence"]), window, int(found["revision"])),
-            *(instant(found["published_at"]), found["kind"]),
+            *(instant(found["published_at"]), found["kind"], found.get("reason")),
         )
         return PublicationEntry(found["city"], header, found["before"], str(found["body"]), str(found["catalogue"]))
     except (ValueError, KeyError, TypeError) as error:
@@ -95,6 +96,7 @@ def body_bytes(header: Header, unit: str, cells: Sequence[PublishedCell], salt: 
             "window": {"start": rfc3339(header.window.start), "end": rfc3339(header.window.end)},
             "published_at": rfc3339(header.published_at),
             "kind": header.kind,
+            **_reason(header),
             "cells": [_cell(cell) for cell in sorted(cells, key=lambda cell: (cell.area, cell.class_))],
             "salt": salt,
         }
@@ -107,9 +109,14 @@ def cells_of(body: bytes) -> tuple[PublishedCell, ...]:
         PublishedCell(
             *(cell["area"], cell["class"], cell.get("value"), cell.get("coverage"), cell["rule"]),
             incomplete=cell["status"] == "incomplete",
+            withdrawn=cell["status"] == "withdrawn",
         )
         for cell in json.loads(body)["cells"]
     )
+
+
+def _reason(header: Header) -> Json:
+    return {} if header.reason is None else {"reason": header.reason}
 
 
 def _cell(cell: PublishedCell) -> Json:

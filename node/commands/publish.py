@@ -97,7 +97,7 @@ def _publish_history(name: str, metrics: Sequence[str], first: str | None, last:
     if not metrics or unknown or first is None or last is None:
         words = f"there is no metric {unknown[0]!r}" if unknown else "an import is published by metrics and days"
         raise wiring.CommandError(f"{words}: give --metric, --from and --until with --history")
-    start, end = (_moment(day, city.zone) for day in (first, last))
+    start, end = (moment_of(day, city.zone) for day in (first, last))
     if start >= end:
         raise wiring.CommandError("--until names the day after the last: it must be later than --from")
     import_topics(city.id, [name])
@@ -154,13 +154,13 @@ def _since(given: Sequence[str], zone: str) -> "Since":
         if separator and metric not in catalogue():
             raise wiring.CommandError(f"--since {text}: there is no metric {metric!r}")
         if separator:
-            of[metric] = _moment(day, zone)
+            of[metric] = moment_of(day, zone)
         else:
-            others = _moment(day, zone)
+            others = moment_of(day, zone)
     return Since(others, of)
 
 
-def _moment(text: str, zone: str) -> int:
+def moment_of(text: str, zone: str) -> int:
     """A local day's midnight, or an RFC 3339 time; milliseconds since 1970, UTC."""
     from federation.wire import instant
     from store.moments import milliseconds

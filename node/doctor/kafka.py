@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from node.doctor.finding import WARN_S, Finding, Level, judge_clock
-from schemas.topics import FRAMES, dataset_of
+from schemas.topics import FRAMES, REGIONS, dataset_of
 
 if TYPE_CHECKING:
     from eventlog.inspection import ClusterState, TopicState
@@ -50,7 +50,14 @@ def _differences(planned: "PlannedTopic", found: "TopicState") -> Iterator[tuple
         setting = found.settings.get(name, wanted)
         if setting != wanted and not (name == "max.message.bytes" and int(setting) > int(wanted)):
             words = f"{name} is {setting}, planned is {wanted}: set it with kafka-configs.sh --alter"
+            if _too_short_to_correct(planned.topic, name, setting, wanted):
+                words += "; windows whose readings are deleted earlier can't be corrected"
             yield name in _SERIOUS or _keeps_pictures(planned.topic, name, setting, wanted), words
+
+
+def _too_short_to_correct(topic: str, name: str, actual: str, wanted: str) -> bool:
+    """Whether late readings may come when the log no longer holds the rest of their window (R13)."""
+    return name == "retention.ms" and dataset_of(topic) not in (FRAMES, REGIONS) and 0 <= int(actual) < int(wanted)
 
 
 def _keeps_pictures(topic: str, name: str, actual: str, wanted: str) -> bool:

@@ -1,21 +1,28 @@
 """A withdrawal erases what was published, here and at partners, and says why; nothing of it comes back."""
 
 import asyncio
+import json
+from pathlib import Path
 
 import httpx
 import pytest
 
 from federation.compare import comparisons
 from federation.partner import PartnerAddress
+from federation.publications.entries import entry_of
+from federation.publications.withdrawing import LONGEST_REASON, CannotWithdraw, withdraw
 from federation.pulling import pull
+from schemas.catalogue import catalogue
 from store.accounts import partner_totals, stream_accounts
 from store.corrections import CorrectedCell, Correction, record_corrections, undecided
 from store.database import connect
 from store.processing import Amounts
 from store.publication_log import window_entries
-from store.publications import Header, PublishedCell, Window, append, next_numbers
-from tests.federation.city import HOUR, IMPORT, ISFAHAN, T0, TOPIC, a_published_city, serving
-from tests.publishing import publish_until
+from store.publications import Window
+from tests.federation.city import HOUR, IMPORT, ISFAHAN, T0, TOPIC, a_published_city, add_cell, pass_time, serving
+from tests.federation.restoring import at_work, backup, due_at, publish_hours_until
+from tests.publishing import appender, publish_until
+from tests.system.command import Command
 
 pytestmark = pytest.mark.services
 
@@ -32,14 +39,9 @@ def city(database_url):
         yield database_url
 
 
-def take_back(database_url: str) -> None:
+def take_back(database_url: str, reason: str = REASON) -> None:
     with connect(database_url) as connection:
-        *_, (published, cells) = window_entries(connection, IMPORT.name, WINDOW.start)
-        position, sequence = next_numbers(connection, IMPORT.name)
-        header = Header(position, IMPORT.name, sequence, WINDOW, published.revision + 1, NOW, "withdrawal", REASON)
-        rows = zip(cells.area, cells.class_, cells.rule, strict=True)
-        taken = [PublishedCell(area, class_, None, None, rule, withdrawn=True) for area, class_, rule in rows]
-        append(connection, header, TOPIC, taken, left_at=NOW)
+        withdraw(appender(connection), IMPORT, WINDOW.start, reason, NOW)
 
 
 def pulled(url: str, database_url: str) -> None:
@@ -74,6 +76,14 @@ def test_what_is_withdrawn_is_erased_here_and_its_entries_stay(city):
             assert set(columns.status) == {"withdrawn"}
             assert {*columns.value, *columns.coverage} == {None}
         assert list(zip(taken.area, taken.class_, strict=True)) == list(zip(cells.area, cells.class_, strict=True))
+        rows = connection.execute(
+            "SELECT kind, entry, body FROM publications WHERE window_start = to_timestamp(%s / 1000.0)"
+            " ORDER BY sequence",
+            (WINDOW.start,),
+        ).fetchall()
+        assert [body is None for _, _, body in rows] == [True, False]
+        assert all(entry_of(entry).body for _, entry, _ in rows)
+        assert json.loads(rows[1][1])["reason"] == REASON
         [stream] = [stream for stream in stream_accounts(connection) if stream.topic == TOPIC]
         assert stream.withdrawn == 1
 
@@ -129,3 +139,49 @@ def test_a_withdrawn_window_is_neither_published_nor_corrected_again(city):
         made = publish_until(connection, [IMPORT], TOPIC, NOW, T0)
         assert [of for of in made if of.header.window == WINDOW] == []
         assert undecided(connection, TOPIC, IMPORT.name) == []
+
+
+@pytest.mark.parametrize("reason", ["", "  ", "two\nlines", "x" * (LONGEST_REASON + 1), "a\x00b"])
+def test_a_withdrawal_needs_a_reason_that_partners_accept(city, reason):
+    with pytest.raises(CannotWithdraw, match="reason"):
+        take_back(city, reason)
+
+
+def test_only_what_was_published_is_withdrawn_and_only_once(city):
+    take_back(city)
+    with pytest.raises(CannotWithdraw, match="already: Meters"):
+        take_back(city)
+    with connect(city) as connection, pytest.raises(CannotWithdraw, match="was published"):
+        withdraw(appender(connection), catalogue()["energy.solar"], WINDOW.start, REASON, NOW)
+
+
+def test_the_command_withdraws_and_says_what_is_wrong(city_to_restore, tmp_path):
+    publish_hours_until(city_to_restore, tmp_path / "ledger-isfahan.jsonl", 1)
+    command = Command(Path("isfahan"), "nowhere:1", city_to_restore, tmp_path)
+    assert "is no day" in command.fails("withdraw", IMPORT.name, "2025-06-01T04:30", "--reason", REASON)
+    said = command("withdraw", IMPORT.name, "2025-06-01T01:00:00Z", "--reason", REASON)
+    assert said == f"{IMPORT.name} 3: the window is withdrawn, in every revision\n"
+    assert "already" in command.fails("withdraw", IMPORT.name, "2025-06-01T01:00:00Z", "--reason", REASON)
+
+
+def test_a_backup_from_before_the_withdrawal_brings_nothing_back(city_to_restore, server_url, tmp_path):
+    ledger = tmp_path / "ledger.jsonl"
+    publish_hours_until(city_to_restore, ledger, 1)
+    with backup(server_url, city_to_restore) as copy:
+        with at_work(city_to_restore, ledger) as publisher:
+            withdraw(publisher, IMPORT, T0, REASON, NOW)
+        with at_work(copy, ledger, due_at(1)) as publisher:  # the first look after the restore
+            entries = window_entries(publisher.connection, IMPORT.name, T0)
+        assert [(header.kind, header.reason) for header, _ in entries] == [
+            ("publication", None),
+            ("withdrawal", REASON),
+        ]
+        assert {value for _, columns in entries for value in columns.value} == {None}
+
+
+@pytest.fixture
+def city_to_restore(database_url):
+    with a_published_city(database_url, 0) as areas, connect(database_url) as connection:
+        add_cell(connection, 0, areas[0], value=1_000_000)
+        pass_time(connection, T0 + 99 * HOUR)
+    return database_url

@@ -67,7 +67,7 @@ def test_a_cluster_as_planned_is_ok():
             "planned is LogAppendTime",
         ),
         (topic(READINGS, settings=SETTINGS[READINGS] | {"cleanup.policy": "compact"}), "fail", "planned is delete"),
-        (topic(READINGS, settings=SETTINGS[READINGS] | {"retention.ms": "1000"}), "warn", "retention.ms is 1000"),
+        (topic(READINGS, settings=SETTINGS[READINGS] | {"retention.ms": "1000"}), "warn", "can't be corrected"),
         (topic(READINGS, replicas=1), "warn", "1 topics are on one broker"),
     ],
 )

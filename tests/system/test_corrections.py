@@ -9,6 +9,7 @@ import pytest
 from eventlog.kafka import KafkaLog
 from federation.partner import PartnerAddress
 from federation.publications.slots import REVISIONS_MS, slot
+from federation.publications.withdrawing import withdraw
 from federation.pulling import pull
 from node.clock import now_ms
 from node.correcting import Corrector
@@ -24,7 +25,7 @@ from store.processing_postgres import PostgresStore
 from store.publications import Window
 from tests.federation.city import HOUR, IMPORT, ISFAHAN, found_areas, register, serving
 from tests.processors.logs import rows_of
-from tests.publishing import publish_until
+from tests.publishing import appender, publish_until
 
 pytestmark = pytest.mark.services
 
@@ -101,7 +102,7 @@ def hour(kafka_log: KafkaLog, database_url: str, city: str) -> Iterator[Hour]:
 def shown(database_url: str, partner_url: str, start: int) -> list[int]:
     """What the partner that has pulled shows of the hour, revision by revision."""
     with serving(database_url) as address:
-        asyncio.run(pull(PartnerAddress(address), partner_url, "ho-chi-minh-city"))
+        asyncio.run(pull(PartnerAddress(address, ISFAHAN.id), partner_url, "ho-chi-minh-city"))
     with connect(partner_url) as connection:
         rows = connection.execute(
             "SELECT value FROM partner_cells WHERE city = %s AND class = 'residential'"
@@ -124,6 +125,8 @@ def test_late_readings_of_many_reach_the_partner_and_those_of_a_few_do_not(hour,
     assert hour.correct(3) == {"corrected": 1}
     assert hour.publish(hour.slot + REVISIONS_MS[2]) == [(2, "correction", hour.slot + REVISIONS_MS[2])]
     assert shown(database_url, second_database_url, hour.window.start) == [20_000, 25_000, 62_600]
+    withdraw(appender(hour.connection), IMPORT, hour.window.start, "A test.", hour.slot + REVISIONS_MS[2])
+    assert shown(database_url, second_database_url, hour.window.start) == [None] * 4
     tables = hour.connection.execute("SELECT count(*) FROM corrections WHERE NOT decided").fetchone()
     assert tables == (0,)
 
