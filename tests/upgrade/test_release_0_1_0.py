@@ -17,6 +17,7 @@ import pytest
 
 from eventlog.memory import MemoryLog
 from eventlog.protocol import TopicPartition
+from federation.disclosure.precision import rounded
 from federation.publications.publisher import publish_due
 from federation.publications.schedule import Stream
 from federation.publications.slots import slot
@@ -38,6 +39,8 @@ MESSAGES = [json.loads(line) for line in gzip.decompress((RELEASE / "messages.js
 TOPICS = sorted({message["topic"] for message in MESSAGES})
 UNCHANGED = [topic for topic in TOPICS if dataset_of(topic) != REGIONS]
 """Of the still cameras' quarters of an hour became hours, under another name."""
+
+NOT_SHOWN_ANY_MORE = ("traffic.regions", "traffic.density")
 
 PARTITIONS = 4
 DAY = 86_400_000
@@ -87,9 +90,7 @@ def recorded_log() -> tuple[MemoryLog, AppendTime]:
 @pytest.fixture
 def restored_url(server_url: str, second_database_url: str) -> str:
     """The release's database, restored into an empty one and brought to the newest tables."""
-    with psycopg.connect(second_database_url, autocommit=True) as connection:
-        connection.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
-        connection.execute(gzip.decompress((RELEASE / "database.sql.gz").read_bytes()).decode())
+    _restore(second_database_url)
     migrate(second_database_url)
     return second_database_url
 
@@ -126,6 +127,23 @@ def test_what_the_release_published_stays_and_publishing_goes_on_where_it_ended(
     assert all(before[1] == after[0] for before, after in pairwise(windows))
 
 
+def test_what_the_release_published_exactly_is_rounded_by_the_upgrade(second_database_url):
+    _restore(second_database_url)
+    query = "SELECT metric, value FROM published_cells JOIN publications USING (position) WHERE value IS NOT NULL"
+    places = "SELECT position, area, class FROM published_cells JOIN publications USING (position)"
+    places += " WHERE metric = 'energy.import' AND value IS NOT NULL ORDER BY 1, 2, 3 OFFSET %s LIMIT 1"
+    edges = (5, -179_999_999, 180_000_000, 540_000_000, -540_000_000, 3_600_001_234_567, 2**62)
+    with psycopg.connect(second_database_url) as connection:
+        for place, value in enumerate(edges):
+            update = f"UPDATE published_cells SET value = %s WHERE (position, area, class) = ({places})"
+            connection.execute(update, (value, place))
+    exact = [row for row in _rows(second_database_url, query) if row[0] not in NOT_SHOWN_ANY_MORE]
+    migrate(second_database_url)
+    expected = sorted((metric, rounded(value, catalogue()[metric].base)) for metric, value in exact)
+    assert sorted(_rows(second_database_url, query)) == expected
+    assert expected != sorted(exact)
+
+
 def test_processing_goes_on_from_the_positions_of_the_release(recorded_log, restored_url, database_url):
     log, clock = recorded_log
     _are_the_topics_of(restored_url, log)
@@ -155,6 +173,13 @@ def test_the_account_of_the_release_is_shown_and_balanced(restored_url):
     counted = {account.topic: dict(account.reasons) for account in accounts if account.reasons}
     letters = _rows(restored_url, "SELECT topic, reason, count(*) FROM dead_letters GROUP BY topic, reason")
     assert sorted((topic, *count) for topic, reasons in counted.items() for count in reasons.items()) == sorted(letters)
+
+
+def _restore(database_url: str) -> None:
+    """Put the release's database in place of what is there."""
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+        connection.execute(gzip.decompress((RELEASE / "database.sql.gz").read_bytes()).decode())
 
 
 def _bytes(text: str | None) -> bytes | None:
