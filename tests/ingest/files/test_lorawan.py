@@ -228,3 +228,54 @@ def test_many_uplinks_and_a_line_without_an_end_need_little_memory(file) -> None
         assert sum(1 for _ in LoraWan(1_000).read(path)) == 15_001
 
     assert peak_bytes(read) < 6_000_000
+
+
+PAYLOAD = base64.b64encode(WORDS).decode()
+V3 = {"devEUI": base64.b64encode(bytes.fromhex(EUI)).decode(), "fPort": 85, "data": PAYLOAD}
+HELIUM = {"dev_eui": EUI, "payload": PAYLOAD, "reported_at": 1_684_478_801, "type": "uplink"}
+THE_THINGS = {"end_device_ids": {"dev_eui": EUI}}
+
+
+@pytest.mark.parametrize(
+    ("document", "time_ms"),
+    [
+        (HELIUM, 1_684_478_801_000),
+        (HELIUM | {"reported_at": 1_684_478_801_936}, 1_684_478_801_936),
+        (V3 | {"rxInfo": [{"time": None}, {"time": "2023-05-19T06:46:41.936Z"}]}, 1_684_478_801_936),
+        (V3 | {"rxInfo": [], "publishedAt": "2023-05-19T06:46:41.936123Z"}, 1_684_478_801_936),
+    ],
+)
+def test_servers_write_devices_and_times_in_their_own_way(document: dict[str, object], time_ms: int) -> None:
+    found = decode_uplink(content(document))
+    assert found is not None
+    assert (found.device, found.time_ms, found.distance_mm) == (EUI.lower(), time_ms, 2_116)
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"cmd": "txd", "EUI": EUI, "seqdn": 5},
+        {"devEUI": EUI, "devAddr": "20000001"},
+        {"devEUI": EUI, "acknowledged": True, "fCnt": 3},
+        {"devEUI": EUI, "margin": 7, "batteryLevel": 75.5},
+        {"DevEUI_downlink_Sent": {"DevEUI": EUI}},
+        {"dev_eui": EUI, "type": "join", "reported_at": 1_684_478_801_936},
+        THE_THINGS | {"join_accept": {"received_at": "2023-05-19T06:46:41Z"}},
+        THE_THINGS | {"downlink_ack": {}},
+        {"name": "ns.up.data.process", "data": THE_THINGS | {"uplink_message": {"frm_payload": PAYLOAD}}},
+    ],
+)
+def test_other_events_of_a_server_are_no_uplinks(document: dict[str, object], file) -> None:
+    assert decode_uplink(content(document)) is None
+    assert outcomes(LoraWan(1_000), file(content(document))) == [Empty("not-an-uplink")]
+
+
+def test_an_uplink_without_a_payload_or_with_an_impossible_time_is_refused_as_such(file) -> None:
+    lines = [
+        content(V3 | {"data": None, "time": "2023-05-19T06:46:41Z"}),
+        content(THE_THINGS | {"uplink_message": {"received_at": "2023-05-19T06:46:41Z"}}),
+        content(loriot(ts=315_532_800_000)),
+        content(loriot(EUI="24e1")),
+        content(loriot(data="0x")),
+    ]
+    assert reasons(LoraWan(1_000), file(*lines)) == {1: "missing", 2: "missing", 3: "time", 4: "device", 5: "payload"}

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from ingest.files.reading import NotSuchFile
 from ingest.files.solar import Solar
-from tests.ingest.files.imports import ABSENT, DATA, outcomes, parsed, peak_bytes, reasons
+from tests.ingest.files.imports import ABSENT, DATA, notes, outcomes, parsed, peak_bytes, reasons
 
 REAL = DATA / "energy/serf_east_15min_ac_power.csv"
 HEADER = b"measured_on,ac_power\n"
@@ -113,3 +113,44 @@ def test_a_line_without_an_end_needs_little_memory(file) -> None:
         assert reasons(Solar("W", 900_000), path) == {2: "unreadable"}
 
     assert peak_bytes(read) < 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("header", "form", "millijoules"),
+    [
+        (b"measured_on,ac_power_kw\n", Solar(), 900_000_000),
+        (b"measured_on,AC_Power (W)\n", Solar(), 900_000),
+        (b"Measured_On,ac_power__752\n", Solar("W"), 900_000),
+        (b"measured_on,inverter\n", Solar("kW", column="inverter"), 900_000_000),
+    ],
+)
+def test_the_name_of_the_column_or_the_operator_tells_the_unit(
+    file, header: bytes, form: Solar, millijoules: int
+) -> None:
+    path = file(b"2016-07-01 00:00:00Z,1\n", b"2016-07-01 00:15:00Z,1\n", header=header)
+    assert [reading.value for reading in parsed(form, path)] == [millijoules] * 2
+
+
+@pytest.mark.parametrize(
+    ("header", "form", "words"),
+    [
+        (b"measured_on,ac_power\n", Solar(), "--unit"),
+        (b"measured_on,ac_power_kw\n", Solar("W"), "contradicts --unit W"),
+        (b"measured_on,ac_power_1,ac_power_2\n", Solar("W"), r"several columns of power \(ac_power_1, ac_power_2\)"),
+        (b"measured_on,ac_power,AC_POWER\n", Solar("W"), "twice"),
+        (b"measured_on,ac_power\n", Solar("W", column="dc"), "must name the columns dc"),
+    ],
+)
+def test_what_the_header_leaves_open_or_contradicts_is_asked_for(file, header: bytes, form: Solar, words: str) -> None:
+    with pytest.raises(NotSuchFile, match=words):
+        outcomes(form, file(b"2016-07-01 00:00:00Z,1,1\n", header=header))
+
+
+def test_columns_that_are_not_read_are_named(file) -> None:
+    path = file(
+        *[b"2016-07-01 00:%02d:00Z,1,2\n" % n for n in range(3)], header=b"measured_on,ac_power_kw,irradiance\n"
+    )
+    assert notes(Solar(), path) == [
+        "solar.csv: ac_power_kw is in kW; an interval is 60 s, the spacing of its times",
+        "solar.csv: columns that are not read: irradiance",
+    ]
