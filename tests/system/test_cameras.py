@@ -219,7 +219,7 @@ def test_a_past_video_with_a_detector_becomes_history(command, kafka_log, city, 
     batches = [decode(record.value) for record in everything_in(kafka_log, history(city, REGIONS, "july"))]
     begin = 1_751_344_200_000
     assert sorted(batch.start for batch in batches if batch.count) == [begin + 500 * n for n in range(count)]
-    assert {batch.start for batch in batches if not batch.count} >= {begin + 500 * count + 30 * 60_000}
+    assert {batch.start for batch in batches if not batch.count} >= {begin + 500 * count + 75 * 60_000}
 
 
 def test_an_unknown_cameras_pictures_are_refused_and_none_is_kept(command, kafka_log, city, database_url, tmp_path):
