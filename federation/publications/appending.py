@@ -9,7 +9,7 @@ the draft is finished, with the same bytes.
 """
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 from psycopg.pq import TransactionStatus
@@ -61,13 +61,11 @@ class Appender:
         topic: str,
         now_ms: int,
         reason: str | None = None,
-        together: Callable[[], None] = lambda: None,
     ) -> Header:
         """Append the next publication of a metric, and return its header; `now_ms` is when it leaves.
 
-        `reason` is that of a withdrawal. `together` is called in the transaction that settles what is
-        published. The connection must be in no other transaction: what is written to the ledger must have been
-        committed before.
+        `reason` is that of a withdrawal. The connection must be in no transaction: what is written to the ledger must
+        have been committed before.
         """
         assert self.connection.info.transaction_status == TransactionStatus.IDLE
         state = self._ledger.state
@@ -79,9 +77,7 @@ class Appender:
         body = body_bytes(header, metric.smallest_unit, cells, secrets.token_hex(_SALT_BYTES))
         entry = PublicationEntry(self._city, header, head.hash, digest(body), digest(definition(metric)))
         draft = Draft(header.position, topic, now_ms, entry_bytes(entry), body)
-        with self.connection.transaction():
-            keep_draft(self.connection, draft)
-            together()
+        keep_draft(self.connection, draft)
         self._ledger.append(entry, draft.entry)
         finish(self.connection, draft)
         return header

@@ -65,15 +65,15 @@ def _windows(
             f"{metric.name} is published from the running streams since {moment(limit).isoformat()}:"
             " an import can't be published in place of them; name an earlier --until"
         )
-    reached = topic_state(connection, topic).event_time
-    if reached is None or windows[-1].end > reached - metric.lateness_ms:
-        raise NotPublishable(
-            f"{topic} is not processed up to {moment(windows[-1].end).isoformat()}: run `sistercity process --history`"
-        )
     if not any(_can_pass(connection, metric, window) for window in (windows[0], windows[-1])):
         raise NotPublishable(
             f"no area and class of {metric.name} has as many contributors in the register of that time as {metric.rule}"
             " asks for: nothing of it can ever be released"
+        )
+    reached = topic_state(connection, topic).event_time
+    if reached is None or windows[-1].end > reached - metric.lateness_ms:
+        raise NotPublishable(
+            f"{topic} is not processed up to {moment(windows[-1].end).isoformat()}: run `sistercity process --history`"
         )
     return windows
 

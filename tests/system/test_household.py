@@ -1,4 +1,4 @@
-"""A real household's file through Kafka: exact in the operator's view, suppressed for everybody else."""
+"""A real household's file through Kafka: exact in the operator's view, and nothing of it for anybody else."""
 
 import csv
 import io
@@ -68,7 +68,8 @@ def test_the_household_file_is_exact_for_the_operator_and_nothing_of_it_can_be_p
         "secret-meter-4711,energy.import,a,secret-customer-0815,residential,2006-01-01,\n"
     )
     command("register", "load", str(register))
-    said = command("ingest", "household", str(path), "--source", "secret-meter-4711", "--name", "house")
+    unit = ("--unit", "kW") if which == "made up" else ()
+    said = command("ingest", "household", str(path), "--source", "secret-meter-4711", "--name", "house", *unit)
     command("process", "--history", "house", "--until-caught-up")
     named = ("--metric", "energy.import", "--from", "2007-02-01", "--until", "2007-02-03")
     refused = command.fails("publish", "--history", "house", *named)
@@ -103,8 +104,11 @@ def test_an_import_of_an_unknown_source_refuses_every_line_and_says_so(command, 
     )
     command("register", "load", str(register))
     path = made_up(tmp_path / "household.txt")
-    said = command("ingest", "household", str(path), "--source", "unknown", "--name", "nobody")
-    assert "0 of 181 lines sent" in said
+    outcome = command.outcome(
+        *("ingest", "household", str(path), "--source", "unknown", "--name", "nobody", "--unit", "kW")
+    )
+    assert outcome.code == 1
+    assert "no reading was sent" in outcome.stderr
     assert json.loads(command("status", "--json"))["refused"]["unknown-source"] == 175
 
 
