@@ -16,7 +16,7 @@ from typing import ClassVar
 from ingest.files.documents import load, read_bounded
 from ingest.files.milesight import BadPayload, Tilt, measured
 from ingest.files.reading import KEPT_BYTES, Empty, NotSuchFile, Outcome, Parsed
-from ingest.files.reasons import HISTORY, MISSING, NO_DEPTH, NOT_AN_UPLINK, SENSOR_FAULT, UNREADABLE
+from ingest.files.reasons import HISTORY, MISSING, MORE_BLOCKS, NO_DEPTH, NOT_AN_UPLINK, SENSOR_FAULT, UNREADABLE
 from ingest.files.tables import lines
 from ingest.files.uplinks import BadUplink, read_uplink
 from ingest.register import UNKNOWN_SOURCE
@@ -40,7 +40,7 @@ class Uplink:
     """An uplink: `device` is the sensor's EUI in lower case, `time_ms` when it was received, milliseconds since 1970.
 
     `battery` is a percentage, `distance_mm` from the sensor to the surface below it. Absent values are None. `stored`
-    is the number of distances of earlier times that it holds, too.
+    is the number of distances of earlier times that it holds, too; `unknown`: a block of an unknown kind follows.
     """
 
     device: str
@@ -49,6 +49,7 @@ class Uplink:
     distance_mm: int | None
     position: Tilt | None
     stored: int = 0
+    unknown: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,8 @@ class LoraWan:
             return
         for _ in range(uplink.stored):
             yield Empty(HISTORY)
+        if uplink.unknown:
+            yield Empty(MORE_BLOCKS)
         if uplink.distance_mm is None:
             if not uplink.stored:
                 yield Refused(position, MISSING, kept)
@@ -148,7 +151,9 @@ def _decoded(document: object) -> Uplink | None:
         found = measured(sent.payload)
     except BadPayload as error:
         raise BadUplink(str(error), error.reason) from None
-    return Uplink(sent.device, sent.time_ms, found.battery, found.distance_mm, found.position, found.stored)
+    return Uplink(
+        sent.device, sent.time_ms, found.battery, found.distance_mm, found.position, found.stored, found.unknown
+    )
 
 
 @dataclass(frozen=True, slots=True)

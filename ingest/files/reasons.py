@@ -36,6 +36,7 @@ SENSOR_FAULT = "sensor-fault"
 
 NOT_AN_UPLINK = "not-an-uplink"
 HISTORY = "history"
+MORE_BLOCKS = "more-blocks"
 NOT_COLLECTED = "not-collected"
 REPEATED_ZERO = "repeated-zero"
 

@@ -87,13 +87,18 @@ def test_a_level_is_a_whole_hundredth_of_a_percent_next_to_the_true_one(distance
         ("01755c0367010104824408050001", 92, 2116, "tilt"),  # EM400, with the temperature
         ("8367e800018482410601", None, 1601, None),  # EM400, alarms of temperature and distance
         ("83e9d0070100010382d007", None, 2000, None),  # EM500, the alarm and the distance
-        ("038210002ace01755c", None, 16, None),  # after a block of unknown length nothing can be read
     ],
 )
 def test_blocks_of_channel_type_and_value(words: str, battery, distance, position) -> None:
     uplink = decode_uplink(content(loriot(bytes.fromhex(words))))
     assert uplink == Uplink(EUI.lower(), 1_684_478_801_936, battery, distance, position)
     assert decode_uplink(content(chirpstack(bytes.fromhex(words)))).distance_mm == distance
+
+
+def test_blocks_that_are_not_read_are_counted(file) -> None:
+    path = file(content(loriot(bytes.fromhex("038210002ace01755c"))))  # nothing can be read after an unknown length
+    assert [reading.value for reading in parsed(LoraWan(32), path)] == [5_000]
+    assert Empty("more-blocks") in outcomes(LoraWan(32), path)
 
 
 def test_distances_of_earlier_times_are_counted_and_not_read(file) -> None:
