@@ -10,6 +10,7 @@ from node import wiring
 from node.settings import settings
 
 if TYPE_CHECKING:
+    from store.accounts import StreamAccount
     from store.database import Connection
     from store.feeders import SlowestFeeder
 
@@ -45,25 +46,7 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="all of it, as J
         typer.echo(json.dumps(content, indent=2))
         return
     for stream in streams:
-        typer.echo(stream.topic)
-        typer.echo(f"  acknowledged {stream.acknowledged.messages} messages, {stream.acknowledged.readings} readings")
-        for name, count in asdict(stream.account).items():
-            typer.echo(f"  {name:14} {count}")
-        typer.echo(f"  {'balanced':14} {'yes' if stream.account.balanced() else 'NO'}")
-        typer.echo(
-            f"  {stream.windows} windows closed, {stream.publications} publications:"
-            f" {stream.cells_released} cells released, {stream.cells_suppressed} suppressed"
-        )
-        if stream.topic in slowest:
-            typer.echo(_slowest(slowest[stream.topic]))
-        if stream.withdrawn:
-            typer.echo(f"  {stream.withdrawn} windows were withdrawn")
-        for partition, reason in stream.stopped.items():
-            typer.echo(f"  STOPPED, partition {partition}: {reason}")
-        for partition, alarm in stream.alarms.items():
-            typer.echo(f"  WARNING, partition {partition}: {alarm}")
-        for reason, count in stream.reasons.items():
-            typer.echo(f"  dead letters, {reason}: {count}")
+        _show_stream(stream, slowest.get(stream.topic))
     for reason, count in at_source.items():
         typer.echo(f"refused at the source, {reason}: {count}")
     for camera in cameras:
@@ -78,7 +61,29 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="all of it, as J
         typer.echo(f"partner {partner.city} at {partner.url}: {partner.publications} publications pulled{taken_back}")
 
 
-def _slowest(found: "SlowestFeeder") -> str:
+def _show_stream(stream: "StreamAccount", slowest: "SlowestFeeder | None") -> None:
+    typer.echo(stream.topic)
+    typer.echo(f"  acknowledged {stream.acknowledged.messages} messages, {stream.acknowledged.readings} readings")
+    for name, count in asdict(stream.account).items():
+        typer.echo(f"  {name:14} {count}")
+    typer.echo(f"  {'balanced':14} {'yes' if stream.account.balanced() else 'NO'}")
+    typer.echo(
+        f"  {stream.windows} windows closed, {stream.publications} publications:"
+        f" {stream.cells_released} cells released, {stream.cells_suppressed} suppressed"
+    )
+    if slowest is not None:
+        typer.echo(_waiting_for(slowest))
+    if stream.withdrawn:
+        typer.echo(f"  {stream.withdrawn} windows were withdrawn")
+    for partition, reason in stream.stopped.items():
+        typer.echo(f"  STOPPED, partition {partition}: {reason}")
+    for partition, alarm in stream.alarms.items():
+        typer.echo(f"  WARNING, partition {partition}: {alarm}")
+    for reason, count in stream.reasons.items():
+        typer.echo(f"  dead letters, {reason}: {count}")
+
+
+def _waiting_for(found: "SlowestFeeder") -> str:
     from store.moments import moment
 
     lag_s = (found.furthest_ms - found.time_ms) // 1000
