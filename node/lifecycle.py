@@ -29,6 +29,8 @@ def start(role: str, *, metrics: bool = True) -> threading.Event:
     )
     for noisy in ("kafka", "httpx", "alembic", "uvicorn.access"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    # On a busy machine it warns of every tenth of a second in which nothing was sent.
+    logging.getLogger("kafka.net.selector").setLevel(logging.ERROR)
     for handler in logging.getLogger().handlers:
         handler.addFilter(_without_kafka_traceback)
     stop = threading.Event()

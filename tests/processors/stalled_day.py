@@ -39,7 +39,7 @@ def rows_of(area: int) -> np.ndarray:
     """A reading of every meter of an area."""
     rows = np.zeros(METERS, ROW)
     rows["source"] = rows["contributor"] = np.arange(METERS) + area * METERS
-    rows["value"] = np.arange(METERS) % 1_000 + area
+    rows["value"] = np.arange(METERS) % 1_000 + area + 1
     rows["quality"] = 1
     return rows
 

@@ -60,6 +60,7 @@ class Node:
             "SISTERCITY_CITY": str(city),
             "SISTERCITY_CAMERAS": str(folder / "cameras.toml"),
             "SISTERCITY_HOME": str(folder / "home"),
+            "SISTERCITY_LEDGER": str(folder / "ledger.jsonl"),
             "SISTERCITY_SECRETS_DIR": str(folder / "secrets"),
             "SISTERCITY_PARTITIONS": "4",
             "SISTERCITY_METRICS_HOST": HERE,

@@ -212,7 +212,7 @@ def test_the_planned_rights_are_enough_for_every_role(planned, broker, city, tmp
     )
     planned("register", "load", str(register))
     path = made_up(tmp_path / "household.txt")
-    said = run("ingest", "ingest", "household", str(path), "--source", "meter", "--name", "house")
+    said = run("ingest", "ingest", "household", str(path), "--source", "meter", "--name", "house", "--unit", "kW")
     assert "lines sent" in said
     run("process", "process", "--history", "house", "--until-caught-up")
     assert len(run("stranger", "query", "energy.import").splitlines()) > 2
