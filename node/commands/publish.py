@@ -1,7 +1,7 @@
 """`sistercity publish`: windows become publications, each in its slot."""
 
 from collections.abc import Sequence
-from datetime import date, datetime, time
+from datetime import date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Annotated
 from zoneinfo import ZoneInfo
 
@@ -18,13 +18,15 @@ if TYPE_CHECKING:
     from federation.publications.schedule import Since, Stream
     from store.database import Connection
 
+_DAYS_AGO = {"today": 0, "yesterday": 1}
+
 
 def publish(
     since: Annotated[
         list[str] | None,
         typer.Option(
-            help="the day from which the city publishes (2026-05-01, or METRIC=2026-05-01; also a time, RFC 3339);"
-            " default: today, when a metric is published for the first time. It can't be changed afterwards"
+            help="the day from which the city publishes (yesterday, 2026-05-01, METRIC=2026-05-01, or an RFC 3339"
+            " time); default: today, when a metric is published for the first time. It can't be changed afterwards"
         ),
     ] = None,
     once: Annotated[bool, typer.Option(help="publish what is due, and end")] = False,
@@ -161,10 +163,13 @@ def _since(given: Sequence[str], zone: str) -> "Since":
 
 
 def moment_of(text: str, zone: str) -> int:
-    """A local day's midnight, or an RFC 3339 time; milliseconds since 1970, UTC."""
+    """A local day's midnight, or an RFC 3339 time; milliseconds since 1970, UTC. `text` may be today or yesterday."""
     from federation.wire import instant
     from store.moments import milliseconds
 
+    if text in _DAYS_AGO:
+        today = datetime.fromtimestamp(now_ms() / 1000, ZoneInfo(zone)).date()
+        text = (today - timedelta(days=_DAYS_AGO[text])).isoformat()
     try:
         return milliseconds(datetime.combine(date.fromisoformat(text), time(), ZoneInfo(zone)))
     except ValueError:
@@ -172,4 +177,4 @@ def moment_of(text: str, zone: str) -> int:
     try:
         return instant(text)
     except ValueError:
-        raise wiring.CommandError(f"{text!r} is no day like 2026-05-01, and no time of RFC 3339") from None
+        raise wiring.CommandError(f"{text!r} is no day like 2026-05-01 or yesterday, and no time of RFC 3339") from None
