@@ -1,6 +1,7 @@
 """The examination of a whole node, part by part."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,12 @@ if TYPE_CHECKING:
     from store.inspection import RegisteredSources
     from store.partners import PartnerState
 
+_NEEDED = (
+    *("eventlog.kafka", "store.inspection", "store.partners", "ingest.area_report", "federation.fetching"),
+    *("federation.publications.publisher", "federation.publications.recovery", "federation.publications.schedule"),
+)
+"""What the examinations import. On a busy machine that takes seconds, and their time is for answers."""
+
 _FIRST_ANSWER_S = 5
 _LONGEST_S = 12.0
 
@@ -28,6 +35,8 @@ def examine() -> Iterator[Finding]:
     from node.topic_plan import planned_topics
     from schemas.catalogue import catalogue
 
+    for module in _NEEDED:
+        import_module(module)
     city, failed = Examination("city", _LONGEST_S, wiring.city).result()
     yield from _only(failed) if city is None else _city(city)
     # The database first: it knows into which topics a stream has grown.
