@@ -12,7 +12,7 @@ from store.register import RegisterError
 from tests.ingest.files.imports import peak_bytes
 from tests.ingest.files.spoiling import FILES, spoiled
 from tests.ingest.small_city import city
-from tests.soak import amount
+from tests.soak import amount, soak
 
 MOST_BYTES = 3_000_000
 PREMISES = ("Phường 1", "Phu\u031bo\u031b\u0300ng 1 ", "خانهٔ يك", "خانهٔ یک", "C-3", "Quán ăn ۵", "Quán ăn 5", "C-6")
@@ -31,7 +31,8 @@ def loaded(path: Path) -> list[Row] | None:
             columns = rows.columns(block)
             texts = (columns.source, columns.metric, columns.district, columns.contributor, columns.class_)
             found += zip(*texts, strict=True)
-    except RegisterError:
+    except RegisterError as error:
+        assert error.line is not None  # an operator is told where
         return None
     return found
 
@@ -53,6 +54,7 @@ def independent(content: bytes) -> set[Row]:
     }
 
 
+@soak
 def test_no_spoiled_register_gives_a_row_that_is_not_in_it(tmp_path: Path) -> None:
     path = tmp_path / "register.csv"
     path.write_bytes(SOUND)
@@ -77,6 +79,7 @@ def test_no_spoiled_register_gives_a_row_that_is_not_in_it(tmp_path: Path) -> No
     assert accepted
 
 
+@soak
 def test_a_spoiled_register_takes_no_more_memory_than_a_sound_one(tmp_path: Path) -> None:
     path = tmp_path / "register.csv"
     for seed in range(amount(5, soak=200)):

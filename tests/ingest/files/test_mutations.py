@@ -11,7 +11,7 @@ from ingest.files.reading import NotSuchFile
 from tests.ingest.files.imports import imported, peak_bytes, register, rows
 from tests.ingest.files.independent import KINDS, Kind
 from tests.ingest.files.spoiling import FILES, spoiled
-from tests.soak import amount
+from tests.soak import amount, soak
 
 MOST_BYTES = 3_000_000
 
@@ -28,6 +28,7 @@ def what_comes(kind: Kind, path: Path) -> tuple[Counter[int], set[str]]:
     return Counter(value for _, value in rows(writer)), told
 
 
+@soak
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 def test_no_spoiled_file_changes_an_amount_without_a_word(kind: Kind, tmp_path: Path) -> None:
     numbers = NUMBERS.get(kind.name, "1.5 12.25 0.75 8 40.01 3.5 7.25 6 11 19.5 2.25 8.75").split()
@@ -53,6 +54,7 @@ def test_no_spoiled_file_changes_an_amount_without_a_word(kind: Kind, tmp_path: 
             assert sent == wanted, (seed, content)
 
 
+@soak
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 def test_a_spoiled_file_takes_no_more_memory_than_a_sound_one(kind: Kind, tmp_path: Path) -> None:
     sound = kind.write(NUMBERS.get(kind.name, "1.5 12.25 0.75 8 40.01 3.5 7.25 6").split(), 3)
