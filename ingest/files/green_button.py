@@ -7,6 +7,7 @@ operator chooses.
 """
 
 import re
+from abc import ABC, abstractmethod
 from array import array
 from collections.abc import Iterator, Mapping
 from contextlib import closing
@@ -102,7 +103,7 @@ class _Reading:
         return within(int(start) * 1_000) if _SECONDS.fullmatch(start) else None
 
 
-class _ReadingEvents:
+class _ReadingEvents(ABC):
     """Implements `ingest.files.markup.Events`: collects the fields of each IntervalReading."""
 
     def __init__(self) -> None:
@@ -135,9 +136,9 @@ class _ReadingEvents:
         elif field_name == "quality":
             self._reading.qualities.add(text.strip())
 
+    @abstractmethod
     def take(self, entry: int, reading: _Reading, end: int) -> None:
         """A reading is complete; its end tag begins at the offset `end`. `entry` is the number of its entry, or 0."""
-        raise NotImplementedError
 
 
 class _Turns(_ReadingEvents):
