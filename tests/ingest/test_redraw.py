@@ -1,4 +1,4 @@
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
@@ -14,6 +14,7 @@ from ingest.register_file import load_register
 from schemas.catalogue import catalogue
 from store.areas import Area, versions
 from store.database import Connection, connect
+from tests.ingest.clocks import clock_at
 from tests.ingest.small_city import city
 from tests.ingest.test_register_file import line, town
 
@@ -32,12 +33,7 @@ def connection(database_url: str) -> Iterator[Connection]:
         yield opened
 
 
-def at_now() -> int:
-    return NOW
-
-
-def clock_at(now: int) -> Callable[[], int]:
-    return lambda: now
+at_now = clock_at(NOW)
 
 
 def areas(*groups: str) -> list[Area]:

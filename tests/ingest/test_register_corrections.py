@@ -1,7 +1,7 @@
 """A known source changes only from a time on for which no process can have looked it up."""
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,6 +13,7 @@ from ingest.register_file import load_register
 from schemas.catalogue import catalogue
 from store.database import Connection, connect
 from store.register import RegisterError
+from tests.ingest.clocks import clock_at
 from tests.ingest.small_city import city
 from tests.soak import amount, soak
 
@@ -37,12 +38,7 @@ def connection(database_url: str) -> Iterator[Connection]:
         yield opened
 
 
-def at_now() -> int:
-    return NOW
-
-
-def clock_at(now: int) -> Callable[[], int]:
-    return lambda: now
+at_now = clock_at(NOW)
 
 
 def row(

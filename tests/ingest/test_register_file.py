@@ -1,6 +1,6 @@
 import csv
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,6 +29,7 @@ from store import deliveries
 from store.areas import versions
 from store.database import Connection, connect
 from store.register import Loaded, RegisterError
+from tests.ingest.clocks import clock_at
 from tests.ingest.small_city import END, HOUR, city
 
 NOW = int(datetime(2025, 11, 24, 12, tzinfo=UTC).timestamp() * 1000)
@@ -44,12 +45,7 @@ def connection(database_url: str) -> Iterator[Connection]:
         yield opened
 
 
-def at_now() -> int:
-    return NOW
-
-
-def clock_at(now: int) -> Callable[[], int]:
-    return lambda: now
+at_now = clock_at(NOW)
 
 
 def line(number: int, **changes: str) -> dict[str, str]:
