@@ -1,0 +1,1 @@
+"""Agreements: what two cities have signed that each gives the other, and until when."""

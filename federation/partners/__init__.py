@@ -1,0 +1,1 @@
+"""The partner client: what other cities publish, verified and stored."""

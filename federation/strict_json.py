@@ -1,0 +1,53 @@
+"""JSON that every implementation reads alike: no name twice in an object, no NaN, no infinite number, bounded depth."""
+
+import json
+from typing import Any, NoReturn
+
+_DEEPEST = 32
+
+
+class BadJson(ValueError):
+    """The bytes are not JSON as it is exchanged."""
+
+
+def loads(content: bytes, *, deepest: int = _DEEPEST) -> Any:
+    """The value of JSON in UTF-8. Raises `BadJson`."""
+    try:
+        found = json.loads(content.decode(), object_pairs_hook=_object, parse_constant=_constant)
+    except BadJson:
+        raise
+    except (ValueError, RecursionError):
+        raise BadJson("not JSON in UTF-8") from None
+    _check_depth(found, deepest)
+    return found
+
+
+def dumps(value: object) -> bytes:
+    """A value as JSON in UTF-8, in one line without blanks."""
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise BadJson("a name is twice in an object")
+    return found
+
+
+def _constant(text: str) -> NoReturn:
+    raise BadJson(f"{text} is no number")
+
+
+def _check_depth(value: Any, left: int) -> None:
+    level = [value]
+    while level:
+        if left == 0:
+            raise BadJson("too deep")
+        left -= 1
+        level = [
+            item
+            for holder in level
+            if isinstance(holder, (dict, list))
+            for item in (holder.values() if isinstance(holder, dict) else holder)
+            if isinstance(item, (dict, list))
+        ]

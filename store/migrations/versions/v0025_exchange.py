@@ -1,0 +1,129 @@
+"""Identities, agreements, what partners may read, access and audit, signed heads, and catalogues by their hash."""
+
+from alembic import op
+
+revision = "0025"
+down_revision = "0024"
+
+
+def upgrade() -> None:
+    op.execute(
+        """
+        -- The newest identity document of each city, by the thumbprint of its identity key; one of them is our own.
+        CREATE TABLE identities (
+            thumbprint  text PRIMARY KEY,
+            city        text NOT NULL,
+            own         boolean NOT NULL DEFAULT false,
+            version     integer NOT NULL,
+            document    text NOT NULL,
+            expires_at  timestamptz NOT NULL,
+            received_at timestamptz NOT NULL DEFAULT now()
+        );
+        CREATE UNIQUE INDEX identities_own ON identities (own) WHERE own;
+        CREATE TABLE identity_revocations (
+            thumbprint  text PRIMARY KEY,
+            statement   text NOT NULL,
+            received_at timestamptz NOT NULL DEFAULT now()
+        );
+
+        -- Every version of every agreement, as both cities signed it. `partner` is the other city's thumbprint.
+        CREATE TABLE agreements (
+            id                  text NOT NULL,
+            version             integer NOT NULL,
+            partner             text NOT NULL,
+            city                text NOT NULL,
+            document            bytea NOT NULL,
+            valid_from          timestamptz NOT NULL,
+            valid_until         timestamptz NOT NULL,
+            witness             boolean NOT NULL,
+            requests_per_minute integer NOT NULL,
+            bytes_per_hour      bigint NOT NULL,
+            concurrent_requests integer NOT NULL,
+            installed_at        timestamptz NOT NULL DEFAULT now(),
+            PRIMARY KEY (id, version)
+        );
+        CREATE TABLE agreement_revocations (
+            id         text PRIMARY KEY,
+            reason     text NOT NULL,
+            revoked_at timestamptz NOT NULL DEFAULT now()
+        );
+        CREATE TABLE grants (
+            agreement text NOT NULL,
+            version   integer NOT NULL,
+            direction text NOT NULL CHECK (direction IN ('given', 'received')),
+            metric    text NOT NULL,
+            since     timestamptz NOT NULL,
+            delay     interval NOT NULL,
+            PRIMARY KEY (agreement, version, direction, metric),
+            FOREIGN KEY (agreement, version) REFERENCES agreements
+        );
+
+        -- What any partner may read, and the only way to it: every read of a partner passes through these views.
+        CREATE VIEW agreements_in_force AS
+            SELECT DISTINCT ON (id) * FROM agreements
+            WHERE valid_from <= now() AND now() < valid_until
+              AND NOT EXISTS (SELECT FROM agreement_revocations AS revoked WHERE revoked.id = agreements.id)
+              AND NOT EXISTS (SELECT FROM identity_revocations AS revoked WHERE revoked.thumbprint = partner)
+            ORDER BY id, version DESC;
+        CREATE VIEW agreed_entries AS
+            SELECT agreement, position, publications.metric, sequence, window_start, window_end, revision, published_at,
+                   kind, reason, entry, since, delay
+            FROM agreements_in_force AS held
+            JOIN grants ON agreement = held.id AND grants.version = held.version AND direction = 'given'
+            JOIN publications ON publications.metric = grants.metric
+            WHERE entry IS NOT NULL;
+        ALTER TABLE publications ADD COLUMN body_hash text;
+        UPDATE publications SET body_hash = encode(sha256(body), 'hex') WHERE body IS NOT NULL;
+        CREATE INDEX publications_body_hash ON publications (body_hash);
+        -- Without a body where it was withdrawn or lost.
+        CREATE VIEW agreed_bodies AS
+            SELECT agreed_entries.*, body, body_hash FROM agreed_entries JOIN publications USING (position)
+            WHERE agreed_entries.kind = 'withdrawal' OR (
+                agreed_entries.window_start >= since AND agreed_entries.published_at + delay <= now());
+        CREATE VIEW agreed_cells AS
+            SELECT agreement, published_cells.* FROM agreed_bodies JOIN published_cells USING (position);
+
+        -- Access. Tokens are kept by their SHA-256; assertions beyond their time, so that none is accepted twice and
+        -- each stays as the partner's proof of having asked.
+        CREATE TABLE access_tokens (
+            hash       bytea PRIMARY KEY,
+            agreement  text NOT NULL,
+            issued_at  timestamptz NOT NULL DEFAULT now(),
+            expires_at timestamptz NOT NULL
+        );
+        CREATE INDEX access_tokens_expires ON access_tokens (expires_at);
+        CREATE TABLE assertions (
+            issuer      text NOT NULL,
+            jti         text NOT NULL,
+            agreement   text NOT NULL,
+            assertion   text NOT NULL,
+            received_at timestamptz NOT NULL DEFAULT now(),
+            PRIMARY KEY (issuer, jti)
+        );
+        -- One chain for each agreement; `line` is the bytes whose SHA-256 the next line names.
+        CREATE TABLE audit (
+            agreement text NOT NULL,
+            sequence  bigint NOT NULL,
+            at        timestamptz NOT NULL,
+            line      bytea NOT NULL,
+            PRIMARY KEY (agreement, sequence)
+        );
+
+        -- Signed heads of our own chains, and every catalogue that an entry names, by its SHA-256.
+        CREATE TABLE heads (
+            number     bigint PRIMARY KEY,
+            issued_at  timestamptz NOT NULL,
+            expires_at timestamptz NOT NULL,
+            document   text NOT NULL
+        );
+        CREATE TABLE catalogues (
+            hash    text PRIMARY KEY,
+            metric  text NOT NULL,
+            content bytea NOT NULL
+        );
+        """
+    )
+
+
+def downgrade() -> None:
+    raise RuntimeError("an older version would serve everyone; restore the database instead")
