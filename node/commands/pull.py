@@ -15,10 +15,10 @@ def pull(
     """Pull what partners have published since the last time, and keep it in this city's database."""
     import asyncio
 
-    from federation.fetching import PartnerError
-    from federation.partner import PartnerAddress
-    from federation.pulling import follow as keep_pulling
-    from federation.pulling import pull as pull_once
+    from federation.partners.fetching import PartnerError
+    from federation.partners.partner import PartnerAddress
+    from federation.partners.pulling import follow as keep_pulling
+    from federation.partners.pulling import pull as pull_once
 
     stop = lifecycle.start("pull")
     partners = [PartnerAddress(address) for address in url]

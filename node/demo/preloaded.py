@@ -8,7 +8,7 @@ import uvicorn
 
 import api.app
 import eventlog.kafka
-import federation.partner
+import federation.partners.partner
 import federation.publications.publisher
 import ingest.cameras.camera_feed
 import ingest.cameras.simulated
@@ -32,7 +32,7 @@ import store.processing_postgres
 MODULES = (
     api.app,
     eventlog.kafka,
-    federation.partner,
+    federation.partners.partner,
     federation.publications.publisher,
     ingest.cameras.camera_feed,
     ingest.cameras.simulated,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from store.partners import PartnerState
 
 _NEEDED = (
-    *("eventlog.kafka", "store.inspection", "store.partners", "ingest.area_report", "federation.fetching"),
+    *("eventlog.kafka", "store.inspection", "store.partners", "ingest.area_report", "federation.partners.fetching"),
     *("federation.publications.publisher", "federation.publications.recovery", "federation.publications.schedule"),
 )
 """What the examinations import. On a busy machine that takes seconds, and their time is for answers."""

@@ -22,7 +22,7 @@ def examine_partners(partners: "Sequence[PartnerState]") -> list[Finding]:
 
 
 async def _ask(partners: "Sequence[PartnerState]") -> list[Finding]:
-    from federation.fetching import FetchLimits, client
+    from federation.partners.fetching import FetchLimits, client
 
     limits = FetchLimits(bytes=_CATALOG_BYTES, deadline_s=ANSWER_S, silence_s=ANSWER_S, attempts=1)
     async with client(limits) as http:
@@ -30,7 +30,7 @@ async def _ask(partners: "Sequence[PartnerState]") -> list[Finding]:
 
 
 async def _examine(partner: "PartnerState", http: "httpx.AsyncClient") -> Finding:
-    from federation.fetching import PartnerError
+    from federation.partners.fetching import PartnerError
 
     what = f"partner {partner.city}"
     try:
@@ -49,7 +49,7 @@ async def _identity(partner: "PartnerState", http: "httpx.AsyncClient") -> tuple
     """The city and the log that answer at the partner's address. Raises `PartnerError`."""
     import httpx
 
-    from federation.fetching import FetchLimits, PartnerError, fetch
+    from federation.partners.fetching import FetchLimits, PartnerError, fetch
 
     limits = FetchLimits(bytes=_CATALOG_BYTES, deadline_s=ANSWER_S, silence_s=ANSWER_S, attempts=1)
     url = httpx.URL(partner.url)

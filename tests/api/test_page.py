@@ -20,8 +20,8 @@ from api.page.content import OTHER, fixed_words, gather
 from api.page.html import rendered
 from api.page.languages import CODES, languages
 from federation.compare import comparisons, partner_catalogs
-from federation.partner import PartnerAddress
-from federation.pulling import pull
+from federation.partners.partner import PartnerAddress
+from federation.partners.pulling import pull
 from schemas.catalogue import catalogue, datasets, published
 from store.database import connect
 from store.partners import save_catalog

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from federation.fetching import FetchLimits, PartnerError
-from federation.partner import PartnerAddress, PullResult
-from federation.pulling import pull
+from federation.partners.fetching import FetchLimits, PartnerError
+from federation.partners.partner import PartnerAddress, PullResult
+from federation.partners.pulling import pull
 from federation.wire import Problem
 from store.database import connect
 from store.partners import partner_named

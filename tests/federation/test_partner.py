@@ -14,9 +14,9 @@ import pytest
 from prometheus_client import REGISTRY
 
 from federation.compare import comparisons
-from federation.fetching import FetchLimits, PartnerError
-from federation.partner import PartnerAddress, PullResult
-from federation.pulling import follow, pull
+from federation.partners.fetching import FetchLimits, PartnerError
+from federation.partners.partner import PartnerAddress, PullResult
+from federation.partners.pulling import follow, pull
 from schemas.catalogue import catalogue
 from store.database import connect
 from store.partners import partner_named
@@ -147,8 +147,8 @@ def test_a_killed_puller_continues_from_the_stored_cursor(
     url: str, database_url: str, second_database_url: str
 ) -> None:
     code = (
-        "import asyncio, sys; from federation.fetching import FetchLimits;"
-        "from federation.partner import PartnerAddress; from federation.pulling import pull;"
+        "import asyncio, sys; from federation.partners.fetching import FetchLimits;"
+        "from federation.partners.partner import PartnerAddress; from federation.partners.pulling import pull;"
         "asyncio.run(pull(PartnerAddress(sys.argv[1]), sys.argv[2], 'da-nang', FetchLimits(publications=2)))"
     )
     with connect(database_url) as connection:

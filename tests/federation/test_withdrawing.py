@@ -8,10 +8,10 @@ import httpx
 import pytest
 
 from federation.compare import comparisons
-from federation.partner import PartnerAddress
+from federation.partners.partner import PartnerAddress
+from federation.partners.pulling import pull
 from federation.publications.entries import entry_of
 from federation.publications.withdrawing import LONGEST_REASON, CannotWithdraw, withdraw
-from federation.pulling import pull
 from schemas.catalogue import catalogue
 from store.accounts import partner_totals, stream_accounts
 from store.corrections import CorrectedCell, Correction, record_corrections, undecided

@@ -7,10 +7,10 @@ from threading import Event
 import pytest
 
 from eventlog.kafka import KafkaLog
-from federation.partner import PartnerAddress
+from federation.partners.partner import PartnerAddress
+from federation.partners.pulling import pull
 from federation.publications.slots import REVISIONS_MS, slot
 from federation.publications.withdrawing import withdraw
-from federation.pulling import pull
 from node.clock import now_ms
 from node.correcting import Corrector
 from processors.open_memory import OpenMemory

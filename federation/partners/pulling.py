@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import psycopg
 
-from federation.fetching import FetchLimits, PartnerError, client
-from federation.partner import PartnerAddress, Puller, PullResult
+from federation.partners.fetching import FetchLimits, PartnerError, client
+from federation.partners.partner import PartnerAddress, Puller, PullResult
 
 log = logging.getLogger(__name__)
 

@@ -4,7 +4,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from federation.fetching import PartnerError
+from federation.partners.fetching import PartnerError
 from federation.wire import Catalog, Publication, PublicationPage, ReleasedCell, instant
 from store.partners import PartnerState, ReceivedPublication
 from store.publication_log import CellColumns

@@ -14,8 +14,8 @@ from typing import Any, TypeVar
 import httpx
 from prometheus_client import Counter
 
-from federation.checks import check_page, not_in_catalogue, parsed, received
-from federation.fetching import Answer, FetchLimits, PartnerError, fetch
+from federation.partners.checks import check_page, not_in_catalogue, parsed, received
+from federation.partners.fetching import Answer, FetchLimits, PartnerError, fetch
 from federation.wire import Catalog, PublicationPage
 from store import partners
 from store.database import Connection, connect
@@ -72,7 +72,7 @@ class Puller:
         self._etags: dict[httpx.URL, str] = {}
 
     async def pull(self) -> PullResult:
-        """As `federation.pulling.pull`."""
+        """As `federation.partners.pulling.pull`."""
         try:
             done = await self._pull()
         except PartnerError:
