@@ -32,6 +32,11 @@ KeyOf = Callable[[str], OKPKey | None]
 
 _LONGEST = 2**20
 
+_FIELD = 2**255 - 19
+_EIGHTH = 0x05FC536D880238B13933C6D305ACDFD5F098EFF289F4C345B027B2C28F95E826
+_SMALL_ORDER = frozenset({0, 1, _FIELD - 1, _EIGHTH, _FIELD - _EIGHTH})
+"""The y of Ed25519's points whose order divides 8 (RFC 8032 section 5.1)."""
+
 
 class BadSignature(OperatorError):
     """The object is not signed as it must be. `reason` is a short, fixed word."""
@@ -52,8 +57,7 @@ def public_key(jwk: object) -> OKPKey:
     if not isinstance(jwk, dict) or set(jwk) != {"kty", "crv", "x"} or {**jwk, **wanted} != jwk:
         raise BadSignature("bad-key", "a key must be a JWK with kty OKP, crv Ed25519, x, and nothing else")
     try:
-        if len(_unpadded(jwk["x"])) != 32:
-            raise ValueError
+        _check_point(_unpadded(jwk["x"]))
         return OKPKey.import_key(dict(jwk))
     except (JoseError, ValueError, TypeError):
         raise BadSignature("bad-key", "the x of a key is no Ed25519 public key") from None
@@ -101,6 +105,19 @@ def signer(text: str, typ: Type, *, longest: int = _LONGEST) -> str:
     return check_header(header, typ)
 
 
+def claimed_payload(text: str, *, longest: int = _LONGEST) -> bytes:
+    """The payload of a compact JWS, for one that holds the key that must have signed it. Nothing is verified.
+
+    Raises `BadSignature` ("malformed").
+    """
+    if len(text) > longest or not text.isascii() or text.count(".") != 2:
+        raise BadSignature("malformed", f"a compact JWS of at most {longest} characters is expected")
+    try:
+        return _unpadded(text.split(".")[1])
+    except ValueError:
+        raise BadSignature("malformed", "the payload of the JWS can't be read") from None
+
+
 def check_header(header: object, typ: Type) -> str:
     """The `kid` of a protected header, which must hold exactly alg, typ and kid. Raises `BadSignature`."""
     if not isinstance(header, dict) or not {"alg", "typ", "kid"} <= set(header):
@@ -112,6 +129,18 @@ def check_header(header: object, typ: Type) -> str:
     if set(header) != {"alg", "typ", "kid"} or not isinstance(header["kid"], str):
         raise BadSignature("malformed", f"the header of the {typ} must hold alg, typ and kid, and nothing else")
     return header["kid"]
+
+
+def _check_point(x: bytes) -> None:
+    """Raise `ValueError` unless `x` is 32 bytes, spelled canonically, and not one of the eight points of small order.
+
+    Signatures can be made without any private key that such a point verifies for every message.
+    """
+    if len(x) != 32:
+        raise ValueError("an Ed25519 key has 32 bytes")
+    y = int.from_bytes(x, "little") % 2**255
+    if y >= _FIELD or y in _SMALL_ORDER:
+        raise ValueError("no key: this point verifies what nobody has signed")
 
 
 def _unpadded(text: str) -> bytes:

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema, model_validator
 
 from federation.disclosure.precision import CoverageBand
+from federation.plain_text import plain
 from store.moments import milliseconds, moment
 
 MOST_CELLS = 100_000
@@ -50,8 +51,8 @@ Instant = Annotated[
     AfterValidator(_checked),
     WithJsonSchema({"type": "string", "format": "date-time", "description": "RFC 3339, UTC"}),
 ]
-Name = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=_PRINTABLE)]
-Text = Annotated[str, StringConstraints(max_length=5000, pattern=_PRINTABLE)]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=_PRINTABLE), AfterValidator(plain)]
+Text = Annotated[str, StringConstraints(max_length=5000, pattern=_PRINTABLE), AfterValidator(plain)]
 Cursor = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[A-Za-z0-9_-]+$")]
 Amount = Annotated[int, Field(ge=-_BIGINT, lt=_BIGINT)]
 Count = Annotated[int, Field(ge=0, lt=_BIGINT)]
