@@ -20,10 +20,9 @@ from fractions import Fraction
 from math import floor, log10
 from typing import Literal
 
-from federation.wire import Catalog, CatalogMetric
 from schemas.catalogue import Metric
 from store.database import Connection
-from store.partners import partner_window_totals, partners
+from store.partner_figures import PartnerMetric, partner_metrics, partner_window_totals
 from store.publication_log import WindowTotal, window_totals
 
 DAY_MS = 86_400_000
@@ -90,26 +89,19 @@ def compare(
     )
 
 
-def comparisons(
-    connection: Connection,
-    own_city: str,
-    metrics: Mapping[str, Metric],
-    catalogs: Mapping[str, Catalog] | None = None,
-) -> list[Comparison]:
+def comparisons(connection: Connection, own_city: str, metrics: Mapping[str, Metric]) -> list[Comparison]:
     """This city and every partner that was pulled, by metric, class and city (this city first).
 
     Cities that have published nothing of a metric are left out, and so are partners that define it differently.
-    `catalogs` is the result of `partner_catalogs`, if the caller has it already.
     """
-    catalogs = partner_catalogs(connection) if catalogs is None else catalogs
+    definitions = partner_metrics(connection, metrics)
     rows: list[Comparison] = []
     for metric in metrics.values():
         span_ms = DAY_MS if _is_short(metric) else _NEWEST_MS
         offers = [(own_city, metric.smallest_per_unit, window_totals(connection, metric.name, span_ms))]
-        for city, catalog in catalogs.items():
-            theirs = offered(catalog, metric)
-            if theirs is not None and comparable(metric, theirs):
-                totals = partner_window_totals(connection, city, metric.name, span_ms)
+        for city, totals in partner_window_totals(connection, metric.name, metric.classes, span_ms).items():
+            theirs = definitions[city, metric.name]
+            if comparable(metric, theirs):
                 offers.append((city, theirs.smallest_per_unit, totals))
         for class_ in metric.classes:
             row = (compare(city, class_, metric, factor, totals) for city, factor, totals in offers)
@@ -117,17 +109,7 @@ def comparisons(
     return rows
 
 
-def partner_catalogs(connection: Connection) -> Mapping[str, Catalog]:
-    """The catalogue of every partner that was pulled, by city."""
-    return {partner.city: Catalog.model_validate(partner.catalog) for partner in partners(connection)}
-
-
-def offered(catalog: Catalog, metric: Metric) -> CatalogMetric | None:
-    """The metric of this name in a partner's catalogue, or None."""
-    return next((candidate for candidate in catalog.metrics if candidate.name == metric.name), None)
-
-
-def comparable(metric: Metric, theirs: CatalogMetric) -> bool:
+def comparable(metric: Metric, theirs: PartnerMetric) -> bool:
     """Whether both define the metric alike: unit, kind and window."""
     return (theirs.unit, theirs.kind, theirs.window) == (metric.unit, metric.kind, metric.window)
 

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from psycopg.types.json import Jsonb
 
 from store.database import Connection
-from store.moments import milliseconds, moment
-from store.publication_log import CellColumns, WindowTotal
+from store.moments import moment
+from store.partner_figures import count_windows
+from store.publication_log import CellColumns
 from store.publications import Kind, Window
 
 
@@ -105,36 +106,7 @@ def store_page(
         _check_sequences(connection, city, log_id, page)
         for publication in page:
             _store(connection, city, log_id, publication)
-
-
-def partner_window_totals(connection: Connection, city: str, metric: str, last_ms: int) -> list[WindowTotal]:
-    """As `store.publication_log.window_totals`, for a partner and with the populations of its catalogue."""
-    rows = connection.execute(
-        """
-        WITH latest AS (
-            SELECT DISTINCT ON (window_start) window_start, window_end, revision FROM partner_publications
-            WHERE city = %(city)s AND metric = %(metric)s AND kind <> 'skip' AND window_end > (
-                SELECT max(window_end) - %(last)s * interval '1 millisecond'
-                FROM partner_publications WHERE city = %(city)s AND metric = %(metric)s AND kind <> 'skip')
-            ORDER BY window_start, revision DESC
-        ), areas AS (
-            SELECT (area ->> 'number')::integer AS area, (area ->> 'population')::bigint AS population
-            FROM partners, jsonb_array_elements(catalog -> 'metrics') AS metric, jsonb_array_elements(metric -> 'areas')
-            AS area WHERE city = %(city)s AND metric ->> 'name' = %(metric)s
-        )
-        SELECT class, window_start, window_end, coalesce(sum(value), 0), count(value), count(*),
-               coalesce(sum(population) FILTER (WHERE value IS NOT NULL), 0), coalesce(sum(population), 0),
-               coalesce(sum(value::numeric * population), 0), count(*) FILTER (WHERE status = 'withdrawn')
-        FROM latest JOIN partner_cells USING (window_start, revision) LEFT JOIN areas USING (area)
-        WHERE city = %(city)s AND metric = %(metric)s
-        GROUP BY class, window_start, window_end ORDER BY class, window_start
-        """,
-        {"city": city, "metric": metric, "last": last_ms},
-    )
-    return [
-        WindowTotal(metric, class_, Window(milliseconds(start), milliseconds(end)), *map(int, numbers))
-        for class_, start, end, *numbers in rows
-    ]
+        count_windows(connection, city, {(one.metric, one.window.start) for one in page if one.kind != "skip"})
 
 
 _SKIP = -1

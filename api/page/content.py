@@ -20,15 +20,13 @@ from federation.compare import (
     comparable,
     comparisons,
     measured,
-    offered,
-    partner_catalogs,
     whole_span,
 )
-from federation.wire import Catalog
 from schemas.catalogue import Metric
 from schemas.topics import dataset_of, is_live
 from store.accounts import dead_letter_reasons, receptions, refusals_by_reason, topic_accounts
 from store.database import Connection
+from store.partner_figures import PartnerMetric, partner_cities, partner_metrics
 from store.processing import Account
 
 FigureState = Literal[
@@ -118,15 +116,13 @@ class PageContent:
 
 def gather(connection: Connection, city: CityFacts, metrics: Mapping[str, Metric]) -> PageContent:
     """The content of this city's page. `connection` is a snapshot, so that all of it is of one state."""
-    catalogs = partner_catalogs(connection)
-    partners = {
-        id_: CityColumn(id_, catalog.city.name, catalog.city.names, own=False) for id_, catalog in catalogs.items()
-    }
+    partners = {one.id: CityColumn(one.id, one.name, one.names, own=False) for one in partner_cities(connection)}
     cities = [CityColumn(city.id, city.name, city.names, own=True), *partners.values()]
-    compared = {(row.metric, row.class_, row.city): row for row in comparisons(connection, city.id, metrics, catalogs)}
+    definitions = partner_metrics(connection, metrics)
+    compared = {(row.metric, row.class_, row.city): row for row in comparisons(connection, city.id, metrics)}
     return PageContent(
         cities=cities,
-        blocks=[_block(metric, cities, catalogs, compared) for metric in metrics.values()],
+        blocks=[_block(metric, cities, definitions, compared) for metric in metrics.values()],
         streams=list(_streams(city.id, topic_accounts(connection), dead_letter_reasons(connection))),
         refused=fixed_words(refusals_by_reason(connection)),
         partners=[PartnerRow(partners[id_], *reception) for id_, reception in receptions(connection).items()],
@@ -150,13 +146,14 @@ def _most_first(counts: Mapping[str, int]) -> Mapping[str, int]:
 
 
 _Comparisons = Mapping[tuple[str, str, str], Comparison]
+_Definitions = Mapping[tuple[str, str], PartnerMetric]
 
 
 def _block(
-    metric: Metric, cities: Sequence[CityColumn], catalogs: Mapping[str, Catalog], compared: _Comparisons
+    metric: Metric, cities: Sequence[CityColumn], definitions: _Definitions, compared: _Comparisons
 ) -> MetricBlock:
     def figure(class_: str, city: CityColumn) -> Figure:
-        return _figure(metric, city, catalogs, compared.get((metric.name, class_, city.id)))
+        return _figure(metric, city, definitions, compared.get((metric.name, class_, city.id)))
 
     def until(city: CityColumn) -> int | None:
         ends = (row.until for (name, _, of), row in compared.items() if (name, of) == (metric.name, city.id))
@@ -167,9 +164,9 @@ def _block(
     return MetricBlock(metric, measure, unit, whole_span(metric), rows, [until(city) for city in cities])
 
 
-def _figure(metric: Metric, city: CityColumn, catalogs: Mapping[str, Catalog], compared: Comparison | None) -> Figure:
+def _figure(metric: Metric, city: CityColumn, definitions: _Definitions, compared: Comparison | None) -> Figure:
     if compared is None:
-        return Figure("not-published" if city.own else _absent(metric, catalogs[city.id]), None)
+        return Figure("not-published" if city.own else _absent(metric, definitions.get((city.id, metric.name))), None)
     if compared.figure is not None:
         return Figure("shown", compared)
     if compared.cells_share:
@@ -177,8 +174,7 @@ def _figure(metric: Metric, city: CityColumn, catalogs: Mapping[str, Catalog], c
     return Figure("withdrawn" if compared.withdrawn else "suppressed", compared)
 
 
-def _absent(metric: Metric, catalog: Catalog) -> FigureState:
-    theirs = offered(catalog, metric)
+def _absent(metric: Metric, theirs: PartnerMetric | None) -> FigureState:
     return "not-received" if theirs is None or comparable(metric, theirs) else "other-definition"
 
 

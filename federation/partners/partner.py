@@ -19,6 +19,7 @@ from federation.partners.fetching import Answer, FetchLimits, PartnerError, fetc
 from federation.wire import Catalog, PublicationPage
 from store import partners
 from store.database import Connection, connect
+from store.partner_figures import save_definitions
 
 log = logging.getLogger(__name__)
 
@@ -135,7 +136,10 @@ class Puller:
             raise PartnerError(
                 "other-url", f"{url} claims to be {city}, which is pulled from {known.url}; name the city if it moved"
             )
-        partners.save_catalog(connection, city, url, catalog.log, catalog.model_dump(mode="json", by_alias=True))
+        content = catalog.model_dump(mode="json", by_alias=True)
+        with connection.transaction():
+            partners.save_catalog(connection, city, url, catalog.log, content)
+            save_definitions(connection, city, catalog.city.name, catalog.city.names, content["metrics"])
         state = partners.partner_named(connection, city)
         if state is None:
             raise PartnerError("gone", f"someone else has removed {city} from the partners")

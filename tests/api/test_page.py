@@ -19,12 +19,11 @@ from api.app import create_app
 from api.page.content import OTHER, fixed_words, gather
 from api.page.html import rendered
 from api.page.languages import CODES, languages
-from federation.compare import comparisons, partner_catalogs
+from federation.compare import comparisons
 from federation.partners.partner import PartnerAddress
 from federation.partners.pulling import pull
 from schemas.catalogue import catalogue, datasets, published
 from store.database import connect
-from store.partners import save_catalog
 from store.publications import PublishedCell, Window
 from tests.federation.city import (
     HOUR,
@@ -292,10 +291,10 @@ def test_a_missing_figure_is_shown_with_its_reason(
         (empty,) = found_areas(connection, [0], solar.name, since=T0 + 900 * HOUR)
         cells = [PublishedCell(empty, class_, 7, "high", solar.rule) for class_ in solar.classes]
         publish(connection, solar.name, Window(T0 + 1000 * HOUR, T0 + 1001 * HOUR), TOPIC, cells)
-        catalog = partner_catalogs(connection)[SAIGON.id].model_dump(mode="json", by_alias=True)
-        catalog["metrics"][0]["unit"] = "kWh"
-        catalog["metrics"][1]["name"] = "energy.wind"
-        save_catalog(connection, SAIGON.id, "http://127.0.0.1:2/", catalog["log"], catalog)
+        changed = "UPDATE partner_metrics SET unit = 'kWh' WHERE metric = 'energy.import'"
+        gone = "UPDATE partner_metrics SET metric = 'energy.wind' WHERE metric = 'energy.solar'"
+        for statement in (changed, gone):
+            connection.execute(statement)
     rows = read(api).rows
     homes = [row[1:] for row in rows if row[0] == "homes"]
     assert homes[0][1] == "defined otherwise"

@@ -1,5 +1,6 @@
 """Cities side by side: per person and day, or as a mean."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from fractions import Fraction
 from typing import Any
@@ -10,10 +11,10 @@ from hypothesis import strategies as st
 
 from federation.compare import DAY_MS, comparable, compare, comparisons, decimals, whole_span
 from federation.disclosure.precision import rounded
-from federation.wire import CatalogMetric
 from schemas.catalogue import Metric, catalogue
 from store.database import connect
 from store.moments import milliseconds
+from store.partner_figures import PartnerMetric
 from store.publication_log import WindowTotal
 from store.publications import PublishedCell, Window
 from tests.federation.city import HOUR, IMPORT, T0, TOPIC, a_published_city, found_areas
@@ -152,9 +153,9 @@ def test_figures_are_shown_with_three_significant_digits_and_a_whole_part_is_nev
     assert f"{figure:,.{decimals(figure)}f}" == shown
 
 
-def of_a_partner(metric: Metric, **other: str) -> CatalogMetric:
-    fields: dict[str, Any] = {"unit": metric.unit, "kind": metric.kind, "window": metric.window, **other}
-    return CatalogMetric.model_construct(**fields)
+def of_a_partner(metric: Metric, **other: Any) -> PartnerMetric:
+    same = PartnerMetric(metric.unit, metric.smallest_unit, metric.smallest_per_unit, metric.kind, metric.window)
+    return replace(same, **other)
 
 
 @pytest.mark.parametrize("other", [{"unit": "kWh"}, {"kind": "mean-of-last"}, {"window": "day"}])

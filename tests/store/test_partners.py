@@ -10,7 +10,6 @@ from store.partners import (
     ReceivedPublication,
     partner_at,
     partner_named,
-    partner_window_totals,
     partners,
     save_catalog,
     start_over,
@@ -127,17 +126,3 @@ def test_a_known_partner_keeps_cursor_and_log_when_its_catalogue_changes(databas
             "a",
             {"metrics": []},
         )
-
-
-def test_totals_take_the_latest_revision_and_the_population_of_the_catalogue(database_url: str) -> None:
-    with connect(database_url) as connection:
-        meet(connection)
-        page = [received(1, 0), received(2, 1, 2**63 - 1), received(3, 24), received(4, 24, 6, revision=1)]
-        keep(connection, None, "a", [*page, received(1, 30, metric="x")])
-        found = partner_window_totals(connection, "hue", METRIC, 24 * HOUR)
-        assert [(t.value, t.released, t.cells, t.released_population, t.population) for t in found] == [
-            (2**63 - 1, 1, 2, 10, 40),
-            (6, 1, 2, 10, 40),
-        ]
-        assert [t.weighted for t in found] == [10 * (2**63 - 1), 60]
-        assert [t.population for t in partner_window_totals(connection, "hue", "x", HOUR)] == [0]
