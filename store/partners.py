@@ -106,7 +106,7 @@ def store_page(
         _check_sequences(connection, city, log_id, page)
         for publication in page:
             _store(connection, city, log_id, publication)
-        count_windows(connection, city, {(one.metric, one.window.start) for one in page if one.kind != "skip"})
+        count_windows(connection, city, {(item.metric, item.window.start) for item in page if item.kind != "skip"})
 
 
 _SKIP = -1

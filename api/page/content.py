@@ -116,7 +116,9 @@ class PageContent:
 
 def gather(connection: Connection, city: CityFacts, metrics: Mapping[str, Metric]) -> PageContent:
     """The content of this city's page. `connection` is a snapshot, so that all of it is of one state."""
-    partners = {one.id: CityColumn(one.id, one.name, one.names, own=False) for one in partner_cities(connection)}
+    partners = {
+        found.id: CityColumn(found.id, found.name, found.names, own=False) for found in partner_cities(connection)
+    }
     cities = [CityColumn(city.id, city.name, city.names, own=True), *partners.values()]
     definitions = partner_metrics(connection, metrics)
     compared = {(row.metric, row.class_, row.city): row for row in comparisons(connection, city.id, metrics)}
