@@ -38,7 +38,7 @@ def is_loopback(host: str) -> bool:
 
 CityId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
 Thumbprint = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{43}$")]
-Address = Annotated[str, StringConstraints(max_length=200), AfterValidator(check_address)]
+NodeAddress = Annotated[str, StringConstraints(max_length=200), AfterValidator(check_address)]
 Jwk = dict[str, object]
 
 
@@ -69,7 +69,7 @@ class IdentityFields(_Fields):
     format: Literal[1]
     city: CityId
     name: Name
-    addresses: list[Address] = Field(max_length=MOST_ADDRESSES)
+    addresses: list[NodeAddress] = Field(max_length=MOST_ADDRESSES)
     contact: Name
     version: int = Field(ge=1, lt=2**31)
     issued_at: Instant
