@@ -10,7 +10,6 @@ from typing import Annotated
 
 from fastapi import Depends, FastAPI, Request
 
-from api.registry.subjects import Subjects
 from api.snapshots import SnapshotPool
 from federation.city import CityFacts
 
@@ -19,7 +18,6 @@ def provide(app: FastAPI, city: CityFacts, snapshots: SnapshotPool) -> None:
     """Set what the types below resolve to in this app."""
     app.state.city = city
     app.state.snapshots = snapshots
-    app.state.subjects = Subjects(city.id)
 
 
 # Coroutines, because the framework would run a plain function on a thread of its own.
@@ -33,16 +31,8 @@ async def _snapshots(request: Request) -> SnapshotPool:
     return snapshots
 
 
-async def _subjects(request: Request) -> Subjects:
-    subjects: Subjects = request.app.state.subjects
-    return subjects
-
-
 OwnCity = Annotated[CityFacts, Depends(_city)]
 """The city that this node serves."""
 
 Snapshots = Annotated[SnapshotPool, Depends(_snapshots)]
 """Read-only snapshots of everything in the city's database."""
-
-OwnSubjects = Annotated[Subjects, Depends(_subjects)]
-"""The schema registry's subjects of this city."""

@@ -18,8 +18,8 @@ def serve(
     """
     import uvicorn
 
-    from api.app import create_app
-    from api.binding import check_host
+    from api.own.app import create_own_api
+    from api.own.binding import check_host
     from federation.city import CityFacts
 
     check_host(host, contained=settings().serve_in_container)
@@ -35,7 +35,7 @@ def serve(
         sources=city.sources,
         districts=len(city.districts),
     )
-    app = create_app(facts, wiring.database_url())
+    app = create_own_api(facts, wiring.database_url())
     config = uvicorn.Config(app, host=host, port=port, log_level=settings().log_level.lower(), access_log=False)
     server = uvicorn.Server(config)
     lifecycle.stop_when(stop, lambda: setattr(server, "should_exit", True))

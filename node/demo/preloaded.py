@@ -6,7 +6,7 @@ Importing starts no thread and reads no setting, so a process may import this an
 import prometheus_client
 import uvicorn
 
-import api.app
+import api.own.app
 import eventlog.kafka
 import federation.partners.partner
 import federation.publications.publisher
@@ -30,7 +30,7 @@ import store.migrations
 import store.processing_postgres
 
 MODULES = (
-    api.app,
+    api.own.app,
     eventlog.kafka,
     federation.partners.partner,
     federation.publications.publisher,

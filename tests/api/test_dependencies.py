@@ -6,18 +6,21 @@ from inspect import iscoroutinefunction
 import pytest
 from fastapi.testclient import TestClient
 
-from api import handlers
-from api.app import create_app
-from api.page import routes as page
-from api.registry import lookup, refusals, schemas, settings, versions
+from api import catalog, health, series
+from api.exchange import publications
+from api.own.app import create_own_api
+from api.own.page import routes as page
+from api.own.registry import lookup, refusals, schemas, settings, versions
 from tests.federation.city import ISFAHAN
 
-ROUTERS = [part.router for part in (handlers, page, lookup, refusals, schemas, settings, versions)]
+ROUTERS = [
+    part.router for part in (catalog, publications, series, health, page, lookup, refusals, schemas, settings, versions)
+]
 
 
 @pytest.fixture
 def away() -> Iterator[TestClient]:
-    with TestClient(create_app(ISFAHAN, "postgresql://nobody@127.0.0.1:1/nothing")) as client:
+    with TestClient(create_own_api(ISFAHAN, "postgresql://nobody@127.0.0.1:1/nothing")) as client:
         yield client
 
 

@@ -7,9 +7,9 @@ from uuid import uuid4
 import pytest
 from fastapi.testclient import TestClient
 
-from api import handlers
-from api.app import create_app
-from api.cursors import cursor
+from api import series
+from api.exchange.cursors import cursor
+from api.own.app import create_own_api
 from federation.wire import Catalog, Problem, PublicationPage, Series, rfc3339
 from schemas.catalogue import published
 from store.database import connect
@@ -42,7 +42,7 @@ def areas(database_url: str) -> Iterator[list[int]]:
 
 @pytest.fixture
 def api(database_url: str, areas: list[int]) -> Iterator[TestClient]:
-    with TestClient(create_app(ISFAHAN, database_url), raise_server_exceptions=False) as client:
+    with TestClient(create_own_api(ISFAHAN, database_url), raise_server_exceptions=False) as client:
         yield client
 
 
@@ -211,7 +211,7 @@ def test_a_series_shows_the_latest_revision(api: TestClient, database_url: str, 
 
 
 def test_a_long_series_continues_from_next(api: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(handlers, "_MOST_WINDOWS", 2)
+    monkeypatch.setattr(series, "_MOST_WINDOWS", 2)
     start: str | None = rfc3339(T0)
     seen: list[str] = []
     while start is not None:

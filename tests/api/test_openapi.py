@@ -7,9 +7,9 @@ import pytest
 from pydantic import BaseModel, TypeAdapter
 
 from api import examples
-from api.app import create_app
-from api.cursors import place
-from api.registry.protocol import (
+from api.exchange.cursors import place
+from api.own.app import create_own_api
+from api.own.registry.protocol import (
     MEDIA_TYPE,
     Compatibility,
     GivenSchema,
@@ -75,7 +75,7 @@ MODELS: dict[str, type[BaseModel]] = {
 
 @pytest.fixture(scope="module")
 def document() -> dict[str, Any]:
-    return create_app(ISFAHAN, "postgresql://nobody@127.0.0.1:1/nothing").openapi()
+    return create_own_api(ISFAHAN, "postgresql://nobody@127.0.0.1:1/nothing").openapi()
 
 
 def operations(document: dict[str, Any]) -> Iterator[dict[str, Any]]:

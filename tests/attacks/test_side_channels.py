@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from fastapi.testclient import TestClient
 
-from api.app import create_app
+from api.own.app import create_own_api
 from store import publication_log
 from store.database import Connection, connect
 from store.moments import moment
@@ -100,7 +100,7 @@ def observed(url: str, truths: Sequence[Truth], said: list[tuple[str, int]]) -> 
     a_city(url, truths)
     before = rows_read(url)
     said.clear()
-    with TestClient(create_app(ISFAHAN, url)) as client:
+    with TestClient(create_own_api(ISFAHAN, url)) as client:
         answered = answers(client)
     statements = list(said)
     after = rows_read(url)
@@ -155,7 +155,7 @@ def differing(told: Iterable[object]) -> int:
 @soak
 def test_partners_who_put_together_what_they_were_told_know_what_each_of_them_knew(database_url):
     a_city(database_url, MUCH)
-    with TestClient(create_app(ISFAHAN, database_url)) as client:
+    with TestClient(create_own_api(ISFAHAN, database_url)) as client:
         assert differing(asked_by(client, partner) for partner in ("hue", "da-nang", "shiraz")) == 1
         pages = [cells_in_pages(client, limit) for limit in (1, 2, 1000)]
         assert differing(pages) == 1

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import uvicorn
 
-from api.app import create_app
+from api.own.app import create_own_api
 from federation.city import CityFacts
 from federation.publications.slots import slot
 from schemas.catalogue import catalogue
@@ -135,7 +135,7 @@ def serving(database_url: str, city: CityFacts = ISFAHAN) -> Iterator[str]:
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         listening.listen()  # from here on a client's connection waits until the server accepts it
-        server = uvicorn.Server(uvicorn.Config(create_app(city, database_url), log_level="warning"))
+        server = uvicorn.Server(uvicorn.Config(create_own_api(city, database_url), log_level="warning"))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()
         try:

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-import api.cursors
+import api.exchange.cursors
+import api.own.registry.protocol
+import api.own.registry.subjects
 import api.problems
-import api.registry.protocol
-import api.registry.subjects
 import embedded.kafka
 import eventlog.protocol
 import federation.disclosure.rules
@@ -35,10 +35,10 @@ from node import cli
 
 ROOMS = ("schemas", "eventlog", "store", "ingest", "processors", "federation", "api", "node", "embedded")
 HANDLED = {
-    api.cursors.BadCursor: "an answer with status 400",
+    api.exchange.cursors.BadCursor: "an answer with status 400",
     api.problems.ApiProblem: "an answer of the API",
-    api.registry.protocol.RegistryError: "an answer of the schema registry",
-    api.registry.subjects.NoAvroSchema: "an answer of the schema registry",
+    api.own.registry.protocol.RegistryError: "an answer of the schema registry",
+    api.own.registry.subjects.NoAvroSchema: "an answer of the schema registry",
     embedded.kafka.CalledOff: "the guard, which stops the other service",
     eventlog.protocol.OffsetGone: "the runner, which counts a gap or raises Stopped",
     federation.publications.entries.BadEntry: "the ledger, which raises LedgerFault",

@@ -5,7 +5,7 @@ from contextlib import closing
 
 import pytest
 
-from api.page.content import gather
+from api.own.page.content import gather
 from schemas.catalogue import catalogue
 from store.accounts import dead_letter_reasons, refusals_by_origin, refusals_by_reason, stream_accounts
 from store.database import Connection, connect

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from api.page.languages import CODES, languages
+from api.own.page.languages import CODES, languages
 from tests.federation.city import ISFAHAN, serving
 from tests.federation.two_cities import two_cities
 from tests.system.chromium import MISSING, Chromium, View, chromium, installed

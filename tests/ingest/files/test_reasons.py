@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from api.page.languages import languages
+from api.own.page.languages import languages
 from ingest.files import reasons
 from ingest.files.reasons import WHAT_TO_DO
 

@@ -1,0 +1,40 @@
+"""What both apps are built on: the city, its database, problems instead of errors, and the description."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import APIRouter, FastAPI
+
+from api import problems
+from api.dependencies import provide
+from api.openapi import describe
+from api.snapshots import SnapshotPool
+from federation.city import CityFacts
+
+
+def build(
+    city: CityFacts, database_url: str, routers: Sequence[APIRouter], description: str, tags: list[dict[str, Any]]
+) -> FastAPI:
+    """An app of these routes for `city`, reading the database at `database_url` (migrated before).
+
+    Starts without the database too, and answers 503 until that is there.
+    """
+    snapshots = SnapshotPool(database_url)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        snapshots.open()
+        try:
+            yield
+        finally:
+            snapshots.close()
+
+    # The interactive pages would load scripts from other servers.
+    app = FastAPI(title=f"sistercity: {city.name}", version="1", lifespan=lifespan, docs_url=None, redoc_url=None)
+    provide(app, city, snapshots)
+    for router in routers:
+        app.include_router(router)
+    problems.install(app)
+    describe(app, description, tags)
+    return app

@@ -1,1 +1,0 @@
-"""The texts of the page: one file a language, all with the same keys (`api.page.languages`)."""

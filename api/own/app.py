@@ -1,0 +1,41 @@
+"""The city's own side, as an ASGI app: its page, its figures, and the registry of its schemas."""
+
+from fastapi import FastAPI
+
+from api import catalog, health, series
+from api.building import build
+from api.exchange import publications
+from api.own.page import routes as page
+from api.own.registry import routes as registry
+from api.own.registry.subjects import Subjects
+from federation.city import CityFacts
+
+_DESCRIPTION = """
+What a city publishes to its partners: aggregates that passed a disclosure rule, and nothing else.
+
+Begin with the catalogue, then follow the log of publications. Times are RFC 3339 in UTC. Amounts are exact whole
+numbers of a metric's smallest unit; they need 64 bits. Every error is an RFC 9457 problem: tell them apart by `type`.
+Only the schema registry has its own protocol, with its own errors, for stock clients.
+Fields may be added to answers (never to a cell): ignore those that you don't know.
+"""
+
+_TAGS = [
+    {"name": "catalogue", "description": "What the city publishes, and what it means."},
+    {"name": "publications", "description": "Everything, in the order in which it was published."},
+    {"name": "series", "description": "One metric over time."},
+    {"name": "schemas", "description": "The schemas of the city's topics, as a read-only Confluent schema registry."},
+    {"name": "node", "description": "For those who run the node."},
+]
+# Partners still read the log of publications here, until each has an agreement.
+ROUTERS = (catalog.router, publications.router, series.router, health.router, registry.router, page.router)
+
+
+def create_own_api(city: CityFacts, database_url: str) -> FastAPI:
+    """The own side of `city`, reading the database at `database_url` (migrated before).
+
+    Starts without the database too, and answers 503 until that is there. Bind it to loopback only, see
+    `api.own.binding`.
+    """
+    app = build(city, database_url, ROUTERS, _DESCRIPTION, _TAGS)
+    app.state.subjects = Subjects(city.id)
+    return app

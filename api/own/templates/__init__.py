@@ -1,0 +1,1 @@
+"""The page as HTML (Mako) and its style (`api.own.page.html`)."""

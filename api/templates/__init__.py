@@ -1,1 +1,0 @@
-"""The page as HTML (Mako) and its style (`api.page.html`)."""
