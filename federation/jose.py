@@ -99,9 +99,12 @@ def signer(text: str, typ: Type, *, longest: int = _LONGEST) -> str:
     if len(text) > longest or not text.isascii() or text.count(".") != 2:
         raise BadSignature("malformed", f"a {typ} must be a compact JWS of at most {longest} characters")
     try:
-        header = loads(_unpadded(text.partition(".")[0]))
+        encoded, *others = text.split(".")
+        header = loads(_unpadded(encoded))
+        for part in others:
+            _unpadded(part)  # joserfc reads several spellings of the same bytes
     except (ValueError, BadJson):
-        raise BadSignature("malformed", f"the header of the {typ} can't be read") from None
+        raise BadSignature("malformed", f"the {typ} can't be read") from None
     return check_header(header, typ)
 
 

@@ -1,9 +1,13 @@
-"""JSON that every implementation reads alike: no name twice in an object, no NaN, no infinite number, bounded depth."""
+"""JSON that every implementation reads alike: no name twice in an object, no NaN, no number beyond the doubles, no half
+of a surrogate pair, bounded depth."""
 
 import json
+import re
+from math import isinf
 from typing import Any, NoReturn
 
 _DEEPEST = 32
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 class BadJson(ValueError):
@@ -13,7 +17,9 @@ class BadJson(ValueError):
 def loads(content: bytes, *, deepest: int = _DEEPEST) -> Any:
     """The value of JSON in UTF-8. Raises `BadJson`."""
     try:
-        found = json.loads(content.decode(), object_pairs_hook=_object, parse_constant=_constant)
+        found = json.loads(content.decode(), object_pairs_hook=_object, parse_constant=_constant, parse_float=_fraction)
+        if _SURROGATE.search(content):
+            dumps(found)  # raises UnicodeEncodeError, which is a ValueError, if the other half is missing
     except BadJson:
         raise
     except (ValueError, RecursionError):
@@ -36,6 +42,13 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _constant(text: str) -> NoReturn:
     raise BadJson(f"{text} is no number")
+
+
+def _fraction(text: str) -> float:
+    found = float(text)
+    if isinf(found):
+        raise BadJson("a number is too large")
+    return found
 
 
 def _check_depth(value: Any, left: int) -> None:

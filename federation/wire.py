@@ -54,6 +54,7 @@ Instant = Annotated[
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=_PRINTABLE), AfterValidator(plain)]
 Text = Annotated[str, StringConstraints(max_length=5000, pattern=_PRINTABLE), AfterValidator(plain)]
 Cursor = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[A-Za-z0-9_-]+$")]
+Format = Annotated[int, Field(ge=1, le=1)]  # Literal[1] would take true for 1
 Amount = Annotated[int, Field(ge=-_BIGINT, lt=_BIGINT)]
 Count = Annotated[int, Field(ge=0, lt=_BIGINT)]
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]

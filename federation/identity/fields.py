@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
-from federation.wire import Instant, Name, Text
+from federation.wire import Format, Instant, Name, Text
 
 MOST_KEYS = 500
 MOST_ADDRESSES = 8
@@ -66,7 +66,7 @@ class RevokedKeyFields(_Fields):
 class IdentityFields(_Fields):
     """The payload of an identity document."""
 
-    format: Literal[1]
+    format: Format
     city: CityId
     name: Name
     addresses: list[NodeAddress] = Field(max_length=MOST_ADDRESSES)
@@ -82,7 +82,7 @@ class IdentityFields(_Fields):
 class RevocationFields(_Fields):
     """The payload of a revocation of an identity."""
 
-    format: Literal[1]
+    format: Format
     city: CityId
     identity_key: Jwk
     revoked_at: Instant

@@ -5,17 +5,14 @@ the values and the bodies are erased. Who had pulled them is told to erase them,
 does can't be known. The window is never published again.
 """
 
-import re
-
 from errors import OperatorError
+from federation.plain_text import plain
 from federation.publications.appending import Appender
 from schemas.catalogue import Metric
 from store.publication_log import CellColumns, topic_of, window_entries
 from store.publications import Header, PublishedCell
 
 LONGEST_REASON = 1000
-
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 class CannotWithdraw(OperatorError):
@@ -47,8 +44,13 @@ def withdraw(appender: Appender, metric: Metric, start: int, reason: str, now_ms
 
 def check_reason(reason: str) -> None:
     """Raise `CannotWithdraw` unless it is a line of text that partners accept."""
-    if len(reason) > LONGEST_REASON or not reason.strip() or _CONTROL.search(reason):
-        raise CannotWithdraw(f"a withdrawal needs a reason: one line of text, at most {LONGEST_REASON} characters")
+    words = f"a withdrawal needs a reason: one line of text, at most {LONGEST_REASON} characters"
+    if len(reason) > LONGEST_REASON or not reason.strip():
+        raise CannotWithdraw(words)
+    try:
+        plain(reason)
+    except ValueError as error:
+        raise CannotWithdraw(f"{words}; {error}") from None
 
 
 def _withdrawn(cells: CellColumns) -> list[PublishedCell]:
