@@ -254,7 +254,7 @@ def _parties(given: Sequence[PartyFields]) -> tuple[Party, Party]:
     first, second = (
         party(of.city, of.name, key, of.addresses, of.contact) for of, key in zip(given, keys, strict=True)
     )
-    if first.city == second.city or first.thumbprint == second.thumbprint:
+    if first.city.lower() == second.city.lower() or first.thumbprint == second.thumbprint:
         raise BadAgreement("parties", "an agreement is between two cities, each with an identity of its own")
     return first, second
 

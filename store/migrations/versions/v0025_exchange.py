@@ -26,13 +26,17 @@ def upgrade() -> None:
             received_at timestamptz NOT NULL DEFAULT now()
         );
 
-        -- Every version of every agreement, as both cities signed it. `partner` is the other city's thumbprint.
+        -- Every version of every agreement, as both cities signed it. `own` and `partner` are thumbprints, `city` is
+        -- the partner; `hash` is the SHA-256 of what was signed; `addresses` are those that the operator has allowed.
         CREATE TABLE agreements (
             id                  text NOT NULL,
             version             integer NOT NULL,
-            partner             text NOT NULL,
+            own                 text NOT NULL,
+            partner             text NOT NULL CHECK (partner <> own),
             city                text NOT NULL,
             document            bytea NOT NULL,
+            hash                text NOT NULL,
+            addresses           text[] NOT NULL,
             valid_from          timestamptz NOT NULL,
             valid_until         timestamptz NOT NULL,
             witness             boolean NOT NULL,
@@ -58,28 +62,38 @@ def upgrade() -> None:
             FOREIGN KEY (agreement, version) REFERENCES agreements
         );
 
-        -- What any partner may read, and the only way to it: every read of a partner passes through these views.
+        -- A version holds from its time on until a later one does, which may end earlier: never the old one again.
         CREATE VIEW agreements_in_force AS
-            SELECT DISTINCT ON (id) * FROM agreements
+            SELECT * FROM agreements
             WHERE valid_from <= now() AND now() < valid_until
+              AND NOT EXISTS (
+                SELECT FROM agreements AS later
+                WHERE later.id = agreements.id AND later.version > agreements.version AND later.valid_from <= now())
               AND NOT EXISTS (SELECT FROM agreement_revocations AS revoked WHERE revoked.id = agreements.id)
-              AND NOT EXISTS (SELECT FROM identity_revocations AS revoked WHERE revoked.thumbprint = partner)
-            ORDER BY id, version DESC;
-        CREATE VIEW agreed_entries AS
-            SELECT agreement, position, publications.metric, sequence, window_start, window_end, revision, published_at,
-                   kind, reason, entry, since, delay
-            FROM agreements_in_force AS held
-            JOIN grants ON agreement = held.id AND grants.version = held.version AND direction = 'given'
-            JOIN publications ON publications.metric = grants.metric
-            WHERE entry IS NOT NULL;
+              AND NOT EXISTS (SELECT FROM identity_revocations WHERE thumbprint IN (own, partner));
+
+        -- What any partner may read, and the only way to it: every read of a partner passes through the three views
+        -- after this one.
         ALTER TABLE publications ADD COLUMN body_hash text;
         UPDATE publications SET body_hash = encode(sha256(body), 'hex') WHERE body IS NOT NULL;
         CREATE INDEX publications_body_hash ON publications (body_hash);
+        CREATE INDEX publications_metric_position ON publications (metric, position);
+        CREATE VIEW agreed_publications AS
+            SELECT agreement, since, delay, publications.*
+            FROM agreements_in_force AS held
+            JOIN grants ON agreement = held.id AND grants.version = held.version AND direction = 'given'
+            JOIN publications USING (metric)
+            WHERE entry IS NOT NULL;
+        CREATE VIEW agreed_entries AS
+            SELECT agreement, position, metric, sequence, window_start, window_end, revision, published_at, kind,
+                   reason, entry, since, delay
+            FROM agreed_publications;
         -- Without a body where it was withdrawn or lost.
         CREATE VIEW agreed_bodies AS
-            SELECT agreed_entries.*, body, body_hash FROM agreed_entries JOIN publications USING (position)
-            WHERE agreed_entries.kind = 'withdrawal' OR (
-                agreed_entries.window_start >= since AND agreed_entries.published_at + delay <= now());
+            SELECT agreement, position, metric, sequence, window_start, window_end, revision, published_at, kind,
+                   reason, entry, since, delay, body, body_hash
+            FROM agreed_publications
+            WHERE kind = 'withdrawal' OR (window_start >= since AND published_at + delay <= now());
         CREATE VIEW agreed_cells AS
             SELECT agreement, published_cells.* FROM agreed_bodies JOIN published_cells USING (position);
 
