@@ -54,7 +54,7 @@ def new_key() -> OKPKey:
 def public_key(jwk: object) -> OKPKey:
     """The public key of a JWK: an object of exactly kty, crv and x. Raises `BadSignature` ("bad-key")."""
     wanted = {"kty": "OKP", "crv": "Ed25519"}
-    if not isinstance(jwk, dict) or set(jwk) != {"kty", "crv", "x"} or {**jwk, **wanted} != jwk:
+    if not isinstance(jwk, dict) or set(jwk) != {"kty", "crv", "x"} or {**jwk, **wanted, "x": str(jwk["x"])} != jwk:
         raise BadSignature("bad-key", "a key must be a JWK with kty OKP, crv Ed25519, x, and nothing else")
     try:
         _check_point(_unpadded(jwk["x"]))

@@ -10,7 +10,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import OKPKey
 
 from errors import OperatorError
-from federation.jose import BadSignature, jwk_of, public_key, thumbprint
+from federation.jose import BadSignature, public_key, thumbprint
 from federation.strict_json import BadJson, dumps, loads
 
 Use = Literal["identity", "publish", "access"]
@@ -86,9 +86,9 @@ def _parsed(path: Path, content: bytes) -> KeyFile:
         if use not in get_args(Use) or not isinstance(city, str) or set(jwk) != {"kty", "crv", "x", "d"}:
             raise ValueError
         key = OKPKey.import_key(jwk)
-        if jwk_of(key) != {name: jwk[name] for name in ("kty", "crv", "x")}:
+        public = public_key({name: jwk[name] for name in ("kty", "crv", "x")}).public_key
+        if key.private_key is None or key.private_key.public_key() != public:
             raise ValueError  # the public half is another key's
-        public_key(jwk_of(key))
     except (BadJson, BadSignature, JoseError, KeyError, TypeError, ValueError):
         raise KeyFileError(f"{path} holds no private key that `sistercity identity` made") from None
     return KeyFile(use, city, key)
