@@ -7,7 +7,7 @@ from federation.publications.appending import Appender
 from federation.publications.entries import PublicationEntry
 from federation.publications.ledger import Beginning, LedgerState
 from federation.publications.publisher import Published, publish_due
-from federation.publications.recovery import heads_of
+from federation.publications.recovery import ends_of
 from federation.publications.schedule import Since, Stream
 from federation.publications.slots import slot
 from schemas.catalogue import Metric
@@ -24,8 +24,8 @@ class LedgerInMemory:
 
     def __init__(self, connection: Connection) -> None:
         facts = log_facts(connection)
-        beginning = Beginning(CITY, facts.id, facts.position, heads_of(facts))
-        self.state = LedgerState(beginning, facts.position, beginning.heads)
+        beginning = Beginning(CITY, facts.id, facts.position, ends_of(facts))
+        self.state = LedgerState(beginning, facts.position, beginning.ends)
 
     def append(self, entry: PublicationEntry, line: bytes) -> None:
         self.state = self.state.following(entry, line)

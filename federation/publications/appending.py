@@ -14,6 +14,7 @@ from typing import Protocol
 
 from psycopg.pq import TransactionStatus
 
+from federation.publications.chain import ChainEnd
 from federation.publications.entries import (
     PublicationEntry,
     body_bytes,
@@ -23,7 +24,7 @@ from federation.publications.entries import (
     entry_bytes,
     entry_of,
 )
-from federation.publications.ledger import Head, LedgerState
+from federation.publications.ledger import LedgerState
 from schemas.catalogue import Metric
 from store.database import Connection
 from store.publications import Header, Kind, PublishedCell, Window, append
@@ -69,13 +70,13 @@ class Appender:
         """
         assert self.connection.info.transaction_status == TransactionStatus.IDLE
         state = self._ledger.state
-        head = state.heads.get(metric.name, Head(0, None))
+        end = state.ends.get(metric.name, ChainEnd(0, None))
         header = Header(
-            *(state.position + 1, metric.name, head.sequence + 1, window, revision, published_at),
+            *(state.position + 1, metric.name, end.sequence + 1, window, revision, published_at),
             *(kind, reason),
         )
         body = body_bytes(header, metric.smallest_unit, cells, secrets.token_hex(_SALT_BYTES))
-        entry = PublicationEntry(self._city, header, head.hash, digest(body), digest(definition(metric)))
+        entry = PublicationEntry(self._city, header, end.hash, digest(body), digest(definition(metric)))
         draft = Draft(header.position, topic, now_ms, entry_bytes(entry), body)
         keep_draft(self.connection, draft)
         self._ledger.append(entry, draft.entry)

@@ -6,17 +6,24 @@ the hash. Both are JSON in one line; their bytes are what was hashed, and are ke
 """
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from typing import Any
 
 from federation.disclosure.rules import rule_in_force
+from federation.strict_json import loads
 from federation.wire import instant, rfc3339
 from schemas.catalogue import Metric
 from store.publications import Header, Kind, PublishedCell, Window
 
 FORMAT = 1
+
+_HASH = re.compile("[0-9a-f]{64}")
+
+KINDS: tuple[Kind, ...] = ("publication", "correction", "withdrawal", "skip")
+"""The kinds of entries. That the contents of one were lost is not in the entry: it is in the database."""
 
 Json = dict[str, Any]
 
@@ -72,23 +79,46 @@ def entry_bytes(entry: PublicationEntry) -> bytes:
 def entry_of(line: bytes) -> PublicationEntry:
     """The inverse of `entry_bytes`. Raises `BadEntry`."""
     try:
-        found = json.loads(line)
+        found = loads(line)
         if found["format"] != FORMAT:
             raise BadEntry(f"an entry of format {found['format']!r}, of which this program knows nothing")
         window = Window(instant(found["window"]["start"]), instant(found["window"]["end"]))
+        numbers = [found[name] for name in ("position", "sequence", "revision")]
+        if any(type(number) is not int or not 0 <= number < 2**63 for number in numbers) or 0 in numbers[:2]:
+            raise BadEntry("its numbers are not whole")
+        if found["kind"] not in KINDS or (found["kind"] == "withdrawal") != isinstance(found.get("reason"), str):
+            raise BadEntry("its kind is none, or not as its reason")
+        position, sequence, revision = numbers
+        reason = found["reason"] if found["kind"] == "withdrawal" else None
         header = Header(
-            *(int(found["position"]), str(found["metric"]), int(found["sequence"]), window, int(found["revision"])),
-            *(instant(found["published_at"]), found["kind"], found.get("reason")),
+            *(position, _name(found["metric"]), sequence, window, revision),
+            *(instant(found["published_at"]), found["kind"], reason),
         )
-        return PublicationEntry(found["city"], header, found["before"], str(found["body"]), str(found["catalogue"]))
+        before = None if found["before"] is None else is_hash(found["before"])
+        city, body, catalogue = _name(found["city"]), is_hash(found["body"]), is_hash(found["catalogue"])
+        return PublicationEntry(city, header, before, body, catalogue)
     except (ValueError, KeyError, TypeError) as error:
         raise BadEntry(f"not an entry: {error}") from None
+
+
+def is_hash(text: object) -> str:
+    """The text, if it is a SHA-256 as lower-case hex. Raises `ValueError`."""
+    if not isinstance(text, str) or _HASH.fullmatch(text) is None:
+        raise ValueError("not a hash")
+    return text
+
+
+def _name(text: object) -> str:
+    if not isinstance(text, str) or not 0 < len(text) <= 200 or not text.isprintable():
+        raise ValueError("not a name")
+    return text
 
 
 def body_bytes(header: Header, unit: str, cells: Sequence[PublishedCell], salt: str) -> bytes:
     """The body as one line of JSON: `federation.wire.Publication` and the salt."""
     return _bytes(
         {
+            "format": FORMAT,
             "metric": header.metric,
             "unit": unit,
             "sequence": header.sequence,
@@ -126,7 +156,3 @@ def _cell(cell: PublishedCell) -> Json:
 
 def _bytes(content: Json) -> bytes:
     return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
-
-
-KINDS: tuple[Kind, ...] = ("publication", "correction", "withdrawal", "skip")
-"""The kinds of entries. That the contents of one were lost is not in the entry: it is in the database."""

@@ -20,19 +20,12 @@ from io import FileIO
 from pathlib import Path
 
 from errors import OperatorError
-from federation.publications.entries import FORMAT, BadEntry, PublicationEntry, digest, entry_of
+from federation.publications.chain import BrokenChain, ChainEnd, follow
+from federation.publications.entries import FORMAT, BadEntry, PublicationEntry, entry_of
 
 
 class LedgerFault(OperatorError):
     """The ledger is missing, damaged, or not the one of this database: nothing may be published."""
-
-
-@dataclass(frozen=True, slots=True)
-class Head:
-    """The newest entry of a metric: its number, and its hash (None for one that is older than the ledger)."""
-
-    sequence: int
-    hash: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +36,11 @@ class Beginning:
     city: str
     log: str
     after: int = 0
-    heads: Mapping[str, Head] = field(default_factory=dict)
+    ends: Mapping[str, ChainEnd] = field(default_factory=dict)
 
     def line(self) -> bytes:
         """The line, without its end."""
-        heads = {metric: [head.sequence, head.hash] for metric, head in sorted(self.heads.items())}
+        heads = {metric: [end.sequence, end.hash] for metric, end in sorted(self.ends.items())}
         content = {"format": FORMAT, "city": self.city, "log": self.log, "after": self.after, "heads": heads}
         return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
 
@@ -58,21 +51,23 @@ class LedgerState:
 
     beginning: Beginning
     position: int
-    heads: Mapping[str, Head]
+    ends: Mapping[str, ChainEnd]
 
     def following(self, entry: PublicationEntry, line: bytes) -> "LedgerState":
         """The state after this entry. Raises `LedgerFault` if it does not continue the chain."""
         header = entry.header
-        known = self.heads.get(header.metric, Head(0, None))
-        jumps = header.kind == "skip"
-        in_turn = header.position == self.position + 1 or (jumps and header.position > self.position)
-        numbered = header.sequence == known.sequence + 1 or (jumps and header.sequence > known.sequence)
-        if entry.city != self.beginning.city or not in_turn or not numbered or entry.before != known.hash:
+        known = self.ends.get(header.metric, ChainEnd(0, None))
+        skips = header.kind == "skip"
+        in_turn = header.position == self.position + 1 or (skips and header.position > self.position)
+        try:
+            if not in_turn or entry.before != known.hash:
+                raise BrokenChain("gap", "it is not the next one")
+            end = follow(known, entry, line, city=self.beginning.city)
+        except BrokenChain as error:
             raise LedgerFault(
-                f"entry {header.position} ({header.metric} {header.sequence}) does not continue the chain"
-            )
-        heads = {**self.heads, header.metric: Head(header.sequence, digest(line))}
-        return replace(self, position=header.position, heads=heads)
+                f"entry {header.position} ({header.metric} {header.sequence}) does not continue the chain: {error}"
+            ) from None
+        return replace(self, position=header.position, ends={**self.ends, header.metric: end})
 
 
 class Ledger:
@@ -179,7 +174,7 @@ def read_ledger(path: Path) -> LedgerState:
     try:
         lines = _lines(path)
         beginning = _beginning(next(lines, b""))
-        state = LedgerState(beginning, beginning.after, beginning.heads)
+        state = LedgerState(beginning, beginning.after, beginning.ends)
         for number, line in enumerate(lines, 2):  # noqa: B007 (for the message)
             state = state.following(entry_of(line), line)
     except FileNotFoundError:
@@ -209,8 +204,8 @@ def _beginning(line: bytes) -> Beginning:
         found = json.loads(line)
         if found["format"] != FORMAT:
             raise BadEntry(f"a ledger of format {found['format']!r}, of which this program knows nothing")
-        heads = {metric: Head(int(sequence), hash_) for metric, (sequence, hash_) in found["heads"].items()}
-        return Beginning(str(found["city"]), str(found["log"]), int(found["after"]), heads)
+        ends = {metric: ChainEnd(int(sequence), hash_) for metric, (sequence, hash_) in found["heads"].items()}
+        return Beginning(str(found["city"]), str(found["log"]), int(found["after"]), ends)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BadEntry(f"not the first line of a ledger: {error}") from None
 

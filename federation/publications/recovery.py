@@ -11,8 +11,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from federation.publications.appending import finish
+from federation.publications.chain import ChainEnd
 from federation.publications.entries import PublicationEntry, digest
-from federation.publications.ledger import Beginning, Head, Ledger, LedgerFault, begin_ledger, read_entries, read_ledger
+from federation.publications.ledger import Beginning, Ledger, LedgerFault, begin_ledger, read_entries, read_ledger
 from store.database import Connection
 from store.publications import append
 from store.recovery import LogFacts, begin_log, drafts, drop_draft, log_facts
@@ -37,7 +38,7 @@ def ensure_ledger(connection: Connection, path: Path, city: str) -> None:
         return
     if facts.ledger:
         raise LedgerFault(_missing(path))
-    begin_ledger(path, Beginning(city, facts.id, facts.position, heads_of(facts)))
+    begin_ledger(path, Beginning(city, facts.id, facts.position, ends_of(facts)))
 
 
 def recover(connection: Connection, ledger: Ledger, city: str, now_ms: int) -> None:
@@ -68,13 +69,13 @@ def _missing(path: Path) -> str:
 def level(facts: LogFacts, ledger: Ledger) -> bool:
     """Whether both have the same newest entry of every metric."""
     state = ledger.state
-    return (facts.id, facts.position, heads_of(facts)) == (state.beginning.log, state.position, state.heads)
+    return (facts.id, facts.position, ends_of(facts)) == (state.beginning.log, state.position, state.ends)
 
 
-def heads_of(facts: LogFacts) -> dict[str, Head]:
+def ends_of(facts: LogFacts) -> dict[str, ChainEnd]:
     """The newest entry of each metric in the database."""
     return {
-        metric: Head(sequence, None if line is None else digest(line))
+        metric: ChainEnd(sequence, None if line is None else digest(line))
         for metric, (sequence, line) in facts.heads.items()
     }
 
@@ -91,7 +92,7 @@ def missing_entries(
         raise LedgerFault(
             f"{path} begins after publication {beginning.after}, and the database ends with {facts.position}. {_WAY_ON}"
         )
-    begun_with = {head.hash for head in beginning.heads.values()}
+    begun_with = {end.hash for end in beginning.ends.values()}
     unseen = {
         metric for metric, (_, line) in facts.heads.items() if line is not None and digest(line) not in begun_with
     }

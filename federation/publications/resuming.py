@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from federation.publications.chain import ChainEnd
 from federation.publications.entries import PublicationEntry, body_bytes, definition, digest, entry_bytes
-from federation.publications.ledger import Beginning, Head, LedgerFault, begin_ledger, set_aside
-from federation.publications.recovery import heads_of, ledger_fault
+from federation.publications.ledger import Beginning, LedgerFault, begin_ledger, set_aside
+from federation.publications.recovery import ends_of, ledger_fault
 from federation.publications.slots import due_windows
 from schemas.catalogue import Metric
 from store.database import Connection
@@ -47,13 +48,13 @@ def resume_after_loss(
         facts = log_facts(connection)
         spans = {metric: _may_have_left(connection, metric, zone, now_ms) for metric in metrics}
         room = _ROOM + _REVISIONS * sum(count for _, count in spans.values())
-        heads = {metric: replace(head, sequence=head.sequence + room) for metric, head in heads_of(facts).items()}
-        beginning = Beginning(city, facts.id, facts.position + room, heads)
+        ends = {metric: replace(end, sequence=end.sequence + room) for metric, end in ends_of(facts).items()}
+        beginning = Beginning(city, facts.id, facts.position + room, ends)
         skips: list[tuple[Header, bytes, bytes]] = []
         for metric, (span, _) in spans.items():
             if span is not None:
                 position = beginning.after + len(skips) + 1
-                skips.append(_skip(city, metric, span, position, heads.get(metric.name, Head(0, None)), now_ms))
+                skips.append(_skip(city, metric, span, position, ends.get(metric.name, ChainEnd(0, None)), now_ms))
         begin_ledger(path, beginning, *(line for _, line, _ in skips))
         with connection.transaction():
             for draft in drafts(connection):
@@ -79,9 +80,9 @@ def _may_have_left(connection: Connection, metric: Metric, zone: str, now_ms: in
 
 
 def _skip(
-    city: str, metric: Metric, span: Window, position: int, head: Head, now_ms: int
+    city: str, metric: Metric, span: Window, position: int, end: ChainEnd, now_ms: int
 ) -> tuple[Header, bytes, bytes]:
-    header = Header(position, metric.name, head.sequence + 1, span, 0, now_ms, "skip")
+    header = Header(position, metric.name, end.sequence + 1, span, 0, now_ms, "skip")
     body = body_bytes(header, metric.smallest_unit, (), secrets.token_hex(16))
-    entry = PublicationEntry(city, header, head.hash, digest(body), digest(definition(metric)))
+    entry = PublicationEntry(city, header, end.hash, digest(body), digest(definition(metric)))
     return header, entry_bytes(entry), body

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from federation.publications.chain import ChainEnd
 from federation.publications.entries import (
     BadEntry,
     PublicationEntry,
@@ -19,7 +20,6 @@ from federation.publications.entries import (
 )
 from federation.publications.ledger import (
     Beginning,
-    Head,
     Ledger,
     LedgerFault,
     begin_ledger,
@@ -71,7 +71,7 @@ def test_what_is_appended_is_read_again_line_by_line(path) -> None:
     assert list(read_entries(path)) == entries
     state = read_ledger(path)
     assert (state.beginning, state.position) == (BEGINNING, 3)
-    assert state.heads == {"energy.import": Head(3, digest(entries[-1][1]))}
+    assert state.ends == {"energy.import": ChainEnd(3, digest(entries[-1][1]))}
 
 
 def test_every_line_is_a_json_object_that_says_what_was_published_and_never_what_is_in_it(path) -> None:
@@ -129,12 +129,12 @@ def test_one_process_at_a_time_has_the_ledger(path) -> None:
 
 def test_a_ledger_that_begins_later_agrees_with_what_was_published_before_it(path) -> None:
     entries = chain(2)
-    heads = {"energy.import": Head(90, digest(entries[1][1]))}
+    ends = {"energy.import": ChainEnd(90, digest(entries[1][1]))}
     facts = LogFacts(BEGINNING.log, 40, True, {"energy.import": (2, entries[1][1])})
-    later = replace(BEGINNING, after=40, heads=heads)
+    later = replace(BEGINNING, after=40, ends=ends)
     assert missing_entries(facts, later, [], path, "isfahan") == []
     with pytest.raises(LedgerFault, match="contradicts the database"):
-        missing_entries(facts, replace(later, heads={"energy.import": Head(90, None)}), [], path, "isfahan")
+        missing_entries(facts, replace(later, ends={"energy.import": ChainEnd(90, None)}), [], path, "isfahan")
     with pytest.raises(LedgerFault, match="begins after publication 40"):
         missing_entries(replace(facts, position=39), later, [], path, "isfahan")
 
@@ -171,9 +171,9 @@ def test_a_ledger_is_never_begun_over_another_and_one_that_is_set_aside_stays(pa
         begin_ledger(path, BEGINNING)
     kept = set_aside(path)
     assert read_ledger(kept).position == 1
-    begin_ledger(path, replace(BEGINNING, after=9, heads={"x": Head(4, None), "y": Head(5, digest(b"y"))}))
+    begin_ledger(path, replace(BEGINNING, after=9, ends={"x": ChainEnd(4, None), "y": ChainEnd(5, digest(b"y"))}))
     state = read_ledger(path)
-    assert (state.position, state.heads) == (9, {"x": Head(4, None), "y": Head(5, digest(b"y"))})
+    assert (state.position, state.ends) == (9, {"x": ChainEnd(4, None), "y": ChainEnd(5, digest(b"y"))})
     assert set_aside(path) != kept
     assert set_aside(path) is None
     with pytest.raises(LedgerFault, match="no ledger"):

@@ -231,7 +231,7 @@ def test_a_lost_withdrawal_is_done_again_in_the_restored_database(city_url, ledg
     known = Ledger(ledger)
     with known.locked():  # written by a city whose database is gone
         header = Header(2, IMPORT.name, 2, Window(T0, T0 + HOUR), 1, due_at(0), "withdrawal", "wrong")
-        head = known.state.heads[IMPORT.name].hash
+        head = known.state.ends[IMPORT.name].hash
         entry = PublicationEntry(CITY, header, head, hashlib.sha256().hexdigest(), hashlib.sha256().hexdigest())
         known.append(entry, entry_bytes(entry))
     with at_work(city_url, ledger), connect(city_url) as connection:

@@ -1,0 +1,199 @@
+"""Signed heads: what a city says, at a time, of the ends of all its chains. Pure.
+
+One signature covers every entry whose chain leads to a hash that the head names, and through the entries their bodies
+and catalogues. So it is signed once when something was published, and a partner can show it to others. Times are
+milliseconds since 1970, UTC.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from joserfc.jwk import OKPKey
+
+from errors import OperatorError
+from federation import jose
+from federation.publications.chain import BrokenChain, ChainEnd
+from federation.publications.entries import FORMAT, is_hash
+from federation.strict_json import BadJson, dumps, loads
+from federation.wire import instant, rfc3339
+
+LASTS_MS = 7 * 24 * 3_600_000
+"""How long a head is valid, at most."""
+
+LEEWAY_MS = 60_000
+"""How far the clocks of two cities may differ."""
+
+_MOST_METRICS = 1000
+
+
+class PublishingIdentity(Protocol):
+    """What a head is checked against: a city and its keys (`federation.identity.document.Identity`)."""
+
+    @property
+    def city(self) -> str:
+        """The city's name in the federation."""
+
+    def key_for(self, use: Any, kid: str, at_ms: int, /) -> OKPKey | None:
+        """The key, if it was valid at that time and is not revoked."""
+
+    def key_ever(self, use: Any, kid: str, /) -> OKPKey | None:
+        """The key, if it is listed and not revoked, whatever its time."""
+
+
+class BadHead(OperatorError):
+    """A head that can't be accepted. `reason` is a short, fixed word."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class SignedHead:
+    """A head whose signature was verified. `ends` by metric; `payload` is what was signed, `document` the compact JWS,
+    `kid` the key's thumbprint; `audit` vouches for the audit chains (None: there is none)."""
+
+    city: str
+    log: str
+    number: int
+    position: int
+    issued_at: int
+    expires_at: int
+    ends: Mapping[str, ChainEnd]
+    audit: str | None
+    kid: str
+    payload: bytes
+    document: str
+
+
+def sign_head(
+    key: OKPKey,
+    *,
+    city: str,
+    log: str,
+    number: int,
+    position: int,
+    ends: Mapping[str, ChainEnd],
+    audit: str | None,
+    now_ms: int,
+) -> str:
+    """A head as compact JWS, by a private key of use `publish`. Metrics without an entry are left out."""
+    named = {metric: {"sequence": e.sequence, "hash": e.hash} for metric, e in sorted(ends.items()) if e.hash}
+    content = {
+        "format": FORMAT,
+        "city": city,
+        "log": log,
+        "number": number,
+        "position": position,
+        "issued_at": rfc3339(now_ms),
+        "expires_at": rfc3339(now_ms + LASTS_MS),
+        "metrics": named,
+        "audit": audit,
+    }
+    return jose.sign(dumps(content), key, "sistercity-head")
+
+
+def open_head(text: str, identity: PublishingIdentity, now_ms: int | None) -> SignedHead:
+    """A head as its city signed it. `now_ms` is the present; None for one that is kept, and may have expired.
+
+    Raises `BadHead`: "unknown-key" (also a revoked key, and one of another use), "key-out-of-time", "other-city",
+    "expired", "not-yet-valid", and what `federation.jose.BadSignature` and the format have: "malformed", "wrong-type",
+    "wrong-algorithm", "forged", "unknown-format".
+    """
+    try:
+        payload = jose.verify(text, "sistercity-head", lambda kid: identity.key_ever("publish", kid))
+        head = _read(payload, text, jose.signer(text, "sistercity-head"))
+    except jose.BadSignature as error:
+        raise BadHead(error.reason, str(error)) from None
+    if head.city != identity.city:
+        raise BadHead("other-city", f"the head is of {head.city!r}, not of {identity.city!r}")
+    if identity.key_for("publish", head.kid, head.issued_at) is None:
+        raise BadHead("key-out-of-time", f"the key of the head was not valid at {rfc3339(head.issued_at)}")
+    if now_ms is not None:
+        if head.issued_at > now_ms + LEEWAY_MS:
+            raise BadHead("not-yet-valid", f"the head is of {rfc3339(head.issued_at)}: a clock is wrong")
+        if head.expires_at < now_ms - LEEWAY_MS:
+            raise BadHead("expired", f"the head of {head.city} expired at {rfc3339(head.expires_at)}")
+    return head
+
+
+def contradiction(one: SignedHead, other: SignedHead) -> str | None:
+    """What two heads that one city signed can't both say, in words; None if both can be true."""
+    if one.city != other.city:
+        return None
+    if one.number == other.number and one.payload != other.payload:
+        return f"{one.city} has signed two heads of number {one.number}"
+    earlier, later = sorted((one, other), key=lambda head: head.number)
+    for metric, end in sorted(earlier.ends.items()):
+        again = later.ends.get(metric)
+        if again is not None and again.sequence == end.sequence and again.hash != end.hash:
+            return f"{one.city} has signed two entries {end.sequence} of {metric}, in heads {_numbers(earlier, later)}"
+        if again is None or again.sequence < end.sequence:
+            return f"{one.city} has signed a head that goes back, of {metric}: heads {_numbers(earlier, later)}"
+    return None
+
+
+def covered(head: SignedHead, metric: str, end: ChainEnd) -> bool:
+    """Whether the head vouches for the metric's chain up to this end; False while the chain must go on to the end that
+    the head names. Raises `BrokenChain`: "other-history" or "uncovered" (the head names none, or an earlier one)."""
+    named = head.ends.get(metric)
+    if named is None or named.sequence < end.sequence:
+        raise BrokenChain("uncovered", f"head {head.number} of {head.city} does not cover {metric} {end.sequence}")
+    if named.sequence == end.sequence and named.hash != end.hash:
+        raise BrokenChain(
+            "other-history", f"entry {end.sequence} of {metric} is not the one that head {head.number} names"
+        )
+    return named.sequence == end.sequence
+
+
+def _numbers(earlier: SignedHead, later: SignedHead) -> str:
+    return f"{earlier.number} and {later.number}"
+
+
+def _read(payload: bytes, text: str, kid: str) -> SignedHead:
+    try:
+        found = loads(payload)
+        if not isinstance(found, dict):
+            raise TypeError("no object")
+        if found["format"] != FORMAT:
+            raise BadHead("unknown-format", "the head is of a format of which this program knows nothing")
+        metrics = found["metrics"]
+        head = SignedHead(
+            *(_text(found["city"]), _text(found["log"]), _whole(found["number"]), _whole(found["position"])),
+            *(_time(found["issued_at"]), _time(found["expires_at"])),
+            {_text(metric): _end(end) for metric, end in metrics.items()},
+            audit=None if found["audit"] is None else is_hash(found["audit"]),
+            kid=kid,
+            payload=payload,
+            document=text,
+        )
+    except (BadJson, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BadHead("malformed", f"the head can't be read: {ascii(str(error))[:100]}") from None
+    if not head.issued_at < head.expires_at <= head.issued_at + LASTS_MS:
+        raise BadHead("malformed", "a head is valid for seven days at most")
+    if len(head.ends) > _MOST_METRICS:
+        raise BadHead("malformed", f"a head names at most {_MOST_METRICS} metrics")
+    return head
+
+
+def _end(found: Any) -> ChainEnd:
+    return ChainEnd(_whole(found["sequence"]), is_hash(found["hash"]))
+
+
+def _whole(value: Any) -> int:
+    if type(value) is not int or not 0 <= value < 2**63:
+        raise ValueError("no whole number")
+    return value
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or not 0 < len(value) <= 200 or not value.isprintable():
+        raise ValueError("no text")
+    return value
+
+
+def _time(value: Any) -> int:
+    if not isinstance(value, str) or not value.endswith("Z"):
+        raise ValueError("no time")
+    return instant(value)
