@@ -7,12 +7,13 @@ milliseconds since 1970, UTC.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from joserfc.jwk import OKPKey
 
 from errors import OperatorError
 from federation import jose
+from federation.identity.document import LEEWAY_MS, Identity
 from federation.publications.chain import BrokenChain, ChainEnd
 from federation.publications.entries import FORMAT, is_hash
 from federation.strict_json import BadJson, dumps, loads
@@ -21,24 +22,7 @@ from federation.wire import instant, rfc3339
 LASTS_MS = 7 * 24 * 3_600_000
 """How long a head is valid, at most."""
 
-LEEWAY_MS = 60_000
-"""How far the clocks of two cities may differ."""
-
-_MOST_METRICS = 1000
-
-
-class PublishingIdentity(Protocol):
-    """What a head is checked against: a city and its keys (`federation.identity.document.Identity`)."""
-
-    @property
-    def city(self) -> str:
-        """The city's name in the federation."""
-
-    def key_for(self, use: Any, kid: str, at_ms: int, /) -> OKPKey | None:
-        """The key, if it was valid at that time and is not revoked."""
-
-    def key_ever(self, use: Any, kid: str, /) -> OKPKey | None:
-        """The key, if it is listed and not revoked, whatever its time."""
+_MOST_METRICS = 300
 
 
 class BadHead(OperatorError):
@@ -94,16 +78,19 @@ def sign_head(
     return jose.sign(dumps(content), key, "sistercity-head")
 
 
-def open_head(text: str, identity: PublishingIdentity, now_ms: int | None) -> SignedHead:
+def open_head(text: str, identity: Identity, now_ms: int | None) -> SignedHead:
     """A head as its city signed it. `now_ms` is the present; None for one that is kept, and may have expired.
 
-    Raises `BadHead`: "unknown-key" (also a revoked key, and one of another use), "key-out-of-time", "other-city",
-    "expired", "not-yet-valid", and what `federation.jose.BadSignature` and the format have: "malformed", "wrong-type",
-    "wrong-algorithm", "forged", "unknown-format".
+    Raises `BadHead`: "revoked-key" (whatever time the head bears), "unknown-key" (also one of another use),
+    "key-out-of-time", "other-city", "expired", "not-yet-valid", "unknown-format", "malformed", "wrong-type",
+    "wrong-algorithm" or "forged".
     """
     try:
+        kid = jose.signer(text, "sistercity-head")
+        if identity.is_revoked(kid):
+            raise BadHead("revoked-key", f"the head is signed by a key that {identity.city} has revoked")
         payload = jose.verify(text, "sistercity-head", lambda kid: identity.key_ever("publish", kid))
-        head = _read(payload, text, jose.signer(text, "sistercity-head"))
+        head = _read(payload, text, kid)
     except jose.BadSignature as error:
         raise BadHead(error.reason, str(error)) from None
     if head.city != identity.city:
