@@ -56,29 +56,32 @@ def follow(known: ChainEnd | None, entry: PublicationEntry, line: bytes, *, city
 def check_body(entry: PublicationEntry, body: bytes) -> Mapping[str, Any]:
     """The JSON of a body, if it is the one that the entry names and says the same of itself.
 
-    Raises `BrokenChain`: "other-body" or "malformed-body".
+    Raises `BrokenChain`: "other-hash", "other-entry" (it contradicts the entry), "unknown-format" or "malformed".
+    Its cells are not checked.
     """
     header = entry.header
     name = f"the body of entry {header.sequence} of {header.metric}"
     if digest(body) != entry.body:
-        raise BrokenChain("other-body", f"{name} is not the one that the entry names")
+        raise BrokenChain("other-hash", f"{name} is not the one that the entry names")
     try:
         found = loads(body)
     except BadJson as error:
-        raise BrokenChain("malformed-body", f"{name} can't be read: {error}") from None
-    if not isinstance(found, dict) or found.get("format", FORMAT) != FORMAT:
-        raise BrokenChain("malformed-body", f"{name} is of a format of which this program knows nothing")
+        raise BrokenChain("malformed", f"{name} can't be read: {error}") from None
+    if not isinstance(found, dict):
+        raise BrokenChain("malformed", f"{name} is no object")
+    if type(format_ := found.get("format", FORMAT)) is not int or format_ != FORMAT:
+        raise BrokenChain("unknown-format", f"{name} is of a format of which this program knows nothing")
     if not _says_the_same(entry, found):
-        raise BrokenChain("other-body", f"{name} says that it is of another entry")
+        raise BrokenChain("other-entry", f"{name} says that it is of another entry")
     return found
 
 
 def check_catalogue(entry: PublicationEntry, content: bytes) -> None:
-    """Raise `BrokenChain` ("other-catalogue") unless this is the catalogue that the entry names."""
+    """Raise `BrokenChain` ("other-hash") unless this is the catalogue that the entry names."""
     if digest(content) != entry.catalogue:
         header = entry.header
         raise BrokenChain(
-            "other-catalogue", f"the catalogue of entry {header.sequence} of {header.metric} is not the one it names"
+            "other-hash", f"the catalogue of entry {header.sequence} of {header.metric} is not the one it names"
         )
 
 

@@ -13,6 +13,7 @@ from hashlib import sha256
 from typing import Any
 
 from federation.disclosure.rules import rule_in_force
+from federation.plain_text import plain
 from federation.strict_json import loads
 from federation.wire import instant, rfc3339
 from schemas.catalogue import Metric
@@ -21,6 +22,8 @@ from store.publications import Header, Kind, PublishedCell, Window
 FORMAT = 1
 
 _HASH = re.compile("[0-9a-f]{64}")
+_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]{3})?Z")
+_LONGEST_TEXT = 5000
 
 KINDS: tuple[Kind, ...] = ("publication", "correction", "withdrawal", "skip")
 """The kinds of entries. That the contents of one were lost is not in the entry: it is in the database."""
@@ -80,38 +83,64 @@ def entry_of(line: bytes) -> PublicationEntry:
     """The inverse of `entry_bytes`. Raises `BadEntry`."""
     try:
         found = loads(line)
-        if found["format"] != FORMAT:
-            raise BadEntry(f"an entry of format {found['format']!r}, of which this program knows nothing")
-        window = Window(instant(found["window"]["start"]), instant(found["window"]["end"]))
-        numbers = [found[name] for name in ("position", "sequence", "revision")]
-        if any(type(number) is not int or not 0 <= number < 2**63 for number in numbers) or 0 in numbers[:2]:
-            raise BadEntry("its numbers are not whole")
-        if found["kind"] not in KINDS or (found["kind"] == "withdrawal") != isinstance(found.get("reason"), str):
-            raise BadEntry("its kind is none, or not as its reason")
-        position, sequence, revision = numbers
-        reason = found["reason"] if found["kind"] == "withdrawal" else None
+        if type(found["format"]) is not int or found["format"] != FORMAT:
+            raise BadEntry(f"an entry of format {ascii(found['format'])[:20]}, of which this program knows nothing")
+        window = Window(time_of(found["window"]["start"]), time_of(found["window"]["end"]))
         header = Header(
-            *(position, _name(found["metric"]), sequence, window, revision),
-            *(instant(found["published_at"]), found["kind"], reason),
+            *(unsigned(found["position"]), name_of(found["metric"]), unsigned(found["sequence"]), window),
+            *(unsigned(found["revision"]), time_of(found["published_at"]), found["kind"]),
+            None if found.get("reason") is None else text_of(found["reason"], _LONGEST_TEXT),
         )
-        before = None if found["before"] is None else is_hash(found["before"])
-        city, body, catalogue = _name(found["city"]), is_hash(found["body"]), is_hash(found["catalogue"])
+        _check(header)
+        before = None if found["before"] is None else hash_of(found["before"])
+        city, body, catalogue = name_of(found["city"]), hash_of(found["body"]), hash_of(found["catalogue"])
         return PublicationEntry(city, header, before, body, catalogue)
     except (ValueError, KeyError, TypeError) as error:
-        raise BadEntry(f"not an entry: {error}") from None
+        raise BadEntry(f"not an entry: {ascii(str(error))[:200]}") from None
 
 
-def is_hash(text: object) -> str:
+def _check(header: Header) -> None:
+    if header.kind not in KINDS:
+        raise ValueError("its kind is none")
+    if not header.position or not header.sequence or header.window.end <= header.window.start:
+        raise ValueError("numbers begin with 1, and a window ends after its start")
+    if (header.revision > 0) != (header.kind in ("correction", "withdrawal")):
+        raise ValueError("corrections and withdrawals are revisions, and nothing else is one")
+    if (header.reason is not None) != (header.kind == "withdrawal"):
+        raise ValueError("a withdrawal has a reason, and nothing else has one")
+
+
+def hash_of(text: object) -> str:
     """The text, if it is a SHA-256 as lower-case hex. Raises `ValueError`."""
     if not isinstance(text, str) or _HASH.fullmatch(text) is None:
         raise ValueError("not a hash")
     return text
 
 
-def _name(text: object) -> str:
-    if not isinstance(text, str) or not 0 < len(text) <= 200 or not text.isprintable():
-        raise ValueError("not a name")
-    return text
+def name_of(text: object) -> str:
+    """The text, if it is a name. Raises `ValueError`."""
+    return text_of(text, 200)
+
+
+def text_of(text: object, longest: int) -> str:
+    """The text, if it is one that can be shown, of 1 to `longest` characters. Raises `ValueError`."""
+    if not isinstance(text, str) or not 0 < len(text) <= longest:
+        raise ValueError("not a text of the right length")
+    return plain(text)
+
+
+def time_of(text: object) -> int:
+    """Milliseconds since 1970 of a time as it is exchanged. Raises `ValueError`."""
+    if not isinstance(text, str) or _TIME.fullmatch(text) is None:
+        raise ValueError("not a time")
+    return instant(text)
+
+
+def unsigned(number: object) -> int:
+    """The number, if it is whole, not negative, and fits. Raises `ValueError`."""
+    if type(number) is not int or not 0 <= number < 2**63:
+        raise ValueError("not a whole number")
+    return number
 
 
 def body_bytes(header: Header, unit: str, cells: Sequence[PublishedCell], salt: str) -> bytes:

@@ -8,6 +8,7 @@ milliseconds since 1970, UTC.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 from joserfc.jwk import OKPKey
 
@@ -15,9 +16,9 @@ from errors import OperatorError
 from federation import jose
 from federation.identity.document import LEEWAY_MS, Identity
 from federation.publications.chain import BrokenChain, ChainEnd
-from federation.publications.entries import FORMAT, is_hash
-from federation.strict_json import BadJson, dumps, loads
-from federation.wire import instant, rfc3339
+from federation.publications.entries import FORMAT, hash_of, name_of, time_of, unsigned
+from federation.strict_json import dumps, loads
+from federation.wire import rfc3339
 
 LASTS_MS = 7 * 24 * 3_600_000
 """How long a head is valid, at most."""
@@ -81,14 +82,14 @@ def sign_head(
 def open_head(text: str, identity: Identity, now_ms: int | None) -> SignedHead:
     """A head as its city signed it. `now_ms` is the present; None for one that is kept, and may have expired.
 
-    Raises `BadHead`: "revoked-key" (whatever time the head bears), "unknown-key" (also one of another use),
-    "key-out-of-time", "other-city", "expired", "not-yet-valid", "unknown-format", "malformed", "wrong-type",
-    "wrong-algorithm" or "forged".
+    Raises `BadHead`: "unknown-key" (also one of another use, one that is revoked, whatever time the head bears, and one
+    whose time does not include the head's), "other-city", "expired", "not-yet-valid", "too-long", "unknown-format",
+    "malformed", "wrong-type", "wrong-algorithm" or "forged".
     """
     try:
         kid = jose.signer(text, "sistercity-head")
         if identity.is_revoked(kid):
-            raise BadHead("revoked-key", f"the head is signed by a key that {identity.city} has revoked")
+            raise BadHead("unknown-key", f"the head is signed by a key that {identity.city} has revoked")
         payload = jose.verify(text, "sistercity-head", lambda kid: identity.key_ever("publish", kid))
         head = _read(payload, text, kid)
     except jose.BadSignature as error:
@@ -96,11 +97,11 @@ def open_head(text: str, identity: Identity, now_ms: int | None) -> SignedHead:
     if head.city != identity.city:
         raise BadHead("other-city", f"the head is of {head.city!r}, not of {identity.city!r}")
     if identity.key_for("publish", head.kid, head.issued_at) is None:
-        raise BadHead("key-out-of-time", f"the key of the head was not valid at {rfc3339(head.issued_at)}")
+        raise BadHead("unknown-key", f"the key of the head was not valid at {rfc3339(head.issued_at)}")
     if now_ms is not None:
         if head.issued_at > now_ms + LEEWAY_MS:
             raise BadHead("not-yet-valid", f"the head is of {rfc3339(head.issued_at)}: a clock is wrong")
-        if head.expires_at < now_ms - LEEWAY_MS:
+        if head.expires_at <= now_ms - LEEWAY_MS:
             raise BadHead("expired", f"the head of {head.city} expired at {rfc3339(head.expires_at)}")
     return head
 
@@ -143,44 +144,34 @@ def _read(payload: bytes, text: str, kid: str) -> SignedHead:
         found = loads(payload)
         if not isinstance(found, dict):
             raise TypeError("no object")
-        if found["format"] != FORMAT:
+        if type(found["format"]) is not int or found["format"] != FORMAT:
             raise BadHead("unknown-format", "the head is of a format of which this program knows nothing")
         metrics = found["metrics"]
         head = SignedHead(
-            *(_text(found["city"]), _text(found["log"]), _whole(found["number"]), _whole(found["position"])),
-            *(_time(found["issued_at"]), _time(found["expires_at"])),
-            {_text(metric): _end(end) for metric, end in metrics.items()},
-            audit=None if found["audit"] is None else is_hash(found["audit"]),
+            *(name_of(found["city"]), _uuid(found["log"]), unsigned(found["number"]), unsigned(found["position"])),
+            *(time_of(found["issued_at"]), time_of(found["expires_at"])),
+            {name_of(metric): _end(end) for metric, end in metrics.items()},
+            audit=None if found["audit"] is None else hash_of(found["audit"]),
             kid=kid,
             payload=payload,
             document=text,
         )
-    except (BadJson, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BadHead("malformed", f"the head can't be read: {ascii(str(error))[:100]}") from None
-    if not head.issued_at < head.expires_at <= head.issued_at + LASTS_MS:
-        raise BadHead("malformed", "a head is valid for seven days at most")
+    if head.expires_at > head.issued_at + LASTS_MS:
+        raise BadHead("too-long", "a head is valid for seven days at most")
+    if head.expires_at <= head.issued_at or not head.number:
+        raise BadHead("malformed", "a head ends after it begins, and has a number above zero")
     if len(head.ends) > _MOST_METRICS:
         raise BadHead("malformed", f"a head names at most {_MOST_METRICS} metrics")
     return head
 
 
 def _end(found: Any) -> ChainEnd:
-    return ChainEnd(_whole(found["sequence"]), is_hash(found["hash"]))
+    return ChainEnd(unsigned(found["sequence"]), hash_of(found["hash"]))
 
 
-def _whole(value: Any) -> int:
-    if type(value) is not int or not 0 <= value < 2**63:
-        raise ValueError("no whole number")
-    return value
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str) or not 0 < len(value) <= 200 or not value.isprintable():
-        raise ValueError("no text")
-    return value
-
-
-def _time(value: Any) -> int:
-    if not isinstance(value, str) or not value.endswith("Z"):
-        raise ValueError("no time")
-    return instant(value)
+def _uuid(text: Any) -> str:
+    if str(UUID(text)) != text:
+        raise ValueError("not a UUID")
+    return str(text)

@@ -13,6 +13,7 @@ from federation.strict_json import dumps, loads
 
 NOW = 1_795_000_000_000
 DAY = 86_400_000
+LOG = "6c1f2c1e-8f2a-4b6e-9d57-0a4f4f1c2b3d"
 MASTER, PUBLISH, ACCESS, STRANGER = (jose.new_key() for _ in range(4))
 ENDS = {"energy.import": ChainEnd(3, digest(b"3")), "traffic.count": ChainEnd(8, digest(b"8"))}
 
@@ -40,7 +41,7 @@ ISFAHAN = identity()
 
 
 def signed(key=PUBLISH, *, city="isfahan", number=12, ends=ENDS, audit=None, now_ms=NOW) -> str:
-    return sign_head(key, city=city, log="a log", number=number, position=40, ends=ends, audit=audit, now_ms=now_ms)
+    return sign_head(key, city=city, log=LOG, number=number, position=40, ends=ends, audit=audit, now_ms=now_ms)
 
 
 def opened(**changes) -> SignedHead:
@@ -64,9 +65,9 @@ REVOKED = identity(RevokedKey(jose.thumbprint(PUBLISH), NOW, "lost"))
         (signed(STRANGER), NOW, ISFAHAN, "unknown-key"),
         (signed(ACCESS), NOW, ISFAHAN, "unknown-key"),
         (signed(MASTER), NOW, ISFAHAN, "unknown-key"),
-        (signed(), NOW, REVOKED, "revoked-key"),
-        (signed(now_ms=NOW - 2 * DAY), NOW, REVOKED, "revoked-key"),
-        (signed(), NOW, identity(not_after=NOW - DAY), "key-out-of-time"),
+        (signed(), NOW, REVOKED, "unknown-key"),
+        (signed(now_ms=NOW - 2 * DAY), NOW, REVOKED, "unknown-key"),
+        (signed(), NOW, identity(not_after=NOW - DAY), "unknown-key"),
         (signed(city="hue"), NOW, ISFAHAN, "other-city"),
         (signed(), NOW + LASTS_MS + 2 * 60_000, ISFAHAN, "expired"),
         (signed(), NOW - 2 * 60_000, ISFAHAN, "not-yet-valid"),
@@ -92,7 +93,7 @@ def changed(**changes) -> str:
     ("changes", "reason"),
     [
         ({"format": 2}, "unknown-format"),
-        ({"expires_at": "2027-11-27T00:00:00Z"}, "malformed"),
+        ({"expires_at": "2027-11-27T00:00:00Z"}, "too-long"),
         ({"number": True}, "malformed"),
         ({"number": -1}, "malformed"),
         ({"position": 1.0}, "malformed"),

@@ -110,7 +110,7 @@ def test_an_entry_that_does_not_continue_the_chain_is_refused(path) -> None:
 def test_a_changed_line_is_noticed(path) -> None:
     fill(path, chain(3))
     lines = path.read_bytes().splitlines(keepends=True)
-    lines[2] = lines[2].replace(b'"revision":0', b'"revision":1')
+    lines[2] = lines[2].replace(b'"revision":0', b'"revision": 0')
     path.write_bytes(b"".join(lines))
     with pytest.raises(LedgerFault, match="damaged in line 4"):
         read_ledger(path)
