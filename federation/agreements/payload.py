@@ -1,11 +1,11 @@
 """The fields of an agreement, as JSON holds them (docs/wire.md). Unknown fields of format 1 are ignored."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from federation.identity.fields import MOST_ADDRESSES, CityId, Jwk, NodeAddress
-from federation.wire import Instant, Name, Text
+from federation.wire import Format, Instant, Name, Text
 
 MetricName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+([._-][a-z0-9]+)*$", max_length=100)]
 _MOST_DAYS = 20 * 366
@@ -44,7 +44,7 @@ class GrantFields(_Fields):
 class AgreementFields(_Fields):
     """The payload of an agreement."""
 
-    format: Literal[1]
+    format: Format
     id: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{21}[AQgw]$")]
     version: int = Field(ge=1, lt=_INTEGER)
     supersedes: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")] | None

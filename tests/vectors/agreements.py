@@ -127,7 +127,7 @@ def _badly_signed() -> list[Vector]:
     return [
         *vectors,
         bad("malformed", "no JSON", IDENTITY.sign(terms(), TYP), **_given()),
-        bad("malformed", "a proposal signed by both", agreed(), **_given(1)),
+        bad("unsigned", "a proposal signed by both", agreed(), **_given(1)),
         bad(
             "malformed", "payload twice", agreed().replace(b'{"payload"', b'{"payload":"e30","payload"', 1), **_given()
         ),
@@ -161,6 +161,7 @@ def _badly_written() -> list[Vector]:
         *(bad("malformed", name, compact(signed(text, *BOTH)), **_given()) for name, text in texts.items()),
         *(bad("malformed", name, agreed(**changed), **_given()) for name, changed in fields.items()),
         bad("unknown-format", "a later format", agreed(format=2), **_given()),
+        bad("unknown-format", "a format that is true", agreed(format=True), **_given()),
         bad("too-long", "of more than 366 days", long, **_given()),
         bad("expired", "that is over", agreed(), **_given(now="2027-12-01T00:00:00Z")),
     ]

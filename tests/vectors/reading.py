@@ -1,13 +1,23 @@
 """The committed vectors, as a program in any language reads them."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import pytest
+
 from tests.vectors.making import FOLDER
 
-_AT_FIRST = {"malformed": {"malformed", "bad-key"}, "unknown-format": {"unknown-format", "malformed"}}
-"""What our code may find first, or name less exactly, by the word of the vector."""
+_ALSO = {
+    "malformed": {"bad-key", "parties", "grants", "supersedes", "validity", "too-long"},
+    "unknown-format": {"malformed"},
+    "one-signature": {"unsigned", "signed-twice", "malformed"},
+    "too-long": {"validity"},
+    "other-identity": {"malformed"},
+    "wrong-audience": {"malformed"},
+}
+"""What our code may find first, or how it names the same, by the word of the vector."""
 
 
 @dataclass(frozen=True)
@@ -47,4 +57,14 @@ def read(object_: str) -> list[Read]:
 
 def words_for(vector: Read) -> set[str | None]:
     """The words that a refusal of our code may have."""
-    return _AT_FIRST.get(vector.why or "", {vector.why})
+    return {vector.why, *_ALSO.get(vector.why or "", ())}
+
+
+def check(vector: Read, accept: Callable[[], object], refusal: type[Exception]) -> None:
+    """That `accept` takes a good vector, and refuses a bad one with a word for what is wrong with it."""
+    if vector.good:
+        accept()
+    else:
+        with pytest.raises(refusal) as refused:
+            accept()
+        assert refused.value.reason in words_for(vector)  # type: ignore[attr-defined]
