@@ -7,6 +7,7 @@ from fastapi.openapi.utils import get_openapi
 
 from api import examples
 from api.problems import UNAVAILABLE
+from api.tables import CSV
 from federation.wire import Problem
 
 NO_DATABASE = (503, "The node's database does not answer; `Retry-After` holds the seconds to wait.", UNAVAILABLE)
@@ -16,6 +17,11 @@ REFUSED_PARAMETER = (422, "A parameter is out of range or not of its type.", exa
 def shown(example: dict[str, Any]) -> dict[int | str, dict[str, Any]]:
     """OpenAPI's `responses` for a JSON answer with this example."""
     return {200: {"content": {"application/json": {"example": example}}}}
+
+
+def tabled(example: dict[str, Any]) -> dict[int | str, dict[str, Any]]:
+    """The same, for an answer that may be CSV instead."""
+    return {200: {"content": {**shown(example)[200]["content"], CSV: {}}}}
 
 
 def conditionally(example: dict[str, Any]) -> dict[int | str, dict[str, Any]]:

@@ -16,10 +16,9 @@ from schemas.catalogue import Metric, published
 from store import publication_log
 from store.database import Connection
 
-_DAY_MS = 86_400_000
-_DEFAULT_DAYS = 7
-_MOST_WINDOWS = 1000
-_LAST_MS = instant("9999-12-30T00:00:00Z")
+DEFAULT_MS = 7 * 86_400_000
+MOST_WINDOWS = 1000
+LAST_MS = instant("9999-12-30T00:00:00Z")
 
 
 def _moment(text: str) -> str:
@@ -99,8 +98,8 @@ def _range(connection: Connection, metric: str, start: str | None, end: str | No
         last = instant(end)
     else:
         newest = publication_log.newest_window(connection, metric)
-        last = newest.end if newest else _LAST_MS
-    return (instant(start) if start is not None else max(0, last - _DEFAULT_DAYS * _DAY_MS)), last
+        last = newest.end if newest else LAST_MS
+    return (instant(start) if start is not None else max(0, last - DEFAULT_MS)), last
 
 
 def _series(
@@ -115,7 +114,7 @@ def _series(
     if area is not None and area not in {listed.number for listed in areas}:
         raise ApiProblem(400, "unknown-area", "No such area", f"{metric.name} has no area {area}, see the catalogue")
     windows, following = publication_log.series(
-        connection, metric.name, *span, area=area, class_=class_, limit=_MOST_WINDOWS, most_cells=MOST_CELLS
+        connection, metric.name, *span, area=area, class_=class_, limit=MOST_WINDOWS, most_cells=MOST_CELLS
     )
     return {
         "city": city.id,

@@ -71,6 +71,12 @@ def partner_cities(connection: Connection) -> list[PartnerCity]:
     return [PartnerCity(*row) for row in connection.execute("SELECT city, name, names FROM partners ORDER BY city")]
 
 
+def partner_areas(connection: Connection, city: str, metric: str) -> Mapping[int, str]:
+    """The areas of a partner's metric, of all their versions: number -> name."""
+    query = "SELECT area, name FROM partner_areas WHERE city = %s AND metric = %s ORDER BY area"
+    return dict(connection.execute(query, (city, metric)).fetchall())
+
+
 def partner_metrics(connection: Connection, metrics: Collection[str]) -> Mapping[tuple[str, str], PartnerMetric]:
     """(city, metric) -> the definition, of all partners that have one of these metrics."""
     rows = connection.execute(

@@ -3,27 +3,12 @@
 Times are milliseconds since 1970, UTC. Amounts are whole numbers of the partner's smallest unit.
 """
 
-from dataclasses import dataclass
-
 from store.database import Connection
 from store.moments import milliseconds, moment
 from store.publication_log import CellColumns
-from store.publications import Kind, Window
+from store.publications import Header, Window
 
 _NO_CELLS = CellColumns((), (), (), (), (), ())
-
-
-@dataclass(frozen=True, slots=True)
-class ReceivedWindow:
-    """The newest revision of a window that was received, with the cells that were asked for."""
-
-    sequence: int
-    window: Window
-    revision: int
-    published_at: int
-    kind: Kind
-    reason: str | None
-    cells: CellColumns
 
 
 def newest_received(connection: Connection, city: str, metric: str) -> Window | None:
@@ -47,11 +32,11 @@ def partner_series(
     class_: str | None,
     limit: int,
     most_cells: int,
-) -> tuple[list[ReceivedWindow], int | None]:
+) -> tuple[list[tuple[Header, CellColumns]], int | None]:
     """The newest revision of each window of a partner's metric that begins in [start, end), ordered by window.
 
     At most `limit` windows, with at most `most_cells` cells (but at least one window); cells of one area or class, if
-    given. Also returns the start of the first window that was left out for that, or None.
+    given. Also returns the start of the first window that was left out for that, or None. Positions are 0.
     """
     headers = connection.execute(
         "SELECT DISTINCT ON (window_start) window_start, window_end, revision, sequence, published_at, kind, reason"
@@ -83,8 +68,11 @@ def partner_series(
         )
     }
     found = [
-        ReceivedWindow(
-            *(sequence, Window(milliseconds(begin), milliseconds(finish)), revision, milliseconds(at), kind, reason),
+        (
+            Header(
+                *(0, metric, sequence, Window(milliseconds(begin), milliseconds(finish)), revision),
+                *(milliseconds(at), kind, reason),
+            ),
             columns.get(begin, _NO_CELLS),
         )
         for begin, finish, revision, sequence, at, kind, reason in headers[:kept]

@@ -5,6 +5,7 @@ from fastapi import FastAPI
 from api import catalog, health, series
 from api.building import build
 from api.exchange import publications
+from api.own import compare, received
 from api.own.page import routes as page
 from api.own.registry import routes as registry
 from api.own.registry.subjects import Subjects
@@ -23,11 +24,15 @@ _TAGS = [
     {"name": "catalogue", "description": "What the city publishes, and what it means."},
     {"name": "publications", "description": "Everything, in the order in which it was published."},
     {"name": "series", "description": "One metric over time."},
+    {"name": "compare", "description": "This city and its partners, from the copies that are stored here."},
     {"name": "schemas", "description": "The schemas of the city's topics, as a read-only Confluent schema registry."},
     {"name": "node", "description": "For those who run the node."},
 ]
 # Partners still read the log of publications here, until each has an agreement.
-ROUTERS = (catalog.router, publications.router, series.router, health.router, registry.router, page.router)
+ROUTERS = (
+    *(catalog.router, publications.router, series.router, health.router),
+    *(compare.router, received.router, registry.router, page.router),
+)
 
 
 def create_own_api(city: CityFacts, database_url: str) -> FastAPI:

@@ -9,6 +9,7 @@ from pydantic import BaseModel, TypeAdapter
 from api import examples
 from api.exchange.cursors import place
 from api.own.app import create_own_api
+from api.own.compare import ComparedFigures
 from api.own.registry.protocol import (
     MEDIA_TYPE,
     Compatibility,
@@ -28,6 +29,8 @@ OPERATIONS = {
     "/v1/publications": "list_publications",
     "/v1/series/{metric}": "get_series",
     "/healthz": "health",
+    "/v1/compare": "compare",
+    "/v1/partners/{city}/series/{metric}": "get_partner_series",
 }
 REGISTRY = {
     ("get", "/schemas/ids/{schema_id}"): "get_schema",
@@ -64,12 +67,16 @@ PROBLEMS = {
     "list_publications": {"400", "410", "422", "503"},
     "get_series": {"400", "404", "422", "503"},
     "health": {"503"},
+    "compare": {"404", "422", "503"},
+    "get_partner_series": {"404", "422", "503"},
 }
 MODELS: dict[str, type[BaseModel]] = {
     "get_catalog": Catalog,
     "list_publications": PublicationPage,
     "get_series": Series,
     "health": Health,
+    "compare": ComparedFigures,
+    "get_partner_series": Series,
 }
 
 
@@ -105,6 +112,8 @@ def test_parameters_are_these(document: dict[str, Any]) -> None:
         "list_publications": ["after", "limit"],
         "get_series": ["metric", "from", "to", "area", "class"],
         "health": [],
+        "compare": ["metric", "format"],
+        "get_partner_series": ["city", "metric", "from", "to", "area", "class", "format"],
     }
 
 

@@ -25,7 +25,7 @@ def read(
     found, following = partner_series(
         connection, "hue", METRIC, *span, area=area, class_="residential", limit=limit, most_cells=most
     )
-    rows = [((item.window.start - T0) // HOUR, item.revision, len(item.cells.area)) for item in found]
+    rows = [((header.window.start - T0) // HOUR, header.revision, len(cells.area)) for header, cells in found]
     return rows, None if following is None else (following - T0) // HOUR
 
 
@@ -41,7 +41,7 @@ def test_the_newest_revision_of_each_window_is_given_within_the_limits(database_
         assert read(connection, most=5) == ([(0, 0, 2), (1, 1, 2)], 2)
         assert read(connection, most=1) == ([(0, 0, 2)], 1)
         assert newest_received(connection, "hue", METRIC) == Window(T0 + 3 * HOUR, T0 + 4 * HOUR)
-        [changed], _ = partner_series(
+        [(changed, cells)], _ = partner_series(
             connection, "hue", METRIC, T0 + HOUR, T0 + 2 * HOUR, area=1, class_=None, limit=1, most_cells=1
         )
-        assert (changed.sequence, changed.cells.value, changed.cells.status) == (5, [7], ["released"])
+        assert (changed.sequence, cells.value, cells.status) == (5, [7], ["released"])

@@ -9,56 +9,22 @@ bound to loopback (`api.own.binding`).
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
+from api.own.figures import CityColumn, Figure, Figures, gather_figures
 from federation.city import CityFacts
-from federation.compare import (
-    Comparison,
-    Measure,
-    comparable,
-    comparisons,
-    measured,
-    whole_span,
-)
+from federation.compare import Measure, measured, whole_span
 from schemas.catalogue import Metric
 from schemas.topics import dataset_of, is_live
 from store.accounts import dead_letter_reasons, receptions, refusals_by_reason, topic_accounts
 from store.database import Connection
-from store.partner_figures import PartnerMetric, partner_cities, partner_metrics
 from store.processing import Account
-
-FigureState = Literal[
-    "shown", "suppressed", "withdrawn", "nobody-lives-there", "not-published", "not-received", "other-definition"
-]
 
 OTHER = "other"
 """The word for every reason that does not look like a fixed word."""
 
 _FIXED_WORD = re.compile(r"[a-z]{1,20}(-[a-z]{1,20}){0,4}")
-
-
-@dataclass(frozen=True, slots=True)
-class CityColumn:
-    """A column of the comparison: this city, or a partner as in its catalogue."""
-
-    id: str
-    name: str
-    names: Mapping[str, str]
-    own: bool
-
-    def called(self, language: str) -> str:
-        """Its name in a language, else its own name."""
-        return self.names.get(language, self.name)
-
-
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """One city's figure of one class, or why there is none. `compared` is None if nothing was published."""
-
-    state: FigureState
-    compared: Comparison | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,15 +82,11 @@ class PageContent:
 
 def gather(connection: Connection, city: CityFacts, metrics: Mapping[str, Metric]) -> PageContent:
     """The content of this city's page. `connection` is a snapshot, so that all of it is of one state."""
-    partners = {
-        found.id: CityColumn(found.id, found.name, found.names, own=False) for found in partner_cities(connection)
-    }
-    cities = [CityColumn(city.id, city.name, city.names, own=True), *partners.values()]
-    definitions = partner_metrics(connection, metrics)
-    compared = {(row.metric, row.class_, row.city): row for row in comparisons(connection, city.id, metrics)}
+    figures = gather_figures(connection, city, metrics)
+    partners = {column.id: column for column in figures.cities if not column.own}
     return PageContent(
-        cities=cities,
-        blocks=[_block(metric, cities, definitions, compared) for metric in metrics.values()],
+        cities=figures.cities,
+        blocks=[_block(metric, figures) for metric in metrics.values()],
         streams=list(_streams(city.id, topic_accounts(connection), dead_letter_reasons(connection))),
         refused=fixed_words(refusals_by_reason(connection)),
         partners=[PartnerRow(partners[id_], *reception) for id_, reception in receptions(connection).items()],
@@ -147,37 +109,18 @@ def _most_first(counts: Mapping[str, int]) -> Mapping[str, int]:
     return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
-_Comparisons = Mapping[tuple[str, str, str], Comparison]
-_Definitions = Mapping[tuple[str, str], PartnerMetric]
-
-
-def _block(
-    metric: Metric, cities: Sequence[CityColumn], definitions: _Definitions, compared: _Comparisons
-) -> MetricBlock:
-    def figure(class_: str, city: CityColumn) -> Figure:
-        return _figure(metric, city, definitions, compared.get((metric.name, class_, city.id)))
-
-    def until(city: CityColumn) -> int | None:
-        ends = (row.until for (name, _, of), row in compared.items() if (name, of) == (metric.name, city.id))
-        return max(ends, default=None)
-
-    rows = [ClassRow(class_, [figure(class_, city) for city in cities]) for class_ in metric.classes]
+def _block(metric: Metric, figures: Figures) -> MetricBlock:
+    rows = [
+        ClassRow(class_, [figures.of[metric.name, class_, city.id] for city in figures.cities])
+        for class_ in metric.classes
+    ]
     measure, unit, _ = measured(metric)
-    return MetricBlock(metric, measure, unit, whole_span(metric), rows, [until(city) for city in cities])
+    until = [_until(row.figures[number] for row in rows) for number in range(len(figures.cities))]
+    return MetricBlock(metric, measure, unit, whole_span(metric), rows, until)
 
 
-def _figure(metric: Metric, city: CityColumn, definitions: _Definitions, compared: Comparison | None) -> Figure:
-    if compared is None:
-        return Figure("not-published" if city.own else _absent(metric, definitions.get((city.id, metric.name))), None)
-    if compared.figure is not None:
-        return Figure("shown", compared)
-    if compared.cells_share:
-        return Figure("nobody-lives-there", compared)
-    return Figure("withdrawn" if compared.withdrawn else "suppressed", compared)
-
-
-def _absent(metric: Metric, theirs: PartnerMetric | None) -> FigureState:
-    return "not-received" if theirs is None or comparable(metric, theirs) else "other-definition"
+def _until(figures: Iterable[Figure]) -> int | None:
+    return max((figure.compared.until for figure in figures if figure.compared is not None), default=None)
 
 
 def _streams(
