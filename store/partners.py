@@ -14,6 +14,7 @@ from store.moments import moment
 from store.partner_figures import count_windows
 from store.publication_log import CellColumns
 from store.publications import Kind, Window
+from store.received import Conflict
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +40,6 @@ class ReceivedPublication:
     cells: CellColumns
     kind: Kind = "publication"
     reason: str | None = None
-
-
-class Conflict(Exception):
-    """A page does not continue what is stored; nothing was changed."""
 
 
 def partner_at(connection: Connection, url: str) -> PartnerState | None:

@@ -20,6 +20,7 @@ from federation.wire import Catalog, PublicationPage
 from store import partners
 from store.database import Connection, connect
 from store.partner_figures import save_definitions
+from store.received import Conflict
 
 log = logging.getLogger(__name__)
 
@@ -183,7 +184,7 @@ class Puller:
     async def _store(self, state: partners.PartnerState, page: PublicationPage) -> None:
         try:
             await self._with_database(_store_page, state, page)
-        except partners.Conflict as error:
+        except Conflict as error:
             PULLED.labels("refused").inc(len(page.publications))
             raise PartnerError("conflict", f"{self._url}: {error}") from error
         PULLED.labels("stored").inc(len(page.publications))

@@ -26,9 +26,9 @@ import processors.rereading
 import schemas.batch
 import schemas.pictures
 import store.debug_pictures
-import store.partners
 import store.processing
 import store.publications
+import store.received
 import store.standing
 from errors import OperatorError
 from node import cli
@@ -55,7 +55,7 @@ HANDLED = {
     schemas.pictures.BadPicture: "detector and commands, which count or name the picture",
     schemas.batch.DecodeError: "the processor, which keeps a dead letter",
     store.debug_pictures.NotEntered: "the command, which names the picture",
-    store.partners.Conflict: "the puller, which raises PartnerError",
+    store.received.Conflict: "the puller, which raises PartnerError",
     store.standing.NoDecision: "a defect: the publisher decides before it closes",
     store.publications.OutOfTurn: "a defect: someone publishes in spite of the lock",
     store.processing.Fenced: "the runner, which joins the group again",

@@ -6,7 +6,6 @@ import pytest
 
 from store.database import Connection, connect
 from store.partners import (
-    Conflict,
     ReceivedPublication,
     partner_at,
     partner_named,
@@ -17,6 +16,7 @@ from store.partners import (
 )
 from store.publication_log import CellColumns
 from store.publications import Window
+from store.received import Conflict
 from tests.federation.city import HOUR, T0
 
 pytestmark = pytest.mark.services
