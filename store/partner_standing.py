@@ -9,7 +9,7 @@ from typing import Literal
 from store.database import Connection
 from store.moments import milliseconds, moment
 
-Standing = Literal["fresh", "stale", "refused", "contradicted", "withdrawn", "no-agreement"]
+StandingWord = Literal["fresh", "stale", "refused", "contradicted", "withdrawn", "no-agreement"]
 """`stale`: the partner does not answer, or was not asked for a while. `refused`: it sent what it must not.
 `contradicted`: it has told two stories, and nothing more is taken. `withdrawn`: it took its newest window back.
 `no-agreement`: nothing in force lets us read it; what was received before stays."""
@@ -24,7 +24,7 @@ class PartnerStanding:
 
     city: str
     thumbprint: str
-    standing: Standing
+    standing: StandingWord
     since: int | None
     reason: str | None
     detail: str | None
@@ -40,7 +40,7 @@ class MetricStanding:
 
     city: str
     metric: str
-    standing: Standing
+    standing: StandingWord
     since: int | None
     reason: str | None
     detail: str | None
