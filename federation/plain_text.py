@@ -10,6 +10,8 @@ def plain(text: str) -> str:
     """The text itself. Raises `ValueError` if it holds a control character, the end of a line, half a surrogate pair,
     or a character that changes the direction of text. The joiners that Persian needs are allowed.
     """
+    if text.isascii() and text.isprintable():  # nearly all
+        return text
     for character in text:
         if category(character) in _HIDDEN or character in _DIRECTION:
             raise ValueError(f"a text holds U+{ord(character):04X}, a character that can't be seen or moves others")

@@ -51,8 +51,9 @@ def head(number: int, hash_: str = "") -> ReceivedHead:
 
 def agree(connection: Connection, agreement: str = "a", partner: str = HUE, city: str = "hue") -> None:
     connection.execute(
-        "INSERT INTO agreements VALUES (%s, 1, %s, %s, '', now() - interval '1 day', now() + interval '1 day', true, 1,"
-        " 1, 1)",
+        "INSERT INTO agreements (id, version, own, partner, city, document, hash, addresses, valid_from, valid_until,"
+        " witness, requests_per_minute, bytes_per_hour, concurrent_requests) VALUES"
+        " (%s, 1, 'own', %s, %s, '', '', '{}', now() - interval '1 day', now() + interval '1 day', true, 1, 1, 1)",
         (agreement, partner, city),
     )
     connection.execute(

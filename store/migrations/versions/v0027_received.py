@@ -136,8 +136,8 @@ def upgrade() -> None:
             SELECT held.id AS agreement, thumbprint, number, seen.document, seen_at
             FROM agreements_in_force AS held CROSS JOIN partner_heads AS seen WHERE witness;
         CREATE VIEW returned_bodies AS
-            SELECT id AS agreement, metric, sequence, hash, body
-            FROM agreements_in_force JOIN partner_bodies ON thumbprint = partner;
+            SELECT held.id AS agreement, metric, sequence, sent.hash, body
+            FROM agreements_in_force AS held JOIN partner_bodies AS sent ON thumbprint = partner;
         """
     )
 
