@@ -79,12 +79,15 @@ def install(connection: Connection, new: InstalledAgreement, supersedes: str | N
     """Keep a version of an agreement; returns False if it was here already.
 
     `supersedes` is the hash that it names of the version before. Raises `InstallRefused`: "revoked",
-    "other-document" of the same version, "lower-version", "missing-version", "supersedes", "other-party" of the same
-    id, "other-identity" of a known city, or "other-city" of a known identity.
+    "revoked-identity", "rolled-back", "contradiction" (another document of this version, or one that does not follow
+    the newest), "other-identity" of a known id or city, "other-city" of a known identity.
     """
     with connection.transaction():
         connection.execute("LOCK TABLE agreements, agreement_revocations, grants IN SHARE ROW EXCLUSIVE MODE")
-        if _is_installed(connection, new, supersedes):
+        gone = connection.execute("SELECT FROM agreement_revocations WHERE id = %s", (new.id,)).fetchone()
+        if gone is not None:
+            raise InstallRefused("revoked", f"agreement {new.id} was revoked, and its id never returns: make a new one")
+        if is_known(_read(connection, "agreements", new.id), new, supersedes):
             return False
         _check_city(connection, new)
         connection.execute(
@@ -150,32 +153,30 @@ def allow_addresses(connection: Connection, agreement: str, addresses: Sequence[
     return done.rowcount > 0
 
 
-def _is_installed(connection: Connection, new: InstalledAgreement, supersedes: str | None) -> bool:
-    """Whether this version is here. Raises `InstallRefused` if it can't follow what is here of its id."""
-    revoked = connection.execute("SELECT FROM agreement_revocations WHERE id = %s", (new.id,)).fetchone()
-    if revoked is not None:
-        raise InstallRefused("revoked", f"agreement {new.id} was revoked, and its id never returns: make a new one")
-    rows = connection.execute(
-        "SELECT version, hash, own, partner FROM agreements WHERE id = %s ORDER BY version", (new.id,)
-    ).fetchall()
-    known = {version: hash_ for version, hash_, *_ in rows}
-    if any((own, partner) != (new.own, new.partner) for *_, own, partner in rows):
-        raise InstallRefused("other-party", f"agreement {new.id} is between other identities here")
-    if new.version in known:
-        if known[new.version] != new.hash:
+def is_known(known: Sequence[InstalledAgreement], new: InstalledAgreement, supersedes: str | None) -> bool:
+    """Whether a version is among those that are known of its id, in the order of their versions.
+
+    Raises `InstallRefused` if it can't follow them: "other-identity", "rolled-back" or "contradiction".
+    """
+    if any((each.own, each.partner) != (new.own, new.partner) for each in known):
+        raise InstallRefused("other-identity", f"agreement {new.id} is between other identities here")
+    hashes = {each.version: each.hash for each in known}
+    if new.version in hashes:
+        if hashes[new.version] != new.hash:
             words = f"another version {new.version} of agreement {new.id} is installed: make the next version"
-            raise InstallRefused("other-document", words)
+            raise InstallRefused("contradiction", words)
         return True
-    if known:
-        newest = max(known)
-        if new.version < newest:
-            raise InstallRefused("lower-version", f"version {newest} of agreement {new.id} is installed")
-        if new.version > newest + 1:
-            words = f"version {newest} of agreement {new.id} is installed: install version {newest + 1} first"
-            raise InstallRefused("missing-version", words)
-        if supersedes != known[newest]:
-            words = f"version {new.version} of agreement {new.id} supersedes another version {newest} than is installed"
-            raise InstallRefused("supersedes", words)
+    newest = max(hashes, default=None)
+    if newest is None:
+        return False
+    if new.version < newest:
+        raise InstallRefused("rolled-back", f"version {newest} of agreement {new.id} is installed")
+    if new.version > newest + 1:
+        words = f"version {newest} of agreement {new.id} is installed: install version {newest + 1} first"
+        raise InstallRefused("contradiction", words)
+    if supersedes != hashes[newest]:
+        words = f"version {new.version} of agreement {new.id} supersedes another version {newest} than is installed"
+        raise InstallRefused("contradiction", words)
     return False
 
 

@@ -157,7 +157,7 @@ def countersign(file: bytes, key: OKPKey, *, now_ms: int) -> bytes:
     """The agreement that a proposal becomes by the signature of its other party. Raises `BadAgreement`."""
     proposal = open_agreement(file, now_ms=now_ms, signatures=1)
     if thumbprint(key) in proposal.signers:
-        raise BadAgreement("signed-twice", "this city has proposed the agreement: the other one must accept it")
+        raise BadAgreement("one-signature", "this city has proposed the agreement: the other one must accept it")
     return _with_signature(proposal.payload, _outer(file)[1], key, now_ms)
 
 
@@ -165,22 +165,18 @@ def open_agreement(file: bytes, *, now_ms: int | None, signatures: int = 2) -> A
     """The agreement in a file, if it is whole and signed by as many of its parties: 1 (a proposal) or 2.
 
     One whose time is over is refused, unless `now_ms` is None; one whose time has not begun is not. Raises
-    `BadAgreement`: "malformed", "unsigned", "parties", "grants", "validity", "signed-twice", "expired", or a reason of
-    `federation.jose.verify`.
+    `BadAgreement`: "malformed", "too-long", "one-signature", "expired", or a reason of `federation.jose.verify`.
     """
     payload, signed = _outer(file)
-    if len(signed) != signatures:
-        raise BadAgreement("unsigned", _COUNT[signatures].format(len(signed)))
+    if len(signed) < signatures:
+        raise BadAgreement("one-signature", "the agreement bears one signature: the other city must accept it first")
+    if len(signed) > signatures:
+        raise BadAgreement("malformed", "this is an agreement that both cities have signed, and no proposal")
     found = _opened(payload, signed)
     if now_ms is not None and now_ms >= found.valid_until:
         raise BadAgreement("expired", f"the agreement ended at {rfc3339(found.valid_until)}; the cities need a new one")
     return found
 
-
-_COUNT = {
-    1: "a proposal bears one signature, this bears {}",
-    2: "an agreement bears the signatures of both cities, this bears {}: the other city must accept it first",
-}
 
 _Signature = tuple[str, str]
 """The protected header and the signature, base64url."""
@@ -217,10 +213,12 @@ def _opened(payload: str, signed: list[_Signature]) -> Agreement:
     grants = tuple(map(_terms, fields.grants))
     _check_grants(parties, grants)
     start, end = instant(fields.valid_from), instant(fields.valid_until)
-    if not start < end <= start + LONGEST_MS:
-        raise BadAgreement("validity", "valid_until must be later than valid_from, by 366 days at most")
+    if end <= start:
+        raise BadAgreement("malformed", "valid_until must be later than valid_from")
+    if end > start + LONGEST_MS:
+        raise BadAgreement("too-long", "valid_until must be at most 366 days after valid_from")
     if (fields.version == 1) != (fields.supersedes is None):
-        raise BadAgreement("supersedes", "version 1 supersedes nothing, and each later version the one before")
+        raise BadAgreement("malformed", "version 1 supersedes nothing, and each later version the one before")
     signers = _verified(payload, signed, parties)
     return Agreement(
         *(fields.id, fields.version, fields.supersedes, parties, grants, fields.witness, start, end, content),
@@ -241,7 +239,7 @@ def _verified(payload: str, signed: list[_Signature], parties: tuple[Party, Part
         except BadSignature as error:
             raise BadAgreement(error.reason, f"{error}; only the two parties sign an agreement") from None
         if by in found:
-            raise BadAgreement("signed-twice", "both signatures are by the same city")
+            raise BadAgreement("one-signature", "both signatures are by the same city")
         found[by] = (protected, signature)
     return found
 
@@ -255,7 +253,7 @@ def _parties(given: Sequence[PartyFields]) -> tuple[Party, Party]:
         party(of.city, of.name, key, of.addresses, of.contact) for of, key in zip(given, keys, strict=True)
     )
     if first.city.lower() == second.city.lower() or first.thumbprint == second.thumbprint:
-        raise BadAgreement("parties", "an agreement is between two cities, each with an identity of its own")
+        raise BadAgreement("malformed", "an agreement is between two cities, each with an identity of its own")
     return first, second
 
 
@@ -270,11 +268,11 @@ def _terms(fields: GrantFields) -> Terms:
 def _check_grants(parties: tuple[Party, Party], grants: tuple[Terms, ...]) -> None:
     cities = {of.city for of in parties}
     if any({terms.giver, terms.receiver} != cities for terms in grants):
-        raise BadAgreement("grants", "each grant must be from one of the two cities to the other")
+        raise BadAgreement("malformed", "each grant must be from one of the two cities to the other")
     if len({terms.giver for terms in grants}) != len(grants):
-        raise BadAgreement("grants", "there must be at most one grant in each direction")
+        raise BadAgreement("malformed", "there must be at most one grant in each direction")
     if any(len(set(terms.metrics)) != len(terms.metrics) for terms in grants):
-        raise BadAgreement("grants", "a grant names a metric twice")
+        raise BadAgreement("malformed", "a grant names a metric twice")
 
 
 def _with_signature(content: bytes, signed: list[_Signature], key: OKPKey, now_ms: int) -> bytes:

@@ -76,18 +76,18 @@ def test_a_renewal_that_ended_early_does_not_bring_the_version_before_back(conne
 def test_what_cannot_follow_the_installed_version_is_refused(connection):
     first, second = version(connection), version(connection, 2)
     install(connection, first, None)
-    assert refusal(connection, replace(first, hash="another")) == "other-document"
-    assert refusal(connection, second, "another") == "supersedes"
-    assert refusal(connection, version(connection, 3), second.hash) == "missing-version"
-    assert refusal(connection, replace(second, partner="others"), first.hash) == "other-party"
+    assert refusal(connection, replace(first, hash="another")) == "contradiction"
+    assert refusal(connection, second, "another") == "contradiction"
+    assert refusal(connection, version(connection, 3), second.hash) == "contradiction"
+    assert refusal(connection, replace(second, partner="others"), first.hash) == "other-identity"
     install(connection, second, first.hash)
     install(connection, version(connection, 3), second.hash)
-    assert refusal(connection, replace(second, hash="another"), first.hash) == "other-document"
+    assert refusal(connection, replace(second, hash="another"), first.hash) == "contradiction"
 
 
 def test_a_lower_version_than_the_first_that_is_known_is_refused(connection):
     install(connection, version(connection, 4), "not known here")
-    assert refusal(connection, version(connection, 3), "not known here") == "lower-version"
+    assert refusal(connection, version(connection, 3), "not known here") == "rolled-back"
 
 
 def test_a_revoked_id_ends_in_every_version_and_never_returns(connection):

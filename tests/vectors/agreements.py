@@ -127,7 +127,7 @@ def _badly_signed() -> list[Vector]:
     return [
         *vectors,
         bad("malformed", "no JSON", IDENTITY.sign(terms(), TYP), **_given()),
-        bad("unsigned", "a proposal signed by both", agreed(), **_given(1)),
+        bad("malformed", "a proposal signed by both", agreed(), **_given(1)),
         bad(
             "malformed", "payload twice", agreed().replace(b'{"payload"', b'{"payload":"e30","payload"', 1), **_given()
         ),

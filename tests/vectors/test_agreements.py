@@ -4,19 +4,25 @@ import pytest
 
 from federation.access.assertion import BadAssertion, check_assertion
 from federation.agreements.document import BadAgreement, open_agreement
+from federation.agreements.installing import as_installed
 from federation.identity.document import open_identity
 from federation.wire import instant
+from store.agreements import InstallRefused, is_known
 from tests.vectors.reading import Read, check, read
 
 
-@pytest.mark.parametrize("vector", [vector for vector in read("agreement") if "before" not in vector.given], ids=str)
+@pytest.mark.parametrize("vector", read("agreement"), ids=str)
 def test_agreements(vector: Read):
     given = vector.given
 
-    def accept() -> object:
-        return open_agreement(vector.content, now_ms=instant(given["now"]), signatures=given["signatures"])
+    def accept() -> None:
+        found = open_agreement(vector.content, now_ms=instant(given["now"]), signatures=given["signatures"])
+        if "before" in given:
+            before = open_agreement(given["before"].encode(), now_ms=None)
+            own = before.parties[0].thumbprint
+            assert not is_known([as_installed(before, own)], as_installed(found, own), found.supersedes)
 
-    check(vector, accept, BadAgreement)
+    check(vector, accept, (BadAgreement, InstallRefused))
 
 
 @pytest.mark.parametrize("vector", [vector for vector in read("assertion") if not vector.given["used"]], ids=str)
