@@ -134,7 +134,14 @@ TAKEN_BACK = compact(body(**WITHDRAWN))
 _EXPLAINED = {name: WITHDRAWN[name] for name in ("sequence", "revision", "published_at", "kind", "reason")}
 WITHDRAWAL = compact(entry(TAKEN_BACK, **_EXPLAINED, position=9, before=digest(FIRST)))
 _SKIPPED = body(sequence=40, window=SECOND_WINDOW, published_at=THREE, kind="skip", cells=[])
-SKIP = compact(entry(compact(_SKIPPED), **{**SECOND_FIELDS, "sequence": 40, "kind": "skip", "before": None}))
+
+
+def _skip(before: str | None = None) -> bytes:
+    changed = {**SECOND_FIELDS, "sequence": 40, "kind": "skip", "before": before}
+    return compact(entry(compact(_SKIPPED), **changed))
+
+
+SKIP = _skip()
 
 
 def catalogues() -> list[Vector]:
@@ -176,6 +183,8 @@ def entries() -> list[Vector]:
         good("a withdrawal", WITHDRAWAL, **on),
         good("the first of a chain that begins later", compact(entry(BODY, sequence=7)), **anew),
         good("a skip after a loss", SKIP, **on),
+        good("a skip that names the last entry that was not lost", _skip(before=digest(FIRST)), **on),
+        good("a skip that names an older entry", _skip(before=digest(b"older")), **on),
         *_off_the_chain(on, anew),
         *(bad(why, name, content, **on) for name, (why, content) in _bad_entries().items()),
     ]
@@ -188,6 +197,7 @@ def _off_the_chain(on: Json, anew: Json) -> list[Vector]:
         bad("broken-chain", "rewritten history", second(before=digest(b"another first entry")), **on),
         bad("broken-chain", "no hash of the one before", second(before=None), **on),
         bad("broken-chain", "a first that names one before", SECOND, **anew),
+        bad("broken-chain", "a first skip that names one before", _skip(before=digest(FIRST)), **anew),
         bad("broken-chain", "a skip that goes back", SKIP, **{**on, "end": {"sequence": 41, "hash": digest(FIRST)}}),
         bad("other-city", "another city's", second(city="hue"), **on),
         bad("other-metric", "another metric's", second(metric="waste.fill"), **on),

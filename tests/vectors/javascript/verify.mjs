@@ -152,9 +152,9 @@ function entry(line, { city, metric, end }) {
   const value = parse(line);
   shaped(value, (v) => ENTRY(v) && REASONED(v) && NUMBERED(v), value?.format);
   check(value.city === city && value.metric === metric, "of something else");
-  const anew = end === null || value.kind === "skip";
-  check(value.before === (anew ? null : end.hash), "not the entry before");
-  check(end === null || (anew ? value.sequence > end.sequence : value.sequence === end.sequence + 1), "a gap");
+  const skips = value.kind === "skip";
+  check(value.before === (end?.hash ?? null) || (end && skips), "not the entry before");
+  check(!end || (skips ? value.sequence > end.sequence : value.sequence === end.sequence + 1), "a gap");
 }
 
 const CELL = (v) => {
