@@ -83,6 +83,12 @@ class Settings(BaseSettings):
         description="file of the ledger of publications, on storage that outlives the database and that every publisher"
         " shares; without it in HOME",
     )
+    publish_key: Path | None = Field(
+        None, description="file of the key that signs what is published; without it HOME/identity/publish.key"
+    )
+    access_key: Path | None = Field(
+        None, description="file of the key with which partners are asked; without it HOME/identity/access.key"
+    )
     dead_letter_days: int = Field(
         90, ge=0, description="days after which a processor removes dead letters; 0 keeps all of them"
     )

@@ -83,6 +83,21 @@ class Identity:
         found = [listed.key for listed in self.keys if (listed.use, listed.kid) == (use, kid)]
         return found[0] if found and not self.is_revoked(kid) else None
 
+    def signing_key(self, use: Literal["publish", "access"], held: Sequence[OKPKey], at_ms: int) -> OKPKey | None:
+        """Which of our own private keys signs at `at_ms`: the oldest that the document lists for it, and not revoked.
+
+        The oldest, since after a rotation there are partners who have not seen the newer one yet.
+        """
+        private = {jose.thumbprint(key): key for key in held}
+        valid = [
+            listed
+            for listed in self.keys
+            if (listed.use, listed.kid in private) == (use, True)
+            and listed.not_before <= at_ms < listed.not_after
+            and not self.is_revoked(listed.kid)
+        ]
+        return private[min(valid, key=lambda listed: listed.not_before).kid] if valid else None
+
     def is_revoked(self, kid: str) -> bool:
         """Whether an online key is revoked. What it signed is refused then, whatever time it bears."""
         return any(revoked.kid == kid for revoked in self.revoked)

@@ -61,6 +61,19 @@ def read_key(path: Path, use: Use) -> OKPKey:
     return found.key
 
 
+def held_keys(path: Path, use: Use) -> list[OKPKey]:
+    """The private key in a file, and the one before it if a rotation left that beside it (`old_file`).
+
+    None at all if neither file exists. Raises `KeyFileError`. `Identity.signing_key` says which one signs.
+    """
+    return [read_key(file, use) for file in (path, old_file(path)) if file.exists()]
+
+
+def old_file(path: Path) -> Path:
+    """Where the key lies that the one in `path` replaces, until its time is over."""
+    return path.with_name(f"{path.name}.old")
+
+
 def read_key_file(path: Path) -> KeyFile:
     """What a file of a private key holds. Raises `KeyFileError`, also if others than its owner may read the file."""
     try:

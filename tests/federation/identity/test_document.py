@@ -76,6 +76,20 @@ def test_a_revoked_key_verifies_nothing_whatever_time_it_bears():
     assert opened.key_for("access", jose.thumbprint(CITY.access), NOW) is not None
 
 
+def test_after_a_rotation_the_old_key_signs_until_its_time_is_over_or_it_is_revoked():
+    new = SigningCity()
+    keys = [online("access", CITY.access, NOW - DAY, NOW + DAY), online("access", new.access, NOW)]
+    held = [new.access, CITY.access]
+    rotated = open_identity(CITY.document(keys=keys), pinned=None, now_ms=NOW)
+    assert rotated.signing_key("access", held, NOW) is CITY.access
+    assert rotated.signing_key("access", held, NOW + DAY) is new.access
+    assert rotated.signing_key("access", held[:1], NOW) is new.access
+    assert rotated.signing_key("publish", held, NOW) is rotated.signing_key("access", [], NOW) is None
+    revoked = [RevokedKey(jose.thumbprint(CITY.access), NOW, "lost")]
+    without = open_identity(CITY.document(keys=keys, revoked=revoked), pinned=None, now_ms=NOW)
+    assert without.signing_key("access", held, NOW) is new.access
+
+
 @pytest.mark.parametrize(
     ("now_ms", "reason"),
     [
