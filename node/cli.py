@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from node.commands import (
+    agreement,
     areas,
     correct,
     demo,
@@ -59,6 +60,7 @@ app.command()(correct.correct)
 app.command()(publish.publish)
 app.command()(withdraw.withdraw)
 app.command()(relay_dead_letters.relay_dead_letters)
+app.add_typer(agreement.app, name="agreement")
 app.command()(serve.serve)
 app.command()(pull.pull)
 app.command()(query.query)

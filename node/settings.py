@@ -89,6 +89,9 @@ class Settings(BaseSettings):
     access_key: Path | None = Field(
         None, description="file of the key with which partners are asked; without it HOME/identity/access.key"
     )
+    partner_private_addresses: bool = Field(
+        False, description="partners may be at addresses of private networks and of this machine"
+    )
     dead_letter_days: int = Field(
         90, ge=0, description="days after which a processor removes dead letters; 0 keeps all of them"
     )

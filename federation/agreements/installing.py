@@ -14,8 +14,8 @@ from store.identities import own_identity
 
 def install(
     connection: Connection, file: bytes, metrics: Collection[str], *, now_ms: int, private_addresses: bool
-) -> tuple[Agreement, bool]:
-    """Install the agreement in a file; returns it, and whether it is new here.
+) -> tuple[Agreement, str, bool]:
+    """Install the agreement in a file; returns it, our identity's thumbprint, and whether it is new here.
 
     `metrics` are those that this city can give. Raises `BadAgreement` and `store.agreements.InstallRefused`.
     """
@@ -29,7 +29,8 @@ def install(
     check_ours(found, own, metrics)
     partner = found.other(own.thumbprint)
     check_addresses(partner.city, partner.addresses, private_addresses=private_addresses)
-    return found, agreements.install(connection, as_installed(found, own.thumbprint), found.supersedes)
+    new = agreements.install(connection, as_installed(found, own.thumbprint), found.supersedes)
+    return found, own.thumbprint, new
 
 
 def check_ours(agreement: Agreement, own: Identity, metrics: Collection[str]) -> None:
