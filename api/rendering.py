@@ -9,7 +9,8 @@ from dataclasses import asdict
 from typing import Any
 
 from federation.city import CityFacts
-from federation.disclosure.rules import rule_in_force
+from federation.publications.catalogues import catalogue_bytes, metric_facts
+from federation.publications.entries import digest
 from federation.wire import rfc3339
 from schemas.catalogue import Metric
 from store.detectors import DetectorUse
@@ -72,47 +73,7 @@ def _cells(columns: CellColumns) -> list[Json]:
 
 def _metric(metric: Metric, areas: Sequence[PublishedArea], detectors: Sequence[DetectorUse]) -> Json:
     return {
-        "name": metric.name,
-        "title": metric.title,
-        "definition": metric.definition,
-        "dataset": metric.dataset,
-        "unit": metric.unit,
-        "smallest_unit": metric.smallest_unit,
-        "smallest_per_unit": metric.smallest_per_unit,
-        "base": metric.base,
-        "kind": metric.kind,
-        "contributor": metric.contributor,
-        "classes": list(metric.classes),
-        "window": metric.window,
-        "lateness_seconds": metric.lateness_ms // 1000,
-        "rule": _rule(metric),
+        **metric_facts(metric, areas),
+        "hash": digest(catalogue_bytes(metric, areas)),
         "detectors": [{**asdict(use.detector), "since": rfc3339(use.since_ms)} for use in detectors],
-        "areas": [
-            {
-                "number": area.number,
-                "name": area.name,
-                "population": area.population,
-                "valid_from": rfc3339(area.valid_from),
-            }
-            for area in areas
-        ],
-    }
-
-
-def _rule(metric: Metric) -> Json:
-    rule = rule_in_force(metric)
-    return {
-        "id": rule.id,
-        "words": rule.words,
-        "source": rule.source,
-        "thresholds": [
-            {
-                "class": class_,
-                "minimum": needed.contributors,
-                "dominance_percent": needed.dominance,
-                "minimum_of_largest": needed.largest,
-            }
-            for class_ in metric.classes
-            for needed in (rule.of_class(class_),)
-        ],
     }

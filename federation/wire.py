@@ -55,6 +55,7 @@ Name = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=_P
 Text = Annotated[str, StringConstraints(max_length=5000, pattern=_PRINTABLE), AfterValidator(plain)]
 Cursor = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[A-Za-z0-9_-]+$")]
 Format = Annotated[int, Field(ge=1, le=1)]  # Literal[1] would take true for 1
+Hash = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Amount = Annotated[int, Field(ge=-_BIGINT, lt=_BIGINT)]
 Count = Annotated[int, Field(ge=0, lt=_BIGINT)]
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
@@ -250,8 +251,8 @@ class CatalogDetector(_Message):
     since: Instant = Field(description="When the earliest picture that it processed was taken.")
 
 
-class CatalogMetric(_Message):
-    """A metric: its definition, and the areas in which it is measured."""
+class MetricFacts(_Message):
+    """The definition of a metric, and the areas in which it is measured."""
 
     name: Name
     title: Text
@@ -267,12 +268,30 @@ class CatalogMetric(_Message):
     window: Name
     lateness_seconds: Count = Field(description="How long a window stays open for late readings.")
     rule: DisclosureRule
+    areas: list[CatalogArea] = Field(max_length=100_000)
+
+    @model_validator(mode="after")
+    def _names_areas_and_classes_once(self) -> "MetricFacts":
+        _once(f"area of {self.name}", [area.number for area in self.areas])
+        _once(f"class of {self.name}", self.classes)
+        return self
+
+
+class MetricCatalogue(MetricFacts):
+    """The catalogue that entries name by its hash."""
+
+    format: Format
+
+
+class CatalogMetric(MetricFacts):
+    """A metric as the catalogue of a city lists it."""
+
+    hash: Hash | None = Field(default=None, description="SHA-256 of the metric's catalogue, as its entries name it.")
     detectors: list[CatalogDetector] = Field(
         default=[],
         max_length=1000,
         description="Detectors that the metric was counted with, in the order of `since`.",
     )
-    areas: list[CatalogArea] = Field(max_length=100_000)
 
 
 class Catalog(_Message):
@@ -285,9 +304,6 @@ class Catalog(_Message):
     @model_validator(mode="after")
     def _names_each_once(self) -> "Catalog":
         _once("metric", [metric.name for metric in self.metrics])
-        for metric in self.metrics:
-            _once(f"area of {metric.name}", [area.number for area in metric.areas])
-            _once(f"class of {metric.name}", metric.classes)
         return self
 
 

@@ -189,24 +189,26 @@ def append(
     left_at: int,
     entry: bytes | None = None,
     body: bytes | None = None,
+    body_hash: str | None = None,
 ) -> None:
     """Append a publication to the log, in one transaction; its position and sequence must be the next ones.
 
-    Only a skip may leave numbers out. The counters' rows stay locked until the commit, so no reader sees a later
-    publication first. A withdrawal erases every revision of its window. Raises `OutOfTurn`, and
-    `psycopg.errors.UniqueViolation` if the window has this revision already.
+    `body_hash` is the entry's, and stays when the body is erased or was lost. Only a skip may leave numbers out. The
+    counters' rows stay locked until the commit, so no reader sees a later publication first. A withdrawal erases every
+    revision of its window. Raises `OutOfTurn`, and `psycopg.errors.UniqueViolation` if the window has this revision
+    already.
     """
     with connection.transaction():
         _move(connection, header)
         connection.execute(
             "INSERT INTO publications (position, metric, sequence, window_start, window_end, revision, topic,"
-            " published_at, left_at, kind, reason, whole, entry, body)"
-            " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+            " published_at, left_at, kind, reason, whole, entry, body, body_hash)"
+            " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
             (
                 *(header.position, header.metric, header.sequence),
                 *(moment(header.window.start), moment(header.window.end), header.revision, topic),
                 *(moment(header.published_at), moment(left_at), header.kind, header.reason),
-                *(not any(cell.incomplete for cell in cells), entry, body),
+                *(not any(cell.incomplete for cell in cells), entry, body, body_hash),
             ),
         )
         columns: tuple[list[Any], ...] = tuple(

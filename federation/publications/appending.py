@@ -1,6 +1,7 @@
 """One publication appended to ledger and database, in an order in which a crash changes nothing of it (P6).
 
-1. The draft (entry and body) is committed to the database: what is decided stays so.
+1. The catalogue that the entry names and the draft (entry and body) are committed to the database: what is decided
+   stays so.
 2. The entry is written to the ledger, and waited for until it is on disk.
 3. The publication is committed to the database, and the draft goes.
 
@@ -14,12 +15,12 @@ from typing import Protocol
 
 from psycopg.pq import TransactionStatus
 
+from federation.publications.catalogues import CatalogueKeeper
 from federation.publications.chain import ChainEnd
 from federation.publications.entries import (
     PublicationEntry,
     body_bytes,
     cells_of,
-    definition,
     digest,
     entry_bytes,
     entry_of,
@@ -49,6 +50,7 @@ class Appender:
         self.connection = connection
         self._ledger = ledger
         self._city = city
+        self._catalogues = CatalogueKeeper(connection)
 
     def append(
         self,
@@ -76,7 +78,7 @@ class Appender:
             *(kind, reason),
         )
         body = body_bytes(header, metric.smallest_unit, cells, secrets.token_hex(_SALT_BYTES))
-        entry = PublicationEntry(self._city, header, end.hash, digest(body), digest(definition(metric)))
+        entry = PublicationEntry(self._city, header, end.hash, digest(body), self._catalogues.keep(metric))
         draft = Draft(header.position, topic, now_ms, entry_bytes(entry), body)
         keep_draft(self.connection, draft)
         self._ledger.append(entry, draft.entry)
@@ -86,8 +88,14 @@ class Appender:
 
 def finish(connection: Connection, draft: Draft) -> None:
     """Append a draft to the log whose entry is in the ledger."""
-    header = entry_of(draft.entry).header
+    entry = entry_of(draft.entry)
     cells = cells_of(draft.body)
     with connection.transaction():
-        append(connection, header, draft.topic, cells, left_at=draft.left_at, entry=draft.entry, body=draft.body)
+        append(
+            *(connection, entry.header, draft.topic, cells),
+            left_at=draft.left_at,
+            entry=draft.entry,
+            body=draft.body,
+            body_hash=entry.body,
+        )
         drop_draft(connection, draft.position)

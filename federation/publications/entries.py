@@ -8,15 +8,13 @@ the hash. Both are JSON in one line; their bytes are what was hashed, and are ke
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
-from federation.disclosure.rules import rule_in_force
 from federation.plain_text import plain
 from federation.strict_json import loads
 from federation.wire import instant, rfc3339
-from schemas.catalogue import Metric
 from store.publications import Header, Kind, PublishedCell, Window
 
 FORMAT = 1
@@ -38,7 +36,7 @@ class BadEntry(ValueError):
 @dataclass(frozen=True, slots=True)
 class PublicationEntry:
     """What an entry says. `before` is the hash of the metric's entry before (None for the first), `body` that of the
-    body, `catalogue` that of the definition and the rule in force (see `definition`): SHA-256, as lower-case hex."""
+    body, `catalogue` that of the metric's catalogue: SHA-256, as lower-case hex."""
 
     city: str
     header: Header
@@ -50,11 +48,6 @@ class PublicationEntry:
 def digest(content: bytes) -> str:
     """SHA-256 as lower-case hex."""
     return sha256(content).hexdigest()
-
-
-def definition(metric: Metric) -> bytes:
-    """The metric's definition and disclosure rule, as bytes that are the same wherever they are the same."""
-    return _bytes({"metric": asdict(metric), "rule": asdict(rule_in_force(metric))})
 
 
 def entry_bytes(entry: PublicationEntry) -> bytes:

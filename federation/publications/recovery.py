@@ -138,4 +138,4 @@ def _lose(connection: Connection, entry: PublicationEntry, line: bytes, now_ms: 
         "publication %s (%s %s) is in the ledger and not in the database: its contents are lost",
         *(header.position, header.metric, header.sequence),
     )
-    append(connection, kept, "", [], left_at=now_ms, entry=line)
+    append(connection, kept, "", [], left_at=now_ms, entry=line, body_hash=entry.body)

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from federation.publications.catalogues import CatalogueKeeper
 from federation.publications.chain import ChainEnd
-from federation.publications.entries import PublicationEntry, body_bytes, definition, digest, entry_bytes
+from federation.publications.entries import PublicationEntry, body_bytes, digest, entry_bytes
 from federation.publications.ledger import Beginning, LedgerFault, begin_ledger, set_aside
 from federation.publications.recovery import ends_of, ledger_fault
 from federation.publications.slots import due_windows
@@ -50,29 +51,32 @@ def resume_after_loss(
         room = _ROOM + _REVISIONS * sum(count for _, count in spans.values())
         ends = {metric: replace(end, sequence=end.sequence + room) for metric, end in ends_of(facts).items()}
         beginning = Beginning(city, facts.id, facts.position + room, ends)
+        catalogues = CatalogueKeeper(connection)
         skips: list[tuple[Header, bytes, bytes]] = []
         for metric, (span, _) in spans.items():
             if span is not None:
                 position = beginning.after + len(skips) + 1
-                skips.append(_skip(city, metric, span, position, ends.get(metric.name, ChainEnd(0, None)), now_ms))
+                end, catalogue = ends.get(metric.name, ChainEnd(0, None)), catalogues.keep(metric)
+                skips.append(_skip(city, metric, span, position, end, catalogue, now_ms))
         begin_ledger(path, beginning, *(line for _, line, _ in skips))
         with connection.transaction():
             for draft in drafts(connection):
                 drop_draft(connection, draft.position)
             begin_log(connection, facts.id)
             for header, line, body in skips:
-                append(connection, header, "", [], left_at=now_ms, entry=line, body=body)
+                append(connection, header, "", [], left_at=now_ms, entry=line, body=body, body_hash=digest(body))
     return [header for header, _, _ in skips]
 
 
 def _may_have_left(connection: Connection, metric: Metric, zone: str, now_ms: int) -> tuple[Window | None, int]:
     """The span of the windows that may have left, and how many; the last published one if its slot is the last.
 
-    None if no slot of the metric has passed.
+    None if no slot of the metric has passed. Of a metric that only imports are published of, the last published one:
+    whatever begins before its end is never published again.
     """
     since = begins(connection).get(metric.name)
     if since is None:
-        return None, 0
+        return newest_window(connection, metric.name), 0
     windows = list(due_windows(metric, zone, published_until(connection, metric.name, since), now_ms))
     if windows:
         return Window(windows[0].start, windows[-1].end), len(windows)
@@ -80,9 +84,9 @@ def _may_have_left(connection: Connection, metric: Metric, zone: str, now_ms: in
 
 
 def _skip(
-    city: str, metric: Metric, span: Window, position: int, end: ChainEnd, now_ms: int
+    city: str, metric: Metric, span: Window, position: int, end: ChainEnd, catalogue: str, now_ms: int
 ) -> tuple[Header, bytes, bytes]:
     header = Header(position, metric.name, end.sequence + 1, span, 0, now_ms, "skip")
     body = body_bytes(header, metric.smallest_unit, (), secrets.token_hex(16))
-    entry = PublicationEntry(city, header, end.hash, digest(body), digest(definition(metric)))
+    entry = PublicationEntry(city, header, end.hash, digest(body), catalogue)
     return header, entry_bytes(entry), body
