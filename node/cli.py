@@ -14,6 +14,7 @@ from node.commands import (
     detect,
     doctor,
     health,
+    identity,
     ingest,
     migrate,
     plates,
@@ -62,6 +63,7 @@ app.command()(withdraw.withdraw)
 app.command()(relay_dead_letters.relay_dead_letters)
 app.add_typer(agreement.app, name="agreement")
 app.command()(serve.serve)
+app.add_typer(identity.app, name="identity")
 app.command()(pull.pull)
 app.command()(query.query)
 app.command()(standing.standing)

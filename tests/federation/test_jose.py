@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+from base64 import urlsafe_b64decode
 from typing import get_args
 
 import pytest
@@ -130,6 +131,19 @@ def test_a_signature_with_the_groups_order_added_is_refused():
 )
 def test_what_is_no_compact_jws_is_refused(spoil):
     assert refusal(spoil(sign(PAYLOAD, KEY, HEAD))) in {"malformed", "forged"}
+
+
+def test_another_spelling_of_the_same_bytes_is_refused_in_every_part():
+    """64 bytes of a signature leave 4 bits of the last character unused, a header of 3n + 1 bytes too."""
+    head, payload, signature = sign(PAYLOAD + b" ", KEY, HEAD).split(".")
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+    other = signature[:-1] + alphabet[alphabet.index(signature[-1]) + 1]
+    assert urlsafe_b64decode(other + "==") == urlsafe_b64decode(signature + "==")
+    assert refusal(f"{head}.{payload}.{other}") == "malformed"
+    longer = payload[:-1] + alphabet[alphabet.index(payload[-1]) + 1]
+    assert urlsafe_b64decode(longer + "==") == urlsafe_b64decode(payload + "==")
+    signed = f"{head}.{longer}"
+    assert refusal(f"{signed}.{b64(raw_signature(KEY, signed.encode()))}") == "malformed"
 
 
 def test_a_name_twice_in_the_header_is_refused():
