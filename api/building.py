@@ -1,8 +1,8 @@
 """What both apps are built on: the city, its database, problems instead of errors, and the description."""
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from typing import Any
+from contextlib import ExitStack, asynccontextmanager
+from typing import Any, Protocol
 
 from fastapi import APIRouter, FastAPI
 
@@ -13,8 +13,23 @@ from api.snapshots import SnapshotPool
 from federation.city import CityFacts
 
 
+class AppResource(Protocol):
+    """What an app opens when it starts and closes when it stops."""
+
+    def open(self) -> None:
+        """Begin, without waiting for the database."""
+
+    def close(self) -> None:
+        """End."""
+
+
 def build(
-    city: CityFacts, database_url: str, routers: Sequence[APIRouter], description: str, tags: list[dict[str, Any]]
+    city: CityFacts,
+    database_url: str,
+    routers: Sequence[APIRouter],
+    description: str,
+    tags: list[dict[str, Any]],
+    resources: Sequence[AppResource] = (),
 ) -> FastAPI:
     """An app of these routes for `city`, reading the database at `database_url` (migrated before).
 
@@ -24,11 +39,11 @@ def build(
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        snapshots.open()
-        try:
+        with ExitStack() as opened:
+            for resource in (snapshots, *resources):
+                resource.open()
+                opened.callback(resource.close)
             yield
-        finally:
-            snapshots.close()
 
     # The interactive pages would load scripts from other servers.
     app = FastAPI(title=f"sistercity: {city.name}", version="1", lifespan=lifespan, docs_url=None, redoc_url=None)

@@ -19,19 +19,21 @@ def etag(*state: object) -> str:
 def conditional(
     request: Request,
     tag: str,
-    body: Callable[[], object],
+    body: Callable[[], bytes | object],
     *,
     media_type: str = "application/json",
     cache_control: str = "no-cache",
 ) -> Response:
-    """304 if the request's `If-None-Match` has this tag, else `body()` as JSON.
+    """304 if the request's `If-None-Match` has this tag, else `body()`: bytes as they are, all else as JSON.
 
     Caches may keep the answer; by default they must revalidate it each time.
     """
     headers = {"ETag": tag, "Cache-Control": cache_control}
     if _matches(request.headers.get("if-none-match", ""), tag):
         return Response(status_code=304, headers=headers)
-    return Response(to_json(body()), headers=headers, media_type=media_type)
+    content = body()
+    raw = content if isinstance(content, bytes) else to_json(content)
+    return Response(raw, headers=headers, media_type=media_type)
 
 
 def _matches(header: str, tag: str) -> bool:

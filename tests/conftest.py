@@ -154,6 +154,13 @@ def second_database_url(server_url: str, _migrated: str) -> Iterator[str]:
         yield url
 
 
+@pytest.fixture(scope="module")
+def module_database_url(server_url: str, _migrated: str) -> Iterator[str]:
+    """URL of a database with all tables that the tests of one file share."""
+    with _copy(server_url, _migrated) as url:
+        yield url
+
+
 @contextmanager
 def _copy(server_url: str, template: str) -> Iterator[str]:
     name = f"test_{WORKER}_{next(_numbers)}"

@@ -4,7 +4,8 @@ from fastapi import FastAPI
 
 from api import catalog, health, series
 from api.building import build
-from api.exchange import publications
+from api.exchange import access, audit, publications, token
+from api.exchange.gate import Gate
 from federation.city import CityFacts
 
 _DESCRIPTION = """
@@ -19,9 +20,10 @@ _TAGS = [
     {"name": "catalogue", "description": "What the city publishes, and what it means."},
     {"name": "publications", "description": "Everything, in the order in which it was published."},
     {"name": "series", "description": "One metric over time."},
+    {"name": "access", "description": "Tokens, and what was given for them."},
     {"name": "node", "description": "For those who run the node."},
 ]
-ROUTERS = (catalog.router, publications.router, series.router, health.router)
+ROUTERS = (catalog.router, publications.router, series.router, token.router, audit.router, health.router)
 
 
 def create_partner_api(city: CityFacts, database_url: str) -> FastAPI:
@@ -29,4 +31,7 @@ def create_partner_api(city: CityFacts, database_url: str) -> FastAPI:
 
     Starts without the database too, and answers 503 until that is there.
     """
-    return build(city, database_url, ROUTERS, _DESCRIPTION, _TAGS)
+    gate = Gate(database_url)
+    app = build(city, database_url, ROUTERS, _DESCRIPTION, _TAGS, [gate])
+    access.install(app, gate)
+    return app

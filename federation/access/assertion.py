@@ -67,7 +67,8 @@ def check_assertion(text: str, *, audience: str, key_of: KeyOf, now_ms: int) -> 
     """The assertion, if a city that `key_of` knows has signed it for `audience` and it is valid at `now_ms`.
 
     Whether its `jti` was used before is not known here. Raises `BadAssertion`: a reason of
-    `federation.jose.BadSignature`, or "malformed", "wrong-audience", "expired", "not-yet-valid" or "too-long".
+    `federation.jose.BadSignature`, or "malformed", "other-identity", "wrong-audience", "expired",
+    "not-yet-valid" or "too-long".
     """
     try:
         claimed = _claims(claimed_payload(text, longest=_LONGEST))
@@ -87,8 +88,10 @@ def _claims(payload: bytes) -> dict[str, Any]:
         raise BadAssertion("malformed", f"the claims are {error}") from None
     if not isinstance(found, dict) or not all(isinstance(found.get(name), str) for name in _CLAIMS):
         raise BadAssertion("malformed", f"the claims must hold the texts {', '.join(_CLAIMS)}")
-    if found["sub"] != found["iss"] or not _THUMBPRINT.fullmatch(found["iss"]):
-        raise BadAssertion("malformed", "iss and sub must both be the thumbprint of the city that asks")
+    if found["sub"] != found["iss"]:
+        raise BadAssertion("other-identity", "iss and sub must both be the thumbprint of the city that asks")
+    if not _THUMBPRINT.fullmatch(found["iss"]):
+        raise BadAssertion("malformed", "iss must be a thumbprint: 43 letters, digits, hyphens or underscores")
     # PostgreSQL stores no NUL, and a jti is shown to operators.
     if not (0 < len(found["jti"]) <= _LONGEST_JTI and found["jti"].isascii() and found["jti"].isprintable()):
         raise BadAssertion("malformed", f"jti must have 1 to {_LONGEST_JTI} printable ASCII characters")
@@ -103,7 +106,9 @@ def _whole(value: object) -> bool:
 
 def _check_times(claimed: dict[str, Any], now: float) -> None:
     issued, expires = claimed["iat"], claimed["exp"]
-    if not issued < expires <= issued + LIFE_S:
+    if expires <= issued:
+        raise BadAssertion("malformed", "exp must be later than iat")
+    if expires > issued + LIFE_S:
         raise BadAssertion("too-long", f"an assertion is valid for at most {LIFE_S} s: exp lies that far after iat")
     if now >= expires + LEEWAY_S:
         raise BadAssertion("expired", "the assertion has expired; compare the two clocks")

@@ -1,0 +1,87 @@
+"""How much a partner may ask for: requests a minute, bytes an hour and requests at once, as its agreement says.
+
+Counted in this process, in windows that begin with a partner's first request: counting in the database would cost each
+request a write there, to protect the very database. With several processes each grants the whole.
+"""
+
+from collections import Counter
+from math import ceil
+from time import time
+
+from limits import RateLimitItem, RateLimitItemPerHour, RateLimitItemPerMinute
+from limits.storage import MemoryStorage
+from limits.strategies import FixedWindowRateLimiter
+
+from store.access import Access
+
+_TOKENS = RateLimitItemPerMinute(30, namespace="tokens")
+_SOON_S = 1
+
+
+class LimitReached(Exception):
+    """A limit of the agreement is reached; after `retry_after_s` whole seconds another request may be answered."""
+
+    def __init__(self, words: str, retry_after_s: int) -> None:
+        super().__init__(words)
+        self.retry_after_s = retry_after_s
+
+
+class Quotas:
+    """Counts for all agreements. Used from one thread."""
+
+    def __init__(self) -> None:
+        self._windows = FixedWindowRateLimiter(MemoryStorage())
+        self._at_once: Counter[str] = Counter()
+
+    def check(self, access: Access) -> None:
+        """Raises `LimitReached` if one more request would exceed a limit. Counts nothing."""
+        for item, words in _windows(access):
+            if not self._windows.test(item, access.agreement):
+                raise self._reached(item, access.agreement, words)
+        if self._at_once[access.agreement] >= access.concurrent_requests:
+            words = f"the agreement allows {access.concurrent_requests} requests at once"
+            raise LimitReached(words, _SOON_S)
+
+    def enter(self, access: Access) -> None:
+        """Count a request that begins; `leave` must follow. Raises `LimitReached`, and counts nothing then."""
+        self.check(access)
+        self._windows.hit(_requests(access), access.agreement)
+        self._at_once[access.agreement] += 1
+
+    def leave(self, access: Access) -> None:
+        """Count a request as over: its answer was sent, or the partner has gone."""
+        self._at_once[access.agreement] -= 1
+        if not self._at_once[access.agreement]:
+            del self._at_once[access.agreement]
+
+    def count_bytes(self, access: Access, count: int) -> None:
+        """Count the content of an answer. One answer may exceed the limit; the next is refused."""
+        self._windows.hit(_bytes(access), access.agreement, cost=count)
+
+    def check_token(self, access: Access) -> None:
+        """Raises `LimitReached` if 30 tokens were issued within a minute, whatever the agreement says."""
+        if not self._windows.test(_TOKENS, access.agreement):
+            raise self._reached(_TOKENS, access.agreement, "a token is good for many requests until it ends")
+
+    def count_token(self, access: Access) -> None:
+        """Count a token that was issued. One that was refused is not counted: a stranger may repeat an assertion."""
+        self._windows.hit(_TOKENS, access.agreement)
+
+    def _reached(self, item: RateLimitItem, agreement: str, words: str) -> LimitReached:
+        left_s = self._windows.get_window_stats(item, agreement).reset_time - time()
+        return LimitReached(words, max(_SOON_S, ceil(left_s)))
+
+
+def _requests(access: Access) -> RateLimitItem:
+    return RateLimitItemPerMinute(access.requests_per_minute, namespace="requests")
+
+
+def _bytes(access: Access) -> RateLimitItem:
+    return RateLimitItemPerHour(access.bytes_per_hour, namespace="bytes")
+
+
+def _windows(access: Access) -> tuple[tuple[RateLimitItem, str], ...]:
+    return (
+        (_requests(access), f"the agreement allows {access.requests_per_minute} requests a minute"),
+        (_bytes(access), f"the agreement allows {access.bytes_per_hour} bytes an hour"),
+    )
