@@ -1,5 +1,6 @@
 """The handler of the comparison: one metric, or every one, over all cities, from this city's own database."""
 
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
@@ -14,6 +15,8 @@ from api.tables import MEDIA_TYPE, TableFormat, table, wants_table
 from federation.compare import Measure, measured, whole_span
 from federation.wire import rfc3339
 from schemas.catalogue import Metric, published
+from store.moments import milliseconds
+from store.partner_standing import StandingWord
 
 router = APIRouter()
 
@@ -38,6 +41,12 @@ class ComparedFigure(BaseModel):
     windows_expected: int = Field(description="Windows when none is missing.")
     windows_withdrawn: int = Field(description="Windows that the city has taken back.")
     until: str | None = Field(description="The end of the newest window that was published. RFC 3339.")
+    status: StandingWord = Field(
+        description="How the city's metric stands; what is not fresh stays as it was received."
+    )
+    since: str | None = Field(description="Since when the status holds, where that is known. RFC 3339.")
+    reason: str | None = Field(description="Why the partner is stale, refused or contradicted: a short, fixed word.")
+    received_at: str | None = Field(description="When the last pull of the partner went well. RFC 3339.")
 
 
 class ComparedFigures(BaseModel):
@@ -51,10 +60,12 @@ _COLUMNS = [field.alias or name for name, field in ComparedFigure.model_fields.i
 _EXAMPLE: dict[str, Any] = {
     "figures": [
         {
-            **{"metric": "energy.import", "class": "residential", "city": "isfahan", "name": "Isfahan", "own": True},
+            **{"metric": "energy.import", "class": "residential", "city": "isfahan", "name": "Isfahan", "own": False},
             **{"measure": "per-person-per-day", "unit": "Wh", "figure": 2626.4, "state": "shown"},
             **{"population_share": 1.0, "cells_share": 1.0, "windows": 24, "windows_expected": 24},
             **{"windows_withdrawn": 0, "until": "2025-06-02T00:30:00Z"},
+            **{"status": "stale", "since": "2025-06-02T01:30:41Z", "reason": "unreachable"},
+            "received_at": "2025-06-02T01:30:41Z",
         }
     ]
 }
@@ -85,7 +96,7 @@ def get_comparison(
         raise ApiProblem(404, "unknown-metric", "No such metric", f"{metric!r} is not in the catalogue")
     metrics = known if metric is None else {metric: known[metric]}
     with snapshots.snapshot() as connection:
-        found = gather_figures(connection, city, metrics)
+        found = gather_figures(connection, city, metrics, milliseconds(datetime.now(UTC)))
     rows = _rows(found, list(metrics.values()))
     headers = {"Cache-Control": "no-store"}
     if wants_table(request, form):
@@ -102,6 +113,10 @@ def _rows(found: Figures, metrics: list[Metric]) -> list[dict[str, Any]]:
     ]
 
 
+def _time(when: int | None) -> str | None:
+    return None if when is None else rfc3339(when)
+
+
 def _row(metric: Metric, class_: str, city: CityColumn, figure: Figure) -> dict[str, Any]:
     """In the order of `_COLUMNS`."""
     measure, unit, _ = measured(metric)
@@ -115,4 +130,6 @@ def _row(metric: Metric, class_: str, city: CityColumn, figure: Figure) -> dict[
         "windows_expected": whole_span(metric),
         "windows_withdrawn": compared.withdrawn if compared else 0,
         "until": rfc3339(compared.until) if compared else None,
+        **{"status": figure.status.word, "since": _time(figure.status.since), "reason": figure.status.reason},
+        "received_at": _time(figure.status.received_at),
     }

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from datetime import UTC, datetime
 from uuid import uuid4
 
 from psycopg.conninfo import conninfo_to_dict
@@ -16,10 +17,13 @@ from schemas.catalogue import Metric, published
 from store.database import Connection, connect, create_database
 from store.deliveries import Refused, refuse
 from store.migrations import migrate
+from store.moments import milliseconds
+from store.partner_standing import record_pull
 from store.processing import Account
 from store.publications import PublishedCell, Window
 from tests.federation.city import HOUR, ISFAHAN, T0, found_areas, open_topic, serving
 from tests.publishing import publish
+from tests.store.test_received import agree
 
 SAIGON = CityFacts(
     "ho-chi-minh-city",
@@ -118,6 +122,16 @@ def exchanged(database_url: str, partner_url: str) -> None:
             account(connection, city)
     with serving(partner_url, SAIGON) as address:
         asyncio.run(pull(PartnerAddress(address), database_url, ISFAHAN.id))
+    with connect(database_url) as connection:
+        _agreed(connection, SAIGON)
+
+
+def _agreed(connection: Connection, partner: CityFacts) -> None:
+    """An agreement on every metric, and pulls that went well."""
+    thumbprint, now = partner.id.ljust(43, "x"), milliseconds(datetime.now(UTC))
+    agree(connection, partner.id, thumbprint, partner.id, list(published()))
+    connection.execute("UPDATE partners SET thumbprint = %s WHERE city = %s", (thumbprint, partner.id))
+    record_pull(connection, partner.id, thumbprint, "", at=now, fresh_until=now + 24 * HOUR)
 
 
 @contextmanager

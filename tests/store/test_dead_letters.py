@@ -69,7 +69,7 @@ def letters_read(connection: Connection) -> int:
 def test_a_view_of_the_account_reads_no_letter(crowded_url: str) -> None:
     with connect(crowded_url) as connection:
         before = letters_read(connection)
-        gather(connection, ISFAHAN, catalogue())
+        gather(connection, ISFAHAN, catalogue(), 0)
         account, *_ = stream_accounts(connection)
         assert refusals(connection, "file") == {"missing": LETTERS}
         assert refusals_by_origin(connection) == {"file": LETTERS}

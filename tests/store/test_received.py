@@ -49,7 +49,13 @@ def head(number: int, hash_: str = "") -> ReceivedHead:
     return ReceivedHead(HUE, number, hash_ or f"head {number}", HUE, f"document {number}", "log", T0, T0 + HOUR)
 
 
-def agree(connection: Connection, agreement: str = "a", partner: str = HUE, city: str = "hue") -> None:
+def agree(
+    connection: Connection,
+    agreement: str = "a",
+    partner: str = HUE,
+    city: str = "hue",
+    metrics: Sequence[str] = (METRIC,),
+) -> None:
     connection.execute(
         "INSERT INTO agreements (id, version, own, partner, city, document, hash, addresses, valid_from, valid_until,"
         " witness, requests_per_minute, bytes_per_hour, concurrent_requests) VALUES"
@@ -57,8 +63,8 @@ def agree(connection: Connection, agreement: str = "a", partner: str = HUE, city
         (agreement, partner, city),
     )
     connection.execute(
-        "INSERT INTO grants VALUES (%s, 1, 'received', %s, now(), '0 s')",
-        (agreement, METRIC),
+        "INSERT INTO grants SELECT %s, 1, 'received', metric, now(), '0 s' FROM unnest(%s::text[]) AS metric",
+        (agreement, list(metrics)),
     )
 
 

@@ -80,16 +80,18 @@ class PageContent:
     partners: Sequence[PartnerRow]
 
 
-def gather(connection: Connection, city: CityFacts, metrics: Mapping[str, Metric]) -> PageContent:
+def gather(connection: Connection, city: CityFacts, metrics: Mapping[str, Metric], now_ms: int) -> PageContent:
     """The content of this city's page. `connection` is a snapshot, so that all of it is of one state."""
-    figures = gather_figures(connection, city, metrics)
-    partners = {column.id: column for column in figures.cities if not column.own}
+    figures = gather_figures(connection, city, metrics, now_ms)
+    received = receptions(connection)
     return PageContent(
         cities=figures.cities,
         blocks=[_block(metric, figures) for metric in metrics.values()],
         streams=list(_streams(city.id, topic_accounts(connection), dead_letter_reasons(connection))),
         refused=fixed_words(refusals_by_reason(connection)),
-        partners=[PartnerRow(partners[id_], *reception) for id_, reception in receptions(connection).items()],
+        partners=[
+            PartnerRow(column, *received.get(column.id, (0, None))) for column in figures.cities if not column.own
+        ],
     )
 
 

@@ -8,6 +8,7 @@ from importlib import resources
 from mako.template import Template
 from markupsafe import Markup
 
+from api.own.figures import CityStatus
 from api.own.page.content import DatasetAccount, PageContent
 from api.own.page.languages import Language, languages
 from federation.city import CityFacts
@@ -30,6 +31,7 @@ def rendered(city: CityFacts, language: Language, content: PageContent | None, n
         style=Markup(style()),
         amount=partial(_amount, language),
         dataset=partial(_dataset, language),
+        status=partial(_status, language, city.zone),
         outcomes=_outcomes,
         rule_of=rule_of,
     )
@@ -42,6 +44,13 @@ def _amount(language: Language, row: Comparison) -> str:
         return language.percent(figure, decimals(figure))
     unit = language.word("unit", row.unit, row.unit)
     return language.text("figure", number=language.number(figure, decimals(figure)), unit=unit)
+
+
+def _status(language: Language, zone: str, status: CityStatus) -> str:
+    word = language.sections["status"][status.word]
+    if status.since is None or status.word == "fresh":
+        return word
+    return language.text("status-since", status=word, time=language.time(status.since, zone))
 
 
 def _dataset(language: Language, stream: DatasetAccount) -> str:

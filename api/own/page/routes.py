@@ -22,6 +22,7 @@ from api.own.page.languages import Language, chosen
 from api.problems import RETRY_AFTER_S
 from federation.city import CityFacts
 from schemas.catalogue import published
+from store.moments import milliseconds
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +35,7 @@ def page(request: Request, city: OwnCity, snapshots: Snapshots, lang: str | None
     language = chosen(lang, request.headers.get("accept-language", ""))
     try:
         with snapshots.snapshot() as connection:
-            content = gather(connection, city, published())
+            content = gather(connection, city, published(), milliseconds(datetime.now(UTC)))
     except psycopg.OperationalError as error:
         log.warning("the database did not answer: %s", error)
         return _answer(city, language, None, 503, {"Retry-After": str(RETRY_AFTER_S)})

@@ -2,18 +2,27 @@
 
 import csv
 import io
+import re
 from collections.abc import Iterator
-from typing import Any
+from datetime import UTC, datetime
+from html import unescape
+from typing import Any, get_args
 
 import pytest
 from fastapi.testclient import TestClient
 
 from api.own.app import create_own_api
 from api.own.compare import ComparedFigures
-from federation.wire import Series
+from federation.wire import Series, rfc3339
 from schemas.catalogue import published
+from store.database import Connection, connect
+from store.moments import milliseconds
+from store.partner_heads import Contradiction, record_contradiction
+from store.partner_standing import StandingWord, record_pull
+from store.received import meet
 from tests.federation.city import HOUR, ISFAHAN
 from tests.federation.two_cities import FIGURES, MIDNIGHT, SAIGON, two_cities
+from tests.store.test_received import agree
 
 pytestmark = pytest.mark.services
 
@@ -76,3 +85,56 @@ def test_a_partners_series_is_read_from_the_stored_copy(api: TestClient) -> None
     assert [len(window["cells"]) for window in one] == [1] * len(starts)
     for path in (f"/v1/partners/hue/series/{IMPORT.name}", f"/v1/partners/{SAIGON.id}/series/energy.exprot"):
         assert api.get(path).json()["type"] == "urn:sistercity:problem:unknown-series"
+
+
+def stand(connection: Connection, word: StandingWord, now: int) -> None:
+    """A partner of this name, with an agreement on one metric, that stands as the word says."""
+    thumbprint = word.ljust(43, "x")
+    agree(connection, word, thumbprint, word)
+    meet(connection, thumbprint, word, word.title())
+    for at in (now - HOUR, now):
+        record_pull(connection, word, thumbprint, "", at=at, fresh_until=now + HOUR)
+    if word in ("stale", "refused"):
+        reason = "unreachable" if word == "stale" else "forged"
+        record_pull(connection, word, thumbprint, "", at=now + 1, fresh_until=now, reason=reason)
+    if word == "contradicted":
+        found = Contradiction(thumbprint, IMPORT.name, "two-stories", 2, "a", "b", b"", thumbprint)
+        record_contradiction(connection, found)
+    if word == "withdrawn":
+        connection.execute(
+            "INSERT INTO partner_publications"
+            " (city, metric, window_start, window_end, revision, sequence, published_at, kind, reason)"
+            " VALUES (%s, %s, now() - interval '1 hour', now(), 1, 2, now(), 'withdrawal', 'wrong')",
+            (word, IMPORT.name),
+        )
+    if word == "no-agreement":
+        connection.execute("INSERT INTO agreement_revocations (id, reason) VALUES (%s, 'over')", (word,))
+
+
+def test_page_and_comparison_say_how_each_partner_stands_and_read_no_catalogue(database_url: str) -> None:
+    words = get_args(StandingWord)
+    now = milliseconds(datetime.now(UTC))
+    with connect(database_url) as connection:
+        for word in words:
+            stand(connection, word, now)
+        connection.execute("""UPDATE partners SET catalog = '{"metrics": "nothing that could be read"}'""")
+    with TestClient(create_own_api(ISFAHAN, database_url)) as client:
+        rows = client.get(f"/v1/compare?metric={IMPORT.name}").json()["figures"]
+        html = client.get("/?lang=en").text
+    found = {row["city"]: row for row in rows}
+    assert {city: row["status"] for city, row in found.items()} == {
+        ISFAHAN.id: "fresh",
+        **{word: word for word in words},
+    }
+    assert found["stale"]["reason"] == "unreachable" and found["refused"]["reason"] == "forged"
+    assert found["refused"]["since"] == rfc3339(now + 1)
+    assert {row["received_at"] for city, row in found.items() if city != ISFAHAN.id} == {rfc3339(now)}
+    cards = {
+        re.sub("<.*?>", "", name): " ".join(re.sub("<.*?>|[\u2068\u2069]", " ", unescape(card)).split())
+        for name, card in re.findall(r'<section class="card">\s*<h3><bdi>(.*?)</bdi></h3>(.*?)</section>', html, re.S)
+    }
+    assert set(cards) == {word.title() for word in words}
+    shown = {"Fresh": "up to date", "Stale": "not up to date since", "Refused": "refused since"}
+    shown |= {"Contradicted": "contradicts itself since", "No-Agreement": "no agreement since"}
+    for name, status in shown.items():
+        assert f"Status {status}" in cards[name]

@@ -374,7 +374,7 @@ def test_the_page_can_be_used_with_a_screen_reader(two: TestClient, code: str) -
 @pytest.mark.services
 def test_the_content_is_of_one_snapshot(both: str) -> None:
     with connect(both) as connection:
-        content = gather(connection, ISFAHAN, published())
+        content = gather(connection, ISFAHAN, published(), T0)
     assert [city.id for city in content.cities] == [ISFAHAN.id, SAIGON.id]
     assert [city.called("vi") for city in content.cities] == ["Isfahan", "Thành phố Hồ Chí Minh"]
     assert [stream.dataset for stream in content.streams] == list(datasets())
