@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _NEEDED = (
     *("eventlog.kafka", "store.inspection", "store.partners", "ingest.area_report", "federation.partners.fetching"),
     *("federation.publications.publisher", "federation.publications.recovery", "federation.publications.schedule"),
+    *("federation.identity.document", "store.agreements"),
 )
 """What the examinations import. On a busy machine that takes seconds, and their time is for answers."""
 
@@ -50,6 +51,7 @@ def examine() -> Iterator[Finding]:
         if cluster is not None and city is not None:
             yield from judge_streams(cluster, database.contents.processed, city.id)
         yield from _areas(database.contents.registered)
+        yield from _identity()
         yield from _partners(database.contents.partners)
     yield from _disks()
 
@@ -82,6 +84,15 @@ def _areas(registered: "Mapping[str, RegisteredSources]") -> Iterator[Finding]:
     )
     found, failed = read.result()
     yield from found if found is not None else _only(failed)
+
+
+def _identity() -> Iterator[Finding]:
+    from node.clock import now_ms
+    from node.doctor.identity import judge_identity, read_identity
+
+    read = Examination("identity", _LONGEST_S, lambda: read_identity(wiring.known_database_url(), _FIRST_ANSWER_S))
+    state, failed = read.result()
+    yield from _only(failed) if state is None else judge_identity(state, now_ms())
 
 
 def _partners(partners: "Sequence[PartnerState]") -> Iterator[Finding]:
