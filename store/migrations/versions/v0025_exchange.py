@@ -72,29 +72,32 @@ def upgrade() -> None:
               AND NOT EXISTS (SELECT FROM agreement_revocations AS revoked WHERE revoked.id = agreements.id)
               AND NOT EXISTS (SELECT FROM identity_revocations WHERE thumbprint IN (own, partner));
 
-        -- What any partner may read, and the only way to it: every read of a partner passes through the three views
-        -- after this one.
+        -- What any partner may read, and the only way to it: every read of a partner passes through these views, but
+        -- for agreed_publications, which they share.
         ALTER TABLE publications ADD COLUMN body_hash text;
         -- Also of bodies that were erased or lost: who asks for one is told so.
         UPDATE publications SET body_hash = convert_from(entry, 'UTF8')::json ->> 'body' WHERE entry IS NOT NULL;
         CREATE INDEX publications_body_hash ON publications (body_hash);
         CREATE INDEX publications_metric_position ON publications (metric, position);
-        CREATE VIEW agreed_publications AS
-            SELECT agreement, since, delay, publications.*
+        CREATE INDEX publications_metric_window ON publications (metric, window_start, sequence);
+        CREATE VIEW agreed_metrics AS
+            SELECT agreement, metric, since, delay
             FROM agreements_in_force AS held
-            JOIN grants ON agreement = held.id AND grants.version = held.version AND direction = 'given'
-            JOIN publications USING (metric)
+            JOIN grants ON agreement = held.id AND grants.version = held.version AND direction = 'given';
+        CREATE VIEW agreed_publications AS
+            SELECT agreement, since, delay, kind = 'withdrawal' OR published_at + delay <= now() AS due, publications.*
+            FROM agreed_metrics JOIN publications USING (metric)
             WHERE entry IS NOT NULL;
         CREATE VIEW agreed_entries AS
             SELECT agreement, position, metric, sequence, window_start, window_end, revision, published_at, kind,
-                   reason, entry, since, delay
+                   reason, entry, since, delay, due
             FROM agreed_publications;
         -- Without a body where it was withdrawn or lost.
         CREATE VIEW agreed_bodies AS
             SELECT agreement, position, metric, sequence, window_start, window_end, revision, published_at, kind,
                    reason, entry, since, delay, body, body_hash
             FROM agreed_publications
-            WHERE kind = 'withdrawal' OR (window_start >= since AND published_at + delay <= now());
+            WHERE due AND (window_start >= since OR kind = 'withdrawal');
         CREATE VIEW agreed_cells AS
             SELECT agreement, published_cells.* FROM agreed_bodies JOIN published_cells USING (position);
 
