@@ -18,14 +18,20 @@ class StoredHead:
     document: str
 
 
+_KEPT = 1000
+"""Heads that are kept, the newest. Partners keep those that they have seen."""
+
 _COLUMNS = "number, issued_at, expires_at, document"
 
 
 def save_head(connection: Connection, head: StoredHead) -> None:
-    """Keep a head. Raises `psycopg.errors.UniqueViolation` if there is one of its number."""
+    """Keep a head, and the newest ones. Raises `psycopg.errors.UniqueViolation` if there is one of its number."""
     connection.execute(
         f"INSERT INTO heads ({_COLUMNS}) VALUES (%s, %s, %s, %s)",
         (head.number, moment(head.issued_at), moment(head.expires_at), head.document),
+    )
+    connection.execute(
+        "DELETE FROM heads WHERE number <= (SELECT number FROM heads ORDER BY number DESC OFFSET %s LIMIT 1)", (_KEPT,)
     )
 
 

@@ -23,8 +23,9 @@ from federation.publications.appending import Appender
 from federation.publications.corrections import next_revision
 from federation.publications.deciding import decide, withhold
 from federation.publications.ledger import Ledger
-from federation.publications.recovery import ensure_ledger, recover
+from federation.publications.recovery import check_not_restored, ensure_ledger, recover
 from federation.publications.schedule import Due, Since, Stream, begin_all, due
+from federation.publications.signing import Signer
 from federation.publications.standing import close_what_failed_in_lost_windows, standing_for
 from schemas.catalogue import Metric, leaving
 from store.cells import cells_of_window
@@ -102,11 +103,14 @@ def publish_due(
 
 
 @contextmanager
-def publishing(connection: Connection, ledger: Ledger, city: str, now_ms: int) -> Iterator[Appender | None]:
+def publishing(
+    connection: Connection, ledger: Ledger, city: str, now_ms: int, signer: Signer | None = None
+) -> Iterator[Appender | None]:
     """What publishes for this city, brought level with the ledger; None if another process does.
 
-    Two locks keep others away: one of the database, and one of the ledger, which copies of the database share. Raises
-    `LedgerFault` if ledger and database do not agree.
+    Two locks keep others away: one of the database, and one of the ledger, which copies of the database share. At the
+    end, `signer` signs what was published. Raises `LedgerFault` if ledger and database do not agree, or if partners
+    have seen more of this city than the ledger has.
     """
     with publisher_lock(connection) as held:
         if not held:
@@ -116,7 +120,10 @@ def publishing(connection: Connection, ledger: Ledger, city: str, now_ms: int) -
         with ledger.locked() as locked:
             if locked:
                 recover(connection, ledger, city, now_ms)
+                check_not_restored(connection, ledger.state)
             yield Appender(connection, ledger, city) if locked else None
+            if locked and signer is not None:
+                signer.sign(connection, city, ledger.state, now_ms)
 
 
 def leave(connection: Connection, metrics: Collection[Metric]) -> tuple[Metric, ...]:
@@ -129,7 +136,8 @@ class Publisher:
     """Publishes the windows of some streams in their slots, until `stop` is set.
 
     `streams` gives the topics, of which there may be more as time goes on; `clock` the present (ms since 1970, UTC).
-    Several publishers may share a ledger: one of them publishes, the others stand by.
+    `signer` signs each turn's publications; None: they leave unsigned. Several publishers may share a ledger: one of
+    them publishes, the others stand by.
     """
 
     def __init__(
@@ -144,6 +152,7 @@ class Publisher:
         clock: Callable[[], int],
         poll_s: float,
         stop: threading.Event,
+        signer: Signer | None = None,
     ) -> None:
         self._url = database_url
         self._ledger = Ledger(ledger)
@@ -154,6 +163,7 @@ class Publisher:
         self._clock = clock
         self._poll_s = poll_s
         self._stop = stop
+        self._signer = signer
 
     def run(self) -> None:
         """Run until `stop` is set. A database or a disk that is away, or can't be written, is logged and tried again.
@@ -173,7 +183,7 @@ class Publisher:
     def _poll(self, connection: Connection) -> None:
         while not self._stop.is_set():
             now_ms = self._clock()
-            with publishing(connection, self._ledger, self._city, now_ms) as appender:
+            with publishing(connection, self._ledger, self._city, now_ms, self._signer) as appender:
                 idle = appender is None or (
                     publish_due(appender, self._streams(connection), self._zone, now_ms, self._since) is None
                 )

@@ -13,7 +13,16 @@ from pathlib import Path
 from federation.publications.appending import finish
 from federation.publications.chain import ChainEnd
 from federation.publications.entries import PublicationEntry, digest
-from federation.publications.ledger import Beginning, Ledger, LedgerFault, begin_ledger, read_entries, read_ledger
+from federation.publications.ledger import (
+    Beginning,
+    Ledger,
+    LedgerFault,
+    LedgerState,
+    begin_ledger,
+    read_entries,
+    read_ledger,
+)
+from federation.publications.signing import own, seen_by_partners
 from store.database import Connection
 from store.publications import append
 from store.recovery import LogFacts, begin_log, drafts, drop_draft, log_facts
@@ -114,6 +123,28 @@ def missing_entries(
     return missing
 
 
+def check_not_restored(connection: Connection, state: LedgerState) -> None:
+    """Raise `LedgerFault` if partners have seen more of this city, or something else, than the ledger has.
+
+    Ledger and database were restored together then, and what left since is not known here. Only a head that a key of
+    this city has signed, and that is not revoked, tells.
+    """
+    identity = own(connection)
+    seen = None if identity is None else seen_by_partners(connection, identity)
+    for metric, end in {} if seen is None else seen.ends.items():
+        known = state.ends.get(metric, ChainEnd(0, None))
+        if known.sequence < end.sequence:
+            raise LedgerFault(
+                f"partners have seen publication {end.sequence} of {metric}, and the ledger ends with"
+                f" {known.sequence}: it was restored together with the database. {_WAY_ON}"
+            )
+        if known.sequence == end.sequence and known.hash != end.hash:
+            raise LedgerFault(
+                f"partners have seen another publication {end.sequence} of {metric} than the ledger has: it was"
+                f" restored together with the database. {_WAY_ON}"
+            )
+
+
 def ledger_fault(connection: Connection, path: Path, city: str) -> str | None:
     """What is wrong with the ledger, in words; None if the publisher may go on. Changes nothing, and needs no lock."""
     facts = log_facts(connection)  # first: what the ledger has gained since is no fault
@@ -122,6 +153,7 @@ def ledger_fault(connection: Connection, path: Path, city: str) -> str | None:
     try:
         state = read_ledger(path)
         missing_entries(facts, state.beginning, read_entries(path), path, city)
+        check_not_restored(connection, state)
     except LedgerFault as fault:
         return str(fault)
     return None

@@ -6,7 +6,7 @@ have been given. Times are milliseconds since 1970, UTC.
 """
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,19 +15,24 @@ from federation.publications.chain import ChainEnd
 from federation.publications.entries import PublicationEntry, body_bytes, digest, entry_bytes
 from federation.publications.ledger import Beginning, LedgerFault, begin_ledger, set_aside
 from federation.publications.recovery import ends_of, ledger_fault
+from federation.publications.signing import own, seen_by_partners
 from federation.publications.slots import due_windows
 from schemas.catalogue import Metric
 from store.database import Connection
 from store.publication_log import newest_window
 from store.publications import Header, Window, append, publisher_lock
 from store.publishing import begins, published_until
-from store.recovery import begin_log, drafts, drop_draft, log_facts
+from store.recovery import LogFacts, begin_log, drafts, drop_draft, log_facts
 
 _ROOM = 100_000
 """Numbers left out at least: more than the revisions and withdrawals of windows that were published before."""
 
 _REVISIONS = 8
 """Numbers left out for each window that may have left."""
+
+
+_LONG_MS = 40 * 24 * 3_600_000
+"""Longer than any window and its delay."""
 
 
 def resume_after_loss(
@@ -47,10 +52,13 @@ def resume_after_loss(
             )
         set_aside(path)
         facts = log_facts(connection)
-        spans = {metric: _may_have_left(connection, metric, zone, now_ms) for metric in metrics}
+        known, position = _known(connection, facts)
+        spans = {
+            metric: _may_have_left(connection, metric, zone, now_ms, seen=metric.name in known) for metric in metrics
+        }
         room = _ROOM + _REVISIONS * sum(count for _, count in spans.values())
-        ends = {metric: replace(end, sequence=end.sequence + room) for metric, end in ends_of(facts).items()}
-        beginning = Beginning(city, facts.id, facts.position + room, ends)
+        ends = {metric: replace(end, sequence=end.sequence + room) for metric, end in known.items()}
+        beginning = Beginning(city, facts.id, position + room, ends)
         catalogues = CatalogueKeeper(connection)
         skips: list[tuple[Header, bytes, bytes]] = []
         for metric, (span, _) in spans.items():
@@ -68,15 +76,38 @@ def resume_after_loss(
     return [header for header, _, _ in skips]
 
 
-def _may_have_left(connection: Connection, metric: Metric, zone: str, now_ms: int) -> tuple[Window | None, int]:
+def _known(connection: Connection, facts: LogFacts) -> tuple[Mapping[str, ChainEnd], int]:
+    """The newest entry of each metric, and the newest position, that we or our partners know.
+
+    The hash is that of the newest entry that we know.
+    """
+    known, identity = ends_of(facts), own(connection)
+    seen = None if identity is None else seen_by_partners(connection, identity)
+    if seen is None:
+        return known, facts.position
+    for metric, end in seen.ends.items():
+        have = known.get(metric, ChainEnd(0, None))
+        known[metric] = replace(have, sequence=max(have.sequence, end.sequence))
+    return known, max(facts.position, seen.position)
+
+
+def _last_due(metric: Metric, zone: str, now_ms: int) -> Window | None:
+    """The last window whose slot has passed."""
+    windows = list(due_windows(metric, zone, now_ms - _LONG_MS, now_ms))
+    return windows[-1] if windows else None
+
+
+def _may_have_left(
+    connection: Connection, metric: Metric, zone: str, now_ms: int, *, seen: bool
+) -> tuple[Window | None, int]:
     """The span of the windows that may have left, and how many; the last published one if its slot is the last.
 
     None if no slot of the metric has passed. Of a metric that only imports are published of, the last published one:
-    whatever begins before its end is never published again.
+    whatever begins before its end is never published again. `seen`: partners have some of it, whatever is known here.
     """
     since = begins(connection).get(metric.name)
     if since is None:
-        return newest_window(connection, metric.name), 0
+        return newest_window(connection, metric.name) or (_last_due(metric, zone, now_ms) if seen else None), 0
     windows = list(due_windows(metric, zone, published_until(connection, metric.name, since), now_ms))
     if windows:
         return Window(windows[0].start, windows[-1].end), len(windows)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from federation.publications.publisher import Published
     from federation.publications.schedule import Since, Stream
+    from federation.publications.signing import Signer
     from store.database import Connection
 
 _DAYS_AGO = {"today": 0, "yesterday": 1}
@@ -64,11 +65,19 @@ def publish(
     begin = _since(since or [], city.zone)
     if not once:
         url = wiring.database_url()
-        Publisher(*(url, ledger, city.id, city.zone, streams), since=begin, clock=now_ms, poll_s=every, stop=stop).run()
+        signer = head_signer()
+        Publisher(
+            *(url, ledger, city.id, city.zone, streams),
+            since=begin,
+            clock=now_ms,
+            poll_s=every,
+            stop=stop,
+            signer=signer,
+        ).run()
         return
     with wiring.database("publish") as connection:
         while not stop.is_set():
-            with publishing(connection, Ledger(ledger), city.id, now_ms()) as appender:
+            with publishing(connection, Ledger(ledger), city.id, now_ms(), head_signer()) as appender:
                 if appender is None:
                     raise wiring.CommandError("another publisher is at work; it publishes what is due")
                 made = publish_due(appender, streams(connection), city.zone, now_ms(), begin)
@@ -76,6 +85,15 @@ def publish(
                 return
             for publication in made:
                 _say(publication)
+
+
+def head_signer() -> "Signer":
+    """What signs with this machine's publish key. Raises `KeyFileError` if that can't be used now."""
+    from federation.publications.signing import Signer
+    from node.identity_files import online_keys
+
+    online_keys("publish")
+    return Signer(lambda: online_keys("publish"))
 
 
 def _say(made: "Published") -> None:
@@ -107,7 +125,7 @@ def _publish_history(name: str, metrics: Sequence[str], first: str | None, last:
     ledger = Ledger(wiring.ledger_path(city.id))
     with wiring.database("publish") as connection:
         while not stop.is_set():
-            with publishing(connection, ledger, city.id, now_ms()) as appender:
+            with publishing(connection, ledger, city.id, now_ms(), head_signer()) as appender:
                 if appender is not None:
                     for metric in chosen:
                         topic = history(city.id, metric.dataset, name)

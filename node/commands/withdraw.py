@@ -6,7 +6,7 @@ import typer
 
 from node import lifecycle, wiring
 from node.clock import now_ms
-from node.commands.publish import moment_of
+from node.commands.publish import head_signer, moment_of
 
 _WAIT_S = 30.0
 _PAUSE_S = 0.2
@@ -30,10 +30,11 @@ def withdraw(
         raise wiring.CommandError(f"there is no metric {metric!r}")
     start = moment_of(window, city.zone)
     check_reason(reason)
+    signer = head_signer()
     ledger = Ledger(wiring.ledger_path(city.id))
     with wiring.database("withdraw") as connection:
         for _ in range(round(_WAIT_S / _PAUSE_S)):
-            with publishing(connection, ledger, city.id, now_ms()) as appender:
+            with publishing(connection, ledger, city.id, now_ms(), signer) as appender:
                 if appender is not None:
                     made = take_back(appender, catalogue()[metric], start, reason, now_ms())
                     typer.echo(f"{metric} {made.sequence}: the window is withdrawn, in every revision")

@@ -12,14 +12,16 @@ from federation.publications.appending import Appender
 from federation.publications.ledger import Ledger
 from federation.publications.publisher import publish_due, publishing
 from federation.publications.schedule import Since, Stream
+from federation.publications.signing import Signer
 from federation.publications.slots import slot
 from schemas.catalogue import Metric
 from store.database import Connection, connect, database_named
 from store.publication_log import after
 from store.publications import Window
-from tests.federation.city import HOUR, IMPORT, T0, TOPIC
+from tests.federation.city import HOUR, IMPORT, T0, TOPIC, add_cell, found_areas, open_topic, pass_time, register
 
 CITY = "isfahan"
+MEGAWATT_HOUR = 3_600_000_000_000
 WHOLE_LOG = (0, 10_000, 10**7)
 
 Shown = Mapping[tuple[str, int, int], tuple[tuple[str, int | None], ...]]
@@ -46,20 +48,39 @@ def due_at(hour: int, metric: Metric = IMPORT) -> int:
 
 
 @contextmanager
-def at_work(database_url: str, ledger: Path, now_ms: int = due_at(0)) -> Iterator[Appender]:
+def at_work(
+    database_url: str, ledger: Path, now_ms: int = due_at(0), signer: Signer | None = None
+) -> Iterator[Appender]:
     """A publisher's turn, brought level with its ledger."""
     with (
         connect(database_url) as connection,
-        publishing(connection, Ledger(ledger), CITY, now_ms) as appender,
+        publishing(connection, Ledger(ledger), CITY, now_ms, signer) as appender,
     ):
         assert appender is not None
         yield appender
 
 
-def publish_hours_until(database_url: str, ledger: Path, hour: int) -> None:
+def publish_hours_until(database_url: str, ledger: Path, hour: int, signer: Signer | None = None) -> None:
     """Publish, as a publisher that has just started, all hours that are due in the slot of this one."""
-    with at_work(database_url, ledger, due_at(hour)) as appender:
+    with at_work(database_url, ledger, due_at(hour), signer) as appender:
         publish_due(appender, [Stream(TOPIC, [IMPORT])], "UTC", due_at(hour), Since(T0))
+
+
+def twelve_hours(database_url: str) -> None:
+    """Make it a city of one area whose first twelve hours are processed."""
+    with connect(database_url) as connection:
+        (area,) = found_areas(connection, [1000])
+        register(connection, 0, "residential", 200)
+        open_topic(connection)
+        for hour in range(12):
+            add_cell(connection, hour, area, value=MEGAWATT_HOUR * (hour + 1))
+        pass_time(connection, T0 + 99 * HOUR)
+
+
+def change_every_cell(database_url: str) -> None:
+    """What is reduced again after a restore may have other values."""
+    with connect(database_url) as connection:
+        connection.execute("UPDATE cells SET value = value + %s", (7 * MEGAWATT_HOUR,))
 
 
 def shown(connection: Connection) -> Shown:

@@ -15,14 +15,22 @@ from federation.publications.resuming import resume_after_loss
 from store.database import connect
 from store.publications import Header, Window
 from store.publishing import begin
-from tests.federation.city import HOUR, IMPORT, T0, TOPIC, add_cell, found_areas, open_topic, pass_time, register
-from tests.federation.restoring import CITY, at_work, backup, due_at, numbers, publish_hours_until, shown
+from tests.federation.city import HOUR, IMPORT, T0, TOPIC, pass_time
+from tests.federation.restoring import (
+    CITY,
+    MEGAWATT_HOUR,
+    at_work,
+    backup,
+    change_every_cell,
+    due_at,
+    numbers,
+    publish_hours_until,
+    shown,
+    twelve_hours,
+)
 from tests.publishing import another_log, publish
 
 pytestmark = pytest.mark.services
-
-
-MEGAWATT_HOUR = 3_600_000_000_000
 
 
 class Crash(Exception):
@@ -36,21 +44,8 @@ def ledger(tmp_path) -> Path:
 
 @pytest.fixture
 def city_url(database_url) -> str:
-    """A city of one area whose first twelve hours are processed."""
-    with connect(database_url) as connection:
-        (area,) = found_areas(connection, [1000])
-        register(connection, 0, "residential", 200)
-        open_topic(connection)
-        for hour in range(12):
-            add_cell(connection, hour, area, value=MEGAWATT_HOUR * (hour + 1))
-        pass_time(connection, T0 + 99 * HOUR)
+    twelve_hours(database_url)
     return database_url
-
-
-def change_every_cell(database_url: str) -> None:
-    """What is reduced again after a restore may have other values."""
-    with connect(database_url) as connection:
-        connection.execute("UPDATE cells SET value = value + %s", (7 * MEGAWATT_HOUR,))
 
 
 def crashing(monkeypatch: pytest.MonkeyPatch, where: str) -> None:
