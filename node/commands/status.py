@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from node import wiring
+from node.clock import now_ms
 from node.settings import settings
 
 if TYPE_CHECKING:
     from store.accounts import StreamAccount
     from store.database import Connection
     from store.feeders import SlowestFeeder
+    from store.partner_standing import MetricStanding, PartnerStanding
 
 
 def _ledger_fault(connection: "Connection") -> str | None:
@@ -28,17 +30,22 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="all of it, as J
     """Show the outcome of every message and reading, what was published, and what was pulled."""
     from store.accounts import camera_uptimes, partner_totals, refusals_by_reason, stream_accounts
     from store.feeders import slowest_feeders
+    from store.partner_standing import metric_standings, partner_standings
 
+    now = now_ms()
     with wiring.database("status") as connection:
         fault = _ledger_fault(connection)
         streams, partners = stream_accounts(connection), partner_totals(connection)
         cameras, at_source = camera_uptimes(connection), refusals_by_reason(connection)
         slowest = slowest_feeders(connection)
+        standings, of_metrics = partner_standings(connection, now), metric_standings(connection, now)
     if as_json:
         content = {
             "streams": [asdict(stream) for stream in streams],
             "slowest_feeders": {topic: asdict(feeder) for topic, feeder in slowest.items()},
             "partners": [asdict(partner) for partner in partners],
+            "standings": [asdict(standing) for standing in standings],
+            "metrics_of_partners": [asdict(standing) for standing in of_metrics],
             "cameras": [asdict(camera) for camera in cameras],
             "refused": at_source,
             "ledger": fault,
@@ -58,7 +65,21 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="all of it, as J
         typer.echo(f"NOTHING IS PUBLISHED: {fault}")
     for partner in partners:
         taken_back = f", {partner.withdrawn} windows withdrawn" if partner.withdrawn else ""
-        typer.echo(f"partner {partner.city} at {partner.url}: {partner.publications} publications pulled{taken_back}")
+        typer.echo(f"partner {partner.city}: {partner.publications} publications pulled{taken_back}")
+    words = {standing.city: standing.standing for standing in standings}
+    for standing in standings:
+        typer.echo(_standing(f"partner {standing.city}", standing))
+    for metric in of_metrics:
+        if metric.standing != words.get(metric.city):
+            typer.echo(_standing(f"  {metric.metric} of {metric.city}", metric))
+
+
+def _standing(what: str, found: "PartnerStanding | MetricStanding") -> str:
+    from federation.wire import rfc3339
+
+    since = "" if found.since is None or found.standing == "fresh" else f" since {rfc3339(found.since)}"
+    why = "" if found.reason is None else f": {found.detail or found.reason}"
+    return f"{what} is {found.standing}{since}{why}"
 
 
 def _show_stream(stream: "StreamAccount", slowest: "SlowestFeeder | None") -> None:
