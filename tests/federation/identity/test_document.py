@@ -212,6 +212,7 @@ def test_a_document_that_is_not_as_it_must_be_is_refused(changed, reason):
         "https://user:word@exchange.isfahan.example",
         "https://exchange.isfahan.example@elsewhere.example",
         "https://exchange.isfahan.example\\@elsewhere.example",
+        "https://exchange.isfahan.example\\.elsewhere.example",
         "https://exchange.isfahan.example?to=elsewhere",
         "https://exchange.isfahan.example#part",
         "https://exchange.isfahan.example:0",
