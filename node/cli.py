@@ -9,6 +9,7 @@ import typer
 from node.commands import (
     agreement,
     areas,
+    audit,
     correct,
     demo,
     detect,
@@ -62,6 +63,7 @@ app.command()(publish.publish)
 app.command()(withdraw.withdraw)
 app.command()(relay_dead_letters.relay_dead_letters)
 app.add_typer(agreement.app, name="agreement")
+app.add_typer(audit.app, name="audit")
 app.command()(serve.serve)
 app.add_typer(identity.app, name="identity")
 app.command()(pull.pull)

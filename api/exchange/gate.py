@@ -25,7 +25,8 @@ from store.database import Connection, connect
 
 _PARTNERS_AT_ONCE = 4
 _STRANGERS_AT_ONCE = 2
-_MOST_STRANGERS_WAITING = 64
+MOST_STRANGERS = 64
+"""That wait or are looked at: more are refused."""
 _MOST_KNOWN = 10_000
 _READS_AT_ONCE = 4
 """Of one agreement, whatever it allows: half of the connections that answers are read with."""
@@ -70,6 +71,7 @@ class Gate:
         self._audit = AuditWriter(lambda: connect(database_url, name="sistercity audit", wait_s=_WAIT_S))
         self._partners = CapacityLimiter(_PARTNERS_AT_ONCE)
         self._strangers = CapacityLimiter(_STRANGERS_AT_ONCE)
+        self._strangers_here = 0
         self._known: OrderedDict[bytes, Access] = OrderedDict()
         self._turns: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
         self._quotas = Quotas()
@@ -135,9 +137,13 @@ class Gate:
             self._known.popitem(last=False)
 
     async def _as_stranger(self, work: Callable[[Connection], T]) -> T:
-        if self._strangers.statistics().tasks_waiting >= _MOST_STRANGERS_WAITING:
+        if self._strangers_here >= MOST_STRANGERS:
             raise Crowded
-        return await self._on_thread(work, self._strangers)
+        self._strangers_here += 1
+        try:
+            return await self._on_thread(work, self._strangers)
+        finally:
+            self._strangers_here -= 1
 
     async def _on_thread(self, work: Callable[[Connection], T], lane: CapacityLimiter) -> T:
         def run() -> T:

@@ -7,6 +7,7 @@ without a key, or with one that can't be read, windows leave in their slots all 
 import logging
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from hashlib import sha256
 
 from joserfc.jwk import OKPKey
 
@@ -16,8 +17,9 @@ from federation.identity.document import Identity, open_identity
 from federation.publications.heads import LASTS_MS, BadHead, SignedHead, open_head, sign_head
 from federation.publications.ledger import LedgerState
 from store import partner_heads
+from store.audit import all_audit_heads
 from store.database import Connection
-from store.heads import StoredHead, audit_heads_hash, newest_head, save_head
+from store.heads import StoredHead, newest_head, save_head
 from store.identities import own_identity
 
 log = logging.getLogger(__name__)
@@ -113,6 +115,7 @@ def _sign(
     seen = seen_by_partners(connection, identity)
     # The time, since a number that was used must never be used again, and the database may forget after a restore.
     number = max(now_ms, *(known.number + 1 for known in (before, seen) if known is not None), 1)
+    audited = all_audit_heads(connection)
     document = sign_head(
         key,
         city=city,
@@ -120,9 +123,9 @@ def _sign(
         number=number,
         position=state.position,
         ends=state.ends,
-        audit=audit_heads_hash(connection),
+        audit=None if audited is None else sha256(audited).hexdigest(),
         now_ms=now_ms,
     )
-    head = StoredHead(number, now_ms, now_ms + LASTS_MS, document)
+    head = StoredHead(number, now_ms, now_ms + LASTS_MS, document, audited)
     save_head(connection, head)
     return head

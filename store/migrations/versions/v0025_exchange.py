@@ -127,12 +127,14 @@ def upgrade() -> None:
             PRIMARY KEY (agreement, sequence)
         );
 
-        -- Signed heads of our own chains, and every catalogue that an entry names, by its SHA-256.
+        -- Signed heads of our own chains, each with the ends of the audit chains whose hash it names; and every
+        -- catalogue that an entry names, by its SHA-256.
         CREATE TABLE heads (
             number     bigint PRIMARY KEY,
             issued_at  timestamptz NOT NULL,
             expires_at timestamptz NOT NULL,
-            document   text NOT NULL
+            document   text NOT NULL,
+            audit      bytea
         );
         CREATE TABLE catalogues (
             hash    text PRIMARY KEY,

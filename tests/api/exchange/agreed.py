@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from itertools import count
 
 from fastapi import APIRouter, FastAPI, Response
+from fastapi.testclient import TestClient
 
 from api.building import build
 from api.exchange import access, audit, token
@@ -48,6 +49,13 @@ class Agreed:
     us: SigningCity = US
     them: SigningCity = field(default_factory=lambda: SigningCity(f"hue-{next(_numbers)}"))
 
+    @classmethod
+    def installed(cls, agreement: str, connection: Connection, **limits) -> "Agreed":
+        """The cities of a new agreement, which the node knows."""
+        found = cls(agreement)
+        found.install(connection, **limits)
+        return found
+
     def install(self, connection: Connection, **limits) -> None:
         """Make the node know both identities and the agreement, all valid now."""
         self.introduce(connection)
@@ -82,3 +90,10 @@ class Agreed:
             "client_assertion": signed,
             "scope": self.agreement,
         } | changed
+
+
+def reader_of(api: TestClient, agreed: Agreed, connection: Connection) -> dict[str, str]:
+    """The header that the partner sends with a new token."""
+    answer = api.post("/v1/token", data=agreed.asks(clock(connection)))
+    assert answer.status_code == 200, answer.text
+    return {"Authorization": f"Bearer {answer.json()['access_token']}"}

@@ -10,7 +10,7 @@ from federation.identity.document import RevokedKey
 from store.agreements import revoke
 from store.database import Connection, connect
 from store.inspection import clock
-from tests.api.exchange.agreed import STRANGER, Agreed, an_api
+from tests.api.exchange.agreed import STRANGER, Agreed, an_api, reader_of
 from tests.federation.identity.cities import DAY, online
 
 pytestmark = pytest.mark.services
@@ -42,13 +42,6 @@ def agreed(connection: Connection) -> Agreed:
     found = Agreed(f"agreement-{next(numbers)}")
     found.install(connection)
     return found
-
-
-def token(api: TestClient, agreed: Agreed, connection: Connection) -> dict[str, str]:
-    """The header that a partner with a new token sends."""
-    answer = api.post("/v1/token", data=agreed.asks(clock(connection)))
-    assert answer.status_code == 200, answer.text
-    return {"Authorization": f"Bearer {answer.json()['access_token']}"}
 
 
 def test_an_assertion_gives_a_token_that_reads_and_only_its_hash_is_stored(api, agreed, connection):
@@ -189,11 +182,11 @@ def test_without_a_token_that_holds_nothing_is_read(api, agreed, connection):
 
 
 def test_a_token_ends_with_its_time_and_with_its_agreement_from_the_next_request_on(api, agreed, connection):
-    reader = token(api, agreed, connection)
+    reader = reader_of(api, agreed, connection)
     assert api.get("/v1/given/1", headers=reader).status_code == 200
     connection.execute("UPDATE access_tokens SET expires_at = now() WHERE agreement = %s", (agreed.agreement,))
     assert api.get("/v1/given/1", headers=reader).status_code == 401
-    reader = token(api, agreed, connection)
+    reader = reader_of(api, agreed, connection)
     assert api.get("/v1/given/1", headers=reader).status_code == 200
     revoke(connection, agreed.agreement, "no reason")
     assert api.get("/v1/given/1", headers=reader).status_code == 401
@@ -202,9 +195,9 @@ def test_a_token_ends_with_its_time_and_with_its_agreement_from_the_next_request
 def test_a_token_reads_under_its_own_agreement_alone(api, agreed, connection):
     other = Agreed(f"{agreed.agreement}-other")
     other.install(connection)
-    reader = token(api, other, connection)
+    reader = reader_of(api, other, connection)
     api.get("/v1/given/1", headers=reader)
-    lines = api.get("/v1/audit", headers=token(api, agreed, connection))
+    lines = api.get("/v1/audit", headers=reader_of(api, agreed, connection))
     assert lines.content == b""
     revoke(connection, other.agreement, "no reason")
     assert api.get("/v1/given/1", headers=reader).status_code == 401

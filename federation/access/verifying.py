@@ -1,0 +1,113 @@
+"""Verifies audit chains: each by itself, and against what others have kept of it. Pure."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from itertools import groupby
+from re import fullmatch
+
+from errors import OperatorError
+from federation.access.audit import BrokenAudit, check_row, follow_audit
+from federation.identity.document import Identity
+from federation.publications.heads import BadHead, open_head
+from store.audit import AuditHead, AuditRow
+from store.heads import StoredHead
+
+
+class BadWitness(OperatorError):
+    """What should vouch for the audit can't be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Witness:
+    """Where a chain ended once, as somebody else can say who cannot have changed it. `who` is for an operator."""
+
+    agreement: str
+    head: AuditHead
+    who: str
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedChain:
+    """The chain of an agreement: its end, how many witnesses agree with it, and what is wrong, if anything is."""
+
+    agreement: str
+    head: AuditHead | None
+    witnessed: int
+    broken: BrokenAudit | None
+
+
+def witnesses(content: str, who: str) -> Iterator[Witness]:
+    """What lines `agreement sequence hash` say, as a signed head covers them. Raises `BadWitness`."""
+    for line in content.splitlines():
+        found = fullmatch(r"(\S+) (\d{1,18}) ([0-9a-f]{64})", line)
+        if found is None:
+            raise BadWitness(
+                f"{who}: a line must be `agreement sequence hash`, with blanks between: {ascii(line)[:80]}"
+            )
+        yield Witness(found[1], AuditHead(int(found[2]), found[3]), who)
+
+
+def signed_witnesses(heads: Iterable[StoredHead], identity: Identity) -> Iterator[Witness]:
+    """What our own signed heads say of the audit, each thing once. Heads of keys that are revoked say nothing.
+
+    Raises `BadWitness` if what is stored beside a head is not what the head was signed over.
+    """
+    told = set()
+    for stored in heads:
+        try:
+            head = open_head(stored.document, identity, None)
+        except BadHead:
+            continue
+        if head.audit != (None if stored.audit is None else sha256(stored.audit).hexdigest()):
+            words = "the list of audit chains that is stored beside it is not the one that was signed"
+            raise BadWitness(f"our head {head.number}: {words}")
+        for witness in witnesses((stored.audit or b"").decode(), f"our head {head.number}"):
+            if (witness.agreement, witness.head) not in told:
+                told.add((witness.agreement, witness.head))
+                yield witness
+
+
+def verify_audit(rows: Iterable[AuditRow], vouched: Iterable[Witness] = ()) -> Iterator[VerifiedChain]:
+    """What became of each chain. `rows` come by agreement, each chain from its first line on.
+
+    A chain that only witnesses know is reported too: it is missing.
+    """
+    by_agreement: dict[str, list[Witness]] = defaultdict(list)
+    for witness in vouched:
+        by_agreement[witness.agreement].append(witness)
+    for agreement, chain in groupby(rows, lambda row: row.agreement):
+        yield _verified(agreement, chain, by_agreement.pop(agreement, []))
+    for agreement, missing in by_agreement.items():
+        yield _verified(agreement, (), missing)
+
+
+def _verified(agreement: str, rows: Iterable[AuditRow], vouched: Sequence[Witness]) -> VerifiedChain:
+    waiting = sorted(vouched, key=lambda witness: witness.head.sequence, reverse=True)
+    head: AuditHead | None = None
+    agreed = 0
+    try:
+        for row in rows:
+            head = follow_audit(head, agreement, row.line)
+            check_row(row, head)
+            while waiting and waiting[-1].head.sequence == head.sequence:
+                _check_witness(waiting[-1], head, vouched)
+                waiting.pop()
+                agreed += 1
+        if waiting:
+            missing = 1 if head is None else head.sequence + 1
+            words = f"it is missing: {waiting[-1].who} names line {waiting[-1].head.sequence}"
+            raise BrokenAudit("broken-chain", agreement, missing, words)
+    except BrokenAudit as error:
+        return VerifiedChain(agreement, head, agreed, error)
+    return VerifiedChain(agreement, head, agreed, None)
+
+
+def _check_witness(witness: Witness, head: AuditHead, vouched: Sequence[Witness]) -> None:
+    if witness.head.hash == head.hash:
+        return
+    # A chain that was written anew is consistent in itself: it differs somewhere after the last witness that agrees.
+    sound = max((other.head.sequence for other in vouched if other.head.sequence < head.sequence), default=0)
+    words = f"{witness.who} names another hash of line {head.sequence}"
+    raise BrokenAudit("broken-chain", witness.agreement, sound + 1, words)

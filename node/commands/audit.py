@@ -1,0 +1,98 @@
+"""`sistercity audit`: what was given to partners, verified and written out."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, BinaryIO
+
+import typer
+
+from node import wiring
+
+if TYPE_CHECKING:
+    from federation.access.verifying import VerifiedChain, Witness
+    from store.audit import AuditRow
+    from store.database import Connection
+
+app = typer.Typer(help="What was given to partners: a chain of lines for each agreement.", no_args_is_help=True)
+
+
+@app.command()
+def verify(
+    file: Annotated[
+        Path | None, typer.Argument(help="lines of one agreement, as exported or read from /v1/audit; else the node's")
+    ] = None,
+    kept: Annotated[
+        Path | None, typer.Option(help="lines `agreement sequence hash`: what a partner kept of Sistercity-Audit")
+    ] = None,
+) -> None:
+    """Verify every chain, and compare it with our signed heads and with what partners kept.
+
+    Names the first line of each chain that is wrong. A file needs no node.
+    """
+    from federation.access.verifying import verify_audit, witnesses
+
+    vouched = [] if kept is None else list(witnesses(kept.read_text(), str(kept)))
+    if file is not None:
+        _report(verify_audit(_rows(file), vouched))
+        return
+    from store.audit import audit_rows
+
+    with wiring.database("audit") as connection:
+        vouched += _signed(connection)
+        _report(verify_audit(audit_rows(connection), vouched))
+
+
+@app.command()
+def export(
+    agreement: Annotated[str | None, typer.Argument(help="id of an agreement; else all of them")] = None,
+    out: Annotated[Path | None, typer.Option(help="the new file; default: standard output")] = None,
+) -> None:
+    """Write out the lines, each as its hash was made."""
+    from store.audit import audit_rows
+
+    with wiring.database("audit") as connection:
+        lines = (row.line + b"\n" for row in audit_rows(connection, agreement))
+        if out is None:
+            _write(typer.get_binary_stream("stdout"), lines)
+        else:
+            with out.open("xb") as file:
+                _write(file, lines)
+
+
+def _signed(connection: "Connection") -> "list[Witness]":
+    from federation.access.verifying import signed_witnesses
+    from federation.identity.document import open_identity
+    from store.heads import heads
+    from store.identities import own_identity
+
+    document = own_identity(connection)
+    if document is None:
+        return []
+    return list(signed_witnesses(heads(connection), open_identity(document, pinned=None, now_ms=None)))
+
+
+def _rows(file: Path) -> "Iterator[AuditRow]":
+    from federation.access.audit import row_of
+
+    with file.open("rb") as lines:
+        for number, line in enumerate(lines, 1):
+            yield row_of(line.removesuffix(b"\n"), f"{file}, line {number}")
+
+
+def _report(chains: "Iterable[VerifiedChain]") -> None:
+    wrong = []
+    for chain in chains:
+        if chain.broken is not None:
+            wrong.append(str(chain.broken))
+        elif chain.head is not None:
+            typer.echo(
+                f"{chain.agreement}: {chain.head.sequence} lines, each as it was written,"
+                f" {chain.witnessed} confirmed by others; the last is {chain.head.hash}"
+            )
+    if wrong:
+        raise wiring.CommandError("\n".join(wrong))
+
+
+def _write(out: BinaryIO, lines: Iterable[bytes]) -> None:
+    for line in lines:
+        out.write(line)
