@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
 
-from pydantic import Field, FilePath, SecretStr, ValidationError, model_validator
+from pydantic import Field, FilePath, Json, Secret, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from errors import OperatorError
@@ -91,6 +91,13 @@ class Settings(BaseSettings):
     )
     partner_private_addresses: bool = Field(
         False, description="partners may be at addresses of private networks and of this machine"
+    )
+    partner_ca_file: FilePath | None = Field(
+        None, description="PEM file of authorities that may vouch for partners, besides the system's"
+    )
+    partner_proxy: SecretStr | None = Field(None, description="URL of an HTTP proxy through which partners are reached")
+    partner_headers: Secret[Json[dict[str, str]]] | None = Field(
+        None, description="JSON object of headers for each request to a partner, as a security server may need"
     )
     dead_letter_days: int = Field(
         90, ge=0, description="days after which a processor removes dead letters; 0 keeps all of them"

@@ -3,7 +3,7 @@
 Whoever stores a body has verified it: its SHA-256 is in an entry that is stored. Times are ms since 1970, UTC.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import repeat
 
@@ -11,7 +11,7 @@ from psycopg import sql
 
 from store.database import Connection
 from store.moments import moment
-from store.partner_figures import count_windows
+from store.partner_figures import count_windows, define
 from store.publication_log import CellColumns
 from store.received import BodyCursor, Conflict, ReceivedEntry, move_body_cursor
 
@@ -39,14 +39,18 @@ def store_bodies(
     before: BodyCursor | None,
     following: BodyCursor,
     bodies: Sequence[ReceivedBody],
+    defined: tuple[str, Mapping[str, object]] | None = None,
 ) -> int:
     """Store bodies of one metric with their figures, and move the cursor; in one transaction.
 
+    `defined` is the hash and the content (JSON) of the metric's newest catalogue.
     Left out are those that are there already, and those of windows that have been withdrawn since. Returns how many
     were new. Raises `Conflict` if another process has moved the cursor, or if a window has this revision already.
     """
     with connection.transaction():
         move_body_cursor(connection, agreement, metric, before, following)
+        if defined is not None:
+            define(connection, city, *defined)
         new = _new(connection, thumbprint, metric, bodies)
         if new:
             _check_revisions(connection, city, metric, new)

@@ -49,6 +49,27 @@ def save_definitions(
         connection.execute(_SAVE_AREAS, {"city": city, "metrics": Jsonb(metrics)})
 
 
+def define(connection: Connection, city: str, catalogue: str, metric: Mapping[str, object]) -> None:
+    """Replace what is known of one metric by its newest catalogue, checked, as JSON; to be called in a transaction.
+
+    `catalogue` is its hash: nothing is done if it is the one that is known.
+    """
+    known = connection.execute(
+        "SELECT 1 FROM partner_metrics WHERE city = %s AND metric = %s AND catalogue = %s",
+        (city, metric["name"], catalogue),
+    ).fetchone()
+    if known:
+        return
+    for table in ("partner_areas", "partner_metrics"):
+        connection.execute(f"DELETE FROM {table} WHERE city = %s AND metric = %s", (city, metric["name"]))
+    terms = {"city": city, "metrics": Jsonb([metric])}
+    connection.execute(_SAVE_METRICS, terms)
+    connection.execute(_SAVE_AREAS, terms)
+    connection.execute(
+        "UPDATE partner_metrics SET catalogue = %s WHERE city = %s AND metric = %s", (catalogue, city, metric["name"])
+    )
+
+
 def count_windows(connection: Connection, city: str, windows: Collection[tuple[str, int]]) -> None:
     """Compute the totals of these windows (metric, start) anew, from the newest revision of each that is stored."""
     chosen = {

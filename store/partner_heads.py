@@ -65,6 +65,14 @@ def keep_head(connection: Connection, head: ReceivedHead) -> None:
         )
 
 
+def drop_head(connection: Connection, head: ReceivedHead) -> None:
+    """Remove a head that proves nothing any more."""
+    connection.execute(
+        "DELETE FROM partner_heads WHERE thumbprint = %s AND number = %s AND hash = %s",
+        (head.thumbprint, head.number, head.hash),
+    )
+
+
 def newest_head(connection: Connection, thumbprint: str, seen_by: str | None = None) -> ReceivedHead | None:
     """The head of a city with the highest number, of those that everyone or `seen_by` has shown."""
     row = connection.execute(

@@ -109,13 +109,32 @@ def entry_hash(connection: Connection, thumbprint: str, metric: str, sequence: i
     return None if row is None else str(row[0])
 
 
+def entry_hashes(connection: Connection, thumbprint: str, metric: str, sequences: Sequence[int]) -> Mapping[int, str]:
+    """Sequence -> hash, of those of these entries that were received."""
+    rows = connection.execute(
+        "SELECT sequence, hash FROM partner_entries WHERE thumbprint = %s AND metric = %s AND sequence = ANY(%s)",
+        (thumbprint, metric, list(sequences)),
+    )
+    return {sequence: hash_ for sequence, hash_ in rows}  # noqa: C416
+
+
+def entries_with_bodies(
+    connection: Connection, thumbprint: str, metric: str, hashes: Sequence[str]
+) -> Mapping[str, ReceivedEntry]:
+    """Hash of a body -> the entry that names it."""
+    rows = connection.execute(
+        f"SELECT {_ENTRY} FROM partner_entries WHERE thumbprint = %s AND metric = %s AND body = ANY(%s)",
+        (thumbprint, metric, list(hashes)),
+    )
+    return {entry.body: entry for entry in map(_entry, rows)}
+
+
 def entries_between(
     connection: Connection, thumbprint: str, metric: str, first: int, last: int
 ) -> Mapping[int, ReceivedEntry]:
     """Sequence -> entry, of those from `first` to `last`."""
     rows = connection.execute(
-        "SELECT metric, sequence, hash, line, kind, window_start, window_end, revision, published_at, body, catalogue"
-        " FROM partner_entries WHERE thumbprint = %s AND metric = %s AND sequence BETWEEN %s AND %s",
+        f"SELECT {_ENTRY} FROM partner_entries WHERE thumbprint = %s AND metric = %s AND sequence BETWEEN %s AND %s",
         (thumbprint, metric, first, last),
     )
     return {row[1]: _entry(row) for row in rows}
@@ -135,15 +154,19 @@ def store_entries(
     before: EntryCursor,
     following: EntryCursor,
     entries: Iterable[ReceivedEntry],
+    replaced: Mapping[str, int] | None = None,
 ) -> int:
     """Store entries that the head covers, in the order of their chains, the head, and the cursor; in one transaction.
 
-    Those that are there already are left out. A withdrawal erases the bodies and the figures of its window. Returns how
+    Those that are there already are left out. `replaced`: metric -> the sequence from which on what is stored has been
+    proven by nobody, and is removed first. A withdrawal erases the bodies and the figures of its window. Returns how
     many entries were new. Raises `Conflict` if another process has moved the cursor.
     """
     with connection.transaction():
         _move_entry_cursor(connection, agreement, before, following)
         keep_head(connection, head)
+        for metric, sequence in (replaced or {}).items():
+            _remove(connection, head.thumbprint, metric, sequence)
         known = {metric: sequence for metric, (sequence, _) in ends(connection, head.thumbprint).items()}
         stored = 0
         left = iter(entries)
@@ -179,6 +202,19 @@ def move_body_cursor(
         raise Conflict(f"another process has read the bodies of {metric} meanwhile")
 
 
+def known_identities(connection: Connection) -> list[str]:
+    """The identities of which we have a document: those of partners, and our own."""
+    return [str(row[0]) for row in connection.execute("SELECT thumbprint FROM identities ORDER BY thumbprint")]
+
+
+def keep_audit_head(connection: Connection, agreement: str, sequence: int, hash_: str) -> None:
+    """Keep the head of the partner's audit of an agreement, for the partner and against it."""
+    connection.execute(
+        "INSERT INTO partner_audits (agreement, sequence, hash) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING",
+        (agreement, sequence, hash_),
+    )
+
+
 def catalogue_content(connection: Connection, hash_: str) -> bytes | None:
     """The bytes of a catalogue, if it was received."""
     row = connection.execute("SELECT content FROM partner_catalogues WHERE hash = %s", (hash_,)).fetchone()
@@ -193,11 +229,53 @@ def keep_catalogue(connection: Connection, hash_: str, metric: str, content: byt
     )
 
 
+_ENTRY = "metric, sequence, hash, line, kind, window_start, window_end, revision, published_at, body, catalogue"
+
+
 def _entry(row: TupleRow) -> ReceivedEntry:
     metric, sequence, hash_, line, kind, start, end, revision, published_at, body, catalogue = row
     window = Window(milliseconds(start), milliseconds(end))
     what = (metric, sequence, hash_, bytes(line), kind)
     return ReceivedEntry(*what, window, revision, milliseconds(published_at), body, catalogue)
+
+
+def _remove(connection: Connection, thumbprint: str, metric: str, first: int) -> None:
+    """Remove a metric's entries, bodies and figures from a sequence on."""
+    city = "(SELECT city FROM partners WHERE thumbprint = %(thumbprint)s)"
+    terms = {"thumbprint": thumbprint, "metric": metric, "first": first}
+    windows = connection.execute(
+        "SELECT DISTINCT window_start FROM partner_entries"
+        " WHERE thumbprint = %(thumbprint)s AND metric = %(metric)s AND sequence >= %(first)s",
+        terms,
+    ).fetchall()
+    connection.execute(
+        f"DELETE FROM partner_cells AS cell USING partner_publications AS of WHERE of.city = {city}"
+        " AND of.metric = %(metric)s AND of.sequence >= %(first)s AND cell.city = of.city AND cell.metric = of.metric"
+        " AND cell.window_start = of.window_start AND cell.revision = of.revision",
+        terms,
+    )
+    for table, whose in (
+        ("partner_publications", f"city = {city}"),
+        ("partner_bodies", "thumbprint = %(thumbprint)s"),
+        ("partner_entries", "thumbprint = %(thumbprint)s"),
+    ):
+        connection.execute(
+            f"DELETE FROM {table} WHERE {whose} AND metric = %(metric)s AND sequence >= %(first)s", terms
+        )
+    connection.execute("DELETE FROM entry_ends WHERE thumbprint = %(thumbprint)s AND metric = %(metric)s", terms)
+    connection.execute(
+        "INSERT INTO entry_ends SELECT thumbprint, metric, sequence, hash FROM partner_entries"
+        " WHERE thumbprint = %(thumbprint)s AND metric = %(metric)s ORDER BY sequence DESC LIMIT 1",
+        terms,
+    )
+    connection.execute(
+        "UPDATE body_cursors SET after = least(after, %(first)s - 1) WHERE metric = %(metric)s"
+        " AND agreement IN (SELECT id FROM agreements WHERE partner = %(thumbprint)s)",
+        terms,
+    )
+    row = connection.execute("SELECT city FROM partners WHERE thumbprint = %s", (thumbprint,)).fetchone()
+    if row is not None:
+        count_windows(connection, row[0], {(metric, milliseconds(start)) for (start,) in windows})
 
 
 def _move_entry_cursor(connection: Connection, agreement: str, before: EntryCursor, following: EntryCursor) -> None:

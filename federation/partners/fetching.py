@@ -1,125 +1,184 @@
-"""GET from another city, with a deadline, a limit of size and retries with back-off.
+"""One request to another city, with a deadline, limits of size and rate, and retries with back-off.
 
-Nothing is taken on trust: redirects, content encodings and media types other than JSON are refused.
+Nothing is taken on trust: redirects, content encodings and other media types than the one asked for are refused.
 """
 
 import asyncio
 import logging
 import random
-import ssl
-from dataclasses import dataclass
-from functools import cache
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from http import HTTPStatus
 
 import httpx
 
-from errors import OperatorError
+from federation.partners.connecting import PrivateAddress
+from federation.partners.limits import MIB, FetchLimits, PartnerError
 
 log = logging.getLogger(__name__)
 
 _RETRIED = (HTTPStatus.TOO_MANY_REQUESTS, *(status for status in HTTPStatus if status >= 500))
 _LONGEST_ETAG = 200
-_ACCEPTED = (HTTPStatus.OK, HTTPStatus.NOT_MODIFIED, HTTPStatus.GONE)
-
-
-class PartnerError(OperatorError):
-    """A partner can't be pulled: it does not answer, or sends what it must not. `reason` is a short, fixed word."""
-
-    def __init__(self, reason: str, detail: str) -> None:
-        super().__init__(detail)
-        self.reason = reason
+_LONGEST_WAIT_S = 60.0
+_SMALL = MIB
+"""An answer that is longer needs one of `LARGE` places, and must keep `_SLOWEST`."""
+LARGE = 4
+_SLOWEST = 64 * 1024
+"""Bytes per second of a large answer, after `_PATIENCE_S`."""
+_PATIENCE_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class FetchLimits:
-    """Limits of what a partner may cost. Times are seconds.
+class Request:
+    """What is asked for: a GET, or a POST of a `form`. `accept` is the media type that the answer must have, `most` its
+    bytes. Statuses in `expected` come back without a body; others are errors."""
 
-    `deadline_s` bounds one request with its answer, `bytes` the answer. A request is tried `attempts` times; before the
-    nth retry it waits for a random part of `backoff_s` * 2^(n-1), at most `backoff_cap_s`. A page has at
-    most `publications`, and a pull reads at most `pages` pages.
-    """
-
-    bytes: int = 32 * 2**20
-    deadline_s: float = 120.0
-    silence_s: float = 30.0
-    attempts: int = 5
-    backoff_s: float = 0.5
-    backoff_cap_s: float = 30.0
-    publications: int = 100
-    pages: int = 10_000
+    url: httpx.URL
+    accept: str
+    most: int
+    etag: str | None = None
+    token: str | None = None
+    form: Mapping[str, str] | None = None
+    expected: tuple[int, ...] = (HTTPStatus.NOT_MODIFIED,)
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A partner's answer: 200 with its body and ETag, or 304 or 410 without."""
+    """A partner's answer: 200 with its body and ETag, or one of the expected statuses without."""
 
     status: int
     body: bytes
     etag: str | None
+    headers: httpx.Headers = field(default_factory=httpx.Headers)
+
+
+class Hold:
+    """A place among the large answers, which its holder keeps until what it has read is dealt with."""
+
+    def __init__(self) -> None:
+        self._held: asyncio.Semaphore | None = None
+
+    async def take(self, places: asyncio.Semaphore) -> None:
+        """Wait for a place."""
+        await places.acquire()
+        self._held = places
+
+    def release(self) -> None:
+        """Give the place back, if there is one."""
+        if self._held is not None:
+            self._held.release()
+            self._held = None
 
 
 class _Temporary(Exception):
-    """A failure that may be over at the next attempt."""
+    """A failure that may be over at the next attempt, after `wait_s` at the earliest."""
+
+    def __init__(self, words: str, wait_s: float = 0.0) -> None:
+        super().__init__(words)
+        self.wait_s = wait_s
 
 
-def client(limits: FetchLimits) -> httpx.AsyncClient:
-    """A client for `fetch`: follows no redirect, and ignores proxies and other settings of the environment."""
-    return httpx.AsyncClient(
-        verify=_trusted(),
-        follow_redirects=False,
-        trust_env=False,
-        timeout=httpx.Timeout(limits.silence_s),
-        headers={"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "sistercity"},
-    )
+class Fetcher:
+    """Makes requests for many partners. At most `LARGE` answers above 1 MiB are read at a time: that bounds the memory,
+    whoever floods."""
 
+    def __init__(self, http: httpx.AsyncClient, limits: FetchLimits) -> None:
+        self.limits = limits
+        self._http = http
+        self._large = asyncio.Semaphore(LARGE)
 
-@cache
-def _trusted() -> ssl.SSLContext:
-    """The authorities that a partner's certificate may come from. Reading them takes longer than most requests."""
-    return httpx.create_ssl_context(trust_env=False)
+    async def fetch(self, request: Request, hold: Hold) -> Answer:
+        """The answer. Raises `PartnerError` after the last attempt, or at once if another would not help.
 
-
-async def fetch(client: httpx.AsyncClient, url: httpx.URL, etag: str | None, limits: FetchLimits) -> Answer:
-    """GET `url`. Raises `PartnerError` after the last attempt, or at once if another attempt would not help."""
-    for attempt in range(limits.attempts):
-        try:
-            async with asyncio.timeout(limits.deadline_s):
-                return await _get(client, url, etag, limits)
-        except (httpx.TransportError, TimeoutError, _Temporary) as error:
-            reason = str(error) or type(error).__name__
-            if attempt + 1 == limits.attempts:
-                raise PartnerError("unreachable", f"{url}: {reason}, {limits.attempts} times") from error
-            wait = random.uniform(0, min(limits.backoff_cap_s, limits.backoff_s * 2**attempt))
+        `hold` gives back the place of an answer before, and keeps that of this one if it is large.
+        """
+        limits, url = self.limits, request.url
+        for attempt in range(limits.attempts):
+            hold.release()
+            try:
+                async with asyncio.timeout(limits.deadline_s):
+                    return await self._ask(request, hold)
+            except PrivateAddress as error:
+                words = f"{url}: {error}; SISTERCITY_PARTNER_PRIVATE_ADDRESSES allows it"
+                raise PartnerError("private-address", words) from None
+            except (httpx.TransportError, TimeoutError, _Temporary) as error:
+                reason = str(error) or type(error).__name__
+                wait = error.wait_s if isinstance(error, _Temporary) else 0.0
+                if attempt + 1 == limits.attempts:
+                    raise PartnerError("unreachable", f"{url}: {reason}, {limits.attempts} times") from error
+            wait = max(wait, random.uniform(0, min(limits.backoff_cap_s, limits.backoff_s * 2**attempt)))
             log.info("%s: %s; trying again in %.1f s", url, reason, wait)
             await asyncio.sleep(wait)
-    raise PartnerError("unreachable", f"{url}: no attempt was allowed")
+        raise PartnerError("unreachable", f"{url}: no attempt was allowed")
+
+    async def _ask(self, request: Request, hold: Hold) -> Answer:
+        headers = {"Accept": request.accept}
+        if request.etag is not None:
+            headers["If-None-Match"] = request.etag
+        if request.token is not None:
+            headers["Authorization"] = f"Bearer {request.token}"
+        method = "GET" if request.form is None else "POST"
+        data = None if request.form is None else dict(request.form)
+        async with self._http.stream(method, request.url, headers=headers, data=data) as response:
+            status = response.status_code
+            if status in _RETRIED or status >= 500:
+                raise _Temporary(f"status {status}", _retry_after(response))
+            if response.is_redirect and status != HTTPStatus.NOT_MODIFIED:
+                words = f"{request.url} redirects (status {status}); an address changes by the agreement alone"
+                raise PartnerError("redirect", words)
+            if status in request.expected:
+                return Answer(status, b"", None, response.headers)
+            if status != HTTPStatus.OK:
+                raise PartnerError("refused", f"{request.url} answered with status {status}{await _word(response)}")
+            media_type = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+            if media_type != request.accept or response.headers.get("content-encoding", "identity") != "identity":
+                words = f"{request.url} answered with {ascii(media_type)[:50]}, not plain {request.accept}"
+                raise PartnerError("media-type", words)
+            return Answer(status, await self._body(response, request.most, hold), _etag(response), response.headers)
+
+    async def _body(self, response: httpx.Response, most: int, hold: Hold) -> bytes:
+        parts = bytearray()
+        stream = response.aiter_raw(64 * 1024)
+        async for part in stream:
+            parts += part
+            _check_size(response, parts, most)
+            if len(parts) > _SMALL:
+                break
+        else:
+            return bytes(parts)
+        await hold.take(self._large)
+        begun, before = time.monotonic(), len(parts)
+        async for part in stream:
+            parts += part
+            _check_size(response, parts, most)
+            passed = time.monotonic() - begun
+            if passed > _PATIENCE_S and (len(parts) - before) / passed < _SLOWEST:
+                raise PartnerError("too-slow", f"{response.url} sends less than {_SLOWEST} bytes a second")
+        return bytes(parts)
 
 
-async def _get(client: httpx.AsyncClient, url: httpx.URL, etag: str | None, limits: FetchLimits) -> Answer:
-    headers = {} if etag is None else {"If-None-Match": etag}
-    async with client.stream("GET", url, headers=headers) as response:
-        status = response.status_code
-        if status in _RETRIED or status >= 500:
-            raise _Temporary(f"status {status}")
-        if response.is_redirect and status != HTTPStatus.NOT_MODIFIED:
-            raise PartnerError("redirect", f"{url} redirects (status {status}); give the address that it redirects to")
-        if status not in _ACCEPTED:
-            raise PartnerError("refused", f"{url} answered with status {status}")
-        if status != HTTPStatus.OK:
-            return Answer(status, b"", None)
-        media_type = response.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if media_type != "application/json" or response.headers.get("content-encoding", "identity") != "identity":
-            raise PartnerError("not-json", f"{url} answered with {media_type or 'no media type'}, not plain JSON")
-        return Answer(status, await _body(response, limits.bytes), _etag(response))
+def _check_size(response: httpx.Response, parts: bytearray, most: int) -> None:
+    if len(parts) > most:
+        raise PartnerError("too-large", f"{response.url} sends more than {most} bytes")
 
 
-async def _body(response: httpx.Response, most: int) -> bytes:
-    parts = bytearray()
-    async for part in response.aiter_raw():
-        parts += part
-        if len(parts) > most:
-            raise PartnerError("too-large", f"{response.url} sends more than {most} bytes")
-    return bytes(parts)
+async def _word(response: httpx.Response) -> str:
+    """What an answer that is none says of itself, as far as it can be shown: the `error` of OAuth, or nothing."""
+    text = b""
+    async for part in response.aiter_raw(2048):
+        text = part
+        break
+    try:
+        found = httpx.Response(200, content=text).json()["error"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return ""
+    return f" ({ascii(found)[:50]})"
+
+
+def _retry_after(response: httpx.Response) -> float:
+    text = response.headers.get("retry-after", "")
+    return min(float(text), _LONGEST_WAIT_S) if text.isascii() and text.isdigit() and len(text) < 6 else 0.0
 
 
 def _etag(response: httpx.Response) -> str | None:

@@ -1,66 +1,159 @@
-"""Pulling partners: one of them once, or many again and again."""
+"""Pulling every agreement that gives us something: once, or again and again, each on its own schedule."""
 
 import asyncio
 import logging
-from collections.abc import Sequence
+import random
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 import psycopg
+from joserfc.jwk import OKPKey
 
-from federation.partners.fetching import FetchLimits, PartnerError, client
-from federation.partners.partner import PartnerAddress, Puller, PullResult
+from federation.partners.connecting import client
+from federation.partners.database import Threads
+from federation.partners.fetching import Fetcher
+from federation.partners.identities import access_key
+from federation.partners.limits import FetchLimits, Network, PartnerError
+from federation.partners.partner import Puller, PullResult
+from federation.partners.remote import RemoteCity
+from store.agreements import InstalledAgreement, in_force
 
 log = logging.getLogger(__name__)
 
+_DAY_S = 86_400.0
+_EARLIER = 0.05
+"""A pull comes up to this share of the period before its turn, so that partners are not all asked at once."""
 
-async def pull(
-    partner: PartnerAddress, database_url: str, own_city: str, limits: FetchLimits | None = None
-) -> PullResult:
-    """Read a partner's log from where the last pull ended to its end, and store it.
 
-    Raises `PartnerError` if the partner does not answer or sends what it must not (the pages before that are kept,
-    nothing of that page), and psycopg's errors.
+def present_ms() -> int:
+    """Milliseconds since 1970, UTC."""
+    return time.time_ns() // 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Pulling:
+    """What pulling needs. `keys` are the private keys of use `access` that are held here; `now_ms` is the clock that
+    signatures are judged by."""
+
+    database_url: str
+    keys: Sequence[OKPKey]
+    limits: FetchLimits = field(default_factory=FetchLimits)
+    network: Network = field(default_factory=Network)
+    now_ms: Callable[[], int] = present_ms
+
+
+@dataclass(frozen=True, slots=True)
+class Pulled:
+    """How one agreement was pulled: its result, or why there is none."""
+
+    city: str
+    agreement: str
+    result: PullResult | None
+    failure: str | None
+
+
+async def pull(pulling: Pulling) -> list[Pulled]:
+    """Pull every agreement in force that gives us something, to its end; all at the same time.
+
+    One that fails is in the result. Raises psycopg's errors.
     """
-    limits = limits or FetchLimits()
-    async with client(limits) as http:
-        return await Puller(partner, database_url, own_city, limits, http).pull()
+    with Threads(pulling.database_url) as threads:
+        async with client(pulling.limits, pulling.network) as http:
+            fetcher = Fetcher(http, pulling.limits)
+            agreements = await _receiving(threads)
+            return await asyncio.gather(
+                *(_once(pulling, agreement, threads, fetcher, _DAY_S) for agreement in agreements)
+            )
 
 
-async def follow(
-    partners: Sequence[PartnerAddress],
-    database_url: str,
-    own_city: str,
-    stop: asyncio.Event,
-    *,
-    poll_s: float,
-    limits: FetchLimits | None = None,
-) -> None:
-    """Pull all partners every `poll_s` seconds, independently of each other, until `stop` is set.
+async def follow(pulling: Pulling, stop: asyncio.Event, *, poll_s: float) -> None:
+    """Pull every agreement that gives us something each `poll_s` seconds, until `stop` is set.
 
-    A partner that fails is logged, counted and tried again at its next turn. Raises `PartnerError` for an address that
-    is no URL.
+    Each has a schedule of its own, spread over the period, so that no partner delays another. One that fails is logged,
+    counted and tried again in its turn. Agreements that come or end meanwhile are noticed within a period.
     """
-    limits = limits or FetchLimits()
-    async with client(limits) as http:
-        tasks = [
-            asyncio.create_task(_keep_pulling(Puller(partner, database_url, own_city, limits, http), poll_s))
-            for partner in partners
-        ]
-        try:
-            await stop.wait()
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+    with Threads(pulling.database_url) as threads:
+        async with client(pulling.limits, pulling.network) as http:
+            schedule = _Schedule(pulling, threads, Fetcher(http, pulling.limits), poll_s)
+            watching = asyncio.create_task(schedule.watch())
+            try:
+                await stop.wait()
+            finally:
+                watching.cancel()
+                await asyncio.gather(watching, return_exceptions=True)
+                await schedule.end()
 
 
-async def _keep_pulling(puller: Puller, poll_s: float) -> None:
-    while True:
-        try:
-            await puller.pull()
-        except PartnerError as error:
-            log.warning("partner %s: %s", puller.partner.url, error)
-        except psycopg.OperationalError as error:
-            log.warning("the database did not answer; trying again in %s s: %s", poll_s, error)
-        except Exception:  # an unforeseen error with one partner must not end the pulling of the others
-            log.exception("partner %s: unforeseen error", puller.partner.url)
-        await asyncio.sleep(poll_s)
+class _Schedule:
+    """One task for each agreement that gives us something."""
+
+    def __init__(self, pulling: Pulling, threads: Threads, fetcher: Fetcher, poll_s: float) -> None:
+        self._pulling = pulling
+        self._threads = threads
+        self._fetcher = fetcher
+        self._poll_s = poll_s
+        self._tasks: dict[tuple[str, int, tuple[str, ...]], asyncio.Task[None]] = {}
+
+    async def watch(self) -> None:
+        """Start and end tasks as agreements begin and end."""
+        while True:
+            try:
+                agreements = {(each.id, each.version, each.addresses): each for each in await _receiving(self._threads)}
+            except psycopg.Error as error:
+                log.warning("the database did not answer; trying again in %s s: %s", self._poll_s, error)
+            else:
+                for key in self._tasks.keys() - agreements.keys():
+                    self._tasks.pop(key).cancel()
+                for key in agreements.keys() - self._tasks.keys():
+                    self._tasks[key] = asyncio.create_task(self._keep_pulling(agreements[key]))
+            await asyncio.sleep(min(self._poll_s, 30.0))
+
+    async def end(self) -> None:
+        """End all tasks."""
+        for task in self._tasks.values():
+            task.cancel()
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+
+    async def _keep_pulling(self, agreement: InstalledAgreement) -> None:
+        fresh_s = 3 * self._poll_s
+        puller: Puller | None = None
+        due = time.monotonic() + random.uniform(0, self._poll_s / 2)
+        while True:
+            await asyncio.sleep(max(0.0, due - time.monotonic()))
+            due = time.monotonic() + self._poll_s * random.uniform(1 - _EARLIER, 1)
+            try:
+                if puller is None:
+                    puller = _puller(self._pulling, agreement, self._threads, self._fetcher, fresh_s)
+                await puller.pull()
+            except PartnerError as error:
+                log.warning("partner %s: %s", agreement.city, error)
+            except psycopg.Error as error:
+                log.warning("the database did not answer; trying again in %s s: %s", self._poll_s, error)
+            except Exception:  # an unforeseen error with one partner must not end the pulling of the others
+                log.exception("partner %s: unforeseen error", agreement.city)
+
+
+async def _once(
+    pulling: Pulling, agreement: InstalledAgreement, threads: Threads, fetcher: Fetcher, fresh_s: float
+) -> Pulled:
+    try:
+        done = await _puller(pulling, agreement, threads, fetcher, fresh_s).pull()
+    except PartnerError as error:  # the other partners are pulled all the same
+        return Pulled(agreement.city, agreement.id, None, str(error))
+    return Pulled(agreement.city, agreement.id, done, "\n".join(done.refused.values()) or None)
+
+
+def _puller(
+    pulling: Pulling, agreement: InstalledAgreement, threads: Threads, fetcher: Fetcher, fresh_s: float
+) -> Puller:
+    async def key() -> OKPKey:
+        return await access_key(threads, pulling.keys, pulling.now_ms())
+
+    source = RemoteCity(agreement, key, fetcher, pulling.now_ms)
+    return Puller(agreement, source, threads, pulling.limits, pulling.now_ms, fresh_s)
+
+
+async def _receiving(threads: Threads) -> list[InstalledAgreement]:
+    agreements = await threads.with_database(in_force)
+    return [agreement for agreement in agreements if agreement.metrics("received")]

@@ -1,27 +1,77 @@
 """`sistercity pull`: what partner cities publish."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from node import lifecycle, wiring
+from node.settings import settings
+
+if TYPE_CHECKING:
+    from federation.partners.pulling import Pulling
 
 
 def pull(
-    url: Annotated[list[str], typer.Argument(help="address of a partner's API, http://host:port")],
+    url: Annotated[list[str] | None, typer.Argument(hidden=True)] = None,
     follow: Annotated[bool, typer.Option(help="keep pulling until stopped")] = False,
     every: Annotated[float, typer.Option(min=0.1, help="seconds between pulls when following")] = 30.0,
 ) -> None:
-    """Pull what partners have published since the last time, and keep it in this city's database."""
+    """Pull what partners have published since the last time, under every agreement that gives us something."""
     import asyncio
 
-    from federation.partners.fetching import PartnerError
-    from federation.partners.partner import PartnerAddress
+    if url:
+        _unsigned(url, follow, every)
+        return
     from federation.partners.pulling import follow as keep_pulling
     from federation.partners.pulling import pull as pull_once
 
     stop = lifecycle.start("pull")
-    partners = [PartnerAddress(address) for address in url]
+    pulling = _pulling()
+
+    async def following() -> None:
+        ended, loop = asyncio.Event(), asyncio.get_running_loop()
+        lifecycle.stop_when(stop, lambda: loop.call_soon_threadsafe(ended.set))
+        await keep_pulling(pulling, ended, poll_s=every)
+
+    if follow:
+        asyncio.run(following())
+        return
+    outcomes = asyncio.run(pull_once(pulling))
+    for done in outcomes:
+        if done.result is not None:
+            typer.echo(f"{done.city}: {done.result.entries} entries, {done.result.bodies} bodies")
+    if failures := [done.failure for done in outcomes if done.failure is not None]:
+        raise wiring.CommandError("\n".join(failures))
+    if not outcomes:
+        typer.echo("no agreement in force gives this city anything: `sistercity agreement list`")
+
+
+def _pulling() -> "Pulling":
+    from federation.partners.limits import Network
+    from federation.partners.pulling import Pulling
+    from node.identity_files import online_keys
+
+    chosen = settings()
+    network = Network(
+        ca_file=chosen.partner_ca_file,
+        proxy=None if chosen.partner_proxy is None else chosen.partner_proxy.get_secret_value(),
+        headers={} if chosen.partner_headers is None else chosen.partner_headers.get_secret_value(),
+        private_addresses=chosen.partner_private_addresses,
+    )
+    return Pulling(wiring.database_url(), online_keys("access"), network=network)
+
+
+def _unsigned(urls: list[str], follow: bool, every: float) -> None:
+    """By address, without agreements, until the demo has agreements."""
+    import asyncio
+
+    from federation.partners.limits import PartnerError
+    from federation.partners.unsigned.partner import PartnerAddress
+    from federation.partners.unsigned.pulling import follow as keep_pulling
+    from federation.partners.unsigned.pulling import pull as pull_once
+
+    stop = lifecycle.start("pull")
+    partners = [PartnerAddress(address) for address in urls]
     own, database = wiring.city().id, wiring.database_url()
 
     async def following() -> None:

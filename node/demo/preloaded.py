@@ -8,7 +8,7 @@ import uvicorn
 
 import api.own.app
 import eventlog.kafka
-import federation.partners.partner
+import federation.partners.unsigned.partner
 import federation.publications.publisher
 import ingest.cameras.camera_feed
 import ingest.cameras.simulated
@@ -32,7 +32,7 @@ import store.processing_postgres
 MODULES = (
     api.own.app,
     eventlog.kafka,
-    federation.partners.partner,
+    federation.partners.unsigned.partner,
     federation.publications.publisher,
     ingest.cameras.camera_feed,
     ingest.cameras.simulated,

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from store.partners import PartnerState
 
 _NEEDED = (
-    *("eventlog.kafka", "store.inspection", "store.partners", "ingest.area_report", "federation.partners.fetching"),
+    *("eventlog.kafka", "store.inspection", "store.partners", "ingest.area_report"),
+    "federation.partners.unsigned.fetching",
     *("federation.publications.publisher", "federation.publications.recovery", "federation.publications.schedule"),
     *("federation.identity.document", "store.agreements"),
 )

@@ -22,15 +22,15 @@ def examine_partners(partners: "Sequence[PartnerState]") -> list[Finding]:
 
 
 async def _ask(partners: "Sequence[PartnerState]") -> list[Finding]:
-    from federation.partners.fetching import FetchLimits, client
+    from federation.partners.unsigned.fetching import UnsignedLimits, client
 
-    limits = FetchLimits(bytes=_CATALOG_BYTES, deadline_s=ANSWER_S, silence_s=ANSWER_S, attempts=1)
+    limits = UnsignedLimits(bytes=_CATALOG_BYTES, deadline_s=ANSWER_S, silence_s=ANSWER_S, attempts=1)
     async with client(limits) as http:
         return await asyncio.gather(*(_examine(partner, http) for partner in partners))
 
 
 async def _examine(partner: "PartnerState", http: "httpx.AsyncClient") -> Finding:
-    from federation.partners.fetching import PartnerError
+    from federation.partners.limits import PartnerError
 
     what = f"partner {partner.city}"
     try:
@@ -49,9 +49,10 @@ async def _identity(partner: "PartnerState", http: "httpx.AsyncClient") -> tuple
     """The city and the log that answer at the partner's address. Raises `PartnerError`."""
     import httpx
 
-    from federation.partners.fetching import FetchLimits, PartnerError, fetch
+    from federation.partners.limits import PartnerError
+    from federation.partners.unsigned.fetching import UnsignedLimits, fetch
 
-    limits = FetchLimits(bytes=_CATALOG_BYTES, deadline_s=ANSWER_S, silence_s=ANSWER_S, attempts=1)
+    limits = UnsignedLimits(bytes=_CATALOG_BYTES, deadline_s=ANSWER_S, silence_s=ANSWER_S, attempts=1)
     url = httpx.URL(partner.url)
     await fetch(http, url.join("healthz"), None, limits)
     answer = await fetch(http, url.join("v1/catalog"), None, limits)

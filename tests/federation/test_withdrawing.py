@@ -8,8 +8,8 @@ import httpx
 import pytest
 
 from federation.compare import comparisons
-from federation.partners.partner import PartnerAddress
-from federation.partners.pulling import pull
+from federation.partners.unsigned.partner import PartnerAddress
+from federation.partners.unsigned.pulling import pull
 from federation.publications.entries import entry_of
 from federation.publications.withdrawing import LONGEST_REASON, CannotWithdraw, withdraw
 from schemas.catalogue import catalogue

@@ -11,8 +11,8 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg.sql import SQL, Identifier
 
 from federation.city import CityFacts
-from federation.partners.partner import PartnerAddress
-from federation.partners.pulling import pull
+from federation.partners.unsigned.partner import PartnerAddress
+from federation.partners.unsigned.pulling import pull
 from schemas.catalogue import Metric, published
 from store.database import Connection, connect, create_database
 from store.deliveries import Refused, refuse

@@ -14,6 +14,8 @@ import api.problems
 import embedded.kafka
 import eventlog.protocol
 import federation.disclosure.rules
+import federation.partners.connecting
+import federation.partners.source
 import federation.publications.entries
 import ingest.cameras.live.protocol
 import ingest.cameras.sources
@@ -42,6 +44,8 @@ HANDLED = {
     embedded.kafka.CalledOff: "the guard, which stops the other service",
     eventlog.protocol.OffsetGone: "the runner, which counts a gap or raises Stopped",
     federation.publications.entries.BadEntry: "the ledger, which raises LedgerFault",
+    federation.partners.connecting.PrivateAddress: "the fetcher, which raises PartnerError",
+    federation.partners.source.LogGone: "the puller, which reads from the beginning",
     federation.disclosure.rules.UnknownRule: "a defect: the catalogue names a rule that is not written",
     ingest.cameras.live.protocol.CameraUnavailable: "the camera's loop, which tries again",
     ingest.cameras.sources.NoSource: "the commands, which name the file",

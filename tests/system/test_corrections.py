@@ -7,8 +7,8 @@ from threading import Event
 import pytest
 
 from eventlog.kafka import KafkaLog
-from federation.partners.partner import PartnerAddress
-from federation.partners.pulling import pull
+from federation.partners.unsigned.partner import PartnerAddress
+from federation.partners.unsigned.pulling import pull
 from federation.publications.slots import REVISIONS_MS, slot
 from federation.publications.withdrawing import withdraw
 from node.clock import now_ms

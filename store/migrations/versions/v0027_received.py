@@ -26,6 +26,7 @@ def upgrade() -> None:
             received_at  timestamptz NOT NULL DEFAULT now(),
             PRIMARY KEY (thumbprint, metric, sequence)
         );
+        CREATE INDEX partner_entries_body ON partner_entries (body);
         CREATE INDEX partner_entries_window ON partner_entries (thumbprint, metric, window_start);
         -- The newest entry of each metric.
         CREATE TABLE entry_ends (
@@ -127,6 +128,7 @@ def upgrade() -> None:
         ALTER TABLE partners
             ADD COLUMN thumbprint text UNIQUE, ADD COLUMN facts jsonb,
             ALTER COLUMN url DROP NOT NULL, ALTER COLUMN log_id DROP NOT NULL, ALTER COLUMN catalog DROP NOT NULL;
+        ALTER TABLE partner_metrics ADD COLUMN catalogue text;
         ALTER TABLE partner_publications ALTER COLUMN log_id DROP NOT NULL;
         -- Cells are only written together with their publication: to check each one again is most of the work.
         ALTER TABLE partner_cells DROP CONSTRAINT partner_cells_city_metric_window_start_revision_fkey;

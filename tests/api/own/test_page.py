@@ -20,8 +20,8 @@ from api.own.page.content import OTHER, fixed_words, gather
 from api.own.page.html import rendered
 from api.own.page.languages import CODES, languages
 from federation.compare import comparisons
-from federation.partners.partner import PartnerAddress
-from federation.partners.pulling import pull
+from federation.partners.unsigned.partner import PartnerAddress
+from federation.partners.unsigned.pulling import pull
 from schemas.catalogue import catalogue, datasets, published
 from store.database import connect
 from store.publications import PublishedCell, Window

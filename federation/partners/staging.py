@@ -1,0 +1,132 @@
+"""Entries that came and are not verified yet: their lines wait on disk until a signed head covers all of them.
+
+A head names the ends of chains, so nothing of a chain is proven before its end has come. Memory holds the ends, not the
+entries.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from tempfile import SpooledTemporaryFile
+from typing import Literal, Self
+
+from federation.partners.checks import entry, received_entry
+from federation.partners.limits import MIB, PartnerError
+from federation.publications.chain import BrokenChain, ChainEnd, follow
+from federation.publications.entries import PublicationEntry, digest, entry_of
+from federation.publications.heads import SignedHead
+from store.received import ReceivedEntry
+
+HashesOf = Callable[[str, Sequence[int]], Mapping[int, str]]
+"""Gives the stored hashes of a metric's entries with these sequences."""
+
+Missing = Literal["nothing", "entries", "head"]
+"""What has to be fetched before the head and the entries fit together."""
+
+_EVIDENCE = 4 * MIB
+
+
+@dataclass(slots=True)
+class _Chain:
+    """A metric's chain. `end` is None before its first entry. `fork` is the first sequence at which the city's entries
+    are not those that are stored, `lines` the entries from there on."""
+
+    stored: ChainEnd | None
+    end: ChainEnd | None
+    fork: int | None = None
+    lines: list[bytes] = field(default_factory=list)
+
+
+class Staging:
+    """The entries of one pull, of the agreed metrics; to be closed. `most` is the number of bytes that may wait."""
+
+    def __init__(
+        self, city: str, stored: Mapping[str, ChainEnd], metrics: Sequence[str], hashes_of: HashesOf, most: int
+    ) -> None:
+        self.catalogues: dict[str, str] = {}
+        self._city = city
+        self._chains = {metric: _Chain(stored.get(metric), stored.get(metric)) for metric in metrics}
+        self._hashes_of = hashes_of
+        self._left = most
+        self._file = SpooledTemporaryFile(max_size=MIB)  # noqa: SIM115
+        self.count = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def add(self, lines: Sequence[bytes], agreed: Sequence[str], now_ms: int) -> None:
+        """Take a page. Entries of agreed metrics that are not staged here are left out. Raises `PartnerError`."""
+        found = [(entry(line, agreed, now_ms), line) for line in lines]
+        again: dict[str, list[int]] = {}
+        for each, _ in found:
+            chain = self._chains.get(each.header.metric)
+            if chain is not None and chain.stored is not None and each.header.sequence <= chain.stored.sequence:
+                again.setdefault(each.header.metric, []).append(each.header.sequence)
+        stored = {metric: self._hashes_of(metric, sequences) for metric, sequences in again.items()}
+        for each, line in found:
+            chain = self._chains.get(each.header.metric)
+            if chain is not None:
+                self._take(chain, each, line, stored.get(each.header.metric, {}))
+
+    def missing(self, head: SignedHead) -> Missing:
+        """What must be fetched again because the city has published meanwhile. Raises `PartnerError` ("other-history")
+        if head and entries are of one moment and differ."""
+        missing: Missing = "nothing"
+        for metric, chain in self._chains.items():
+            named = head.ends.get(metric)
+            have = 0 if chain.end is None else chain.end.sequence
+            if have > (0 if named is None else named.sequence):
+                return "head"
+            if named is not None and named.sequence > have:
+                missing = "entries"
+            elif named is not None and named != chain.end:
+                words = f"entry {have} of {metric} is not the one that head {head.number} names"
+                raise PartnerError("other-history", words)
+        return missing
+
+    def forks(self) -> Mapping[str, tuple[int, bytes]]:
+        """Metric -> the first sequence at which the city tells another story, and its entries from there."""
+        return {
+            metric: (chain.fork, b"".join(line + b"\n" for line in chain.lines))
+            for metric, chain in self._chains.items()
+            if chain.fork is not None
+        }
+
+    def entries(self, without: frozenset[str]) -> Iterator[ReceivedEntry]:
+        """The staged entries but those of some metrics, in the order in which they came."""
+        self._file.seek(0)
+        for line in self._file:
+            found = entry_of(line[:-1])
+            if found.header.metric not in without:
+                yield received_entry(found, line[:-1])
+
+    def _take(self, chain: _Chain, found: PublicationEntry, line: bytes, stored: Mapping[int, str]) -> None:
+        header = found.header
+        if chain.fork is None and chain.stored is not None and header.sequence <= chain.stored.sequence:
+            if stored.get(header.sequence) == digest(line):
+                return
+            chain.fork, chain.end = header.sequence, None
+        try:
+            chain.end = self._following(chain, found, line)
+        except BrokenChain as error:
+            if error.reason != "other-history" or chain.end is None or chain.end != chain.stored:
+                raise PartnerError(error.reason, str(error)) from None
+            chain.fork = header.sequence
+            chain.end = ChainEnd(header.sequence, digest(line))
+        if chain.fork is not None and sum(map(len, chain.lines)) < _EVIDENCE:
+            chain.lines.append(line)
+        self._left -= len(line)
+        if self._left < 0:
+            raise PartnerError("too-large", f"{self._city} sends more entries in one pull than are taken")
+        self._file.write(line + b"\n")
+        self.catalogues.setdefault(found.catalogue, header.metric)
+        self.count += 1
+
+    def _following(self, chain: _Chain, found: PublicationEntry, line: bytes) -> ChainEnd:
+        if chain.end is None and chain.fork is not None:  # where a chain parts from what is stored, it has no end yet
+            if found.city != self._city:
+                raise PartnerError("other-city", f"an entry is of {ascii(found.city)[:100]}, not of {self._city}")
+            return ChainEnd(found.header.sequence, digest(line))
+        return follow(chain.end, found, line, city=self._city)

@@ -1,0 +1,55 @@
+"""Whether two signed heads of a city tell one story, and what proves it if they don't. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from federation.publications.chain import ChainEnd
+from federation.publications.entries import digest
+from federation.publications.heads import SignedHead, contradiction
+from store.partner_heads import Contradiction, ReceivedHead
+
+WHOLE_CITY = ""
+
+
+def contradictions_of(one: SignedHead, other: SignedHead, *, thumbprint: str, seen_by: str) -> list[Contradiction]:
+    """What the two heads can't both say, by metric; that of the whole city alone if they bear one number."""
+    if one.number == other.number:
+        words = contradiction(one, other)
+        return [] if words is None else [_found(WHOLE_CITY, "two-heads", None, one, other, thumbprint, seen_by)]
+    earlier, later = sorted((one, other), key=lambda head: head.number)
+    found = []
+    for metric, end in earlier.ends.items():
+        only = (replace(head, ends=_only(head, metric)) for head in (earlier, later))
+        if contradiction(*only) is not None:
+            again = later.ends.get(metric)
+            reason = "two-stories" if again is not None and again.sequence == end.sequence else "goes-back"
+            found.append(_found(metric, reason, end.sequence, one, other, thumbprint, seen_by))
+    return found
+
+
+def forked(
+    first: str, head: SignedHead, forks: Mapping[str, tuple[int, bytes]], *, thumbprint: str, seen_by: str
+) -> list[Contradiction]:
+    """The contradictions that entries prove which part from those that the head `first` covers."""
+    return [
+        Contradiction(thumbprint, metric, "rewritten", sequence, first, head.document, lines, seen_by)
+        for metric, (sequence, lines) in forks.items()
+    ]
+
+
+def received_head(head: SignedHead, *, thumbprint: str, seen_by: str) -> ReceivedHead:
+    """A head as the store keeps it."""
+    return ReceivedHead(
+        *(thumbprint, head.number, digest(head.payload), seen_by, head.document, head.log),
+        *(head.issued_at, head.expires_at),
+    )
+
+
+def _only(head: SignedHead, metric: str) -> Mapping[str, ChainEnd]:
+    return {metric: head.ends[metric]} if metric in head.ends else {}
+
+
+def _found(
+    metric: str, reason: str, sequence: int | None, one: SignedHead, other: SignedHead, thumbprint: str, seen_by: str
+) -> Contradiction:
+    return Contradiction(thumbprint, metric, reason, sequence, one.document, other.document, b"", seen_by)
