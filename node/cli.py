@@ -30,6 +30,7 @@ from node.commands import (
     standing,
     status,
     topics,
+    verify,
     withdraw,
 )
 from node.explain import explain
@@ -67,6 +68,7 @@ app.add_typer(audit.app, name="audit")
 app.command()(serve.serve)
 app.add_typer(identity.app, name="identity")
 app.command()(pull.pull)
+app.command()(verify.verify)
 app.command()(query.query)
 app.command()(standing.standing)
 app.command()(status.status)

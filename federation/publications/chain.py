@@ -3,13 +3,13 @@
 Ledger, puller, verifier and bundles follow chains with these functions alone.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from errors import OperatorError
 from federation.publications.entries import FORMAT, PublicationEntry, digest
-from federation.strict_json import BadJson, loads
+from federation.strict_json import loads
 from federation.wire import instant
 from store.publications import Window
 
@@ -53,8 +53,8 @@ def follow(known: ChainEnd | None, entry: PublicationEntry, line: bytes, *, city
     return ChainEnd(header.sequence, digest(line))
 
 
-def check_body(entry: PublicationEntry, body: bytes) -> Mapping[str, Any]:
-    """The JSON of a body, if it is the one that the entry names and says the same of itself.
+def check_body(entry: PublicationEntry, body: bytes, *, load: Callable[[bytes], Any] = loads) -> Mapping[str, Any]:
+    """The JSON of a body, if it is the one that the entry names and says the same of itself. `load` reads the JSON.
 
     Raises `BrokenChain`: "other-hash", "other-entry" (it contradicts the entry), "unknown-format" or "malformed".
     Its cells are not checked.
@@ -64,8 +64,8 @@ def check_body(entry: PublicationEntry, body: bytes) -> Mapping[str, Any]:
     if digest(body) != entry.body:
         raise BrokenChain("other-hash", f"{name} is not the one that the entry names")
     try:
-        found = loads(body)
-    except BadJson as error:
+        found = load(body)
+    except ValueError as error:
         raise BrokenChain("malformed", f"{name} can't be read: {error}") from None
     if not isinstance(found, dict):
         raise BrokenChain("malformed", f"{name} is no object")
