@@ -1,16 +1,20 @@
-"""What both apps are built on: the city, its database, problems instead of errors, and the description."""
+"""What both apps are built on: the city, its database, problems instead of errors, the door, and the description."""
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import ExitStack, asynccontextmanager
+import asyncio
+from collections.abc import AsyncIterator, Collection, Sequence
+from contextlib import ExitStack, asynccontextmanager, suppress
 from typing import Any, Protocol
 
 from fastapi import APIRouter, FastAPI
+from starlette.types import Receive, Scope, Send
 
 from api import problems
 from api.dependencies import provide
+from api.door import Door
 from api.openapi import describe
 from api.snapshots import SnapshotPool
 from federation.city import CityFacts
+from store.heartbeat import Heartbeat
 
 
 class AppResource(Protocol):
@@ -23,6 +27,18 @@ class AppResource(Protocol):
         """End."""
 
 
+class CityAPI(FastAPI):
+    """An app whose every request and answer passes its door, those of unforeseen errors among them."""
+
+    def __init__(self, hosts: Collection[str], longest_body: int, **options: Any) -> None:
+        super().__init__(**options)
+        self._door = Door(super().__call__, hosts, longest_body)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request."""
+        await self._door(scope, receive, send)
+
+
 def build(
     city: CityFacts,
     database_url: str,
@@ -30,23 +46,37 @@ def build(
     description: str,
     tags: list[dict[str, Any]],
     resources: Sequence[AppResource] = (),
+    *,
+    hosts: Collection[str] = (),
+    longest_body: int = 1 << 16,
 ) -> FastAPI:
     """An app of these routes for `city`, reading the database at `database_url` (migrated before).
 
-    Starts without the database too, and answers 503 until that is there.
+    Starts without the database too, and answers 503 until that is there. For `hosts` and `longest_body` see `Door`.
     """
     snapshots = SnapshotPool(database_url)
 
     @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        app.state.heartbeat = heartbeat = Heartbeat(database_url)
         with ExitStack() as opened:
-            for resource in (snapshots, *resources):
-                resource.open()
-                opened.callback(resource.close)
+            for part in (snapshots, *resources):
+                part.open()
+                opened.callback(part.close)
+            beating = asyncio.create_task(heartbeat.beat())
             yield
+            beating.cancel()
+            with suppress(asyncio.CancelledError):
+                await beating
 
     # The interactive pages would load scripts from other servers.
-    app = FastAPI(title=f"sistercity: {city.name}", version="1", lifespan=lifespan, docs_url=None, redoc_url=None)
+    app = CityAPI(
+        hosts,
+        longest_body,
+        **{"title": f"sistercity: {city.name}", "version": "1", "lifespan": lifespan},
+        docs_url=None,
+        redoc_url=None,
+    )
     provide(app, city, snapshots)
     for router in routers:
         app.include_router(router)

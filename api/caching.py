@@ -22,11 +22,11 @@ def conditional(
     body: Callable[[], bytes | object],
     *,
     media_type: str = "application/json",
-    cache_control: str = "no-cache",
+    cache_control: str = "private, no-cache",
 ) -> Response:
     """304 if the request's `If-None-Match` has this tag, else `body()`: bytes as they are, all else as JSON.
 
-    Caches may keep the answer; by default they must revalidate it each time.
+    By default only the client's own cache may keep the answer, and must revalidate it each time.
     """
     headers = {"ETag": tag, "Cache-Control": cache_control}
     if _matches(request.headers.get("if-none-match", ""), tag):

@@ -4,7 +4,7 @@ Times are milliseconds since 1970, UTC. Amounts are whole numbers of the metric'
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from psycopg import IsolationLevel
 from psycopg_pool import ConnectionPool
@@ -51,6 +51,18 @@ class PublishedArea:
     name: str
     population: int
     valid_from: int
+
+
+@dataclass(frozen=True, slots=True)
+class PublicationScope:
+    """Which publications and cells a query sees: relations with the columns of the tables, and the terms in them."""
+
+    publications: str = "publications"
+    cells: str = "published_cells"
+    terms: Mapping[str, object] = field(default_factory=dict)
+
+
+EVERYTHING = PublicationScope()
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,9 +146,8 @@ def after(connection: Connection, position: int, limit: int, most_cells: int) ->
     """
     headers = _headers(
         connection,
-        f"SELECT {_HEADER} FROM publications WHERE position > %s ORDER BY position LIMIT %s",
-        position,
-        limit,
+        f"SELECT {_HEADER} FROM publications WHERE position > %(position)s ORDER BY position LIMIT %(limit)s",
+        {"position": position, "limit": limit},
     )
     return _with_cells(connection, headers, most_cells)
 
@@ -151,6 +162,7 @@ def series(
     class_: str | None,
     limit: int,
     most_cells: int,
+    scope: PublicationScope = EVERYTHING,
 ) -> tuple[list[tuple[Header, CellColumns]], int | None]:
     """The latest revision of each window of a metric that begins in [start, end), ordered by window.
 
@@ -159,12 +171,12 @@ def series(
     """
     headers = _headers(
         connection,
-        f"SELECT DISTINCT ON (window_start) {_HEADER} FROM publications"
-        " WHERE metric = %s AND window_start >= %s AND window_start < %s AND kind <> 'skip'"
-        " ORDER BY window_start, sequence DESC LIMIT %s",
-        *(metric, moment(start), moment(end), limit + 1),
+        f"SELECT DISTINCT ON (window_start) {_HEADER} FROM {scope.publications}"
+        " WHERE metric = %(metric)s AND window_start >= %(start)s AND window_start < %(end)s AND kind <> 'skip'"
+        " ORDER BY window_start, sequence DESC LIMIT %(limit)s",
+        {"metric": metric, "start": moment(start), "end": moment(end), "limit": limit + 1, **scope.terms},
     )
-    found = _with_cells(connection, headers[:limit], most_cells, area, class_)
+    found = _with_cells(connection, headers[:limit], most_cells, area, class_, scope)
     return found, headers[len(found)].window.start if len(found) < len(headers) else None
 
 
@@ -172,9 +184,9 @@ def window_entries(connection: Connection, metric: str, start: int) -> list[tupl
     """All that was published of a metric's window that begins at `start`, in order. Without what skips it."""
     headers = _headers(
         connection,
-        f"SELECT {_HEADER} FROM publications WHERE metric = %s AND window_start = %s AND kind <> 'skip'"
+        f"SELECT {_HEADER} FROM publications WHERE metric = %(metric)s AND window_start = %(start)s AND kind <> 'skip'"
         " ORDER BY sequence",
-        *(metric, moment(start)),
+        {"metric": metric, "start": moment(start)},
     )
     return _with_cells(connection, headers, _ALL_CELLS)
 
@@ -187,12 +199,12 @@ def topic_of(connection: Connection, position: int) -> str:
     return str(row[0])
 
 
-def newest_window(connection: Connection, metric: str) -> Window | None:
+def newest_window(connection: Connection, metric: str, scope: PublicationScope = EVERYTHING) -> Window | None:
     """The last window of a metric that has been published, or None."""
     row = connection.execute(
-        "SELECT window_start, window_end FROM publications WHERE metric = %s AND kind <> 'skip'"
+        f"SELECT window_start, window_end FROM {scope.publications} WHERE metric = %(metric)s AND kind <> 'skip'"
         " ORDER BY window_start DESC LIMIT 1",
-        (metric,),
+        {"metric": metric, **scope.terms},
     ).fetchone()
     return None if row is None else Window(milliseconds(row[0]), milliseconds(row[1]))
 
@@ -225,7 +237,7 @@ def window_totals(connection: Connection, metric: str, last_ms: int) -> list[Win
 _HEADER = "position, metric, sequence, window_start, window_end, revision, published_at, kind, reason"
 
 
-def _headers(connection: Connection, query: str, *terms: object) -> list[Header]:
+def _headers(connection: Connection, query: str, terms: Mapping[str, object]) -> list[Header]:
     return [
         Header(
             *(position, metric, sequence, Window(milliseconds(start), milliseconds(end)), revision),
@@ -236,13 +248,19 @@ def _headers(connection: Connection, query: str, *terms: object) -> list[Header]
 
 
 def _with_cells(
-    connection: Connection, headers: list[Header], most_cells: int, area: int | None = None, class_: str | None = None
+    connection: Connection,
+    headers: list[Header],
+    most_cells: int,
+    area: int | None = None,
+    class_: str | None = None,
+    scope: PublicationScope = EVERYTHING,
 ) -> list[tuple[Header, CellColumns]]:
     chosen = "position = ANY(%(positions)s)"
     chosen += " AND area = %(area)s" if area is not None else ""
     chosen += " AND class = %(class)s" if class_ is not None else ""
-    terms = {"positions": [header.position for header in headers], "area": area, "class": class_}
-    counted = f"SELECT position, count(*) FROM published_cells WHERE {chosen} GROUP BY position"
+    positions = [header.position for header in headers]
+    terms: dict[str, object] = {"positions": positions, "area": area, "class": class_, **scope.terms}
+    counted = f"SELECT position, count(*) FROM {scope.cells} WHERE {chosen} GROUP BY position"
     sizes: dict[int, int] = dict(connection.execute(counted, terms).fetchall())
     kept, total = 0, 0
     for header in headers:
@@ -255,7 +273,7 @@ def _with_cells(
         "SELECT position, array_agg(area ORDER BY area, class), array_agg(class ORDER BY area, class),"
         " array_agg(status ORDER BY area, class), array_agg(value ORDER BY area, class),"
         " array_agg(coverage ORDER BY area, class),"
-        f" array_agg(rule ORDER BY area, class) FROM published_cells WHERE {chosen} GROUP BY position",
+        f" array_agg(rule ORDER BY area, class) FROM {scope.cells} WHERE {chosen} GROUP BY position",
         terms,
     )
     columns = {position: CellColumns(*lists) for position, *lists in rows}

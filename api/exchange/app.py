@@ -1,37 +1,45 @@
 """The API that partner cities read, as an ASGI app."""
 
+from collections.abc import Collection
+
 from fastapi import FastAPI
 
-from api import catalog, health, series
+from api import catalog, health
 from api.building import build
-from api.exchange import access, audit, publications, token
+from api.exchange import access, audit, bodies, entries, heads, public, series, token
 from api.exchange.gate import Gate
 from federation.city import CityFacts
 
 _DESCRIPTION = """
-What a city publishes to its partners: aggregates that passed a disclosure rule, and nothing else.
+What a city gives to the cities that it has an agreement with: aggregates that passed a disclosure rule, and nothing
+else. `docs/wire.md` describes every object and its signature.
 
-Begin with the catalogue, then follow the log of publications. Times are RFC 3339 in UTC. Amounts are exact whole
-numbers of a metric's smallest unit; they need 64 bits. Every error is an RFC 9457 problem: tell them apart by `type`.
-Fields may be added to answers (never to a cell): ignore those that you don't know.
+Identity and catalogue are public; for the rest, get a token. Times are RFC 3339 in UTC. Amounts are exact whole numbers
+of a metric's smallest unit; they need 64 bits. Every error but those of `/v1/token` is an RFC 9457 problem: tell them
+apart by `type`. Fields may be added to answers (never to a cell): ignore those that you don't know.
 """
 
 _TAGS = [
-    {"name": "catalogue", "description": "What the city publishes, and what it means."},
-    {"name": "publications", "description": "Everything, in the order in which it was published."},
-    {"name": "series", "description": "One metric over time."},
+    {"name": "catalogue", "description": "Who the city is, what it publishes, and what that means."},
     {"name": "access", "description": "Tokens, and what was given for them."},
+    {"name": "publications", "description": "Everything, in the order in which it was published, to verify and keep."},
+    {"name": "series", "description": "One metric over time."},
     {"name": "node", "description": "For those who run the node."},
 ]
-ROUTERS = (catalog.router, publications.router, series.router, token.router, audit.router, health.router)
+ROUTERS = (
+    *(public.router, catalog.router, token.router, entries.router, bodies.router, heads.router),
+    *(series.router, audit.router, health.router),
+)
+_LONGEST_BODY = 1 << 15
 
 
-def create_partner_api(city: CityFacts, database_url: str) -> FastAPI:
+def create_partner_api(city: CityFacts, database_url: str, hosts: Collection[str] = ()) -> FastAPI:
     """The API for the partners of `city`, reading the database at `database_url` (migrated before).
 
-    Starts without the database too, and answers 503 until that is there.
+    Starts without the database too, and answers 503 until that is there. `hosts`: the names under which partners reach
+    it; none: every name.
     """
     gate = Gate(database_url)
-    app = build(city, database_url, ROUTERS, _DESCRIPTION, _TAGS, [gate])
+    app = build(city, database_url, ROUTERS, _DESCRIPTION, _TAGS, [gate], hosts=hosts, longest_body=_LONGEST_BODY)
     access.install(app, gate)
     return app

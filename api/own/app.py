@@ -1,11 +1,13 @@
 """The city's own side, as an ASGI app: its page, its figures, and the registry of its schemas."""
 
+from collections.abc import Collection
+
 from fastapi import FastAPI
 
-from api import catalog, health, series
+from api import catalog, health
 from api.building import build
-from api.exchange import publications
-from api.own import compare, received
+from api.door import LOOPBACK_HOSTS
+from api.own import compare, publications, received, series
 from api.own.page import routes as page
 from api.own.registry import routes as registry
 from api.own.registry.subjects import Subjects
@@ -35,12 +37,16 @@ ROUTERS = (
 )
 
 
-def create_own_api(city: CityFacts, database_url: str) -> FastAPI:
+_LONGEST_BODY = 1 << 21
+"""Longer than the longest schema that the registry looks at, which answers in its own words."""
+
+
+def create_own_api(city: CityFacts, database_url: str, hosts: Collection[str] = LOOPBACK_HOSTS) -> FastAPI:
     """The own side of `city`, reading the database at `database_url` (migrated before).
 
     Starts without the database too, and answers 503 until that is there. Bind it to loopback only, see
-    `api.own.binding`.
+    `api.own.binding`. `hosts`: the names under which it is reached; a page of another site can't read it under its own.
     """
-    app = build(city, database_url, ROUTERS, _DESCRIPTION, _TAGS)
+    app = build(city, database_url, ROUTERS, _DESCRIPTION, _TAGS, hosts=hosts, longest_body=_LONGEST_BODY)
     app.state.subjects = Subjects(city.id)
     return app

@@ -7,7 +7,7 @@ import pytest
 from pydantic import BaseModel, TypeAdapter
 
 from api import examples
-from api.exchange.cursors import place
+from api.cursors import place
 from api.own.app import create_own_api
 from api.own.compare import ComparedFigures
 from api.own.registry.protocol import (
@@ -110,7 +110,7 @@ def test_parameters_are_these(document: dict[str, Any]) -> None:
     assert found == {
         "get_catalog": [],
         "list_publications": ["after", "limit"],
-        "get_series": ["metric", "from", "to", "area", "class"],
+        "get_series": ["metric", "from", "to", "area", "class", "format"],
         "health": [],
         "compare": ["metric", "format"],
         "get_partner_series": ["city", "metric", "from", "to", "area", "class", "format"],

@@ -9,7 +9,7 @@ from fastapi.testclient import TestClient
 from api.own.app import create_own_api
 from store.database import connect
 from store.moments import moment
-from tests.federation.city import HOUR, IMPORT, ISFAHAN, T0, TOPIC, found_areas, open_topic, pass_time, register
+from tests.federation.city import HOUR, IMPORT, ISFAHAN, LOCAL, T0, TOPIC, found_areas, open_topic, pass_time, register
 from tests.publishing import publish_hour
 
 pytestmark = pytest.mark.services
@@ -58,7 +58,7 @@ def api(database_url: str) -> Iterator[TestClient]:
             )
         pass_time(connection, T0 + HOUR + IMPORT.lateness_ms)
         assert publish_hour(connection, IMPORT, TOPIC, T0).released == 1
-    with TestClient(create_own_api(ISFAHAN, database_url)) as client:
+    with TestClient(create_own_api(ISFAHAN, database_url), base_url=LOCAL) as client:
         yield client
 
 

@@ -15,7 +15,18 @@ from api.own.app import create_own_api
 from store import publication_log
 from store.database import Connection, connect
 from store.moments import moment
-from tests.federation.city import HOUR, IMPORT, ISFAHAN, T0, add_cell, found_areas, open_topic, publish_hours, register
+from tests.federation.city import (
+    HOUR,
+    IMPORT,
+    ISFAHAN,
+    LOCAL,
+    T0,
+    add_cell,
+    found_areas,
+    open_topic,
+    publish_hours,
+    register,
+)
 from tests.soak import amount, soak
 from tests.waiting import until
 
@@ -100,7 +111,7 @@ def observed(url: str, truths: Sequence[Truth], said: list[tuple[str, int]]) -> 
     a_city(url, truths)
     before = rows_read(url)
     said.clear()
-    with TestClient(create_own_api(ISFAHAN, url)) as client:
+    with TestClient(create_own_api(ISFAHAN, url), base_url=LOCAL) as client:
         answered = answers(client)
     statements = list(said)
     after = rows_read(url)
@@ -155,7 +166,7 @@ def differing(told: Iterable[object]) -> int:
 @soak
 def test_partners_who_put_together_what_they_were_told_know_what_each_of_them_knew(database_url):
     a_city(database_url, MUCH)
-    with TestClient(create_own_api(ISFAHAN, database_url)) as client:
+    with TestClient(create_own_api(ISFAHAN, database_url), base_url=LOCAL) as client:
         assert differing(asked_by(client, partner) for partner in ("hue", "da-nang", "shiraz")) == 1
         pages = [cells_in_pages(client, limit) for limit in (1, 2, 1000)]
         assert differing(pages) == 1

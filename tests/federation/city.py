@@ -26,6 +26,9 @@ SOLAR = catalogue()["energy.solar"]
 TOPIC = "isfahan.energy.readings.v1"
 PARTITIONS = 2
 
+LOCAL = "http://localhost"
+"""The own side's address for clients within the test."""
+
 ISFAHAN = CityFacts("isfahan", "Isfahan", {"fa": "اصفهان"}, "IR", "Asia/Tehran", 1_961_260, ("Census of 2016",), 15)
 
 

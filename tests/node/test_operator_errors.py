@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-import api.exchange.cursors
+import api.cursors
 import api.own.registry.protocol
 import api.own.registry.subjects
 import api.problems
@@ -37,7 +37,7 @@ from node import cli
 
 ROOMS = ("schemas", "eventlog", "store", "ingest", "processors", "federation", "api", "node", "embedded")
 HANDLED = {
-    api.exchange.cursors.BadCursor: "an answer with status 400",
+    api.cursors.BadCursor: "an answer with status 400",
     api.problems.ApiProblem: "an answer of the API",
     api.own.registry.protocol.RegistryError: "an answer of the schema registry",
     api.own.registry.subjects.NoAvroSchema: "an answer of the schema registry",

@@ -61,5 +61,4 @@ def _headers() -> dict[str, str]:
         "Cross-Origin-Resource-Policy": "same-origin",
         "Referrer-Policy": "no-referrer",
         "Vary": "Accept-Language",
-        "X-Content-Type-Options": "nosniff",
     }

@@ -20,7 +20,7 @@ from store.moments import milliseconds
 from store.partner_heads import Contradiction, record_contradiction
 from store.partner_standing import StandingWord, record_pull
 from store.received import meet
-from tests.federation.city import HOUR, ISFAHAN
+from tests.federation.city import HOUR, ISFAHAN, LOCAL
 from tests.federation.two_cities import FIGURES, MIDNIGHT, SAIGON, two_cities
 from tests.store.test_received import agree
 
@@ -33,7 +33,7 @@ SERIES = f"/v1/partners/{SAIGON.id}/series/{IMPORT.name}"
 @pytest.fixture(scope="module")
 def api(server_url: str) -> Iterator[TestClient]:
     """The own side of a city that has pulled all of another, which is away by now."""
-    with two_cities(server_url) as url, TestClient(create_own_api(ISFAHAN, url)) as client:
+    with two_cities(server_url) as url, TestClient(create_own_api(ISFAHAN, url), base_url=LOCAL) as client:
         yield client
 
 
@@ -118,7 +118,7 @@ def test_page_and_comparison_say_how_each_partner_stands_and_read_no_catalogue(d
         for word in words:
             stand(connection, word, now)
         connection.execute("""UPDATE partners SET catalog = '{"metrics": "nothing that could be read"}'""")
-    with TestClient(create_own_api(ISFAHAN, database_url)) as client:
+    with TestClient(create_own_api(ISFAHAN, database_url), base_url=LOCAL) as client:
         rows = client.get(f"/v1/compare?metric={IMPORT.name}").json()["figures"]
         html = client.get("/?lang=en").text
     found = {row["city"]: row for row in rows}

@@ -29,6 +29,7 @@ from tests.federation.city import (
     HOUR,
     IMPORT,
     ISFAHAN,
+    LOCAL,
     T0,
     TOPIC,
     add_cell,
@@ -94,13 +95,13 @@ def read(client: TestClient, query: str = "?lang=en") -> Page:
 
 @pytest.fixture
 def away() -> Iterator[TestClient]:
-    with TestClient(create_own_api(ISFAHAN, "postgresql://nobody@127.0.0.1:1/nothing")) as client:
+    with TestClient(create_own_api(ISFAHAN, "postgresql://nobody@127.0.0.1:1/nothing"), base_url=LOCAL) as client:
         yield client
 
 
 @pytest.fixture
 def api(database_url: str) -> Iterator[TestClient]:
-    with TestClient(create_own_api(ISFAHAN, database_url)) as client:
+    with TestClient(create_own_api(ISFAHAN, database_url), base_url=LOCAL) as client:
         yield client
 
 
@@ -113,7 +114,7 @@ def both(server_url: str) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def two(both: str) -> Iterator[TestClient]:
     """The page of a city that has exchanged everything with another, for reading only."""
-    with TestClient(create_own_api(ISFAHAN, both)) as client:
+    with TestClient(create_own_api(ISFAHAN, both), base_url=LOCAL) as client:
         yield client
 
 
@@ -270,7 +271,10 @@ def test_suppression_is_shown_and_no_number_that_must_stay_inside(api: TestClien
 def test_html_in_a_partners_names_stays_text(database_url: str, second_database_url: str) -> None:
     evil = replace(SAIGON, name=EVIL, names={"vi": EVIL})
     own = replace(ISFAHAN, name=EVIL, names={})
-    with serving(second_database_url, evil) as url, TestClient(create_own_api(own, database_url)) as client:
+    with (
+        serving(second_database_url, evil) as url,
+        TestClient(create_own_api(own, database_url), base_url=LOCAL) as client,
+    ):
         asyncio.run(pull(PartnerAddress(url), database_url, own.id))
         with connect(database_url) as connection:
             connection.execute("INSERT INTO source_dead_letters VALUES ('x', 1, %s, '')", (EVIL,))

@@ -13,7 +13,7 @@ from api.own.app import create_own_api
 from api.own.registry import subjects
 from schemas.registry import schema_named, schemas
 from schemas.topics import history, live
-from tests.federation.city import ISFAHAN
+from tests.federation.city import ISFAHAN, LOCAL
 
 CONTENT_TYPE = "application/vnd.schemaregistry.v1+json"
 DATASETS = (
@@ -29,7 +29,7 @@ HOUSE = "isfahan.energy.readings.history.house-2007.v1-value"
 
 @pytest.fixture(scope="module")
 def registry() -> Iterator[TestClient]:
-    with TestClient(create_own_api(ISFAHAN, "postgresql://nobody@127.0.0.1:1/nothing")) as client:
+    with TestClient(create_own_api(ISFAHAN, "postgresql://nobody@127.0.0.1:1/nothing"), base_url=LOCAL) as client:
         yield client
 
 

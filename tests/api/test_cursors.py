@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.exchange.cursors import BadCursor, cursor, place
+from api.cursors import BadCursor, cursor, place
 
 
 @given(st.uuids(), st.integers(0, 2**63 - 1))

@@ -6,8 +6,8 @@ from fastapi import APIRouter, Query, Request, Response
 
 from api import examples, rendering
 from api.caching import conditional, etag
+from api.cursors import BadCursor, cursor, place
 from api.dependencies import OwnCity, Snapshots
-from api.exchange.cursors import BadCursor, cursor, place
 from api.openapi import NO_DATABASE, REFUSED_PARAMETER, conditionally
 from api.problems import ApiProblem, documented
 from federation.city import CityFacts

@@ -1,0 +1,145 @@
+"""What partners read: each function takes the id of an agreement, and reads through the views of agreements alone.
+
+The views say what is agreed at the time of the transaction: grants, `since`, delay, revocations. Lines are the stored
+bytes, without a line's end. Connections are those of `store.publication_log.snapshots`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from store import publication_log
+from store.database import Connection
+from store.publication_log import LogState, PublicationScope
+
+MOST_BYTES = 8 << 20
+"""The most bytes of one page, unless it holds a single line."""
+
+
+@dataclass(frozen=True, slots=True)
+class BodyPlace:
+    """Where a body is: its position in the log, its number in its metric's sequence, its length in bytes."""
+
+    position: int
+    sequence: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class FoundBody:
+    """A body by its hash, and what it is of; `content` is None where it was withdrawn or lost."""
+
+    metric: str
+    sequence: int
+    content: bytes | None
+
+
+def log_state(connection: Connection) -> LogState:
+    """The log's id and its newest position."""
+    return publication_log.log_state(connection)
+
+
+def agreed_metrics(connection: Connection, agreement: str) -> frozenset[str]:
+    """The metrics that may be read under an agreement. None if it is not in force."""
+    rows = connection.execute("SELECT metric FROM agreed_metrics WHERE agreement = %s", (agreement,))
+    return frozenset(metric for (metric,) in rows)
+
+
+def entries(connection: Connection, agreement: str, position: int, limit: int) -> tuple[list[bytes], int]:
+    """The entries after `position`, in order, at most `limit` and 8 MiB; and the position after which to go on."""
+    rows = connection.execute(
+        "SELECT position, entry FROM agreed_entries WHERE agreement = %s AND position > %s ORDER BY position LIMIT %s",
+        (agreement, position, limit),
+    ).fetchall()
+    kept = _fitting([len(entry) for _, entry in rows])
+    return [entry for _, entry in rows[:kept]], rows[kept - 1][0] if kept else position
+
+
+def body_places(connection: Connection, agreement: str, metric: str, after: int, limit: int) -> list[BodyPlace]:
+    """The bodies of a metric after a sequence, in order, at most `limit` and 8 MiB, before the first that is not due.
+
+    Those that were withdrawn or lost are left out.
+    """
+    rows = connection.execute(
+        """
+        SELECT position, sequence, octet_length(body) FROM agreed_bodies
+        WHERE agreement = %(agreement)s AND metric = %(metric)s AND sequence > %(after)s AND body IS NOT NULL
+          AND sequence < (
+            SELECT coalesce(min(sequence), %(never)s) FROM agreed_entries
+            WHERE agreement = %(agreement)s AND metric = %(metric)s AND sequence > %(after)s
+              AND window_start >= since AND NOT due)
+        ORDER BY sequence LIMIT %(limit)s
+        """,
+        {"agreement": agreement, "metric": metric, "after": after, "limit": limit, "never": 2**63 - 1},
+    ).fetchall()
+    return [BodyPlace(*row) for row in rows[: _fitting([size for _, _, size in rows])]]
+
+
+def bodies(connection: Connection, agreement: str, places: Sequence[BodyPlace]) -> list[bytes]:
+    """The bodies at these places, in the order of their sequence. Of the same transaction as the places."""
+    rows = connection.execute(
+        "SELECT body FROM agreed_bodies WHERE agreement = %s AND position = ANY(%s) ORDER BY sequence",
+        (agreement, [place.position for place in places]),
+    )
+    return [body for (body,) in rows]
+
+
+def body(connection: Connection, agreement: str, hash_: str) -> FoundBody | None:
+    """The body with this SHA-256, ours or the partner's own that it sent; None if there is none that may be read."""
+    row = connection.execute(
+        "SELECT metric, sequence, body FROM agreed_bodies WHERE agreement = %(agreement)s AND body_hash = %(hash)s"
+        " UNION ALL"
+        " SELECT metric, sequence, body FROM returned_bodies WHERE agreement = %(agreement)s AND hash = %(hash)s"
+        " ORDER BY body LIMIT 1",
+        {"agreement": agreement, "hash": hash_},
+    ).fetchone()
+    return None if row is None else FoundBody(*row)
+
+
+def agreed(agreement: str) -> PublicationScope:
+    """The publications and cells that may be read under an agreement."""
+    return PublicationScope(
+        "(SELECT * FROM agreed_bodies WHERE agreement = %(agreement)s) AS publications",
+        "(SELECT * FROM agreed_cells WHERE agreement = %(agreement)s) AS published_cells",
+        {"agreement": agreement},
+    )
+
+
+def newest_head(connection: Connection) -> str | None:
+    """The newest signed head of this city."""
+    row = connection.execute("SELECT document FROM heads ORDER BY number DESC LIMIT 1").fetchone()
+    return None if row is None else str(row[0])
+
+
+def seen_heads(connection: Connection, agreement: str, thumbprint: str) -> list[str]:
+    """The newest heads that were seen of a city, at most 10; none unless both cities are each other's witnesses."""
+    rows = connection.execute(
+        "SELECT document FROM witnessed_heads WHERE agreement = %s AND thumbprint = %s"
+        " ORDER BY number DESC, seen_at DESC LIMIT 10",
+        (agreement, thumbprint),
+    )
+    return [document for (document,) in rows]
+
+
+def catalogue(connection: Connection, hash_: str) -> bytes | None:
+    """The bytes of the catalogue with this SHA-256. Public."""
+    row = connection.execute("SELECT content FROM catalogues WHERE hash = %s", (hash_,)).fetchone()
+    return None if row is None else bytes(row[0])
+
+
+def own_identity(connection: Connection) -> str | None:
+    """What everyone may know of our identity: its document, or its revocation once there is one. Public."""
+    row = connection.execute(
+        "SELECT coalesce(statement, document) FROM identities LEFT JOIN identity_revocations USING (thumbprint)"
+        " WHERE own"
+    ).fetchone()
+    return None if row is None else str(row[0])
+
+
+def _fitting(sizes: Sequence[int]) -> int:
+    """How many lines of these sizes fit on a page, at least the first."""
+    total = 0
+    for count, size in enumerate(sizes):
+        total += size + 1
+        if count and total > MOST_BYTES:
+            return count
+    return len(sizes)
