@@ -32,6 +32,15 @@ KeyOf = Callable[[str], OKPKey | None]
 
 _LONGEST = 2**20
 
+
+class _Registry(jws.JWSRegistry):
+    """joserfc refuses payloads above 128,000 bytes otherwise."""
+
+    max_payload_length = _LONGEST
+
+
+_REGISTRY = _Registry(algorithms=[ALGORITHM])
+
 _FIELD = 2**255 - 19
 _EIGHTH = 0x05FC536D880238B13933C6D305ACDFD5F098EFF289F4C345B027B2C28F95E826
 _SMALL_ORDER = frozenset({0, 1, _FIELD - 1, _EIGHTH, _FIELD - _EIGHTH})
@@ -77,7 +86,7 @@ def thumbprint(key: OKPKey) -> str:
 def sign(payload: bytes, key: OKPKey, typ: Type) -> str:
     """A compact JWS of `payload`, by a private key."""
     header = {"alg": ALGORITHM, "typ": typ, "kid": thumbprint(key)}
-    return jws.serialize_compact(header, payload, key, algorithms=[ALGORITHM])
+    return jws.serialize_compact(header, payload, key, registry=_REGISTRY)
 
 
 def verify(text: str, typ: Type, key_of: KeyOf, *, longest: int = _LONGEST) -> bytes:
@@ -89,7 +98,7 @@ def verify(text: str, typ: Type, key_of: KeyOf, *, longest: int = _LONGEST) -> b
     if key is None:
         raise BadSignature("unknown-key", f"the {typ} is signed by a key that may not sign it")
     try:
-        return jws.deserialize_compact(text, key, algorithms=[ALGORITHM]).payload
+        return jws.deserialize_compact(text, key, registry=_REGISTRY).payload
     except (JoseError, ValueError):
         raise BadSignature("forged", f"the signature of the {typ} is wrong") from None
 

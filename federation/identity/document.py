@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Literal, TypeVar
 
 from joserfc.jwk import OKPKey
@@ -164,11 +165,20 @@ def open_identity(document: str, *, pinned: str | None, now_ms: int | None) -> I
     "wrong-type", "wrong-algorithm", "forged", "wrong-signer", "other-identity", "two-uses", "too-long", "expired" or
     "not-yet-valid".
     """
-    fields, key, thumbprint = _opened(document, "sistercity-identity", IdentityFields, pinned)
+    opened = _verified(document)
+    _check_pinned(opened.thumbprint, pinned, "sistercity-identity")
+    _check_times(opened, now_ms)
+    return opened
+
+
+@lru_cache(maxsize=64)
+def _verified(document: str) -> Identity:
+    """Kept, since a node opens the same documents with every request for a token, and one may list many keys."""
+    fields, key = _opened(document, "sistercity-identity", IdentityFields)
     opened = Identity(
         city=fields.city,
         name=fields.name,
-        thumbprint=thumbprint,
+        thumbprint=jose.thumbprint(key),
         addresses=tuple(fields.addresses),
         contact=fields.contact,
         version=fields.version,
@@ -180,7 +190,8 @@ def open_identity(document: str, *, pinned: str | None, now_ms: int | None) -> I
         identity_key=key,
     )
     _check_keys(opened)
-    _check_times(opened, now_ms)
+    if not 0 < opened.expires_at - opened.issued_at <= LONGEST_VALIDITY_MS:
+        raise BadIdentity("too-long", f"the identity document of {opened.city} must be valid for at most 90 days")
     return opened
 
 
@@ -229,22 +240,22 @@ def sign_revocation(key: OKPKey, *, city: str, revoked_at: int, reason: str) -> 
 
 def open_revocation(statement: str, *, pinned: str | None) -> Revocation:
     """The revocation in a statement, which holds whatever time it bears. Raises `BadIdentity` as `open_identity`."""
-    fields, _, thumbprint = _opened(statement, "sistercity-revocation", RevocationFields, pinned)
+    fields, key = _opened(statement, "sistercity-revocation", RevocationFields)
+    thumbprint = jose.thumbprint(key)
+    _check_pinned(thumbprint, pinned, "sistercity-revocation")
     return Revocation(fields.city, thumbprint, instant(fields.revoked_at), fields.reason, statement)
 
 
-def _opened(text: str, typ: jose.Type, model: type[F], pinned: str | None) -> tuple[F, OKPKey, str]:
-    """The fields of an object that holds the identity key which signed it, with that key and its thumbprint."""
+def _opened(text: str, typ: jose.Type, model: type[F]) -> tuple[F, OKPKey]:
+    """The fields of an object that holds the identity key which signed it, with that key."""
     try:
         kid = jose.signer(text, typ, longest=_LONGEST)
         claimed = loads(jose.claimed_payload(text, longest=_LONGEST))
         key = jose.public_key(claimed.get("identity_key") if isinstance(claimed, dict) else None)
         if jose.thumbprint(key) != kid:
             raise BadIdentity("wrong-signer", f"the {typ} is not signed by the identity key that it names")
-        if pinned not in (None, kid):
-            raise BadIdentity("other-identity", f"the {typ} is signed by another identity key than was agreed on")
         jose.verify(text, typ, lambda _: key, longest=_LONGEST)
-        return model.model_validate(claimed), key, kid
+        return model.model_validate(claimed), key
     except jose.BadSignature as error:
         raise BadIdentity(error.reason, str(error)) from None
     except BadJson as error:
@@ -253,6 +264,11 @@ def _opened(text: str, typ: jose.Type, model: type[F], pinned: str | None) -> tu
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         words = ascii(f"{'.'.join(map(str, first['loc']))}: {first['msg']}")[:300]
         raise BadIdentity("malformed", f"the {typ} is not as it must be: {words}") from None
+
+
+def _check_pinned(thumbprint: str, pinned: str | None, typ: jose.Type) -> None:
+    if pinned not in (None, thumbprint):
+        raise BadIdentity("other-identity", f"the {typ} is signed by another identity key than was agreed on")
 
 
 def _online_key(listed: OnlineKeyFields) -> OnlineKey:
@@ -277,8 +293,6 @@ def _check_keys(opened: Identity) -> None:
 
 
 def _check_times(opened: Identity, now_ms: int | None) -> None:
-    if not 0 < opened.expires_at - opened.issued_at <= LONGEST_VALIDITY_MS:
-        raise BadIdentity("too-long", f"the identity document of {opened.city} must be valid for at most 90 days")
     if now_ms is None:
         return
     if now_ms < opened.issued_at - LEEWAY_MS:

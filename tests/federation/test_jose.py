@@ -155,6 +155,9 @@ def test_an_object_that_is_too_long_is_refused_before_anything_is_read():
     text = sign(b" " * 2_000, KEY, HEAD)
     assert refusal(text, longest=1_000) == "malformed"
     assert verify(text, HEAD, key_of, longest=len(text)) == b" " * 2_000
+    large = b" " * 700_000
+    assert verify(sign(large, KEY, HEAD), HEAD, key_of) == large
+    assert refusal(sign(large + large, KEY, HEAD)) == "malformed"
 
 
 def jwk(x: bytes) -> dict[str, str | list[str]]:

@@ -261,6 +261,14 @@ def test_a_document_that_is_too_large_is_refused():
     assert refusal(signed(payload(later=["x" * 1_000] * 300))) == "malformed"
 
 
+def test_a_hundred_years_of_keys_fit_into_a_document():
+    """A key of each use a year, and each of them revoked."""
+    keys = [online(use, jose.new_key()) for use in ("publish", "access") for _ in range(100)]
+    revoked = [RevokedKey(key.kid, NOW, "as every year, the disk on which it lay was thrown away") for key in keys]
+    document = CITY.document(keys=keys, revoked=revoked)
+    assert open_identity(document, pinned=CITY.thumbprint, now_ms=NOW).keys == tuple(keys)
+
+
 def test_fields_of_a_later_version_are_ignored_and_persian_names_are_read():
     opened = open_identity(signed(payload(later={"a": [1]}, name="مى\u200cخواهم")), pinned=None, now_ms=NOW)
     assert opened.name == "مى\u200cخواهم"
