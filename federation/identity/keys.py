@@ -44,7 +44,7 @@ def write_key(path: Path, key: OKPKey, use: Use, city: str) -> None:
     """
     text = {"what": _WORDS[use], "use": use, "city": city, "kid": thumbprint(key), "key": key.as_dict(private=True)}
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
         raise KeyFileError(f"{path} exists, and a key is never overwritten: move it away first") from None
     with os.fdopen(descriptor, "wb") as file:
@@ -96,7 +96,7 @@ def _parsed(path: Path, content: bytes) -> KeyFile:
     try:
         found = loads(content)
         use, city, jwk = found["use"], found["city"], found["key"]
-        if use not in get_args(Use) or not isinstance(city, str) or set(jwk) != {"kty", "crv", "x", "d"}:
+        if use not in get_args(Use) or not isinstance(city, str):
             raise ValueError
         key = OKPKey.import_key(jwk)
         public = public_key({name: jwk[name] for name in ("kty", "crv", "x")}).public_key
