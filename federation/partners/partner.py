@@ -100,6 +100,9 @@ class Puller:
         if isinstance(self._source, RemoteCity):
             self._source.begin()
         identity = await current_identity(agreement, self._source, self._threads, self._now_ms())
+        if not agreement.metrics("received"):  # it only reads here, which its newest keys allow it
+            await self._record("", None)
+            return PullResult(agreement.city, 0, 0, {})
         await self._threads.with_database(
             lambda connection: meet(connection, agreement.partner, agreement.city, identity.name)
         )

@@ -1,4 +1,4 @@
-"""Pulling every agreement that gives us something: once, or again and again, each on its own schedule."""
+"""Asking the cities of all agreements: once, or again and again, each on its own schedule."""
 
 import asyncio
 import logging
@@ -54,21 +54,21 @@ class Pulled:
 
 
 async def pull(pulling: Pulling) -> list[Pulled]:
-    """Pull every agreement in force that gives us something, to its end; all at the same time.
+    """Pull every agreement in force to its end, all at the same time.
 
     One that fails is in the result. Raises psycopg's errors.
     """
     with Threads(pulling.database_url) as threads:
         async with client(pulling.limits, pulling.network) as http:
             fetcher = Fetcher(http, pulling.limits)
-            agreements = await _receiving(threads)
+            agreements = await _asked(threads)
             return await asyncio.gather(
                 *(_once(pulling, agreement, threads, fetcher, _DAY_S) for agreement in agreements)
             )
 
 
 async def follow(pulling: Pulling, stop: asyncio.Event, *, poll_s: float) -> None:
-    """Pull every agreement that gives us something each `poll_s` seconds, until `stop` is set.
+    """Ask every city with an agreement each `poll_s` seconds, until `stop` is set.
 
     Each has a schedule of its own, spread over the period, so that no partner delays another. One that fails is logged,
     counted and tried again in its turn. Agreements that come or end meanwhile are noticed within a period.
@@ -86,7 +86,7 @@ async def follow(pulling: Pulling, stop: asyncio.Event, *, poll_s: float) -> Non
 
 
 class _Schedule:
-    """One task for each agreement that gives us something."""
+    """One task for each agreement."""
 
     def __init__(self, pulling: Pulling, threads: Threads, fetcher: Fetcher, poll_s: float) -> None:
         self._pulling = pulling
@@ -99,7 +99,7 @@ class _Schedule:
         """Start and end tasks as agreements begin and end."""
         while True:
             try:
-                agreements = {(each.id, each.version, each.addresses): each for each in await _receiving(self._threads)}
+                agreements = {(each.id, each.version, each.addresses): each for each in await _asked(self._threads)}
             except psycopg.Error as error:
                 log.warning("the database did not answer; trying again in %s s: %s", self._poll_s, error)
             else:
@@ -154,6 +154,7 @@ def _puller(
     return Puller(agreement, source, threads, pulling.limits, pulling.now_ms, fresh_s)
 
 
-async def _receiving(threads: Threads) -> list[InstalledAgreement]:
+async def _asked(threads: Threads) -> list[InstalledAgreement]:
+    """The agreements whose other city is asked: for figures, or only for who it is, if it has an address."""
     agreements = await threads.with_database(in_force)
-    return [agreement for agreement in agreements if agreement.metrics("received")]
+    return [agreement for agreement in agreements if agreement.metrics("received") or agreement.addresses]
