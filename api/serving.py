@@ -23,7 +23,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 log = logging.getLogger(__name__)
 
-Network = IPv4Network | IPv6Network
+ProxyNetwork = IPv4Network | IPv6Network
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Listening:
     host: str
     port: int
     tls: ssl.SSLContext | None = None
-    proxies: Sequence[Network] = ()
+    proxies: Sequence[ProxyNetwork] = ()
     patience: Patience = Patience()
 
 
@@ -58,7 +58,7 @@ class BoundedProtocol(H11Protocol):
     """HTTP/1.1 on one connection, which ends at its deadline. Subclasses of `bounded` have the limits."""
 
     patience: Patience
-    proxies: Sequence[Network]
+    proxies: Sequence[ProxyNetwork]
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for the first request, or refuse whoever is no proxy."""

@@ -26,6 +26,7 @@ from node.commands import (
     register,
     relay_dead_letters,
     serve,
+    serve_partners,
     services,
     standing,
     status,
@@ -66,6 +67,7 @@ app.command()(relay_dead_letters.relay_dead_letters)
 app.add_typer(agreement.app, name="agreement")
 app.add_typer(audit.app, name="audit")
 app.command()(serve.serve)
+app.command()(serve_partners.serve_partners)
 app.add_typer(identity.app, name="identity")
 app.command()(pull.pull)
 app.command()(verify.verify)

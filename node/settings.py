@@ -108,6 +108,23 @@ class Settings(BaseSettings):
         False,
         description="`serve` has a container's network of its own and may listen on all of it, unguarded",
     )
+    own_hosts: str | None = Field(
+        None, description="names, with commas, under which `serve` is reached besides localhost and 127.0.0.1"
+    )
+    exchange_cert_file: FilePath | None = Field(
+        None, description="PEM file with the certificate of `serve-partners` and its chain; read again when renewed"
+    )
+    exchange_key_file: FilePath | None = Field(
+        None, description="PEM file of its key, not encrypted; without it the key lies in the certificate's file"
+    )
+    exchange_hosts: str | None = Field(
+        None, description="names, with commas, under which partners reach `serve-partners`"
+    )
+    exchange_proxies: str | None = Field(
+        None,
+        description="addresses or networks, with commas, of the reverse proxies of `serve-partners`: only they are"
+        " answered, and what they say of the client is believed",
+    )
 
     @model_validator(mode="after")
     def _fit_together(self) -> Self:

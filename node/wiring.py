@@ -93,6 +93,22 @@ def database_url() -> str:
     return url
 
 
+def partner_database_url() -> str:
+    """URL of the city's database for the server that partners reach.
+
+    That of the settings, whose user is to be of `migrate --partner-role`; of an embedded database, that of a role which
+    is made here. Raises `CommandError`.
+    """
+    url = database_url()
+    if settings().database_url is not None:
+        return url
+    from store.database import connect
+    from store.partner_role import partner_login
+
+    with connect(url) as connection:
+        return partner_login(connection, url)
+
+
 def known_database_url() -> str:
     """URL of the city's database, which need not exist: nothing is created or changed. Raises `CommandError`."""
     from store.database import database_named

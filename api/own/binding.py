@@ -1,9 +1,9 @@
-"""The addresses on which the API may listen.
+"""The addresses on which the city's own side may listen.
 
-Signatures and agreements between cities come later. Until then anyone who can reach the port may read everything that
-was published, and the page; so the port stays on this machine. A container has a network of its own, whose loopback
-nothing outside can reach: there, and only if the operator declares it, the API may listen on all addresses. The
-operator then decides what reaches the container: docker-compose.yml publishes the port on the host's loopback alone.
+Anyone who can reach its port may read everything that was published, what partners sent, and the page; so the port
+stays on this machine. Partners have a server of their own. A container has a network of its own, whose loopback nothing
+outside can reach: there, and only if the operator declares it, the own side may listen on all addresses. The operator
+then decides what reaches the container: docker-compose.yml publishes the port on the host's loopback alone.
 """
 
 from ipaddress import ip_address
@@ -30,6 +30,6 @@ def check_host(host: str, *, contained: bool = False) -> None:
         local = False
     if not local:
         raise NotLoopback(
-            f"{host!r} is not a loopback address. Signatures and agreements come later; until then the API binds to"
-            " loopback only: use 127.0.0.1, ::1 or localhost"
+            f"{host!r} is not a loopback address, and who reaches the city's own side reads all of it: use 127.0.0.1,"
+            " ::1 or localhost; for partners there is `sistercity serve-partners`"
         )

@@ -1,13 +1,26 @@
 """`sistercity migrate`: the city's database, brought to the newest tables."""
 
+from typing import Annotated
+
 import typer
 
 from node.wiring import database_url
 
 
-def migrate() -> None:
+def migrate(
+    partner_role: Annotated[
+        str | None,
+        typer.Option(help="role of the database for `serve-partners`: gets the rights that it needs and no others"),
+    ] = None,
+) -> None:
     """Bring the city's database to the newest version of the tables. Safe to repeat, and from many places at once."""
+    from store.database import connect
     from store.migrations import migrate as bring_to_newest
+    from store.partner_role import grant_partner_role
 
-    bring_to_newest(database_url())
+    url = database_url()
+    bring_to_newest(url)
+    if partner_role is not None:
+        with connect(url) as connection:
+            grant_partner_role(connection, partner_role)
     typer.echo("the database is at the newest version")

@@ -21,6 +21,7 @@ from store.agreements import MetricGrant, revoke
 from store.database import Connection, connect
 from store.heads import StoredHead, save_head
 from store.inspection import clock
+from store.partner_role import partner_login
 from store.publication_log import log_state
 from tests.api.exchange.agreed import Agreed
 from tests.federation.city import HOUR, IMPORT, ISFAHAN, SOLAR, T0, a_published_city
@@ -68,7 +69,8 @@ def connection(module_database_url: str) -> Iterator[Connection]:
 
 @pytest.fixture(scope="module")
 def api(module_database_url: str, connection: Connection) -> Iterator[TestClient]:
-    with TestClient(create_partner_api(ISFAHAN, module_database_url)) as client:
+    role_url = partner_login(connection, module_database_url)  # the rights of the role are enough for all of it
+    with TestClient(create_partner_api(ISFAHAN, role_url)) as client:
         yield client
 
 

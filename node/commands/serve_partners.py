@@ -1,0 +1,33 @@
+"""`sistercity serve-partners`: what partner cities read."""
+
+from typing import Annotated
+
+import typer
+
+from node import lifecycle, serving, wiring
+from node.settings import settings
+
+
+def serve_partners(
+    host: Annotated[str, typer.Option(help="address to listen on; all of them: 0.0.0.0 or ::")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535)] = 8443,
+) -> None:
+    """Serve what was agreed to the cities that it was agreed with, until stopped. Holds no key of the city.
+
+    Beyond this machine it needs TLS (SISTERCITY_EXCHANGE_CERT_FILE and _KEY_FILE, read again when renewed) or a reverse
+    proxy (SISTERCITY_EXCHANGE_PROXIES), and the names under which partners reach it (SISTERCITY_EXCHANGE_HOSTS).
+    """
+    from api.door import LOOPBACK_HOSTS
+    from api.exchange.app import create_partner_api
+    from api.exchange.exposure import check_exposure
+    from api.serving import Listening
+    from api.tls import renewing_context
+
+    chosen = settings()
+    hosts, proxies = serving.named(chosen.exchange_hosts), serving.networks(chosen.exchange_proxies)
+    certificate, key = chosen.exchange_cert_file, chosen.exchange_key_file
+    check_exposure(host, tls=certificate is not None, proxies=bool(proxies), hosts=hosts)
+    tls = None if certificate is None else renewing_context(certificate, key or certificate)
+    stop = lifecycle.start("serve-partners")
+    app = create_partner_api(serving.facts(), wiring.partner_database_url(), hosts or LOOPBACK_HOSTS)
+    serving.run(app, Listening(host, port, tls, proxies), stop)
