@@ -12,6 +12,7 @@ import typer
 
 from node import wiring
 from node.clock import now_ms
+from node.identity_files import identity_key_path, read_document, read_text
 from node.settings import settings
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def propose(
     from federation.identity.document import open_identity
 
     own = _own(identity)
-    other = open_identity(_text(partner), pinned=None, now_ms=now_ms())
+    other = open_identity(read_text(partner), pinned=None, now_ms=now_ms())
     limits = (_time(since), delay, purpose, retention, requests, size, concurrent)
     grants = [
         Terms(giver, receiver, tuple(dict.fromkeys(metrics)), *limits)
@@ -106,7 +107,7 @@ def renew(
     before.party(own.thumbprint)
     other = before.other(own.thumbprint)
     if partner is not None:
-        other = _party(open_identity(_text(partner), pinned=other.thumbprint, now_ms=now_ms()))
+        other = _party(open_identity(read_text(partner), pinned=other.thumbprint, now_ms=now_ms()))
     changed = {own.city: give, other.city: receive}
     grants = [
         terms if not (metrics := changed[terms.giver]) else replace(terms, metrics=tuple(dict.fromkeys(metrics)))
@@ -303,8 +304,7 @@ def _finish(file: bytes, signatures: int, own: "Identity", out: Path | None) -> 
 def _own(path: Path | None) -> "Identity":
     from federation.identity.document import open_identity
 
-    chosen = path or settings().home / "identity" / "identity.jws"
-    return open_identity(_text(chosen), pinned=None, now_ms=now_ms())
+    return read_document() if path is None else open_identity(read_text(path), pinned=None, now_ms=None)
 
 
 def _key(path: Path | None, own: "Identity") -> "OKPKey":
@@ -312,7 +312,7 @@ def _key(path: Path | None, own: "Identity") -> "OKPKey":
     from federation.identity.keys import read_key
     from federation.jose import thumbprint
 
-    chosen = path or settings().home / "identity" / "identity.key"
+    chosen = path or identity_key_path()
     key = read_key(chosen, "identity")
     if thumbprint(key) != own.thumbprint:
         raise wiring.CommandError(f"{chosen} holds the key of another identity than the identity document's")
@@ -323,13 +323,6 @@ def _party(identity: "Identity") -> "Party":
     from federation.agreements.document import party
 
     return party(identity.city, identity.name, identity.identity_key, identity.addresses, identity.contact)
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="ascii").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise wiring.CommandError(f"{path} can't be read as an identity document: {error}") from None
 
 
 def _begin(text: str | None) -> int:

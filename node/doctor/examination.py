@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from node import wiring
+from node.clock import now_ms
 from node.doctor.finding import Examination, Finding
 from node.settings import settings
 
@@ -53,6 +54,7 @@ def examine() -> Iterator[Finding]:
             yield from judge_streams(cluster, database.contents.processed, city.id)
         yield from _areas(database.contents.registered)
         yield from _identity()
+        yield from _agreements()
         yield from _partners(database.contents.partners)
     yield from _disks()
 
@@ -88,12 +90,20 @@ def _areas(registered: "Mapping[str, RegisteredSources]") -> Iterator[Finding]:
 
 
 def _identity() -> Iterator[Finding]:
-    from node.clock import now_ms
     from node.doctor.identity import judge_identity, read_identity
 
     read = Examination("identity", _LONGEST_S, lambda: read_identity(wiring.known_database_url(), _FIRST_ANSWER_S))
     state, failed = read.result()
     yield from _only(failed) if state is None else judge_identity(state, now_ms())
+
+
+def _agreements() -> Iterator[Finding]:
+    from node.doctor.agreements import judge_agreements, read_agreements
+
+    read = Examination("agreements", _LONGEST_S, lambda: read_agreements(wiring.known_database_url(), _FIRST_ANSWER_S))
+    state, failed = read.result()
+    private = settings().partner_private_addresses
+    yield from _only(failed) if state is None else judge_agreements(state, now_ms(), private_addresses=private)
 
 
 def _partners(partners: "Sequence[PartnerState]") -> Iterator[Finding]:
