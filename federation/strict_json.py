@@ -17,7 +17,7 @@ class BadJson(ValueError):
 def loads(content: bytes, *, deepest: int = _DEEPEST) -> Any:
     """The value of JSON in UTF-8. Raises `BadJson`."""
     try:
-        found = json.loads(content.decode(), object_pairs_hook=_object, parse_constant=_constant, parse_float=_fraction)
+        found = _DECODER.decode(content.decode())
         if _SURROGATE.search(content):
             dumps(found)  # raises UnicodeEncodeError, which is a ValueError, if the other half is missing
     except BadJson:
@@ -64,3 +64,6 @@ def _check_depth(value: Any, left: int) -> None:
             for item in (holder.values() if isinstance(holder, dict) else holder)
             if isinstance(item, (dict, list))
         ]
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant, parse_float=_fraction)

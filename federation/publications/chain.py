@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from errors import OperatorError
-from federation.publications.entries import FORMAT, PublicationEntry, digest
+from federation.publications.entries import FORMAT, PublicationEntry, digest, time_of
 from federation.strict_json import loads
-from federation.wire import instant
 from store.publications import Window
 
 
@@ -88,8 +87,8 @@ def check_catalogue(entry: PublicationEntry, content: bytes) -> None:
 def _says_the_same(entry: PublicationEntry, body: Mapping[str, Any]) -> bool:
     header = entry.header
     try:
-        window = Window(instant(body["window"]["start"]), instant(body["window"]["end"]))
-        said = (body["metric"], body["sequence"], body["revision"], window, instant(body["published_at"]), body["kind"])
+        window = Window(time_of(body["window"]["start"]), time_of(body["window"]["end"]))
+        said = (body["metric"], body["sequence"], body["revision"], window, time_of(body["published_at"]), body["kind"])
     except (ValueError, KeyError, TypeError):
         return False
     told = (header.metric, header.sequence, header.revision, header.window, header.published_at, header.kind)

@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import sha256
 from typing import Any
 
@@ -122,8 +123,9 @@ def text_of(text: object, longest: int) -> str:
     return plain(text)
 
 
+@lru_cache(maxsize=1024)  # a window ends when the next begins, and a body repeats the times of its entry
 def time_of(text: object) -> int:
-    """Milliseconds since 1970 of a time as it is exchanged. Raises `ValueError`."""
+    """Milliseconds since 1970 of a time as it is exchanged. Raises `ValueError`, and `TypeError` for a list."""
     if not isinstance(text, str) or _TIME.fullmatch(text) is None:
         raise ValueError("not a time")
     return instant(text)
