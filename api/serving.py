@@ -12,6 +12,7 @@ import logging
 import resource
 import socket
 import ssl
+import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_address
@@ -22,6 +23,8 @@ from fastapi import FastAPI
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 log = logging.getLogger(__name__)
+
+_AT_ONCE = struct.pack("ii", 1, 0)
 
 ProxyNetwork = IPv4Network | IPv6Network
 
@@ -66,7 +69,7 @@ class BoundedProtocol(H11Protocol):
         self._waiting_since: float | None = self.loop.time()
         super().connection_made(transport)
         if self.proxies and not self._is_proxy():
-            transport.abort()
+            self._reset()
             return
         if len(self.connections) > self.patience.connections:
             self._make_room()
@@ -103,7 +106,12 @@ class BoundedProtocol(H11Protocol):
     def _end_in(self, seconds: float) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
-        self._deadline = self.loop.call_later(seconds, self.transport.abort)
+        self._deadline = self.loop.call_later(seconds, self._reset)
+
+    def _reset(self) -> None:
+        """End the connection at once. Without the option, the kernel would hold what was not taken for minutes."""
+        self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
+        self.transport.abort()
 
     def _is_proxy(self) -> bool:
         if self.client is None:
@@ -118,7 +126,7 @@ class BoundedProtocol(H11Protocol):
             if isinstance(protocol, BoundedProtocol) and protocol._waiting_since is not None and protocol is not self
         ]
         if waiting:
-            min(waiting)[2].transport.abort()
+            min(waiting)[2]._reset()
 
 
 class _BoundedLoop(asyncio.SelectorEventLoop):
