@@ -2,8 +2,8 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Collection, Sequence
-from contextlib import ExitStack, asynccontextmanager, suppress
-from typing import Any, Protocol
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
+from typing import Any
 
 from fastapi import APIRouter, FastAPI
 from starlette.types import Receive, Scope, Send
@@ -15,16 +15,6 @@ from api.openapi import describe
 from api.snapshots import SnapshotPool
 from federation.city import CityFacts
 from store.heartbeat import Heartbeat
-
-
-class AppResource(Protocol):
-    """What an app opens when it starts and closes when it stops."""
-
-    def open(self) -> None:
-        """Begin, without waiting for the database."""
-
-    def close(self) -> None:
-        """End."""
 
 
 class CityAPI(FastAPI):
@@ -45,24 +35,26 @@ def build(
     routers: Sequence[APIRouter],
     description: str,
     tags: list[dict[str, Any]],
-    resources: Sequence[AppResource] = (),
+    resources: Sequence[AbstractAsyncContextManager[object]] = (),
     *,
     hosts: Collection[str] = (),
     longest_body: int = 1 << 16,
 ) -> FastAPI:
     """An app of these routes for `city`, reading the database at `database_url` (migrated before).
 
-    Starts without the database too, and answers 503 until that is there. For `hosts` and `longest_body` see `Door`.
+    Starts without the database too, and answers 503 until that is there. `resources` are open while the
+    app runs. For `hosts` and `longest_body` see `Door`.
     """
     snapshots = SnapshotPool(database_url)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.heartbeat = heartbeat = Heartbeat(database_url)
-        with ExitStack() as opened:
-            for part in (snapshots, *resources):
-                part.open()
-                opened.callback(part.close)
+        async with AsyncExitStack() as opened:
+            snapshots.open()
+            opened.callback(snapshots.close)
+            for resource in resources:
+                await opened.enter_async_context(resource)
             beating = asyncio.create_task(heartbeat.beat())
             yield
             beating.cancel()

@@ -3,17 +3,18 @@
 A token is found by its SHA-256, so how long a look-up takes says nothing of another token's characters.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from secrets import token_urlsafe
 
 from psycopg_pool import ConnectionPool
 
-from store.database import Connection
+from store.database import AsyncConnection, Connection
 
 _TOKEN_BYTES = 32
 _KEPT_EXPIRED = "1 hour"
-_STATEMENT_LIMIT_MS = 5000
+STATEMENT_LIMIT_MS = 5000
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,15 +34,16 @@ def token_hash(token: str) -> bytes:
     return sha256(token.encode()).digest()
 
 
-def agreement_of(connection: Connection, token: str) -> Access | None:
-    """The agreement that a token was issued for, if the token is not over and the agreement is in force now."""
-    row = connection.execute(
-        f"SELECT {_ACCESS} FROM access_tokens JOIN agreements_in_force ON id = agreement"
-        " WHERE access_tokens.hash = %s AND access_tokens.expires_at > now()",
-        (token_hash(token),),
+async def agreements_of(connection: AsyncConnection, hashes: Sequence[bytes]) -> list[Access | None]:
+    """The agreement that each token was issued for, if the token is not over and the agreement is in force now."""
+    rows = await connection.execute(
+        f"SELECT access_tokens.hash, {_ACCESS} FROM access_tokens JOIN agreements_in_force ON id = agreement"
+        " WHERE access_tokens.hash = ANY(%s) AND access_tokens.expires_at > now()",
+        (list(hashes),),
         prepare=True,
-    ).fetchone()
-    return None if row is None else Access(*row)
+    )
+    found = {bytes(hash_): Access(*access) for hash_, *access in await rows.fetchall()}
+    return [found.get(hash_) for hash_ in hashes]
 
 
 def agreement_with(connection: Connection, agreement: str, own: str, partner: str) -> Access | None:
@@ -79,11 +81,10 @@ _ACCESS = "id, partner, witness, requests_per_minute, bytes_per_hour, concurrent
 
 
 def token_connections(database_url: str, *, most: int, wait_s: float) -> ConnectionPool[Connection]:
-    """A pool, not yet open, for tokens: at most `most` connections, in autocommit mode.
+    """A pool, not yet open, for the issue of tokens: at most `most` connections, in autocommit mode.
 
     `psycopg.OperationalError` is raised if none is free within `wait_s` seconds, and if a statement takes more than
-    5 s. A connection is not tried before it is used, which would double what a look-up costs: the first use of one that
-    was cut fails.
+    `STATEMENT_LIMIT_MS`.
     """
     return ConnectionPool(
         database_url,
@@ -91,11 +92,12 @@ def token_connections(database_url: str, *, most: int, wait_s: float) -> Connect
         min_size=1,
         max_size=most,
         timeout=wait_s,
+        check=ConnectionPool.check_connection,
         kwargs={
             "application_name": "sistercity access",
             "autocommit": True,
             "connect_timeout": 5,
-            "options": f"-c timezone=UTC -c statement_timeout={_STATEMENT_LIMIT_MS}",
+            "options": f"-c timezone=UTC -c statement_timeout={STATEMENT_LIMIT_MS}",
         },
         name="sistercity access",
     )

@@ -6,7 +6,7 @@ from hashlib import sha256
 
 from psycopg.errors import UniqueViolation
 
-from store.database import Connection
+from store.database import AsyncConnection, Connection
 from store.moments import milliseconds, moment
 
 _ROWS_AT_ONCE = 1000
@@ -34,12 +34,12 @@ class AuditRow:
     line: bytes
 
 
-def append_audit(connection: Connection, rows: Sequence[AuditRow]) -> None:
+async def append_audit(connection: AsyncConnection, rows: Sequence[AuditRow]) -> None:
     """Add these lines, all or none, in one statement. Raises `AuditMoved` if one of their sequences is taken."""
     # In one order, so that two processes wait for each other in one direction only.
     ordered = sorted(rows, key=lambda row: (row.agreement, row.sequence))
     try:
-        connection.execute(
+        await connection.execute(
             "INSERT INTO audit (agreement, sequence, at, line)"
             " SELECT * FROM unnest(%s::text[], %s::bigint[], %s::timestamptz[], %s::bytea[])",
             (
@@ -54,14 +54,16 @@ def append_audit(connection: Connection, rows: Sequence[AuditRow]) -> None:
         raise AuditMoved from None
 
 
-def audit_heads(connection: Connection, agreements: Iterable[str]) -> dict[str, AuditHead]:
+async def audit_heads(connection: AsyncConnection, agreements: Iterable[str]) -> dict[str, AuditHead]:
     """The ends of these agreements' chains, without those that have no line yet."""
-    rows = connection.execute(
-        "SELECT wanted, sequence, line FROM unnest(%s::text[]) AS wanted, LATERAL ("
-        " SELECT sequence, line FROM audit WHERE agreement = wanted ORDER BY sequence DESC LIMIT 1) AS newest",
-        (list(agreements),),
-    )
-    return {agreement: AuditHead(sequence, sha256(line).hexdigest()) for agreement, sequence, line in rows}
+    rows = await connection.execute(_ENDS, (list(agreements),))
+    return {row[0]: _head(*row[1:]) for row in await rows.fetchall()}
+
+
+def audit_head(connection: Connection, agreement: str) -> AuditHead | None:
+    """The end of one agreement's chain; None if it has no line yet."""
+    row = connection.execute(_ENDS, ([agreement],)).fetchone()
+    return None if row is None else _head(*row[1:])
 
 
 def all_audit_heads(connection: Connection) -> bytes | None:
@@ -69,8 +71,8 @@ def all_audit_heads(connection: Connection) -> bytes | None:
     each with its end. None if there is no line at all.
     """
     agreements = [str(row[0]) for row in connection.execute("SELECT DISTINCT id FROM agreements")]
-    heads = audit_heads(connection, agreements)
-    lines = sorted(f"{agreement} {head.sequence} {head.hash}\n" for agreement, head in heads.items())
+    heads = [(row[0], _head(*row[1:])) for row in connection.execute(_ENDS, (agreements,))]
+    lines = sorted(f"{agreement} {head.sequence} {head.hash}\n" for agreement, head in heads)
     return "".join(lines).encode() or None
 
 
@@ -94,3 +96,13 @@ def audit_rows(connection: Connection, agreement: str | None = None) -> Iterator
         )
         for name, sequence, at, line in cursor:
             yield AuditRow(name, sequence, milliseconds(at), line)
+
+
+_ENDS = (
+    "SELECT wanted, sequence, line FROM unnest(%s::text[]) AS wanted, LATERAL ("
+    " SELECT sequence, line FROM audit WHERE agreement = wanted ORDER BY sequence DESC LIMIT 1) AS newest"
+)
+
+
+def _head(sequence: int, line: bytes) -> AuditHead:
+    return AuditHead(sequence, sha256(line).hexdigest())

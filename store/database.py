@@ -8,6 +8,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import TupleRow
 
 Connection = psycopg.Connection[TupleRow]
+AsyncConnection = psycopg.AsyncConnection[TupleRow]
 
 _CONNECT_TIMEOUT_S = 10
 _NETWORK: dict[str, Any] = {
@@ -41,6 +42,18 @@ def connect(database_url: str, *, name: str = "sistercity", wait_s: int = _CONNE
         connect_timeout=wait_s,
         application_name=name,
         options=" ".join(f"-c {name}={value}" for name, value in _SESSION.items()),
+    )
+
+
+async def connect_async(database_url: str, *, name: str, wait_s: int, statement_limit_ms: int) -> AsyncConnection:
+    """As `connect`, for a program that waits in its event loop; a statement takes `statement_limit_ms` at most."""
+    session = _SESSION | {"statement_timeout": str(statement_limit_ms)}
+    return await psycopg.AsyncConnection.connect(
+        make_conninfo(**{**_NETWORK, **conninfo_to_dict(database_url)}),
+        autocommit=True,
+        connect_timeout=wait_s,
+        application_name=name,
+        options=" ".join(f"-c {name}={value}" for name, value in session.items()),
     )
 
 

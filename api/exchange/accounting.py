@@ -11,7 +11,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api.exchange.gate import Gate, Passage
 from api.problems import RETRY_AFTER_S, UNAVAILABLE, answer
 from federation.access.audit import Given
-from federation.access.recording import AuditStopped
 
 PASSAGE = "sistercity.passage"
 """Where the ASGI scope holds the `Passage` of a request that was granted."""
@@ -91,7 +90,7 @@ class _Exchange:
         )
         try:
             head = await self._gate.record(passage, given)
-        except (psycopg.OperationalError, AuditStopped):
+        except psycopg.OperationalError:
             refused = answer(UNAVAILABLE, {"Retry-After": str(RETRY_AFTER_S)})
             await refused(self._scope, self._receive, self._send)
             return

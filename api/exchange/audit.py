@@ -9,7 +9,7 @@ from api.dependencies import Snapshots
 from api.exchange.access import LIMITED, WITHOUT_TOKEN, Granted
 from api.openapi import NO_DATABASE, REFUSED_PARAMETER
 from api.problems import documented
-from store.audit import audit_heads, audit_page
+from store.audit import audit_head, audit_page
 
 router = APIRouter()
 
@@ -40,7 +40,7 @@ def list_audit(
     those that were refused by their token or a limit, are not recorded.
     """
     with snapshots.snapshot() as connection:
-        head = audit_heads(connection, [granted.agreement]).get(granted.agreement)
+        head = audit_head(connection, granted.agreement)
         lines = audit_page(connection, granted.agreement, after, limit)
     headers = {"Sistercity-Next": str(after + len(lines))}
     if head is not None:

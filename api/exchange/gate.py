@@ -1,14 +1,15 @@
 """The gate of the partner API: whose token it is, whether a limit is reached, and the record of what was given.
 
-Tokens are checked on threads and connections of their own. Those that this process has seen before pass through one
-lane; all others, and whoever asks for a token, pass through a narrow second one: a crowd of strangers waits there and
-delays no partner. Limits are checked before the database is asked, as soon as a token is known.
+Tokens that this process has seen before are looked up on a connection of their own, all others on a second one, and who
+asks for a token waits for a third: a crowd of strangers waits there, for a while and up to a number, and delays no
+partner. Limits are checked before the database is asked, as soon as a token is known.
 """
 
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 from weakref import WeakValueDictionary
@@ -16,15 +17,15 @@ from weakref import WeakValueDictionary
 from anyio import CapacityLimiter, to_thread
 
 from federation.access.audit import Given
+from federation.access.batching import Batches
 from federation.access.quotas import Quotas
 from federation.access.recording import AuditWriter
 from federation.access.tokens import check_request, issue_token
-from store.access import Access, agreement_of, token_connections, token_hash
+from store.access import STATEMENT_LIMIT_MS, Access, agreements_of, token_connections, token_hash
 from store.audit import AuditHead
-from store.database import Connection, connect
+from store.database import AsyncConnection, Connection, connect_async
 
-_PARTNERS_AT_ONCE = 4
-_STRANGERS_AT_ONCE = 2
+_ASKING_AT_ONCE = 2
 MOST_STRANGERS = 64
 """That wait or are looked at: more are refused."""
 _MOST_KNOWN = 10_000
@@ -63,28 +64,34 @@ class Passage:
 
 
 class Gate:
-    """Used from one event loop, from `open` to `close`. `clock` gives milliseconds since 1970, UTC."""
+    """Used from one event loop, while its context is open. `clock` gives milliseconds since 1970, UTC."""
 
     def __init__(self, database_url: str, clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000) -> None:
+        def connect(name: str) -> Callable[[], Awaitable[AsyncConnection]]:
+            return lambda: connect_async(
+                database_url, name=f"sistercity {name}", wait_s=_WAIT_S, statement_limit_ms=STATEMENT_LIMIT_MS
+            )
+
         self.now_ms = clock
-        self._connections = token_connections(database_url, most=_PARTNERS_AT_ONCE + _STRANGERS_AT_ONCE, wait_s=_WAIT_S)
-        self._audit = AuditWriter(lambda: connect(database_url, name="sistercity audit", wait_s=_WAIT_S))
-        self._partners = CapacityLimiter(_PARTNERS_AT_ONCE)
-        self._strangers = CapacityLimiter(_STRANGERS_AT_ONCE)
+        self._audit = AuditWriter(connect("audit"))
+        self._partners: Batches[bytes, Access | None] = Batches(connect("tokens"), agreements_of)
+        self._strangers: Batches[bytes, Access | None] = Batches(connect("unknown tokens"), agreements_of)
         self._strangers_here = 0
+        self._issuing = token_connections(database_url, most=_ASKING_AT_ONCE, wait_s=_WAIT_S)
+        self._issuers = CapacityLimiter(_ASKING_AT_ONCE)
         self._known: OrderedDict[bytes, Access] = OrderedDict()
         self._turns: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
         self._quotas = Quotas()
 
-    def open(self) -> None:
-        """Start connecting, without waiting for it."""
-        self._connections.open(wait=False)
-        self._audit.start()
+    async def __aenter__(self) -> "Gate":
+        self._issuing.open(wait=False)
+        return self
 
-    def close(self) -> None:
+    async def __aexit__(self, *_: object) -> None:
         """Write what is not recorded yet, and close every connection."""
-        self._audit.stop()
-        self._connections.close()
+        for used in (self._audit, self._partners, self._strangers):
+            await used.close()
+        self._issuing.close()
 
     async def enter(self, token: str) -> Passage | None:
         """Let a request pass; None if the token opens nothing now, whatever the reason.
@@ -94,10 +101,11 @@ class Gate:
         key = token_hash(token)
         known = self._known.get(key)
         if known is None:
-            access = await self._as_stranger(lambda connection: agreement_of(connection, token))
+            with self._stranger():
+                access = await self._strangers.ask(key)
         else:
             self._quotas.check(known)
-            access = await self._on_thread(lambda connection: agreement_of(connection, token), self._partners)
+            access = await self._partners.ask(key)
         if access is None:
             self._known.pop(key, None)
             return None
@@ -113,7 +121,7 @@ class Gate:
 
     async def record(self, passage: Passage, given: Given) -> AuditHead:
         """Record an answer that is about to be sent. Raises `psycopg.OperationalError`: then it must not be sent."""
-        head = await asyncio.wrap_future(self._audit.record(passage.access.agreement, given))
+        head = await self._audit.record(passage.access.agreement, given)
         self._quotas.count_bytes(passage.access, given.bytes)
         return head
 
@@ -121,11 +129,10 @@ class Gate:
         """A token for who signed the assertion. Raises `BadAssertion`, `UnknownAgreement`, `LimitReached`, `Crowded`
         and `psycopg.OperationalError`.
         """
-        asked = await self._as_stranger(
-            lambda connection: check_request(connection, assertion, agreement, self.now_ms())
-        )
-        self._quotas.check_token(asked.access)
-        token = await self._as_stranger(lambda connection: issue_token(connection, asked))
+        with self._stranger():
+            asked = await self._issue(lambda connection: check_request(connection, assertion, agreement, self.now_ms()))
+            self._quotas.check_token(asked.access)
+            token = await self._issue(lambda connection: issue_token(connection, asked))
         self._quotas.count_token(asked.access)
         self._remember(token_hash(token), asked.access)
         return token
@@ -136,18 +143,19 @@ class Gate:
         if len(self._known) > _MOST_KNOWN:
             self._known.popitem(last=False)
 
-    async def _as_stranger(self, work: Callable[[Connection], T]) -> T:
+    @contextmanager
+    def _stranger(self) -> Iterator[None]:
         if self._strangers_here >= MOST_STRANGERS:
             raise Crowded
         self._strangers_here += 1
         try:
-            return await self._on_thread(work, self._strangers)
+            yield
         finally:
             self._strangers_here -= 1
 
-    async def _on_thread(self, work: Callable[[Connection], T], lane: CapacityLimiter) -> T:
+    async def _issue(self, work: Callable[[Connection], T]) -> T:
         def run() -> T:
-            with self._connections.connection() as connection:
+            with self._issuing.connection() as connection:
                 return work(connection)
 
-        return await to_thread.run_sync(run, limiter=lane)
+        return await to_thread.run_sync(run, limiter=self._issuers)

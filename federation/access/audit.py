@@ -1,8 +1,8 @@
 """The lines of an audit chain (docs/wire.md): what was given under an agreement. Pure."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from hashlib import sha256
-from typing import Annotated, Any, Literal, NoReturn, Self
+from typing import Annotated, Literal, NoReturn, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
@@ -50,9 +50,14 @@ class Given:
 def audit_row(given: Given, agreement: str, head: AuditHead | None) -> AuditRow:
     """The line that records `given` after the end of the agreement's chain."""
     sequence = 1 if head is None else head.sequence + 1
-    content: dict[str, Any] = {"format": 1, "agreement": agreement, "sequence": sequence, "at": rfc3339(given.at)}
-    content["before"] = None if head is None else head.hash
-    content |= {name: value for name, value in asdict(given).items() if name != "at"}
+    content = {
+        **{"format": 1, "agreement": agreement, "sequence": sequence, "at": rfc3339(given.at)},
+        "before": None if head is None else head.hash,
+        "request": given.request,
+        "path": given.path,
+        **{"metric": given.metric, "first": given.first, "last": given.last},
+        **{"status": given.status, "page": given.page, "bytes": given.bytes},
+    }
     return AuditRow(agreement, sequence, given.at, dumps(content))
 
 

@@ -9,13 +9,15 @@ from math import ceil
 from time import time
 
 from limits import RateLimitItem, RateLimitItemPerHour, RateLimitItemPerMinute
-from limits.storage import MemoryStorage
+from limits.storage import Storage
 from limits.strategies import FixedWindowRateLimiter
 
 from store.access import Access
 
 _TOKENS = RateLimitItemPerMinute(30, namespace="tokens")
 _SOON_S = 1
+_MOST_WINDOWS = 1000
+"""Of more, those that are over are forgotten."""
 
 
 class LimitReached(Exception):
@@ -26,11 +28,60 @@ class LimitReached(Exception):
         self.retry_after_s = retry_after_s
 
 
+class CountedWindows(Storage):
+    """Counts in memory. The library's own storage starts a thread to clean up, again and again while it counts."""
+
+    STORAGE_SCHEME = ["counted-windows"]  # noqa: RUF012
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._counts: dict[str, tuple[float, int]] = {}
+
+    @property
+    def base_exceptions(self) -> type[Exception]:
+        """What the methods raise."""
+        return ValueError
+
+    def incr(self, key: str, expiry: float, amount: int = 1) -> int:
+        """The count with `amount`, in a window of `expiry` seconds that begins now unless one is open."""
+        ends, count = self._counts.get(key, (0.0, 0))
+        now = time()
+        if ends <= now:
+            if len(self._counts) > _MOST_WINDOWS:
+                self._counts = {key: counted for key, counted in self._counts.items() if counted[0] > now}
+            ends, count = now + expiry, 0
+        self._counts[key] = ends, count + amount
+        return count + amount
+
+    def get(self, key: str) -> int:
+        """The count in the open window."""
+        ends, count = self._counts.get(key, (0.0, 0))
+        return count if ends > time() else 0
+
+    def get_expiry(self, key: str) -> float:
+        """When the window ends, in seconds since 1970."""
+        return self._counts.get(key, (time(), 0))[0]
+
+    def check(self) -> bool:
+        """Whether it works."""
+        return True
+
+    def reset(self) -> int:
+        """Forget all."""
+        count = len(self._counts)
+        self._counts.clear()
+        return count
+
+    def clear(self, key: str) -> None:
+        """Forget one."""
+        self._counts.pop(key, None)
+
+
 class Quotas:
     """Counts for all agreements. Used from one thread."""
 
     def __init__(self) -> None:
-        self._windows = FixedWindowRateLimiter(MemoryStorage())
+        self._windows = FixedWindowRateLimiter(CountedWindows())
         self._at_once: Counter[str] = Counter()
 
     def check(self, access: Access) -> None:

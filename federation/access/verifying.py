@@ -29,7 +29,7 @@ class Witness:
 
 
 @dataclass(frozen=True, slots=True)
-class VerifiedChain:
+class VerifiedAudit:
     """The chain of an agreement: its end, how many witnesses agree with it, and what is wrong, if anything is."""
 
     agreement: str
@@ -69,7 +69,7 @@ def signed_witnesses(heads: Iterable[StoredHead], identity: Identity) -> Iterato
                 yield witness
 
 
-def verify_audit(rows: Iterable[AuditRow], vouched: Iterable[Witness] = ()) -> Iterator[VerifiedChain]:
+def verify_audit(rows: Iterable[AuditRow], vouched: Iterable[Witness] = ()) -> Iterator[VerifiedAudit]:
     """What became of each chain. `rows` come by agreement, each chain from its first line on.
 
     A chain that only witnesses know is reported too: it is missing.
@@ -83,7 +83,7 @@ def verify_audit(rows: Iterable[AuditRow], vouched: Iterable[Witness] = ()) -> I
         yield _verified(agreement, (), missing)
 
 
-def _verified(agreement: str, rows: Iterable[AuditRow], vouched: Sequence[Witness]) -> VerifiedChain:
+def _verified(agreement: str, rows: Iterable[AuditRow], vouched: Sequence[Witness]) -> VerifiedAudit:
     waiting = sorted(vouched, key=lambda witness: witness.head.sequence, reverse=True)
     head: AuditHead | None = None
     agreed = 0
@@ -100,8 +100,8 @@ def _verified(agreement: str, rows: Iterable[AuditRow], vouched: Sequence[Witnes
             words = f"it is missing: {waiting[-1].who} names line {waiting[-1].head.sequence}"
             raise BrokenAudit("broken-chain", agreement, missing, words)
     except BrokenAudit as error:
-        return VerifiedChain(agreement, head, agreed, error)
-    return VerifiedChain(agreement, head, agreed, None)
+        return VerifiedAudit(agreement, head, agreed, error)
+    return VerifiedAudit(agreement, head, agreed, None)
 
 
 def _check_witness(witness: Witness, head: AuditHead, vouched: Sequence[Witness]) -> None:

@@ -9,7 +9,7 @@ import typer
 from node import wiring
 
 if TYPE_CHECKING:
-    from federation.access.verifying import VerifiedChain, Witness
+    from federation.access.verifying import VerifiedAudit, Witness
     from store.audit import AuditRow
     from store.database import Connection
 
@@ -79,7 +79,7 @@ def _rows(file: Path) -> "Iterator[AuditRow]":
             yield row_of(line.removesuffix(b"\n"), f"{file}, line {number}")
 
 
-def _report(chains: "Iterable[VerifiedChain]") -> None:
+def _report(chains: "Iterable[VerifiedAudit]") -> None:
     wrong = []
     for chain in chains:
         if chain.broken is not None:
