@@ -10,6 +10,7 @@ from node.doctor.finding import Finding
 if TYPE_CHECKING:
     from federation.identity.changes import OnlineUse
     from federation.identity.document import Identity
+    from store.database import Connection
 
 _DAY_MS = 86_400_000
 _SOON_DAYS = 14
@@ -21,13 +22,14 @@ class IdentityState:
     """What there is of the city's identity, in the database and on this machine.
 
     `installed` is the node's own document, `made` the newest that was made on this machine, `revoked` whether the
-    identity is; `held` are the kids of the online keys on this machine; `agreements` counts those in force;
-    `unguarded` says of each file of a key that others may read it; `identity_key` is where that key lies, if here.
+    identity is. `partners` are the cities with an agreement in force, each with when its newest document expires (ms),
+    None if there is none. `held` are the kids of the online keys on this machine; `unguarded` says of each file of a
+    key that others may read it; `identity_key` is where that key lies, if here.
     """
 
     installed: "Identity | None"
     revoked: bool
-    agreements: int
+    partners: Mapping[str, int | None]
     made: "Identity | None" = None
     held: Mapping["OnlineUse", tuple[str, ...]] = field(default_factory=dict)
     unguarded: tuple[str, ...] = ()
@@ -46,8 +48,15 @@ def read_identity(database_url: str, limit_s: int) -> IdentityState:
         text = identities.own_identity(connection)
         installed = None if text is None else open_identity(text, pinned=None, now_ms=None)
         revoked = installed is not None and identities.revocation_of(connection, installed.thumbprint) is not None
-        count = len(agreements.in_force(connection))
-    return _with_files(IdentityState(installed, revoked, count))
+        partners = {each.city: _expiry(connection, each.partner) for each in agreements.in_force(connection)}
+    return _with_files(IdentityState(installed, revoked, partners))
+
+
+def _expiry(connection: "Connection", thumbprint: str) -> int | None:
+    from federation.identity.receiving import known_identity
+
+    known = known_identity(connection, thumbprint)
+    return None if known is None else known.expires_at
 
 
 def _with_files(state: IdentityState) -> IdentityState:
@@ -76,6 +85,7 @@ def judge_identity(state: IdentityState, now_ms: int) -> Iterator[Finding]:
     if state.identity_key is not None:
         words = f"{state.identity_key} lies on this machine: move it to where no server is, and keep a copy elsewhere"
         yield Finding("warn", "identity key", words)
+    yield from _judge_partners(state.partners, now_ms)
     if state.installed is None:
         yield _judge_absence(state)
         return
@@ -85,9 +95,19 @@ def judge_identity(state: IdentityState, now_ms: int) -> Iterator[Finding]:
             yield _judge_key(state.installed, use, kids, now_ms)
 
 
+def _judge_partners(partners: Mapping[str, int | None], now_ms: int) -> Iterator[Finding]:
+    """A city is not let in, and nothing of it is taken, without a document that is valid."""
+    missing = [city for city, expires in sorted(partners.items()) if expires is None]
+    expired = [city for city, expires in sorted(partners.items()) if expires is not None and now_ms >= expires]
+    for cities, words in ((missing, "there is none"), (expired, "it has expired")):
+        if cities:
+            mend = "does `sistercity pull` run? Else ask the city for its file, and `sistercity identity import` it"
+            yield Finding("warn", "partners' identities", f"{words}: {', '.join(cities)}; {mend}")
+
+
 def _judge_absence(state: IdentityState) -> Finding:
-    if state.agreements:
-        words = f"{state.agreements} agreements are in force, and the node does not know who it is: "
+    if state.partners:
+        words = f"{len(state.partners)} agreements are in force, and the node does not know who it is: "
         return Finding("fail", _WHAT, f"{words}run `sistercity identity import FILE --own`")
     if state.made is not None:
         return Finding("warn", _WHAT, "made, and not imported: run `sistercity identity import FILE --own`")
