@@ -91,7 +91,7 @@ def test_a_turn_is_signed_once_whatever_it_published_and_an_idle_one_after_a_day
         publish_hours_until(city_url, ledger, 3, signer())
         found = signed(connection)
     assert [head.ends[IMPORT.name].sequence for head in found] == [3, 3, 4]
-    assert [contradiction(one, other) for one in found for other in found] == [None] * 9
+    assert [contradiction(first, other) for first in found for other in found] == [None] * 9
 
 
 def test_a_withdrawal_is_signed_and_takes_the_bodies_but_leaves_the_chain(city_url, ledger) -> None:
