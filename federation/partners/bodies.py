@@ -55,7 +55,8 @@ class BodyReader:
             cursor = BodyCursor(following, grant.since)
             if cursor != before:
                 stored += await self._store(lines, newest, before, cursor, after)
-                before, after = cursor, following
+                before = cursor
+            after = following
             if not lines:
                 break
         return stored

@@ -263,7 +263,13 @@ async def _pause() -> None:
 @contextmanager
 def talking(*cities: TalkingCity) -> Iterator[list[str]]:
     """The cities on a free port of loopback; yields the address of each."""
-    named = {city.city: city for city in cities}
+    with talking_in_turn({city.city: city for city in cities}) as port:
+        yield [f"http://127.0.0.1:{port}/{city.city}" for city in cities]
+
+
+@contextmanager
+def talking_in_turn(named: dict[str, TalkingCity]) -> Iterator[int]:
+    """The cities that are in `named` at any time, each at the path of its name; yields the port."""
 
     async def app(scope: Any, receive: Callable[[], Awaitable[Any]], send: Callable[[Any], Awaitable[None]]) -> None:
         await exchange(named, scope, receive, send)
@@ -275,9 +281,9 @@ def talking(*cities: TalkingCity) -> Iterator[list[str]]:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()
         try:
-            yield [f"http://127.0.0.1:{listening.getsockname()[1]}/{city.city}" for city in cities]
+            yield int(listening.getsockname()[1])
         finally:
-            for city in cities:
+            for city in named.values():
                 city.hold.set()
             until(lambda: server.started, "the cities listen", pause_s=0.01)
             server.should_exit = True
@@ -292,6 +298,16 @@ def agreed(city: TalkingCity, address: str, **changed: Any) -> InstalledAgreemen
         *(NOW - 300 * DAY, NOW + 60 * DAY, False, 600, 2**30, 4, grants),
     )
     return replace(whole, **changed)
+
+
+def forget_everything(connection: Connection) -> None:
+    """Remove agreements, identities, and all that was received."""
+    for table in (
+        *("partner_bodies", "partner_entries", "entry_ends", "entry_cursors", "body_cursors", "partner_heads"),
+        *("contradictions", "pulls", "partner_audits", "partner_catalogues", "partner_cells", "partner_publications"),
+        *("partners", "grants", "agreements", "agreement_revocations", "identities", "identity_revocations"),
+    ):
+        connection.execute(f"DELETE FROM {table}")
 
 
 def agree(database_url: str, *agreements: InstalledAgreement) -> None:
