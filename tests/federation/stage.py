@@ -62,13 +62,13 @@ class Stage:
 
     def rows(self, query: str) -> Rows:
         with connect(self.database_url) as connection:
-            return connection.execute(query).fetchall()  # type: ignore[arg-type]
+            return connection.execute(query).fetchall()
 
     def stored(self) -> tuple[int, int, int]:
         """How many entries, bodies and released values we hold."""
         counts = "SELECT (SELECT count(*) FROM partner_entries), (SELECT count(*) FROM partner_bodies), count(value)"
         [row] = self.rows(f"{counts} FROM partner_cells")
-        return row  # type: ignore[return-value]
+        return row
 
 
 @contextmanager
