@@ -10,6 +10,7 @@ from node.commands import (
     agreement,
     areas,
     audit,
+    conformance,
     correct,
     demo,
     detect,
@@ -71,6 +72,7 @@ app.command()(serve_partners.serve_partners)
 app.add_typer(identity.app, name="identity")
 app.command()(pull.pull)
 app.command()(verify.verify)
+app.command()(conformance.conformance)
 app.command()(query.query)
 app.command()(standing.standing)
 app.command()(status.status)

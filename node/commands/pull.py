@@ -8,6 +8,7 @@ from node import lifecycle, wiring
 from node.settings import settings
 
 if TYPE_CHECKING:
+    from federation.partners.limits import Network
     from federation.partners.pulling import Pulling
 
 
@@ -47,18 +48,23 @@ def pull(
 
 
 def _pulling() -> "Pulling":
-    from federation.partners.limits import Network
     from federation.partners.pulling import Pulling
     from node.identity_files import online_keys
 
+    return Pulling(wiring.database_url(), online_keys("access"), network=partner_network())
+
+
+def partner_network() -> "Network":
+    """How partners are reached, as the settings say."""
+    from federation.partners.limits import Network
+
     chosen = settings()
-    network = Network(
+    return Network(
         ca_file=chosen.partner_ca_file,
         proxy=None if chosen.partner_proxy is None else chosen.partner_proxy.get_secret_value(),
         headers={} if chosen.partner_headers is None else chosen.partner_headers.get_secret_value(),
         private_addresses=chosen.partner_private_addresses,
     )
-    return Pulling(wiring.database_url(), online_keys("access"), network=network)
 
 
 def _unsigned(urls: list[str], follow: bool, every: float) -> None:
