@@ -109,12 +109,15 @@ class OutOfTurn(Exception):
 
 
 @contextmanager
-def publisher_lock(connection: Connection) -> Iterator[bool]:
+def publisher_lock(connection: Connection, *, wait: bool = False) -> Iterator[bool]:
     """Try to take the lock of the one publisher of this database; yields whether this connection holds it.
+
+    With `wait`, wait until whoever has it pauses; psycopg's `LockNotAvailable` is raised after a minute.
 
     The lock ends with the context, or with the connection.
     """
-    held = bool(_value(connection, "SELECT pg_try_advisory_lock(%s)", _PUBLISHER_LOCK))
+    taking = "SELECT true FROM pg_advisory_lock(%s)" if wait else "SELECT pg_try_advisory_lock(%s)"
+    held = bool(_value(connection, taking, _PUBLISHER_LOCK))
     try:
         yield held
     finally:
@@ -211,17 +214,22 @@ def append(
                 *(not any(cell.incomplete for cell in cells), entry, body, body_hash),
             ),
         )
-        columns: tuple[list[Any], ...] = tuple(
-            map(list, zip(*((c.area, c.class_, c.status, c.value, c.coverage, c.rule) for c in cells), strict=True))
-        ) or ([], [], [], [], [], [])
-        connection.execute(
-            "INSERT INTO published_cells SELECT %s, area, class, status, value, coverage, rule"
-            " FROM unnest(%s::integer[], %s::text[], %s::text[], %s::bigint[], %s::text[], %s::text[])"
-            " AS cells (area, class, status, value, coverage, rule)",
-            (header.position, *columns),
-        )
+        insert_cells(connection, header.position, cells)
         if header.kind == "withdrawal":
             erase(connection, header.metric, header.window)
+
+
+def insert_cells(connection: Connection, position: int, cells: Sequence[PublishedCell]) -> None:
+    """Insert the cells of the publication at a position of the log; to be called in a transaction."""
+    columns: tuple[list[Any], ...] = tuple(
+        map(list, zip(*((c.area, c.class_, c.status, c.value, c.coverage, c.rule) for c in cells), strict=True))
+    ) or ([], [], [], [], [], [])
+    connection.execute(
+        "INSERT INTO published_cells SELECT %s, area, class, status, value, coverage, rule"
+        " FROM unnest(%s::integer[], %s::text[], %s::text[], %s::bigint[], %s::text[], %s::text[])"
+        " AS cells (area, class, status, value, coverage, rule)",
+        (position, *columns),
+    )
 
 
 def erase(connection: Connection, metric: str, window: Window) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from store.database import Connection
 from store.moments import milliseconds, moment
+from store.publications import Kind, PublishedCell, insert_cells
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,15 @@ class Draft:
     left_at: int
     entry: bytes
     body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class LostBody:
+    """A publication whose body is gone, and was not withdrawn: its position, its entry's line, the body's hash."""
+
+    position: int
+    entry: bytes
+    hash: str
 
 
 def log_facts(connection: Connection) -> LogFacts:
@@ -65,3 +75,33 @@ def keep_draft(connection: Connection, draft: Draft) -> None:
 def drop_draft(connection: Connection, position: int) -> None:
     """Forget a draft."""
     connection.execute("DELETE FROM publication_drafts WHERE position = %s", (position,))
+
+
+_LOST = """
+    body IS NULL AND entry IS NOT NULL AND body_hash IS NOT NULL AND kind IN ('lost', 'withdrawal', 'skip') AND (
+        kind <> 'lost' OR NOT EXISTS (
+            SELECT FROM publications AS other
+            WHERE (other.metric, other.window_start) = (publications.metric, publications.window_start)
+              AND other.kind = 'withdrawal'))
+"""
+
+
+def lost_bodies(connection: Connection) -> Sequence[LostBody]:
+    """What is in the log without its contents, and was not withdrawn, in order."""
+    rows = connection.execute(f"SELECT position, entry, body_hash FROM publications WHERE {_LOST} ORDER BY position")
+    return [LostBody(*row) for row in rows]
+
+
+def bring_back(connection: Connection, position: int, kind: Kind, body: bytes, cells: Sequence[PublishedCell]) -> bool:
+    """Store the contents of a publication that were lost, and what it was; whether they were still wanted.
+
+    To be called under the publisher's lock: a window that is withdrawn meanwhile stays erased. Whoever calls has
+    compared the body with the entry.
+    """
+    with connection.transaction():
+        changed = connection.execute(
+            f"UPDATE publications SET kind = %s, body = %s WHERE position = %s AND {_LOST}", (kind, body, position)
+        )
+        if changed.rowcount:
+            insert_cells(connection, position, cells)
+    return changed.rowcount == 1

@@ -101,6 +101,12 @@ class RemoteCity:
         answer = await self._get(path, JSON, self._fetcher.limits.catalogue_bytes, public=True, tagged=False)
         return answer.body
 
+    async def body(self, hash_: str) -> bytes | None:
+        """The body with this hash, as far as the city says so; None if it has none that it may give us."""
+        gone = (HTTPStatus.NOT_FOUND, HTTPStatus.GONE)
+        answer = await self._get(f"v1/bodies/{hash_}", JSON, self._fetcher.limits.bytes, tagged=False, expected=gone)
+        return answer.body if answer.status == HTTPStatus.OK else None
+
     async def heads(self, thumbprint: str) -> list[str]:
         """As `Source`."""
         gone = (HTTPStatus.NOT_MODIFIED, HTTPStatus.NOT_FOUND)

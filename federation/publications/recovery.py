@@ -11,8 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from federation.publications.appending import finish
-from federation.publications.chain import ChainEnd
-from federation.publications.entries import PublicationEntry, digest
+from federation.publications.chain import ChainEnd, check_body
+from federation.publications.entries import PublicationEntry, cells_of, digest, entry_of
 from federation.publications.ledger import (
     Beginning,
     Ledger,
@@ -24,8 +24,8 @@ from federation.publications.ledger import (
 )
 from federation.publications.signing import own, seen_by_partners
 from store.database import Connection
-from store.publications import append
-from store.recovery import LogFacts, begin_log, drafts, drop_draft, log_facts
+from store.publications import append, publisher_lock
+from store.recovery import LogFacts, LostBody, begin_log, bring_back, drafts, drop_draft, log_facts
 
 log = logging.getLogger(__name__)
 
@@ -143,6 +143,17 @@ def check_not_restored(connection: Connection, state: LedgerState) -> None:
                 f"partners have seen another publication {end.sequence} of {metric} than the ledger has: it was"
                 f" restored together with the database. {_WAY_ON}"
             )
+
+
+def take_back(connection: Connection, lost: LostBody, body: bytes) -> bool:
+    """Store a body that was lost, if it is the one that the entry names; whether it was still wanted.
+
+    Waits until a running publisher pauses. Raises `BrokenChain` if it is another body.
+    """
+    entry = entry_of(lost.entry)
+    check_body(entry, body)
+    with publisher_lock(connection, wait=True):
+        return bring_back(connection, lost.position, entry.header.kind, body, cells_of(body))
 
 
 def ledger_fault(connection: Connection, path: Path, city: str) -> str | None:

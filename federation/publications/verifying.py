@@ -17,7 +17,7 @@ from store.verification import StoredEntry
 
 
 @dataclass(slots=True)
-class VerifiedChain:
+class VerifiedEntries:
     """A metric's chain that verifies. `signed` is the sequence up to which the newest head covers it; 0: no head does.
 
     `erased` counts bodies that withdrawals took back, `absent` those that are not here for another reason, and
@@ -56,7 +56,7 @@ def verified_heads(documents: Iterable[str], identity: Identity) -> tuple[list[S
 
 def verify_chains(
     city: str, heads: Sequence[SignedHead], rows: Iterable[StoredEntry], catalogues: Container[str], *, whole: bool
-) -> list[VerifiedChain]:
+) -> list[VerifiedEntries]:
     """Verify the chains of a city against its heads, which have been verified and are in the order of their numbers.
 
     `whole`: everything that the heads cover must be here, and every body that was neither withdrawn nor lost (our own
@@ -78,7 +78,7 @@ class _Verifying:
             (metric, end.sequence): (end.hash, head.number) for head in heads for metric, end in head.ends.items()
         }
         self._ends: dict[str, ChainEnd] = {}
-        self._chains: dict[str, VerifiedChain] = {}
+        self._chains: dict[str, VerifiedEntries] = {}
         self._here: set[tuple[str, int]] = set()
         self._absent: dict[tuple[str, int], list[tuple[int, bool]]] = {}
 
@@ -97,13 +97,13 @@ class _Verifying:
                 f"entry {end.sequence} of {header.metric} is not the one that head {number} of {self._city} names",
             )
         self._ends[header.metric] = end
-        chain = self._chains.setdefault(header.metric, VerifiedChain(header.metric))
+        chain = self._chains.setdefault(header.metric, VerifiedEntries(header.metric))
         chain.entries += 1
         chain.last = header.sequence
         chain.uncatalogued += entry.catalogue not in self._catalogues
         self._take_body(chain, entry, row)
 
-    def _take_body(self, chain: VerifiedChain, entry: PublicationEntry, row: StoredEntry) -> None:
+    def _take_body(self, chain: VerifiedEntries, entry: PublicationEntry, row: StoredEntry) -> None:
         header, place = entry.header, (entry.header.metric, entry.header.window.start)
         if header.kind == "withdrawal":
             if place in self._here:
@@ -121,7 +121,7 @@ class _Verifying:
         else:
             chain.absent += 1
 
-    def done(self) -> list[VerifiedChain]:
+    def done(self) -> list[VerifiedEntries]:
         """What was verified, by metric."""
         newest = self._heads[-1].ends if self._heads else {}
         for metric, end in newest.items():

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 def pull(
     url: Annotated[list[str] | None, typer.Argument(hidden=True)] = None,
     follow: Annotated[bool, typer.Option(help="keep pulling until stopped")] = False,
+    lost: Annotated[
+        bool, typer.Option("--lost-bodies", help="ask partners for what this city published and has lost, and end")
+    ] = False,
     every: Annotated[float, typer.Option(min=0.1, help="seconds between pulls when following")] = 30.0,
 ) -> None:
     """Pull what partners have published since the last time, under every agreement that gives us something."""
@@ -22,6 +25,9 @@ def pull(
 
     if url:
         _unsigned(url, follow, every)
+        return
+    if lost:
+        _return_lost()
         return
     from federation.partners.pulling import follow as keep_pulling
     from federation.partners.pulling import pull as pull_once
@@ -45,6 +51,17 @@ def pull(
         raise wiring.CommandError("\n".join(failures))
     if not outcomes:
         typer.echo("no agreement in force gives this city anything: `sistercity agreement list`")
+
+
+def _return_lost() -> None:
+    """Bodies of our own, back from partners."""
+    import asyncio
+
+    from federation.partners.returning import return_lost
+
+    lifecycle.start("pull", metrics=False)
+    back, missing = asyncio.run(return_lost(_pulling()))
+    typer.echo(f"{back} bodies came back from partners, {missing} are lost still")
 
 
 def _pulling() -> "Pulling":

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from federation.identity.document import Identity
     from federation.publications.heads import SignedHead
-    from federation.publications.verifying import VerifiedChain
+    from federation.publications.verifying import VerifiedEntries
     from store.database import Connection
 
 _COLUMNS = ("city", "metric", "entries", "bodies", "withdrawn", "not here", "signed up to")
@@ -107,7 +107,7 @@ def _check_recorded(connection: "Connection", thumbprint: str, city: str) -> Non
             )
 
 
-def _table(city: str, chains: "Sequence[VerifiedChain]") -> None:
+def _table(city: str, chains: "Sequence[VerifiedEntries]") -> None:
     for chain in chains:
         signed = "all" if chain.signed == chain.last else chain.signed or "nothing"
         _say((city, chain.metric, chain.entries, chain.bodies, chain.erased, chain.absent, signed))

@@ -9,7 +9,7 @@ from federation.identity.document import RevokedKey, open_identity
 from federation.publications.chain import BrokenChain, ChainEnd
 from federation.publications.entries import digest
 from federation.publications.heads import BadHead
-from federation.publications.verifying import VerifiedChain, verified_heads, verify_chains
+from federation.publications.verifying import VerifiedEntries, verified_heads, verify_chains
 from store.verification import StoredEntry
 from tests.federation.identity.cities import NOW, SigningCity
 from tests.federation.published import CATALOGUE, CELLS, METRIC, PublishedCity
@@ -31,14 +31,14 @@ def a_city(keys: SigningCity = ISFAHAN) -> tuple[PublishedCity, list[str]]:
     return city, [*documents, city.head(9)]
 
 
-def verified(rows: list[StoredEntry], documents: list[str], *, whole: bool = True) -> list[VerifiedChain]:
+def verified(rows: list[StoredEntry], documents: list[str], *, whole: bool = True) -> list[VerifiedEntries]:
     heads, _ = verified_heads(documents, KNOWN)
     return verify_chains("isfahan", heads, rows, {CATALOGUE}, whole=whole)
 
 
 def test_what_was_published_verifies_with_what_was_withdrawn_and_lost() -> None:
     city, documents = a_city()
-    whole = VerifiedChain(METRIC, entries=5, bodies=4, erased=1, last=5, signed=5)
+    whole = VerifiedEntries(METRIC, entries=5, bodies=4, erased=1, last=5, signed=5)
     assert verified(city.rows, documents) == [whole]
     city.rows[3] = StoredEntry(city.rows[3].line, None, lost=True)
     assert verified(city.rows, documents) == [replace(whole, bodies=3, absent=1)]
@@ -143,7 +143,7 @@ def test_a_body_whose_hash_is_right_but_that_says_it_is_of_another_entry_is_noti
 def test_of_a_partner_what_was_not_given_is_no_contradiction() -> None:
     city, documents = a_city()
     rows = [StoredEntry(row.line, None, lost=True) for row in city.rows[:3]]
-    assert verified(rows, documents, whole=False) == [VerifiedChain(METRIC, entries=3, absent=3, last=3, signed=3)]
+    assert verified(rows, documents, whole=False) == [VerifiedEntries(METRIC, entries=3, absent=3, last=3, signed=3)]
     with pytest.raises(BrokenChain, match="and the chain ends with 3"):
         verified(rows, documents)
 
