@@ -6,6 +6,7 @@ cores busy for ten seconds (docs/decisions/0014-forked-roles.md).
 
 import os
 import runpy
+import shutil
 import socket
 import sys
 from collections.abc import Mapping, Sequence
@@ -104,6 +105,13 @@ def _run(lifeline: Connection, log: Path, arguments: Sequence[str], environment:
     os.environ.update(environment, SISTERCITY_STOP_WITH_STDIN="true")
     sys.argv = ["sistercity", *arguments]
     runpy.run_module("node", run_name="__main__")
+
+
+def emptied(folder: Path) -> Path:
+    """A folder for this user alone, without what an earlier demo left in it."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(mode=0o700, parents=True)
+    return folder
 
 
 def free_port(preferred: int) -> int:

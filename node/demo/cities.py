@@ -12,11 +12,13 @@ from federation.publications.slots import due_windows
 from federation.wire import rfc3339
 from ingest.cities import City, load_city
 from node.clock import now_ms
+from node.demo.certificates import Authority
 from node.demo.children import Children, free_port
 from schemas.catalogue import Metric, catalogue, datasets, leaving
 from schemas.topics import FRAMES, REGIONS, live
 from store.accounts import StreamAccount, receptions_by_metric, refusals_by_origin, stream_accounts
 from store.database import Connection, connect, create_database
+from store.partner_role import partner_login
 from store.publishing import begins, cells_since, topic_state
 
 LEAVING = leaving(catalogue().values(), catalogue())
@@ -26,6 +28,9 @@ STREAMS = (*datasets(), FRAMES)
 """Every dataset that the demo carries."""
 
 _METRICS_ROLES = ("meters", "waste", "cameras", "process", "detect", "publish", "pull")
+HOST = "127.0.0.1"
+"""Where every server of the demo listens."""
+
 _PARTITIONS = "4"
 """Fewer than a city would choose: one processor reads all of them, and Kafka creates them sooner."""
 
@@ -34,11 +39,15 @@ _SOURCES = ("meters", "waste", "cameras")
 
 @dataclass(frozen=True, slots=True)
 class DemoCity:
-    """A city of the demo. Its processes keep their files in `folder`."""
+    """A city of the demo. Its processes keep their files in `folder`.
+
+    `port` is that of its own side, `public_port` that of its door for partners.
+    """
 
     facts: City
     database_url: str
     port: int
+    public_port: int
     metrics_ports: Mapping[str, int]
     folder: Path
     environment: Mapping[str, str]
@@ -50,8 +59,13 @@ class DemoCity:
 
     @property
     def url(self) -> str:
-        """Address of the city's API."""
-        return f"http://127.0.0.1:{self.port}"
+        """Address of the city's own side."""
+        return f"http://{HOST}:{self.port}"
+
+    @property
+    def public_url(self) -> str:
+        """Address at which partners reach the city."""
+        return f"https://{HOST}:{self.public_port}"
 
     def report(self, source: str) -> Path:
         """The file in which a simulator reports what it sent, once it has sent all."""
@@ -103,23 +117,29 @@ class CityProgress:
         return f"{known / 1e6:.2f} of {sent / 1e6:.2f} M readings, {self.publications()} publications"
 
 
-def prepare(name: str, number: int, services: Services, home: Path) -> DemoCity:
-    """Make the city's database, without tables yet, and choose its ports."""
+def prepare(name: str, number: int, services: Services, home: Path, authority: Authority) -> DemoCity:
+    """Make the city's database, without tables yet, and its certificate, and choose its ports."""
     city = load_city(name)
     url = create_database(services.database_url, city.id.replace("-", "_"))
     folder = home / city.id
     folder.mkdir(parents=True, exist_ok=True)
+    made = authority.certify(city.id, [HOST])
     environment = {
         "SISTERCITY_CITY": name,
+        "SISTERCITY_EXCHANGE_CERT_FILE": str(made.certificate),
+        "SISTERCITY_EXCHANGE_KEY_FILE": str(made.key),
+        "SISTERCITY_PARTNER_CA_FILE": str(authority.certificate),
+        "SISTERCITY_PARTNER_PRIVATE_ADDRESSES": "true",
         "SISTERCITY_KAFKA": services.kafka,
         "SISTERCITY_DATABASE_URL": url,
         "SISTERCITY_HOME": str(folder),
         "SISTERCITY_PARTITIONS": _PARTITIONS,
     }
     ports = {role: free_port(9100 + 10 * number + index) for index, role in enumerate(_METRICS_ROLES)}
-    prepared = DemoCity(city, url, free_port(8080 + number), ports, folder, environment)
-    for source in _SOURCES:
-        prepared.report(source).unlink(missing_ok=True)  # an earlier demo's
+    prepared = DemoCity(city, url, free_port(8080 + number), free_port(8443 + number), ports, folder, environment)
+    earlier = [prepared.report(source) for source in _SOURCES]
+    for path in (*earlier, *folder.glob("ledger-*")):  # the ledger would say that this database was restored
+        path.unlink(missing_ok=True)
     return prepared
 
 
@@ -134,17 +154,18 @@ def set_up(cities: Sequence[DemoCity], children: Children) -> None:
     children.join()
 
 
-def start(city: DemoCity, partner: DemoCity, children: Children, *, meters: int, follow: bool) -> None:
+def start(city: DemoCity, children: Children, *, meters: int, follow: bool) -> None:
     """Start every role of a city but the publisher: what is replayed in seconds would miss its slots."""
     going_on = ["--follow"] if follow else []
     roles = {
         "serve": ["serve", "--port", str(city.port)],
+        "serve-partners": ["serve-partners", "--port", str(city.public_port)],
         "process": ["process"],
         "detect": ["detect"],
         "meters": ["ingest", "simulate", "--meters", str(meters), "--report", str(city.report("meters")), *going_on],
         "waste": ["ingest", "simulate-waste", "--report", str(city.report("waste")), *going_on],
         "cameras": ["ingest", "simulate-cameras", "--report", str(city.report("cameras")), *going_on],
-        "pull": ["pull", partner.url, "--follow", "--every", "1"],
+        "pull": ["pull", "--follow", "--every", "1"],
     }
     for role, arguments in roles.items():
         _start(city, role, arguments, children, lasting=role not in _SOURCES or follow)
@@ -158,9 +179,17 @@ def start_publishing(city: DemoCity, since: Mapping[str, int], children: Childre
 
 def _start(city: DemoCity, role: str, arguments: Sequence[str], children: Children, *, lasting: bool) -> None:
     environment = dict(city.environment)
+    if role == "serve-partners":
+        environment["SISTERCITY_DATABASE_URL"] = _partner_database_url(city)
     if role in city.metrics_ports:
         environment["SISTERCITY_METRICS_PORT"] = str(city.metrics_ports[role])
     children.start(f"{city.id}-{role}", arguments, environment, lasting=lasting)
+
+
+def _partner_database_url(city: DemoCity) -> str:
+    """The city's database, as a role that can read what is agreed and no more."""
+    with connect(city.database_url, name="sistercity demo") as connection:
+        return partner_login(connection, city.database_url)
 
 
 def replayed_since(city: DemoCity) -> Mapping[str, int] | None:

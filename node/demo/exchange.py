@@ -19,6 +19,10 @@ from federation.identity.document import LONGEST_VALIDITY_MS, Identity, open_ide
 from federation.identity.keys import write_key
 from federation.identity.receiving import receive_own
 from federation.jose import new_key
+from node.clock import now_ms
+from node.demo.certificates import Authority
+from node.demo.children import emptied
+from node.demo.cities import LEAVING, DemoCity
 from schemas.catalogue import catalogue
 from store.database import connect
 
@@ -41,6 +45,32 @@ class SettledCity:
         return party(known.city, known.name, self.key, known.addresses, known.contact)
 
 
+@dataclass(frozen=True, slots=True)
+class AgreedExchange:
+    """What was settled: the agreement's id, the city that a stranger asks, and the stranger, which has no agreement."""
+
+    agreement: str
+    asked: Identity
+    stranger: SettledCity
+    authority: Path
+
+    def refusals(self, now_ms: int) -> Mapping[str, str]:
+        """What the stranger is answered: request -> status and error."""
+        return refusals(self.stranger, self.asked, self.agreement, self.authority, now_ms)
+
+
+def settle(cities: Sequence[DemoCity], authority: Authority) -> AgreedExchange:
+    """Give each city of the demo an identity, and both an agreement on all that they publish."""
+    now = now_ms() // 1000 * 1000
+    first, second = (
+        settle_identity(city.id, city.facts.name, [city.public_url], now, city.folder / "identity") for city in cities
+    )
+    databases = {city.id: city.database_url for city in cities}
+    metrics = [metric.name for metric in LEAVING]
+    agreement = settle_agreement((first, second), databases, metrics, now)
+    return AgreedExchange(agreement, first.identity, settle_identity("hue", "Huế", [], now), authority.certificate)
+
+
 def settle_identity(
     city: str, name: str, addresses: Sequence[str], now_ms: int, folder: Path | None = None
 ) -> SettledCity:
@@ -58,7 +88,7 @@ def settle_identity(
         keys=[listed("publish", publish, now_ms), listed("access", access, now_ms)],
     )
     if folder is not None:
-        folder.mkdir(mode=0o700)
+        emptied(folder)
         write_key(folder / "publish.key", publish, "publish", city)
         write_key(folder / "access.key", access, "access", city)
     return SettledCity(open_identity(document, pinned=None, now_ms=now_ms), key, access)
@@ -102,7 +132,7 @@ def settle_agreement(
     return found.id
 
 
-def refusals(stranger: SettledCity, asked: Identity, agreement: str, authority: Path, now_ms: int) -> Mapping[str, str]:
+def refusals(stranger: SettledCity, asked: Identity, agreement: str, authority: Path, at_ms: int) -> Mapping[str, str]:
     """What a city without an agreement gets from another: request -> answer.
 
     It asks for a token by an agreement of others, and for publications without a token. `authority`: the PEM file of
@@ -111,7 +141,7 @@ def refusals(stranger: SettledCity, asked: Identity, agreement: str, authority: 
     form = {
         "grant_type": "client_credentials",
         "client_assertion_type": _ASSERTION_TYPE,
-        "client_assertion": assertion(stranger.access, stranger.identity.thumbprint, asked.thumbprint, now_ms),
+        "client_assertion": assertion(stranger.access, stranger.identity.thumbprint, asked.thumbprint, at_ms),
         "scope": agreement,
     }
     with httpx.Client(base_url=asked.addresses[0], verify=str(authority), trust_env=False) as client:

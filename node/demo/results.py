@@ -1,6 +1,6 @@
 """The cities of the demo side by side."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from federation.compare import Comparison, decimals
 
@@ -14,6 +14,13 @@ def table(rows: Sequence[Comparison], cities: Sequence[str]) -> Iterator[str]:
         label = f"{metric}, {class_}" + (", mean" if metric in means else "")
         figures = (_figure(by_city.get((metric, class_, name))) for name in cities)
         yield f"  {label:32}" + "".join(f"{figure:>30}" for figure in figures)
+
+
+def refused(asked: str, answers: Mapping[str, str]) -> Iterator[str]:
+    """What a city got that has no agreement with the city that it asked."""
+    yield f"  hue has no agreement; {asked} answers"
+    for request, answer in answers.items():
+        yield f"  {request:32}{answer:>30}"
 
 
 def _figure(row: Comparison | None) -> str:

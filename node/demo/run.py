@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event
 from time import monotonic
@@ -13,8 +14,10 @@ from embedded.remove import remove
 from embedded.services import services
 from errors import OperatorError
 from federation.compare import comparisons
+from node.clock import now_ms
 from node.demo.accounts import accounts, faults, summary
-from node.demo.children import Children, preload
+from node.demo.certificates import Authority
+from node.demo.children import Children, emptied, preload
 from node.demo.cities import (
     CityProgress,
     DemoCity,
@@ -25,7 +28,8 @@ from node.demo.cities import (
     start,
     start_publishing,
 )
-from node.demo.results import table
+from node.demo.exchange import AgreedExchange, settle
+from node.demo.results import refused, table
 from schemas.catalogue import catalogue, leaving, published
 from store.database import connect
 
@@ -60,14 +64,17 @@ def run(home: Path, stop: Event, *, once: bool, meters: int, output: Path) -> No
     with services(folder, installed=home, report=say) as running:
         children = Children(folder)
         try:
-            cities = [prepare(name, number, running, folder) for number, name in enumerate(CITIES)]
+            authority = Authority(emptied(folder / "tls"), datetime.now(UTC))
+            cities = [prepare(name, number, running, folder, authority) for number, name in enumerate(CITIES)]
             set_up(cities, children)
-            for city, partner in zip(cities, reversed(cities), strict=True):
-                start(city, partner, children, meters=meters, follow=not once)
+            settled = settle(cities, authority)
+            say("both cities have signed one agreement")
+            for city in cities:
+                start(city, children, meters=meters, follow=not once)
             say(f"started both cities, each with {meters:,} meters, waste and cameras; the last day is replayed")
             reached = _wait(cities, children, stop, say, began, live=not once)
             if reached:
-                _show(cities, reached, monotonic() - began, output, live=not once)
+                _show(cities, reached, settled, monotonic() - began, output, live=not once)
                 if not once:
                     _stay(cities, children, stop)
         finally:
@@ -119,9 +126,16 @@ def _show_line(line: str, *, last: bool = False) -> None:
 
 
 def _show(
-    cities: Sequence[DemoCity], reached: Sequence[CityProgress], seconds: float, output: Path, *, live: bool
+    cities: Sequence[DemoCity],
+    reached: Sequence[CityProgress],
+    settled: AgreedExchange,
+    seconds: float,
+    output: Path,
+    *,
+    live: bool,
 ) -> None:
     """Print accounts and comparison and write the accounts to `output`. Raises `DemoFailed` if a number is wrong."""
+    stranger = settled.refusals(now_ms())
     numbers = {
         city.id: accounts(partner, progress)
         for city, partner, progress in zip(cities, reversed(cities), reached, strict=True)
@@ -129,8 +143,9 @@ def _show(
     with connect(cities[0].database_url, name="sistercity demo") as connection:
         compared = comparisons(connection, cities[0].id, published())
     names = [city.id for city in cities]
-    typer.echo("\n".join(["", *summary(numbers), *table(compared, names), ""]))
-    output.write_text(json.dumps({"seconds": round(seconds, 1), "cities": numbers}, indent=2) + "\n")
+    typer.echo("\n".join(["", *summary(numbers), *table(compared, names), "", *refused(cities[0].id, stranger), ""]))
+    content = {"seconds": round(seconds, 1), "cities": numbers, "without_agreement": stranger}
+    output.write_text(json.dumps(content, indent=2) + "\n")
     wrong = [
         f"{city.id}: {fault}"
         for city, progress in zip(cities, reached, strict=True)
@@ -138,6 +153,9 @@ def _show(
     ]
     shown = {(row.city, row.metric) for row in compared}
     leave = [metric.name for metric in leaving(catalogue().values(), catalogue())]  # the cities have sources of each
+    wrong += [
+        f"{request} gave a city without an agreement {said}" for request, said in stranger.items() if said[0] != "4"
+    ]
     wrong += [f"{name}: nothing of {metric}" for name in names for metric in leave if (name, metric) not in shown]
     if wrong:
         raise DemoFailed("\n".join(["the accounts are not as they must be:", *wrong]))
@@ -149,9 +167,10 @@ def _stay(cities: Sequence[DemoCity], children: Children, stop: Event) -> None:
     for city in cities:
         typer.echo(f"{city.facts.name}")
         typer.echo(f"  page          {city.url}/")
-        typer.echo(f"  catalogue     {city.url}/v1/catalog")
-        typer.echo(f"  publications  {city.url}/v1/publications")
+        typer.echo(f"  comparison    {city.url}/v1/compare?format=csv")
         typer.echo(f"  one series    {city.url}/v1/series/energy.import")
+        typer.echo(f"  for partners  {city.public_url}/v1/identity")
+        typer.echo(f"  catalogue     {city.public_url}/v1/catalog")
         typer.echo(f"  OpenAPI       {city.url}/openapi.json")
         for role, port in city.metrics_ports.items():
             typer.echo(f"  {role + ' metrics':15} http://127.0.0.1:{port}/metrics")

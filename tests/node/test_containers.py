@@ -7,10 +7,11 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
 from node.settings import Settings
 from node.topic_plan import WITHOUT_KAFKA
-from tests.system.compose import ROOT, compose, example, services_of_ours, variables
+from tests.system.compose import ROOT, arguments, compose, example, services_of_ours, variables
 
 DOCKERFILE = (ROOT / "Dockerfile").read_text().replace("\\\n", " ")
 IGNORED = (ROOT / ".dockerignore").read_text().splitlines()
@@ -29,6 +30,11 @@ NOT_FOR_CONTAINERS = {
     "kafka_cert_file": "a file that has to be mounted, see docs/operator.md",
     "kafka_key_file": "a file that has to be mounted, see docs/operator.md",
     "database_password": "a secret",
+    "publish_key": "its folder is mounted where the home has it",
+    "access_key": "its folder is mounted where the home has it",
+    "partner_ca_file": "a file that has to be mounted, see docs/operator.md",
+    "partner_headers": "a secret",
+    "own_hosts": "this machine's loopback alone reaches the own side",
 }
 
 
@@ -104,7 +110,7 @@ def test_every_image_is_pinned_to_a_version():
 
 def test_one_image_of_ours_serves_every_role():
     roles = {"migrate", "topics", "process", "detect", "correct", "cameras", "relay", "publish"}
-    roles |= {"serve", "pull", "ingest", "cli"}
+    roles |= {"serve", "serve-partners", "pull", "ingest", "cli"}
     assert set(OURS) == roles
     assert set(SERVICES) - roles == {"kafka", "postgres"}
 
@@ -144,27 +150,37 @@ def test_the_order_of_starting_has_no_circle_and_brings_tables_and_topics_first(
 
     assert before("process") == before("detect") == before("correct") == {"migrate", "topics", "kafka", "postgres"}
     assert before("cameras") == before("relay") == before("detect")
-    for name in ("publish", "serve", "pull"):
+    for name in ("publish", "serve", "serve-partners", "pull"):
         assert before(name) == {"migrate", "postgres"}
 
 
 def test_no_password_stands_in_a_file_and_secrets_are_mounted():
-    [secret] = DOCUMENT["secrets"].values()
-    assert secret["file"] == "./secrets/database_password"
+    assert {name: secret["file"] for name, secret in DOCUMENT["secrets"].items()} == {
+        name: f"./secrets/{name}" for name in ("database_password", "partner_database_password")
+    }
     for name, service in SERVICES.items():
         words = " ".join(f"{key}={value}" for key, value in service.get("environment", {}).items())
         assert not re.search(r"PASSWORD=|PASSWORD: ", words), name
         assert not re.search(r"//[^/@\s]+:[^/@\s]+@", words), name
-    for service in OURS.values():
-        assert service["secrets"] == [{"source": "database_password", "target": "sistercity_database_password"}]
+    for name, service in OURS.items():
+        source = "partner_database_password" if name == "serve-partners" else "database_password"
+        assert service["secrets"] == [{"source": source, "target": "sistercity_database_password"}]
 
 
-def test_only_this_machines_loopback_reaches_a_container():
+def test_the_door_for_partners_comes_to_the_database_as_a_role_of_its_own():
+    urls = {name: service["environment"]["SISTERCITY_DATABASE_URL"] for name, service in OURS.items()}
+    public = urls.pop("serve-partners")
+    assert public not in urls.values() and len(set(urls.values())) == 1
+    [role] = [words[-1] for words in [arguments(SERVICES["migrate"])]]
+    assert conninfo_to_dict(public)["user"] == role == "sistercity_partners"
+
+
+def test_partners_reach_their_door_and_only_this_machines_loopback_the_own_side():
     published = {name: service["ports"] for name, service in SERVICES.items() if "ports" in service}
-    assert published == {"serve": ["127.0.0.1:8080:8080"]}
+    assert published == {"serve": ["127.0.0.1:8080:8080"], "serve-partners": ["443:8443"]}
     assert DOCUMENT["networks"]["inside"] == {"internal": True}
     outside = {name for name, service in SERVICES.items() if "outside" in service["networks"]}
-    assert outside == {"cameras", "serve", "pull", "cli"}
+    assert outside == {"cameras", "serve", "serve-partners", "pull", "cli"}
 
 
 def test_only_roles_that_speak_to_kafka_know_of_it():
@@ -184,22 +200,33 @@ def test_every_volume_and_network_that_is_used_is_declared_and_the_other_way_rou
     assert {network for service in SERVICES.values() for network in service["networks"]} == set(DOCUMENT["networks"])
 
 
-def test_only_the_role_of_cameras_is_let_at_their_addresses_and_can_not_change_them():
+def test_every_folder_of_keys_and_addresses_is_given_to_one_role_alone_and_none_can_change_it():
     bound = {
         name: entry
         for name, service in SERVICES.items()
         for entry in service.get("volumes", [])
         if isinstance(entry, dict)
     }
-    assert (
-        set(bound)
-        == {"cameras"}
-        == {name for name, service in OURS.items() if "SISTERCITY_CAMERAS" in service["environment"]}
-    )
-    mount = bound["cameras"]
-    assert (mount["type"], mount["read_only"]) == ("bind", True)
-    assert mount["source"].startswith("./secrets/")  # which neither git nor the image's builder takes
-    assert mount["bind"] == {"create_host_path": False}  # a folder that is not there is an error, not an empty one
+    assert {name: mount["source"] for name, mount in bound.items()} == {
+        "cameras": "./secrets/cameras",
+        "publish": "./secrets/publish",
+        "pull": "./secrets/access",
+        "serve-partners": "./secrets/tls",
+    }
+    for name, mount in bound.items():
+        assert (mount["type"], mount["read_only"]) == ("bind", True)
+        # A folder that is not there is an error, not an empty one; but a city without partners publishes without a key.
+        assert mount["bind"] == {"create_host_path": name == "publish"}
+    assert bound["publish"]["target"] == bound["pull"]["target"] == "/var/lib/sistercity/identity"
+    [public] = [name for name, service in OURS.items() if "SISTERCITY_EXCHANGE_KEY_FILE" in service["environment"]]
+    for setting in ("CERT", "KEY"):
+        path = SERVICES[public]["environment"][f"SISTERCITY_EXCHANGE_{setting}_FILE"]
+        assert Path(path).parent == Path(bound[public]["target"])
+
+
+def test_only_the_role_of_cameras_knows_of_their_addresses():
+    mount = next(entry for entry in SERVICES["cameras"]["volumes"] if isinstance(entry, dict))
+    assert {name for name, service in OURS.items() if "SISTERCITY_CAMERAS" in service["environment"]} == {"cameras"}
     assert SERVICES["cameras"]["environment"]["SISTERCITY_CAMERAS"] == f"{mount['target']}/cameras.toml"
     assert SERVICES["cameras"]["profiles"] == ["cameras"]
 

@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,9 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from node.clock import now_ms
+from node.demo.certificates import Authority
+from node.demo.exchange import settle_agreement, settle_identity
 from tests.system.command import completed
 from tests.system.compose import arguments, compose, example, services_of_ours
 from tests.system.streams import city_file
@@ -27,7 +31,7 @@ from tests.waiting import until
 pytestmark = pytest.mark.services
 
 SISTERCITY = [sys.executable, "-m", "node"]
-API_PORT, METRICS_PORT = "8080", "9100"
+API_PORT, EXCHANGE_PORT, METRICS_PORT = "8080", "8443", "9100"
 _OF_THE_IMAGE = ("SISTERCITY_HOME", "SISTERCITY_SECRETS_DIR")
 ANYWHERE, HERE = "0.0.0.0", "127.0.0.1"
 """In a container the API listens on all of the container; here it stays on this machine."""
@@ -45,18 +49,25 @@ def free_port() -> str:
 class Node:
     """The services of one city, as the compose file describes them."""
 
-    def __init__(self, folder: Path, kafka: str, database: str, city: Path, partners: str = "") -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, kafka: str, database: str, city: Path, authority: Authority) -> None:
+        self.folder, self.database = folder, database
         facts: dict[str, Any] = conninfo_to_dict(database)
-        (folder / "secrets").mkdir(mode=0o700)
-        (folder / "secrets" / "sistercity_database_password").write_text(f"{facts.pop('password')}\n")
+        self.role = f"{facts['dbname']}_role"
+        partner = {**facts, "user": self.role, "password": "a secret of its own"}
+        certificate = authority.certify(folder.name, [HERE])
+        urls = {}
+        for name, found in (("secrets", facts), ("partner-secrets", partner)):
+            (folder / name).mkdir(mode=0o700)
+            (folder / name / "sistercity_database_password").write_text(f"{found.pop('password')}\n")
+            urls[name] = make_conninfo(**found)  # without the password, as in .env.example
         (folder / "home").mkdir()
         (folder / "cameras.toml").write_text(CAMERA_FILE)
-        document = compose({**example(), "SISTERCITY_PARTNERS": partners, "SISTERCITY_DEMO_METERS": "300"})
+        given = {"SISTERCITY_PARTNER_ROLE": self.role, "SISTERCITY_EXCHANGE_HOSTS": HERE}
+        document = compose({**example(), **given, "SISTERCITY_DEMO_METERS": "300"})
         self.services = services_of_ours(document)
         self._addresses = {
             "SISTERCITY_KAFKA": kafka,
-            "SISTERCITY_DATABASE_URL": make_conninfo(**facts),  # without the password, as in .env.example
+            "SISTERCITY_DATABASE_URL": urls["secrets"],
             "SISTERCITY_CITY": str(city),
             "SISTERCITY_CAMERAS": str(folder / "cameras.toml"),
             "SISTERCITY_HOME": str(folder / "home"),
@@ -64,13 +75,35 @@ class Node:
             "SISTERCITY_SECRETS_DIR": str(folder / "secrets"),
             "SISTERCITY_PARTITIONS": "4",
             "SISTERCITY_METRICS_HOST": HERE,
+            "SISTERCITY_EXCHANGE_CERT_FILE": str(certificate.certificate),
+            "SISTERCITY_EXCHANGE_KEY_FILE": str(certificate.key),
         }
-        self._ports = {name: {API_PORT: free_port(), METRICS_PORT: free_port()} for name in self.services}
+        self._of_the_door = {
+            "SISTERCITY_DATABASE_URL": urls["partner-secrets"],
+            "SISTERCITY_SECRETS_DIR": str(folder / "partner-secrets"),
+        }
+        # What an operator sets for a partner that is on this machine.
+        self._of_this_machine = {
+            "SISTERCITY_PARTNER_CA_FILE": str(authority.certificate),
+            "SISTERCITY_PARTNER_PRIVATE_ADDRESSES": "true",
+        }
+        ports = (API_PORT, EXCHANGE_PORT, METRICS_PORT)
+        self._ports = {name: {port: free_port() for port in ports} for name in self.services}
         self.running: dict[str, subprocess.Popen[bytes]] = {}
 
     @property
-    def api(self) -> str:
-        return f"http://{HERE}:{self._ports['serve'][API_PORT]}"
+    def door(self) -> str:
+        return f"https://{HERE}:{self._ports['serve-partners'][EXCHANGE_PORT]}"
+
+    def let_the_role_in(self) -> None:
+        """What docs/operator.md tells an operator to do once, after the first `migrate`."""
+        with psycopg.connect(self.database, autocommit=True) as connection:
+            connection.execute(f"ALTER ROLE {self.role} LOGIN PASSWORD 'a secret of its own'")
+
+    def forget_the_role(self) -> None:
+        with psycopg.connect(self.database, autocommit=True) as connection:
+            connection.execute(f"DROP OWNED BY {self.role}")
+            connection.execute(f"DROP ROLE {self.role}")
 
     def once(self, name: str, *instead: str) -> str:
         """Run a service, or other arguments in its place, to its end, which must be good; what it prints."""
@@ -123,6 +156,8 @@ class Node:
         own = {key: str(value) for key, value in self.services[name]["environment"].items()}
         outside = {key: value for key, value in os.environ.items() if not key.startswith("SISTERCITY_")}
         addresses = {key: value for key, value in self._addresses.items() if key in own or key in _OF_THE_IMAGE}
+        addresses |= self._of_the_door if name == "serve-partners" else {}
+        addresses |= self._of_this_machine if name in ("pull", "cli") else {}
         port = {"SISTERCITY_METRICS_PORT": self._ports[name][METRICS_PORT]} if own["SISTERCITY_METRICS_PORT"] else {}
         return {**outside, **own, **addresses, **port}
 
@@ -146,32 +181,54 @@ def databases(server_url: str, city: str) -> Iterator[tuple[str, str]]:
             connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
-def node(tmp_path: Path, name: str, kafka: str, database: str, partners: str = "") -> Node:
+@pytest.fixture
+def authority(tmp_path: Path) -> Authority:
+    return Authority(tmp_path, datetime.now(UTC))
+
+
+def node(tmp_path: Path, name: str, kafka: str, database: str, authority: Authority) -> Node:
     folder = tmp_path / name
     folder.mkdir()
-    return Node(folder, kafka, database, city_file(folder, name), partners)
+    return Node(folder, kafka, database, city_file(folder, name), authority)
 
 
-def test_every_service_starts_gets_healthy_and_stops_by_its_own_commands(databases, kafka, city, tmp_path):
-    theirs = node(tmp_path, f"{city}-partner", kafka, databases[1])
-    ours = node(tmp_path, city, kafka, databases[0], partners=theirs.api)
+def agree(*nodes: Node) -> None:
+    """Give each city an identity, and both an agreement on one metric."""
+    now = now_ms() // 1000 * 1000
+    settled = [
+        settle_identity(each.folder.name, each.folder.name, [each.door], now, each.folder / "home" / "identity")
+        for each in nodes
+    ]
+    databases = {each.folder.name: each.database for each in nodes}
+    settle_agreement((settled[0], settled[1]), databases, ["energy.import"], now)
+
+
+def test_every_service_starts_gets_healthy_and_stops_by_its_own_commands(databases, kafka, city, tmp_path, authority):
+    theirs = node(tmp_path, f"{city}-partner", kafka, databases[1], authority)
+    ours = node(tmp_path, city, kafka, databases[0], authority)
     lasting = [name for name, service in ours.services.items() if "healthcheck" in service]
-    assert sorted(lasting) == ["cameras", "correct", "detect", "ingest", "process", "publish", "pull", "relay", "serve"]
+    assert sorted(lasting) == [
+        *("cameras", "correct", "detect", "ingest", "process", "publish", "pull", "relay", "serve", "serve-partners")
+    ]
     with contextlib.ExitStack() as stack:
-        stack.callback(theirs.kill)
-        stack.callback(ours.kill)
-        theirs.once("migrate")
-        theirs.start("serve")
-        ours.once("migrate")
+        for each in (theirs, ours):
+            each.once("migrate")
+            stack.callback(each.forget_the_role)
+            stack.callback(each.kill)
+            each.let_the_role_in()
+        agree(ours, theirs)
+        theirs.start("publish")
+        theirs.start("serve-partners")
         ours.once("topics")
         ours.once("migrate")  # as at every later `docker compose up`
         assert ours.once("topics").count(": is there") == 5
         for name in lasting:
             ours.start(name)
-        until(lambda: theirs.healthy("serve"), f"the partner is healthy; {theirs.log('serve')}")
+        until(lambda: theirs.healthy("serve-partners"), f"the partner is healthy; {theirs.log('serve-partners')}")
         for name in lasting:
             until(partial(ours.healthy, name), f"{name} is healthy; {ours.log(name)}")
-        until(lambda: "partner" in ours.once("cli", "status"), f"the partner is pulled; {ours.log('pull')}")
+        fresh = f"partner {city}-partner is fresh"
+        until(lambda: fresh in ours.once("cli", "status"), f"the partner is pulled; {ours.log('pull')}")
         said: list[str] = []
 
         def no_fault() -> bool:  # right after so many starts, the machine may be too busy for the first answers
@@ -184,11 +241,11 @@ def test_every_service_starts_gets_healthy_and_stops_by_its_own_commands(databas
             assert f"ok    {name}" in said[-1], said
         codes = ours.stop()
         assert codes == dict.fromkeys(lasting, 0), [ours.log(name) for name, code in codes.items() if code]
-        assert theirs.stop() == {"serve": 0}
+        assert theirs.stop() == {"publish": 0, "serve-partners": 0}
 
 
-def test_a_health_check_says_no_while_nobody_answers(kafka, databases, city, tmp_path):
-    ours = node(tmp_path, city, kafka, databases[0])
+def test_a_health_check_says_no_while_nobody_answers(kafka, databases, city, tmp_path, authority):
+    ours = node(tmp_path, city, kafka, databases[0], authority)
     with contextlib.closing(socket.socket()) as silent:
         silent.bind((HERE, 0))
         url = f"http://{HERE}:{silent.getsockname()[1]}/metrics"
@@ -204,8 +261,8 @@ def test_a_health_check_says_no_while_nobody_answers(kafka, databases, city, tmp
         assert ours.stop() == {"serve": 0}
 
 
-def test_the_database_takes_nobody_without_the_secret(kafka, databases, city, tmp_path):
-    ours = node(tmp_path, city, kafka, databases[0])
+def test_the_database_takes_nobody_without_the_secret(kafka, databases, city, tmp_path, authority):
+    ours = node(tmp_path, city, kafka, databases[0], authority)
     (ours.folder / "secrets" / "sistercity_database_password").unlink()
     with pytest.raises(AssertionError, match="no password supplied"):
         ours.once("migrate")

@@ -1,5 +1,7 @@
 """The demo of two cities, small: what it writes, what it serves, and that nothing of it is left."""
 
+import csv
+import io
 import json
 import os
 import signal
@@ -83,7 +85,11 @@ def test_two_cities_exchange_a_day_and_every_account_adds_up(tmp_path):
             assert min((counts[name] for name in on_purpose), default=1) > 0, dataset
         assert streams["energy.readings"]["publications_made"] >= 48
         assert streams[FRAMES]["aggregated"] == streams[REGIONS]["in"]
+    answers = content["without_agreement"]
+    assert answers.pop("POST /v1/token") == "401 invalid_client"
+    assert len(answers) >= 3 and set(answers.values()) == {"401 Bearer"}
     said = (tmp_path / "demo.log").read_text()
+    assert "hue has no agreement" in said
     assert "per person and day" in said
     assert all(metric.name in said for metric in leaving(catalogue().values(), catalogue()))
 
@@ -105,10 +111,11 @@ def test_it_stays_up_until_ctrl_c_and_then_nothing_of_it_is_left(tmp_path):
     process = demo(tmp_path)
     log = tmp_path / "demo.log"
     until(lambda: "Ctrl-C stops everything" in log.read_text() or process.poll() is not None, "it is up", 240)
-    [address] = {word for word in log.read_text().split() if word.endswith(":8080/v1/catalog")} or {None}
+    [address] = {word for word in log.read_text().split() if word.endswith(":8080/v1/compare?format=csv")} or {None}
     if address is not None:
         with urllib.request.urlopen(address) as answer:
-            assert json.load(answer)["city"]["id"] == "isfahan"
+            cities = {row["city"] for row in csv.DictReader(io.TextIOWrapper(answer, "utf-8"))}
+        assert cities == {"isfahan", "ho-chi-minh-city"}
     for address in {word for word in log.read_text().split() if word.endswith("/metrics")}:
         assert_metrics_name_nobody(address)
     processes = family(process, tmp_path)
