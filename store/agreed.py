@@ -46,9 +46,16 @@ def agreed_metrics(connection: Connection, agreement: str) -> frozenset[str]:
 
 def entries(connection: Connection, agreement: str, position: int, limit: int) -> tuple[list[bytes], int]:
     """The entries after `position`, in order, at most `limit` and 8 MiB; and the position after which to go on."""
+    # Metric by metric: walking the whole log for those of a rare metric takes seconds.
     rows = connection.execute(
-        "SELECT position, entry FROM agreed_entries WHERE agreement = %s AND position > %s ORDER BY position LIMIT %s",
-        (agreement, position, limit),
+        """
+        SELECT position, entry FROM agreed_metrics AS given CROSS JOIN LATERAL (
+            SELECT position, entry FROM agreed_entries
+            WHERE agreement = given.agreement AND metric = given.metric AND position > %(after)s
+            ORDER BY position LIMIT %(limit)s) AS of_metric
+        WHERE agreement = %(agreement)s ORDER BY position LIMIT %(limit)s
+        """,
+        {"agreement": agreement, "after": position, "limit": limit},
     ).fetchall()
     kept = _fitting([len(entry) for _, entry in rows])
     return [entry for _, entry in rows[:kept]], rows[kept - 1][0] if kept else position
@@ -61,13 +68,16 @@ def body_places(connection: Connection, agreement: str, metric: str, after: int,
     """
     rows = connection.execute(
         """
-        SELECT position, sequence, octet_length(body) FROM agreed_bodies
-        WHERE agreement = %(agreement)s AND metric = %(metric)s AND sequence > %(after)s AND body IS NOT NULL
-          AND sequence < (
+        WITH page AS MATERIALIZED (
+            SELECT position, sequence, octet_length(body) AS size FROM agreed_bodies
+            WHERE agreement = %(agreement)s AND metric = %(metric)s AND sequence > %(after)s AND body IS NOT NULL
+            ORDER BY sequence LIMIT %(limit)s)
+        SELECT position, sequence, size FROM page
+        WHERE sequence < (
             SELECT coalesce(min(sequence), %(never)s) FROM agreed_entries
             WHERE agreement = %(agreement)s AND metric = %(metric)s AND sequence > %(after)s
-              AND window_start >= since AND NOT due)
-        ORDER BY sequence LIMIT %(limit)s
+              AND sequence < (SELECT max(sequence) FROM page) AND window_start >= since AND NOT due)
+        ORDER BY sequence
         """,
         {"agreement": agreement, "metric": metric, "after": after, "limit": limit, "never": 2**63 - 1},
     ).fetchall()

@@ -5,7 +5,7 @@ import random
 import pytest
 
 from store.database import Connection, connect
-from tests.federation.agreements.matrix import METRICS, Agreed, Publication, World, generated
+from tests.federation.agreements.matrix import METRICS, Agreed, World, generated
 from tests.soak import amount, soak
 
 pytestmark = pytest.mark.services
@@ -21,11 +21,7 @@ def expected(world: World, agreed: Agreed, metric: str, view: str) -> set[tuple]
     bodies = world.bodies(agreed, metric)
     if view == "agreed_bodies":
         return {(each.header.position, None if each.erased else each.body) for each in bodies}
-    return {(each.header.position, *cell) for each in bodies for cell in cells(each)}
-
-
-def cells(publication: Publication) -> list[tuple[int, int | None]]:
-    return [(area, None if publication.erased else value) for area, value in publication.figures.items()]
+    return {(each.header.position, area, each.shown(area)) for each in bodies for area in each.figures}
 
 
 QUERIES = {

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import Literal
 
+from schemas.catalogue import catalogue
 from store.agreements import InstalledAgreement, MetricGrant, install, revoke
 from store.database import Connection
 from store.identities import save_revocation
@@ -19,7 +20,6 @@ from tests.federation.city import found_areas
 
 HOUR = 3_600_000
 METRICS = ("energy.import", "energy.solar", "traffic.passes", "waste.fill")
-CLASSES = {"traffic.passes": "car"}
 OWN = "our-identity"
 WINDOWS = 12
 
@@ -36,6 +36,14 @@ class Publication:
     body: bytes | None
     figures: dict[int, int | None]
     erased: bool = False
+
+    @property
+    def hash(self) -> str:
+        assert self.body is not None
+        return sha256(self.body).hexdigest()
+
+    def shown(self, area: int) -> int | None:
+        return None if self.erased else self.figures[area]
 
 
 @dataclass
@@ -113,6 +121,15 @@ def generated(connection: Connection, seed: int, agreements: int) -> World:
     return world
 
 
+def clear(connection: Connection) -> None:
+    """Make the database that of a city that has published nothing and agreed on nothing."""
+    connection.execute(
+        "TRUNCATE publications, published_cells, publication_sequences, area_versions, agreements, grants,"
+        " agreement_revocations, identity_revocations, access_tokens, assertions CASCADE"
+    )
+    connection.execute("UPDATE publication_log SET position = 0, id = gen_random_uuid()")
+
+
 def _headers(chance: random.Random, now: int) -> Iterator[Header]:
     """Publications of all metrics in the order in which they were made: some corrected, some withdrawn."""
     begin = _at(chance, now, -900, -100)
@@ -137,7 +154,7 @@ def _headers(chance: random.Random, now: int) -> Iterator[Header]:
 
 def _publish(connection: Connection, world: World, header: Header, areas: list[int]) -> None:
     withdrawn = header.kind == "withdrawal"
-    class_ = CLASSES.get(header.metric, "residential")
+    class_ = catalogue()[header.metric].classes[0]
     figures = {area: None if withdrawn else header.position * 1000 + index for index, area in enumerate(areas)}
     cells = [
         PublishedCell(
