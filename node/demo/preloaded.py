@@ -6,9 +6,12 @@ Importing starts no thread and reads no setting, so a process may import this an
 import prometheus_client
 import uvicorn
 
+import api.exchange.app
 import api.own.app
+import api.serving
+import api.tls
 import eventlog.kafka
-import federation.partners.unsigned.partner
+import federation.partners.pulling
 import federation.publications.publisher
 import ingest.cameras.camera_feed
 import ingest.cameras.simulated
@@ -30,9 +33,12 @@ import store.migrations
 import store.processing_postgres
 
 MODULES = (
+    api.exchange.app,
     api.own.app,
+    api.serving,
+    api.tls,
     eventlog.kafka,
-    federation.partners.unsigned.partner,
+    federation.partners.pulling,
     federation.publications.publisher,
     ingest.cameras.camera_feed,
     ingest.cameras.simulated,
