@@ -47,6 +47,7 @@ class ChainReader:
         self._threads = threads
         self._limits = limits
         self._definitions = definitions
+        self._whose = {"thumbprint": agreement.partner, "seen_by": agreement.partner}
 
     async def read(self, identity: Identity, now_ms: int) -> tuple[int, dict[str, str]]:
         """Store what is new. Returns how many entries, and metric -> why nothing of it is taken.
@@ -64,30 +65,36 @@ class ChainReader:
         wanted = [metric for metric in self._metrics if metric not in told]
         again = not trusted or not set(self._metrics) <= set(before.metrics)
         with Staging(self._agreement.city, known, wanted, self._hashes_of(), self._limits.entry_bytes) as staging:
-            head, cursor = await self._read_all(staging, identity, None if again else before.cursor, now_ms)
-            found = await self._compare(head, staging, trusted)
+            cursor = None if again else before.cursor
+            head, cursor, found = await self._read_all(staging, identity, cursor, now_ms, trusted)
+            if trusted is not None:
+                found += await self._record(forked(trusted.document, head, staging.forks(), **self._whose))
             count = await self._store(head, staging, before, cursor, {each.metric for each in found}, trusted)
         told |= {each.metric for each in found}
         refused = set(self._metrics) if WHOLE_CITY in told else told & set(self._metrics)
         return count, {metric: self._words(metric) for metric in refused}
 
     async def _read_all(
-        self, staging: Staging, identity: Identity, cursor: str | None, now_ms: int
-    ) -> tuple[SignedHead, str | None]:
-        """Entries to their end, and a head of the same moment. Page and head may race: whichever is older is fetched
-        again, and that they differ for a moment is no contradiction."""
+        self, staging: Staging, identity: Identity, cursor: str | None, now_ms: int, trusted: SignedHead | None
+    ) -> tuple[SignedHead, str | None, list[Contradiction]]:
+        """Entries to their end, a head of the same moment, and what it contradicts of the head before.
+
+        Page and head may race: whichever is older is fetched again, and that they differ for a moment is no
+        contradiction. What is contradicted is staged no more.
+        """
         cursor = await self._read_entries(staging, cursor, now_ms)
-        head = await self._read_head(identity, now_ms)
+        head, found = await self._read_head(staging, identity, now_ms, trusted)
         for _ in range(_ROUNDS):
             missing = staging.missing(head)
             if missing == "nothing":
-                return head, cursor
+                return head, cursor, found
             if missing == "entries":
                 cursor = await self._read_entries(staging, cursor, now_ms)
             else:
-                head = await self._read_head(identity, now_ms)
+                head, more = await self._read_head(staging, identity, now_ms, trusted)
+                found += more
         if staging.missing(head) == "nothing":
-            return head, cursor
+            return head, cursor, found
         raise PartnerError("withheld", f"head {head.number} of {self._agreement.city} does not go with its entries")
 
     async def _read_entries(self, staging: Staging, cursor: str | None, now_ms: int) -> str | None:
@@ -113,8 +120,13 @@ class ChainReader:
             if not lines:
                 return cursor
 
-    async def _read_head(self, identity: Identity, now_ms: int) -> SignedHead:
-        """The head as the city gives it now. Raises `PartnerError` ("older-head", "no-head") and `BadHead`."""
+    async def _read_head(
+        self, staging: Staging, identity: Identity, now_ms: int, trusted: SignedHead | None
+    ) -> tuple[SignedHead, list[Contradiction]]:
+        """The head as the city gives it now, and what it contradicts of the one that is trusted.
+
+        Raises `PartnerError` ("older-head", "no-head") and `BadHead`.
+        """
         text = await self._source.head()
         known = await self._threads.with_database(
             lambda connection: newest_head(connection, self._agreement.partner, self._agreement.partner)
@@ -130,17 +142,11 @@ class ChainReader:
                 " or is not who answers"
             )
             raise PartnerError("older-head", words)
-        return head
+        found = [] if trusted is None else await self._record(contradictions_of(trusted, head, **self._whose))
+        staging.leave_out({each.metric for each in found})
+        return head, found
 
-    async def _compare(self, head: SignedHead, staging: Staging, trusted: SignedHead | None) -> list[Contradiction]:
-        """The contradictions of this head with the one before, and of its entries with those that are stored."""
-        if trusted is None:
-            return []
-        whose = {"thumbprint": self._agreement.partner, "seen_by": self._agreement.partner}
-        found = contradictions_of(trusted, head, **whose)
-        by_heads = {each.metric for each in found}
-        forks = {metric: fork for metric, fork in staging.forks().items() if metric not in by_heads}
-        found += forked(trusted.document, head, forks, **whose)
+    async def _record(self, found: list[Contradiction]) -> list[Contradiction]:
         for each in found:
             log.error("%s", self._words(each.metric))
             CONTRADICTIONS.labels(self._agreement.city).inc()

@@ -141,7 +141,7 @@ async def _once(
         done = await _puller(pulling, agreement, threads, fetcher, fresh_s).pull()
     except PartnerError as error:  # the other partners are pulled all the same
         return Pulled(agreement.city, agreement.id, None, str(error))
-    return Pulled(agreement.city, agreement.id, done, "\n".join(done.refused.values()) or None)
+    return Pulled(agreement.city, agreement.id, done, "; ".join(dict.fromkeys(done.refused.values())) or None)
 
 
 def _puller(

@@ -5,6 +5,7 @@ entries.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from tempfile import SpooledTemporaryFile
 from typing import Literal, Self
@@ -69,6 +70,12 @@ class Staging:
             chain = self._chains.get(each.header.metric)
             if chain is not None:
                 self._take(chain, each, line, stored.get(each.header.metric, {}))
+
+    def leave_out(self, metrics: AbstractSet[str]) -> None:
+        """Stage nothing more of these metrics; an empty one means all of them."""
+        self._chains = {
+            metric: chain for metric, chain in self._chains.items() if metric not in metrics and "" not in metrics
+        }
 
     def missing(self, head: SignedHead) -> Missing:
         """What must be fetched again because the city has published meanwhile. Raises `PartnerError` ("other-history")

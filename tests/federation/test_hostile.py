@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 
 from federation import jose
+from federation.identity.document import RevokedKey
 from federation.partners.limits import FetchLimits
 from federation.publications.chain import ChainEnd
 from store.publications import PublishedCell, Window
 from tests.federation.forging import header, jws
 from tests.federation.identity.cities import DAY, NOW, online
 from tests.federation.stage import Stage, staged
-from tests.federation.talking import BEGIN, HOUR, IMPORT, QUICK, SOLAR, Json, Published, Reply, TalkingCity
+from tests.federation.talking import BEGIN, HOUR, IMPORT, QUICK, SOLAR, Json, Published, Reply, TalkingCity, agree
 
 pytestmark = pytest.mark.services
 
@@ -191,8 +192,6 @@ def by_revoked_key(city: TalkingCity) -> None:
 
 
 def _revoked(city: TalkingCity) -> Any:
-    from federation.identity.document import RevokedKey  # noqa: PLC0415
-
     return RevokedKey(jose.thumbprint(city.keys.publish), NOW, "stolen")
 
 
@@ -408,8 +407,6 @@ def test_an_entry_of_a_metric_that_is_not_agreed_on_is_refused(stage: Stage) -> 
     only = replace(agreement, id="B" * 22, grants=agreement.grants[:1])
     stage.begin()
     stage.cities[city.city] = city
-    from tests.federation.talking import agree  # noqa: PLC0415
-
     agree(stage.database_url, only)
     assert stage.refused() == "not-agreed"
     assert stage.stored() == (0, 0, 0)
