@@ -159,3 +159,22 @@ def test_a_city_that_only_reads_here_and_has_no_node_is_not_asked(database_url: 
     given = [replace(grant, direction="given") for grant in agreed(reader, "").grants]
     agree(database_url, agreed(reader, "", grants=tuple(given), addresses=()))
     assert asyncio.run(pull(pulling(database_url))) == []
+
+
+def test_a_city_that_has_lost_its_identity_is_pulled_again_under_its_new_one(database_url: str) -> None:
+    """The drill of docs/security.md: the identity ends, both agree anew, and the city's chains are those of its ledger."""
+    before, after = TalkingCity(), TalkingCity()
+    before.say(0, 1)
+    with talking(before) as [address]:
+        agree(database_url, agreed(before, address))
+        assert run(database_url).failure is None
+        before.revoke()
+        assert "revoked its identity" in run(database_url).failure
+    after.published = list(before.published)
+    after.say(2)
+    with talking(after) as [address]:
+        agree(database_url, agreed(after, address, id="B" * 22))
+        assert run(database_url) == Pulled("hue", "B" * 22, PullResult("hue", 3, 3, {}), None)
+    with connect(database_url) as connection:
+        values = connection.execute("SELECT value FROM partner_cells WHERE area = 1 ORDER BY window_start").fetchall()
+    assert values == [(500,)] * 3
