@@ -162,7 +162,7 @@ def test_a_city_that_only_reads_here_and_has_no_node_is_not_asked(database_url: 
 
 
 def test_a_city_that_has_lost_its_identity_is_pulled_again_under_its_new_one(database_url: str) -> None:
-    """The drill of docs/security.md: the identity ends, both agree anew, and the city's chains are those of its ledger."""
+    """A drill of docs/security.md: the identity ends, both agree anew, and the chains are those of the same ledger."""
     before, after = TalkingCity(), TalkingCity()
     before.say(0, 1)
     with talking(before) as [address]:

@@ -1,5 +1,6 @@
 """A partner installs the extra `client`: pulling must need nothing that only the other extras bring."""
 
+import os
 import re
 import subprocess
 import sys
@@ -39,6 +40,10 @@ import federation.partners.pulling, federation.compare, node.cli, store.partners
 from typer.testing import CliRunner
 result = CliRunner().invoke(node.cli.app, ["pull", "--help"])
 assert result.exit_code == 0 and "partner" in result.output, result.output
+made = ["create", "--city", "town", "--name", "Town", "--contact", "it@town.example"]
+for words in (made, ["show"], ["rotate", "access"], ["revoke", "publish", "--reason", "lost"], ["export"]):
+    result = CliRunner().invoke(node.cli.app, ["identity", *words])
+    assert result.exit_code == 0, (result.output, result.exception)
 """
 
 
@@ -47,6 +52,7 @@ def test_what_is_absent_is_what_the_client_does_not_bring():
     assert not {"httpx", "psycopg", "typer", "prometheus_client"} & set(ABSENT)
 
 
-def test_pulling_needs_neither_kafka_nor_numpy():
-    done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=False)
+def test_pulling_and_an_identity_need_neither_kafka_nor_numpy(tmp_path):
+    environment = os.environ | {"SISTERCITY_HOME": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == 0, done.stderr
