@@ -145,14 +145,15 @@ def accept(
 
     own = _own(identity)
     signing = _key(key, own)
-    found = open_agreement(proposal.read_bytes(), now_ms=now_ms(), signatures=1)
+    read = proposal.read_bytes()  # once: what is shown is what is signed
+    found = open_agreement(read, now_ms=now_ms(), signatures=1)
     check_ours(found, own, catalogue())
     for line in description(found):
         typer.echo(line)
     typer.echo(fingerprint_request(found.other(own.thumbprint)))
     if not yes:
         typer.confirm("Is it the same, and does this city agree?", abort=True)
-    _finish(countersign(proposal.read_bytes(), signing, now_ms=now_ms()), 2, own, out)
+    _finish(countersign(read, signing, now_ms=now_ms()), 2, own, out)
 
 
 @app.command()

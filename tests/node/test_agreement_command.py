@@ -89,6 +89,20 @@ def test_nothing_is_signed_without_a_yes_and_no_file_is_overwritten(without_node
     assert "exists" in hue.refuses("accept", "proposal", "--yes", "--out", "proposal", error=CommandError)
 
 
+def test_what_is_signed_is_what_was_shown_whatever_becomes_of_the_file(without_nodes, tmp_path, monkeypatch):
+    isfahan, hue = without_nodes
+    isfahan.run("propose", hue.document_file, "--give", "energy.import", "--out", "proposal")
+    isfahan.run("propose", hue.document_file, "--receive", "energy.import", "--out", "worse")
+
+    def exchange(*_, **__) -> None:
+        (tmp_path / "worse").replace(tmp_path / "proposal")
+
+    monkeypatch.setattr("typer.confirm", exchange)
+    hue.run("accept", "proposal", "--out", "agreement")
+    assert "isfahan gives hue" in hue.run("show", "agreement")
+    assert "hue gives isfahan" not in hue.run("show", "agreement")
+
+
 def test_what_a_city_can_not_keep_is_not_signed(without_nodes):
     isfahan, hue = without_nodes
     nothing = ("propose", hue.document_file)

@@ -34,6 +34,9 @@ class TwoCities:
     one: SigningCity = field(default_factory=lambda: SigningCity("isfahan"))
     other: SigningCity = field(default_factory=lambda: SigningCity("ho-chi-minh-city"))
 
+    def both(self) -> tuple[SigningCity, SigningCity]:
+        return self.one, self.other
+
     def grants(self) -> list[Terms]:
         names = (self.one.city, self.other.city)
         return [terms(*names), terms(*reversed(names))]
