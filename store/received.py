@@ -215,6 +215,12 @@ def keep_audit_head(connection: Connection, agreement: str, sequence: int, hash_
     )
 
 
+def kept_audit_heads(connection: Connection) -> list[tuple[str, int, str]]:
+    """What was kept of partners' audits: agreement, sequence and hash of a line of each head that was seen."""
+    rows = connection.execute("SELECT agreement, sequence, hash FROM partner_audits ORDER BY agreement, sequence")
+    return [(agreement, sequence, hash_) for agreement, sequence, hash_ in rows]
+
+
 def catalogue_content(connection: Connection, hash_: str) -> bytes | None:
     """The bytes of a catalogue, if it was received."""
     row = connection.execute("SELECT content FROM partner_catalogues WHERE hash = %s", (hash_,)).fetchone()

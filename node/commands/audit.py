@@ -59,6 +59,16 @@ def export(
                 _write(file, lines)
 
 
+@app.command()
+def kept() -> None:
+    """Print what this city kept of its partners' audits, for a partner to verify its own with (`verify --kept`)."""
+    from store.received import kept_audit_heads
+
+    with wiring.database("audit") as connection:
+        for agreement, sequence, hash_ in kept_audit_heads(connection):
+            typer.echo(f"{agreement} {sequence} {hash_}")
+
+
 def _signed(connection: "Connection") -> "list[Witness]":
     from federation.access.verifying import signed_witnesses
     from federation.identity.document import open_identity

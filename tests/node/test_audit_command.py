@@ -16,6 +16,7 @@ from store.database import Connection, connect
 from store.heads import StoredHead, save_head
 from store.identities import save_own_identity
 from store.moments import moment
+from store.received import keep_audit_head
 from tests.federation.access.test_audit import chain
 from tests.federation.identity.cities import DAY, NOW, SigningCity
 
@@ -76,6 +77,9 @@ def test_the_nodes_chains_are_verified_against_its_signed_heads_and_what_partner
     kept = tmp_path / "kept.txt"
     kept.write_text(f"one 2 {end_of(one[1]).hash}\n")
     said = run("verify", "--kept", kept).splitlines()
+    for row in one[:2]:
+        keep_audit_head(connection, "one", row.sequence, end_of(row).hash)
+    assert run("kept").splitlines()[1] == kept.read_text().strip()
     assert said[0].startswith("one: 3 lines, each as it was written, 2 confirmed by others")
     assert said[1].startswith("other: 2 lines, each as it was written, 1 confirmed by others")
     connection.execute("DELETE FROM audit WHERE agreement = 'other' AND sequence = 2")
