@@ -47,6 +47,15 @@ def heads(connection: Connection) -> Iterator[StoredHead]:
     return _heads(connection, "ORDER BY number")
 
 
+def left_after(connection: Connection, position: int, before: int) -> int:
+    """How many publications with an entry have a higher position, and left before this time."""
+    row = connection.execute(
+        "SELECT count(*) FROM publications WHERE position > %s AND left_at <= %s AND entry IS NOT NULL",
+        (position, moment(before)),
+    ).fetchone()
+    return 0 if row is None else int(row[0])
+
+
 def _heads(connection: Connection, order: str) -> Iterator[StoredHead]:
     for number, issued, expires, document, audit in connection.execute(f"SELECT {_COLUMNS} FROM heads {order}"):
         yield StoredHead(number, milliseconds(issued), milliseconds(expires), document, audit)

@@ -55,6 +55,7 @@ def examine() -> Iterator[Finding]:
         yield from _areas(database.contents.registered)
         yield from _identity()
         yield from _agreements()
+        yield from _heads()
         yield from _partners(database.contents.partners)
     yield from _disks()
 
@@ -95,6 +96,16 @@ def _identity() -> Iterator[Finding]:
     read = Examination("identity", _LONGEST_S, lambda: read_identity(wiring.known_database_url(), _FIRST_ANSWER_S))
     state, failed = read.result()
     yield from _only(failed) if state is None else judge_identity(state, now_ms())
+
+
+def _heads() -> Iterator[Finding]:
+    from node.doctor.heads import judge_heads, read_heads
+
+    read = Examination(
+        "signed heads", _LONGEST_S, lambda: read_heads(wiring.known_database_url(), _FIRST_ANSWER_S, now_ms())
+    )
+    state, failed = read.result()
+    yield from _only(failed) if state is None else judge_heads(state, now_ms())
 
 
 def _agreements() -> Iterator[Finding]:
