@@ -174,6 +174,8 @@ def test_a_node_takes_in_newer_documents_and_revocations_and_no_other_identity(d
         run("import", str(tmp_path / "partner-1.jws"))
     with pytest.raises(BadIdentity, match="--replace"):
         run("import", str(tmp_path / "partner-2.jws"), "--own")
+    with pytest.raises(BadIdentity, match="another identity key"):
+        run("import", str(partner / "identity" / "revocation.jws"), "--own")
     run("rotate", "publish")
     run("import", str(document_path()))
     with connect(database_url) as connection:
