@@ -19,7 +19,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Any
 
 import uvicorn
-from fastapi import FastAPI
+from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 log = logging.getLogger(__name__)
@@ -143,7 +143,7 @@ class _BoundedLoop(asyncio.SelectorEventLoop):
 class BoundedServer(uvicorn.Server):
     """A server of one app; `run` returns after `should_exit` was set."""
 
-    def __init__(self, app: FastAPI, listening: Listening, *, log_level: str = "info") -> None:
+    def __init__(self, app: ASGIApp, listening: Listening, *, log_level: str = "info") -> None:
         limits = {"patience": listening.patience, "proxies": tuple(listening.proxies)}
         context = listening.tls
         super().__init__(

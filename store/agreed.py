@@ -56,6 +56,7 @@ def entries(connection: Connection, agreement: str, position: int, limit: int) -
         WHERE agreement = %(agreement)s ORDER BY position LIMIT %(limit)s
         """,
         {"agreement": agreement, "after": position, "limit": limit},
+        binary=True,
     ).fetchall()
     kept = _fitting([len(entry) for _, entry in rows])
     return [entry for _, entry in rows[:kept]], rows[kept - 1][0] if kept else position
@@ -89,6 +90,7 @@ def bodies(connection: Connection, agreement: str, places: Sequence[BodyPlace]) 
     rows = connection.execute(
         "SELECT body FROM agreed_bodies WHERE agreement = %s AND position = ANY(%s) ORDER BY sequence",
         (agreement, [place.position for place in places]),
+        binary=True,
     )
     return [body for (body,) in rows]
 
@@ -101,6 +103,7 @@ def body(connection: Connection, agreement: str, hash_: str) -> FoundBody | None
         " SELECT metric, sequence, body FROM returned_bodies WHERE agreement = %(agreement)s AND hash = %(hash)s"
         " ORDER BY body LIMIT 1",
         {"agreement": agreement, "hash": hash_},
+        binary=True,
     ).fetchone()
     return None if row is None else FoundBody(*row)
 

@@ -12,7 +12,6 @@ from api.exchange.pages import JOSE, JSON_LINES, Limit, answers, page
 from api.openapi import NO_DATABASE, REFUSED_PARAMETER
 from api.problems import ApiProblem, documented, problem
 from store import agreed
-from store.publication_log import LogState
 
 router = APIRouter(tags=["publications"])
 
@@ -77,18 +76,18 @@ def list_entries(
     """
     with snapshots.snapshot() as connection:
         log = agreed.log_state(connection)
-        lines, position = agreed.entries(connection, granted.agreement, _position(after, log), limit)
+        lines, position = agreed.entries(connection, granted.agreement, _position(after, log.id), limit)
     granted.gives(None)
     return page(request, etag("entries", log.id, *lines), lambda: lines, cursor(log.id, position))
 
 
-def _position(after: str | None, log: LogState) -> int:
+def _position(after: str | None, log: str) -> int:
     if after is None:
         return 0
     try:
         identity, position = place(after)
     except BadCursor:
         raise ApiProblem(400, "bad-cursor", "Not a cursor", BAD_CURSOR.detail or "") from None
-    if identity != log.id:
+    if identity != log:
         raise ApiProblem(410, "log-changed", "This cursor's log is gone", LOG_CHANGED.detail or "")
     return min(position, 2**63 - 1)

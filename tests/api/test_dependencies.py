@@ -1,7 +1,9 @@
 """Handlers: top-level functions that take a connection only after their parameters were checked."""
 
+import ast
 from collections.abc import Iterator
 from inspect import iscoroutinefunction
+from pathlib import Path
 
 import pytest
 from fastapi.routing import APIRoute
@@ -49,3 +51,23 @@ def test_every_handler_is_a_plain_function_at_the_top_of_its_module(routers) -> 
 )
 def test_wrong_parameters_are_refused_without_a_connection(away: TestClient, path: str, status: int) -> None:
     assert away.get(path).status_code == status
+
+
+READ_BY_THE_EXCHANGE = {"store.agreed", "store.access", "store.audit", "store.database"}
+
+
+def test_the_partner_api_reads_the_database_through_what_is_agreed_and_nothing_else() -> None:
+    """`store.access` and `store.audit` hold what the server itself writes: tokens and the record of what was given."""
+    found = set()
+    for file in Path(exchange.__file__).parent.glob("**/*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Import):
+                found |= {alias.name for alias in node.names if alias.name.split(".")[0] in ("store", "psycopg")}
+            elif isinstance(node, ast.ImportFrom) and node.module is not None:
+                if node.module == "store":
+                    found |= {f"store.{alias.name}" for alias in node.names}
+                elif node.module.split(".")[0] in ("store", "psycopg"):
+                    found.add(node.module)
+    assert found - {"psycopg"} == READ_BY_THE_EXCHANGE
+    sources = [file.read_text() for file in Path(exchange.__file__).parent.glob("**/*.py")]
+    assert not [word for text in sources for word in (".execute(", ".cursor(") if word in text]

@@ -3,12 +3,12 @@
 import shutil
 import socket
 import ssl
-import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from ipaddress import ip_network
 from pathlib import Path
+from threading import Event
 
 import httpx
 import pytest
@@ -16,9 +16,10 @@ from fastapi import APIRouter, Request, Response
 
 from api.building import build
 from api.health import router as health
-from api.serving import BoundedServer, Listening, Patience
+from api.serving import Patience
 from api.tls import UselessCertificate, renewing_context
 from node.demo.certificates import Authority, ServerCertificate
+from tests.api.running import running
 from tests.federation.city import ISFAHAN
 from tests.waiting import until
 
@@ -50,7 +51,7 @@ def client(request: Request) -> dict[str, str]:
     return {"client": request.client.host, "scheme": request.url.scheme}
 
 
-blocked = threading.Event()
+blocked = Event()
 
 
 @routes.get("/blocked")
@@ -63,26 +64,16 @@ def block() -> Response:
 def served(url: str, tls: ssl.SSLContext | None = None, proxies=(), hosts=(), **patience) -> Iterator[int]:
     """The port of a server on loopback."""
     app = build(ISFAHAN, url, (health, routes), "", [], hosts=hosts)
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        listening.listen(2048)
-        port = listening.getsockname()[1]
-        given = Listening("127.0.0.1", port, tls, proxies, Patience(**patience))
-        server = BoundedServer(app, given, log_level="warning")
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
-        thread.start()
+    with running(app, tls=tls, proxies=proxies, patience=Patience(**patience)) as address:
         try:
-            until(lambda: server.started, "the server listens", pause_s=0.01)
-            yield port
+            yield int(address.rpartition(":")[2])
         finally:
             blocked.set()
-            server.should_exit = True
-            thread.join()
-            blocked.clear()
+    blocked.clear()
 
 
 def connected(port: int, sent: bytes = b"") -> socket.socket:
-    found = socket.create_connection(("127.0.0.1", port))
+    found = socket.create_connection(("127.0.0.1", port), timeout=30)
     found.sendall(sent)
     return found
 
