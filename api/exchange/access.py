@@ -3,6 +3,7 @@
 from typing import Annotated
 
 from fastapi import Depends, FastAPI, Request, Response
+from prometheus_client import Counter
 
 from api.exchange.accounting import PASSAGE, Accounting
 from api.exchange.gate import Crowded, Gate, Passage
@@ -15,6 +16,11 @@ CROWDED = problem(503, "crowded", "Try again later", "Too many are waiting whose
 WITHOUT_TOKEN = (401, "The token is missing, unknown, over, or its agreement is not in force.", UNAUTHORIZED)
 LIMITED = (429, "A limit of the agreement is reached; `Retry-After` holds the seconds to wait.", TOO_MUCH)
 _CHALLENGE = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
+
+
+REQUESTS = Counter(
+    "sistercity_exchange_requests", "Requests under an agreement: granted, without a valid token, limited.", ["outcome"]
+)
 
 
 class NotGranted(Exception):
@@ -46,6 +52,7 @@ async def _grant(request: Request) -> Grant:
     if passage is None:
         raise NotGranted
     request.scope[PASSAGE] = passage
+    REQUESTS.labels("granted").inc()
     await passage.take_turn()
     return Grant(passage)
 
@@ -61,12 +68,14 @@ def install(app: FastAPI, gate: Gate) -> None:
 
     @app.exception_handler(NotGranted)
     def without_a_token(request: Request, _: NotGranted) -> Response:
+        REQUESTS.labels("without a valid token").inc()
         # RFC 6750: who sent none is not told of an error.
         sent = "authorization" in request.headers
         return answer(UNAUTHORIZED, _CHALLENGE if sent else {"WWW-Authenticate": "Bearer"})
 
     @app.exception_handler(LimitReached)
     def beyond_a_limit(_: Request, error: LimitReached) -> Response:
+        REQUESTS.labels("limited").inc()
         told = TOO_MUCH.model_copy(update={"detail": str(error)})
         return answer(told, {"Retry-After": str(error.retry_after_s)})
 

@@ -6,6 +6,7 @@ from urllib.parse import parse_qsl
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
+from prometheus_client import Counter
 
 from api.exchange.gate import Gate
 from federation.access.assertion import BadAssertion
@@ -17,6 +18,10 @@ _LONGEST_BODY = 16_384
 _MOST_FIELDS = 16
 _ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 _NOT_KEPT = {"Cache-Control": "no-store", "Pragma": "no-cache"}
+
+TOKENS = Counter(
+    "sistercity_exchange_token_requests", "Requests for a token, by the status of the answer.", ["outcome"]
+)
 
 router = APIRouter()
 
@@ -74,6 +79,12 @@ async def issue_token(request: Request) -> Response:
 
     The token reads what the agreement in `scope` gives, for 15 minutes, unless the agreement is revoked before.
     """
+    answer = await _answer(request)
+    TOKENS.labels(str(answer.status_code)).inc()
+    return answer
+
+
+async def _answer(request: Request) -> Response:
     gate: Gate = request.app.state.gate
     try:
         form = _form(request, await _body(request))
