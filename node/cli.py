@@ -10,6 +10,7 @@ from node.commands import (
     agreement,
     areas,
     audit,
+    bundle,
     conformance,
     correct,
     demo,
@@ -71,6 +72,8 @@ app.command()(serve.serve)
 app.command()(serve_partners.serve_partners)
 app.add_typer(identity.app, name="identity")
 app.command()(pull.pull)
+app.command()(bundle.export_bundle)
+app.command()(bundle.import_bundle)
 app.command()(verify.verify)
 app.command()(conformance.conformance)
 app.command()(query.query)

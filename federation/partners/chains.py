@@ -65,7 +65,7 @@ class ChainReader:
         wanted = [metric for metric in self._metrics if metric not in told]
         again = not trusted or not set(self._metrics) <= set(before.metrics)
         with Staging(self._agreement.city, known, wanted, self._hashes_of(), self._limits.entry_bytes) as staging:
-            cursor = None if again else before.cursor
+            cursor = None if again or not self._source.resumes else before.cursor
             head, cursor, found = await self._read_all(staging, identity, cursor, now_ms, trusted)
             if trusted is not None:
                 found += await self._record(forked(trusted.document, head, staging.forks(), **self._whose))
@@ -164,7 +164,7 @@ class ChainReader:
     ) -> int:
         if WHOLE_CITY in without:
             return 0
-        after = EntryCursor(cursor, self._metrics)
+        after = EntryCursor(cursor if self._source.resumes else before.cursor, self._metrics)
         lengths = {}
         for hash_, metric in staging.catalogues.items():
             lengths[hash_] = (await self._definitions.of(hash_, metric)).metric.window

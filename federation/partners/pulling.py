@@ -6,10 +6,12 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import psycopg
 from joserfc.jwk import OKPKey
 
+from federation.partners.bundles import BadBundle, opened_bundle
 from federation.partners.connecting import client
 from federation.partners.database import Threads
 from federation.partners.fetching import Fetcher
@@ -85,6 +87,16 @@ async def follow(pulling: Pulling, stop: asyncio.Event, *, poll_s: float) -> Non
                 await schedule.end()
 
 
+async def pull_bundle(pulling: Pulling, path: Path) -> Pulled:
+    """Take what a bundle holds, as if its city had answered now. Raises `BadBundle` and psycopg's errors."""
+    with Threads(pulling.database_url) as threads, opened_bundle(path, pulling.limits) as bundle:
+        for agreement in await threads.with_database(in_force):
+            if agreement.id == bundle.agreement:
+                puller = Puller(agreement, bundle, threads, pulling.limits, pulling.now_ms, _DAY_S)
+                return await _outcome(puller)
+    raise BadBundle("the bundle belongs to an agreement that is not in force here: `sistercity agreement list`")
+
+
 class _Schedule:
     """One task for each agreement."""
 
@@ -138,7 +150,16 @@ async def _once(
     pulling: Pulling, agreement: InstalledAgreement, threads: Threads, fetcher: Fetcher, fresh_s: float
 ) -> Pulled:
     try:
-        done = await _puller(pulling, agreement, threads, fetcher, fresh_s).pull()
+        puller = _puller(pulling, agreement, threads, fetcher, fresh_s)
+    except PartnerError as error:
+        return Pulled(agreement.city, agreement.id, None, str(error))
+    return await _outcome(puller)
+
+
+async def _outcome(puller: Puller) -> Pulled:
+    agreement = puller.agreement
+    try:
+        done = await puller.pull()
     except PartnerError as error:  # the other partners are pulled all the same
         return Pulled(agreement.city, agreement.id, None, str(error))
     return Pulled(agreement.city, agreement.id, done, "; ".join(dict.fromkeys(done.refused.values())) or None)

@@ -33,6 +33,8 @@ _MOST_HEADS = 10
 class RemoteCity:
     """Implements `Source` over HTTP. `audit` is the head of the partner's audit of us, as its answers show it."""
 
+    resumes = True
+
     def __init__(
         self,
         agreement: InstalledAgreement,

@@ -22,6 +22,9 @@ class Source(Protocol):
     None always means: as it was the last time, or as far as there is anything.
     """
 
+    resumes: bool
+    """Whether a cursor of entries holds from one pull to the next; a bundle is read from its beginning."""
+
     async def identity(self) -> str | None:
         """The identity document, or its revocation."""
         ...

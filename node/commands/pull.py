@@ -33,17 +33,17 @@ def pull(
     from federation.partners.pulling import pull as pull_once
 
     stop = lifecycle.start("pull")
-    pulling = _pulling()
+    given = pulling()
 
     async def following() -> None:
         ended, loop = asyncio.Event(), asyncio.get_running_loop()
         lifecycle.stop_when(stop, lambda: loop.call_soon_threadsafe(ended.set))
-        await keep_pulling(pulling, ended, poll_s=every)
+        await keep_pulling(given, ended, poll_s=every)
 
     if follow:
         asyncio.run(following())
         return
-    outcomes = asyncio.run(pull_once(pulling))
+    outcomes = asyncio.run(pull_once(given))
     for done in outcomes:
         if done.result is not None:
             typer.echo(f"{done.city}: {done.result.entries} entries, {done.result.bodies} bodies")
@@ -60,11 +60,12 @@ def _return_lost() -> None:
     from federation.partners.returning import return_lost
 
     lifecycle.start("pull", metrics=False)
-    back, missing = asyncio.run(return_lost(_pulling()))
+    back, missing = asyncio.run(return_lost(pulling()))
     typer.echo(f"{back} bodies came back from partners, {missing} are lost still")
 
 
-def _pulling() -> "Pulling":
+def pulling() -> "Pulling":
+    """What pulling needs, from the settings."""
     from federation.partners.pulling import Pulling
     from node.identity_files import online_keys
 
