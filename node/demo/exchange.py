@@ -17,7 +17,7 @@ from federation.agreements.installing import install
 from federation.identity.changes import listed
 from federation.identity.document import LONGEST_VALIDITY_MS, Identity, open_identity, sign_identity
 from federation.identity.keys import write_key
-from federation.identity.receiving import receive_own
+from federation.identity.receiving import receive, receive_own
 from federation.jose import new_key
 from node.clock import now_ms
 from node.demo.certificates import Authority
@@ -99,7 +99,8 @@ def settle_agreement(
 ) -> str:
     """One agreement on these metrics in both directions, signed by both and installed in both databases; its id.
 
-    `databases` has the URL of each city's database by the city's id; its own identity is put in there too.
+    `databases` has the URL of each city's database by the city's id; both identities are put in there too, which a
+    puller would else fetch.
     """
     first, second = cities
     terms = [
@@ -125,9 +126,10 @@ def settle_agreement(
         now_ms=now_ms,
     )
     signed = countersign(proposal, second.key, now_ms=now_ms)
-    for city in cities:
+    for city, other in zip(cities, reversed(cities), strict=True):
         with connect(databases[city.identity.city], name="sistercity demo") as connection:
             receive_own(connection, city.identity.document, now_ms=now_ms, replace=False)
+            receive(connection, other.identity.document, pinned=other.identity.thumbprint, now_ms=now_ms)
             found, _, _ = install(connection, signed, catalogue(), now_ms=now_ms, private_addresses=True)
     return found.id
 
