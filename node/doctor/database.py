@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from store.dead_letters import WaitingLetters
     from store.generations import Generation
     from store.inspection import ProcessedTopic, RegisteredSources
-    from store.partners import PartnerState
+    from store.partner_standing import PartnerStanding
 
 _MANY = 1_000
 _RELAY_HOURS = 24
@@ -37,7 +37,7 @@ class Contents:
     registered: "Mapping[str, RegisteredSources]"
     processed: "Mapping[str, ProcessedTopic]"
     overdue: Mapping[str, int]
-    partners: "Sequence[PartnerState]"
+    partners: "Sequence[PartnerStanding]"
     generations: "Mapping[str, Sequence[Generation]]"
     unrelayed: "WaitingLetters | None"
     unusual: int = 0
@@ -89,15 +89,16 @@ def _read(connection: "Connection", city: "City | None") -> DatabaseState:
 
 def _contents(connection: "Connection", city: "City | None") -> Contents:
     from federation.publications.recovery import ledger_fault
-    from store import inspection, partners
+    from store import inspection
     from store.dead_letters import waiting_letters
     from store.generations import generations
+    from store.partner_standing import partner_standings
 
     return Contents(
         inspection.registered(connection, now_ms()),
         inspection.processed(connection),
         {} if city is None else _overdue(connection, city.zone),
-        partners.partners(connection),
+        partner_standings(connection, now_ms()),
         generations(connection),
         waiting_letters(connection),
         inspection.unusual_contributors(connection),

@@ -16,11 +16,9 @@ if TYPE_CHECKING:
     from node.doctor.database import DatabaseState
     from node.topic_plan import PlannedTopic
     from store.inspection import RegisteredSources
-    from store.partners import PartnerState
 
 _NEEDED = (
-    *("eventlog.kafka", "store.inspection", "store.partners", "ingest.area_report"),
-    "federation.partners.unsigned.fetching",
+    *("eventlog.kafka", "store.inspection", "store.partner_standing", "ingest.area_report"),
     *("federation.publications.publisher", "federation.publications.recovery", "federation.publications.schedule"),
     *("federation.identity.document", "store.agreements"),
 )
@@ -34,6 +32,7 @@ def examine() -> Iterator[Finding]:
     """Examine the whole node; changes nothing. Takes at most half a minute, if nothing answers."""
     from node.doctor.database import judge_database
     from node.doctor.kafka import judge_cluster
+    from node.doctor.partners import judge_partners
     from node.doctor.streams import judge_streams
     from node.topic_plan import planned_topics
     from schemas.catalogue import catalogue
@@ -56,7 +55,7 @@ def examine() -> Iterator[Finding]:
         yield from _identity()
         yield from _agreements()
         yield from _heads()
-        yield from _partners(database.contents.partners)
+        yield from judge_partners(database.contents.partners)
     yield from _disks()
 
 
@@ -115,16 +114,6 @@ def _agreements() -> Iterator[Finding]:
     state, failed = read.result()
     private = settings().partner_private_addresses
     yield from _only(failed) if state is None else judge_agreements(state, now_ms(), private_addresses=private)
-
-
-def _partners(partners: "Sequence[PartnerState]") -> Iterator[Finding]:
-    from node.doctor.partners import examine_partners
-
-    if not partners:
-        yield Finding("ok", "partners", "none was ever pulled")
-        return
-    found, failed = Examination("partners", _LONGEST_S, lambda: examine_partners(partners)).result()
-    yield from found if found is not None else _only(failed)
 
 
 def _disks() -> Iterator[Finding]:

@@ -1,63 +1,31 @@
-"""Partner cities: whether they answer, and are who they were."""
+"""Partner cities: how each stands, by what the puller has kept of its last attempts. None is asked."""
 
-import asyncio
-import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from node.doctor.finding import Finding
+from node.doctor.finding import Finding, Level
 
 if TYPE_CHECKING:
-    import httpx
+    from store.partner_standing import PartnerStanding
 
-    from store.partners import PartnerState
-
-ANSWER_S = 4.0
-_CATALOG_BYTES = 8 << 20
-
-
-def examine_partners(partners: "Sequence[PartnerState]") -> list[Finding]:
-    """Ask all partners at the same time, each for a few seconds at most. One finding for each."""
-    return asyncio.run(_ask(partners))
+_LEVELS: dict[str, Level] = {"fresh": "ok", "withdrawn": "ok", "contradicted": "fail"}
+_WHAT_TO_DO = {
+    "stale": "does `sistercity pull` run? It goes on when the partner is back",
+    "refused": "call the partner; `sistercity pull` goes on when it is mended",
+    "contradicted": "`sistercity verify` names both signed pieces; nothing more is taken until you have settled it",
+    "no-agreement": "nothing of it is pulled; what was received before stays",
+}
 
 
-async def _ask(partners: "Sequence[PartnerState]") -> list[Finding]:
-    from federation.partners.unsigned.fetching import UnsignedLimits, client
+def judge_partners(standings: "Sequence[PartnerStanding]") -> Iterator[Finding]:
+    """One finding for each partner."""
+    from federation.wire import rfc3339
 
-    limits = UnsignedLimits(bytes=_CATALOG_BYTES, deadline_s=ANSWER_S, silence_s=ANSWER_S, attempts=1)
-    async with client(limits) as http:
-        return await asyncio.gather(*(_examine(partner, http) for partner in partners))
-
-
-async def _examine(partner: "PartnerState", http: "httpx.AsyncClient") -> Finding:
-    from federation.partners.limits import PartnerError
-
-    what = f"partner {partner.city}"
-    try:
-        city, log_id = await _identity(partner, http)
-    except PartnerError as error:
-        return Finding("warn", what, f"{error}; `sistercity pull` goes on when it is back")
-    if city != partner.city:
-        return Finding("fail", what, f"{partner.url} claims to be {city} now")
-    if log_id != partner.log_id:
-        words = "has another log than before, as after a restore; the next pull reads it from its beginning"
-        return Finding("warn", what, words)
-    return Finding("ok", what, f"answers at {partner.url}")
-
-
-async def _identity(partner: "PartnerState", http: "httpx.AsyncClient") -> tuple[object, object]:
-    """The city and the log that answer at the partner's address. Raises `PartnerError`."""
-    import httpx
-
-    from federation.partners.limits import PartnerError
-    from federation.partners.unsigned.fetching import UnsignedLimits, fetch
-
-    limits = UnsignedLimits(bytes=_CATALOG_BYTES, deadline_s=ANSWER_S, silence_s=ANSWER_S, attempts=1)
-    url = httpx.URL(partner.url)
-    await fetch(http, url.join("healthz"), None, limits)
-    answer = await fetch(http, url.join("v1/catalog"), None, limits)
-    try:
-        catalog = json.loads(answer.body)
-        return catalog["city"]["id"], catalog["log"]
-    except (ValueError, KeyError, TypeError):
-        raise PartnerError("not-well-formed", f"{url} answers, but not as a city does") from None
+    if not standings:
+        yield Finding("ok", "partners", "none was ever pulled")
+    for found in standings:
+        since = "" if found.since is None or found.standing == "fresh" else f" since {rfc3339(found.since)}"
+        why = "" if found.reason is None else f" ({found.detail or found.reason})"
+        advice = _WHAT_TO_DO.get(found.standing)
+        words = f"{found.standing}{since}{why}" + ("" if advice is None else f": {advice}")
+        yield Finding(_LEVELS.get(found.standing, "warn"), f"partner {found.city}", words)

@@ -1,9 +1,7 @@
 """`sistercity doctor` and `sistercity topics` on a real node: well, half down, and with every part broken in turn."""
 
-import contextlib
 import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from datetime import UTC, datetime
 
 import psycopg
 import pytest
@@ -11,8 +9,12 @@ from psycopg.conninfo import make_conninfo
 
 from schemas.topics import FRAMES, live
 from schemas.topics import settings as topic_settings
-from store import partners
 from store.database import connect
+from store.moments import milliseconds
+from store.partner_heads import Contradiction, record_contradiction
+from store.partner_standing import record_pull
+from store.received import meet
+from tests.store.test_received import agree
 from tests.system.command import Command
 from tests.system.streams import city_file
 
@@ -160,45 +162,21 @@ def test_it_changes_nothing_in_the_database(command, database_url):
         connection.execute("DELETE FROM partners")
 
 
-@contextlib.contextmanager
-def partner(city: str, log: str):
-    """A city that answers with these names; its URL."""
-
-    class Answers(BaseHTTPRequestHandler):
-        def do_GET(self):
-            body = json.dumps({"status": "ok", "city": {"id": city}, "log": log}).encode()
-            self.send_response(200)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *arguments):
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Answers)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/"
-    finally:
-        server.shutdown()
-        server.server_close()
-
-
-def test_partners_are_asked_whether_they_are_who_they_were(command, database_url):
-    with partner("near", "log-1") as near, partner("restored", "log-2") as restored, partner("liar", "log-3") as liar:
-        with connect(database_url) as connection:
-            partners.save_catalog(connection, "near", near, "log-1", {})
-            partners.save_catalog(connection, "restored", restored, "log-1", {})
-            partners.save_catalog(connection, "far", liar, "log-3", {})
-            partners.save_catalog(connection, "gone", f"http://{NOWHERE}/", "log-4", {})
-        _, found = examined(command)
-    assert found["partner near"] == ("ok", f"answers at {near}")
-    assert found["partner restored"][0] == "warn"
-    assert "another log than before" in found["partner restored"][1]
-    assert found["partner far"] == ("fail", f"{liar} claims to be liar now")
-    assert found["partner gone"][0] == "warn"
-    assert "goes on when it is back" in found["partner gone"][1]
+def test_partners_are_told_by_how_they_stand_and_none_is_asked(command, database_url):
+    now = milliseconds(datetime.now(UTC))
+    with connect(database_url) as connection:
+        for city in ("near", "away", "liar"):
+            thumbprint = city.ljust(43, "x")
+            agree(connection, city, thumbprint, city)
+            meet(connection, thumbprint, city, city)
+            reason = "unreachable" if city == "away" else None
+            record_pull(connection, city, thumbprint, "", at=now, fresh_until=now + 3_600_000, reason=reason)
+        told = Contradiction("liar".ljust(43, "x"), "", "two-stories", 2, "a", "b", b"", "x")
+        record_contradiction(connection, told)
+    _, found = examined(command)
+    assert found["partner near"] == ("ok", "fresh")
+    assert found["partner away"][0] == "warn" and "goes on when the partner is back" in found["partner away"][1]
+    assert found["partner liar"][0] == "fail" and "sistercity verify" in found["partner liar"][1]
 
 
 def test_topics_create_needs_kafka_and_plan_does_not(command, city):
