@@ -6,7 +6,8 @@ from dataclasses import replace
 import pytest
 
 from federation.identity.changes import next_version, revoked, rotated
-from federation.identity.document import Identity, open_identity
+from federation.identity.document import BadIdentity, Identity, open_identity
+from federation.partners.identities import accepted
 from federation.partners.partner import PullResult
 from federation.partners.pulling import Pulled, pull
 from store.database import connect
@@ -140,6 +141,11 @@ def test_an_expired_document_is_refused_and_an_unexpired_copy_is_good_while_the_
         assert run(database_url).failure is None  # 304: nothing new
         [late] = asyncio.run(pull(pulling(database_url, now_ms=NOW + 90 * DAY + 60_000)))
         assert "expired" in late.failure
+    with connect(database_url) as connection:
+        copy = accepted(connection, agreed(hue, ""), None, NOW + 90 * DAY - 1)
+        assert copy == known(database_url, hue)
+        with pytest.raises(BadIdentity, match="expired"):
+            accepted(connection, agreed(hue, ""), None, NOW + 90 * DAY + 60_000)
 
 
 def test_a_city_that_only_reads_here_is_asked_who_it_is_and_for_nothing_else(database_url: str) -> None:
