@@ -1,11 +1,16 @@
 """Writes the audit: whatever has to be recorded meanwhile, in one statement."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from hashlib import file_digest
+from pathlib import Path
+from secrets import token_hex
+from time import time_ns
 
 from federation.access.audit import Given, audit_row, end_of
 from federation.access.batching import Batches
 from store.audit import AuditHead, AuditMoved, append_audit, audit_heads
-from store.database import AsyncConnection
+from store.database import AsyncConnection, connect_async
 
 
 class AuditWriter:
@@ -49,3 +54,25 @@ class AuditWriter:
                 continue
             self._heads |= heads
             return ends
+
+
+def record_file(database_url: str, agreement: str, path: Path) -> AuditHead:
+    """Record a file that is given under an agreement: `path` is `bundle` in its line, `page` the file's SHA-256.
+
+    Raises `psycopg.OperationalError`: then the file must not be given.
+    """
+    with path.open("rb") as file:
+        page = file_digest(file, "sha256").hexdigest()
+    now, size = time_ns() // 1_000_000, path.stat().st_size
+    given = Given(now, token_hex(8), "bundle", None, None, None, 200, page, size)
+
+    async def write() -> AuditHead:
+        writer = AuditWriter(
+            lambda: connect_async(database_url, name="sistercity audit", wait_s=10, statement_limit_ms=30_000)
+        )
+        try:
+            return await writer.record(agreement, given)
+        finally:
+            await writer.close()
+
+    return asyncio.run(write())

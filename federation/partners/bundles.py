@@ -12,9 +12,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+import psycopg
 from psycopg import IsolationLevel
 
 from errors import OperatorError
+from federation.access.recording import record_file
 from federation.city import CityFacts
 from federation.partners.checks import LONGEST_ENTRY, sequence_of
 from federation.partners.limits import MIB, FetchLimits, PartnerError
@@ -35,7 +37,7 @@ class BadBundle(OperatorError):
 def export_bundle(database_url: str, agreement: str, city: CityFacts, path: Path) -> tuple[int, int]:
     """Write what a partner may read under an agreement; returns how many entries and bodies. Raises `BadBundle`.
 
-    The file is for the partner's eyes, as the answers of the API are.
+    The file is for the partner's eyes, as the answers of the API are, and has its line in the audit.
     """
     with connect(database_url) as connection:
         connection.isolation_level = IsolationLevel.REPEATABLE_READ
@@ -62,6 +64,11 @@ def export_bundle(database_url: str, agreement: str, city: CityFacts, path: Path
                 bodies = list(_bodies(connection, agreement, metric))
                 _add(archive, f"bodies/{metric}.jsonl", _joined(bodies))
                 count += len(bodies)
+    try:
+        record_file(database_url, agreement, path)
+    except psycopg.Error:
+        path.unlink()  # nothing is given that is not recorded
+        raise
     return len(lines), count
 
 

@@ -13,7 +13,9 @@ from federation.partners.bundles import BadBundle, export_bundle
 from federation.partners.pulling import Pulled, pull_bundle
 from federation.publications.chain import ChainEnd
 from federation.publications.heads import sign_head
+from federation.strict_json import loads
 from store.agreements import InstalledAgreement, MetricGrant, install
+from store.audit import audit_rows
 from store.database import connect
 from store.heads import StoredHead, save_head
 from store.identities import save_own_identity
@@ -47,6 +49,9 @@ def bundle(second_database_url: str, tmp_path: Path) -> Path:
         save_head(connection, StoredHead(1, NOW, NOW + 7 * DAY, document))
     path = tmp_path / "bundle.tar"
     assert export_bundle(second_database_url, AGREEMENT.id, IN_UTC, path) == (HOURS, HOURS - 1)
+    with connect(second_database_url) as connection:
+        [line] = (loads(row.line) for row in audit_rows(connection, AGREEMENT.id))
+    assert (line["path"], line["page"]) == ("bundle", sha256(path.read_bytes()).hexdigest())
     return path
 
 
