@@ -108,7 +108,7 @@ def _early_head(city: SmallCity, story: Story, now_ms: int) -> None:
 
 def _old_head(city: SmallCity, story: Story, now_ms: int) -> None:
     story.head["number"] = 0 if story.head["number"] == 1 else 1
-    story.head["issued_at"] = rfc3339(now_ms - _DAY_MS)
+    story.head |= {"issued_at": rfc3339(now_ms - _DAY_MS), "expires_at": rfc3339(now_ms + _DAY_MS)}
 
 
 def _two_stories(city: SmallCity, story: Story, now_ms: int) -> None:

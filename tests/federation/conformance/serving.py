@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -47,7 +47,7 @@ class Place:
     node: TellingNode = field(init=False)
 
     def __post_init__(self) -> None:
-        self.city = SmallCity("telltown", "https://telltown.example", NOW)
+        self.city = SmallCity(f"town-of-{self.name}", f"https://{self.name}.example", NOW)
         self.agreement = agreement_of(self.city)
         self.node = TellingNode(self.city, identity_of(GUEST), {self.agreement.id}, LIES.get(self.name))
 
@@ -71,9 +71,9 @@ def serving(app: ASGIApp) -> Iterator[str]:
 
 
 @contextmanager
-def every_node() -> Iterator[dict[str, Place]]:
-    """The honest node and every lying one, by name."""
-    places = {name: Place(name) for name in (HONEST, *LIES)}
+def every_node(names: Iterable[str] = (HONEST, *LIES)) -> Iterator[dict[str, Place]]:
+    """The honest node and every lying one, or those of these names."""
+    places = {name: Place(name) for name in names}
     with serving(Starlette(routes=[Mount(f"/{name}", place.node.app()) for name, place in places.items()])) as url:
         for name, place in places.items():
             place.url = f"{url}{name}/"
