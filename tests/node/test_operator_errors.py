@@ -8,15 +8,22 @@ import psycopg
 import pytest
 
 import api.cursors
+import api.exchange.access
+import api.exchange.gate
+import api.exchange.token
 import api.own.registry.protocol
 import api.own.registry.subjects
 import api.problems
 import embedded.kafka
 import eventlog.protocol
+import federation.access.assertion
+import federation.access.quotas
+import federation.access.tokens
 import federation.disclosure.rules
 import federation.partners.connecting
 import federation.partners.source
 import federation.publications.entries
+import federation.strict_json
 import ingest.cameras.live.protocol
 import ingest.cameras.sources
 import ingest.files.milesight
@@ -27,6 +34,7 @@ import processors.fold
 import processors.rereading
 import schemas.batch
 import schemas.pictures
+import store.audit
 import store.debug_pictures
 import store.processing
 import store.publications
@@ -37,6 +45,14 @@ from node import cli
 
 ROOMS = ("schemas", "eventlog", "store", "ingest", "processors", "federation", "api", "node", "embedded")
 HANDLED = {
+    api.exchange.access.NotGranted: "an answer with status 401",
+    api.exchange.gate.Crowded: "an answer with status 503",
+    api.exchange.token.TokenRefused: "the route of tokens, an answer of RFC 6749",
+    federation.access.assertion.BadAssertion: "the route of tokens, an answer of RFC 6749",
+    federation.access.tokens.UnknownAgreement: "the route of tokens, an answer of RFC 6749",
+    federation.access.quotas.LimitReached: "an answer with status 429",
+    federation.strict_json.BadJson: "whoever reads the JSON, which says what it was of",
+    store.audit.AuditMoved: "the writer of the audit, which reads the heads again",
     api.cursors.BadCursor: "an answer with status 400",
     api.problems.ApiProblem: "an answer of the API",
     api.own.registry.protocol.RegistryError: "an answer of the schema registry",
