@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
 
 def pull(
-    url: Annotated[list[str] | None, typer.Argument(hidden=True)] = None,
     follow: Annotated[bool, typer.Option(help="keep pulling until stopped")] = False,
     lost: Annotated[
         bool, typer.Option("--lost-bodies", help="ask partners for what this city published and has lost, and end")
@@ -23,9 +22,6 @@ def pull(
     """Pull what partners have published since the last time, under every agreement that gives us something."""
     import asyncio
 
-    if url:
-        _unsigned(url, follow, every)
-        return
     if lost:
         _return_lost()
         return
@@ -83,36 +79,3 @@ def partner_network() -> "Network":
         headers={} if chosen.partner_headers is None else chosen.partner_headers.get_secret_value(),
         private_addresses=chosen.partner_private_addresses,
     )
-
-
-def _unsigned(urls: list[str], follow: bool, every: float) -> None:
-    """By address, without agreements, until the demo has agreements."""
-    import asyncio
-
-    from federation.partners.limits import PartnerError
-    from federation.partners.unsigned.partner import PartnerAddress
-    from federation.partners.unsigned.pulling import follow as keep_pulling
-    from federation.partners.unsigned.pulling import pull as pull_once
-
-    stop = lifecycle.start("pull")
-    partners = [PartnerAddress(address) for address in urls]
-    own, database = wiring.city().id, wiring.database_url()
-
-    async def following() -> None:
-        ended, loop = asyncio.Event(), asyncio.get_running_loop()
-        lifecycle.stop_when(stop, lambda: loop.call_soon_threadsafe(ended.set))
-        await keep_pulling(partners, database, own, ended, poll_s=every)
-
-    async def once() -> None:
-        failures = []
-        for partner in partners:
-            try:
-                done = await pull_once(partner, database, own)
-            except PartnerError as error:  # the other partners are pulled all the same
-                failures.append(str(error))
-            else:
-                typer.echo(f"{done.city}: {done.publications} publications in {done.pages} pages")
-        if failures:
-            raise wiring.CommandError("\n".join(failures))
-
-    asyncio.run(following() if follow else once())

@@ -8,12 +8,12 @@ import pytest
 from federation.compare import comparisons
 from federation.partners.partner import PullResult
 from federation.partners.pulling import Pulled, pull
-from federation.partners.unsigned.partner import PartnerAddress
-from federation.partners.unsigned.pulling import pull as by_address
 from schemas.catalogue import catalogue
 from store.database import connect
 from tests.federation.city import a_published_city, serving
 from tests.federation.talking import AGREEMENT, TalkingCity, agree, agreed, pulling, talking
+from tests.federation.unsigned.partner import PartnerAddress
+from tests.federation.unsigned.pulling import pull as by_address
 
 pytestmark = pytest.mark.services
 

@@ -8,8 +8,6 @@ import httpx
 import pytest
 
 from federation.compare import comparisons
-from federation.partners.unsigned.partner import PartnerAddress
-from federation.partners.unsigned.pulling import pull
 from federation.publications.entries import entry_of
 from federation.publications.withdrawing import LONGEST_REASON, CannotWithdraw, withdraw
 from schemas.catalogue import catalogue
@@ -21,6 +19,8 @@ from store.publication_log import window_entries
 from store.publications import Window
 from tests.federation.city import HOUR, IMPORT, ISFAHAN, T0, TOPIC, a_published_city, add_cell, pass_time, serving
 from tests.federation.restoring import at_work, backup, due_at, publish_hours_until
+from tests.federation.unsigned.partner import PartnerAddress
+from tests.federation.unsigned.pulling import pull
 from tests.publishing import appender, publish_until
 from tests.system.command import Command
 

@@ -11,8 +11,6 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg.sql import SQL, Identifier
 
 from federation.city import CityFacts
-from federation.partners.unsigned.partner import PartnerAddress
-from federation.partners.unsigned.pulling import pull
 from schemas.catalogue import Metric, published
 from store.database import Connection, connect, create_database
 from store.deliveries import Refused, refuse
@@ -22,6 +20,8 @@ from store.partner_standing import record_pull
 from store.processing import Account
 from store.publications import PublishedCell, Window
 from tests.federation.city import HOUR, ISFAHAN, T0, found_areas, open_topic, serving
+from tests.federation.unsigned.partner import PartnerAddress
+from tests.federation.unsigned.pulling import pull
 from tests.publishing import publish
 from tests.store.test_received import agree
 

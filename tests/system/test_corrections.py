@@ -7,8 +7,6 @@ from threading import Event
 import pytest
 
 from eventlog.kafka import KafkaLog
-from federation.partners.unsigned.partner import PartnerAddress
-from federation.partners.unsigned.pulling import pull
 from federation.publications.slots import REVISIONS_MS, slot
 from federation.publications.withdrawing import withdraw
 from node.clock import now_ms
@@ -24,6 +22,8 @@ from store.database import Connection, connect
 from store.processing_postgres import PostgresStore
 from store.publications import Window
 from tests.federation.city import HOUR, IMPORT, ISFAHAN, found_areas, register, serving
+from tests.federation.unsigned.partner import PartnerAddress
+from tests.federation.unsigned.pulling import pull
 from tests.processors.logs import rows_of
 from tests.publishing import appender, publish_until
 

@@ -20,8 +20,6 @@ from api.own.page.content import OTHER, fixed_words, gather
 from api.own.page.html import rendered
 from api.own.page.languages import CODES, languages
 from federation.compare import comparisons
-from federation.partners.unsigned.partner import PartnerAddress
-from federation.partners.unsigned.pulling import pull
 from schemas.catalogue import catalogue, datasets, published
 from store.database import connect
 from store.publications import PublishedCell, Window
@@ -40,6 +38,8 @@ from tests.federation.city import (
     serving,
 )
 from tests.federation.two_cities import SAIGON, exchanged, two_cities
+from tests.federation.unsigned.partner import PartnerAddress
+from tests.federation.unsigned.pulling import pull
 from tests.publishing import publish, publish_hour
 
 EVIL = "<script>alert('x')</script>&\"' "

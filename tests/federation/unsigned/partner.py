@@ -15,13 +15,13 @@ import httpx
 
 from federation.partners.limits import PartnerError
 from federation.partners.partner import PULLED, PULLS
-from federation.partners.unsigned.checks import check_page, not_in_catalogue, parsed, received
-from federation.partners.unsigned.fetching import UnsignedAnswer, UnsignedLimits, fetch
 from federation.wire import Catalog, PublicationPage
 from store import partners
 from store.database import Connection, connect
 from store.partner_figures import save_definitions
 from store.received import Conflict
+from tests.federation.unsigned.checks import check_page, not_in_catalogue, parsed, received
+from tests.federation.unsigned.fetching import UnsignedAnswer, UnsignedLimits, fetch
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +73,7 @@ class UnsignedPuller:
         self._etags: dict[httpx.URL, str] = {}
 
     async def pull(self) -> UnsignedResult:
-        """As `federation.partners.unsigned.pulling.pull`."""
+        """As `tests.federation.unsigned.pulling.pull`."""
         try:
             done = await self._pull()
         except PartnerError:

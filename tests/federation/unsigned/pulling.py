@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import psycopg
 
 from federation.partners.limits import PartnerError
-from federation.partners.unsigned.fetching import UnsignedLimits, client
-from federation.partners.unsigned.partner import PartnerAddress, UnsignedPuller, UnsignedResult
+from tests.federation.unsigned.fetching import UnsignedLimits, client
+from tests.federation.unsigned.partner import PartnerAddress, UnsignedPuller, UnsignedResult
 
 log = logging.getLogger(__name__)
 

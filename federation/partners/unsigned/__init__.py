@@ -1,1 +1,0 @@
-"""Pulling by address, without agreements: goes as soon as the demo has agreements."""
