@@ -4,6 +4,7 @@ A whole city runs: its simulated sources, processors, detector, publisher, API a
 that was written or said is searched: topics, tables, answers, logs, metrics.
 """
 
+import asyncio
 import csv
 import re
 import socket
@@ -21,6 +22,8 @@ from ingest.cities import load_city
 from schemas.catalogue import catalogue, datasets, leaving
 from schemas.frames import decode_frame
 from schemas.topics import FRAMES, live
+from tests.federation.unsigned.partner import PartnerAddress
+from tests.federation.unsigned.pulling import pull
 from tests.system.command import Command
 from tests.system.streams import city_file, everything_in
 from tests.waiting import until
@@ -142,9 +145,7 @@ def test_no_plate_and_no_known_id_comes_out(kafka_log, town, city, second_databa
             written[f"the answer {path}"] = fetched(address + path)
         for role in ("detect", "process", "publish"):
             written[f"{role}'s metrics"] = fetched(f"http://127.0.0.1:{ports[role]}/metrics")
-        partner = Command(Path(town.environment["SISTERCITY_CITY"]), "", second_database_url, home)
-        partner.environment["SISTERCITY_CITY"] = "isfahan"
-        spoken.append(partner("pull", address))
+        asyncio.run(pull(PartnerAddress(address), second_database_url, "isfahan"))
     written["what the commands said"] = "".join(spoken).encode() + said.read_bytes()
     for dataset in datasets():
         records = everything_in(kafka_log, live(city, dataset))
