@@ -56,7 +56,10 @@ def test_the_file_of_an_agreement_is_the_same_whoever_wrote_it():
 
 
 CHANGES = {
-    "one city in two spellings": lambda payload: payload["parties"][1].update(city="ISFAHAN"),
+    "one city in two spellings": lambda payload: payload.update(
+        parties=[payload["parties"][0], payload["parties"][1] | {"city": "ISFAHAN"}],
+        grants=[payload["grants"][0] | {"to": "ISFAHAN"}],
+    ),
     "an address without TLS": lambda payload: payload["parties"][1].update(addresses=["http://hue.example"]),
     "an address with a user": lambda payload: payload["parties"][1].update(addresses=["https://x@hue.example"]),
     "a name that turns text around": lambda payload: payload["parties"][1].update(name="Isfahan\u202e"),
