@@ -221,7 +221,7 @@ class Exchange(RuleBasedStateMachine):
 
     async def _pull(self) -> str | None:
         with Threads(self.url) as threads:
-            puller = Puller(self.agreement, Word(self.city), threads, QUICK, lambda: NOW, 60.0)
+            puller = Puller(self.agreement, Word(self.city), threads, replace(QUICK, lines=100), lambda: NOW, 60.0)
             try:
                 done = await puller.pull()
             except PartnerError as error:
