@@ -185,6 +185,7 @@ def jwk(x: bytes) -> dict[str, str | list[str]]:
         [],
         None,
     ],
+    ids=lambda given: type(given).__name__,  # a key of each run would be in the name
 )
 def test_what_is_no_public_key_of_ed25519_alone_is_refused(given):
     with pytest.raises(BadSignature) as caught:
