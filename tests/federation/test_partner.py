@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -10,10 +11,9 @@ from federation.partners.partner import PullResult
 from federation.partners.pulling import Pulled, pull
 from schemas.catalogue import catalogue
 from store.database import connect
-from tests.federation.city import a_published_city, serving
+from tests.federation.city import ISFAHAN, a_published_city
+from tests.federation.handing import hand_over
 from tests.federation.talking import AGREEMENT, TalkingCity, agree, agreed, pulling, talking
-from tests.federation.unsigned.partner import PartnerAddress
-from tests.federation.unsigned.pulling import pull as by_address
 
 pytestmark = pytest.mark.services
 
@@ -61,8 +61,8 @@ def test_everything_is_pulled_once(hue: TalkingCity, ours: str) -> None:
 
 
 def test_both_cities_are_compared_by_the_same_arithmetic(database_url: str, second_database_url: str) -> None:
-    with a_published_city(second_database_url, HOURS), serving(second_database_url) as url:
-        asyncio.run(by_address(PartnerAddress(url), database_url, "da-nang"))
+    with a_published_city(second_database_url, HOURS):
+        hand_over(second_database_url, replace(ISFAHAN, zone="UTC"), database_url, "da-nang")
     with connect(second_database_url) as theirs, connect(database_url) as ours_:
         own = comparisons(theirs, "isfahan", catalogue())
         assert own[0].figure and own[0].metric == "energy.import"

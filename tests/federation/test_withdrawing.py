@@ -1,7 +1,7 @@
 """A withdrawal erases what was published, here and at partners, and says why; nothing of it comes back."""
 
-import asyncio
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -18,9 +18,8 @@ from store.processing import Amounts
 from store.publication_log import window_entries
 from store.publications import Window
 from tests.federation.city import HOUR, IMPORT, ISFAHAN, T0, TOPIC, a_published_city, add_cell, pass_time, serving
+from tests.federation.handing import hand_over
 from tests.federation.restoring import at_work, backup, due_at, publish_hours_until
-from tests.federation.unsigned.partner import PartnerAddress
-from tests.federation.unsigned.pulling import pull
 from tests.publishing import appender, publish_until
 from tests.system.command import Command
 
@@ -44,8 +43,8 @@ def take_back(database_url: str, reason: str = REASON) -> None:
         withdraw(appender(connection), IMPORT, WINDOW.start, reason, NOW)
 
 
-def pulled(url: str, database_url: str) -> None:
-    asyncio.run(pull(PartnerAddress(url, ISFAHAN.id), database_url, "da-nang"))
+def taken(database_url: str, partner_url: str) -> None:
+    hand_over(database_url, replace(ISFAHAN, zone="UTC"), partner_url, "da-nang")
 
 
 def at_partner(database_url: str) -> dict[int, set[tuple[str, bool]]]:
@@ -104,11 +103,10 @@ def test_the_api_answers_with_the_reason_and_no_value(city):
 
 
 def test_a_partner_that_had_pulled_the_values_erases_them_and_says_so(city, second_database_url):
-    with serving(city) as url:
-        pulled(url, second_database_url)
-        assert at_partner(second_database_url) == dict.fromkeys(range(HOURS), PUBLISHED)
-        take_back(city)
-        pulled(url, second_database_url)
+    taken(city, second_database_url)
+    assert at_partner(second_database_url) == dict.fromkeys(range(HOURS), PUBLISHED)
+    take_back(city)
+    taken(city, second_database_url)
     assert at_partner(second_database_url) == {0: PUBLISHED, 1: WITHDRAWN, 2: PUBLISHED}
     with connect(second_database_url) as connection:
         reasons = connection.execute("SELECT reason FROM partner_publications WHERE kind = 'withdrawal'").fetchall()
@@ -123,8 +121,7 @@ def test_a_partner_that_had_pulled_the_values_erases_them_and_says_so(city, seco
 
 def test_a_partner_that_comes_later_never_sees_them(city, second_database_url):
     take_back(city)
-    with serving(city) as url:
-        pulled(url, second_database_url)
+    taken(city, second_database_url)
     assert at_partner(second_database_url) == {0: PUBLISHED, 1: WITHDRAWN, 2: PUBLISHED}
 
 
