@@ -6,6 +6,7 @@ from dataclasses import replace
 import httpx
 import pytest
 from fastapi.testclient import TestClient
+from starlette.types import ASGIApp
 
 from api.exchange.app import create_partner_api
 from federation.agreements.document import countersign, open_agreement, party, propose
@@ -57,7 +58,7 @@ def agreement_of(connection: Connection, cities: Agreed) -> Guest:
     return Guest(cities.them.access, cities.them.thumbprint, signed)
 
 
-async def tried(app: object, guest: Guest, now_ms: int) -> list[TriedCheck]:
+async def tried(app: ASGIApp, guest: Guest, now_ms: int) -> list[TriedCheck]:
     transport = httpx.ASGITransport(app=app)
     async with httpx.AsyncClient(transport=transport) as http:
         return await try_node(Visit(http, "http://localhost/", now_ms, guest))
