@@ -100,8 +100,8 @@ def comparisons(connection: Connection, own_city: str, metrics: Mapping[str, Met
         span_ms = DAY_MS if _is_short(metric) else _NEWEST_MS
         offers = [(own_city, metric.smallest_per_unit, window_totals(connection, metric.name, span_ms))]
         for city, totals in partner_window_totals(connection, metric.name, metric.classes, span_ms).items():
-            theirs = definitions[city, metric.name]
-            if comparable(metric, theirs):
+            theirs = definitions.get((city, metric.name))  # None: it was stored between the two questions
+            if theirs is not None and comparable(metric, theirs):
                 offers.append((city, theirs.smallest_per_unit, totals))
         for class_ in metric.classes:
             row = (compare(city, class_, metric, factor, totals) for city, factor, totals in offers)

@@ -22,9 +22,9 @@ CITY = "isfahan"
 class LedgerInMemory:
     """Entries that no file keeps: they continue what the database has."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, city: str = CITY) -> None:
         facts = log_facts(connection)
-        beginning = Beginning(CITY, facts.id, facts.position, ends_of(facts))
+        beginning = Beginning(city, facts.id, facts.position, ends_of(facts))
         self.state = LedgerState(beginning, facts.position, beginning.ends)
 
     def append(self, entry: PublicationEntry, line: bytes) -> None:

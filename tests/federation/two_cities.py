@@ -1,29 +1,24 @@
 """Two invented cities: all metrics published, one city pulled by the other, and a stream's account."""
 
-import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
-from datetime import UTC, datetime
 from uuid import uuid4
 
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.sql import SQL, Identifier
 
 from federation.city import CityFacts
+from federation.publications.appending import Appender
 from schemas.catalogue import Metric, published
 from store.database import Connection, connect, create_database
 from store.deliveries import Refused, refuse
 from store.migrations import migrate
-from store.moments import milliseconds
-from store.partner_standing import record_pull
 from store.processing import Account
 from store.publications import PublishedCell, Window
-from tests.federation.city import HOUR, ISFAHAN, T0, found_areas, open_topic, serving
-from tests.federation.unsigned.partner import PartnerAddress
-from tests.federation.unsigned.pulling import pull
-from tests.publishing import publish
-from tests.store.test_received import agree
+from tests.federation.city import HOUR, ISFAHAN, T0, found_areas, open_topic
+from tests.federation.handing import hand_over
+from tests.publishing import LedgerInMemory
 
 SAIGON = CityFacts(
     "ho-chi-minh-city",
@@ -87,6 +82,7 @@ def publish_everything(connection: Connection, city: CityFacts, metrics: Mapping
         if metric.registered_as not in registered:
             registered[metric.registered_as] = found_areas(connection, PEOPLE, metric.registered_as)
         areas = registered[metric.registered_as]
+        appender = Appender(connection, LedgerInMemory(connection, city.id), city.id)
         count, width = _SPANS[metric.window]
         begin = MIDNIGHT[city.id] - (width if metric.window in ("day", "month") else 0)
         for number in range(count):
@@ -96,7 +92,13 @@ def publish_everything(connection: Connection, city: CityFacts, metrics: Mapping
                 for index, (area, people) in enumerate(zip(areas, PEOPLE, strict=True))
                 for class_ in metric.classes
             ]
-            publish(connection, metric.name, window, f"{city.id}.{metric.dataset}.v1", cells)
+            appender.append(
+                *(metric, window, "publication", cells),
+                revision=0,
+                published_at=window.end,
+                topic=f"{city.id}.{metric.dataset}.v1",
+                now_ms=window.end,
+            )
 
 
 def account(connection: Connection, city: CityFacts) -> None:
@@ -115,23 +117,12 @@ def account(connection: Connection, city: CityFacts) -> None:
 
 
 def exchanged(database_url: str, partner_url: str) -> None:
-    """Isfahan, with its account, has pulled everything from Ho Chi Minh City, over HTTP."""
+    """Isfahan, with its account, has received everything from Ho Chi Minh City."""
     for url, city in ((database_url, ISFAHAN), (partner_url, SAIGON)):
         with connect(url) as connection:
             publish_everything(connection, city, published())
             account(connection, city)
-    with serving(partner_url, SAIGON) as address:
-        asyncio.run(pull(PartnerAddress(address), database_url, ISFAHAN.id))
-    with connect(database_url) as connection:
-        _agreed(connection, SAIGON)
-
-
-def _agreed(connection: Connection, partner: CityFacts) -> None:
-    """An agreement on every metric, and pulls that went well."""
-    thumbprint, now = partner.id.ljust(43, "x"), milliseconds(datetime.now(UTC))
-    agree(connection, partner.id, thumbprint, partner.id, list(published()))
-    connection.execute("UPDATE partners SET thumbprint = %s WHERE city = %s", (thumbprint, partner.id))
-    record_pull(connection, partner.id, thumbprint, "", at=now, fresh_until=now + 24 * HOUR)
+    hand_over(partner_url, SAIGON, database_url, ISFAHAN.id)
 
 
 @contextmanager

@@ -4,7 +4,6 @@ A whole city runs: its simulated sources, processors, detector, publisher, API a
 that was written or said is searched: topics, tables, answers, logs, metrics.
 """
 
-import asyncio
 import csv
 import re
 import socket
@@ -17,13 +16,13 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from federation.city import CityFacts
 from ingest.cameras.simulated import SimulatedCameras
 from ingest.cities import load_city
 from schemas.catalogue import catalogue, datasets, leaving
 from schemas.frames import decode_frame
 from schemas.topics import FRAMES, live
-from tests.federation.unsigned.partner import PartnerAddress
-from tests.federation.unsigned.pulling import pull
+from tests.federation.handing import hand_over
 from tests.system.command import Command
 from tests.system.streams import city_file, everything_in
 from tests.waiting import until
@@ -145,7 +144,9 @@ def test_no_plate_and_no_known_id_comes_out(kafka_log, town, city, second_databa
             written[f"the answer {path}"] = fetched(address + path)
         for role in ("detect", "process", "publish"):
             written[f"{role}'s metrics"] = fetched(f"http://127.0.0.1:{ports[role]}/metrics")
-        asyncio.run(pull(PartnerAddress(address), second_database_url, "isfahan"))
+    zone = load_city(town.environment["SISTERCITY_CITY"]).zone
+    giver = CityFacts(city, "Town", {}, "IR", zone, 1, (), 1)
+    hand_over(town.environment["SISTERCITY_DATABASE_URL"], giver, second_database_url, "partner")
     written["what the commands said"] = "".join(spoken).encode() + said.read_bytes()
     for dataset in datasets():
         records = everything_in(kafka_log, live(city, dataset))

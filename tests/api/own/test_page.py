@@ -1,6 +1,5 @@
 """The page at `/`: its content, its headers, and what it must never show."""
 
-import asyncio
 import re
 from base64 import b64encode
 from collections.abc import Iterator
@@ -37,9 +36,8 @@ from tests.federation.city import (
     register,
     serving,
 )
+from tests.federation.handing import hand_over
 from tests.federation.two_cities import SAIGON, exchanged, two_cities
-from tests.federation.unsigned.partner import PartnerAddress
-from tests.federation.unsigned.pulling import pull
 from tests.publishing import publish, publish_hour
 
 EVIL = "<script>alert('x')</script>&\"' "
@@ -271,11 +269,8 @@ def test_suppression_is_shown_and_no_number_that_must_stay_inside(api: TestClien
 def test_html_in_a_partners_names_stays_text(database_url: str, second_database_url: str) -> None:
     evil = replace(SAIGON, name=EVIL, names={"vi": EVIL})
     own = replace(ISFAHAN, name=EVIL, names={})
-    with (
-        serving(second_database_url, evil) as url,
-        TestClient(create_own_api(own, database_url), base_url=LOCAL) as client,
-    ):
-        asyncio.run(pull(PartnerAddress(url), database_url, own.id))
+    with TestClient(create_own_api(own, database_url), base_url=LOCAL) as client:
+        hand_over(second_database_url, evil, database_url, own.id)
         with connect(database_url) as connection:
             connection.execute("INSERT INTO source_dead_letters VALUES ('x', 1, %s, '')", (EVIL,))
         for code in CODES:
