@@ -4,7 +4,7 @@ All of it is written when a catalogue or a page is stored, in that transaction, 
 rows and parses nothing. Times are milliseconds since 1970, UTC; amounts whole numbers of the partner's smallest unit.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from psycopg.types.json import Jsonb
@@ -33,20 +33,6 @@ class PartnerMetric:
     smallest_per_unit: int
     kind: str
     window: str
-
-
-def save_definitions(
-    connection: Connection, city: str, name: str, names: Mapping[str, str], metrics: Sequence[object]
-) -> None:
-    """Replace what is known of a partner's names and metrics. `metrics`: those of its catalogue, checked, as JSON."""
-    with connection.transaction():
-        connection.execute(
-            "UPDATE partners SET name = %s, names = %s WHERE city = %s", (name, Jsonb(dict(names)), city)
-        )
-        for table in ("partner_areas", "partner_metrics"):
-            connection.execute(f"DELETE FROM {table} WHERE city = %s", (city,))
-        connection.execute(_SAVE_METRICS, {"city": city, "metrics": Jsonb(metrics)})
-        connection.execute(_SAVE_AREAS, {"city": city, "metrics": Jsonb(metrics)})
 
 
 def define(connection: Connection, city: str, catalogue: str, metric: Mapping[str, object]) -> None:

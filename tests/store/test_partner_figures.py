@@ -1,20 +1,16 @@
 """What partners' figures are compared by is computed when they are stored, from the newest revision of each window."""
 
-from dataclasses import replace
-
 import pytest
 
-from store.database import Connection, connect
+from store.database import connect
 from store.partner_figures import (
     PartnerMetric,
     partner_cities,
     partner_metrics,
     partner_window_totals,
-    save_definitions,
 )
-from store.partners import ReceivedPublication, save_catalog, store_page
 from tests.federation.city import HOUR
-from tests.store.test_partners import METRIC, received
+from tests.store.taking import METRIC, definition, keep, received, take
 
 pytestmark = pytest.mark.services
 
@@ -22,26 +18,11 @@ CLASSES = ("residential",)
 LARGEST = 2**63 - 1
 
 
-def definition(name: str, *populations: int) -> dict[str, object]:
-    areas = [{"number": n, "name": f"Area {n}", "population": people} for n, people in enumerate(populations, 1)]
-    known = {"unit": "Wh", "smallest_unit": "mJ", "smallest_per_unit": 3_600_000, "kind": "sum", "window": "hour"}
-    return {"name": name, **known, "areas": areas}
-
-
-def meet(connection: Connection, city: str, *metrics: dict[str, object]) -> None:
-    save_catalog(connection, city, f"http://127.0.0.1:1/{city}/", "log", {})
-    save_definitions(connection, city, city.title(), {"vi": city}, metrics)
-
-
-def keep(connection: Connection, city: str, before: str | None, following: str, *page: ReceivedPublication) -> None:
-    store_page(connection, city, "log", before=before, following=following, page=page)
-
-
 def test_totals_take_the_newest_revision_and_the_population_of_the_catalogue(database_url: str) -> None:
     with connect(database_url) as connection:
-        meet(connection, "hue", definition(METRIC, 10, 30), definition("x"))
+        take(connection, "hue", definition(METRIC, 10, 30), definition("x"))
         page = [received(1, 0), received(2, 1, LARGEST), received(3, 24), received(4, 24, 6, revision=1)]
-        keep(connection, "hue", None, "a", *page, received(1, 30, metric="x"))
+        keep(connection, "hue", *page, received(1, 30, metric="x"))
         found = partner_window_totals(connection, METRIC, CLASSES, 24 * HOUR)["hue"]
         assert [(t.value, t.released, t.cells, t.released_population, t.population, t.weighted) for t in found] == [
             (LARGEST, 1, 2, 10, 40, 10 * LARGEST),
@@ -54,12 +35,12 @@ def test_totals_take_the_newest_revision_and_the_population_of_the_catalogue(dat
 
 def test_a_later_page_with_a_revision_or_a_withdrawal_changes_the_totals_of_its_window_alone(database_url: str) -> None:
     with connect(database_url) as connection:
-        meet(connection, "hue", definition(METRIC, 10, 30))
-        keep(connection, "hue", None, "a", received(1, 0), received(2, 1))
-        keep(connection, "hue", "a", "b", received(3, 1, 9, revision=1))
+        take(connection, "hue", definition(METRIC, 10, 30))
+        keep(connection, "hue", received(1, 0), received(2, 1))
+        keep(connection, "hue", received(3, 1, 9, revision=1))
         assert [t.value for t in partner_window_totals(connection, METRIC, CLASSES, 24 * HOUR)["hue"]] == [5, 9]
-        taken_back = replace(received(4, 0, None, revision=1), kind="withdrawal", reason="wrong meters")
-        keep(connection, "hue", "b", "c", taken_back)
+        taken_back = received(4, 0, None, revision=1, kind="withdrawal")
+        keep(connection, "hue", taken_back)
         found = partner_window_totals(connection, METRIC, CLASSES, 24 * HOUR)["hue"]
         assert [(t.value, t.withdrawn) for t in found] == [(0, 2), (9, 0)]
 
@@ -67,8 +48,8 @@ def test_a_later_page_with_a_revision_or_a_withdrawal_changes_the_totals_of_its_
 def test_every_partner_has_its_own_newest_windows_and_definitions(database_url: str) -> None:
     with connect(database_url) as connection:
         for city, hour in (("hue", 40), ("jena", 2)):
-            meet(connection, city, definition(METRIC, 10, 30))
-            keep(connection, city, None, "a", received(1, 0), received(2, hour))
+            take(connection, city, definition(METRIC, 10, 30))
+            keep(connection, city, received(1, 0), received(2, hour))
         found = partner_window_totals(connection, METRIC, CLASSES, 24 * HOUR)
         assert {city: len(totals) for city, totals in found.items()} == {"hue": 1, "jena": 2}
         known = PartnerMetric("Wh", "mJ", 3_600_000, "sum", "hour")

@@ -6,8 +6,7 @@ from store.database import Connection, connect
 from store.partner_series import newest_received, partner_series
 from store.publications import Window
 from tests.federation.city import HOUR, T0
-from tests.store.test_partner_figures import definition, keep, meet
-from tests.store.test_partners import METRIC, received
+from tests.store.taking import METRIC, definition, keep, received, take
 
 pytestmark = pytest.mark.services
 
@@ -31,10 +30,10 @@ def read(
 
 def test_the_newest_revision_of_each_window_is_given_within_the_limits(database_url: str) -> None:
     with connect(database_url) as connection:
-        meet(connection, "hue", definition(METRIC, 10, 30))
+        take(connection, "hue", definition(METRIC, 10, 30))
         assert newest_received(connection, "hue", METRIC) is None
-        keep(connection, "hue", None, "a", *(received(hour + 1, hour) for hour in range(4)))
-        keep(connection, "hue", "a", "b", received(5, 1, 7, revision=1))
+        keep(connection, "hue", *(received(hour + 1, hour) for hour in range(4)))
+        keep(connection, "hue", received(5, 1, 7, revision=1))
         assert read(connection) == ([(0, 0, 2), (1, 1, 2), (2, 0, 2), (3, 0, 2)], None)
         assert read(connection, (1, 3), area=1) == ([(1, 1, 1), (2, 0, 1)], None)
         assert read(connection, limit=2) == ([(0, 0, 2), (1, 1, 2)], 2)
