@@ -1,5 +1,6 @@
 """A city whose word a test chooses, right or wrong, signed with its own keys: docs/wire.md over real sockets."""
 
+import asyncio
 import json
 import socket
 import threading
@@ -247,17 +248,11 @@ async def exchange(cities: dict[str, TalkingCity], scope: Any, receive: Any, sen
     known = next((value.decode() for key, value in scope["headers"] if key == b"if-none-match"), None)
     reply = city.answer(f"/{path}", query, known)
     while not city.hold.is_set():
-        await _pause()
+        await asyncio.sleep(0.01)  # a thread sets it, which wakes no coroutine
     headers = [(b"content-type", reply.media_type.encode())] if reply.media_type else []
     headers += [(key.lower().encode(), value.encode("latin-1")) for key, value in reply.headers.items()]
     await send({"type": "http.response.start", "status": reply.status, "headers": headers})
     await send({"type": "http.response.body", "body": reply.body})
-
-
-async def _pause() -> None:
-    import asyncio  # noqa: PLC0415
-
-    await asyncio.sleep(0.01)
 
 
 @contextmanager
