@@ -30,6 +30,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Literal
 
 from joserfc.jwk import OKPKey
 
@@ -105,7 +106,8 @@ def know(connection: Connection, own: SignedCity, other: SignedCity, addresses: 
     """
     save_own_identity(connection, own.thumbprint, own.city, 1, own.document, own.expires_at)
     save_identity(connection, other.thumbprint, other.city, 1, other.document, other.expires_at)
-    grants = tuple(MetricGrant("received" if addresses else "given", metric.name, 0, 0) for metric in (HOURLY, DAILY))
+    direction: Literal["received", "given"] = "received" if addresses else "given"
+    grants = tuple(MetricGrant(direction, metric.name, 0, 0, 3660) for metric in (HOURLY, DAILY))
     agreement = InstalledAgreement(
         *(AGREEMENT, 1, own.thumbprint, other.thumbprint, other.city, b"", "", addresses),
         *(own.expires_at - 91 * DAY_MS, own.expires_at, False, 600, 2**30, 4, grants),

@@ -103,7 +103,7 @@ def agree(connection: Connection) -> None:
     )
     for name in published():
         connection.execute(
-            "INSERT INTO grants VALUES (%s, 1, 'given', %s, %s, %s)", (AGREEMENT, name, moment(0), timedelta(0))
+            "INSERT INTO grants VALUES (%s, 1, 'given', %s, %s, %s, 3660)", (AGREEMENT, name, moment(0), timedelta(0))
         )
     connection.execute(
         "INSERT INTO access_tokens (hash, agreement, expires_at) VALUES (%s, %s, now() + interval '1 day')",

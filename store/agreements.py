@@ -17,12 +17,14 @@ from store.moments import milliseconds, moment
 
 @dataclass(frozen=True, slots=True)
 class MetricGrant:
-    """A metric that this city gives or receives: windows from `since` on, `delay_seconds` after they were published."""
+    """A metric that this city gives or receives: windows from `since` on, `delay_seconds` after they were published,
+    to be kept for `retention_days` after their end."""
 
     direction: Literal["given", "received"]
     metric: str
     since: int
     delay_seconds: int
+    retention_days: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +105,12 @@ def install(connection: Connection, new: InstalledAgreement, supersedes: str | N
         for grant in new.grants:
             delay = timedelta(seconds=grant.delay_seconds)
             connection.execute(
-                "INSERT INTO grants (agreement, version, direction, metric, since, delay)"
-                " VALUES (%s, %s, %s, %s, %s, %s)",
-                (new.id, new.version, grant.direction, grant.metric, moment(grant.since), delay),
+                "INSERT INTO grants (agreement, version, direction, metric, since, delay, retention_days)"
+                " VALUES (%s, %s, %s, %s, %s, %s, %s)",
+                (
+                    *(new.id, new.version, grant.direction, grant.metric, moment(grant.since), delay),
+                    grant.retention_days,
+                ),
             )
     return True
 
@@ -211,12 +216,13 @@ def _read(connection: Connection, source: str, agreement: str | None = None) -> 
     """The agreements of a table or view, with their grants."""
     grants: dict[tuple[str, int], list[MetricGrant]] = defaultdict(list)
     terms = {"id": agreement}
-    for id_, version, direction, metric, since, delay in connection.execute(
-        "SELECT agreement, version, direction, metric, since, delay FROM grants"
+    for id_, version, direction, metric, since, delay, days in connection.execute(
+        "SELECT agreement, version, direction, metric, since, delay, retention_days FROM grants"
         " WHERE %(id)s::text IS NULL OR agreement = %(id)s ORDER BY direction, metric",
         terms,
     ):
-        grants[id_, version].append(MetricGrant(direction, metric, milliseconds(since), int(delay.total_seconds())))
+        held = (milliseconds(since), int(delay.total_seconds()), days)
+        grants[id_, version].append(MetricGrant(direction, metric, *held))
     rows = connection.execute(
         f"SELECT {_COLUMNS} FROM {source} WHERE %(id)s::text IS NULL OR id = %(id)s ORDER BY city, id, version", terms
     )

@@ -40,18 +40,21 @@ def store_bodies(
     following: BodyCursor,
     bodies: Sequence[ReceivedBody],
     defined: tuple[str, Mapping[str, object]] | None = None,
+    kept_from: int = 0,
 ) -> int:
     """Store bodies of one metric with their figures, and move the cursor; in one transaction.
 
     `defined` is the hash and the content (JSON) of the metric's newest catalogue.
-    Left out are those that are there already, and those of windows that have been withdrawn since. Returns how many
-    were new. Raises `Conflict` if another process has moved the cursor, or if a window has this revision already.
+    Left out are those that are there already, those of windows that have been withdrawn since, and those of windows
+    that ended at `kept_from` or before, since they may be kept no longer. Returns how many were new. Raises `Conflict`
+    if another process has moved the cursor, or if a window has this revision already.
     """
     with connection.transaction():
         move_body_cursor(connection, agreement, metric, before, following)
         if defined is not None:
             define(connection, city, *defined)
-        new = _new(connection, thumbprint, metric, bodies)
+        young = [body for body in bodies if body.entry.window.end > kept_from]
+        new = _new(connection, thumbprint, metric, young)
         if new:
             _check_revisions(connection, city, metric, new)
             _copy(connection, thumbprint, city, metric, new)
@@ -104,9 +107,11 @@ def _check_revisions(connection: Connection, city: str, metric: str, bodies: Seq
 
 def _copy(connection: Connection, thumbprint: str, city: str, metric: str, bodies: Sequence[ReceivedBody]) -> None:
     with connection.cursor() as cursor:
-        with cursor.copy(_into("partner_bodies", "thumbprint", "metric", "sequence", "hash", "body")) as copy:
+        kept: tuple[str, ...] = ("thumbprint", "metric", "sequence", "hash", "body", "window_end")
+        with cursor.copy(_into("partner_bodies", *kept)) as copy:
             for body in bodies:
-                copy.write_row((thumbprint, metric, body.entry.sequence, body.entry.body, body.content))
+                place = (thumbprint, metric, body.entry.sequence)
+                copy.write_row((*place, body.entry.body, body.content, moment(body.entry.window.end)))
         columns = ("city", "metric", "window_start", "window_end", "revision", "sequence", "published_at", "kind")
         with cursor.copy(_into("partner_publications", *columns, "reason")) as copy:
             for body in bodies:

@@ -76,4 +76,5 @@ def as_installed(agreement: Agreement, own: str) -> InstalledAgreement:
 def _grants(direction: Literal["given", "received"], terms: Terms | None) -> list[MetricGrant]:
     if terms is None:
         return []
-    return [MetricGrant(direction, metric, terms.since, terms.delay_seconds) for metric in sorted(terms.metrics)]
+    of_all = (terms.since, terms.delay_seconds, terms.retention_days)
+    return [MetricGrant(direction, metric, *of_all) for metric in sorted(terms.metrics)]

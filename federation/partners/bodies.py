@@ -13,6 +13,8 @@ from store.database import Connection
 from store.partner_bodies import ReceivedBody, store_bodies
 from store.received import BodyCursor, ReceivedEntry, body_cursors, ends, entries_between, entries_with_bodies
 
+_DAY_MS = 86_400_000
+
 Matched = Sequence[tuple[ReceivedEntry, bytes]]
 
 
@@ -34,7 +36,7 @@ class BodyReader:
         self._definitions = definitions
 
     async def read(self, grant: MetricGrant, now_ms: int) -> int:
-        """Store the bodies of a metric that are due. Returns how many were new.
+        """Store the bodies of a metric that are due and may still be kept. Returns how many were new.
 
         Raises `PartnerError` and `store.received.Conflict`; the pages before are stored then.
         """
@@ -54,7 +56,8 @@ class BodyReader:
                 raise PartnerError("malformed", f"{self._agreement.city} gives a page of bodies that does not go on")
             cursor = BodyCursor(following, grant.since)
             if cursor != before:
-                stored += await self._store(lines, newest, before, cursor, after)
+                kept_from = now_ms - grant.retention_days * _DAY_MS
+                stored += await self._store(lines, newest, before, cursor, after, kept_from)
                 before = cursor
             after = following
             if not lines:
@@ -77,7 +80,13 @@ class BodyReader:
         return min(int(page.next), newest)
 
     async def _store(
-        self, lines: Sequence[bytes], newest: ReceivedEntry, before: BodyCursor | None, cursor: BodyCursor, after: int
+        self,
+        lines: Sequence[bytes],
+        newest: ReceivedEntry,
+        before: BodyCursor | None,
+        cursor: BodyCursor,
+        after: int,
+        kept_from: int,
     ) -> int:
         matched = await self._threads.with_database(lambda connection: self._matched(connection, lines, newest, after))
         defined = {each.catalogue: each.metric for each, _ in matched} | {newest.catalogue: newest.metric}
@@ -90,6 +99,7 @@ class BodyReader:
                 following=cursor,
                 bodies=_checked(matched, definitions),
                 defined=(newest.catalogue, definitions[newest.catalogue].metric.model_dump(mode="json", by_alias=True)),
+                kept_from=kept_from,
             )
 
         return await self._threads.with_database(store)

@@ -15,6 +15,7 @@ from federation.partners.bundles import BadBundle, opened_bundle
 from federation.partners.connecting import client
 from federation.partners.database import Threads
 from federation.partners.fetching import Fetcher
+from federation.partners.housekeeping import erase_what_is_over, keep_house
 from federation.partners.identities import access_key
 from federation.partners.limits import FetchLimits, Network, PartnerError
 from federation.partners.partner import Puller, PullResult
@@ -56,7 +57,7 @@ class Pulled:
 
 
 async def pull(pulling: Pulling) -> list[Pulled]:
-    """Pull every agreement in force to its end, all at the same time.
+    """Pull every agreement in force to its end, all at the same time; then erase what may be kept no longer.
 
     One that fails is in the result. Raises psycopg's errors.
     """
@@ -64,26 +65,33 @@ async def pull(pulling: Pulling) -> list[Pulled]:
         async with client(pulling.limits, pulling.network) as http:
             fetcher = Fetcher(http, pulling.limits)
             agreements = await _asked(threads)
-            return await asyncio.gather(
+            pulled = await asyncio.gather(
                 *(_once(pulling, agreement, threads, fetcher, _DAY_S) for agreement in agreements)
             )
+        await erase_what_is_over(threads, pulling.now_ms())
+    return pulled
 
 
 async def follow(pulling: Pulling, stop: asyncio.Event, *, poll_s: float) -> None:
     """Ask every city with an agreement each `poll_s` seconds, until `stop` is set.
 
     Each has a schedule of its own, spread over the period, so that no partner delays another. One that fails is logged,
-    counted and tried again in its turn. Agreements that come or end meanwhile are noticed within a period.
+    counted and tried again in its turn. Agreements that come or end meanwhile are noticed within a period. What may be
+    kept no longer is erased meanwhile.
     """
     with Threads(pulling.database_url) as threads:
         async with client(pulling.limits, pulling.network) as http:
             schedule = _Schedule(pulling, threads, Fetcher(http, pulling.limits), poll_s)
-            watching = asyncio.create_task(schedule.watch())
+            beside = [
+                asyncio.create_task(schedule.watch()),
+                asyncio.create_task(keep_house(threads, pulling.now_ms)),
+            ]
             try:
                 await stop.wait()
             finally:
-                watching.cancel()
-                await asyncio.gather(watching, return_exceptions=True)
+                for task in beside:
+                    task.cancel()
+                await asyncio.gather(*beside, return_exceptions=True)
                 await schedule.end()
 
 

@@ -31,6 +31,7 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="all of it, as J
     from store.accounts import camera_uptimes, partner_totals, refusals_by_reason, stream_accounts
     from store.feeders import slowest_feeders
     from store.partner_standing import metric_standings, partner_standings
+    from store.retention import kept_cities
 
     now = now_ms()
     with wiring.database("status") as connection:
@@ -39,6 +40,7 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="all of it, as J
         cameras, at_source = camera_uptimes(connection), refusals_by_reason(connection)
         slowest = slowest_feeders(connection)
         standings, of_metrics = partner_standings(connection, now), metric_standings(connection, now)
+        kept = kept_cities(connection, now)
     if as_json:
         content = {
             "streams": [asdict(stream) for stream in streams],
@@ -46,6 +48,7 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="all of it, as J
             "partners": [asdict(partner) for partner in partners],
             "standings": [asdict(standing) for standing in standings],
             "metrics_of_partners": [asdict(standing) for standing in of_metrics],
+            "kept": [asdict(city) for city in kept],
             "cameras": [asdict(camera) for camera in cameras],
             "refused": at_source,
             "ledger": fault,
@@ -72,6 +75,9 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="all of it, as J
     for metric in of_metrics:
         if metric.standing != words.get(metric.city):
             typer.echo(_standing(f"  {metric.metric} of {metric.city}", metric))
+    for city in kept:
+        overdue = f"; {city.overdue:,} bodies wait for `sistercity pull` to erase them" if city.overdue else ""
+        typer.echo(f"figures of {city.city} are kept for {city.days:,} days{overdue}")
 
 
 def _standing(what: str, found: "PartnerStanding | MetricStanding") -> str:

@@ -109,7 +109,7 @@ def settle_agreement(
             since=0,
             delay_seconds=0,
             purpose="to compare the two cities",
-            retention_days=1,
+            retention_days=3660,
             requests_per_minute=6000,
             bytes_per_hour=2**30,
             concurrent_requests=4,

@@ -16,10 +16,13 @@ if TYPE_CHECKING:
     from store.generations import Generation
     from store.inspection import ProcessedTopic, RegisteredSources
     from store.partner_standing import PartnerStanding
+    from store.retention import KeptCity
 
 _MANY = 1_000
 _RELAY_HOURS = 24
 """How long dead letters may wait for the relay, which may be run once a day."""
+_HOUR_MS = 3_600_000
+"""So long after its time is over, what a partner gave is not yet overdue: the puller erases every ten minutes."""
 _PATIENCE_MS = 300_000
 """How long after its slot a window is not yet overdue: a publisher may have much to catch up with."""
 
@@ -31,7 +34,7 @@ class Contents:
     `overdue` counts windows whose slot passed a while ago, by metric, for each that is published; `generations` are the
     later topics of each dataset; `unrelayed` are dead letters that wait for the relay; `unusual` counts contributors
     that are spelled otherwise than loads spell them; `ledger_fault` says why nothing is published, if the database does
-    not agree with the ledger.
+    not agree with the ledger; `kept` says of each partner what is kept longer than agreed.
     """
 
     registered: "Mapping[str, RegisteredSources]"
@@ -42,6 +45,7 @@ class Contents:
     unrelayed: "WaitingLetters | None"
     unusual: int = 0
     ledger_fault: str | None = None
+    kept: "Sequence[KeptCity]" = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +97,7 @@ def _contents(connection: "Connection", city: "City | None") -> Contents:
     from store.dead_letters import waiting_letters
     from store.generations import generations
     from store.partner_standing import partner_standings
+    from store.retention import kept_cities
 
     return Contents(
         inspection.registered(connection, now_ms()),
@@ -103,6 +108,7 @@ def _contents(connection: "Connection", city: "City | None") -> Contents:
         waiting_letters(connection),
         inspection.unusual_contributors(connection),
         None if city is None else ledger_fault(connection, wiring.ledger_path(city.id), city.id),
+        kept_cities(connection, now_ms() - _HOUR_MS),
     )
 
 

@@ -55,7 +55,7 @@ def examine() -> Iterator[Finding]:
         yield from _identity()
         yield from _agreements()
         yield from _heads()
-        yield from judge_partners(database.contents.partners)
+        yield from judge_partners(database.contents.partners, database.contents.kept)
     yield from _disks()
 
 

@@ -7,6 +7,7 @@ from node.doctor.finding import Finding, Level
 
 if TYPE_CHECKING:
     from store.partner_standing import PartnerStanding
+    from store.retention import KeptCity
 
 _LEVELS: dict[str, Level] = {"fresh": "ok", "withdrawn": "ok", "contradicted": "fail"}
 _WHAT_TO_DO = {
@@ -17,8 +18,8 @@ _WHAT_TO_DO = {
 }
 
 
-def judge_partners(standings: "Sequence[PartnerStanding]") -> Iterator[Finding]:
-    """One finding for each partner."""
+def judge_partners(standings: "Sequence[PartnerStanding]", kept: "Sequence[KeptCity]") -> Iterator[Finding]:
+    """One finding for each partner, and one for each of which something is kept longer than agreed."""
     from federation.wire import rfc3339
 
     if not standings:
@@ -29,3 +30,7 @@ def judge_partners(standings: "Sequence[PartnerStanding]") -> Iterator[Finding]:
         advice = _WHAT_TO_DO.get(found.standing)
         words = f"{found.standing}{since}{why}" + ("" if advice is None else f": {advice}")
         yield Finding(_LEVELS.get(found.standing, "warn"), f"partner {found.city}", words)
+    for city in kept:
+        if city.overdue:
+            words = f"{city.overdue:,} bodies are older than the {city.days:,} days for which they may be kept"
+            yield Finding("fail", f"retention {city.city}", f"{words}: `sistercity pull` erases them; does it run?")

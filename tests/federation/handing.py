@@ -56,7 +56,7 @@ def _settle(
         online("access", own.access, now - DAY, now + 90 * DAY),
     ]
     save_own_identity(connection, own.thumbprint, own.city, 1, own.document(keys=keys, **terms), terms["expires_at"])
-    grants = tuple(MetricGrant(direction, metric, T0 - 400 * DAY, 0) for metric in published())
+    grants = tuple(MetricGrant(direction, metric, T0 - 400 * DAY, 0, 3660) for metric in published())
     terms_ = (now - DAY, now + 60 * DAY, False, 600, 2**30, 4, grants)
     agreement = InstalledAgreement(_AGREEMENT, 1, own.thumbprint, other.thumbprint, other.city, b"", "", (), *terms_)
     install(connection, agreement, None)

@@ -287,7 +287,7 @@ def talking_in_turn(named: dict[str, TalkingCity]) -> Iterator[int]:
 
 def agreed(city: TalkingCity, address: str, **changed: Any) -> InstalledAgreement:
     """What an agreement with this city gives us, from the beginning, without a delay."""
-    grants = tuple(MetricGrant("received", metric, BEGIN - DAY, 0) for metric in city.metrics)
+    grants = tuple(MetricGrant("received", metric, BEGIN - DAY, 0, 3660) for metric in city.metrics)
     whole = InstalledAgreement(
         *(AGREEMENT, 1, US.thumbprint, city.keys.thumbprint, city.city, b"", "", (address,)),
         *(NOW - 300 * DAY, NOW + 60 * DAY, False, 600, 2**30, 4, grants),

@@ -30,7 +30,7 @@ GIVER, TAKER = SigningCity("isfahan"), SigningCity("hue")
 AGREEMENT = InstalledAgreement(
     *("A" * 22, 1, GIVER.thumbprint, TAKER.thumbprint, "hue", b"", "", ()),
     *(NOW - 300 * DAY, NOW + 60 * DAY, False, 600, 2**30, 4),
-    (MetricGrant("given", IMPORT.name, T0 + HOUR, 0),),
+    (MetricGrant("given", IMPORT.name, T0 + HOUR, 0, 3660),),
 )
 IN_UTC = replace(ISFAHAN, zone="UTC")
 
@@ -59,7 +59,7 @@ def bundle(second_database_url: str, tmp_path: Path) -> Path:
 def taker(database_url: str) -> str:
     with connect(database_url) as connection:
         save_own_identity(connection, TAKER.thumbprint, "hue", 1, TAKER.document(), NOW + 90 * DAY)
-        received = (MetricGrant("received", IMPORT.name, T0 + HOUR, 0),)
+        received = (MetricGrant("received", IMPORT.name, T0 + HOUR, 0, 3660),)
         ours, theirs = TAKER.thumbprint, GIVER.thumbprint
         install(connection, replace(AGREEMENT, own=ours, partner=theirs, city="isfahan", grants=received), None)
     return database_url

@@ -46,7 +46,7 @@ def a_hundred(count: int) -> Iterator[dict[str, Any]]:
 
 def agreements(told: dict[str, Any]) -> list[InstalledAgreement]:
     """With each city; who is down has an address where nobody listens."""
-    grants = (MetricGrant("received", IMPORT.name, BEGIN - DAY, 0),)
+    grants = (MetricGrant("received", IMPORT.name, BEGIN - DAY, 0, 3660),)
     found = []
     for number, city in enumerate(told["cities"]):
         address = NOWHERE if city["manner"] == "down" else f"http://127.0.0.1:{told['port']}/{city['city']}"

@@ -14,7 +14,7 @@ from tests.federation.identity.cities import DAY, NOW, SigningCity
 HELD = InstalledAgreement(
     *("an-agreement", 1, "us", "them", "hue", b"{}", "hash", ("https://hue.example",)),
     *(NOW - DAY, NOW + 90 * DAY, True, 600, 2**30, 4),
-    (MetricGrant("given", "energy.import", 0, 0),),
+    (MetricGrant("given", "energy.import", 0, 0, 3660),),
 )
 NEXT = replace(HELD, version=2, valid_from=NOW + 80 * DAY, valid_until=NOW + 365 * DAY)
 

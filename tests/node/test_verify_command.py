@@ -52,7 +52,9 @@ def receive(connection: Connection, city: PublishedCity, number: int) -> str:
             "INSERT INTO partner_entries VALUES (%s, %s, %s, %s, %s, %s, now(), now(), 0, now(), %s, %s)",
             (*place, digest(row.line), row.line, entry.header.kind, entry.body, entry.catalogue),
         )
-        connection.execute("INSERT INTO partner_bodies VALUES (%s, %s, %s, %s, %s)", (*place, entry.body, row.body))
+        connection.execute(
+            "INSERT INTO partner_bodies VALUES (%s, %s, %s, %s, %s, now(), now())", (*place, entry.body, row.body)
+        )
     head = open_head(city.head(number), open_identity(keys.document(), pinned=None, now_ms=None), None)
     times = (head.log, head.issued_at, head.expires_at)
     keep_head(

@@ -36,7 +36,7 @@ def version(connection: Connection, number: int = 1, since: int = -1, until: int
     as_it_is = InstalledAgreement(
         *("an-agreement", number, "us", "them", "hue", b"{}", f"hash {number}", ("https://hue.example",)),
         *(now + since * DAY, now + until * DAY, True, 600, 2**30, 4),
-        (MetricGrant("given", "energy.import", 0, 3_600), MetricGrant("received", "waste.fill", now, 0)),
+        (MetricGrant("given", "energy.import", 0, 3_600, 3660), MetricGrant("received", "waste.fill", now, 0, 3660)),
     )
     return replace(as_it_is, **changed)
 

@@ -63,7 +63,7 @@ def agree(
         (agreement, partner, city),
     )
     connection.execute(
-        "INSERT INTO grants SELECT %s, 1, 'received', metric, now(), '0 s' FROM unnest(%s::text[]) AS metric",
+        "INSERT INTO grants SELECT %s, 1, 'received', metric, now(), '0 s', 3660 FROM unnest(%s::text[]) AS metric",
         (agreement, list(metrics)),
     )
 

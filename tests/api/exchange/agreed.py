@@ -63,7 +63,7 @@ class Agreed:
         as_it_is = InstalledAgreement(
             *(self.agreement, 1, self.us.thumbprint, self.them.thumbprint, self.them.city, b"{}", "hash", ()),
             *(now - DAY, now + 30 * DAY, True, 600, 2**30, 4),
-            (MetricGrant("given", "energy.import", 0, 0),),
+            (MetricGrant("given", "energy.import", 0, 0, 3660),),
         )
         install(connection, replace(as_it_is, **limits), None)
 

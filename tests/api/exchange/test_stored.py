@@ -121,7 +121,7 @@ def test_another_metric_than_the_agreed_ones_is_refused_and_its_entries_are_not_
     answers = [all_of_it.get("/v1/bodies", metric=SOLAR.name), all_of_it.get(f"/v1/series/{SOLAR.name}")]
     for answer in answers:
         assert (answer.status_code, answer.json()["type"]) == (403, "urn:sistercity:problem:not-agreed")
-    solar = reader(api, connection, "solar", grants=(MetricGrant("given", SOLAR.name, 0, 0),))
+    solar = reader(api, connection, "solar", grants=(MetricGrant("given", SOLAR.name, 0, 0, 3660),))
     assert solar.lines("/v1/entries") == []
     assert solar.get("/v1/bodies", metric=IMPORT.name).status_code == 403
 
@@ -129,8 +129,8 @@ def test_another_metric_than_the_agreed_ones_is_refused_and_its_entries_are_not_
 def test_bodies_come_after_the_delay_and_from_since_on_and_entries_at_once(api, connection, stored):
     published = [entry_of(entry).header.published_at for entry, _ in stored]
     delay = (clock(connection) - published[DELAYED - 1]) // 1000 - 1800
-    late = reader(api, connection, "late", grants=(MetricGrant("given", IMPORT.name, 0, delay),))
-    young = reader(api, connection, "young", grants=(MetricGrant("given", IMPORT.name, T0 + SINCE * HOUR, 0),))
+    late = reader(api, connection, "late", grants=(MetricGrant("given", IMPORT.name, 0, delay, 3660),))
+    young = reader(api, connection, "young", grants=(MetricGrant("given", IMPORT.name, T0 + SINCE * HOUR, 0, 3660),))
     bodies = [body for _, body in stored]
     for partner, due in ((late, bodies[: DELAYED - 1 + 1]), (young, bodies[SINCE:])):
         assert partner.lines("/v1/entries") == [entry for entry, _ in stored]
@@ -218,7 +218,8 @@ def test_a_partner_gets_its_own_lost_bodies_back_by_hash_and_nobody_elses(api, c
         (owner.them.thumbprint,),
     )
     connection.execute(
-        "INSERT INTO partner_bodies (thumbprint, metric, sequence, hash, body) VALUES (%s, 'x', 1, %s, %s)",
+        "INSERT INTO partner_bodies (thumbprint, metric, sequence, hash, body, window_end)"
+        " VALUES (%s, 'x', 1, %s, %s, now())",
         (owner.them.thumbprint, sha256(body).hexdigest(), body),
     )
     answer = api.post("/v1/token", data=owner.asks(clock(connection)))
@@ -244,7 +245,7 @@ def test_identity_and_catalogues_are_public(api, connection):
 def test_a_withdrawn_body_is_gone_its_entry_stays_and_the_withdrawal_passes_every_delay(api, connection, stored):
     """The last test of this file: it changes what was published."""
     century = 100 * 365 * 86_400
-    late = reader(api, connection, "a-century", grants=(MetricGrant("given", IMPORT.name, 0, century),))
+    late = reader(api, connection, "a-century", grants=(MetricGrant("given", IMPORT.name, 0, century, 3660),))
     all_of_it = reader(api, connection, "after")
     withdraw(appender(connection), IMPORT, T0 + HOUR, "Counted twice.", T0 + 50 * HOUR)
     path = f"/v1/bodies/{sha256(stored[1][1]).hexdigest()}"

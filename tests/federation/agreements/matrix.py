@@ -205,7 +205,7 @@ def _agreement(chance: random.Random, now: int, id_: str, city: str) -> Agreed:
 def _grants(chance: random.Random, now: int) -> tuple[MetricGrant, ...]:
     directions: tuple[Literal["given", "received"], ...] = ("given", "received")
     return tuple(
-        MetricGrant(direction, metric, _since(chance, now), chance.choice((0, 0, 3600, 86_400, 20 * 86_400)))
+        MetricGrant(direction, metric, _since(chance, now), chance.choice((0, 0, 3600, 86_400, 20 * 86_400)), 3660)
         for direction in directions
         for metric in sorted(chance.sample(METRICS, chance.randrange(len(METRICS))))
     )

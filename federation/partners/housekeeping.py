@@ -1,0 +1,46 @@
+"""What the puller does beside pulling: it erases what may be kept no longer, also of agreements that have ended."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from functools import partial
+
+import psycopg
+from prometheus_client import Counter
+
+from federation.partners.database import Threads
+from store.retention import erase_expired
+
+log = logging.getLogger(__name__)
+
+ERASED = Counter(
+    "sistercity_erased_copies", "Bodies of partners, and publications' figures, erased when their retention was over."
+)
+
+_AT_ONCE = 200
+"""So many bodies, and publications with their cells, go in one transaction."""
+_PERIOD_S = 600.0
+
+
+async def keep_house(threads: Threads, now_ms: Callable[[], int]) -> None:
+    """Erase what is over, every ten minutes, until this is cancelled. `now_ms` gives ms since 1970, UTC."""
+    while True:
+        try:
+            await erase_what_is_over(threads, now_ms())
+        except psycopg.Error as error:
+            log.warning("the database did not answer; erasing what is over in %s s: %s", _PERIOD_S, error)
+        await asyncio.sleep(_PERIOD_S)
+
+
+async def erase_what_is_over(threads: Threads, now_ms: int) -> int:
+    """Erase all bodies and figures of partners whose retention is over; returns how many. Raises psycopg's errors.
+
+    Part by part, each a transaction of its own, so that pulls go on between them.
+    """
+    erased = 0
+    while part := await threads.with_database(partial(erase_expired, now_ms=now_ms, most=_AT_ONCE)):
+        erased += part
+        ERASED.inc(part)
+    if erased:
+        log.info("erased %d bodies and publications of partners, whose retention is over", erased)
+    return erased
