@@ -1,7 +1,7 @@
 """What both apps are built on: the city, its database, problems instead of errors, the door, and the description."""
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from typing import Any
 
@@ -12,6 +12,7 @@ from api import problems
 from api.dependencies import provide
 from api.door import Door
 from api.openapi import describe
+from api.request_metrics import Counted
 from api.snapshots import SnapshotPool
 from federation.city import CityFacts
 from store.heartbeat import Heartbeat
@@ -22,7 +23,7 @@ class CityAPI(FastAPI):
 
     def __init__(self, hosts: Collection[str], longest_body: int, **options: Any) -> None:
         super().__init__(**options)
-        self._door = Door(super().__call__, hosts, longest_body)
+        self._door = Counted(Door(super().__call__, hosts, longest_body))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request."""
@@ -39,17 +40,18 @@ def build(
     *,
     hosts: Collection[str] = (),
     longest_body: int = 1 << 16,
+    report: Callable[[str | None], None] = lambda failure: None,
 ) -> FastAPI:
     """An app of these routes for `city`, reading the database at `database_url` (migrated before).
 
     Starts without the database too, and answers 503 until that is there. `resources` are open while the
-    app runs. For `hosts` and `longest_body` see `Door`.
+    app runs. For `hosts` and `longest_body` see `Door`, for `report` see `Heartbeat`.
     """
     snapshots = SnapshotPool(database_url)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        app.state.heartbeat = heartbeat = Heartbeat(database_url)
+        app.state.heartbeat = heartbeat = Heartbeat(database_url, report)
         async with AsyncExitStack() as opened:
             snapshots.open()
             opened.callback(snapshots.close)

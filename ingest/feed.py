@@ -1,7 +1,9 @@
 """The path of every source into the log: its messages, its ticks, and the account of both."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from hashlib import blake2b
+
+from prometheus_client import Counter, Gauge
 
 from eventlog.protocol import Writer
 from ingest.batches import Message, tick
@@ -9,21 +11,34 @@ from ingest.journal import Journal
 from ingest.routes import Routes, to_one, topic_at
 from schemas.topics import dataset_of
 
+MESSAGES = Counter("sistercity_ingest_messages", "Messages handed to Kafka, ticks among them", ["dataset"])
+READINGS = Counter("sistercity_ingest_readings", "Readings in them", ["dataset"])
+TICK = Gauge("sistercity_ingest_tick_seconds", "Newest time that the sources' ticks announced, Unix time", ["dataset"])
+
 
 class Feed:
     """Sends to one stream and counts what it sends; `flush` waits for the log and records in the journal.
 
     `topic` is the stream's first topic, and its only one without `routes`. `feeder` names the sender in every message
-    (R16); what is sent must have been encoded with it.
+    (R16); what is sent must have been encoded with it. `report` is called with None after each flush.
     """
 
-    def __init__(self, writer: Writer, topic: str, journal: Journal, feeder: str, routes: Routes | None = None) -> None:
+    def __init__(
+        self,
+        writer: Writer,
+        topic: str,
+        journal: Journal,
+        feeder: str,
+        routes: Routes | None = None,
+        report: Callable[[str | None], None] = lambda failure: None,
+    ) -> None:
         self.topic = topic
         self.feeder = feeder
         self.messages = 0
         self.readings = 0
         self._writer = writer
         self._journal = journal
+        self._report = report
         self._routes = routes or to_one(topic)
         self._dataset = dataset_of(topic)
         self._partitions = {topic: range(writer.partitions(topic))}
@@ -43,6 +58,8 @@ class Feed:
             self._writer.send(topic, message.key, message.value, message.readings)
             self.messages += 1
             self.readings += message.readings
+            MESSAGES.labels(self._dataset).inc()
+            READINGS.labels(self._dataset).inc(message.readings)
 
     def tick(self, time_ms: int) -> None:
         """Send every partition a tick: the source's time has come as far as `time_ms`.
@@ -58,11 +75,14 @@ class Feed:
             for partition in self._partitions[route.topic]:
                 self._writer.send_to(route.topic, partition, value)
                 self.messages += 1
+                MESSAGES.labels(self._dataset).inc()
+        TICK.labels(self._dataset).set(time_ms / 1000)
 
     def flush(self) -> None:
         """Return when the log has everything and the journal has recorded it. Raises `DeliveryFailed`."""
         self._writer.flush()
         self._journal.acknowledged(self._writer)
+        self._report(None)
 
 
 def feeder_named(kind: str, origin: str) -> str:

@@ -4,11 +4,15 @@ from collections.abc import Sequence
 from typing import Protocol
 from uuid import UUID
 
+from prometheus_client import Counter
+
 from eventlog.protocol import Writer
 from store import deliveries
 from store.database import Connection
 from store.deliveries import Refused
 from store.detectors import Detector, record_detector
+
+REFUSED = Counter("sistercity_ingest_refused", "Readings that became no message, by reason", ["reason"])
 
 
 class Journal(Protocol):
@@ -37,6 +41,8 @@ class StoreJournal:
     def refuse(self, origin: str, refused: Sequence[Refused]) -> None:
         if refused:
             deliveries.refuse(self._connection, origin, refused)
+        for reading in refused:
+            REFUSED.labels(reading.reason).inc()
 
     def record_detector(self, dataset: str, detector: Detector, since_ms: int) -> None:
         record_detector(self._connection, dataset, detector, since_ms)

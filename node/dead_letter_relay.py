@@ -6,12 +6,16 @@ A letter of a picture holds its length and hash, as in the database (P1).
 
 from typing import TYPE_CHECKING
 
+from prometheus_client import Counter
+
 from store.dead_letters import record_relayed, relay_partitions, unrelayed
 
 if TYPE_CHECKING:
     from eventlog.protocol import Log, Writer
     from store.database import Connection
     from store.processing import DeadLetter, Partition
+
+RELAYED = Counter("sistercity_relayed_dead_letters", "Dead letters copied to the topic of dead letters")
 
 _PREFIX = "__connect.errors."
 _AT_ONCE = 1_000
@@ -41,6 +45,7 @@ def relay(connection: "Connection", writer: "Writer", topic: str) -> int:
             writer.flush()
             record_relayed(connection, partition, letters[-1].number)
             copied += len(letters)
+            RELAYED.inc(len(letters))
     return copied
 
 

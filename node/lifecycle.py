@@ -8,18 +8,24 @@ import threading
 import time
 from collections.abc import Callable
 
+from prometheus_client import Counter
+
+from node.health import RoleHealth
 from node.settings import settings
 from node.wiring import CommandError
+
+LOGGED = Counter("sistercity_log_messages", "Lines of the log from WARNING on, by level", ["level"])
 
 _GRACE_S = 10
 """Seconds for a process to stop after its parent has gone."""
 
 
-def start(role: str, *, metrics: bool = True) -> threading.Event:
+def start(role: str, health: RoleHealth | None = None, *, metrics: bool = True) -> threading.Event:
     """Set up log, metrics and signals of a process that runs until it is stopped. Returns the event that stops it.
 
-    The first SIGINT or SIGTERM sets the event; a second one ends the process at once. Without `metrics` the process
-    serves none, whatever is set. Raises `CommandError` if the port of the metrics is taken.
+    The first SIGINT or SIGTERM sets the event; a second one ends the process at once. `health` is served beside the
+    metrics. Without `metrics` the process serves neither, whatever is set. Raises `CommandError` if the port of the
+    metrics is taken.
     """
     chosen = settings()
     logging.basicConfig(
@@ -33,6 +39,7 @@ def start(role: str, *, metrics: bool = True) -> threading.Event:
     logging.getLogger("kafka.net.selector").setLevel(logging.ERROR)
     for handler in logging.getLogger().handlers:
         handler.addFilter(_without_kafka_traceback)
+    logging.getLogger().addHandler(_Counting(logging.WARNING))
     stop = threading.Event()
 
     def request_stop(number: int, frame: object) -> None:
@@ -45,15 +52,22 @@ def start(role: str, *, metrics: bool = True) -> threading.Event:
     if chosen.stop_with_stdin:
         threading.Thread(target=_stop_with_stdin, args=(stop,), daemon=True).start()
     if metrics and chosen.metrics_port is not None:
-        from prometheus_client import start_http_server
+        from node.metrics_server import MetricsServer
 
         try:
-            start_http_server(chosen.metrics_port, addr=chosen.metrics_host)
+            MetricsServer(chosen.metrics_host, chosen.metrics_port, health)
         except OSError as error:
             raise CommandError(
                 f"metrics can't listen on {chosen.metrics_host}:{chosen.metrics_port}: {error}"
             ) from None
     return stop
+
+
+class _Counting(logging.Handler):
+    """Counts warnings and errors."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        LOGGED.labels(record.levelname.lower()).inc()
 
 
 def _without_kafka_traceback(record: logging.LogRecord) -> bool:

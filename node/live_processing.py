@@ -51,15 +51,25 @@ class _Growth:
             self._again.set()
 
 
-def process_live(log: "KafkaLog", store: "PostgresStore", city: str, plan: Plan, folds: "Folds", stop: Event) -> None:
+def process_live(
+    log: "KafkaLog",
+    store: "PostgresStore",
+    city: str,
+    plan: Plan,
+    folds: "Folds",
+    stop: Event,
+    report: Callable[[str | None], None],
+) -> None:
     """Process the running streams until `stop` is set or the plan is done. `folds` are those of topics and their spans.
+
+    `report` is that of `Runner`.
 
     Raises what `Runner.run` does.
     """
     housekeeping = Housekeeping(store.prune_dead_letters, settings().dead_letter_days)
     log.topics()  # refused access to Kafka is an error at once, also while the store is away
     while not stop.is_set():
-        known = _generations(store, stop)
+        known = _generations(store, stop, report)
         if known is None:
             return
         topics = stream_topics(city, known)
@@ -71,30 +81,41 @@ def process_live(log: "KafkaLog", store: "PostgresStore", city: str, plan: Plan,
         retention = wiring.retention_ms(log, [topic.name for topic in topics])
         plan = replace(plan, retention_ms=retention)
         of_topics = folds({topic.name: span(topic) for topic in topics})
-        Runner(log, store, of_topics, plan, after_commit=_in_turn(growth.look, housekeeping)).run(again)
+        after_commit = _in_turn(growth.look, housekeeping)
+        Runner(log, store, of_topics, plan, after_commit=after_commit, report=report).run(again)
         if not growth.changed:
             return
         logger.info("the streams have more topics; joining the group again")
 
 
 def process_history(
-    log: "KafkaLog", store: "PostgresStore", name: str, topics: Sequence[str], plan: Plan, folds: "Folds", stop: Event
+    log: "KafkaLog",
+    store: "PostgresStore",
+    name: str,
+    topics: Sequence[str],
+    plan: Plan,
+    folds: "Folds",
+    stop: Event,
+    report: Callable[[str | None], None],
 ) -> None:
     """Process an import of the past, which may have these topics. Raises `CommandError` if it has none of them."""
     found = sorted(log.topics() & set(topics))
     if not found:
         raise wiring.CommandError(f"there is no import {name!r}: `sistercity ingest` makes one with --name")
     plan = replace(plan, retention_ms=wiring.retention_ms(log, found))
-    Runner(log, store, folds(dict.fromkeys(found, ALWAYS)), plan).run(stop)
+    Runner(log, store, folds(dict.fromkeys(found, ALWAYS)), plan, report=report).run(stop)
 
 
-def _generations(store: "PostgresStore", stop: Event) -> "Mapping[str, Sequence[Generation]] | None":
+def _generations(
+    store: "PostgresStore", stop: Event, report: Callable[[str | None], None]
+) -> "Mapping[str, Sequence[Generation]] | None":
     """The later topics of each dataset, as soon as the store answers; None if `stop` is set before."""
     while not stop.is_set():
         try:
             return store.generations()
         except StoreUnavailable as error:
             logger.warning("%s; trying again in %.0f s", error, _PAUSE_S)
+            report(str(error))
             stop.wait(_PAUSE_S)
     return None
 

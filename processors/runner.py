@@ -11,7 +11,6 @@ from functools import partial
 from threading import Event
 from time import monotonic, time
 
-from errors import OperatorError
 from eventlog.protocol import Log, LogUnavailable, OffsetGone, Reader, TopicPartition, Unreadable
 from processors import telemetry
 from processors.brakes import TooManyDead, TooManyRejected
@@ -22,6 +21,7 @@ from processors.plan import Plan
 from processors.progress import left_to_others, show, show_stopped
 from processors.reconnecting import wait_for_store
 from processors.retention import RetentionWatch
+from processors.stopping import ACCEPT_CUT, ACCEPT_GAP, Stopped
 from schemas.topics import dataset_of
 from store.processing import Position, Store, StoreUnavailable
 
@@ -30,20 +30,10 @@ logger = logging.getLogger(__name__)
 _POLL_MS = 250
 _WORK_S = 0.25
 """How long is worked between two polls: a member that does not poll is taken for dead (R15)."""
+_PROOF_S = 5.0
+"""Between two looks whether the store answers: a process without work would not notice that it is away."""
 _STEADY_S = 60
 """A session that lasted this long ends a row of failures."""
-
-_ACCEPT_GAP = (
-    "Start with --accept-gap to go on; what is missing is then counted as lost, and its windows are marked incomplete"
-)
-_ACCEPT_CUT = (
-    "Start with --accept-cut to go on there; open readings that can't be read again are then counted as lost, and"
-    " windows that may lack readings are marked incomplete"
-)
-
-
-class Stopped(OperatorError):
-    """Processing can't go on without an operator; the text explains why and what to do."""
 
 
 class _JoinAgain(Exception):
@@ -54,8 +44,9 @@ class Runner:
     """Folds topics of a log into a store until it is stopped. Implements `eventlog.protocol.Listener`.
 
     `after_commit` is called about every `commit_s` seconds, after a commit; it may raise `LogUnavailable` and
-    `StoreUnavailable`, which are treated as those of a commit. `clock` gives seconds, `now_ms` the wall clock in
-    milliseconds since 1970, UTC; only the watch over the retention reads that.
+    `StoreUnavailable`, which are treated as those of a commit. `report` is told of every success, which is a turn in
+    which log and store answered, as None, and of every failure in words. `clock` gives seconds, `now_ms` the wall clock
+    in milliseconds since 1970, UTC; only the watch over the retention reads that.
 
     Without the log the process leaves the group, joins again, and reads every position anew. Without the store it stays
     in the group and waits.
@@ -69,6 +60,7 @@ class Runner:
         plan: Plan,
         *,
         after_commit: Callable[[], None] = lambda: None,
+        report: Callable[[str | None], None] = lambda failure: None,
         clock: Callable[[], float] = monotonic,
         now_ms: Callable[[], int] = lambda: round(time() * 1000),
     ) -> None:
@@ -77,6 +69,7 @@ class Runner:
         self._folds = folds
         self._plan = plan
         self._after_commit = after_commit
+        self._report = report
         self._clock = clock
         self._retention = RetentionWatch(store, plan.retention_ms, now_ms, clock)
         self._owned: dict[TopicPartition, Owned] = {}
@@ -86,7 +79,7 @@ class Runner:
         self._unrecorded: dict[TopicPartition, tuple[int, int | None]] = {}
         self._stopped: dict[TopicPartition, str] = {}
         self._gave_up: dict[TopicPartition, str] = {}
-        self._commit_due = 0.0
+        self._commit_due = self._proof_due = 0.0
         self._joined = False
 
     def run(self, stop: Event) -> None:
@@ -108,6 +101,7 @@ class Runner:
                 failures = failures + 1 if self._clock() - started < _STEADY_S else 0
                 pause = self._plan.backoff_s[min(failures, len(self._plan.backoff_s) - 1)]
                 logger.warning("%s; nothing uncommitted is kept, trying again in %.1f s", error, pause)
+                self._report(str(error))
                 stop.wait(pause)
 
     def assigned(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
@@ -180,8 +174,16 @@ class Runner:
             return False
         self._after_commit()
         lag = self._observe(reader)
+        self._prove()
         self._commit_due = self._clock() + self._plan.commit_s
         return lag == 0 and self._done(reader)
+
+    def _prove(self) -> None:
+        """Report a success now and then, once this process is a member of the group and the store answers."""
+        if self._joined and self._clock() >= self._proof_due:
+            self._store.connect()
+            self._report(None)
+            self._proof_due = self._clock() + _PROOF_S
 
     def _wait_for_store(self, reader: Reader, stop: Event, error: StoreUnavailable) -> None:
         """Stay in the group, and read no more, until the store takes what there is to commit. Raises `_JoinAgain`."""
@@ -191,6 +193,7 @@ class Runner:
             self._claim(reader)
 
         self._store_is_away = True
+        self._report(str(error))
         if wait_for_store(self._store, reader, error, settle, backoff_s=self._plan.backoff_s, stop=stop):
             self._store_is_away = False
             for partition in self._owned:
@@ -281,7 +284,7 @@ class Runner:
         """Reading the log again did not give what it gave before: stop, or count what is missing as lost (R5)."""
         owned = self._owned[partition]
         if not self._plan.accept_gap:
-            self._stop(reader, partition, f"{error}. {_ACCEPT_GAP}")
+            self._stop(reader, partition, f"{error}. {ACCEPT_GAP}")
             return
         logger.error("%s: %s; going on, the missing readings are lost", partition, error)
         self._begin_again(reader, partition, owned.start.resume_offset)
@@ -311,7 +314,7 @@ class Runner:
         owned.compared, end = True, owned.least_end(end)
         reason = owned.cut_short(end)
         if not self._plan.accept_cut:
-            self._stop(reader, partition, f"{reason}. {_ACCEPT_CUT}", cut_end=end)
+            self._stop(reader, partition, f"{reason}. {ACCEPT_CUT}", cut_end=end)
             return
         logger.error("%s: %s; going on there", partition, reason)
         owned.cut = end
@@ -349,7 +352,7 @@ class Runner:
             self._begin_again(reader, gone.partition, owned.start.resume_offset, gap=owned.cut is not None)
         elif not self._plan.accept_gap:
             self._stop(
-                reader, gone.partition, f"{gone}: retention took messages before they were processed. {_ACCEPT_GAP}"
+                reader, gone.partition, f"{gone}: retention took messages before they were processed. {ACCEPT_GAP}"
             )
         else:
             logger.error("%s: going on at %d, the rest is lost", gone, gone.earliest)

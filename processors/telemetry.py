@@ -1,4 +1,4 @@
-"""The metrics of a processor for Prometheus. Labels are dataset, partition, outcome and reason, nothing else (P2)."""
+"""The metrics of a processor for Prometheus. Labels say nothing of areas, sources or cameras (P2)."""
 
 from contextlib import suppress
 
@@ -10,6 +10,7 @@ from store.processing import Account, Step
 MESSAGES = Counter("sistercity_messages", "Messages accounted for, by outcome", ["dataset", "outcome"])
 READINGS = Counter("sistercity_readings", "Readings accounted for, by outcome", ["dataset", "outcome"])
 DEAD_LETTERS = Counter("sistercity_dead_letters", "Dead messages and rejected rows, by reason", ["dataset", "reason"])
+PICTURES = Counter("sistercity_pictures", "Pictures that cameras owed: seen, undecodable, stale, missing", ["outcome"])
 OPEN = Gauge("sistercity_open_readings", "Readings in open windows of this process", ["dataset"])
 OPEN_MEMORY = Gauge("sistercity_open_memory_bytes", "Memory of open windows of this process", ["dataset"])
 OPEN_DISK = Gauge("sistercity_open_disk_bytes", "Files of open windows of this process", ["dataset"])
@@ -49,6 +50,9 @@ def count(topic: str, before: Account, step: Step) -> None:
         READINGS.labels(dataset, outcome).inc(getattr(after, outcome) - getattr(before, outcome))
     for letter in step.dead_letters:
         DEAD_LETTERS.labels(dataset, letter.reason).inc()
+    for camera in step.cameras:
+        for outcome in ("seen", "undecodable", "stale", "missing"):
+            PICTURES.labels(outcome).inc(getattr(camera, outcome))
     CELLS.labels(dataset).inc(len(step.cells))
     WINDOWS.labels(dataset).inc(len({(cell.metric, cell.window_start) for cell in step.cells}))
 

@@ -1,7 +1,7 @@
 """Whether the database answers, asked for again and again over a connection that nothing else waits for."""
 
 import asyncio
-from contextlib import suppress
+from collections.abc import Callable
 
 import psycopg
 
@@ -10,10 +10,14 @@ _ANSWER_S = 3.0
 
 
 class Heartbeat:
-    """Asks the database from `beat` on, as a task of the event loop. `alive` is its newest answer."""
+    """Asks the database from `beat` on, as a task of the event loop. `alive` is its newest answer.
 
-    def __init__(self, database_url: str) -> None:
+    `report` is told of each answer, as None, and of each failure, in words.
+    """
+
+    def __init__(self, database_url: str, report: Callable[[str | None], None] = lambda failure: None) -> None:
         self._url = database_url
+        self._report = report
         self._alive = False
         self._asked = asyncio.Event()
 
@@ -25,9 +29,10 @@ class Heartbeat:
     async def beat(self) -> None:
         """Ask until the task is cancelled. Every failure counts as no answer, and the next attempt connects anew."""
         while True:
-            with suppress(psycopg.Error, TimeoutError, OSError):
+            try:
                 await self._ask_on_one_connection()
-            self._say(False)
+            except (psycopg.Error, TimeoutError, OSError) as error:
+                self._say(f"the database did not answer: {error or type(error).__name__}")
             await asyncio.sleep(_EVERY_S)
 
     async def _ask_on_one_connection(self) -> None:
@@ -39,9 +44,10 @@ class Heartbeat:
             while True:
                 async with asyncio.timeout(_ANSWER_S):
                     await connection.execute("SELECT FROM publication_log")
-                self._say(True)
+                self._say(None)
                 await asyncio.sleep(_EVERY_S)
 
-    def _say(self, alive: bool) -> None:
-        self._alive = alive
+    def _say(self, failure: str | None) -> None:
+        self._alive = failure is None
+        self._report(failure)
         self._asked.set()

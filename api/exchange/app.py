@@ -1,6 +1,6 @@
 """The API that partner cities read, as an ASGI app."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from fastapi import FastAPI
 
@@ -33,13 +33,23 @@ ROUTERS = (
 _LONGEST_BODY = 1 << 15
 
 
-def create_partner_api(city: CityFacts, database_url: str, hosts: Collection[str] = ()) -> FastAPI:
+def create_partner_api(
+    city: CityFacts,
+    database_url: str,
+    hosts: Collection[str] = (),
+    report: Callable[[str | None], None] = lambda failure: None,
+) -> FastAPI:
     """The API for the partners of `city`, reading the database at `database_url` (migrated before).
 
     Starts without the database too, and answers 503 until that is there. `hosts`: the names under which partners reach
-    it; none: every name.
+    it; none: every name. `report` is that of `Heartbeat`.
     """
     gate = Gate(database_url)
-    app = build(city, database_url, ROUTERS, _DESCRIPTION, _TAGS, [gate], hosts=hosts, longest_body=_LONGEST_BODY)
+    app = build(
+        *(city, database_url, ROUTERS, _DESCRIPTION, _TAGS, [gate]),
+        hosts=hosts,
+        longest_body=_LONGEST_BODY,
+        report=report,
+    )
     access.install(app, gate)
     return app

@@ -1,6 +1,6 @@
 """The city's own side, as an ASGI app: its page, its figures, and the registry of its schemas."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from fastapi import FastAPI
 
@@ -41,12 +41,20 @@ _LONGEST_BODY = 1 << 21
 """Longer than the longest schema that the registry looks at, which answers in its own words."""
 
 
-def create_own_api(city: CityFacts, database_url: str, hosts: Collection[str] = LOOPBACK_HOSTS) -> FastAPI:
+def create_own_api(
+    city: CityFacts,
+    database_url: str,
+    hosts: Collection[str] = LOOPBACK_HOSTS,
+    report: Callable[[str | None], None] = lambda failure: None,
+) -> FastAPI:
     """The own side of `city`, reading the database at `database_url` (migrated before).
 
     Starts without the database too, and answers 503 until that is there. Bind it to loopback only, see
     `api.own.binding`. `hosts`: the names under which it is reached; a page of another site can't read it under its own.
+    `report` is that of `Heartbeat`.
     """
-    app = build(city, database_url, ROUTERS, _DESCRIPTION, _TAGS, hosts=hosts, longest_body=_LONGEST_BODY)
+    app = build(
+        city, database_url, ROUTERS, _DESCRIPTION, _TAGS, hosts=hosts, longest_body=_LONGEST_BODY, report=report
+    )
     app.state.subjects = Subjects(city.id)
     return app

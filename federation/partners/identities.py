@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from joserfc.jwk import OKPKey
 
 from federation.identity.document import BadIdentity, Identity, Revocation, open_identity
+from federation.identity.expiry import show_identity, show_key
 from federation.identity.receiving import known_identity, receive
 from federation.partners.database import Threads
 from federation.partners.limits import PartnerError
@@ -37,6 +38,7 @@ def accepted(connection: Connection, agreement: InstalledAgreement, text: str | 
     known = known_identity(connection, pinned)
     if known is None:
         raise PartnerError("no-identity", f"no identity document of {agreement.city} is known")
+    show_identity(known)
     return open_identity(known.document, pinned=pinned, now_ms=now_ms)
 
 
@@ -45,6 +47,7 @@ async def access_key(threads: Threads, held: Sequence[OKPKey], now_ms: int) -> O
     document = await threads.with_database(own_identity)
     own = None if document is None else open_identity(document, pinned=None, now_ms=None)
     key = None if own is None else own.signing_key("access", held, now_ms)
+    show_key("access", own, key)
     if key is None:
         words = "there is no access key here that this city's identity document lists now: `sistercity identity show`"
         raise PartnerError("no-key", words)

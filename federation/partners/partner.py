@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from prometheus_client import Counter
+from prometheus_client import Counter, Gauge
 
 from errors import OperatorError
 from federation.partners.bodies import BodyReader
@@ -31,6 +31,11 @@ _WITNESS_MS = 900_000
 """So often a partner is asked which heads it has seen of others."""
 
 PULLS = Counter("sistercity_pulls", "Pulls: stored, unchanged, failed.", ["outcome"])
+PARTNER_SUCCESS = Gauge(
+    "sistercity_partner_last_success_timestamp_seconds",
+    "When a partner was last pulled to its end, Unix time",
+    ["city"],
+)
 PULLED = Counter("sistercity_pulled_publications", "Bodies of partners: stored, refused.", ["outcome"])
 
 
@@ -86,6 +91,7 @@ class Puller:
             failure = PartnerError(getattr(error, "reason", "refused"), str(error))
         else:
             PULLS.labels("stored" if done.entries or done.bodies else "unchanged").inc()
+            PARTNER_SUCCESS.labels(self.agreement.city).set(self._now_ms() / 1000)
             return done
         finally:
             if isinstance(self._source, RemoteCity):

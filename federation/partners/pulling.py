@@ -72,26 +72,32 @@ async def pull(pulling: Pulling) -> list[Pulled]:
     return pulled
 
 
-async def follow(pulling: Pulling, stop: asyncio.Event, *, poll_s: float) -> None:
+async def follow(
+    pulling: Pulling, stop: asyncio.Event, *, poll_s: float, report: Callable[[str | None], None] = lambda failure: None
+) -> None:
     """Ask every city with an agreement each `poll_s` seconds, until `stop` is set.
 
     Each has a schedule of its own, spread over the period, so that no partner delays another. One that fails is logged,
     counted and tried again in its turn. Agreements that come or end meanwhile are noticed within a period. What may be
-    kept no longer is erased meanwhile.
+    kept no longer is erased meanwhile. `report` is told, as None, that the database answered, and in words that it did
+    not. Raises what ends the pulling of all.
     """
     with Threads(pulling.database_url) as threads:
         async with client(pulling.limits, pulling.network) as http:
             schedule = _Schedule(pulling, threads, Fetcher(http, pulling.limits), poll_s)
-            beside = [
-                asyncio.create_task(schedule.watch()),
+            tasks = [
+                asyncio.create_task(schedule.watch(report)),
                 asyncio.create_task(keep_house(threads, pulling.now_ms)),
+                asyncio.create_task(stop.wait()),
             ]
             try:
-                await stop.wait()
+                ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+                for task in ended:
+                    task.result()
             finally:
-                for task in beside:
+                for task in tasks:
                     task.cancel()
-                await asyncio.gather(*beside, return_exceptions=True)
+                await asyncio.gather(*tasks, return_exceptions=True)
                 await schedule.end()
 
 
@@ -115,14 +121,16 @@ class _Schedule:
         self._poll_s = poll_s
         self._tasks: dict[tuple[str, int, tuple[str, ...]], asyncio.Task[None]] = {}
 
-    async def watch(self) -> None:
+    async def watch(self, report: Callable[[str | None], None]) -> None:
         """Start and end tasks as agreements begin and end."""
         while True:
             try:
                 agreements = {(each.id, each.version, each.addresses): each for each in await _asked(self._threads)}
             except psycopg.Error as error:
                 log.warning("the database did not answer; trying again in %s s: %s", self._poll_s, error)
+                report(f"the database did not answer: {error}")
             else:
+                report(None)
                 for key in self._tasks.keys() - agreements.keys():
                     self._tasks.pop(key).cancel()
                 for key in agreements.keys() - self._tasks.keys():

@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 
 import psycopg
-from prometheus_client import Counter
+from prometheus_client import Counter, Gauge, Histogram
 
 from federation.disclosure.rules import passes, rule_in_force
 from federation.disclosure.standing import Judged, is_open, judge
@@ -55,6 +55,9 @@ CELLS = Counter(
     " have).",
     ["dataset", "outcome"],
 )
+
+DUE = Gauge("sistercity_windows_due", "Windows whose slots had passed when the newest turn began, at most 100.")
+TURN_SECONDS = Histogram("sistercity_publish_turn_seconds", "One turn: a look at what is due, and its publication.")
 
 _WINDOWS_AT_ONCE = 100
 _AWAY = (psycopg.OperationalError, psycopg.InterfaceError, psycopg.errors.ReadOnlySqlTransaction)
@@ -96,6 +99,7 @@ def publish_due(
         rule_in_force(metric)
     begin_all(appender.connection, metrics, zone, since or Since(), now_ms)
     entries = due(appender.connection, metrics, zone, now_ms, most)
+    DUE.set(len(entries))
     turn = Turn(appender, streams, zone, now_ms)
     made = [published for entry in entries if (published := turn.publish(entry)) is not None]
     corrected = turn.correct() if len(entries) < most else []
@@ -137,7 +141,7 @@ class Publisher:
 
     `streams` gives the topics, of which there may be more as time goes on; `clock` the present (ms since 1970, UTC).
     `signer` signs each turn's publications; None: they leave unsigned. Several publishers may share a ledger: one of
-    them publishes, the others stand by.
+    them publishes, the others stand by. `report` is told of each turn that succeeded, as None, and of each failure.
     """
 
     def __init__(
@@ -153,6 +157,7 @@ class Publisher:
         poll_s: float,
         stop: threading.Event,
         signer: Signer | None = None,
+        report: Callable[[str | None], None] = lambda failure: None,
     ) -> None:
         self._url = database_url
         self._ledger = Ledger(ledger)
@@ -164,6 +169,7 @@ class Publisher:
         self._poll_s = poll_s
         self._stop = stop
         self._signer = signer
+        self._report = report
 
     def run(self) -> None:
         """Run until `stop` is set. A database or a disk that is away, or can't be written, is logged and tried again.
@@ -176,17 +182,23 @@ class Publisher:
                     self._poll(connection)
             except _AWAY as error:
                 log.warning("the database did not answer; trying again in %s s: %s", self._poll_s, error)
+                self._report(f"the database did not answer: {error}")
             except OSError as error:
                 log.warning("the ledger can't be written; trying again in %s s: %s", self._poll_s, error)
+                self._report(f"the ledger can't be written: {error}")
             self._stop.wait(self._poll_s)
 
     def _poll(self, connection: Connection) -> None:
         while not self._stop.is_set():
             now_ms = self._clock()
-            with publishing(connection, self._ledger, self._city, now_ms, self._signer) as appender:
+            with (
+                TURN_SECONDS.time(),
+                publishing(connection, self._ledger, self._city, now_ms, self._signer) as appender,
+            ):
                 idle = appender is None or (
                     publish_due(appender, self._streams(connection), self._zone, now_ms, self._since) is None
                 )
+            self._report(None)
             if idle:
                 self._stop.wait(self._poll_s)
 

@@ -14,6 +14,7 @@ from joserfc.jwk import OKPKey
 from errors import OperatorError
 from federation import jose
 from federation.identity.document import Identity, open_identity
+from federation.identity.expiry import show_identity, show_key
 from federation.publications.heads import LASTS_MS, BadHead, SignedHead, open_head, sign_head
 from federation.publications.ledger import LedgerState
 from store import partner_heads
@@ -46,6 +47,9 @@ class Signer:
         """
         identity = own(connection)
         key, complaint = self._key(identity, now_ms)
+        show_key("publish", identity, key)
+        if identity is not None:
+            show_identity(identity)
         if complaint and complaint != self._complaint:
             log.warning("no head is signed: %s", complaint)
         self._complaint = complaint

@@ -121,6 +121,10 @@ class Simulator:
         self._feed.flush()
         return reached
 
+    def flush(self) -> None:
+        """Return when log and database answer, and have all that was sent. Raises `DeliveryFailed`."""
+        self._feed.flush()
+
     def due_ms(self, now: int) -> int:
         """Milliseconds until the quarter of an hour that begins at `now` has passed, 0 if it has."""
         return max(0, now + PACE_MS - self._clock())
@@ -201,6 +205,8 @@ def follow(simulators: Sequence[Simulator], stop: Event, start_ms: int) -> None:
         before = list(reached)
         reached = [simulator.catch_up(now) for simulator, now in zip(simulators, before, strict=True)]
         if reached == before:
+            for simulator in simulators:
+                simulator.flush()  # so that it is noticed within a minute if log or database are away
             due = min(simulator.due_ms(now) for simulator, now in zip(simulators, reached, strict=True))
             stop.wait(min(due / 1000, _LONGEST_WAIT_S))
 

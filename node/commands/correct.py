@@ -8,9 +8,13 @@ import typer
 
 from node import lifecycle, wiring
 from node.clock import now_ms
+from node.health import RoleHealth
 from node.settings import settings
 
 logger = logging.getLogger(__name__)
+
+_LONGEST_TURN_S = 1800.0
+"""A turn reads whole windows again; that of a large city after a week takes minutes."""
 
 
 def correct(
@@ -26,7 +30,7 @@ def correct(
     from processors.rereading import Interrupted
     from processors.spilling import SpillFolder
 
-    stop = lifecycle.start("correct")
+    stop = lifecycle.start("correct", health := RoleHealth("correct", silent_s=every + _LONGEST_TURN_S))
     city, log = wiring.city(), wiring.log()
     with closing(SpillFolder(settings().spill_folder or settings().home / "open-windows")) as spill:
         corrector = Corrector(log, city.id, city.zone, OpenMemory(settings().open_memory_mb << 20, spill), stop)
@@ -40,7 +44,9 @@ def correct(
                 if once:
                     raise
                 logger.warning("%s; trying again in %s s", error, every)
+                health.report(str(error))
             else:
+                health.report(None)
                 if once:
                     counts = [f"{count} {outcome}" for outcome, count in outcomes.items()]
                     typer.echo(", ".join(counts) or "nothing is due")

@@ -8,6 +8,7 @@ import typer
 
 from node import lifecycle, wiring
 from node.commands.process import WORKERS
+from node.health import RoleHealth
 from node.instance import instance
 from node.plate_detection import detect_function, detector_record, prepare_opencv
 from node.settings import settings
@@ -35,7 +36,7 @@ def detect(
     from schemas.topics import FRAMES, REGIONS, live
     from store.processing_postgres import PostgresStore
 
-    stop = lifecycle.start("detect")
+    stop = lifecycle.start("detect", health := RoleHealth("detect"))
     prepare_opencv()
     city, log = wiring.city(), wiring.log()
     frames, regions = live(city.id, FRAMES), live(city.id, REGIONS)
@@ -57,4 +58,5 @@ def detect(
         closing(RegionOutput(log, store, frames, regions, detector_record())) as output,
     ):
         folds = FrameFoldFactory(frames, output, detect_function())
-        Runner(log, store, folds, replace(plan, instance=name), after_commit=output.send_ticks).run(stop)
+        plan = replace(plan, instance=name)
+        Runner(log, store, folds, plan, after_commit=output.send_ticks, report=health.report).run(stop)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from node import lifecycle, wiring
+from node.health import RoleHealth
 from node.instance import instance
 from node.settings import settings
 from node.workers import run_workers
@@ -46,7 +47,7 @@ def process(
     from processors.spilling import SpillFolder
     from store.processing_postgres import PostgresStore
 
-    stop = lifecycle.start("process")
+    stop = lifecycle.start("process", health := RoleHealth("process"))
     spill = SpillFolder(settings().spill_folder or settings().home / "open-windows")
     city, log = wiring.city(), wiring.log()
 
@@ -67,9 +68,10 @@ def process(
     ):
         plan = replace(plan, instance=name)
         if history is None:
-            process_live(log, store, city.id, plan, folds, stop)
+            process_live(log, store, city.id, plan, folds, stop, health.report)
         else:
-            process_history(log, store, history, import_topics(city.id, [history]), plan, folds, stop)
+            topics = import_topics(city.id, [history])
+            process_history(log, store, history, topics, plan, folds, stop, health.report)
 
 
 def _folds(

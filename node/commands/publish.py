@@ -10,6 +10,7 @@ import typer
 from node import lifecycle, wiring
 from node.clock import now_ms
 from node.commands.process import import_topics
+from node.health import RoleHealth
 
 if TYPE_CHECKING:
     from threading import Event
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from federation.publications.signing import Signer
     from store.database import Connection
 
+_LONGEST_TURN_S = 300.0
 _DAYS_AGO = {"today": 0, "yesterday": 1}
 
 
@@ -49,7 +51,7 @@ def publish(
     from federation.publications.ledger import Ledger
     from federation.publications.publisher import Publisher, publish_due, publishing
 
-    stop = lifecycle.start("publish")
+    stop = lifecycle.start("publish", health := RoleHealth("publish", silent_s=every + _LONGEST_TURN_S))
     city = wiring.city()
     ledger = wiring.ledger_path(city.id)
     if resume:
@@ -73,6 +75,7 @@ def publish(
             poll_s=every,
             stop=stop,
             signer=signer,
+            report=health.report,
         ).run()
         return
     with wiring.database("publish") as connection:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from node import lifecycle, wiring
+from node.health import SILENT_S, RoleHealth
 from node.settings import settings
 
 if TYPE_CHECKING:
@@ -28,13 +29,14 @@ def pull(
     from federation.partners.pulling import follow as keep_pulling
     from federation.partners.pulling import pull as pull_once
 
-    stop = lifecycle.start("pull")
+    health = RoleHealth("pull", silent_s=every + SILENT_S)
+    stop = lifecycle.start("pull", health if follow else None)
     given = pulling()
 
     async def following() -> None:
         ended, loop = asyncio.Event(), asyncio.get_running_loop()
         lifecycle.stop_when(stop, lambda: loop.call_soon_threadsafe(ended.set))
-        await keep_pulling(given, ended, poll_s=every)
+        await keep_pulling(given, ended, poll_s=every, report=health.report)
 
     if follow:
         asyncio.run(following())

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from node import lifecycle, serving, wiring
+from node.health import RoleHealth
 from node.settings import settings
 
 
@@ -23,7 +24,7 @@ def serve(
     from api.serving import Listening
 
     check_host(host, contained=settings().serve_in_container)
-    stop = lifecycle.start("serve")
+    stop = lifecycle.start("serve", health := RoleHealth("serve"))
     hosts = (*LOOPBACK_HOSTS, *serving.named(settings().own_hosts))
-    app = create_own_api(serving.facts(), wiring.database_url(), hosts)
+    app = create_own_api(serving.facts(), wiring.database_url(), hosts, health.report)
     serving.run(app, Listening(host, port), stop)

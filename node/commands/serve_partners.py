@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from node import lifecycle, serving, wiring
+from node.health import RoleHealth
 from node.settings import settings
 
 
@@ -28,6 +29,7 @@ def serve_partners(
     certificate, key = chosen.exchange_cert_file, chosen.exchange_key_file
     check_exposure(host, tls=certificate is not None, proxies=bool(proxies), hosts=hosts)
     tls = None if certificate is None else renewing_context(certificate, key or certificate)
-    stop = lifecycle.start("serve-partners")
-    app = create_partner_api(serving.facts(), wiring.partner_database_url(), hosts or LOOPBACK_HOSTS)
+    stop = lifecycle.start("serve-partners", health := RoleHealth("serve-partners"))
+    url, names = wiring.partner_database_url(), hosts or LOOPBACK_HOSTS
+    app = create_partner_api(serving.facts(), url, names, health.report)
     serving.run(app, Listening(host, port, tls, proxies), stop)

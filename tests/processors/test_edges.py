@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from eventlog.memory import MemoryLog
 from eventlog.protocol import TopicPartition
 from processors.readings import FUTURE_MS
-from processors.runner import Stopped
+from processors.stopping import Stopped
 from schemas.batch import encode
 from schemas.registry import schema_named
 from store.processing import Account

@@ -10,7 +10,8 @@ from processors import telemetry
 from processors.plan import Plan
 from processors.reading_fold import ReadingFoldFactory
 from processors.retention import RetentionWatch
-from processors.runner import Runner, Stopped
+from processors.runner import Runner
+from processors.stopping import Stopped
 from schemas.catalogue import metrics_of
 from store.processing_memory import MemoryStore
 from tests.processors.test_runner import Idle

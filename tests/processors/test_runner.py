@@ -11,7 +11,8 @@ from eventlog.memory import MemoryLog
 from eventlog.protocol import TopicPartition
 from processors.plan import Plan
 from processors.reading_fold import ReadingFoldFactory
-from processors.runner import Runner, Stopped
+from processors.runner import Runner
+from processors.stopping import Stopped
 from schemas.batch import encode
 from schemas.catalogue import metrics_of
 from schemas.registry import schema_named

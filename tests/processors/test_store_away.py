@@ -13,7 +13,8 @@ from eventlog.memory import MemoryLog
 from eventlog.protocol import TopicPartition
 from processors.plan import Plan
 from processors.reading_fold import ReadingFoldFactory
-from processors.runner import Runner, Stopped
+from processors.runner import Runner
+from processors.stopping import Stopped
 from store.processing import Account, StoreUnavailable
 from store.processing_memory import MemoryStore
 from tests.processors.stores import AwayStore, FailingStore

@@ -4,7 +4,7 @@ import psycopg
 import pytest
 from kafka import KafkaAdminClient
 
-from processors.runner import Stopped
+from processors.stopping import Stopped
 from store.accounts import stopped_partitions, topic_accounts
 from store.database import connect
 from tests.processors.test_edges import reading

@@ -13,6 +13,8 @@ from queue import Empty, SimpleQueue
 from threading import Event, Thread
 from time import monotonic
 
+from prometheus_client import Counter, Gauge
+
 from ingest.cameras.camera_feed import TICK_MS, CameraFeed
 from ingest.cameras.live.addresses import Address
 from ingest.cameras.live.owed import Owed
@@ -32,6 +34,11 @@ _GRACE_S = 2.0
 """How much longer than the limits' silence threads may take to end; those that wait for bytes end at once."""
 
 Connect = Callable[[Address], CameraConnection]
+
+CAMERAS = Gauge(
+    "sistercity_cameras", "Running cameras, by whether they deliver pictures: delivering, silent", ["state"]
+)
+PICTURES = Counter("sistercity_camera_pictures", "Pictures that cameras owed: sent, missing", ["outcome"])
 
 
 @dataclass(slots=True)
@@ -216,6 +223,7 @@ def _send(
 def _send_shot(feed: CameraFeed, camera: LiveCamera, shot: Shot) -> None:
     feed.send(camera.address.source, camera.owed.interval_ms, shot)
     camera.owed.sent(shot)
+    PICTURES.labels("sent").inc()
 
 
 def _check(feed: CameraFeed, cameras: Sequence[LiveCamera], now_ms: int) -> None:
@@ -224,6 +232,10 @@ def _check(feed: CameraFeed, cameras: Sequence[LiveCamera], now_ms: int) -> None
         camera.connection.check()
         for shot in camera.owed.missing(now_ms):
             feed.send(camera.address.source, camera.owed.interval_ms, shot)
+            PICTURES.labels("missing").inc()
+    delivering = sum(camera.delivers is True for camera in cameras)
+    CAMERAS.labels("delivering").set(delivering)
+    CAMERAS.labels("silent").set(len(cameras) - delivering)
     if restarted := sum(camera.owed.restarted() for camera in cameras):
         logger.warning("the clock was set, or this machine slept: %d cameras go on from now", restarted)
 

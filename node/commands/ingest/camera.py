@@ -14,11 +14,12 @@ from node import lifecycle, wiring
 from node.clock import now_ms
 from node.commands.ingest.report import write_report
 from node.commands.ingest.simulated_register import load_simulated
+from node.health import RoleHealth
 from node.plate_detection import detect_function, detector_record, prepare_opencv
 from node.settings import settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from ingest.cameras.camera_feed import CameraFeed
     from store.database import Connection
@@ -79,7 +80,7 @@ def cameras(detect: Beside = False) -> None:
     from ingest.cameras.live.addresses import load_cameras
     from ingest.cameras.live.running import run_cameras
 
-    stop = lifecycle.start("ingest")
+    stop = lifecycle.start("ingest", health := RoleHealth("cameras"))
     for library in ("httpx", "httpcore"):  # they log addresses
         logging.getLogger(library).setLevel(logging.WARNING)
     prepare_opencv()
@@ -89,7 +90,7 @@ def cameras(detect: Beside = False) -> None:
     addresses = load_cameras(path)
     with (
         wiring.database("ingest") as connection,
-        _feed(connection, origin_of(path), None, detect=detect) as feed,
+        _feed(connection, origin_of(path), None, detect=detect, report=health.report) as feed,
     ):
         unregistered = [address.number for address in addresses if feed.find(address.source, now_ms()) is None]
         if unregistered:
@@ -114,13 +115,14 @@ def simulate_cameras(
     from ingest.cameras.simulated import CameraSimulator, SimulatedCameras
     from schemas.topics import dataset_of
 
-    stop = lifecycle.start("ingest")
+    health = RoleHealth("ingest")
+    stop = lifecycle.start("ingest", health if follow else None)
     prepare_opencv()
     city = wiring.city()
     simulated = SimulatedCameras(city, cameras, seed, stills)
     with wiring.database("ingest") as connection:
         load_simulated(connection, city, f"register-{city.id}-cameras.csv", simulated.register())
-        with _feed(connection, simulated.origin, None, detect=detect) as feed:
+        with _feed(connection, simulated.origin, None, detect=detect, report=health.report) as feed:
             simulator = CameraSimulator(simulated, feed, now_ms, rate, faults=faults)
             logger.info("replaying %g seconds of %d video cameras, and %d still ones", seconds, cameras, stills)
             expected = simulator.replay(seconds, stop)
@@ -139,6 +141,7 @@ def _feed(
     *,
     detect: bool,
     history: str | None = None,
+    report: "Callable[[str | None], None]" = lambda failure: None,
 ) -> "Iterator[CameraFeed]":
     """A feed into today's stream or, with a name, into an import of the past; its writer is closed at the end."""
     from ingest.cameras.camera_feed import CameraFeed
@@ -159,7 +162,7 @@ def _feed(
     journal = StoreJournal(connection, uuid.uuid4())
     writer = log.writer()
     register = stored_register(connection, now_ms, source)
-    feed = Feed(writer, topic, journal, feeder_named("cameras", f"{origin}/{source or ''}"))
+    feed = Feed(writer, topic, journal, feeder_named("cameras", f"{origin}/{source or ''}"), report=report)
     sender = RegionSender(feed, journal, detect_function(), detector_record()) if detect else FrameSender(feed)
     yield CameraFeed(sender, register, journal, origin)
     writer.close()

@@ -13,6 +13,7 @@ from node.clock import now_ms
 from node.commands.ingest.report import write_report
 from node.commands.ingest.simulated_measurement import DAYS, measure_simulated
 from node.commands.ingest.simulated_register import load_simulated
+from node.health import SILENT_S, RoleHealth
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +44,8 @@ def simulate(
     from ingest.simulated.spans import last_hours
     from schemas.topics import live
 
-    stop = lifecycle.start("ingest")
+    health = RoleHealth("ingest", silent_s=3 * SILENT_S)
+    stop = lifecycle.start("ingest", health if go_on else None)
     city, log = wiring.city(), wiring.log()
     topic = live(city.id, DATASET)
     wiring.ensure_topic(log, topic)
@@ -54,7 +56,7 @@ def simulate(
         journal = StoreJournal(connection, uuid.uuid4())
         writer = log.writer()
         routes = stored_routes(connection, city.id, DATASET, now_ms)
-        feed = Feed(writer, topic, journal, feeder_named("simulator", fleet.origin), routes)
+        feed = Feed(writer, topic, journal, feeder_named("simulator", fleet.origin), routes, health.report)
         rates = FaultRates() if faults else NO_FAULTS
         registered = stored_register(connection, now_ms)
         simulator = Simulator(fleet, feed, journal, registered, now_ms, rates)

@@ -14,6 +14,7 @@ from node.clock import now_ms
 from node.commands.ingest.report import write_report
 from node.commands.ingest.simulated_measurement import DAYS, measure_simulated
 from node.commands.ingest.simulated_register import load_simulated
+from node.health import SILENT_S, RoleHealth
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,7 +54,8 @@ def simulate_waste(
     from ingest.simulated.simulator import Simulator, follow
     from schemas.topics import dataset_of, live
 
-    stop = lifecycle.start("ingest")
+    health = RoleHealth("ingest", silent_s=3 * SILENT_S)
+    stop = lifecycle.start("ingest", health if go_on else None)
     city, log = wiring.city(), wiring.log()
     topics = [live(city.id, dataset) for dataset in (FILL_LEVELS, COLLECTIONS)]
     for topic in topics:
@@ -69,7 +71,10 @@ def simulate_waste(
         writer = log.writer()
         feeder = feeder_named("simulator", f"waste/{city.id}/{seed}")
         feeds = [
-            Feed(writer, topic, journal, feeder, stored_routes(connection, city.id, dataset_of(topic), now_ms))
+            Feed(
+                *(writer, topic, journal, feeder, stored_routes(connection, city.id, dataset_of(topic), now_ms)),
+                health.report,
+            )
             for topic in topics
         ]
         rates = OFTEN if faults else NO_FAULTS

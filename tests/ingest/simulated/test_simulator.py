@@ -220,13 +220,14 @@ def test_every_partition_gets_the_last_tick() -> None:
 
 def test_after_the_replay_each_interval_is_sent_once_the_clock_has_passed_it() -> None:
     fleet = Fleet(city(), 10, 1, strays=0)
-    clock = [END]
+    clock, waits = [END], []
 
     class Stop(Event):
         """Time passes while the simulator waits; after five quarters it is stopped."""
 
         def wait(self, timeout: float | None = None) -> bool:
             assert timeout is not None and 0 < timeout <= 60
+            waits.append(timeout)
             clock[0] += round(timeout * 1000)
             if clock[0] > END + 5 * QUARTER:
                 self.set()
@@ -241,7 +242,7 @@ def test_after_the_replay_each_interval_is_sent_once_the_clock_has_passed_it() -
     assert expected.readings == 5 * sum(len(channels.ids) for channels in fleet.channels)
     starts = {batch.start for batch in (decode(message.value) for message in writer.sent) if batch.count}
     assert starts == {END + n * QUARTER for n in range(5)}
-    assert writer.flushes == 5
+    assert writer.flushes == 5 + len(waits)  # before each wait, so that it is noticed if the log is away
 
 
 @pytest.mark.parametrize(("start", "end"), [(END - HOUR + 1, END), (END, END), (END, END + QUARTER)])
