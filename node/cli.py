@@ -20,6 +20,7 @@ from node.commands import (
     identity,
     ingest,
     migrate,
+    partner,
     plates,
     process,
     publish,
@@ -72,6 +73,7 @@ app.command()(serve.serve)
 app.command()(serve_partners.serve_partners)
 app.add_typer(identity.app, name="identity")
 app.command()(pull.pull)
+app.add_typer(partner.app, name="partner")
 app.command()(bundle.export_bundle)
 app.command()(bundle.import_bundle)
 app.command()(verify.verify)

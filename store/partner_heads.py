@@ -93,7 +93,7 @@ def heads_numbered(connection: Connection, thumbprint: str, number: int) -> list
 
 
 def record_contradiction(connection: Connection, found: Contradiction) -> None:
-    """Keep the first contradiction of a city's metric: what was proven once stays proven."""
+    """Keep the first contradiction of a city's metric, or the first since one was settled."""
     connection.execute(
         "INSERT INTO contradictions (thumbprint, metric, reason, sequence, first, second, lines, seen_by)"
         " VALUES (%s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
@@ -114,8 +114,10 @@ def contradictions(connection: Connection) -> Sequence[Contradiction]:
 
 
 def contradicted(connection: Connection, thumbprint: str) -> frozenset[str]:
-    """The metrics in which a city contradicted itself; an empty one is the whole city."""
-    rows = connection.execute("SELECT metric FROM contradictions WHERE thumbprint = %s", (thumbprint,))
+    """The metrics in which a city contradicted itself, and nobody has settled it; an empty one is the whole city."""
+    rows = connection.execute(
+        "SELECT metric FROM contradictions WHERE thumbprint = %s AND settled_at IS NULL", (thumbprint,)
+    )
     return frozenset(str(row[0]) for row in rows)
 
 

@@ -147,7 +147,7 @@ _PARTNERS = f"""
         SELECT thumbprint, max(succeeded_at) AS succeeded_at FROM pulls WHERE metric = '' GROUP BY thumbprint
     ), told AS (
         SELECT DISTINCT ON (thumbprint) thumbprint, reason AS contradiction, found_at AS contradicted_at
-        FROM contradictions ORDER BY thumbprint, found_at
+        FROM contradictions WHERE settled_at IS NULL ORDER BY thumbprint, found_at
     ), joined AS (
         SELECT city, known.thumbprint, known.thumbprint IN (SELECT thumbprint FROM given) AS agreed, contradicted_at,
                contradiction, reason, detail, failing_since, fresh_until, received.succeeded_at
@@ -172,7 +172,7 @@ _METRICS = f"""
         ) AS each ORDER BY thumbprint, metric, reason IS NULL, succeeded_at DESC NULLS LAST
     ), told AS (
         SELECT thumbprint, metric AS told_metric, reason AS contradiction, found_at AS contradicted_at
-        FROM contradictions
+        FROM contradictions WHERE settled_at IS NULL
     ), joined AS (
         SELECT DISTINCT ON (city, metric) city, metric, listed.thumbprint,
                EXISTS (SELECT FROM given WHERE given.thumbprint = listed.thumbprint AND given.metric = listed.metric)

@@ -166,7 +166,7 @@ def store_entries(
         _move_entry_cursor(connection, agreement, before, following)
         keep_head(connection, head)
         for metric, sequence in (replaced or {}).items():
-            _remove(connection, head.thumbprint, metric, sequence)
+            remove_entries(connection, head.thumbprint, metric, sequence)
         known = {metric: sequence for metric, (sequence, _) in ends(connection, head.thumbprint).items()}
         stored = 0
         left = iter(entries)
@@ -245,8 +245,8 @@ def _entry(row: TupleRow) -> ReceivedEntry:
     return ReceivedEntry(*what, window, revision, milliseconds(published_at), body, catalogue)
 
 
-def _remove(connection: Connection, thumbprint: str, metric: str, first: int) -> None:
-    """Remove a metric's entries, bodies and figures from a sequence on."""
+def remove_entries(connection: Connection, thumbprint: str, metric: str, first: int) -> None:
+    """Remove a metric's entries, bodies and figures from a sequence on; to be called in a transaction."""
     city = "(SELECT city FROM partners WHERE thumbprint = %(thumbprint)s)"
     terms = {"thumbprint": thumbprint, "metric": metric, "first": first}
     windows = connection.execute(

@@ -12,6 +12,7 @@ from store.agreements import InstalledAgreement, MetricGrant
 from store.database import Connection
 from store.partner_bodies import ReceivedBody, store_bodies
 from store.received import BodyCursor, ReceivedEntry, body_cursors, ends, entries_between, entries_with_bodies
+from store.settlements import skipped_bodies
 
 _DAY_MS = 86_400_000
 
@@ -106,12 +107,16 @@ class BodyReader:
 
     def _matched(self, connection: Connection, lines: Sequence[bytes], newest: ReceivedEntry, after: int) -> Matched:
         """Each body with the entry that names it, up to the newest entry that is known: the city may have published
-        since."""
+        since. Those that an operator has skipped are left out."""
         hashes = [digest(line) for line in lines]
         entries = entries_with_bodies(connection, self._agreement.partner, newest.metric, hashes)
+        of_all = skipped_bodies(connection, self._agreement.partner)
+        skipped = {each.sequence for each in of_all if each.metric == newest.metric}
         matched = []
         for line, hash_ in zip(lines, hashes, strict=True):
             found = entries.get(hash_)
+            if skipped and (found.sequence if found else sequence_of(line)) in skipped:
+                continue
             if found is None:
                 if sequence_of(line) > newest.sequence:
                     break

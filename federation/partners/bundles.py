@@ -99,6 +99,9 @@ class Bundle:
             raise BadBundle("the file is no bundle, or one of a later version") from None
         self.agreement: str = found["agreement"]
 
+    def forget(self) -> None:
+        """As `Source`: a file is read whole every time."""
+
     async def identity(self) -> str | None:
         """As `Source`."""
         return self._content("identity.jws", self._limits.small_bytes).decode("ascii", "replace")

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 
 from prometheus_client import Counter
@@ -14,13 +15,14 @@ from federation.partners.definitions import Definitions
 from federation.partners.limits import FetchLimits, PartnerError
 from federation.partners.source import LogGone, Source
 from federation.partners.staging import Staging
-from federation.partners.stories import WHOLE_CITY, contradictions_of, forked, received_head
+from federation.partners.stories import WHOLE_CITY, against_stored, contradictions_of, forked, received_head
 from federation.publications.chain import ChainEnd
 from federation.publications.heads import SignedHead, open_head
 from store.agreements import InstalledAgreement
 from store.database import Connection
 from store.partner_heads import Contradiction, contradicted, drop_head, newest_head, record_contradiction
 from store.received import EntryCursor, ReceivedEntry, ends, entry_cursor, entry_hashes, store_entries
+from store.settlements import RecordedContradiction, settlements
 
 log = logging.getLogger(__name__)
 
@@ -62,20 +64,27 @@ class ChainReader:
             return 0, dict.fromkeys(self._metrics, self._words(WHOLE_CITY))
         stored = await self._threads.with_database(lambda connection: ends(connection, thumbprint))
         known = {metric: ChainEnd(*end) for metric, end in stored.items()}
+        settled = await self._threads.with_database(lambda connection: settlements(connection, thumbprint))
+        trust = _Trust(trusted, known, _proofs(self._metrics, settled, trusted))
         wanted = [metric for metric in self._metrics if metric not in told]
         again = not trusted or not set(self._metrics) <= set(before.metrics)
         with Staging(self._agreement.city, known, wanted, self._hashes_of(), self._limits.entry_bytes) as staging:
             cursor = None if again or not self._source.resumes else before.cursor
-            head, cursor, found = await self._read_all(staging, identity, cursor, now_ms, trusted)
+            if again:
+                self._source.forget()
+            head, cursor, found = await self._read_all(staging, identity, cursor, now_ms, trust)
             if trusted is not None:
-                found += await self._record(forked(trusted.document, head, staging.forks(), **self._whose))
+                forks = forked(trusted.document, head, staging.forks(), **self._whose)
+                found += await self._record(
+                    [replace(each, first=trust.proofs.get(each.metric, each.first)) for each in forks]
+                )
             count = await self._store(head, staging, before, cursor, {each.metric for each in found}, trusted)
         told |= {each.metric for each in found}
         refused = set(self._metrics) if WHOLE_CITY in told else told & set(self._metrics)
         return count, {metric: self._words(metric) for metric in refused}
 
     async def _read_all(
-        self, staging: Staging, identity: Identity, cursor: str | None, now_ms: int, trusted: SignedHead | None
+        self, staging: Staging, identity: Identity, cursor: str | None, now_ms: int, trust: "_Trust"
     ) -> tuple[SignedHead, str | None, list[Contradiction]]:
         """Entries to their end, a head of the same moment, and what it contradicts of the head before.
 
@@ -83,7 +92,7 @@ class ChainReader:
         contradiction. What is contradicted is staged no more.
         """
         cursor = await self._read_entries(staging, cursor, now_ms)
-        head, found = await self._read_head(staging, identity, now_ms, trusted)
+        head, found = await self._read_head(staging, identity, now_ms, trust)
         for _ in range(_ROUNDS):
             missing = staging.missing(head)
             if missing == "nothing":
@@ -91,7 +100,7 @@ class ChainReader:
             if missing == "entries":
                 cursor = await self._read_entries(staging, cursor, now_ms)
             else:
-                head, more = await self._read_head(staging, identity, now_ms, trusted)
+                head, more = await self._read_head(staging, identity, now_ms, trust)
                 found += more
         if staging.missing(head) == "nothing":
             return head, cursor, found
@@ -121,7 +130,7 @@ class ChainReader:
                 return cursor
 
     async def _read_head(
-        self, staging: Staging, identity: Identity, now_ms: int, trusted: SignedHead | None
+        self, staging: Staging, identity: Identity, now_ms: int, trust: "_Trust"
     ) -> tuple[SignedHead, list[Contradiction]]:
         """The head as the city gives it now, and what it contradicts of the one that is trusted.
 
@@ -142,9 +151,17 @@ class ChainReader:
                 " or is not who answers"
             )
             raise PartnerError("older-head", words)
-        found = [] if trusted is None else await self._record(contradictions_of(trusted, head, **self._whose))
+        found = await self._record(self._contradicted(head, trust))
         staging.leave_out({each.metric for each in found})
         return head, found
+
+    def _contradicted(self, head: SignedHead, trust: "_Trust") -> list[Contradiction]:
+        """What a head contradicts of what is trusted: of the head before, or, where an operator has settled since what
+        that one says, of what is stored."""
+        if trust.head is None:
+            return []
+        found = [each for each in contradictions_of(trust.head, head, **self._whose) if each.metric not in trust.proofs]
+        return found + against_stored(head, trust.ends, trust.proofs, **self._whose)
 
     async def _record(self, found: list[Contradiction]) -> list[Contradiction]:
         for each in found:
@@ -192,9 +209,19 @@ class ChainReader:
     def _words(self, metric: str) -> str:
         what = metric or "all metrics"
         return (
-            f"{self._agreement.city} contradicts itself, and nothing more of {what} is taken: `sistercity verify` names"
-            " the two heads that it has signed"
+            f"{self._agreement.city} contradicts itself, and nothing more of {what} is taken: `sistercity partner show"
+            f" {self._agreement.city}` shows what it has signed, and `partner settle` goes on"
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _Trust:
+    """What the next head is compared with: the newest head that was verified, and the stored ends of the metrics of
+    `proofs`. Those an operator has settled since that head; each has the head that covers what is stored of it."""
+
+    head: SignedHead | None
+    ends: Mapping[str, ChainEnd]
+    proofs: Mapping[str, str]
 
 
 class _Hashes:
@@ -219,6 +246,20 @@ def _anchor(connection: Connection, identity: Identity) -> SignedHead | None:
             return open_head(known.document, identity, None)
         drop_head(connection, known)
     return None
+
+
+def _proofs(
+    metrics: Sequence[str], settled: Mapping[str, RecordedContradiction], trusted: SignedHead | None
+) -> Mapping[str, str]:
+    """Metric -> the head that proves what is stored, of those that were settled after the trusted head had come."""
+    proofs = {}
+    for metric in metrics:
+        for recorded in (settled.get(metric), settled.get(WHOLE_CITY)):
+            decided = None if recorded is None else recorded.settlement
+            if recorded is not None and decided is not None and trusted and trusted.number <= decided.number:
+                proofs[metric] = recorded.found.first if decided.choice == "kept" else recorded.found.second
+                break
+    return proofs
 
 
 def _on_grid(

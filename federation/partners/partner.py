@@ -97,7 +97,7 @@ class Puller:
             if isinstance(self._source, RemoteCity):
                 self._source.end()
         PULLS.labels("failed").inc()
-        self._forget()
+        self._source.forget()
         await self._record("", failure)
         raise failure
 
@@ -141,14 +141,10 @@ class Puller:
                         raise failure from error
                     PULLED.labels("refused").inc()
                     refused[grant.metric] = str(failure)
-                    self._forget()
+                    self._source.forget()
             await self._record(grant.metric, failure)
         PULLED.labels("stored").inc(stored)
         return stored
-
-    def _forget(self) -> None:
-        if isinstance(self._source, RemoteCity):
-            self._source.forget()
 
     async def _keep_audit(self) -> None:
         if isinstance(self._source, RemoteCity) and self._source.audit is not None:

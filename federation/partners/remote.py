@@ -123,7 +123,7 @@ class RemoteCity:
         self._hold.release()
 
     def forget(self) -> None:
-        """Take no 304 for an answer again: what came last was not used."""
+        """As `Source`: no 304 is an answer then."""
         self._etags.clear()
 
     async def _text(self, path: str, *, public: bool = False) -> str | None:

@@ -25,6 +25,10 @@ class Source(Protocol):
     resumes: bool
     """Whether a cursor of entries holds from one pull to the next; a bundle is read from its beginning."""
 
+    def forget(self) -> None:
+        """Take no answer for unchanged: what came before was not used, or is read again."""
+        ...
+
     async def identity(self) -> str | None:
         """The identity document, or its revocation."""
         ...

@@ -37,6 +37,26 @@ def forked(
     ]
 
 
+def against_stored(
+    head: SignedHead,
+    stored: Mapping[str, ChainEnd],
+    proofs: Mapping[str, str],
+    *,
+    thumbprint: str,
+    seen_by: str,
+) -> list[Contradiction]:
+    """What a head contradicts of the stored ends of these metrics. `proofs`: metric -> the head that covers them."""
+    found = []
+    for metric, proof in proofs.items():
+        end, named = stored.get(metric), head.ends.get(metric)
+        if end is None or (named is not None and (named.sequence > end.sequence or named == end)):
+            continue
+        reason = "two-stories" if named is not None and named.sequence == end.sequence else "goes-back"
+        told = (thumbprint, metric, reason, end.sequence, proof, head.document)
+        found.append(Contradiction(*told, b"", seen_by))
+    return found
+
+
 def received_head(head: SignedHead, *, thumbprint: str, seen_by: str) -> ReceivedHead:
     """A head as the store keeps it."""
     return ReceivedHead(

@@ -6,7 +6,7 @@ from functools import partial
 from federation.identity.document import BadIdentity, Identity, open_identity
 from federation.partners.database import Threads
 from federation.partners.source import Source
-from federation.partners.stories import contradictions_of, received_head
+from federation.partners.stories import WHOLE_CITY, contradictions_of, received_head
 from federation.publications.heads import BadHead, SignedHead, open_head
 from store.agreements import InstalledAgreement
 from store.database import Connection
@@ -20,6 +20,7 @@ from store.partner_heads import (
     record_contradiction,
 )
 from store.received import entry_hash, known_identities
+from store.settlements import settlements
 
 log = logging.getLogger(__name__)
 
@@ -68,6 +69,11 @@ def _against_what_is_known(
 ) -> list[Contradiction]:
     thumbprint = identity.thumbprint
     newest = newest_head(connection, thumbprint, thumbprint)
+    settled = {
+        metric
+        for metric, recorded in settlements(connection, thumbprint).items()
+        if recorded.settlement is not None and head.number <= recorded.settlement.number
+    }
     known: list[ReceivedHead] = heads_numbered(connection, thumbprint, head.number)
     if newest is not None:
         known.append(newest)
@@ -76,12 +82,14 @@ def _against_what_is_known(
             other = open_head(each.document, identity, None)
         except BadHead:
             continue  # by a key that has been revoked since
-        if found := contradictions_of(other, head, thumbprint=thumbprint, seen_by=seen_by):
+        told = contradictions_of(other, head, thumbprint=thumbprint, seen_by=seen_by)
+        if found := [each for each in told if not settled & {each.metric, WHOLE_CITY}]:
             return found
     if newest is None:
         return []
     return [
         Contradiction(thumbprint, metric, "two-stories", end.sequence, newest.document, head.document, b"", seen_by)
         for metric, end in head.ends.items()
-        if entry_hash(connection, thumbprint, metric, end.sequence) not in (None, end.hash)
+        if not settled & {metric, WHOLE_CITY}
+        and entry_hash(connection, thumbprint, metric, end.sequence) not in (None, end.hash)
     ]

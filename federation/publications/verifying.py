@@ -5,8 +5,8 @@ can't be verified (P7).
 """
 
 import json
-from collections.abc import Container, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from federation.identity.document import Identity
@@ -34,10 +34,14 @@ class VerifiedEntries:
     signed: int = 0
 
 
-def verified_heads(documents: Iterable[str], identity: Identity) -> tuple[list[SignedHead], int]:
+def verified_heads(
+    documents: Iterable[str], identity: Identity, settled: Mapping[str, int] | None = None
+) -> tuple[list[SignedHead], int]:
     """Heads in the order of their numbers, and how many were left out since their keys count no more.
 
-    Raises `BadHead` if one is not the city's, and `BrokenChain` ("contradiction") if two can't both be true.
+    `settled`: metric -> the number up to which heads prove nothing of it, since they contradict each other and an
+    operator has decided; an empty metric is all of them. Raises `BadHead` if one is not the city's, and `BrokenChain`
+    ("contradiction") if two can't both be true.
     """
     found, left_out = [], 0
     for document in documents:
@@ -47,6 +51,7 @@ def verified_heads(documents: Iterable[str], identity: Identity) -> tuple[list[S
             if error.reason != "unknown-key":
                 raise
             left_out += 1
+    found = [_without(head, settled or {}) for head in found if head.number > (settled or {}).get("", -1)]
     found.sort(key=lambda head: head.number)
     for one, other in pairwise(found):
         if (words := contradiction(one, other)) is not None:
@@ -66,6 +71,11 @@ def verify_chains(
     for row in rows:
         verifying.take(row)
     return verifying.done()
+
+
+def _without(head: SignedHead, settled: Mapping[str, int]) -> SignedHead:
+    ends = {metric: end for metric, end in head.ends.items() if head.number > settled.get(metric, -1)}
+    return replace(head, ends=ends)
 
 
 class _Verifying:

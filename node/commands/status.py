@@ -11,6 +11,8 @@ from node.clock import now_ms
 from node.settings import settings
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from store.accounts import StreamAccount
     from store.database import Connection
     from store.feeders import SlowestFeeder
@@ -41,6 +43,7 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="all of it, as J
         slowest = slowest_feeders(connection)
         standings, of_metrics = partner_standings(connection, now), metric_standings(connection, now)
         kept = kept_cities(connection, now)
+        settled = _settled(connection, standings)
     if as_json:
         content = {
             "streams": [asdict(stream) for stream in streams],
@@ -49,6 +52,7 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="all of it, as J
             "standings": [asdict(standing) for standing in standings],
             "metrics_of_partners": [asdict(standing) for standing in of_metrics],
             "kept": [asdict(city) for city in kept],
+            "settled": settled,
             "cameras": [asdict(camera) for camera in cameras],
             "refused": at_source,
             "ledger": fault,
@@ -75,9 +79,23 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="all of it, as J
     for metric in of_metrics:
         if metric.standing != words.get(metric.city):
             typer.echo(_standing(f"  {metric.metric} of {metric.city}", metric))
+    for each in settled:
+        typer.echo(f"{each['city']} contradicted itself about {each['metric']}; settled by {each['by']}: {each['why']}")
     for city in kept:
         overdue = f"; {city.overdue:,} bodies wait for `sistercity pull` to erase them" if city.overdue else ""
         typer.echo(f"figures of {city.city} are kept for {city.days:,} days{overdue}")
+
+
+def _settled(connection: "Connection", partners: "Sequence[PartnerStanding]") -> list[dict[str, str | int]]:
+    """What operators have decided about contradictions."""
+    from store.settlements import recorded_contradictions
+
+    return [
+        {"city": partner.city, "metric": recorded.found.metric or "all metrics", **asdict(recorded.settlement)}
+        for partner in partners
+        for recorded in recorded_contradictions(connection, partner.thumbprint)
+        if recorded.settlement is not None
+    ]
 
 
 def _standing(what: str, found: "PartnerStanding | MetricStanding") -> str:

@@ -7,7 +7,7 @@ import typer
 from node import wiring
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Sequence
+    from collections.abc import Container, Mapping, Sequence
 
     from federation.identity.document import Identity
     from federation.publications.heads import SignedHead
@@ -74,13 +74,15 @@ def _partner(
     from federation.publications.verifying import verify_chains
     from store.verification import heads_seen, partner_entries
 
-    _check_recorded(connection, thumbprint, city)
+    settled = _check_recorded(connection, thumbprint, city)
     identity = None if document is None else open_identity(document, pinned=thumbprint, now_ms=None)
-    heads = _heads(city, heads_seen(connection, thumbprint), identity)
+    heads = _heads(city, heads_seen(connection, thumbprint), identity, settled)
     _table(city, verify_chains(city, heads, partner_entries(connection, thumbprint), catalogues, whole=False))
 
 
-def _heads(city: str, documents: "Sequence[str]", identity: "Identity | None") -> "Sequence[SignedHead]":
+def _heads(
+    city: str, documents: "Sequence[str]", identity: "Identity | None", settled: "Mapping[str, int] | None" = None
+) -> "Sequence[SignedHead]":
     """The verified heads of a city; says which can't be verified."""
     from federation.publications.verifying import verified_heads
 
@@ -88,23 +90,29 @@ def _heads(city: str, documents: "Sequence[str]", identity: "Identity | None") -
         if documents:
             typer.echo(f"{city}: its identity is not known, so none of {len(documents)} heads can be verified")
         return []
-    heads, left_out = verified_heads(documents, identity)
+    heads, left_out = verified_heads(documents, identity, settled)
     if left_out:
         typer.echo(f"{city}: {left_out} heads count no more, since their keys are revoked or no longer listed")
     return heads
 
 
-def _check_recorded(connection: "Connection", thumbprint: str, city: str) -> None:
-    """Raise `CommandError` if the puller has found that this city contradicts itself."""
-    from store.partner_heads import contradictions
+def _check_recorded(connection: "Connection", thumbprint: str, city: str) -> dict[str, int]:
+    """Raise `CommandError` if the puller has found that this city contradicts itself, and nobody has settled it.
 
-    for found in contradictions(connection):
-        if found.thumbprint == thumbprint:
-            where = found.metric or "its heads"
-            raise wiring.CommandError(
-                f"{city} has contradicted itself about {where}: {found.reason}; both signed pieces are kept in the"
-                " table contradictions"
-            )
+    Says what was settled, and returns metric -> the number of the newest head that was known then.
+    """
+    from federation.wire import rfc3339
+    from store.settlements import recorded_contradictions
+
+    settled = {}
+    for recorded in recorded_contradictions(connection, thumbprint):
+        found, decided = recorded.found, recorded.settlement
+        where = f"{city} has contradicted itself about {found.metric or 'its heads'}: {found.reason}"
+        if decided is None:
+            raise wiring.CommandError(f"{where}; `sistercity partner show {city}` shows both signed pieces")
+        typer.echo(f"{where}; settled by {decided.by} on {rfc3339(decided.at)}: {decided.why}")
+        settled[found.metric] = decided.number
+    return settled
 
 
 def _table(city: str, chains: "Sequence[VerifiedEntries]") -> None:

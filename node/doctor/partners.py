@@ -13,7 +13,7 @@ _LEVELS: dict[str, Level] = {"fresh": "ok", "withdrawn": "ok", "contradicted": "
 _WHAT_TO_DO = {
     "stale": "does `sistercity pull` run? It goes on when the partner is back",
     "refused": "call the partner; `sistercity pull` goes on when it is mended",
-    "contradicted": "`sistercity verify` names both signed pieces; nothing more is taken until you have settled it",
+    "contradicted": "`sistercity partner show` shows both signed pieces; nothing more is taken until `partner settle`",
     "no-agreement": "nothing of it is pulled; what was received before stays",
 }
 

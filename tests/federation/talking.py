@@ -299,7 +299,16 @@ def forget_everything(connection: Connection) -> None:
     """Remove agreements, identities, and all that was received."""
     for table in (
         *("partner_bodies", "partner_entries", "entry_ends", "entry_cursors", "body_cursors", "partner_heads"),
-        *("contradictions", "pulls", "partner_audits", "partner_catalogues", "partner_cells", "partner_publications"),
+        *(
+            "replaced_entries",
+            "skipped_bodies",
+            "contradictions",
+            "pulls",
+            "partner_audits",
+            "partner_catalogues",
+            "partner_cells",
+            "partner_publications",
+        ),
         *("partners", "grants", "agreements", "agreement_revocations", "identities", "identity_revocations"),
     ):
         connection.execute(f"DELETE FROM {table}")

@@ -53,6 +53,9 @@ class Word:
     def ask(self, path: str, **query: str) -> Reply:
         return self.city.answer(path, query, None)
 
+    def forget(self) -> None:
+        pass
+
     async def identity(self) -> str | None:
         return self.ask("/v1/identity").body.decode()
 
