@@ -1,4 +1,4 @@
-"""The table of metrics in docs/operator.md: it names every metric, and each role exports those that it is said to."""
+"""The table of metrics in docs/metrics.md: it names every metric, and each role exports those that it is said to."""
 
 import re
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from tests.system import preloaded
 
 assert preloaded  # every module of the product is imported: every metric is registered
 
-GUIDE = Path(__file__).parents[2] / "docs" / "operator.md"
+GUIDE = Path(__file__).parents[2] / "docs" / "metrics.md"
 COMMANDS = {
     "process": "node.commands.process",
     "detect": "node.commands.detect",

@@ -99,7 +99,7 @@ def test_an_operator_reads_one_sentence(tmp_path: Path):
 
 
 def test_every_setting_is_in_the_operators_list_with_its_default():
-    text = (Path(__file__).parents[2] / "docs/operator.md").read_text()
+    text = (Path(__file__).parents[2] / "docs/settings.md").read_text()
     for name, field in Settings.model_fields.items():
         [row] = [line for line in text.splitlines() if line.startswith(f"| `SISTERCITY_{name.upper()}` |")]
         default = row.split("|")[2].strip(" `")

@@ -178,7 +178,7 @@ def test_what_is_not_entered_is_not_written(broken, words, command, city, tmp_pa
 def test_few_rights_are_enough_and_the_entry_names_their_owner(command, city, tmp_path):
     sent(command, CAMERA, tmp_path / "in", drawn(LAST))
     url, role = command.environment["SISTERCITY_DATABASE_URL"], f"role_{city.replace('-', '_')}"
-    tables = "debug_pictures, sources, source_changes, areas, area_versions, area_districts"  # docs/operator.md
+    tables = "debug_pictures, sources, source_changes, areas, area_versions, area_districts"  # docs/cameras.md
     read = f"GRANT SELECT ON {tables} TO {{}}"
     rights = (read, "GRANT INSERT ON debug_pictures TO {}")
     with contextmanager(user_of)(url, role, *rights) as command.environment["SISTERCITY_DATABASE_URL"]:

@@ -86,7 +86,7 @@ def cameras(detect: Beside = False) -> None:
     prepare_opencv()
     path = settings().cameras
     if path is None:
-        raise wiring.CommandError("set SISTERCITY_CAMERAS to the path of a file of cameras: docs/operator.md, Cameras")
+        raise wiring.CommandError("set SISTERCITY_CAMERAS to the path of a file of cameras: docs/cameras.md")
     addresses = load_cameras(path)
     with (
         wiring.database("ingest") as connection,

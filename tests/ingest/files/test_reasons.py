@@ -4,7 +4,7 @@ from api.own.page.languages import languages
 from ingest.files import reasons
 from ingest.files.reasons import WHAT_TO_DO
 
-MANUAL = Path(__file__).parents[3] / "docs/operator.md"
+MANUAL = Path(__file__).parents[3] / "docs/files.md"
 COUNTED = {"not-an-uplink", "history", "more-blocks", "not-collected", "repeated-zero"}
 
 
