@@ -10,6 +10,7 @@ from node.commands import (
     agreement,
     areas,
     audit,
+    backup,
     bundle,
     conformance,
     correct,
@@ -56,6 +57,8 @@ app = typer.Typer(
 app.command()(demo.demo)
 app.command()(services.services)
 app.command()(migrate.migrate)
+app.command()(backup.backup)
+app.command()(backup.restore)
 app.add_typer(register.app, name="register")
 app.add_typer(areas.app, name="areas")
 app.add_typer(topics.app, name="topics")

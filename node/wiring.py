@@ -116,6 +116,13 @@ def known_database_url() -> str:
     return _own_database_url() if settings().database_url is not None else database_named(*_embedded_database())
 
 
+def new_database_url() -> str:
+    """URL of the city's database, without migrating it: an embedded one is created. Raises `CommandError`."""
+    from store.database import create_database
+
+    return _own_database_url() if settings().database_url is not None else create_database(*_embedded_database())
+
+
 def _embedded_database() -> tuple[str, str]:
     """The embedded server's URL, and the name of the city's database on it."""
     embedded = _embedded()

@@ -15,8 +15,8 @@ from sqlalchemy import create_engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
-_MIGRATION_LOCK = 0x5157E2C17
-"""Key of the advisory lock that lets one process migrate at a time."""
+MIGRATION_LOCK = 0x5157E2C17
+"""Key of the advisory lock that lets one process migrate at a time; who needs tables that stay shares it."""
 
 
 @contextmanager
@@ -29,16 +29,19 @@ def migrations() -> Iterator[Config]:
         yield config
 
 
-def migrate(database_url: str) -> None:
-    """Bring the tables to the newest version; safe to call from several processes at once. Raises psycopg's errors."""
+def migrate(database_url: str, version: str = "head") -> None:
+    """Bring the tables to the newest version, or only as far as `version`; safe to call from several processes at once.
+
+    Tables that are at a later version already stay as they are. Raises psycopg's errors.
+    """
     parameters: dict[str, Any] = {key: value for key, value in conninfo_to_dict(database_url).items() if value}
     engine = create_engine("postgresql+psycopg://", connect_args=parameters, poolclass=NullPool)
     try:
         with migrations() as config, engine.connect() as connection:
-            connection.exec_driver_sql("SELECT pg_advisory_lock(%s)", (_MIGRATION_LOCK,))
+            connection.exec_driver_sql("SELECT pg_advisory_lock(%s)", (MIGRATION_LOCK,))
             connection.commit()
             config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+            command.upgrade(config, version)
             connection.commit()
     except DBAPIError as error:
         raise error.orig or error from None  # as everywhere else, without SQLAlchemy's own words around it

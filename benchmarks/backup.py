@@ -1,0 +1,91 @@
+"""How long a year of publications takes to back up and to restore: an hourly metric, and one of days.
+
+The year is that of `benchmarks.pull`, for 15 million people, with its cells in columns besides. `backup` ends with the
+file on disk; `restore` reads and compares everything, fills an empty database and brings it to the newest tables. Each
+is given by the clock and as processor time of this process (`cpu`), without PostgreSQL's. `peak_memory_mb` is this
+process's, before and after. Ends without a figure if the restored tables have other rows.
+
+    nice make bench ONLY=backup
+"""
+
+import argparse
+import json
+import os
+import platform
+import time
+from dataclasses import asdict
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from benchmarks.pull import CITY, memory_mb, publish_year, signed_city
+from benchmarks.timed import now, own_services
+from node.backup.archive import opened
+from node.backup.restoring import check_backup, restore_backup
+from node.backup.taking import take_backup
+from store.database import connect, create_database
+from store.identities import save_own_identity
+from store.migrations import migrate
+
+CELLS = """
+INSERT INTO published_cells (position, area, class, status, value, coverage, rule)
+SELECT position, (cell ->> 'area')::integer, cell ->> 'class', cell ->> 'status', (cell ->> 'value')::bigint,
+       cell ->> 'coverage', cell ->> 'rule'
+FROM publications, json_array_elements(convert_from(body, 'UTF8')::json -> 'cells') AS cell
+"""
+
+
+def run(server_url: str, publications: int, areas: int) -> dict[str, object]:
+    """All figures of one backup and restore of so many hours, with the days in them."""
+    load = os.getloadavg()[0]
+    here, there = (create_database(server_url, f"bench_{name}") for name in ("here", "there"))
+    now_ms = time.time_ns() // 1_000_000
+    city = signed_city(CITY.id, now_ms)
+    migrate(here)
+    with connect(here) as connection:
+        save_own_identity(connection, city.thumbprint, city.city, 1, city.document, city.expires_at)
+        size = publish_year(connection, city, publications, areas, now_ms)
+        cells = connection.execute(CELLS).rowcount
+    begun_mb = memory_mb()
+    with TemporaryDirectory() as folder:
+        file = Path(folder, "backup.zip")
+        begun = now()
+        made = take_backup(here, CITY.id, Path(folder, "none"), file, taken_at="", software="", not_taken=())
+        taken = now() - begun
+        begun = now()
+        with opened(file) as backup:
+            check_backup(backup, CITY.id)
+            restore_backup(backup, there)
+        restored = now() - begun
+        file_mb = file.stat().st_size / 1e6
+    peak_mb = memory_mb()
+    with connect(there) as connection:
+        for table in made.tables:
+            found = connection.execute(f'SELECT count(*) FROM "{table.name}"').fetchone()
+            if found is None or found[0] != table.rows:
+                raise SystemExit(f"{table.name} has {found} rows, not {table.rows}")
+    spent = {"backup": asdict(taken), "restore": asdict(restored)}
+    return {
+        "publications": publications + publications // 24,
+        "cells": cells,
+        "megabytes": {"bodies": round(size / 1e6, 1), "file": round(file_mb, 1)},
+        **{name: {unit: round(value, 2) for unit, value in each.items()} for name, each in spent.items()},
+        "peak_memory_mb": {"begun": begun_mb, "ended": peak_mb},
+        "waiting": [round(load, 1), round(os.getloadavg()[0], 1)],
+        "python": platform.python_version(),
+        "cores": os.cpu_count(),
+    }
+
+
+def main() -> None:
+    """Measure and print one line of JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--installed", type=Path, default=Path(".sistercity"))
+    parser.add_argument("--publications", type=int, default=8760, help="hours; a day is one publication more")
+    parser.add_argument("--areas", type=int, default=23, help="of each metric; the hourly one has two classes in each")
+    given = parser.parse_args()
+    with own_services(given.installed) as services:
+        print(json.dumps(run(services.database_url, given.publications, given.areas)), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Backups of a city: the file, taking one, and restoring it."""

@@ -1,0 +1,56 @@
+"""Restoring a backup into an empty database, and putting its ledger where there is none."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from node.backup.archive import LEDGER, BackupFault, BackupReader
+from store.inspection import known_versions
+from store.migrations import migrate
+from store.snapshot import check_empty, restore
+
+
+def check_backup(backup: BackupReader, city: str) -> None:
+    """Read all of a backup. Raises `BackupFault` if it is damaged, another city's, or of a later version."""
+    manifest = backup.manifest
+    if manifest.city != city:
+        raise BackupFault(f"this is a backup of {manifest.city}, and SISTERCITY_CITY names {city}")
+    if manifest.tables_version not in known_versions():
+        raise BackupFault(
+            f"the backup has tables of version {manifest.tables_version}, which this version does not know: install"
+            f" sistercity {manifest.software}, or a newer one"
+        )
+    backup.check()
+
+
+def restore_backup(backup: BackupReader, database_url: str) -> Sequence[str]:
+    """Fill the empty database, and bring it to the newest tables. Returns the tables that were left out, not ours.
+
+    To be called after `check_backup`. An interruption leaves the database empty, or whole and to be migrated. Raises
+    `RestoreRefused` and psycopg's errors.
+    """
+    check_empty(database_url)
+    manifest = backup.manifest
+    left_out = restore(
+        *(database_url, manifest.tables_version, manifest.shapes(), manifest.counters),
+        lambda table: backup.read(table.name),
+    )
+    migrate(database_url)
+    return left_out
+
+
+def put_ledger(backup: BackupReader, path: Path) -> None:
+    """Put the ledger of the backup at `path`, all of it or nothing. Raises `BackupFault` if there is one."""
+    if path.exists():
+        raise BackupFault(f"there is a ledger at {path}: it may know more than the backup, and is never replaced")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = path.with_name(f"{path.name}.{os.getpid()}.new")
+    try:
+        with new.open("wb") as file:
+            for piece in backup.read(LEDGER):
+                file.write(piece)
+            file.flush()
+            os.fsync(file.fileno())
+        os.link(new, path)
+    finally:
+        new.unlink(missing_ok=True)
