@@ -29,13 +29,15 @@ def conditional(
     By default only the client's own cache may keep the answer, and must revalidate it each time.
     """
     headers = {"ETag": tag, "Cache-Control": cache_control}
-    if _matches(request.headers.get("if-none-match", ""), tag):
+    if matches(request, tag):
         return Response(status_code=304, headers=headers)
     content = body()
     raw = content if isinstance(content, bytes) else to_json(content)
     return Response(raw, headers=headers, media_type=media_type)
 
 
-def _matches(header: str, tag: str) -> bool:
+def matches(request: Request, tag: str) -> bool:
+    """Whether the request's `If-None-Match` has this tag."""
     opaque = tag.removeprefix("W/")
+    header = request.headers.get("if-none-match", "")
     return any(candidate.strip().removeprefix("W/") in ("*", opaque) for candidate in header.split(","))

@@ -7,8 +7,10 @@ bytes, without a line's end. Connections are those of `store.publication_log.sna
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from psycopg.rows import TupleRow
+
 from store import publication_log
-from store.database import Connection
+from store.database import AsyncConnection, Connection
 from store.publication_log import LogState, PublicationScope
 
 MOST_BYTES = 8 << 20
@@ -16,12 +18,29 @@ MOST_BYTES = 8 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class BodyPlace:
-    """Where a body is: its position in the log, its number in its metric's sequence, its length in bytes."""
+class BodiesAsked:
+    """A question for bodies of a metric under an agreement, `after` a sequence, at most `limit`."""
 
-    position: int
-    sequence: int
-    size: int
+    agreement: str
+    metric: str
+    after: int
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class BodyPage:
+    """What may be read now of what was asked: whether the metric is agreed, and a page of its bodies.
+
+    `positions` in the log, in the order of sequence; `first` and `last` sequence, None on an empty page. `content`
+    names the page's bytes: the same only for the same bodies, by their hashes, of the same log.
+    """
+
+    log: str
+    agreed: bool
+    positions: Sequence[int]
+    first: int | None
+    last: int | None
+    content: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,34 +81,30 @@ def entries(connection: Connection, agreement: str, position: int, limit: int) -
     return [entry for _, entry in rows[:kept]], rows[kept - 1][0] if kept else position
 
 
-def body_places(connection: Connection, agreement: str, metric: str, after: int, limit: int) -> list[BodyPlace]:
-    """The bodies of a metric after a sequence, in order, at most `limit` and 8 MiB, before the first that is not due.
+async def body_pages(connection: AsyncConnection, asked: Sequence[BodiesAsked]) -> list[BodyPage]:
+    """The page that answers each question, in one statement: at most 8 MiB, before the first body that is not due.
 
-    Those that were withdrawn or lost are left out.
+    Bodies that were withdrawn or lost are left out.
     """
-    rows = connection.execute(
-        """
-        WITH page AS MATERIALIZED (
-            SELECT position, sequence, octet_length(body) AS size FROM agreed_bodies
-            WHERE agreement = %(agreement)s AND metric = %(metric)s AND sequence > %(after)s AND body IS NOT NULL
-            ORDER BY sequence LIMIT %(limit)s)
-        SELECT position, sequence, size FROM page
-        WHERE sequence < (
-            SELECT coalesce(min(sequence), %(never)s) FROM agreed_entries
-            WHERE agreement = %(agreement)s AND metric = %(metric)s AND sequence > %(after)s
-              AND sequence < (SELECT max(sequence) FROM page) AND window_start >= since AND NOT due)
-        ORDER BY sequence
-        """,
-        {"agreement": agreement, "metric": metric, "after": after, "limit": limit, "never": 2**63 - 1},
-    ).fetchall()
-    return [BodyPlace(*row) for row in rows[: _fitting([size for _, _, size in rows])]]
+    return _pages(await (await connection.execute(_BODY_PAGES, _columns(asked), prepare=True)).fetchall(), asked)
 
 
-def bodies(connection: Connection, agreement: str, places: Sequence[BodyPlace]) -> list[bytes]:
-    """The bodies at these places, in the order of their sequence. Of the same transaction as the places."""
+async def keep_plan(connection: AsyncConnection) -> None:
+    """Plan each prepared statement once: planning that of `body_pages` takes several times as long as running it."""
+    await connection.execute("SET plan_cache_mode = force_generic_plan")
+
+
+def body_page(connection: Connection, asked: BodiesAsked) -> BodyPage:
+    """The same for one question, in the connection's transaction."""
+    [page] = _pages(connection.execute(_BODY_PAGES, _columns([asked]), prepare=True).fetchall(), [asked])
+    return page
+
+
+def bodies(connection: Connection, agreement: str, page: BodyPage) -> list[bytes]:
+    """The bodies of a page, in the order of their sequence. In the same transaction as `body_page`."""
     rows = connection.execute(
         "SELECT body FROM agreed_bodies WHERE agreement = %s AND position = ANY(%s) ORDER BY sequence",
-        (agreement, [place.position for place in places]),
+        (agreement, list(page.positions)),
         binary=True,
     )
     return [body for (body,) in rows]
@@ -156,3 +171,50 @@ def _fitting(sizes: Sequence[int]) -> int:
         if count and total > MOST_BYTES:
             return count
     return len(sizes)
+
+
+def _columns(asked: Sequence[BodiesAsked]) -> dict[str, object]:
+    return {
+        "agreements": [question.agreement for question in asked],
+        "metrics": [question.metric for question in asked],
+        "after": [question.after for question in asked],
+        "limits": [question.limit for question in asked],
+        "never": 2**63 - 1,
+        "most": MOST_BYTES,
+    }
+
+
+def _pages(rows: Sequence[TupleRow], asked: Sequence[BodiesAsked]) -> list[BodyPage]:
+    if len(rows) != len(asked):
+        raise LookupError("publication_log has no row: the database was not migrated, or the table was emptied")
+    return [BodyPage(*row) for row in rows]
+
+
+# A body is named by its hash, which is that of its bytes; one from before hashes were kept, by its place.
+_BODY_PAGES = """
+    SELECT log.id::text,
+           EXISTS (SELECT FROM agreed_metrics AS given
+                   WHERE given.agreement = asked.agreement AND given.metric = asked.metric),
+           found.*
+    FROM unnest(%(agreements)s::text[], %(metrics)s::text[], %(after)s::bigint[], %(limits)s::bigint[])
+         WITH ORDINALITY AS asked (agreement, metric, after, most, number)
+    CROSS JOIN publication_log AS log
+    CROSS JOIN LATERAL (
+        WITH page AS MATERIALIZED (
+            SELECT position, sequence, octet_length(body) AS size, coalesce(body_hash, position::text) AS name
+            FROM agreed_bodies
+            WHERE agreement = asked.agreement AND metric = asked.metric AND sequence > asked.after AND body IS NOT NULL
+            ORDER BY sequence LIMIT asked.most),
+        due AS (
+            SELECT page.*, sum(size + 1) OVER (ORDER BY sequence) AS total FROM page
+            WHERE sequence < (
+                SELECT coalesce(min(sequence), %(never)s::bigint) FROM agreed_entries
+                WHERE agreement = asked.agreement AND metric = asked.metric AND sequence > asked.after
+                  AND sequence < (SELECT max(sequence) FROM page) AND window_start >= since AND NOT due))
+        SELECT coalesce(array_agg(position ORDER BY sequence), '{}'), min(sequence), max(sequence),
+               encode(sha256(
+                   convert_to(concat_ws(' ', log.id, string_agg(name, ' ' ORDER BY sequence)), 'UTF8')), 'hex')
+        FROM due WHERE total <= %(most)s::bigint OR total = size + 1
+    ) AS found (positions, first, last, content)
+    ORDER BY asked.number
+"""

@@ -26,4 +26,4 @@ def test_code_that_is_linked_by_name_is_defined_in_the_linked_file(document):
     for name, target in re.findall(r"\[`([\w.]+)`\]\(([^)#\s]+\.py)\)", path.read_text(encoding="utf-8")):
         code = (path.parent / target).read_text(encoding="utf-8")
         for part in name.split("."):
-            assert re.search(rf"^ *(class|def) {part}\b", code, re.MULTILINE), f"{target} has no {name}"
+            assert re.search(rf"^ *(class|(async )?def) {part}\b", code, re.MULTILINE), f"{target} has no {name}"

@@ -42,6 +42,10 @@ class Grant:
         """Tell the audit what the answer holds: sequences `first` to `last` of a metric."""
         self._passage.metric, self._passage.first, self._passage.last = metric, first, last
 
+    def hashed(self, content: bytes, hash_: str) -> None:
+        """Tell the audit the SHA-256 of an answer's content, for an answer that holds this very object."""
+        self._passage.hashed = (content, hash_)
+
 
 async def _grant(request: Request) -> Grant:
     gate: Gate = request.app.state.gate

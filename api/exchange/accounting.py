@@ -73,7 +73,9 @@ class _Exchange:
 
     async def _send_recorded(self, passage: Passage, start: Message, content: Message) -> None:
         body: bytes = content.get("body", b"")
-        if len(body) > _HASHED_ON_LOOP:
+        if passage.hashed is not None and passage.hashed[0] is body:
+            page = passage.hashed[1]
+        elif len(body) > _HASHED_ON_LOOP:
             page = await to_thread.run_sync(lambda: sha256(body).hexdigest())
         else:
             page = sha256(body).hexdigest()

@@ -8,6 +8,7 @@ from api import catalog, health
 from api.building import build
 from api.exchange import access, audit, bodies, entries, heads, public, series, token
 from api.exchange.gate import Gate
+from api.exchange.stored_pages import PageReader
 from federation.city import CityFacts
 
 _DESCRIPTION = """
@@ -44,12 +45,14 @@ def create_partner_api(
     Starts without the database too, and answers 503 until that is there. `hosts`: the names under which partners reach
     it; none: every name. `report` is that of `Heartbeat`.
     """
-    gate = Gate(database_url)
+    gate, reader = Gate(database_url), PageReader(database_url)
     app = build(
-        *(city, database_url, ROUTERS, _DESCRIPTION, _TAGS, [gate]),
+        *(city, database_url, ROUTERS, _DESCRIPTION, _TAGS),
+        [gate, reader],
         hosts=hosts,
         longest_body=_LONGEST_BODY,
         report=report,
     )
+    app.state.bodies = reader
     access.install(app, gate)
     return app

@@ -4,13 +4,15 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
-from api.caching import conditional, etag
+from api.caching import conditional, etag, matches
 from api.dependencies import Snapshots
 from api.exchange.access import LIMITED, WITHOUT_TOKEN, Granted
-from api.exchange.pages import JSON_LINES, NOT_AGREED, Limit, answers, check_agreed, page
+from api.exchange.pages import JSON_LINES, NOT_AGREED, Limit, answers, check_agreed
+from api.exchange.stored_pages import StoredPages
 from api.openapi import NO_DATABASE, REFUSED_PARAMETER
 from api.problems import ApiProblem, documented, problem
 from store import agreed
+from store.agreed import BodiesAsked, BodyPage
 
 router = APIRouter(tags=["publications"])
 
@@ -26,10 +28,11 @@ GONE = problem(410, "gone", "Withdrawn or lost", "This body was withdrawn or los
     responses=answers(JSON_LINES, "Bodies, as their hashes were made, in the order of `sequence`.", paged=True)
     | documented(WITHOUT_TOKEN, NOT_AGREED, LIMITED, REFUSED_PARAMETER, NO_DATABASE),
 )
-def list_bodies(
+async def list_bodies(
     request: Request,
     granted: Granted,
     snapshots: Snapshots,
+    stored: StoredPages,
     metric: Annotated[str, Query(description="Name of a metric that the agreement gives.")],
     after: Annotated[int, Query(ge=0, lt=2**63, description="Bodies after this sequence.")] = 0,
     limit: Limit = 100,
@@ -39,14 +42,25 @@ def list_bodies(
     Bodies that were withdrawn or lost are left out, and so are windows from before the agreement's `since`; the page
     stops before the first body that is not due yet.
     """
-    with snapshots.snapshot() as connection:
-        check_agreed(granted, metric, agreed.agreed_metrics(connection, granted.agreement))
-        log = agreed.log_state(connection)
-        places = agreed.body_places(connection, granted.agreement, metric, after, limit)
-        last = places[-1].sequence if places else after
-        granted.gives(metric, *((places[0].sequence, last) if places else (None, None)))
-        tag = etag("bodies", log.id, metric, after, [place.sequence for place in places])
-        return page(request, tag, lambda: agreed.bodies(connection, granted.agreement, places), last)
+    asked = BodiesAsked(granted.agreement, metric, after, limit)
+    found = await stored.find(asked)
+    check_agreed(granted, metric, frozenset([metric] if found.agreed else []))
+    kept = None
+    if not matches(request, _tag(asked, found)):
+        found, kept = await stored.read(snapshots, asked, found)
+        check_agreed(granted, metric, frozenset([metric] if found.agreed else []))
+    granted.gives(metric, found.first, found.last)
+    if kept is not None:
+        granted.hashed(kept.content, kept.hash)
+    answer = conditional(
+        request, _tag(asked, found), lambda: b"" if kept is None else kept.content, media_type=JSON_LINES
+    )
+    answer.headers["Sistercity-Next"] = str(after if found.last is None else found.last)
+    return answer
+
+
+def _tag(asked: BodiesAsked, found: BodyPage) -> str:
+    return etag("bodies", found.log, asked.metric, asked.after, found.content)
 
 
 @router.get(

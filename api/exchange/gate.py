@@ -49,6 +49,7 @@ class Passage:
     metric: str | None = None
     first: int | None = None
     last: int | None = None
+    hashed: tuple[bytes, str] | None = None
     reading: bool = False
 
     async def take_turn(self) -> None:

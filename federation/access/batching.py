@@ -18,14 +18,16 @@ _Answer = TypeVar("_Answer")
 class Batches(Generic[_Question, _Answer]):
     """One connection, made when it is needed and again after an error, and one statement at a time.
 
-    `answer_all` gives an answer for each question, in their order. Used from one event loop.
+    `answer_all` gives an answer for each question, in their order; `most` at once. Used from one event loop.
     """
 
     def __init__(
         self,
         connect: Callable[[], Awaitable[AsyncConnection]],
         answer_all: Callable[[AsyncConnection, Sequence[_Question]], Awaitable[Sequence[_Answer]]],
+        most: int = _MOST_AT_ONCE,
     ) -> None:
+        self._most = most
         self._connect = connect
         self._answer_all = answer_all
         self._connection: AsyncConnection | None = None
@@ -49,7 +51,7 @@ class Batches(Generic[_Question, _Answer]):
     async def _run(self) -> None:
         try:
             while self._waiting:
-                batch, self._waiting = self._waiting[:_MOST_AT_ONCE], self._waiting[_MOST_AT_ONCE:]
+                batch, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
                 await self._answer(batch)
         finally:
             self._running = None

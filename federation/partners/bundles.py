@@ -177,9 +177,12 @@ def _entries(connection: Any, agreement: str) -> Iterator[bytes]:
 
 def _bodies(connection: Any, agreement: str, metric: str) -> Iterator[bytes]:
     after = 0
-    while places := agreed.body_places(connection, agreement, metric, after, _LINES):
-        yield from agreed.bodies(connection, agreement, places)
-        after = places[-1].sequence
+    while True:
+        page = agreed.body_page(connection, agreed.BodiesAsked(agreement, metric, after, _LINES))
+        if page.last is None:
+            return
+        yield from agreed.bodies(connection, agreement, page)
+        after = page.last
 
 
 def _joined(lines: Sequence[bytes]) -> bytes:

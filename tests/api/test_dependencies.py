@@ -16,7 +16,7 @@ from tests.federation.city import ISFAHAN, LOCAL
 
 PUBLIC = {"/v1/identity", "/v1/catalog", "/v1/catalogues/{hash}", "/v1/token", "/healthz"}
 REGISTRY = tuple(part.router for part in (lookup, refusals, schemas, settings, versions))
-ON_THE_LOOP = {"/healthz", "/v1/token"}
+ON_THE_LOOP = {"/healthz", "/v1/token", "/v1/bodies"}
 
 
 @pytest.fixture

@@ -6,8 +6,10 @@ from hashlib import sha256
 
 import psycopg
 import pytest
+from fastapi import APIRouter, Response
 from fastapi.testclient import TestClient
 
+from api.exchange.access import Granted
 from federation.access.audit import follow_audit
 from federation.access.verifying import verify_audit
 from federation.strict_json import loads
@@ -18,6 +20,14 @@ from tests.api.exchange.agreed import Agreed, an_api, reader_of
 
 pytestmark = pytest.mark.services
 
+mistaken = APIRouter()
+
+
+@mistaken.get("/v1/mistaken")
+async def mistake(granted: Granted) -> Response:
+    granted.hashed(b"a page", sha256(b"a page").hexdigest())
+    return Response(b"another")
+
 
 @pytest.fixture(scope="module")
 def connection(module_database_url: str) -> Iterator[Connection]:
@@ -27,7 +37,7 @@ def connection(module_database_url: str) -> Iterator[Connection]:
 
 @pytest.fixture(scope="module")
 def api(module_database_url: str) -> Iterator[TestClient]:
-    with TestClient(an_api(module_database_url)) as client:
+    with TestClient(an_api(module_database_url, [mistaken])) as client:
         yield client
 
 
@@ -53,6 +63,13 @@ def test_an_answer_says_where_the_chain_ends_with_it_and_the_line_says_what_was_
         **{"path": "/v1/given/5", "metric": "energy.import", "first": 3, "last": 9, "status": 200},
         **{"page": sha256(b"x" * 5).hexdigest(), "bytes": 5},
     }
+
+
+def test_a_hash_that_was_told_of_other_content_is_not_recorded(api, connection):
+    reader = reader_of(api, Agreed.installed("mistaken", connection), connection)
+    answer = api.get("/v1/mistaken", headers=reader)
+    [row] = audit_rows(connection, "mistaken")
+    assert loads(row.line)["page"] == sha256(answer.content).hexdigest()
 
 
 def test_refusals_of_what_a_token_asks_for_are_recorded_and_those_without_a_token_are_not(api, connection):

@@ -150,6 +150,24 @@ def test_a_revoked_agreement_opens_nothing_from_the_next_request_on(api, connect
         assert partner.get(path).status_code == 401
 
 
+def test_a_page_that_is_kept_is_found_under_no_agreement_that_does_not_give_it(all_of_it, api, connection, stored):
+    late = reader(api, connection, "much-later", grants=(MetricGrant("given", IMPORT.name, 0, 10**9, 3660),))
+    ending = reader(api, connection, "ending")
+    for _ in range(2):
+        for partner in (all_of_it, ending):
+            assert partner.lines("/v1/bodies", metric=IMPORT.name) == [body for _, body in stored]
+        assert late.lines("/v1/bodies", metric=IMPORT.name) == []
+    revoke(connection, "ending", "it ends")
+    assert ending.get("/v1/bodies", metric=IMPORT.name).status_code == 401
+
+
+def test_the_audit_names_the_hash_of_a_page_whether_it_was_read_or_kept(api, connection):
+    partner = reader(api, connection, "audited")
+    answers = [partner.get("/v1/bodies", metric=IMPORT.name) for _ in range(2)]
+    lines = [json.loads(line) for line in partner.lines("/v1/audit")]
+    assert [line["page"] for line in lines] == [sha256(answer.content).hexdigest() for answer in answers]
+
+
 def test_a_series_is_json_or_a_table_of_the_same_cells(all_of_it):
     path = f"/v1/series/{IMPORT.name}"
     answer = all_of_it.get(path)
@@ -247,6 +265,10 @@ def test_a_withdrawn_body_is_gone_its_entry_stays_and_the_withdrawal_passes_ever
     century = 100 * 365 * 86_400
     late = reader(api, connection, "a-century", grants=(MetricGrant("given", IMPORT.name, 0, century, 3660),))
     all_of_it = reader(api, connection, "after")
+    pages = [all_of_it.get("/v1/bodies", metric=IMPORT.name) for _ in range(2)]  # the second one is kept
+    assert {page.content for page in pages} == {b"".join(body + b"\n" for _, body in stored)}
+    again = {"If-None-Match": pages[1].headers["etag"]}
+    assert all_of_it.get("/v1/bodies", metric=IMPORT.name, headers=again).status_code == 304
     withdraw(appender(connection), IMPORT, T0 + HOUR, "Counted twice.", T0 + 50 * HOUR)
     path = f"/v1/bodies/{sha256(stored[1][1]).hexdigest()}"
     assert all_of_it.get(path).status_code == 410
@@ -254,7 +276,9 @@ def test_a_withdrawn_body_is_gone_its_entry_stays_and_the_withdrawal_passes_ever
     assert lines[:HOURS] == [entry for entry, _ in stored]
     taken_back = entry_of(lines[-1])
     assert taken_back.header.kind == "withdrawal"
-    sequences = [json.loads(line)["sequence"] for line in all_of_it.lines("/v1/bodies", metric=IMPORT.name)]
+    sequences = [
+        json.loads(line)["sequence"] for line in all_of_it.lines("/v1/bodies", metric=IMPORT.name, headers=again)
+    ]
     assert sequences == [1, 3, 4, 5, 6]
     assert late.lines("/v1/bodies", metric=IMPORT.name) == []
     assert json.loads(late.get(f"/v1/bodies/{taken_back.body}").content)["kind"] == "withdrawal"

@@ -1,0 +1,117 @@
+"""Pages of bodies: what may be read is asked of the database at each request; bytes that were read before are kept.
+
+What is kept is found only by the hashes of the bodies that the database has just said may be read, so that a body that
+was withdrawn, revoked or is not due is in no page that can be found. It may stay in memory until newer pages displace
+it.
+"""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from hashlib import sha256
+from itertools import cycle
+from typing import Annotated
+
+from anyio import to_thread
+from fastapi import Depends, Request
+
+from api.snapshots import SnapshotPool
+from federation.access.batching import Batches
+from store.access import STATEMENT_LIMIT_MS
+from store.agreed import BodiesAsked, BodyPage, bodies, body_page, body_pages, keep_plan
+from store.database import AsyncConnection, connect_async
+
+_WAIT_S = 3
+_MOST_KEPT = 64 << 20
+"""Bytes of all pages that a process keeps."""
+_LARGEST_KEPT = 9 << 20
+_ASKED_AT_ONCE = 16
+_LANES = 4
+"""Connections that questions are asked on, in turns: one that takes long delays only those of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeptPage:
+    """The bytes of a page, and their SHA-256 in hex."""
+
+    content: bytes
+    hash: str
+
+
+class KeptPages:
+    """The pages used last, up to `most` bytes in all, by `BodyPage.content`. Used from one event loop."""
+
+    def __init__(self, most: int = _MOST_KEPT) -> None:
+        self._most = most
+        self._pages: OrderedDict[str, KeptPage] = OrderedDict()
+        self.size = 0
+
+    def get(self, name: str) -> KeptPage | None:
+        """The page of this name, if it is kept."""
+        found = self._pages.get(name)
+        if found is not None:
+            self._pages.move_to_end(name)
+        return found
+
+    def keep(self, name: str, page: KeptPage) -> None:
+        """Keep a page, and drop those that were used longest ago."""
+        if name in self._pages or len(page.content) > min(_LARGEST_KEPT, self._most):
+            return
+        self._pages[name] = page
+        self.size += len(page.content)
+        while self.size > self._most:
+            _, dropped = self._pages.popitem(last=False)
+            self.size -= len(dropped.content)
+
+
+class PageReader:
+    """Finds and reads pages, from one event loop, while its context is open."""
+
+    def __init__(self, database_url: str) -> None:
+        async def connected() -> AsyncConnection:
+            connection = await connect_async(
+                database_url, name="sistercity pages", wait_s=_WAIT_S, statement_limit_ms=STATEMENT_LIMIT_MS
+            )
+            await keep_plan(connection)
+            return connection
+
+        self._lanes: list[Batches[BodiesAsked, BodyPage]] = [
+            Batches(connected, body_pages, most=_ASKED_AT_ONCE) for _ in range(_LANES)
+        ]
+        self._next_lane = cycle(self._lanes)
+        self._kept = KeptPages()
+
+    async def __aenter__(self) -> "PageReader":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for lane in self._lanes:
+            await lane.close()
+
+    async def find(self, asked: BodiesAsked) -> BodyPage:
+        """What may be read now. Raises `psycopg.OperationalError`."""
+        return await next(self._next_lane).ask(asked)
+
+    async def read(self, snapshots: SnapshotPool, asked: BodiesAsked, found: BodyPage) -> tuple[BodyPage, KeptPage]:
+        """A page that was just found, with its bytes; if they are not kept, the page as it is when they are read."""
+        kept = self._kept.get(found.content)
+        if kept is not None:
+            return found, kept
+
+        def load() -> tuple[BodyPage, KeptPage]:
+            with snapshots.snapshot() as connection:
+                page = body_page(connection, asked)
+                content = b"".join(body + b"\n" for body in bodies(connection, asked.agreement, page))
+            return page, KeptPage(content, sha256(content).hexdigest())
+
+        page, read = await to_thread.run_sync(load)
+        self._kept.keep(page.content, read)
+        return page, read
+
+
+async def _reader(request: Request) -> PageReader:
+    reader: PageReader = request.app.state.bodies
+    return reader
+
+
+StoredPages = Annotated[PageReader, Depends(_reader)]
+"""Pages of bodies, as they may be read now."""
