@@ -167,13 +167,16 @@ class BoundedServer(uvicorn.Server):
 
     def run(self, sockets: list[socket.socket] | None = None) -> None:
         """Serve until `should_exit` is set. `sockets`: listen on these, instead of the address."""
-        _allow_connections(self._patience.connections)
+        for listening in sockets or ():
+            # asyncio sets it only where the socket names its protocol; an answer would wait 40 ms for the client's ACK.
+            listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        allow_connections(self._patience.connections)
         loop: Callable[[], asyncio.AbstractEventLoop] = type("_Loop", (_BoundedLoop,), {"patience": self._patience})
         with asyncio.Runner(loop_factory=loop) as runner:
             runner.run(self.serve(sockets))
 
 
-def _allow_connections(most: int) -> None:
+def allow_connections(most: int) -> None:
     """Let the process have this many connections and its other files, as far as the machine allows."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = most + 500

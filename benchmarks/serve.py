@@ -198,7 +198,7 @@ def request(metric: str, *headers: str) -> bytes:
     return "\r\n".join([*lines, "", ""]).encode()
 
 
-class _Servers:
+class Servers:
     """A process for each server; `port` by its name."""
 
     def __init__(self, url: str, pages: dict[str, bytes], names: Sequence[str]) -> None:
@@ -239,7 +239,7 @@ def run(url: str, areas: int, seconds: float, rounds: int) -> dict[str, Any]:
         agree(connection)
         role_url = partner_login(connection, url)
     names = ["stored", "bare", *(["signed"] if signer() else [])]
-    servers = _Servers(role_url, pages, names)
+    servers = Servers(role_url, pages, names)
     try:
         token = f"Authorization: Bearer {TOKEN}"
         asked = {metric: request(metric, token) for metric in pages}

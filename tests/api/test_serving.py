@@ -16,7 +16,7 @@ from fastapi import APIRouter, Request, Response
 
 from api.building import build
 from api.health import router as health
-from api.serving import Patience
+from api.serving import BoundedServer, Listening, Patience
 from api.tls import UselessCertificate, renewing_context
 from node.demo.certificates import Authority, ServerCertificate
 from tests.api.running import running
@@ -155,6 +155,15 @@ def test_healthz_answers_beside_a_thousand_slow_connections_and_busy_threads(mod
         # An answer, also where a busy machine's database was too slow: 503 then, but not silence.
         assert healthz(port).status_code in (200, 503)
         blocked.set()
+
+
+def test_an_answer_on_a_socket_that_was_handed_over_waits_for_no_acknowledgement(module_database_url):
+    app = build(ISFAHAN, module_database_url, (health,), "", [])
+    with socket.create_server(("127.0.0.1", 0)) as listening, listening.dup() as same:
+        server = BoundedServer(app, Listening("127.0.0.1", 0), log_level="warning")
+        server.should_exit = True
+        server.run([listening])
+        assert same.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 def test_where_there_are_too_many_the_one_that_waited_longest_makes_room(module_database_url):
