@@ -1,7 +1,7 @@
 """What both apps are built on: the city, its database, problems instead of errors, the door, and the description."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from typing import Any
 
@@ -15,7 +15,8 @@ from api.openapi import describe
 from api.request_metrics import Counted
 from api.snapshots import SnapshotPool
 from federation.city import CityFacts
-from store.heartbeat import Heartbeat
+from store.database import DatabaseUrl
+from store.heartbeat import Heartbeat, HeartbeatListener
 
 
 class CityAPI(FastAPI):
@@ -32,7 +33,7 @@ class CityAPI(FastAPI):
 
 def build(
     city: CityFacts,
-    database_url: str,
+    database_url: DatabaseUrl,
     routers: Sequence[APIRouter],
     description: str,
     tags: list[dict[str, Any]],
@@ -40,18 +41,18 @@ def build(
     *,
     hosts: Collection[str] = (),
     longest_body: int = 1 << 16,
-    report: Callable[[str | None], None] = lambda failure: None,
+    listener: HeartbeatListener | None = None,
 ) -> FastAPI:
     """An app of these routes for `city`, reading the database at `database_url` (migrated before).
 
     Starts without the database too, and answers 503 until that is there. `resources` are open while the
-    app runs. For `hosts` and `longest_body` see `Door`, for `report` see `Heartbeat`.
+    app runs. For `hosts` and `longest_body` see `Door`, for `listener` see `Heartbeat`.
     """
     snapshots = SnapshotPool(database_url)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        app.state.heartbeat = heartbeat = Heartbeat(database_url, report)
+        app.state.heartbeat = heartbeat = Heartbeat(database_url, listener)
         async with AsyncExitStack() as opened:
             snapshots.open()
             opened.callback(snapshots.close)

@@ -11,6 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from federation.wire import InvalidParameter, Problem
+from store.database import DatabaseRefused
 
 log = logging.getLogger(__name__)
 
@@ -56,8 +57,9 @@ def install(app: FastAPI) -> None:
         title = HTTPStatus(error.status_code).phrase
         return answer(Problem(title=title, status=error.status_code), error.headers)
 
+    @app.exception_handler(DatabaseRefused)
     @app.exception_handler(psycopg.OperationalError)
-    def of_the_database(_: Request, error: psycopg.OperationalError) -> Response:
+    def of_the_database(_: Request, error: Exception) -> Response:
         log.warning("the database did not answer: %s", error)
         return answer(UNAVAILABLE, {"Retry-After": str(RETRY_AFTER_S)})
 

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import psycopg
 from psycopg_pool import ConnectionPool
 
-from store.database import Connection
+from store.database import Connection, DatabaseUrl
 from store.publication_log import snapshots
 
 _MOST_CONNECTIONS = 8
@@ -16,7 +16,7 @@ _WAIT_S = 3.0
 class SnapshotPool:
     """Connections for reading, from `open` to `close`. The database may come later, or go and return."""
 
-    def __init__(self, database_url: str) -> None:
+    def __init__(self, database_url: DatabaseUrl) -> None:
         self._url = database_url
         self._pool: ConnectionPool[Connection] | None = None
 

@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
     from api.serving import Listening, ProxyNetwork
+    from errors import OperatorError
     from federation.city import CityFacts
+    from node.health import RoleHealth
 
 
 def facts() -> "CityFacts":
@@ -32,13 +34,34 @@ def facts() -> "CityFacts":
     )
 
 
-def run(app: "FastAPI", listening: "Listening", stop: threading.Event) -> None:
-    """Serve until `stop` is set."""
+class Served:
+    """Implements `store.heartbeat.HeartbeatListener`: tells the role's health, and stops it when the database refuses.
+
+    Who starts it anew reads the password again.
+    """
+
+    def __init__(self, health: "RoleHealth", stop: threading.Event) -> None:
+        self.stop = stop
+        self.refusal: OperatorError | None = None
+        self._health = health
+
+    def report(self, failure: str | None) -> None:
+        self._health.report(failure)
+
+    def refused(self, error: "OperatorError") -> None:
+        self.refusal = error
+        self.stop.set()
+
+
+def run(app: "FastAPI", listening: "Listening", served: Served) -> None:
+    """Serve until it is stopped. Raises `store.database.DatabaseRefused`."""
     from api.serving import BoundedServer
 
     server = BoundedServer(app, listening, log_level=settings().log_level.lower())
-    lifecycle.stop_when(stop, lambda: setattr(server, "should_exit", True))
+    lifecycle.stop_when(served.stop, lambda: setattr(server, "should_exit", True))
     server.run()
+    if served.refusal is not None:
+        raise served.refusal
 
 
 def named(text: str | None) -> tuple[str, ...]:

@@ -181,6 +181,12 @@ def settings() -> Settings:
         raise SettingsError("; ".join(map(_in_words, error.errors()))) from None
 
 
+def read_again() -> Settings:
+    """The settings as they are now: a secret's file may hold another password than before. Raises `SettingsError`."""
+    settings.cache_clear()
+    return settings()
+
+
 def _in_words(error: "ErrorDetails") -> str:
     if not error["loc"]:  # of several settings together: the text names them
         return error["msg"].removeprefix("Value error, ")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from errors import OperatorError
 from node.instance import host
-from node.settings import settings
+from node.settings import read_again, settings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from eventlog.kafka import KafkaLog
     from eventlog.security import Security
     from ingest.cities import City
-    from store.database import Connection
+    from store.database import Connection, DatabaseUrl
 
 _EMBEDDED_MISSING = (
     "set SISTERCITY_{setting} to your own {name}, or start the embedded one with `sistercity services` in another"
@@ -77,13 +77,15 @@ def bootstrap() -> str:
     return embedded[0]
 
 
-def database_url() -> str:
+def database_url() -> "DatabaseUrl":
     """URL of the city's database. An embedded database is created and migrated here; any other is left as it is.
 
-    Raises `CommandError`.
+    That of the settings is read again, with its password, whenever a connection is made. Raises `CommandError`.
     """
-    if settings().database_url is not None:
-        return _own_database_url()
+    return _own_database_url if settings().database_url is not None else _embedded_database_url()
+
+
+def _embedded_database_url() -> str:
     from store.database import create_database
     from store.migrations import migrate
 
@@ -93,27 +95,27 @@ def database_url() -> str:
     return url
 
 
-def partner_database_url() -> str:
+def partner_database_url() -> "DatabaseUrl":
     """URL of the city's database for the server that partners reach.
 
     That of the settings, whose user is to be of `migrate --partner-role`; of an embedded database, that of a role which
     is made here. Raises `CommandError`.
     """
-    url = database_url()
     if settings().database_url is not None:
-        return url
+        return _own_database_url
     from store.database import connect
     from store.partner_role import partner_login
 
+    url = _embedded_database_url()
     with connect(url) as connection:
         return partner_login(connection, url)
 
 
-def known_database_url() -> str:
+def known_database_url() -> "DatabaseUrl":
     """URL of the city's database, which need not exist: nothing is created or changed. Raises `CommandError`."""
     from store.database import database_named
 
-    return _own_database_url() if settings().database_url is not None else database_named(*_embedded_database())
+    return _own_database_url if settings().database_url is not None else database_named(*_embedded_database())
 
 
 def new_database_url() -> str:
@@ -134,7 +136,8 @@ def _embedded_database() -> tuple[str, str]:
 def _own_database_url() -> str:
     from store.database import with_password
 
-    given, password = settings().database_url, settings().database_password
+    chosen = read_again()
+    given, password = chosen.database_url, chosen.database_password
     assert given is not None
     url = given.get_secret_value()
     return url if password is None else with_password(url, password.get_secret_value())

@@ -10,7 +10,7 @@ from secrets import token_urlsafe
 
 from psycopg_pool import ConnectionPool
 
-from store.database import AsyncConnection, Connection
+from store.database import AsyncConnection, Connection, DatabaseUrl
 
 _TOKEN_BYTES = 32
 _KEPT_EXPIRED = "1 hour"
@@ -80,7 +80,7 @@ def issue(connection: Connection, *, agreement: str, issuer: str, jti: str, asse
 _ACCESS = "id, partner, witness, requests_per_minute, bytes_per_hour, concurrent_requests"
 
 
-def token_connections(database_url: str, *, most: int, wait_s: float) -> ConnectionPool[Connection]:
+def token_connections(database_url: DatabaseUrl, *, most: int, wait_s: float) -> ConnectionPool[Connection]:
     """A pool, not yet open, for the issue of tokens: at most `most` connections, in autocommit mode.
 
     `psycopg.OperationalError` is raised if none is free within `wait_s` seconds, and if a statement takes more than

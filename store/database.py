@@ -1,5 +1,7 @@
 """Connecting to PostgreSQL."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import psycopg
@@ -7,8 +9,12 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import TupleRow
 
+from errors import OperatorError
+
 Connection = psycopg.Connection[TupleRow]
 AsyncConnection = psycopg.AsyncConnection[TupleRow]
+DatabaseUrl = str | Callable[[], str]
+"""A URL, or what gives it whenever a connection is made: its password may have changed since the last time."""
 
 _CONNECT_TIMEOUT_S = 10
 _NETWORK: dict[str, Any] = {
@@ -29,32 +35,69 @@ _SESSION = {
     "tcp_keepalives_count": "3",
 }
 
+_REFUSALS = ("authentication failed for user", "is not permitted to log in")
 
-def connect(database_url: str, *, name: str = "sistercity", wait_s: int = _CONNECT_TIMEOUT_S) -> Connection:
+
+class DatabaseRefused(OperatorError):
+    """PostgreSQL does not accept this user or its password; trying again with them would not help."""
+
+
+def url_of(database_url: DatabaseUrl) -> str:
+    """The URL as it is now. Raises what gives it raises."""
+    return database_url if isinstance(database_url, str) else database_url()
+
+
+def connect(database_url: DatabaseUrl, *, name: str = "sistercity", wait_s: int = _CONNECT_TIMEOUT_S) -> Connection:
     """A connection in autocommit mode; transactions are explicit (`with connection.transaction()`).
 
-    `name` shows in pg_stat_activity. Raises `psycopg.OperationalError` if the server does not answer within `wait_s`.
+    `name` shows in pg_stat_activity. Raises `DatabaseRefused`, and `psycopg.OperationalError` if the server does not
+    answer within `wait_s`.
     A server that vanishes later, without a word, is given up after half a minute.
     """
-    return psycopg.connect(
-        make_conninfo(**{**_NETWORK, **conninfo_to_dict(database_url)}),
-        autocommit=True,
-        connect_timeout=wait_s,
-        application_name=name,
-        options=" ".join(f"-c {name}={value}" for name, value in _SESSION.items()),
-    )
+    with refusals():
+        return psycopg.connect(
+            make_conninfo(**{**_NETWORK, **conninfo_to_dict(url_of(database_url))}),
+            autocommit=True,
+            connect_timeout=wait_s,
+            application_name=name,
+            options=" ".join(f"-c {name}={value}" for name, value in _SESSION.items()),
+        )
 
 
-async def connect_async(database_url: str, *, name: str, wait_s: int, statement_limit_ms: int) -> AsyncConnection:
+async def connect_async(
+    database_url: DatabaseUrl, *, name: str, wait_s: int, statement_limit_ms: int
+) -> AsyncConnection:
     """As `connect`, for a program that waits in its event loop; a statement takes `statement_limit_ms` at most."""
     session = _SESSION | {"statement_timeout": str(statement_limit_ms)}
-    return await psycopg.AsyncConnection.connect(
-        make_conninfo(**{**_NETWORK, **conninfo_to_dict(database_url)}),
-        autocommit=True,
-        connect_timeout=wait_s,
-        application_name=name,
-        options=" ".join(f"-c {name}={value}" for name, value in session.items()),
-    )
+    with refusals():
+        return await psycopg.AsyncConnection.connect(
+            make_conninfo(**{**_NETWORK, **conninfo_to_dict(url_of(database_url))}),
+            autocommit=True,
+            connect_timeout=wait_s,
+            application_name=name,
+            options=" ".join(f"-c {name}={value}" for name, value in session.items()),
+        )
+
+
+@contextmanager
+def refusals() -> Iterator[None]:
+    """Turns a failed attempt to connect into `DatabaseRefused` if the server refuses who asks.
+
+    libpq keeps the error's code to itself, so the server's words decide; those of a server that speaks another language
+    than English remain `psycopg.OperationalError`.
+    """
+    try:
+        yield
+    except psycopg.OperationalError as error:
+        words, connection = str(error), error.pgconn
+        missing = connection is not None and connection.needs_password
+        if not missing and not any(refusal in words for refusal in _REFUSALS):
+            raise
+        reason = "no password is set" if missing else words.rpartition("FATAL:")[2].strip()
+        raise DatabaseRefused(
+            f"PostgreSQL refuses this node: {reason}. The password is the setting SISTERCITY_DATABASE_PASSWORD or the"
+            " file sistercity_database_password among the secrets, and is read whenever a connection is made"
+        ) from None
 
 
 def database_named(server_url: str, name: str) -> str:

@@ -12,7 +12,7 @@ from alembic.script import ScriptDirectory
 
 from store.accounts import stopped_partitions
 from store.areas import version_at
-from store.database import Connection, connect
+from store.database import Connection, DatabaseUrl, connect
 from store.migrations import migrations
 from store.moments import milliseconds, moment
 
@@ -42,7 +42,7 @@ class ProcessedTopic:
 
 
 @contextmanager
-def read_only_connection(database_url: str, limit_s: int) -> Iterator[Connection]:
+def read_only_connection(database_url: DatabaseUrl, limit_s: int) -> Iterator[Connection]:
     """A connection that can't write, and on which no statement or lock takes longer than `limit_s` seconds."""
     with connect(database_url, name="sistercity doctor", wait_s=limit_s) as connection:
         connection.execute(

@@ -10,7 +10,7 @@ from psycopg import sql
 from psycopg.rows import TupleRow
 from psycopg.types.json import Jsonb
 
-from store.database import Connection, connect
+from store.database import Connection, DatabaseUrl, connect
 from store.dead_letters import prune_dead_letters
 from store.deliveries import Deliveries, record_deliveries
 from store.detectors import Detector, record_detector
@@ -85,7 +85,7 @@ ON CONFLICT (topic, partition, metric, window_start) DO UPDATE SET
 class PostgresStore:
     """Implements `store.processing.Store`. Reconnects by itself; for one thread at a time."""
 
-    def __init__(self, database_url: str) -> None:
+    def __init__(self, database_url: DatabaseUrl) -> None:
         self._url = database_url
         self._connection: Connection | None = None
 

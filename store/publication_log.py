@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from psycopg import IsolationLevel
 from psycopg_pool import ConnectionPool
 
-from store.database import Connection
+from store.database import Connection, DatabaseUrl
 from store.moments import milliseconds, moment
 from store.publications import Header, Window
 
@@ -85,7 +85,7 @@ class WindowTotal:
     withdrawn: int = 0
 
 
-def snapshots(database_url: str, *, most: int, wait_s: float) -> ConnectionPool[Connection]:
+def snapshots(database_url: DatabaseUrl, *, most: int, wait_s: float) -> ConnectionPool[Connection]:
     """A pool, not yet open: each `with pool.connection()` sees one state of the database and can't write.
 
     At most `most` connections. `psycopg.OperationalError` is raised if none is free within `wait_s` seconds, and if a

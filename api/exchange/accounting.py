@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api.exchange.gate import Gate, Passage
 from api.problems import RETRY_AFTER_S, UNAVAILABLE, answer
 from federation.access.audit import Given
+from store.database import DatabaseRefused
 
 PASSAGE = "sistercity.passage"
 """Where the ASGI scope holds the `Passage` of a request that was granted."""
@@ -92,7 +93,7 @@ class _Exchange:
         )
         try:
             head = await self._gate.record(passage, given)
-        except psycopg.OperationalError:
+        except (psycopg.OperationalError, DatabaseRefused):
             refused = answer(UNAVAILABLE, {"Retry-After": str(RETRY_AFTER_S)})
             await refused(self._scope, self._receive, self._send)
             return

@@ -1,6 +1,6 @@
 """The API that partner cities read, as an ASGI app."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 
 from fastapi import FastAPI
 
@@ -10,6 +10,8 @@ from api.exchange import access, audit, bodies, entries, heads, public, series, 
 from api.exchange.gate import Gate
 from api.exchange.stored_pages import PageReader
 from federation.city import CityFacts
+from store.database import DatabaseUrl
+from store.heartbeat import HeartbeatListener
 
 _DESCRIPTION = """
 What a city gives to the cities that it has an agreement with: aggregates that passed a disclosure rule, and nothing
@@ -36,14 +38,14 @@ _LONGEST_BODY = 1 << 15
 
 def create_partner_api(
     city: CityFacts,
-    database_url: str,
+    database_url: DatabaseUrl,
     hosts: Collection[str] = (),
-    report: Callable[[str | None], None] = lambda failure: None,
+    listener: HeartbeatListener | None = None,
 ) -> FastAPI:
     """The API for the partners of `city`, reading the database at `database_url` (migrated before).
 
     Starts without the database too, and answers 503 until that is there. `hosts`: the names under which partners reach
-    it; none: every name. `report` is that of `Heartbeat`.
+    it; none: every name. `listener` is that of `Heartbeat`.
     """
     gate, reader = Gate(database_url), PageReader(database_url)
     app = build(
@@ -51,7 +53,7 @@ def create_partner_api(
         [gate, reader],
         hosts=hosts,
         longest_body=_LONGEST_BODY,
-        report=report,
+        listener=listener,
     )
     app.state.bodies = reader
     access.install(app, gate)

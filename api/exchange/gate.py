@@ -23,7 +23,7 @@ from federation.access.recording import AuditWriter
 from federation.access.tokens import check_request, issue_token
 from store.access import STATEMENT_LIMIT_MS, Access, agreements_of, token_connections, token_hash
 from store.audit import AuditHead
-from store.database import AsyncConnection, Connection, connect_async
+from store.database import AsyncConnection, Connection, DatabaseUrl, connect_async
 
 _ASKING_AT_ONCE = 2
 MOST_STRANGERS = 64
@@ -67,7 +67,9 @@ class Passage:
 class Gate:
     """Used from one event loop, while its context is open. `clock` gives milliseconds since 1970, UTC."""
 
-    def __init__(self, database_url: str, clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000) -> None:
+    def __init__(
+        self, database_url: DatabaseUrl, clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000
+    ) -> None:
         def connect(name: str) -> Callable[[], Awaitable[AsyncConnection]]:
             return lambda: connect_async(
                 database_url, name=f"sistercity {name}", wait_s=_WAIT_S, statement_limit_ms=STATEMENT_LIMIT_MS

@@ -18,7 +18,7 @@ from api.snapshots import SnapshotPool
 from federation.access.batching import Batches
 from store.access import STATEMENT_LIMIT_MS
 from store.agreed import BodiesAsked, BodyPage, bodies, body_page, body_pages, keep_plan
-from store.database import AsyncConnection, connect_async
+from store.database import AsyncConnection, DatabaseUrl, connect_async
 
 _WAIT_S = 3
 _MOST_KEPT = 64 << 20
@@ -66,7 +66,7 @@ class KeptPages:
 class PageReader:
     """Finds and reads pages, from one event loop, while its context is open."""
 
-    def __init__(self, database_url: str) -> None:
+    def __init__(self, database_url: DatabaseUrl) -> None:
         async def connected() -> AsyncConnection:
             connection = await connect_async(
                 database_url, name="sistercity pages", wait_s=_WAIT_S, statement_limit_ms=STATEMENT_LIMIT_MS

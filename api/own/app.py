@@ -1,6 +1,6 @@
 """The city's own side, as an ASGI app: its page, its figures, and the registry of its schemas."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 
 from fastapi import FastAPI
 
@@ -12,6 +12,8 @@ from api.own.page import routes as page
 from api.own.registry import routes as registry
 from api.own.registry.subjects import Subjects
 from federation.city import CityFacts
+from store.database import DatabaseUrl
+from store.heartbeat import HeartbeatListener
 
 _DESCRIPTION = """
 What a city publishes to its partners: aggregates that passed a disclosure rule, and nothing else.
@@ -43,18 +45,18 @@ _LONGEST_BODY = 1 << 21
 
 def create_own_api(
     city: CityFacts,
-    database_url: str,
+    database_url: DatabaseUrl,
     hosts: Collection[str] = LOOPBACK_HOSTS,
-    report: Callable[[str | None], None] = lambda failure: None,
+    listener: HeartbeatListener | None = None,
 ) -> FastAPI:
     """The own side of `city`, reading the database at `database_url` (migrated before).
 
     Starts without the database too, and answers 503 until that is there. Bind it to loopback only, see
     `api.own.binding`. `hosts`: the names under which it is reached; a page of another site can't read it under its own.
-    `report` is that of `Heartbeat`.
+    `listener` is that of `Heartbeat`.
     """
     app = build(
-        city, database_url, ROUTERS, _DESCRIPTION, _TAGS, hosts=hosts, longest_body=_LONGEST_BODY, report=report
+        city, database_url, ROUTERS, _DESCRIPTION, _TAGS, hosts=hosts, longest_body=_LONGEST_BODY, listener=listener
     )
     app.state.subjects = Subjects(city.id)
     return app

@@ -10,7 +10,7 @@ from time import time_ns
 from federation.access.audit import Given, audit_row, end_of
 from federation.access.batching import Batches
 from store.audit import AuditHead, AuditMoved, append_audit, audit_heads
-from store.database import AsyncConnection, connect_async
+from store.database import AsyncConnection, DatabaseUrl, connect_async
 
 
 class AuditWriter:
@@ -56,7 +56,7 @@ class AuditWriter:
             return ends
 
 
-def record_file(database_url: str, agreement: str, path: Path) -> AuditHead:
+def record_file(database_url: DatabaseUrl, agreement: str, path: Path) -> AuditHead:
     """Record a file that is given under an agreement: `path` is `bundle` in its line, `page` the file's SHA-256.
 
     Raises `psycopg.OperationalError`: then the file must not be given.

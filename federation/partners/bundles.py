@@ -24,7 +24,7 @@ from federation.partners.source import WirePage
 from federation.publications.entries import FORMAT, entry_of
 from federation.strict_json import BadJson, dumps, loads
 from store import agreed
-from store.database import connect
+from store.database import DatabaseUrl, connect
 
 _PAGE_BYTES = 8 * MIB
 _LINES = 1000
@@ -34,7 +34,7 @@ class BadBundle(OperatorError):
     """The file can't be made or is no bundle; the text says why."""
 
 
-def export_bundle(database_url: str, agreement: str, city: CityFacts, path: Path) -> tuple[int, int]:
+def export_bundle(database_url: DatabaseUrl, agreement: str, city: CityFacts, path: Path) -> tuple[int, int]:
     """Write what a partner may read under an agreement; returns how many entries and bodies. Raises `BadBundle`.
 
     The file is for the partner's eyes, as the answers of the API are, and has its line in the audit.

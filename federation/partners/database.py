@@ -5,7 +5,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Self, TypeVar
 
-from store.database import Connection, connect
+from store.database import Connection, DatabaseUrl, connect
 
 THREADS = 4
 
@@ -18,7 +18,7 @@ class Threads:
     Connections are kept for the next call; one with which a call failed is closed.
     """
 
-    def __init__(self, database_url: str) -> None:
+    def __init__(self, database_url: DatabaseUrl) -> None:
         self._url = database_url
         self._idle: list[Connection] = []
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="pull")

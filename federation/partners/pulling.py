@@ -21,6 +21,7 @@ from federation.partners.limits import FetchLimits, Network, PartnerError
 from federation.partners.partner import Puller, PullResult
 from federation.partners.remote import RemoteCity
 from store.agreements import InstalledAgreement, in_force
+from store.database import DatabaseRefused, DatabaseUrl
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +40,7 @@ class Pulling:
     """What pulling needs. `keys` are the private keys of use `access` that are held here; `now_ms` is the clock that
     signatures are judged by."""
 
-    database_url: str
+    database_url: DatabaseUrl
     keys: Sequence[OKPKey]
     limits: FetchLimits = field(default_factory=FetchLimits)
     network: Network = field(default_factory=Network)
@@ -156,7 +157,7 @@ class _Schedule:
                 await puller.pull()
             except PartnerError as error:
                 log.warning("partner %s: %s", agreement.city, error)
-            except psycopg.Error as error:
+            except (psycopg.Error, DatabaseRefused) as error:  # `watch` meets a refusal too, and ends
                 log.warning("the database did not answer; trying again in %s s: %s", self._poll_s, error)
             except Exception:  # an unforeseen error with one partner must not end the pulling of the others
                 log.exception("partner %s: unforeseen error", agreement.city)

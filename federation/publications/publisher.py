@@ -30,7 +30,7 @@ from federation.publications.standing import close_what_failed_in_lost_windows, 
 from schemas.catalogue import Metric, leaving
 from store.cells import cells_of_window
 from store.corrections import note_decided, note_release, proposal, undecided
-from store.database import Connection, connect
+from store.database import Connection, DatabaseUrl, connect
 from store.processing import Cell
 from store.publication_log import window_entries
 from store.publications import (
@@ -146,7 +146,7 @@ class Publisher:
 
     def __init__(
         self,
-        database_url: str,
+        database_url: DatabaseUrl,
         ledger: Path,
         city: str,
         zone: str,

@@ -22,13 +22,14 @@ def backup(
 
     from federation.wire import rfc3339
     from node.backup.taking import take_backup
+    from store.database import url_of
 
     city = wiring.city().id
     taken_at = rfc3339(now_ms())
     path = target / f"{city}-{taken_at[:19].replace(':', '').replace('-', '')}Z.zip" if target.is_dir() else target
     try:
         made = take_backup(
-            *(wiring.known_database_url(), city, wiring.ledger_path(city), path),
+            *(url_of(wiring.known_database_url()), city, wiring.ledger_path(city), path),
             taken_at=taken_at,
             software=version("sistercity"),
             not_taken=list(_not_taken()),

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from node.waiting import wait_for_database
 from node.wiring import database_url
 
 
@@ -12,6 +13,7 @@ def migrate(
         str | None,
         typer.Option(help="role of the database for `serve-partners`: gets the rights that it needs and no others"),
     ] = None,
+    wait: Annotated[float, typer.Option(min=0, help="seconds to wait for a PostgreSQL that is starting")] = 60.0,
 ) -> None:
     """Bring the city's database to the newest version of the tables. Safe to repeat, and from many places at once."""
     from store.database import connect
@@ -19,6 +21,7 @@ def migrate(
     from store.partner_role import grant_partner_role
 
     url = database_url()
+    wait_for_database(url, wait)
     bring_to_newest(url)
     if partner_role is not None:
         with connect(url) as connection:

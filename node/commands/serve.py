@@ -24,7 +24,8 @@ def serve(
     from api.serving import Listening
 
     check_host(host, contained=settings().serve_in_container)
-    stop = lifecycle.start("serve", health := RoleHealth("serve"))
+    health = RoleHealth("serve")
+    served = serving.Served(health, lifecycle.start("serve", health))
     hosts = (*LOOPBACK_HOSTS, *serving.named(settings().own_hosts))
-    app = create_own_api(serving.facts(), wiring.database_url(), hosts, health.report)
-    serving.run(app, Listening(host, port), stop)
+    app = create_own_api(serving.facts(), wiring.database_url(), hosts, served)
+    serving.run(app, Listening(host, port), served)

@@ -29,7 +29,8 @@ def serve_partners(
     certificate, key = chosen.exchange_cert_file, chosen.exchange_key_file
     check_exposure(host, tls=certificate is not None, proxies=bool(proxies), hosts=hosts)
     tls = None if certificate is None else renewing_context(certificate, key or certificate)
-    stop = lifecycle.start("serve-partners", health := RoleHealth("serve-partners"))
+    health = RoleHealth("serve-partners")
+    served = serving.Served(health, lifecycle.start("serve-partners", health))
     url, names = wiring.partner_database_url(), hosts or LOOPBACK_HOSTS
-    app = create_partner_api(serving.facts(), url, names, health.report)
-    serving.run(app, Listening(host, port, tls, proxies), stop)
+    app = create_partner_api(serving.facts(), url, names, served)
+    serving.run(app, Listening(host, port, tls, proxies), served)

@@ -9,6 +9,7 @@ from node.doctor.finding import Finding
 
 if TYPE_CHECKING:
     from store.agreements import InstalledAgreement, KnownAgreement
+    from store.database import DatabaseUrl
 
 _DAY_MS = 86_400_000
 _SOON_DAYS = 30
@@ -23,7 +24,7 @@ class AgreementState:
     said: Mapping[str, tuple[str, ...]]
 
 
-def read_agreements(database_url: str, limit_s: int) -> AgreementState:
+def read_agreements(database_url: "DatabaseUrl", limit_s: int) -> AgreementState:
     """Read the agreements. `limit_s`: seconds for each statement. Raises psycopg's errors."""
     from federation.identity.document import open_identity
     from store import agreements, identities, inspection

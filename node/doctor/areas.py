@@ -8,11 +8,12 @@ from node.doctor.finding import Finding
 
 if TYPE_CHECKING:
     from ingest.area_report import VersionReport
+    from store.database import DatabaseUrl
 
 _NAMED = 3
 
 
-def examine_areas(database_url: str, metrics: Iterable[str], limit_s: int) -> "Iterator[Finding]":
+def examine_areas(database_url: "DatabaseUrl", metrics: Iterable[str], limit_s: int) -> "Iterator[Finding]":
     """Examine the areas of these metrics. `limit_s`: seconds for each statement. Raises psycopg's errors."""
     import psycopg
 

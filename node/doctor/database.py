@@ -11,7 +11,7 @@ from node.wiring import CommandError
 
 if TYPE_CHECKING:
     from ingest.cities import City
-    from store.database import Connection
+    from store.database import Connection, DatabaseUrl
     from store.dead_letters import WaitingLetters
     from store.generations import Generation
     from store.inspection import ProcessedTopic, RegisteredSources
@@ -61,7 +61,7 @@ class DatabaseState:
     contents: Contents | None
 
 
-def read_state(database_url: str, city: "City | None", limit_s: int) -> DatabaseState:
+def read_state(database_url: "DatabaseUrl", city: "City | None", limit_s: int) -> DatabaseState:
     """Read the state of the database, with the publications and the ledger of this city.
 
     `limit_s`: seconds for the connection and for each statement. Raises `CommandError` if there is no such database,

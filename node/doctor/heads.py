@@ -2,8 +2,12 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from node.doctor.finding import Finding, Level
+
+if TYPE_CHECKING:
+    from store.database import DatabaseUrl
 
 _HOUR_MS = 3_600_000
 _LATE_MS = 26 * _HOUR_MS
@@ -26,7 +30,7 @@ class HeadState:
     unsigned: int = 0
 
 
-def read_heads(database_url: str, limit_s: int, now_ms: int) -> HeadState:
+def read_heads(database_url: "DatabaseUrl", limit_s: int, now_ms: int) -> HeadState:
     """Read the newest head. `limit_s`: seconds for each statement. Raises psycopg's errors."""
     from federation.publications.heads import BadHead, open_head
     from federation.publications.signing import own

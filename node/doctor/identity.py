@@ -10,7 +10,7 @@ from node.doctor.finding import Finding
 if TYPE_CHECKING:
     from federation.identity.changes import OnlineUse
     from federation.identity.document import Identity
-    from store.database import Connection
+    from store.database import Connection, DatabaseUrl
 
 _DAY_MS = 86_400_000
 _SOON_DAYS = 14
@@ -36,7 +36,7 @@ class IdentityState:
     identity_key: Path | None = None
 
 
-def read_identity(database_url: str, limit_s: int) -> IdentityState:
+def read_identity(database_url: "DatabaseUrl", limit_s: int) -> IdentityState:
     """Read the state of the identity. `limit_s`: seconds for each statement.
 
     Raises psycopg's errors, and `KeyFileError` or `BadIdentity` for files that can't be used.

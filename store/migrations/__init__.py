@@ -15,6 +15,8 @@ from sqlalchemy import create_engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
+from store.database import DatabaseUrl, url_of
+
 MIGRATION_LOCK = 0x5157E2C17
 """Key of the advisory lock that lets one process migrate at a time; who needs tables that stay shares it."""
 
@@ -29,12 +31,12 @@ def migrations() -> Iterator[Config]:
         yield config
 
 
-def migrate(database_url: str, version: str = "head") -> None:
+def migrate(database_url: DatabaseUrl, version: str = "head") -> None:
     """Bring the tables to the newest version, or only as far as `version`; safe to call from several processes at once.
 
     Tables that are at a later version already stay as they are. Raises psycopg's errors.
     """
-    parameters: dict[str, Any] = {key: value for key, value in conninfo_to_dict(database_url).items() if value}
+    parameters: dict[str, Any] = {key: value for key, value in conninfo_to_dict(url_of(database_url)).items() if value}
     engine = create_engine("postgresql+psycopg://", connect_args=parameters, poolclass=NullPool)
     try:
         with migrations() as config, engine.connect() as connection:

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from node import settings, wiring
 from node.settings import Settings
+from store.database import url_of
 
 
 @pytest.fixture
@@ -107,3 +109,16 @@ def test_every_setting_is_in_the_operators_list_with_its_default():
             assert default == str(field.default).replace("False", "false"), name
         else:
             assert default in ("none", "embedded", "the system's", "the certificate's", "in the home"), name
+
+
+def test_a_password_in_a_file_is_read_again_for_each_connection(given, tmp_path, monkeypatch):
+    monkeypatch.setitem(Settings.model_config, "secrets_dir", tmp_path)
+    monkeypatch.setenv("SISTERCITY_DATABASE_URL", "postgresql://keeper@localhost/city")
+    settings.settings.cache_clear()
+    secret = tmp_path / "sistercity_database_password"
+    secret.write_text("first")
+    url = wiring.database_url()
+    assert "password=first" in url_of(url)
+    secret.write_text("second")
+    assert "password=second" in url_of(url)
+    settings.settings.cache_clear()

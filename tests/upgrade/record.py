@@ -25,6 +25,7 @@ from pathlib import Path
 
 from node import wiring
 from schemas.topics import FRAMES, dataset_of
+from store.database import url_of
 from tests.system.streams import by_partition
 
 
@@ -33,7 +34,7 @@ def main(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     lines = "".join(json.dumps(message) + "\n" for message in _messages())
     (folder / "messages.jsonl.gz").write_bytes(gzip.compress(lines.encode(), mtime=0))
-    (folder / "database.sql.gz").write_bytes(gzip.compress(_dump(wiring.database_url()), mtime=0))
+    (folder / "database.sql.gz").write_bytes(gzip.compress(_dump(url_of(wiring.database_url())), mtime=0))
 
 
 def _messages() -> Iterator[dict[str, object]]:
