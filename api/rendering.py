@@ -32,7 +32,7 @@ def catalog(
         "city": {**asdict(city), "names": dict(city.names), "sources": list(city.sources)},
         "log": log,
         "metrics": [
-            _metric(metric, areas.get(metric.registered_as, ()), detectors.get(metric.dataset, ()))
+            _metric(metric, areas.get(metric.registered_as, ()), detectors.get(metric.dataset, ()), city.zone)
             for metric in metrics
         ],
     }
@@ -71,9 +71,9 @@ def _cells(columns: CellColumns) -> list[Json]:
     ]
 
 
-def _metric(metric: Metric, areas: Sequence[PublishedArea], detectors: Sequence[DetectorUse]) -> Json:
+def _metric(metric: Metric, areas: Sequence[PublishedArea], detectors: Sequence[DetectorUse], zone: str) -> Json:
     return {
-        **metric_facts(metric, areas),
-        "hash": digest(catalogue_bytes(metric, areas)),
+        **metric_facts(metric, areas, zone),
+        "hash": digest(catalogue_bytes(metric, areas, zone)),
         "detectors": [{**asdict(use.detector), "since": rfc3339(use.since_ms)} for use in detectors],
     }

@@ -131,7 +131,7 @@ class Publishing:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._catalogues = CatalogueKeeper(connection)
+        self._catalogues = CatalogueKeeper(connection, CITY.zone)
         beginning = Beginning(CITY.id, log_facts(connection).id)
         self.state = LedgerState(beginning, 0, {})
         self.size = 0

@@ -7,6 +7,7 @@ types are strict, numbers fit 64 bits, texts are bounded and printable, a cell h
 from collections import Counter
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema, model_validator
 
@@ -45,6 +46,14 @@ def _checked(text: str) -> str:
     return text
 
 
+def _zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError("no time zone") from None
+    return name
+
+
 Instant = Annotated[
     str,
     StringConstraints(max_length=24, pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{3})?Z$"),
@@ -53,6 +62,7 @@ Instant = Annotated[
 ]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=_PRINTABLE), AfterValidator(plain)]
 Text = Annotated[str, StringConstraints(max_length=5000, pattern=_PRINTABLE), AfterValidator(plain)]
+Zone = Annotated[Name, AfterValidator(_zone)]
 Cursor = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[A-Za-z0-9_-]+$")]
 Format = Annotated[int, Field(ge=1, le=1)]  # Literal[1] would take true for 1
 Hash = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
@@ -199,7 +209,7 @@ class CatalogCity(_Message):
     name: Name
     names: dict[Name, Name] = Field(max_length=500, description="The city's name by language (BCP 47).")
     country: Name
-    zone: Name = Field(description="IANA time zone; windows follow it.")
+    zone: Zone = Field(description="IANA time zone; windows follow it.")
     population: Count
     districts: Count
     sources: list[Text] = Field(max_length=1000, description="The sources of these facts.")
@@ -266,6 +276,10 @@ class MetricFacts(_Message):
     contributor: Name = Field(description="What the disclosure rule counts.")
     classes: list[Name] = Field(min_length=1, max_length=100)
     window: Name
+    zone: Zone | None = Field(
+        default=None,
+        description="IANA time zone whose local days are cut into the windows; absent before version 0.2.0.",
+    )
     lateness_seconds: Count = Field(description="How long a window stays open for late readings.")
     rule: DisclosureRule
     areas: list[CatalogArea] = Field(max_length=100_000)

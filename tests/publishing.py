@@ -43,7 +43,7 @@ def publish(
 
 def appender(connection: Connection) -> Appender:
     """What appends to the log of this database, and to no file."""
-    return Appender(connection, LedgerInMemory(connection), CITY)
+    return Appender(connection, LedgerInMemory(connection), CITY, "UTC")
 
 
 def publish_until(

@@ -15,7 +15,7 @@ from starlette.routing import Route
 
 from federation.access.assertion import BadAssertion, check_assertion
 from federation.conformance.lies import Lie
-from federation.conformance.story import METRIC, Json, SmallCity, Story
+from federation.conformance.story import METRIC, ZONE, Json, SmallCity, Story
 from federation.identity.document import Identity
 from federation.publications.entries import digest
 from federation.strict_json import dumps
@@ -128,7 +128,7 @@ class TellingNode:
             "name": self.city.city.title(),
             "names": {"en": self.city.city.title()},
             "country": "VN",
-            "zone": "UTC",
+            "zone": ZONE,
             "population": 145_000,
             "districts": 2,
             "sources": [],

@@ -29,6 +29,7 @@ METRIC = "energy.import"
 
 _HOUR_MS = 3_600_000
 _DAY_MS = 24 * _HOUR_MS
+ZONE = "UTC"
 _PEOPLE = (84_000, 61_000)
 
 Json = dict[str, Any]
@@ -113,7 +114,7 @@ class SmallCity:
         """The catalogue of the metric."""
         since = self.began_ms - self.began_ms % _DAY_MS - 30 * _DAY_MS
         areas = [PublishedArea(number, f"District {number}", people, since) for number, people in enumerate(_PEOPLE, 1)]
-        return dict(loads(catalogue_bytes(self.metric, areas)))
+        return dict(loads(catalogue_bytes(self.metric, areas, ZONE)))
 
     def told(self, visit: int) -> list[Told]:
         """What it has published by the nth visit, from 1 on."""

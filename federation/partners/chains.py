@@ -182,17 +182,14 @@ class ChainReader:
         if WHOLE_CITY in without:
             return 0
         after = EntryCursor(cursor if self._source.resumes else before.cursor, self._metrics)
-        lengths = {}
-        for hash_, metric in staging.catalogues.items():
-            lengths[hash_] = (await self._definitions.of(hash_, metric)).metric.window
+        grids = {hash_: await self._definitions.grid(hash_, metric) for hash_, metric in staging.catalogues.items()}
         replaced = {} if trusted else {metric: sequence for metric, (sequence, _) in staging.forks().items()}
         if not staging.count and after == before and trusted is not None and trusted.number == head.number:
             return 0
         seen = received_head(head, thumbprint=self._agreement.partner, seen_by=self._agreement.partner)
-        zone = self._definitions.zone
 
         def store(connection: Connection) -> int:
-            entries = _on_grid(staging, frozenset(without), lengths, zone)
+            entries = _on_grid(staging, frozenset(without), grids)
             return store_entries(
                 *(connection, self._agreement.id, seen),
                 before=before,
@@ -263,8 +260,8 @@ def _proofs(
 
 
 def _on_grid(
-    staging: Staging, without: frozenset[str], lengths: Mapping[str, str], zone: str
+    staging: Staging, without: frozenset[str], grids: Mapping[str, tuple[str, str]]
 ) -> Iterator[ReceivedEntry]:
     for each in staging.entries(without):
-        check_grid(each, lengths[each.catalogue], zone)
+        check_grid(each, *grids[each.catalogue])
         yield each

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from federation.identity.document import LEEWAY_MS
-from federation.partners.grid import known_zone, on_grid
+from federation.partners.grid import on_grid
 from federation.partners.limits import PartnerError
 from federation.publications.chain import BrokenChain, check_body
 from federation.publications.entries import BadEntry, PublicationEntry, digest, entry_of
@@ -64,8 +64,6 @@ def facts(content: bytes, city: str) -> CatalogCity:
     parsed = _valid(CatalogCity, found.get("city"), "catalogue of the city")
     if parsed.id != city:
         raise PartnerError("other-city", f"the catalogue is of {ascii(parsed.id)[:100]}, not of {city}")
-    if not known_zone(parsed.zone):
-        raise PartnerError("malformed", f"{ascii(parsed.zone)[:100]} is no time zone")
     return parsed
 
 

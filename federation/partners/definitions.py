@@ -25,12 +25,17 @@ class Definitions:
         self._known: OrderedDict[str, Definition] = OrderedDict()
         self._left = limits.catalogues
 
-    @property
-    def zone(self) -> str:
-        """The city's time zone. Raises `PartnerError` ("no-facts")."""
-        if self._zone is None:
+    async def grid(self, hash_: str, metric: str) -> tuple[str, str]:
+        """The length of the metric's windows and the time zone that they follow, as the catalogue with this hash says.
+
+        A catalogue without a zone is older than that field: the zone is that of the city's facts, which nobody has
+        signed. Raises `PartnerError`.
+        """
+        defined = (await self.of(hash_, metric)).metric
+        zone = defined.zone or self._zone
+        if zone is None:
             raise PartnerError("no-facts", f"nothing is known of the city {self._agreement.city}")
-        return self._zone
+        return defined.window, zone
 
     async def read_facts(self) -> None:
         """Read the city's facts, if they have changed. Raises `PartnerError`."""

@@ -5,20 +5,11 @@ The same arithmetic as `schemas.windows`, which needs numpy, for single windows.
 
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
 from store.publications import Window
 
 _WIDTHS_MS = {"quarter-hour": 900_000, "hour": 3_600_000}
-
-
-def known_zone(zone: str) -> bool:
-    """Whether this is a time zone."""
-    try:
-        ZoneInfo(zone)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        return False
-    return True
 
 
 def on_grid(zone: str, window_length: str, window: Window) -> bool:

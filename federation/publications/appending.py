@@ -44,13 +44,13 @@ class EntryLog(Protocol):
 
 
 class Appender:
-    """Appends publications of a city to its ledger and its database."""
+    """Appends publications of a city, in its time zone, to its ledger and its database."""
 
-    def __init__(self, connection: Connection, ledger: EntryLog, city: str) -> None:
+    def __init__(self, connection: Connection, ledger: EntryLog, city: str, zone: str) -> None:
         self.connection = connection
         self._ledger = ledger
         self._city = city
-        self._catalogues = CatalogueKeeper(connection)
+        self._catalogues = CatalogueKeeper(connection, zone)
 
     def append(
         self,

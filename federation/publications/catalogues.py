@@ -19,10 +19,14 @@ Json = dict[str, Any]
 
 
 class CatalogueKeeper:
-    """Keeps the catalogues of metrics in the database before an entry names them. Areas are read once, when needed."""
+    """Keeps the catalogues of metrics in the database before an entry names them. Areas are read once, when needed.
 
-    def __init__(self, connection: Connection) -> None:
+    `zone` is the city's time zone, which the windows follow.
+    """
+
+    def __init__(self, connection: Connection, zone: str) -> None:
         self._connection = connection
+        self._zone = zone
         self._areas: Mapping[str, Sequence[PublishedArea]] | None = None
         self._kept: dict[str, str] = {}
 
@@ -31,19 +35,19 @@ class CatalogueKeeper:
         if metric.name not in self._kept:
             if self._areas is None:
                 self._areas = published_areas(self._connection)
-            content = catalogue_bytes(metric, self._areas.get(metric.registered_as, ()))
+            content = catalogue_bytes(metric, self._areas.get(metric.registered_as, ()), self._zone)
             hash_ = digest(content)
             save_catalogue(self._connection, hash_, metric.name, content)
             self._kept[metric.name] = hash_
         return self._kept[metric.name]
 
 
-def catalogue_bytes(metric: Metric, areas: Sequence[PublishedArea]) -> bytes:
+def catalogue_bytes(metric: Metric, areas: Sequence[PublishedArea], zone: str) -> bytes:
     """`federation.wire.MetricCatalogue` in one line: the same bytes wherever the facts are the same."""
-    return dumps({"format": FORMAT, **metric_facts(metric, areas)})
+    return dumps({"format": FORMAT, **metric_facts(metric, areas, zone)})
 
 
-def metric_facts(metric: Metric, areas: Sequence[PublishedArea]) -> Json:
+def metric_facts(metric: Metric, areas: Sequence[PublishedArea], zone: str) -> Json:
     """`federation.wire.MetricFacts`; the areas in the order of their numbers and times."""
     return {
         "name": metric.name,
@@ -58,6 +62,7 @@ def metric_facts(metric: Metric, areas: Sequence[PublishedArea]) -> Json:
         "contributor": metric.contributor,
         "classes": list(metric.classes),
         "window": metric.window,
+        "zone": zone,
         "lateness_seconds": metric.lateness_ms // 1000,
         "rule": _rule(metric),
         "areas": [

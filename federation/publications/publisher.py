@@ -108,7 +108,7 @@ def publish_due(
 
 @contextmanager
 def publishing(
-    connection: Connection, ledger: Ledger, city: str, now_ms: int, signer: Signer | None = None
+    connection: Connection, ledger: Ledger, city: str, zone: str, now_ms: int, signer: Signer | None = None
 ) -> Iterator[Appender | None]:
     """What publishes for this city, brought level with the ledger; None if another process does.
 
@@ -125,7 +125,7 @@ def publishing(
             if locked:
                 recover(connection, ledger, city, now_ms)
                 check_not_restored(connection, ledger.state)
-            yield Appender(connection, ledger, city) if locked else None
+            yield Appender(connection, ledger, city, zone) if locked else None
             if locked and signer is not None:
                 signer.sign(connection, city, ledger.state, now_ms)
 
@@ -193,7 +193,7 @@ class Publisher:
             now_ms = self._clock()
             with (
                 TURN_SECONDS.time(),
-                publishing(connection, self._ledger, self._city, now_ms, self._signer) as appender,
+                publishing(connection, self._ledger, self._city, self._zone, now_ms, self._signer) as appender,
             ):
                 idle = appender is None or (
                     publish_due(appender, self._streams(connection), self._zone, now_ms, self._since) is None

@@ -59,7 +59,7 @@ def resume_after_loss(
         room = _ROOM + _REVISIONS * sum(count for _, count in spans.values())
         ends = {metric: replace(end, sequence=end.sequence + room) for metric, end in known.items()}
         beginning = Beginning(city, facts.id, position + room, ends)
-        catalogues = CatalogueKeeper(connection)
+        catalogues = CatalogueKeeper(connection, zone)
         skips: list[tuple[Header, bytes, bytes]] = []
         for metric, (span, _) in spans.items():
             if span is not None:

@@ -80,7 +80,7 @@ def publish(
         return
     with wiring.database("publish") as connection:
         while not stop.is_set():
-            with publishing(connection, Ledger(ledger), city.id, now_ms(), head_signer()) as appender:
+            with publishing(connection, Ledger(ledger), city.id, city.zone, now_ms(), head_signer()) as appender:
                 if appender is None:
                     raise wiring.CommandError("another publisher is at work; it publishes what is due")
                 made = publish_due(appender, streams(connection), city.zone, now_ms(), begin)
@@ -128,7 +128,7 @@ def _publish_history(name: str, metrics: Sequence[str], first: str | None, last:
     ledger = Ledger(wiring.ledger_path(city.id))
     with wiring.database("publish") as connection:
         while not stop.is_set():
-            with publishing(connection, ledger, city.id, now_ms(), head_signer()) as appender:
+            with publishing(connection, ledger, city.id, city.zone, now_ms(), head_signer()) as appender:
                 if appender is not None:
                     for metric in chosen:
                         topic = history(city.id, metric.dataset, name)

@@ -34,7 +34,7 @@ def withdraw(
     ledger = Ledger(wiring.ledger_path(city.id))
     with wiring.database("withdraw") as connection:
         for _ in range(round(_WAIT_S / _PAUSE_S)):
-            with publishing(connection, ledger, city.id, now_ms(), signer) as appender:
+            with publishing(connection, ledger, city.id, city.zone, now_ms(), signer) as appender:
                 if appender is not None:
                     made = take_back(appender, catalogue()[metric], start, reason, now_ms())
                     typer.echo(f"{metric} {made.sequence}: the window is withdrawn, in every revision")

@@ -54,7 +54,7 @@ def at_work(
     """A publisher's turn, brought level with its ledger."""
     with (
         connect(database_url) as connection,
-        publishing(connection, Ledger(ledger), CITY, now_ms, signer) as appender,
+        publishing(connection, Ledger(ledger), CITY, "UTC", now_ms, signer) as appender,
     ):
         assert appender is not None
         yield appender

@@ -92,7 +92,7 @@ class TalkingCity:
     # What it says.
 
     def catalogue(self, metric: str) -> bytes:
-        return catalogue_bytes(self.metrics[metric], self.areas)
+        return catalogue_bytes(self.metrics[metric], self.areas, self.zone)
 
     def publish(
         self,
@@ -232,7 +232,9 @@ class TalkingCity:
                 "sources": [],
             },
             "log": self.log,
-            "metrics": [metric_facts(metric, self.areas) | {"detectors": []} for metric in self.metrics.values()],
+            "metrics": [
+                metric_facts(metric, self.areas, self.zone) | {"detectors": []} for metric in self.metrics.values()
+            ],
         }
 
 

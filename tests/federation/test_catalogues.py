@@ -26,7 +26,7 @@ def test_entries_name_the_catalogue_of_their_time_and_the_one_before_stays(datab
         rows = connection.execute("SELECT entry, body, body_hash FROM publications ORDER BY position").fetchall()
         entries = [entry_of(entry) for entry, _, _ in rows]
         kept = [catalogue_of_hash(connection, entry.catalogue) for entry in entries]
-        now = catalogue_bytes(IMPORT, published_areas(connection)[IMPORT.name])
+        now = catalogue_bytes(IMPORT, published_areas(connection)[IMPORT.name], "UTC")
     assert kept[0] == kept[1] != kept[2] == now
     for entry, content, (_, body, body_hash) in zip(entries, kept, rows, strict=True):
         check_catalogue(entry, content)

@@ -311,6 +311,25 @@ CATALOGUES: dict[str, tuple[str, Callable[[TalkingCity], None]]] = {
 }
 
 
+def test_windows_follow_the_zone_that_the_entries_cover_whatever_the_city_says_of_itself_today(stage: Stage) -> None:
+    city = TalkingCity()
+    city.publish(0, window=Window(BEGIN + HOUR // 2, BEGIN + HOUR + HOUR // 2))
+    city.sign()
+    stage.meet(city)
+    _facts(city, zone="Asia/Kolkata")  # half an hour off: such hours are on its grid
+    assert stage.refused() == "off-grid"
+
+
+def test_a_catalogue_without_a_zone_goes_by_that_of_the_city(stage: Stage) -> None:
+    city = TalkingCity()
+    catalogue_with(lambda found: found.pop("zone"))(city)
+    stage.meet(city)
+    _facts(city, zone="Asia/Kolkata")
+    assert stage.refused() == "off-grid"
+    _facts(city, zone=city.zone)
+    assert stage.pull()[0].failure is None
+
+
 def _path(city: TalkingCity) -> str:
     return f"/v1/catalogues/{city.published[0].entry.catalogue}"
 

@@ -82,7 +82,7 @@ def publish_everything(connection: Connection, city: CityFacts, metrics: Mapping
         if metric.registered_as not in registered:
             registered[metric.registered_as] = found_areas(connection, PEOPLE, metric.registered_as)
         areas = registered[metric.registered_as]
-        appender = Appender(connection, LedgerInMemory(connection, city.id), city.id)
+        appender = Appender(connection, LedgerInMemory(connection, city.id), city.id, city.zone)
         count, width = _SPANS[metric.window]
         begin = MIDNIGHT[city.id] - (width if metric.window in ("day", "month") else 0)
         for number in range(count):

@@ -48,6 +48,7 @@ def catalogue(**changed: Any) -> Json:
         "contributor": "meter",
         "classes": ["residential", "commercial"],
         "window": "hour",
+        "zone": "UTC",
         "lateness_seconds": 3600,
         "rule": {"id": "customers-15-15", "words": "15/15", "source": "made up", "thresholds": thresholds},
         "areas": areas,
@@ -147,9 +148,11 @@ SKIP = _skip()
 def catalogues() -> list[Vector]:
     given = {"hash": digest(CATALOGUE)}
     later = compact(catalogue(sister=[1]))
+    older = compact({name: value for name, value in catalogue().items() if name != "zone"})
     return [
         good("a metric", CATALOGUE, **given),
         good("with fields of a later version", later, hash=digest(later)),
+        good("without a zone, as before that field", older, hash=digest(older)),
         bad("other-hash", "other areas", compact(catalogue(areas=[])), **given),
         bad("other-hash", "with a line's end", CATALOGUE + b"\n", **given),
         bad("other-hash", "written with blanks", CATALOGUE.replace(b",", b", "), **given),
@@ -165,6 +168,8 @@ def _bad_catalogues() -> dict[str, tuple[str, bytes]]:
         "an area twice": ("malformed", compact(catalogue(areas=[area, area]))),
         "a class twice": ("malformed", compact(catalogue(classes=["residential", "residential"]))),
         "no classes": ("malformed", compact(catalogue(classes=[]))),
+        "a zone that is none": ("malformed", compact(catalogue(zone="Asia/Jubareh"))),
+        "a zone that is a path": ("malformed", compact(catalogue(zone="../../etc/passwd"))),
         "an area whose name runs backwards": (
             "malformed",
             compact(catalogue(areas=[{**area, "name": "Julfa\u2067"}])),

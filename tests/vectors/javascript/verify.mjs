@@ -128,7 +128,9 @@ async function agreement(file, { now, signatures, before }) {
 }
 
 const AREA = is.object({ number: is.whole(0), name: is.name, population: is.whole(0), valid_from: is.time });
+const zone = (name) => { try { return !!new Intl.DateTimeFormat("en", { timeZone: name }); } catch { return false; } };
 const CATALOGUE = is.object({
+  zone: (v) => v === undefined || (is.name(v) && zone(v)),
   name: is.name, title: is.text(), definition: is.text(), smallest_unit: is.name, smallest_per_unit: is.whole(1),
   classes: (v) => is.list(is.name, 1)(v) && is.distinct(v),
   areas: (v) => is.list(AREA)(v) && is.distinct(v.map((area) => area.number)),
