@@ -62,9 +62,11 @@ def publish_until(url: str, ledger: Path, hour: int) -> None:
     publish_hours_until(url, ledger, hour)
     with (
         connect(url) as connection,
-        publishing(connection, Ledger(ledger), CITY, present_ms(), Signer(lambda: [ISFAHAN_KEYS.publish])) as appender,
+        publishing(
+            connection, Ledger(ledger), CITY, "UTC", present_ms(), Signer(lambda: [ISFAHAN_KEYS.publish])
+        ) as made,
     ):
-        assert appender is not None
+        assert made is not None
 
 
 @pytest.fixture
