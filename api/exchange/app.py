@@ -1,13 +1,13 @@
 """The API that partner cities read, as an ASGI app."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from fastapi import FastAPI
 
 from api import catalog, health
 from api.building import build
 from api.exchange import access, audit, bodies, entries, heads, public, series, token
-from api.exchange.gate import Gate
+from api.exchange.gate import Gate, now_ms
 from api.exchange.stored_pages import PageReader
 from federation.city import CityFacts
 from store.database import DatabaseUrl
@@ -41,13 +41,14 @@ def create_partner_api(
     database_url: DatabaseUrl,
     hosts: Collection[str] = (),
     listener: HeartbeatListener | None = None,
+    clock: Callable[[], int] = now_ms,
 ) -> FastAPI:
     """The API for the partners of `city`, reading the database at `database_url` (migrated before).
 
     Starts without the database too, and answers 503 until that is there. `hosts`: the names under which partners reach
-    it; none: every name. `listener` is that of `Heartbeat`.
+    it; none: every name. `listener` is that of `Heartbeat`. `clock` gives milliseconds since 1970, UTC.
     """
-    gate, reader = Gate(database_url), PageReader(database_url)
+    gate, reader = Gate(database_url, clock), PageReader(database_url)
     app = build(
         *(city, database_url, ROUTERS, _DESCRIPTION, _TAGS),
         [gate, reader],

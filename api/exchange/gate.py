@@ -36,6 +36,11 @@ _WAIT_S = 3
 T = TypeVar("T")
 
 
+def now_ms() -> int:
+    """The time, in milliseconds since 1970, UTC."""
+    return time.time_ns() // 1_000_000
+
+
 class Crowded(Exception):
     """Too many strangers are waiting: refused without a look."""
 
@@ -67,9 +72,7 @@ class Passage:
 class Gate:
     """Used from one event loop, while its context is open. `clock` gives milliseconds since 1970, UTC."""
 
-    def __init__(
-        self, database_url: DatabaseUrl, clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000
-    ) -> None:
+    def __init__(self, database_url: DatabaseUrl, clock: Callable[[], int] = now_ms) -> None:
         def connect(name: str) -> Callable[[], Awaitable[AsyncConnection]]:
             return lambda: connect_async(
                 database_url, name=f"sistercity {name}", wait_s=_WAIT_S, statement_limit_ms=STATEMENT_LIMIT_MS
@@ -84,7 +87,7 @@ class Gate:
         self._issuers = CapacityLimiter(_ASKING_AT_ONCE)
         self._known: OrderedDict[bytes, Access] = OrderedDict()
         self._turns: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
-        self._quotas = Quotas()
+        self._quotas = Quotas(lambda: clock() / 1000)
 
     async def __aenter__(self) -> "Gate":
         self._issuing.open(wait=False)

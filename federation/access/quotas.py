@@ -5,6 +5,7 @@ request a write there, to protect the very database. With several processes each
 """
 
 from collections import Counter
+from collections.abc import Callable
 from math import ceil
 from time import time
 
@@ -33,8 +34,9 @@ class CountedWindows(Storage):
 
     STORAGE_SCHEME = ["counted-windows"]  # noqa: RUF012
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float]) -> None:
         super().__init__()
+        self._clock = clock
         self._counts: dict[str, tuple[float, int]] = {}
 
     @property
@@ -45,7 +47,7 @@ class CountedWindows(Storage):
     def incr(self, key: str, expiry: float, amount: int = 1) -> int:
         """The count with `amount`, in a window of `expiry` seconds that begins now unless one is open."""
         ends, count = self._counts.get(key, (0.0, 0))
-        now = time()
+        now = self._clock()
         if ends <= now:
             if len(self._counts) > _MOST_WINDOWS:
                 self._counts = {key: counted for key, counted in self._counts.items() if counted[0] > now}
@@ -56,11 +58,11 @@ class CountedWindows(Storage):
     def get(self, key: str) -> int:
         """The count in the open window."""
         ends, count = self._counts.get(key, (0.0, 0))
-        return count if ends > time() else 0
+        return count if ends > self._clock() else 0
 
     def get_expiry(self, key: str) -> float:
         """When the window ends, in seconds since 1970."""
-        return self._counts.get(key, (time(), 0))[0]
+        return self._counts.get(key, (self._clock(), 0))[0]
 
     def check(self) -> bool:
         """Whether it works."""
@@ -78,10 +80,11 @@ class CountedWindows(Storage):
 
 
 class Quotas:
-    """Counts for all agreements. Used from one thread."""
+    """Counts for all agreements. Used from one thread. `clock` gives seconds since 1970, UTC."""
 
-    def __init__(self) -> None:
-        self._windows = FixedWindowRateLimiter(CountedWindows())
+    def __init__(self, clock: Callable[[], float] = time) -> None:
+        self._clock = clock
+        self._windows = FixedWindowRateLimiter(CountedWindows(clock))
         self._at_once: Counter[str] = Counter()
 
     def check(self, access: Access) -> None:
@@ -119,7 +122,7 @@ class Quotas:
         self._windows.hit(_TOKENS, access.agreement)
 
     def _reached(self, item: RateLimitItem, agreement: str, words: str) -> LimitReached:
-        left_s = self._windows.get_window_stats(item, agreement).reset_time - time()
+        left_s = self._windows.get_window_stats(item, agreement).reset_time - self._clock()
         return LimitReached(words, max(_SOON_S, ceil(left_s)))
 
 

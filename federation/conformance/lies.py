@@ -265,6 +265,11 @@ def _always_changed(request: Request, response: Response) -> Response:
     return Response(status_code=304, headers={"ETag": '"x"'})
 
 
+def _limited(**headers: str) -> Answering:
+    content = dumps({"type": "about:blank", "title": "too many requests", "status": 429})
+    return lambda request, response: Response(content, 429, headers, "application/problem+json")
+
+
 def _without_length(response: Response) -> dict[str, str]:
     return {name: value for name, value in response.headers.items() if name != "content-length"}
 
@@ -328,6 +333,8 @@ LIES: dict[str, Lie] = {
         Lie("bomb", "a compressed answer that was not asked for", answer=_bomb),
         Lie("redirect", "a redirection to somebody else", answer=_redirecting),
         Lie("html", "an answer of another media type", answer=_as_text),
+        Lie("limit-without-time", "a limit is reached, without Retry-After", answer=_limited()),
+        Lie("limit-without-end", "a limit that is reached for ever", answer=_limited(**{"Retry-After": "1"})),
         Lie("never-modified", "304 to a request without an ETag", answer=_always_changed),
     )
 }

@@ -15,6 +15,7 @@ from starlette.routing import Route
 
 from federation.access.assertion import BadAssertion, check_assertion
 from federation.conformance.lies import Lie
+from federation.conformance.offering import REQUESTS_PER_MINUTE
 from federation.conformance.story import METRIC, ZONE, Json, SmallCity, Story
 from federation.identity.document import Identity
 from federation.publications.entries import digest
@@ -22,6 +23,7 @@ from federation.strict_json import dumps
 from federation.wire import rfc3339
 
 _TOKEN_S = 900
+_MINUTE_MS = 60_000
 _FORM = ("grant_type", "client_assertion_type", "client_assertion", "scope")
 _BEARER = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
@@ -29,8 +31,9 @@ _BEARER = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 class TellingNode:
     """A node that tells the stories of a city to one partner, under every agreement of `agreements`.
 
-    `visit` is how much of its story it tells, and from 2 on it tells the lies that come later. It rises by itself every
-    `period_ms` after the head was first asked for, if that is given. `now_ms` is asked for the time.
+    Each agreement has `REQUESTS_PER_MINUTE`. `visit` is how much of its story it tells, and from 2 on it tells the lies
+    that come later. It rises by itself every `period_ms` after the head was first asked for, if that is given. `now_ms`
+    is asked for the time.
     """
 
     def __init__(
@@ -54,6 +57,7 @@ class TellingNode:
         self._tokens: dict[str, str] = {}
         self._used: set[str] = set()
         self._audit: dict[str, list[bytes]] = {}
+        self._minutes: dict[str, tuple[int, int]] = {}
 
     def app(self) -> Starlette:
         """The node as an ASGI app."""
@@ -109,13 +113,28 @@ class TellingNode:
                 refused.headers["WWW-Authenticate"] = 'Bearer error="invalid_token"'
                 return refused
             request.state.agreement = agreement
-            response = _conditional(request, answer(request))
-            self._note(agreement, request, response)
+            response = self._limited(agreement)
+            if response is None:
+                response = _conditional(request, answer(request))
+                self._note(agreement, request, response)
             if self.lie and self.lie.answer and (self.visit > 1 or not self.lie.later):
                 return self.lie.answer(request, response)
             return response
 
         return endpoint
+
+    def _limited(self, agreement: str) -> Response | None:
+        """429 if the requests of this minute, which begins with the first of them, are used up."""
+        now = self._now_ms()
+        ends, count = self._minutes.get(agreement, (now, 0))
+        if ends <= now:
+            ends, count = now + _MINUTE_MS, 0
+        if count >= REQUESTS_PER_MINUTE:
+            refused = _problem(429, "too many requests")
+            refused.headers["Retry-After"] = str(-(-(ends - now) // 1000))
+            return refused
+        self._minutes[agreement] = ends, count + 1
+        return None
 
     def _identity(self, request: Request) -> Response:
         return Response(self.story().identity, media_type="application/jose")

@@ -78,6 +78,7 @@ async def not_modified(visit: Visit, path: str, *, guarded: bool = True) -> None
     """Raise `NotAsPromised` unless the answer has an ETag, and 304 without content follows it."""
     ask = visit.read if guarded else visit.get
     answer = await ask(path)
+    expect(answer.status_code == HTTPStatus.OK, f"/{path} answers with {answer.status_code}")
     expect("etag" in answer.headers, f"/{path} has no ETag")
     again = await ask(path, If_None_Match=answer.headers["etag"])
     if again.status_code == HTTPStatus.OK and again.headers.get("etag") != answer.headers["etag"]:

@@ -134,6 +134,7 @@ async def series(visit: Visit) -> None:
 async def audit(visit: Visit) -> None:
     """Each answer bears the head of an audit chain, whose lines tell what was given."""
     first = await visit.read("v1/head")
+    expect(first.status_code == HTTPStatus.OK, f"/v1/head answers with {first.status_code}")
     expect("sistercity-audit" in first.headers, "/v1/head has no Sistercity-Audit")
     told, hash_ = first.headers["sistercity-audit"].split(" ")
     before, sequence, given = None, 0, set()
@@ -176,6 +177,7 @@ async def _fits_catalogue(visit: Visit, entry: PublicationEntry, body: bytes) ->
 
 async def _same_by_hash(visit: Visit, entry: PublicationEntry, line: bytes) -> None:
     answer = await visit.read(f"v1/bodies/{entry.body}")
+    expect(answer.status_code == HTTPStatus.OK, f"a body by its hash answers with {answer.status_code}")
     json_of(answer)
     expect(answer.content == line, "a body by its hash is not the one of the page")
     await not_modified(visit, f"v1/bodies/{entry.body}")

@@ -7,13 +7,13 @@ from typing import Literal
 from pydantic import ValidationError
 
 from errors import OperatorError
-from federation.conformance import entry, public, reading
+from federation.conformance import entry, limits, public, reading
 from federation.conformance.visit import NotTried, Visit
 from federation.publications.entries import BadEntry
 from federation.strict_json import BadJson
 
 Check = Callable[[Visit], Awaitable[None]]
-CHECKS: tuple[Check, ...] = (*public.CHECKS, *entry.CHECKS, *reading.CHECKS)
+CHECKS: tuple[Check, ...] = (*public.CHECKS, *entry.CHECKS, *reading.CHECKS, *limits.CHECKS)
 
 _FAULTS = (OperatorError, BadEntry, BadJson, ValidationError, KeyError, ValueError, TypeError)
 """What a check raises at an answer that is not as it must be."""

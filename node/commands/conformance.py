@@ -19,6 +19,9 @@ def conformance(
     agreement: Annotated[
         Path | None, typer.Option(help="an agreement in force with it; without one, only what is public is tried")
     ] = None,
+    most_requests: Annotated[
+        int, typer.Option(min=0, help="requests a minute that may be made to reach the agreed limit")
+    ] = 120,
     serve: Annotated[bool, typer.Option(help="be a node instead, for a client to be tried with")] = False,
     lie: Annotated[str, typer.Option(help="what the node lies about; `list` lists the lies")] = "",
     partner: Annotated[Path | None, typer.Option(help="identity document of the client that is tried")] = None,
@@ -40,21 +43,21 @@ def conformance(
     elif url is None:
         raise wiring.CommandError("name the node to try, or be one with --serve")
     else:
-        _try(url, agreement)
+        _try(url, agreement, most_requests)
 
 
-def _try(url: str, agreement: Path | None) -> None:
+def _try(url: str, agreement: Path | None, most_requests: int) -> None:
     import asyncio
 
     from federation.conformance.trying import table
 
-    tried = asyncio.run(_tried(url, None if agreement is None else _guest(agreement)))
+    tried = asyncio.run(_tried(url, None if agreement is None else _guest(agreement), most_requests))
     typer.echo(table(tried))
     if any(check.result == "failed" for check in tried):
         raise typer.Exit(1)
 
 
-async def _tried(url: str, guest: "Guest | None") -> "list[TriedCheck]":
+async def _tried(url: str, guest: "Guest | None", most_requests: int) -> "list[TriedCheck]":
     from dataclasses import replace
 
     from federation.conformance.trying import try_node
@@ -65,7 +68,7 @@ async def _tried(url: str, guest: "Guest | None") -> "list[TriedCheck]":
 
     address = url if url.endswith("/") else f"{url}/"
     async with client(FetchLimits(), replace(partner_network(), private_addresses=True)) as http:
-        return await try_node(Visit(http, address, now_ms(), guest))
+        return await try_node(Visit(http, address, now_ms, guest, most_requests=most_requests))
 
 
 def _guest(agreement: Path) -> "Guest":

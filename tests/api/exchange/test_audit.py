@@ -122,7 +122,8 @@ def test_nothing_is_given_that_is_not_recorded(api, connection):
         connection.execute("ALTER TABLE audit DROP CONSTRAINT closed")
     assert api.get("/v1/given/4", headers=reader).content == b"xxxx"
     connection.execute(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'sistercity audit'"
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND application_name = 'sistercity audit'"
     )
     cut = api.get("/v1/given/4", headers=reader)
     assert (cut.status_code, cut.headers["retry-after"], b"xxxx" in cut.content) == (503, "5", False)

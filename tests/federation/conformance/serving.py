@@ -37,6 +37,19 @@ def agreement_of(city: SmallCity, guest: SmallCity = GUEST) -> Agreement:
 
 
 @dataclass
+class Clock:
+    """The real time, and what was waited for without waiting."""
+
+    passed_ms: int = 0
+
+    def __call__(self) -> int:
+        return time.time_ns() // 1_000_000 + self.passed_ms
+
+    async def wait(self, seconds: float) -> None:
+        self.passed_ms += round(seconds * 1000)
+
+
+@dataclass
 class Place:
     """A node, and the agreement that the guest has with its city."""
 
@@ -45,15 +58,16 @@ class Place:
     city: SmallCity = field(init=False)
     agreement: Agreement = field(init=False)
     node: TellingNode = field(init=False)
+    clock: Clock = field(default_factory=Clock)
 
     def __post_init__(self) -> None:
         self.city = SmallCity(f"town-of-{self.name}", f"https://{self.name}.example", NOW)
         self.agreement = agreement_of(self.city)
-        self.node = TellingNode(self.city, identity_of(GUEST), {self.agreement.id}, LIES.get(self.name))
+        self.node = TellingNode(self.city, identity_of(GUEST), {self.agreement.id}, LIES.get(self.name), self.clock)
 
     def visit(self, http: httpx.AsyncClient) -> Visit:
         guest = Guest(GUEST.keys.access, GUEST.keys.thumbprint, self.agreement)
-        return Visit(http, self.url, time.time_ns() // 1_000_000, guest, most_bytes=2**20, deadline_s=3)
+        return Visit(http, self.url, self.clock, guest, most_bytes=2**20, deadline_s=3, wait=self.clock.wait)
 
 
 @contextmanager
