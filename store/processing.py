@@ -285,7 +285,8 @@ def check_topic(topic: str, known: object, found: tuple[str, str, int]) -> None:
     if known != found:
         raise TopicChanged(
             f"{topic} is not the topic that was processed before: cluster, topic id and partitions were {known} and are"
-            f" {found}. The stored offsets do not fit it. Give the new topic another name, or bring the old one back."
+            f" {found}. The stored offsets do not fit it. Bring the old one back; if it is lost, `sistercity topics"
+            " made-anew` goes on with the new one."
         )
 
 

@@ -11,6 +11,7 @@ import typer
 
 from node import wiring
 from node.commands.grow import grow
+from node.commands.made_anew import made_anew
 from node.settings import settings
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ class OutputFormat(StrEnum):
 
 
 app.command()(grow)
+app.command()(made_anew)
 
 
 @app.command()

@@ -39,7 +39,10 @@ def _judge(
         facts.topic_id,
         facts.partitions,
     ):
-        words = f"is another topic than the one that was processed: `sistercity {command}` will not go on with it"
+        words = (
+            f"is another topic than the one that was processed, and `sistercity {command}` will not go on with it:"
+            " bring the old one back, or see `sistercity topics made-anew`"
+        )
         return Finding("fail", what, words)
     lag = _lag(found, known)
     trouble = _trouble(what, lag, command)

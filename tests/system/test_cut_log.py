@@ -20,7 +20,7 @@ def test_processing_goes_on_at_the_end_of_a_log_that_was_cut_short(kafka, kafka_
     topic.send([(b"2", 0, reading(hour, source=hour)) for hour in range(8)])
     topic.send([(b"2", 0, b"broken"), (b"2", 1, b"broken")])
     process_undisturbed(kafka_log, name, database_url, "before")
-    _delete(kafka_log, kafka, name)
+    delete_topic(kafka_log, kafka, name)
     again = Topic(kafka_log, kafka, name)
     again.send([(b"2", 0, reading(hour, source=hour)) for hour in range(7)])
     again.send([(b"2", 1, b"broken"), (b"2", 1, b"broken too")])
@@ -43,7 +43,7 @@ def test_processing_goes_on_at_the_end_of_a_log_that_was_cut_short(kafka, kafka_
     assert sorted(dead) == sorted([(8, b"broken"), *((offset, b"broken there") for offset in range(7, 12))])
 
 
-def _delete(log, kafka, name: str) -> None:
+def delete_topic(log, kafka, name: str) -> None:
     """Delete the topic: another with the same name begins at offset 0."""
     admin = KafkaAdminClient(bootstrap_servers=kafka)
     try:
