@@ -45,7 +45,6 @@ class PartnerTotals:
     """What was pulled from one partner; `withdrawn` are the windows that it has taken back."""
 
     city: str
-    url: str
     publications: int
     cells_released: int
     cells_suppressed: int
@@ -153,7 +152,7 @@ def partner_totals(connection: Connection) -> list[PartnerTotals]:
     """Every partner that was ever reached, by city. Counts every cell that was received."""
     rows = connection.execute(
         """
-        SELECT city, url, (SELECT count(*) FROM partner_publications p WHERE p.city = partners.city),
+        SELECT city, (SELECT count(*) FROM partner_publications p WHERE p.city = partners.city),
                (SELECT count(*) FROM partner_cells c WHERE c.city = partners.city AND status = 'released'),
                (SELECT count(*) FROM partner_cells c WHERE c.city = partners.city AND status = 'suppressed'),
                (SELECT count(DISTINCT (metric, window_start)) FROM partner_publications p

@@ -1,14 +1,18 @@
-"""What the puller does beside pulling: it erases what may be kept no longer, also of agreements that have ended."""
+"""What the puller does beside pulling: it erases what may be kept no longer, also of agreements that have ended, and
+counts partners by how they stand."""
 
 import asyncio
 import logging
+from collections import Counter as Tally
 from collections.abc import Callable
 from functools import partial
+from typing import get_args
 
 import psycopg
-from prometheus_client import Counter
+from prometheus_client import Counter, Gauge
 
 from federation.partners.database import Threads
+from store.partner_standing import StandingWord, partner_standings
 from store.retention import erase_expired
 
 log = logging.getLogger(__name__)
@@ -17,9 +21,12 @@ ERASED = Counter(
     "sistercity_erased_copies", "Bodies of partners, and publications' figures, erased when their retention was over."
 )
 
+STANDINGS = Gauge("sistercity_partners", "Partners by how they stand, as `sistercity status` says it.", ["standing"])
+
 _AT_ONCE = 200
 """So many bodies, and publications with their cells, go in one transaction."""
 _PERIOD_S = 600.0
+_COUNT_S = 30.0
 
 
 async def keep_house(threads: Threads, now_ms: Callable[[], int]) -> None:
@@ -30,6 +37,20 @@ async def keep_house(threads: Threads, now_ms: Callable[[], int]) -> None:
         except psycopg.Error as error:
             log.warning("the database did not answer; erasing what is over in %s s: %s", _PERIOD_S, error)
         await asyncio.sleep(_PERIOD_S)
+
+
+async def count_partners(threads: Threads, now_ms: Callable[[], int]) -> None:
+    """Keep the gauge of partners by standing, every half minute, until this is cancelled."""
+    while True:
+        try:
+            found = await threads.with_database(lambda connection: partner_standings(connection, now_ms()))
+        except psycopg.Error as error:
+            log.warning("the database did not answer; counting partners in %s s: %s", _COUNT_S, error)
+        else:
+            tally = Tally(partner.standing for partner in found)
+            for word in get_args(StandingWord):
+                STANDINGS.labels(word).set(tally[word])
+        await asyncio.sleep(_COUNT_S)
 
 
 async def erase_what_is_over(threads: Threads, now_ms: int) -> int:

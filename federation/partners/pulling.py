@@ -15,7 +15,7 @@ from federation.partners.bundles import BadBundle, opened_bundle
 from federation.partners.connecting import client
 from federation.partners.database import Threads
 from federation.partners.fetching import Fetcher
-from federation.partners.housekeeping import erase_what_is_over, keep_house
+from federation.partners.housekeeping import count_partners, erase_what_is_over, keep_house
 from federation.partners.identities import access_key
 from federation.partners.limits import FetchLimits, Network, PartnerError
 from federation.partners.partner import Puller, PullResult
@@ -89,6 +89,7 @@ async def follow(
             tasks = [
                 asyncio.create_task(schedule.watch(report)),
                 asyncio.create_task(keep_house(threads, pulling.now_ms)),
+                asyncio.create_task(count_partners(threads, pulling.now_ms)),
                 asyncio.create_task(stop.wait()),
             ]
             try:

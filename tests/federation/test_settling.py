@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import Iterator
+from typing import get_args
 
 import pytest
 
+from federation.partners.housekeeping import STANDINGS
 from federation.partners.pulling import follow
 from store.database import connect
-from store.partner_standing import metric_standings
+from store.partner_standing import StandingWord, metric_standings
 from store.settlements import Choice, recorded_contradictions, settle, skip_body, skipped_bodies
 from tests.federation.identity.cities import NOW
 from tests.federation.stage import Stage, staged
@@ -184,7 +186,10 @@ def test_a_puller_that_runs_takes_it_up_although_nothing_of_the_city_has_changed
         ended.set()
         await task
 
+    STANDINGS.clear()
     asyncio.run(following())
+    shown = {sample.labels["standing"]: sample.value for family in STANDINGS.collect() for sample in family.samples}
+    assert shown.keys() == set(get_args(StandingWord)) and sum(shown.values()) == 1
     assert "does not go with its entries" not in caplog.text
 
 

@@ -117,7 +117,7 @@ def test_page_and_comparison_say_how_each_partner_stands_and_read_no_catalogue(d
     with connect(database_url) as connection:
         for word in words:
             stand(connection, word, now)
-        connection.execute("""UPDATE partners SET catalog = '{"metrics": "nothing that could be read"}'""")
+        connection.execute("""UPDATE partners SET facts = '{"metrics": "nothing that could be read"}'""")
     with TestClient(create_own_api(ISFAHAN, database_url), base_url=LOCAL) as client:
         rows = client.get(f"/v1/compare?metric={IMPORT.name}").json()["figures"]
         html = client.get("/?lang=en").text
