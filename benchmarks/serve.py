@@ -20,12 +20,13 @@ import socket
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import psutil
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
@@ -56,10 +57,11 @@ COVERED = ("@status", "content-digest", "content-type")
 
 @dataclass(frozen=True, slots=True)
 class ServedRound:
-    """Of one round."""
+    """Of one round; `processor_ms` of the server's process, for each request."""
 
     requests_per_second: float
     megabytes_per_second: float
+    processor_ms: float
 
 
 def city_day(connection: Connection, areas: int) -> dict[str, bytes]:
@@ -163,7 +165,7 @@ def _serve(what: str, url: str, pages: dict[str, bytes], listening: socket.socke
 async def _asks(port: int, requests: Sequence[bytes], until: float, found: dict[bytes, bytes]) -> tuple[int, int]:
     reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1 << 24)
     count = received = 0
-    while time.perf_counter() < until:
+    while count < len(requests) or time.perf_counter() < until:
         request = requests[count % len(requests)]
         writer.write(request)
         head = await reader.readuntil(b"\r\n\r\n")
@@ -176,8 +178,15 @@ async def _asks(port: int, requests: Sequence[bytes], until: float, found: dict[
     return count, received
 
 
-def measured(port: int, requests: Sequence[bytes], seconds: float) -> tuple[ServedRound, dict[bytes, bytes]]:
-    """Ask over several connections for this long; also returns the last answer to each request."""
+def _processor_s(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return float(times.user + times.system)
+
+
+def measured(
+    port: int, process: psutil.Process, requests: Sequence[bytes], seconds: float
+) -> tuple[ServedRound, dict[bytes, bytes]]:
+    """Ask the server of this process over several connections for so long; also the last answer to each request."""
     found: dict[bytes, bytes] = {}
 
     async def run() -> list[tuple[int, int]]:
@@ -185,11 +194,11 @@ def measured(port: int, requests: Sequence[bytes], seconds: float) -> tuple[Serv
         turned = [[*requests[index:], *requests[:index]] for index in range(CONNECTIONS)]
         return await asyncio.gather(*(_asks(port, ordered, until, found) for ordered in turned))
 
-    began = time.perf_counter()
+    began, used = time.perf_counter(), _processor_s(process)
     totals = asyncio.run(run())
-    spent = time.perf_counter() - began
-    requests_made, received = (sum(numbers) for numbers in zip(*totals, strict=True))
-    return ServedRound(requests_made / spent, received / spent / 1e6), found
+    spent, used = time.perf_counter() - began, _processor_s(process) - used
+    count, received = (sum(numbers) for numbers in zip(*totals, strict=True))
+    return ServedRound(count / spent, received / spent / 1e6, 1000 * used / count), found
 
 
 def request(metric: str, *headers: str) -> bytes:
@@ -199,16 +208,18 @@ def request(metric: str, *headers: str) -> bytes:
 
 
 class Servers:
-    """A process for each server; `port` by its name."""
+    """A process for each server; `port` and `process` by its name."""
 
     def __init__(self, url: str, pages: dict[str, bytes], names: Sequence[str]) -> None:
         self.port: dict[str, int] = {}
+        self.process: dict[str, psutil.Process] = {}
         self._processes = []
         for name in names:
             listening = socket.create_server(("127.0.0.1", 0))
             self.port[name] = listening.getsockname()[1]
             process = multiprocessing.get_context("fork").Process(target=_serve, args=(name, url, pages, listening))
             process.start()
+            self.process[name] = psutil.Process(process.pid)
             listening.close()
             self._processes.append(process)
 
@@ -245,11 +256,12 @@ def run(url: str, areas: int, seconds: float, rounds: int) -> dict[str, Any]:
         asked = {metric: request(metric, token) for metric in pages}
         held = tags(servers.port["stored"], asked)
         known = {metric: request(metric, token, f"If-None-Match: {held[metric]}") for metric in pages}
-        plans = {name: (servers.port[name], asked) for name in names} | {"unchanged": (servers.port["stored"], known)}
+        plans = {name: (name, asked) for name in names} | {"unchanged": ("stored", known)}
         taken: dict[str, list[ServedRound]] = {name: [] for name in plans}
         for number in range(rounds + 1):
-            for name, (port, texts) in plans.items():
-                figures, found = measured(port, list(texts.values()), seconds)
+            for name, (server, texts) in plans.items():
+                port, process = servers.port[server], servers.process[server]
+                figures, found = measured(port, process, list(texts.values()), seconds)
                 for metric, text in texts.items():
                     wrong = found[text] != pages[metric] if name != "unchanged" else b" 304 " not in found[text]
                     if wrong:
@@ -262,14 +274,20 @@ def run(url: str, areas: int, seconds: float, rounds: int) -> dict[str, Any]:
         "areas": areas,
         "pages": len(pages),
         "bytes_per_page": sum(map(len, pages.values())) // len(pages),
-        **{
-            name: {
-                "requests_per_second": round(statistics.median(figures.requests_per_second for figures in each), 1),
-                "megabytes_per_second": round(statistics.median(figures.megabytes_per_second for figures in each), 1),
-            }
-            for name, each in taken.items()
-        },
+        **{name: _medians(each) for name, each in taken.items()},
+        "of_bare": round(statistics.median(map(_ratio, taken["stored"], taken["bare"])), 2),
     }
+
+
+def _medians(rounds: Sequence[ServedRound]) -> dict[str, float]:
+    return {
+        field.name: round(statistics.median(getattr(each, field.name) for each in rounds), 2)
+        for field in fields(ServedRound)
+    }
+
+
+def _ratio(stored: ServedRound, bare: ServedRound) -> float:
+    return stored.requests_per_second / bare.requests_per_second
 
 
 def main() -> None:
