@@ -152,6 +152,7 @@ class BoundedServer(uvicorn.Server):
                 host=listening.host,
                 port=listening.port,
                 log_level=log_level,
+                log_config=None,  # the process has set up its own
                 access_log=False,
                 server_header=False,
                 http=type("_Protocol", (BoundedProtocol,), limits),

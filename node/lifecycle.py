@@ -1,6 +1,5 @@
 """How a long-running command starts and stops: its log, its metrics, its signals."""
 
-import logging
 import os
 import signal
 import sys
@@ -8,13 +7,10 @@ import threading
 import time
 from collections.abc import Callable
 
-from prometheus_client import Counter
-
 from node.health import RoleHealth
+from node.logs import set_up_logs
 from node.settings import settings
 from node.wiring import CommandError
-
-LOGGED = Counter("sistercity_log_messages", "Lines of the log from WARNING on, by level", ["level"])
 
 _GRACE_S = 10
 """Seconds for a process to stop after its parent has gone."""
@@ -28,18 +24,7 @@ def start(role: str, health: RoleHealth | None = None, *, metrics: bool = True) 
     metrics is taken.
     """
     chosen = settings()
-    logging.basicConfig(
-        level=chosen.log_level,
-        format=f"%(asctime)s {role}[%(process)d] %(levelname)s %(message)s",
-        stream=sys.stderr,
-    )
-    for noisy in ("kafka", "httpx", "alembic", "uvicorn.access"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
-    # On a busy machine it warns of every tenth of a second in which nothing was sent.
-    logging.getLogger("kafka.net.selector").setLevel(logging.ERROR)
-    for handler in logging.getLogger().handlers:
-        handler.addFilter(_without_kafka_traceback)
-    logging.getLogger().addHandler(_Counting(logging.WARNING))
+    set_up_logs(role, chosen.log_level, chosen.log_format)
     stop = threading.Event()
 
     def request_stop(number: int, frame: object) -> None:
@@ -61,20 +46,6 @@ def start(role: str, health: RoleHealth | None = None, *, metrics: bool = True) 
                 f"metrics can't listen on {chosen.metrics_host}:{chosen.metrics_port}: {error}"
             ) from None
     return stop
-
-
-class _Counting(logging.Handler):
-    """Counts warnings and errors."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        LOGGED.labels(record.levelname.lower()).inc()
-
-
-def _without_kafka_traceback(record: logging.LogRecord) -> bool:
-    """kafka-python logs a lost connection with a traceback; one line is enough."""
-    if record.name.startswith("kafka."):
-        record.exc_info = None
-    return True
 
 
 def stop_when(stop: threading.Event, act: Callable[[], object]) -> None:

@@ -1,5 +1,6 @@
 """Accounts for every answer to a partner: it leaves after its line of the audit was written, with the chain's end."""
 
+import logging
 import re
 from hashlib import sha256
 from secrets import token_hex
@@ -12,6 +13,8 @@ from api.exchange.gate import Gate, Passage
 from api.problems import RETRY_AFTER_S, UNAVAILABLE, answer
 from federation.access.audit import Given
 from store.database import DatabaseRefused
+
+log = logging.getLogger(__name__)
 
 PASSAGE = "sistercity.passage"
 """Where the ASGI scope holds the `Passage` of a request that was granted."""
@@ -100,6 +103,11 @@ class _Exchange:
         start["headers"].append((b"sistercity-audit", f"{head.sequence} {head.hash}".encode()))
         await self._send(start)
         await self._send(content)
+        log.info(
+            "%s %d, %d bytes, agreement %s",
+            *(given.path, given.status, given.bytes, passage.access.agreement),
+            extra={"request": given.request, "audit": head.sequence},
+        )
 
 
 def _request_id(scope: Scope) -> str:

@@ -155,13 +155,19 @@ class _Schedule:
             try:
                 if puller is None:
                     puller = _puller(self._pulling, agreement, self._threads, self._fetcher, fresh_s)
-                await puller.pull()
+                _say(await puller.pull())
             except PartnerError as error:
                 log.warning("partner %s: %s", agreement.city, error)
             except (psycopg.Error, DatabaseRefused) as error:  # `watch` meets a refusal too, and ends
                 log.warning("the database did not answer; trying again in %s s: %s", self._poll_s, error)
             except Exception:  # an unforeseen error with one partner must not end the pulling of the others
                 log.exception("partner %s: unforeseen error", agreement.city)
+
+
+def _say(done: PullResult) -> None:
+    """A line for each pull: one that brought nothing is no news."""
+    level = logging.INFO if done.entries or done.bodies else logging.DEBUG
+    log.log(level, "pulled %s: %d entries, %d bodies", done.city, done.entries, done.bodies)
 
 
 async def _once(

@@ -195,11 +195,15 @@ class Publisher:
                 TURN_SECONDS.time(),
                 publishing(connection, self._ledger, self._city, self._zone, now_ms, self._signer) as appender,
             ):
-                idle = appender is None or (
-                    publish_due(appender, self._streams(connection), self._zone, now_ms, self._since) is None
+                made = (
+                    None
+                    if appender is None
+                    else publish_due(appender, self._streams(connection), self._zone, now_ms, self._since)
                 )
             self._report(None)
-            if idle:
+            if made:
+                log.info("%s", _summary(made))
+            if made is None:
                 self._stop.wait(self._poll_s)
 
 
@@ -325,6 +329,19 @@ class Turn:
                 of_any_class=metric.derived_from is not None,
             )
         return known
+
+
+def _summary(made: Sequence[Published]) -> str:
+    """What a turn has published, in a line."""
+    revisions = sum(published.header.revision > 0 for published in made)
+    metrics = ", ".join(sorted({published.header.metric for published in made}))
+    released, suppressed, incomplete = (
+        sum(getattr(published, status) for published in made) for status in ("released", "suppressed", "incomplete")
+    )
+    return (
+        f"published {len(made)} windows of {metrics} ({revisions} revisions), up to position"
+        f" {made[-1].header.position}; cells: {released} released, {suppressed} suppressed, {incomplete} incomplete"
+    )
 
 
 def _outside(cells: Lattice, reduced: Sequence[Cell]) -> int:

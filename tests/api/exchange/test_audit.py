@@ -65,6 +65,15 @@ def test_an_answer_says_where_the_chain_ends_with_it_and_the_line_says_what_was_
     }
 
 
+def test_the_log_says_under_which_id_of_a_request_and_with_which_line_of_the_audit(api, connection, caplog):
+    reader = reader_of(api, Agreed.installed("logged", connection), connection)
+    with caplog.at_level("INFO", "api.exchange.accounting"):
+        answer = api.get("/v1/given/5", headers=reader | {"Sistercity-Request-Id": "id-of-theirs"})
+    [record] = caplog.records
+    assert record.getMessage() == "/v1/given/5 200, 5 bytes, agreement logged"
+    assert (vars(record)["request"], vars(record)["audit"]) == ("id-of-theirs", told_end(answer).sequence)
+
+
 def test_a_hash_that_was_told_of_other_content_is_not_recorded(api, connection):
     reader = reader_of(api, Agreed.installed("mistaken", connection), connection)
     answer = api.get("/v1/mistaken", headers=reader)
