@@ -40,12 +40,14 @@ def test_both_cities_sign_the_same_bytes_and_both_read_the_same_terms():
 
 
 def test_both_cities_install_the_two_sides_of_one_agreement():
-    found = CITIES.agreement(grants=[terms("isfahan", "ho-chi-minh-city", ["waste.fill", "energy.import"])])
+    limits = {"requests_per_minute": 7, "bytes_per_hour": 8, "concurrent_requests": 9}
+    found = CITIES.agreement(grants=[terms("isfahan", "ho-chi-minh-city", ["waste.fill", "energy.import"], **limits)])
     ours, theirs = (as_installed(found, city.thumbprint) for city in CITIES.both())
     assert ours.metrics("given") == theirs.metrics("received") == ("energy.import", "waste.fill")
     assert ours.metrics("received") == theirs.metrics("given") == ()
     assert (ours.partner, theirs.partner) == (CITIES.other.thumbprint, CITIES.one.thumbprint)
-    assert ours.requests_per_minute == theirs.requests_per_minute == 600
+    for side in (ours, theirs):  # of the one who gives nothing, too: heads and lost bodies may be asked of it
+        assert (side.requests_per_minute, side.bytes_per_hour, side.concurrent_requests) == tuple(limits.values())
 
 
 def test_the_file_of_an_agreement_is_the_same_whoever_wrote_it():
