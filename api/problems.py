@@ -24,6 +24,8 @@ def problem(status: int, kind: str, title: str, detail: str, errors: list[Invali
     return Problem(type=f"urn:sistercity:problem:{kind}", title=title, status=status, detail=detail, errors=errors)
 
 
+UNFORESEEN = Problem(title="Internal Server Error", status=500)
+"""It says nothing of the inside: the server's log has the rest."""
 UNAVAILABLE = problem(503, "unavailable", "Try again later", "The node's database did not answer.")
 
 
@@ -65,7 +67,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(Exception)
     def unforeseen(_: Request, error: Exception) -> Response:
-        return answer(Problem(title="Internal Server Error", status=500))  # the server's log has the rest
+        return answer(UNFORESEEN)
 
 
 def documented(*cases: tuple[int, str, Problem]) -> dict[int | str, dict[str, Any]]:

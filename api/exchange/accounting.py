@@ -3,6 +3,7 @@
 import logging
 import re
 from hashlib import sha256
+from http import HTTPStatus
 from secrets import token_hex
 
 import psycopg
@@ -10,7 +11,7 @@ from anyio import to_thread
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.exchange.gate import Gate, Passage
-from api.problems import RETRY_AFTER_S, UNAVAILABLE, answer
+from api.problems import RETRY_AFTER_S, UNAVAILABLE, UNFORESEEN, answer
 from federation.access.audit import Given
 from store.database import DatabaseRefused
 
@@ -42,6 +43,9 @@ class Accounting:
         exchange = _Exchange(self._gate, scope, receive, send)
         try:
             await self._app(scope, receive, exchange.send)
+        except Exception:
+            await exchange.fail()
+            raise  # to the server's log
         finally:
             passage: Passage | None = scope.get(PASSAGE)
             if passage is not None:
@@ -56,6 +60,14 @@ class _Exchange:
         self._send = send
         self._request = _request_id(scope)
         self._start: Message | None = None
+        self._answered = False
+
+    async def fail(self) -> None:
+        """Answer a partner's request that ended in an unforeseen error, unless an answer has begun; its line says that
+        nothing was given.
+        """
+        if self._scope.get(PASSAGE) is not None and not self._answered:
+            await answer(UNFORESEEN)(self._scope, self._receive, self.send)
 
     async def send(self, message: Message) -> None:
         """Pass an answer on; that to a partner with its line in the audit."""
@@ -68,6 +80,7 @@ class _Exchange:
                     self._start = message
                     return
         elif self._start is not None and passage is not None:
+            self._answered = True
             if message.get("more_body"):
                 raise RuntimeError("an answer to a partner must come in one piece: its hash goes before it")
             start, self._start = self._start, None
@@ -83,13 +96,15 @@ class _Exchange:
             page = await to_thread.run_sync(lambda: sha256(body).hexdigest())
         else:
             page = sha256(body).hexdigest()
+        nothing = start["status"] >= HTTPStatus.INTERNAL_SERVER_ERROR
+        metric, first, last = (None, None, None) if nothing else (passage.metric, passage.first, passage.last)
         given = Given(
             at=self._gate.now_ms(),
             request=self._request,
             path=_path(self._scope),
-            metric=passage.metric,
-            first=passage.first,
-            last=passage.last,
+            metric=metric,
+            first=first,
+            last=last,
             status=start["status"],
             page=page,
             bytes=len(body),

@@ -33,6 +33,12 @@ def give(granted: Granted, size: int) -> Response:
     return Response(b"x" * size, headers={"Cache-Control": "private, no-cache"})
 
 
+@given.get("/v1/broken")
+def break_down(granted: Granted) -> Response:
+    granted.gives("energy.import", 3, 9)
+    raise RuntimeError("the secret of the house")
+
+
 def an_api(database_url: str, also: Sequence[APIRouter] = ()) -> FastAPI:
     """The routes of access, and one that gives a partner as many bytes as it asks for."""
     gate = Gate(database_url)

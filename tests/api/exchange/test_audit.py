@@ -93,6 +93,23 @@ def test_refusals_of_what_a_token_asks_for_are_recorded_and_those_without_a_toke
     assert line["request"] == answer.headers["sistercity-request-id"] != "not\x7fan id"
 
 
+def test_an_unforeseen_error_is_recorded_as_nothing_given_and_tells_nothing_of_the_inside(
+    module_database_url, connection
+):
+    agreed = Agreed.installed("broken", connection)
+    with TestClient(an_api(module_database_url), raise_server_exceptions=False) as api:
+        answer = api.get("/v1/broken", headers=reader_of(api, agreed, connection))
+        assert (answer.status_code, answer.json()["title"]) == (500, "Internal Server Error")
+        assert answer.json().keys() == {"type", "title", "status"}
+        assert told_end(answer).sequence == 1
+    (row,) = audit_rows(connection, "broken")
+    line = loads(row.line)
+    assert {name: line[name] for name in ("path", "metric", "first", "last", "status", "page")} == {
+        **{"path": "/v1/broken", "metric": None, "first": None, "last": None},
+        **{"status": 500, "page": sha256(answer.content).hexdigest()},
+    }
+
+
 def test_a_partner_reads_its_own_lines_page_by_page_and_reading_adds_none(api, connection):
     agreed, other = Agreed.installed("own", connection), Agreed.installed("other", connection)
     reader = reader_of(api, agreed, connection)
