@@ -66,9 +66,9 @@ train: ## the plate network from scratch, from images beside the project (needs 
 	@/usr/bin/python3 -m training ../shared/data/plates
 
 lock: ## resolve the dependencies anew into requirements/ (needs uv)
-	@for extra in client node embedded test; do \
+	@for extra in client node pictures embedded test; do \
 	  $(COMPILE) --extra $$extra pyproject.toml --output-file requirements/$$extra.txt || exit 1; done
-	@$(COMPILE) requirements/build.in --output-file requirements/build.txt
+	@for tool in build sbom; do $(COMPILE) requirements/$$tool.in --output-file requirements/$$tool.txt || exit 1; done
 
 clean: ## remove what was installed and every embedded service's data
 	@test ! -x $(BIN)/python || $(BIN)/python -m embedded.remove $(HOME_DIR)

@@ -2,12 +2,20 @@
 
 from errors import OperatorError
 
+_NOT_INSTALLED = {
+    "cv2": "pictures are not looked at here, for OpenCV is not installed: in containers, use the service `detect` or"
+    " `cameras`, whose image has it; elsewhere, install sistercity[pictures]",
+}
+"""What a node may be installed without."""
+
 
 def explain(error: Exception) -> str | None:
     """What to print instead of a traceback, or None: then the error is a defect.
 
     The product's own errors carry their mark; those of libraries are listed here.
     """
+    if isinstance(error, ModuleNotFoundError) and error.name in _NOT_INSTALLED:
+        return _NOT_INSTALLED[error.name]
     import psycopg
 
     if isinstance(error, psycopg.errors.UndefinedTable):
