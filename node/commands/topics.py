@@ -55,14 +55,18 @@ def plan(
 
 
 @app.command()
-def create() -> None:
+def create(
+    wait: Annotated[
+        float, typer.Option(min=1, help="seconds to wait for a Kafka that does not answer yet")
+    ] = _PATIENCE_S,
+) -> None:
     """Make the topics that are not there. One that is there stays as it is; `sistercity doctor` compares it."""
     import logging
 
     from node.topic_plan import planned_topics
 
     logging.getLogger("kafka").setLevel(logging.CRITICAL)  # errors are printed once, by this command
-    city, log = wiring.city().id, wiring.log(patience_s=_PATIENCE_S)
+    city, log = wiring.city().id, wiring.log(patience_s=wait)
     for planned in planned_topics(city, settings().partitions):
         made = wiring.ensure_topic(log, planned.topic)
         typer.echo(f"{planned.topic}: {'made' if made else 'is there'}")
