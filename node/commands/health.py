@@ -1,17 +1,14 @@
 """`sistercity health`: whether a process of this node does what it is for; for a container's health check."""
 
-import json
-import urllib.error
-import urllib.request
 from typing import Annotated
 
 import typer
 
+from node.probe import why_not
 from node.settings import settings
 from node.wiring import CommandError
 
 _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}
-_MOST_BYTES = 1 << 16
 
 
 def health(
@@ -24,14 +21,10 @@ def health(
     asked = _own_url() if url is None else url
     if not asked.startswith(("http://", "https://")):
         raise CommandError(f"{asked!r} is no http or https URL")
-    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    try:
-        with direct.open(asked, timeout=wait):
-            typer.echo("ok")
-    except urllib.error.HTTPError as error:
-        raise CommandError(_why_not(error.read(_MOST_BYTES)) or f"{asked}: {error}") from None
-    except (OSError, ValueError) as error:  # URLError among them
-        raise CommandError(f"{asked} does not answer: {error}") from None
+    reason = why_not(asked, wait)
+    if reason is not None:
+        raise CommandError(reason)
+    typer.echo("ok")
 
 
 def _own_url() -> str:
@@ -40,15 +33,3 @@ def _own_url() -> str:
         raise CommandError("set SISTERCITY_METRICS_PORT, as for the process that is asked, or give --url")
     host = _EVERYWHERE.get(chosen.metrics_host, chosen.metrics_host)
     return f"http://{f'[{host}]' if ':' in host else host}:{chosen.metrics_port}/healthz"
-
-
-def _why_not(body: bytes) -> str | None:
-    """The reason in the answer of a role, or of the API (a problem)."""
-    try:
-        content = json.loads(body)
-    except ValueError:
-        return None
-    if not isinstance(content, dict):
-        return None
-    role, why = content.get("role"), content.get("why_not") or content.get("detail")
-    return None if why is None else f"{role}: {why}" if role else str(why)
