@@ -13,7 +13,7 @@ unexport PYTHONDONTWRITEBYTECODE
 PARALLEL = $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
 INSTALL_FAILED = { echo "make: an installation failed; check the network and the package index that pip is set to use (what pip said is in $(VENV)/pip.log), then run the same command again." >&2; exit 1; }
 
-.PHONY: help install demo test soak unit lint types bench train lock clean
+.PHONY: help install demo test soak containers unit lint types bench train lock clean
 
 help: ## show this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -49,6 +49,9 @@ test: install $(VENV)/installed-test ## lint, types and every test, against the 
 
 soak: install $(VENV)/installed-test ## the long runs of the same tests: many kills, many examples, every real file
 	@SISTERCITY_SOAK=1 $(PARALLEL) -m "soak or soak_only"
+
+containers: install $(VENV)/installed-test ## the tests on a container engine (docs/containers.md); KILLS=100 for more
+	@SISTERCITY_CONTAINERS=1 SISTERCITY_KILLS=$(or $(KILLS),6) $(BIN)/python -m pytest -m containers tests/containers
 
 unit: install $(VENV)/installed-test ## the tests that need neither Kafka nor PostgreSQL; ROOM=ingest for those of one room
 	@$(BIN)/python -m pytest --numprocesses 2 --dist worksteal -m "not services" tests/$(ROOM)

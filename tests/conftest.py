@@ -17,7 +17,7 @@ from embedded.services import Services, running, services
 from eventlog.kafka import KafkaLog
 from store.database import create_database, database_named
 from store.migrations import migrate
-from tests.soak import PROFILE, SOAKING, soak
+from tests.soak import CONTAINERS, PROFILE, SOAKING, soak
 
 INSTALLED = Path(__file__).parent.parent / ".sistercity"
 SYSTEM = Path(__file__).parent / "system"
@@ -35,10 +35,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
             item.add_marker(soak)
-    left_out = [] if SOAKING else [item for item in items if item.get_closest_marker("soak_only")]
+    others = [name for name, wanted in (("soak_only", SOAKING), ("containers", CONTAINERS)) if not wanted]
+    left_out = [item for item in items if any(item.get_closest_marker(name) for name in others)]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if not item.get_closest_marker("soak_only")]
+        items[:] = [item for item in items if not any(item.get_closest_marker(name) for name in others)]
     items[:] = _long_first(items, int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
 
 

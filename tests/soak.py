@@ -10,6 +10,9 @@ from hypothesis import settings
 SOAKING = os.environ.get("SISTERCITY_SOAK") == "1"
 """`make soak` sets it."""
 
+CONTAINERS = os.environ.get("SISTERCITY_CONTAINERS") == "1"
+"""`make containers` sets it."""
+
 soak = pytest.mark.soak
 """Marks a test that `make soak` runs for longer than `make test` does. Every property test is marked by itself."""
 

@@ -44,7 +44,7 @@ def instructions(name: str) -> list[list[str]]:
 
 
 def test_whatever_the_image_copies_is_there_and_reaches_the_builder():
-    sources = [word for words in instructions("COPY") if "--from=build" not in words for word in words[:-1]]
+    sources = [word for words in instructions("COPY") if not words[0].startswith("--from") for word in words[:-1]]
     assert {"pyproject.toml", "requirements/node.txt", "node", "store"} <= set(sources)
     for source in sources:
         assert (ROOT / source).exists(), source
@@ -65,17 +65,23 @@ def test_nothing_secret_and_no_data_reaches_the_builder():
 def test_the_image_has_all_that_a_node_needs_and_the_locks_are_used_with_hashes():
     installs = [run for words in instructions("RUN") for run in " ".join(words).split("&&") if " install " in run]
     locked = [run for run in installs if "--requirement" in run]
-    assert len(locked) == 2
+    assert len(locked) == 4  # tools, list of contents, node, pictures
     assert all("--require-hashes" in run for run in locked)
     assert all("--no-deps" in run for run in installs if "pip" in run and run not in locked)
     lock = (ROOT / "requirements/node.txt").read_text()
     extras = PROJECT["project"]["optional-dependencies"]
     needed = PROJECT["project"]["dependencies"] + extras["node"] + extras["client"]
+    of_pictures = (ROOT / "requirements/pictures.txt").read_text()
+    assert set(_pinned(lock)) < set(_pinned(of_pictures))  # the images have the same versions of everything else
     for requirement in needed:
         name = re.match(r"[a-z0-9-]+", requirement)
         assert name is not None
         if name[0] != "sistercity":
             assert re.search(rf"^{name[0]}(\[[a-z,]+\])?==", lock, re.MULTILINE), requirement
+
+
+def _pinned(lock: str) -> list[str]:
+    return re.findall(r"^[a-z0-9-]+==\S+", lock, re.MULTILINE)
 
 
 def test_every_file_of_a_package_is_installed_with_it():
@@ -95,17 +101,50 @@ def test_every_file_of_a_package_is_installed_with_it():
 
 def test_the_image_runs_as_a_user_with_a_fixed_number_and_no_tools_to_install_with():
     assert instructions("USER") == [["10001:10001"]]
+    [base] = [stage for stage in DOCKERFILE.split("FROM ") if "AS base" in stage]
+    assert "pip uninstall" in base
     [last] = [stage for stage in DOCKERFILE.split("FROM ") if "USER" in stage]
-    assert "pip uninstall" in last
     assert "pip install" not in last
     assert instructions("ENTRYPOINT") == [['["sistercity"]']]
 
 
 def test_every_image_is_pinned_to_a_version():
-    images = [service["image"] for service in SERVICES.values()] + [words[0] for words in instructions("FROM")]
-    for image in images:
+    for image in [service["image"] for service in SERVICES.values()]:
         assert re.search(r":\d+(\.\d+)+", image), image
-    assert {service["image"] for service in OURS.values()} == {f"sistercity:{PROJECT['project']['version']}"}
+    assert {service["image"] for service in OURS.values()} == {
+        f"sistercity:{PROJECT['project']['version']}",
+        f"sistercity-pictures:{PROJECT['project']['version']}",
+    }
+
+
+def test_images_from_elsewhere_are_pinned_in_one_place_alone():
+    pins = [example()[f"SISTERCITY_{name}_IMAGE"] for name in ("PYTHON", "KAFKA", "POSTGRES")]
+    assert all(re.search(r":\d+(\.\d+)+", pin) for pin in pins)
+    unpinned = compose({})["services"]
+    assert [unpinned[name]["image"] for name in ("kafka", "postgres")] == pins[1:]
+    arguments_of = {name: service["build"]["args"] for name, service in SERVICES.items() if "build" in service}
+    assert list(arguments_of.values()) == [{"SISTERCITY_PYTHON_IMAGE": pins[0]}] * 2
+    assert instructions("ARG") == [[f"SISTERCITY_PYTHON_IMAGE={pins[0]}"], ["SISTERCITY_PYTHON_IMAGE"]]
+
+
+def test_two_services_build_and_nobody_else_builds_or_pulls():
+    built = {name: service["build"]["target"] for name, service in OURS.items() if "build" in service}
+    assert built == {"migrate": "sistercity", "detect": "sistercity-pictures"}
+    for name, service in OURS.items():
+        assert service["pull_policy"] == ("missing" if name in built else "never")
+        with_pictures = "sistercity-pictures:" in service["image"]
+        assert with_pictures == (name in ("detect", "cameras"))
+
+
+def test_every_container_has_limits_of_memory_and_processes_and_ours_of_processor_time():
+    for name, service in SERVICES.items():
+        limits = service["deploy"]["resources"]["limits"]
+        assert {"memory", "pids"} <= set(limits), name
+        assert ("cpus" in limits) == (name in OURS), name
+
+
+def test_the_city_has_no_fixed_name_so_that_a_second_clone_is_a_second_city():
+    assert "name" not in DOCUMENT
 
 
 def test_one_image_of_ours_serves_every_role():
@@ -138,8 +177,8 @@ def test_whatever_lasts_has_a_health_check_and_starts_when_what_it_needs_is_well
         other = SERVICES[needed]
         lasting = "healthcheck" in other
         assert how["condition"] == ("service_healthy" if lasting else "service_completed_successfully")
-        if "profiles" in other:  # may be left out for one's own
-            assert how["required"] is False
+        assert how.get("required", True) is True  # else it goes on past a failure
+        assert "profiles" not in other  # what may be left out for one's own is waited for by `migrate` and `topics`
 
 
 def test_the_order_of_starting_has_no_circle_and_brings_tables_and_topics_first():
@@ -148,10 +187,12 @@ def test_the_order_of_starting_has_no_circle_and_brings_tables_and_topics_first(
         needed = SERVICES[name].get("depends_on", {})
         return set(needed).union(*(before(service, (*path, name)) for service in needed))
 
-    assert before("process") == before("detect") == before("correct") == {"migrate", "topics", "kafka", "postgres"}
+    assert before("process") == before("detect") == before("correct") == {"migrate", "topics"}
     assert before("cameras") == before("relay") == before("detect")
     for name in ("publish", "serve", "serve-partners", "pull"):
-        assert before(name) == {"migrate", "postgres"}
+        assert before(name) == {"migrate"}
+    for name in ("migrate", "topics"):
+        assert int(arguments(SERVICES[name])[arguments(SERVICES[name]).index("--wait") + 1]) >= 60
 
 
 def test_no_password_stands_in_a_file_and_secrets_are_mounted():
@@ -171,7 +212,7 @@ def test_the_door_for_partners_comes_to_the_database_as_a_role_of_its_own():
     urls = {name: service["environment"]["SISTERCITY_DATABASE_URL"] for name, service in OURS.items()}
     public = urls.pop("serve-partners")
     assert public not in urls.values() and len(set(urls.values())) == 1
-    [role] = [words[-1] for words in [arguments(SERVICES["migrate"])]]
+    role = arguments(SERVICES["migrate"])[-1]
     assert conninfo_to_dict(public)["user"] == role == "sistercity_partners"
 
 

@@ -10,7 +10,7 @@ import yaml
 ROOT = Path(__file__).parents[2]
 FILE = ROOT / "docker-compose.yml"
 EXAMPLE = ROOT / ".env.example"
-VARIABLE = re.compile(r"\$\{(?P<name>[A-Z0-9_]+)(?::-(?P<default>[^}]*))?\}")
+VARIABLE = re.compile(r"(?<!\$)\$\{(?P<name>[A-Z0-9_]+)(?::-(?P<default>[^}]*)|:\?[^}]*)?\}")
 
 
 def example() -> dict[str, str]:
@@ -31,8 +31,8 @@ def compose(given: dict[str, str] | None = None) -> dict[str, Any]:
 
 
 def services_of_ours(document: dict[str, Any]) -> dict[str, Any]:
-    """The services that run our image."""
-    return {name: one for name, one in document["services"].items() if one["image"].startswith("sistercity:")}
+    """The services that run an image of ours."""
+    return {name: one for name, one in document["services"].items() if one["image"].startswith("sistercity")}
 
 
 def arguments(service: dict[str, Any]) -> list[str]:

@@ -134,8 +134,8 @@ class Node:
         """What the service's own health check says; it must not have ended meanwhile."""
         assert self.running[name].poll() is None, self.log(name)
         check = self.services[name]["healthcheck"]["test"]
-        assert check[:3] == ["CMD", "sistercity", "health"]
-        return completed(self._placed(name, check[2:]), self._environment(name)).code == 0
+        assert check[:4] == ["CMD", "python", "-m", "node.probe"]
+        return completed(["health", "--url", *self._placed(name, check[4:])], self._environment(name)).code == 0
 
     def log(self, name: str) -> str:
         return f"{name}: {(self.folder / f'{name}.log').read_text()[-3000:]}"

@@ -1,0 +1,215 @@
+"""One city from `cp .env.example .env` to published figures, then everything that may happen to it, on a real engine.
+
+The tests of this file run in their order on one city: each leaves it whole. The operator's umask is 077.
+"""
+
+import os
+import random
+import subprocess
+import urllib.request
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from tests.containers.city import ContainerCity, free_port, run
+from tests.waiting import until
+
+pytestmark = pytest.mark.containers
+
+KILLS = int(os.environ.get("SISTERCITY_KILLS", "6"))
+LASTING = ("kafka", "postgres", "process", "publish", "correct", "serve")
+PATIENCE_S = 400
+IMAGE = "sistercity-tested"
+CELLS = "SELECT md5(string_agg(c::text, ',' ORDER BY metric, window_start, area, class)) FROM ({}) AS c"
+
+
+@pytest.fixture(scope="module")
+def city(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ContainerCity]:
+    """A city with simulated meters, whose files were written under umask 077."""
+    before = os.umask(0o077)
+    name = f"isfahan-{os.getpid()}"
+    settings = {
+        "COMPOSE_PROJECT_NAME": name,
+        "COMPOSE_PROFILES": "kafka,postgres,demo",
+        "SISTERCITY_IMAGE": IMAGE,
+        "SISTERCITY_API_PORT": free_port(),
+        "SISTERCITY_DEMO_METERS": "300",
+        "SISTERCITY_PARTITIONS": "4",
+    }
+    made = ContainerCity(tmp_path_factory.mktemp("containers") / "sistercity", settings)
+    yield made
+    made.remove()
+    os.umask(before)
+
+
+def test_without_an_env_file_the_first_command_says_what_to_do(city):
+    done = city.compose("up", "--build", "--detach", "--wait")
+    assert done.returncode != 0
+    assert "cp .env.example .env" in done.stderr
+    assert not (city.folder / "secrets").exists()
+
+
+def test_a_key_that_is_not_there_is_named(city):
+    city.configure()
+    (city.folder / "secrets" / "database_password").rename(city.folder / "elsewhere")
+    done = city.compose("up", "--detach", "--no-build", "postgres")
+    (city.folder / "elsewhere").rename(city.folder / "secrets" / "database_password")
+    assert done.returncode != 0
+    assert "database_password" in done.stderr
+    city.compose("down")
+
+
+def test_the_documented_commands_lead_to_published_figures(city):
+    city.do("up", "--build", "--detach", "--wait", "--wait-timeout", "500", "--remove-orphans")
+    assert city.all_healthy(), city.health()
+    until(lambda: city.sql("SELECT count(*) FROM publications") != "0", "figures are published", PATIENCE_S, 2)
+    doctor = city.compose("run", "--rm", "--no-TTY", "cli", "doctor").stdout
+    assert "ok    kafka " in doctor and "ok    tables " in doctor, doctor
+    with urllib.request.urlopen(f"http://127.0.0.1:{city.settings['SISTERCITY_API_PORT']}/healthz") as answer:
+        assert answer.status == 200
+
+
+def test_the_images_are_as_small_as_promised_and_list_what_is_inside(city):
+    tag = next(line for line in (city.do("config", "--images")).splitlines() if line.startswith(f"{IMAGE}:"))
+    size = int(_docker("image", "inspect", "--format", "{{.Size}}", tag))
+    assert size < 300e6
+    labels = _docker("image", "inspect", "--format", "{{json .Config.Labels}}", tag)
+    assert "org.opencontainers.image.licenses" in labels
+    listed = _docker("run", "--rm", "--entrypoint", "cat", tag, "/usr/share/sistercity/sbom.cdx.json")
+    assert '"bomFormat": "CycloneDX"' in listed
+    licences = _docker("run", "--rm", "--entrypoint", "cat", tag, "/usr/share/sistercity/licences.txt")
+    assert "psycopg" in licences and "LGPL" in licences
+
+
+def test_a_register_that_is_not_there_is_an_error_and_makes_no_folder(city):
+    command = "docker compose run --rm --no-TTY cli register load /dev/stdin < register.csv"
+    done = run(["sh", "-c", command], city.folder)
+    assert done.returncode != 0
+    assert "register.csv" in done.stderr
+    assert not (city.folder / "register.csv").exists()
+
+
+def test_a_second_clone_is_a_second_city_and_sees_nothing_of_the_first(city, tmp_path):
+    second = ContainerCity(tmp_path / "another", {})
+    second.configure()
+    assert second.containers() == {}
+    assert second.do("config", "--format", "json").split('"name": "')[1].startswith("another")
+
+
+def test_another_number_of_processors_touches_nothing_else_and_no_image_dangles(city):
+    before = city.ids()
+    dangling = ("images", "--quiet", "--filter", "dangling=true")
+    images = _docker(*dangling)
+    city.set(SISTERCITY_PROCESSORS="2")
+    city.do("up", "--build", "--detach", "--wait", "--remove-orphans")
+    more = city.ids()
+    assert {name: more[name] for name in before} == before
+    assert {name.rsplit("-", 2)[1] for name in set(more) - set(before)} == {"process"}
+    city.set(SISTERCITY_PROCESSORS="1")
+    city.do("up", "--build", "--detach", "--wait", "--remove-orphans")
+    assert city.ids() == before
+    assert _docker(*dangling) == images
+
+
+def test_every_volume_has_a_name_so_that_none_is_left(city):
+    ids = list(city.ids().values())
+    form = '{{range .Mounts}}{{if eq .Type "volume"}}{{.Name}}\n{{end}}{{end}}'
+    names = set(_docker("inspect", "--format", form, *ids).split())
+    assert names
+    assert all(name.startswith(f"{city.settings['COMPOSE_PROJECT_NAME']}_") for name in names), names
+
+
+def test_with_a_wrong_password_roles_say_so_and_with_the_right_one_they_recover(city):
+    right = city.set_password("a wrong one")
+    city.do("restart", "--timeout", "10", "process", "publish", "correct")
+    until(
+        lambda: all(city.health().get(name) in ("unhealthy", "restarting") for name in ("process", "publish")),
+        "the roles say that they can't work",
+        PATIENCE_S,
+        2,
+    )
+    said = city.do("logs", "--tail", "40", "process")
+    assert "Traceback" not in said and "password" in said, said
+    city.set_password(right)
+    until(city.all_healthy, "the roles work again by themselves", PATIENCE_S, 2)
+
+
+def test_an_unreadable_secret_is_one_sentence(city):
+    path = city.folder / "secrets" / "database_password"
+    path.chmod(0o600)
+    done = city.compose("run", "--rm", "--no-TTY", "cli", "status")
+    path.chmod(0o644)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr and "Permission denied" in done.stderr, done.stderr
+
+
+def test_containers_are_killed_at_random_and_what_is_stored_is_what_the_log_says(city):
+    draw = random.Random(20)
+    names = [*LASTING, *draw.choices(LASTING, k=max(0, KILLS - len(LASTING)))][:KILLS]
+    draw.shuffle(names)
+    for name in names:
+        city.crash(name)
+        until(partial(_healthy, city, name), f"{name} is back", PATIENCE_S, 2)
+    until(city.all_healthy, "everything is back", PATIENCE_S, 2)
+    city.do("stop", "ingest", "process", "correct", "publish")
+    city.sql("CREATE DATABASE twin")
+    twin = ("run", "--rm", "--no-TTY", "--env", "SISTERCITY_DATABASE_URL=postgresql://sistercity@postgres/twin", "cli")
+    city.do(*twin, "migrate")
+    city.do("run", "--rm", "--no-TTY", "cli", "process", "--until-caught-up")
+    city.do(*twin, "process", "--until-caught-up")
+    cells = CELLS.format("SELECT metric, window_start, area, class, value, readings, contributors, largest FROM cells")
+    stored = city.sql(cells)
+    assert stored
+    assert stored == city.sql(cells, "twin")
+    columns = "sum(messages), sum(readings), sum(aggregated), sum(duplicate), sum(late), sum(rejected), sum(open)"
+    account = f"SELECT {columns}, sum(lost) FROM stream_offsets"
+    assert city.sql(account) == city.sql(account, "twin")
+    city.sql("DROP DATABASE twin")
+
+
+def test_a_profile_that_is_taken_out_leaves_no_container(city):
+    city.set(COMPOSE_PROFILES="kafka,postgres")
+    city.do("up", "--detach", "--wait", "--remove-orphans")
+    assert not any(found["Service"] == "ingest" for found in city.containers().values())
+
+
+def test_down_keeps_the_volumes_with_names_and_up_goes_on_from_them(city):
+    before = city.sql("SELECT count(*), max(position) FROM publications")
+    city.do("down", "--remove-orphans")
+    assert city.containers() == {}
+    city.do("up", "--detach", "--wait")
+    assert int(city.sql("SELECT count(*) FROM publications")) >= int(before.split("|")[0]) > 0
+
+
+def _healthy(city: ContainerCity, name: str) -> bool:
+    return city.health().get(name) == "healthy"
+
+
+def _docker(*words: str) -> str:
+    done = subprocess.run(["docker", *words], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_a_first_start_of_postgresql_that_was_interrupted_is_seen_and_mended(tmp_path: Path):
+    name = f"interrupted-{os.getpid()}"
+    settings = {"COMPOSE_PROJECT_NAME": name, "COMPOSE_PROFILES": "postgres", "SISTERCITY_IMAGE": IMAGE}
+    city = ContainerCity(tmp_path / "city", settings)
+    city.configure()
+    try:
+        city.do("up", "--detach", "--no-build", "postgres")
+        begun = ("exec", "--no-TTY", "postgres", "sh", "-c", "ls /var/lib/postgresql/*/docker/PG_VERSION")
+        until(lambda: city.compose(*begun).returncode == 0, "the first start has begun", 60)
+        city.do("kill", "postgres")
+        city.do("up", "--detach", "--no-build", "postgres")
+        again = city.compose("run", "--rm", "--no-TTY", "migrate", "migrate", "--wait", "20")
+        assert again.returncode == 1
+        assert city.health().get("postgres") != "healthy"
+        city.do("down")
+        _docker("volume", "rm", f"{name}_postgres-data")
+        city.do("up", "--detach", "--no-build", "--wait", "postgres")
+        city.do("run", "--rm", "--no-TTY", "migrate")
+    finally:
+        city.remove()
