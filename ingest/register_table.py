@@ -10,6 +10,7 @@ import csv
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from io import TextIOWrapper
 from itertools import accumulate, chain, islice
 from operator import itemgetter
 from pathlib import Path
@@ -96,13 +97,14 @@ def blocks_of_rows(rows: Iterable[Mapping[str, str]]) -> Iterator[Block]:
 
 def _opened(path: Path) -> TextIO:
     """The file as text. Bytes that are not UTF-8 become single surrogates, which no id can hold: they have a place."""
-    with path.open("rb") as file:
-        head = file.read(_HEAD_BYTES)
+    file = path.open("rb")
+    head = file.peek(_HEAD_BYTES)[:_HEAD_BYTES]  # stays unread: a pipe (/dev/stdin) can be read only once
     if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return path.open(encoding="utf-16", errors="replace", newline="")
+        return TextIOWrapper(file, encoding="utf-16", errors="replace", newline="")
     if b"\0" in head[:2]:  # UTF-16 without its mark: one byte of every letter of the header is zero
-        return path.open(encoding="utf-16-be" if head.startswith(b"\0") else "utf-16-le", errors="replace", newline="")
-    return path.open(encoding="utf-8-sig", errors="surrogateescape", newline="")
+        encoding = "utf-16-be" if head.startswith(b"\0") else "utf-16-le"
+        return TextIOWrapper(file, encoding=encoding, errors="replace", newline="")
+    return TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="")
 
 
 def _delimiter(header: str) -> str:

@@ -1,6 +1,7 @@
 """Register files as spreadsheets and programs write them: read as what they mean, or refused in line and column."""
 
 import codecs
+import os
 import unicodedata
 from datetime import UTC, datetime
 from pathlib import Path
@@ -37,6 +38,17 @@ def written(folder: Path, text: str, encoding: str = "utf-8") -> Path:
     path = folder / "register.csv"
     path.write_bytes(text.encode(encoding))
     return path
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_a_register_comes_through_a_pipe_as_from_a_file(encoding, tmp_path):
+    text = f"{HEADER}\n{LINE}\n"
+    reading, writing = os.pipe()
+    with open(writing, "wb") as pipe:  # noqa: PTH123 - a descriptor
+        pipe.write(text.encode(encoding))
+    found = read(Path(f"/dev/fd/{reading}"))
+    os.close(reading)
+    assert found == read(written(tmp_path, text, encoding)) != []
 
 
 def refused(path: Path, dates: DateOrder | None = None) -> tuple[int | None, str | None, str]:
