@@ -253,7 +253,7 @@ def test_a_health_check_says_no_while_nobody_answers(kafka, databases, city, tmp
         url = f"http://{HERE}:{silent.getsockname()[1]}/metrics"
         done = subprocess.run([*SISTERCITY, "health", "--url", url], capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert done.stderr.startswith(f"sistercity: {url}: ")
+    assert done.stderr.startswith(f"sistercity: {url} does not answer: ")
     # An API without its tables answers, but not well.
     ours.start("serve")
     try:
