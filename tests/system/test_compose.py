@@ -266,8 +266,8 @@ def test_a_health_check_says_no_while_nobody_answers(kafka, databases, city, tmp
 def test_the_database_takes_nobody_without_the_secret(kafka, databases, city, tmp_path, authority):
     ours = node(tmp_path, city, kafka, databases[0], authority)
     (ours.folder / "secrets" / "sistercity_database_password").unlink()
-    with pytest.raises(AssertionError, match="no password supplied"):
-        ours.once("migrate")
+    with pytest.raises(AssertionError, match="no password is set"):
+        ours.once("migrate", "migrate", "--wait", "0")
 
 
 def test_serve_may_listen_on_a_container_only_where_it_is_told_that_it_has_one(tmp_path):
