@@ -1,5 +1,7 @@
 """The text of an error that an operator can mend."""
 
+import os
+
 from errors import OperatorError
 
 _NOT_INSTALLED = {
@@ -21,7 +23,17 @@ def explain(error: Exception) -> str | None:
     if isinstance(error, psycopg.errors.UndefinedTable):
         return "the database has no tables of ours, or old ones: run `sistercity migrate`"
     rights = psycopg.errors.InsufficientPrivilege
+    if isinstance(error, PermissionError) and error.filename is not None:
+        return _without_permission(error)
     if isinstance(error, OperatorError | PermissionError | psycopg.OperationalError | rights):
         return str(error)
     # psycopg itself raises the bare class for a URL that it can't read; a subclass is the server's, for wrong SQL.
     return str(error) if type(error) is psycopg.ProgrammingError else None
+
+
+def _without_permission(error: PermissionError) -> str:
+    return (
+        f"{error.filename}: {error.strerror}: this process runs as user {os.geteuid()}, who must be able to read it and"
+        " to enter its folders. Files made under umask 077 can be read by their owner alone: `chmod 644` the file, or"
+        " give it to that user"
+    )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import Field, FilePath, Json, Secret, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsError as UnreadableSource
 
 from errors import OperatorError
 
@@ -180,6 +181,10 @@ def settings() -> Settings:
         return Settings()  # type: ignore[call-arg]  # pydantic gives the defaults, mypy without its plugin sees none
     except ValidationError as error:
         raise SettingsError("; ".join(map(_in_words, error.errors()))) from None
+    except UnreadableSource as error:
+        if isinstance(error.__cause__, OSError):  # `explain` has words for it
+            raise error.__cause__ from None
+        raise SettingsError(str(error)) from None
 
 
 def read_again() -> Settings:

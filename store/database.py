@@ -1,7 +1,7 @@
 """Connecting to PostgreSQL."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import psycopg
@@ -110,7 +110,10 @@ def create_database(server_url: str, name: str) -> str:
     with connect(server_url) as connection:
         found = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (name,)).fetchone()
         if not found:
-            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+            with suppress(
+                psycopg.errors.DuplicateDatabase, psycopg.errors.UniqueViolation
+            ):  # another process was first
+                connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
     return database_named(server_url, name)
 
 

@@ -70,5 +70,17 @@ def test_each_role_imports_what_registers_its_metrics(defined_in):
 
 def test_no_label_names_an_area_a_source_or_a_camera():
     names = {label for collector in REGISTRY._collector_to_names for label in getattr(collector, "_labelnames", ())}
-    allowed = {"dataset", "partition", "outcome", "reason", "state", "role", "use", "level", "status", "city"}
+    allowed = {
+        "dataset",
+        "partition",
+        "outcome",
+        "reason",
+        "state",
+        "role",
+        "use",
+        "level",
+        "status",
+        "city",
+        "standing",
+    }
     assert names <= allowed | {"method", "generation", "implementation"}

@@ -129,7 +129,7 @@ def test_an_operators_error_is_one_message_and_exit_code_1(kind, monkeypatch, ca
         (psycopg.errors.ConnectionTimeout("no answer in time"), "no answer in time"),
         (psycopg.ProgrammingError("missing ="), "missing ="),
         (psycopg.errors.UndefinedTable("relation x"), "the database has no tables of ours, or old ones: run"),
-        (PermissionError(13, "Permission denied", "folder"), "[Errno 13] Permission denied: 'folder'"),
+        (PermissionError(13, "Permission denied", "folder"), "folder: Permission denied: this process runs as user"),
     ],
 )
 def test_a_librarys_error_that_an_operator_can_mend_is_one_message(error, text, monkeypatch, capsys):

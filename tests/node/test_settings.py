@@ -9,6 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from node import settings, wiring
+from node.explain import explain
 from node.settings import Settings
 from store.database import url_of
 
@@ -121,4 +122,20 @@ def test_a_password_in_a_file_is_read_again_for_each_connection(given, tmp_path,
     assert "password=first" in url_of(url)
     secret.write_text("second")
     assert "password=second" in url_of(url)
+    settings.settings.cache_clear()
+
+
+def test_a_secret_that_cannot_be_read_is_named_in_words(given, tmp_path, monkeypatch):
+    def unreadable(path: Path, *_: object, **__: object) -> str:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    (tmp_path / "sistercity_database_password").write_text("first")
+    monkeypatch.setitem(Settings.model_config, "secrets_dir", tmp_path)
+    monkeypatch.setattr(Path, "read_text", unreadable)  # root, as whom the suite may run, reads everything
+    settings.settings.cache_clear()
+    with pytest.raises(PermissionError) as error:
+        settings.settings()
+    told = explain(error.value)
+    assert told.startswith(f"{tmp_path}/sistercity_database_password: Permission denied: this process runs as user")
+    assert "chmod 644" in told
     settings.settings.cache_clear()
