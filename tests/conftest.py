@@ -15,8 +15,7 @@ from hypothesis import settings
 from embedded.remove import remove
 from embedded.services import Services, running, services
 from eventlog.kafka import KafkaLog
-from store.database import create_database, database_named
-from store.migrations import migrate
+from tests.databases import Databases
 from tests.soak import CONTAINERS, PROFILE, SOAKING, soak
 
 INSTALLED = Path(__file__).parent.parent / ".sistercity"
@@ -134,41 +133,30 @@ def server_url(running_services: Services) -> str:
 
 
 @pytest.fixture(scope="session")
-def _migrated(server_url: str) -> str:
-    """Name of a database with all tables, to be copied."""
-    name = f"template_{WORKER}"
-    migrate(create_database(server_url, name))
-    return name
+def databases(server_url: str) -> Databases:
+    """The databases of this worker."""
+    return Databases(server_url, WORKER)
 
 
 @pytest.fixture
-def database_url(server_url: str, _migrated: str) -> Iterator[str]:
+def database_url(databases: Databases) -> Iterator[str]:
     """URL of a fresh database with all tables."""
-    with _copy(server_url, _migrated) as url:
+    with databases.fresh() as url:
         yield url
 
 
 @pytest.fixture
-def second_database_url(server_url: str, _migrated: str) -> Iterator[str]:
+def second_database_url(databases: Databases) -> Iterator[str]:
     """URL of another fresh database: of a second city, or for a second result to compare with."""
-    with _copy(server_url, _migrated) as url:
+    with databases.fresh() as url:
         yield url
 
 
 @pytest.fixture(scope="module")
-def module_database_url(server_url: str, _migrated: str) -> Iterator[str]:
+def module_database_url(databases: Databases) -> Iterator[str]:
     """URL of a database with all tables that the tests of one file share."""
-    with _copy(server_url, _migrated) as url:
+    with databases.fresh() as url:
         yield url
-
-
-@contextmanager
-def _copy(server_url: str, template: str) -> Iterator[str]:
-    name = f"test_{WORKER}_{next(_numbers)}"
-    with psycopg.connect(server_url, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
-        yield database_named(server_url, name)
-        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture(scope="session")
