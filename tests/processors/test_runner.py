@@ -57,7 +57,7 @@ def process(log, store, clock=monotonic, **plan) -> None:
     Runner(log, store, folds, Plan("group", **options), clock=clock).run(Event())
 
 
-@examples(30, soak=600)
+@examples(12, soak=600)
 @given(
     st.lists(MESSAGES, max_size=60),
     st.lists(st.sampled_from([None, None, "before", "after"]), max_size=4),

@@ -13,11 +13,12 @@ from store.dead_letters import record_relayed, relay_partitions, unrelayed, wait
 from store.deliveries import Refused, refusals, refuse
 from store.processing_postgres import PostgresStore
 from tests.federation.city import ISFAHAN
+from tests.soak import amount, soak
 
 pytestmark = pytest.mark.services
 
 TOPIC = "isfahan.energy.readings.v1"
-LETTERS = 200_000
+LETTERS = amount(20_000, soak=200_000)
 
 
 @pytest.fixture
@@ -28,7 +29,7 @@ def connection(database_url: str) -> Iterator[Connection]:
 
 @pytest.fixture
 def crowded_url(database_url: str) -> str:
-    """A database with 200,000 letters of each kind; the open windows of partition 0 begin before the last 100."""
+    """A database with `LETTERS` letters of each kind; the open windows of partition 0 begin before the last 100."""
     with closing(PostgresStore(database_url)) as store:
         store.register_topic(TOPIC, "cluster", "topic-id", 2)
     with connect(database_url) as opened:
@@ -66,6 +67,7 @@ def letters_read(connection: Connection) -> int:
     return int(row[0])
 
 
+@soak
 def test_a_view_of_the_account_reads_no_letter(crowded_url: str) -> None:
     with connect(crowded_url) as connection:
         before = letters_read(connection)
@@ -77,6 +79,7 @@ def test_a_view_of_the_account_reads_no_letter(crowded_url: str) -> None:
     assert account.reasons == {"cut": LETTERS // 3 + 1, "future": LETTERS - LETTERS // 3 - 1}
 
 
+@soak
 def test_a_replay_reads_the_letters_that_it_meets_and_a_claim_none(crowded_url: str) -> None:
     with closing(PostgresStore(crowded_url)) as store:
         before = letters_read(store._open())
@@ -128,6 +131,7 @@ def test_letters_that_wait_for_the_relay_are_kept_for_twice_as_long(connection: 
         assert store.prune_dead_letters(30, 10) == 1
 
 
+@soak
 def test_what_was_not_relayed_is_found_without_reading_the_rest(crowded_url: str) -> None:
     partition = (TOPIC, 0)
     with connect(crowded_url) as connection:
@@ -140,6 +144,7 @@ def test_what_was_not_relayed_is_found_without_reading_the_rest(crowded_url: str
         assert letters_read(connection) - before <= 100
 
 
+@soak
 def test_removing_old_letters_reads_only_these(crowded_url: str) -> None:
     with closing(PostgresStore(crowded_url)) as store:
         connection = store._open()

@@ -15,6 +15,7 @@ from store.database import Connection, connect
 from store.register import RegisterColumns
 from store.resolution import SourceReader, resolve
 from store.source_history import BEGINNING_MS, NEVER_MS, Resolved, SourceHistory, SourceRows
+from tests.soak import amount, soak
 
 DISTRICTS = {"a": 7, "b": 8}
 CLASSES = ("residential", "commercial")
@@ -164,10 +165,11 @@ def test_more_ids_than_are_compared_at_once_are_found() -> None:
     assert resolved.values(found[1:]).number.tolist() == list(reversed(range(count)))
 
 
+@soak
 @pytest.mark.services
 def test_a_reader_that_follows_loads_and_times_holds_what_a_fresh_one_reads(database_url: str) -> None:
     with connect(database_url) as connection:
-        settings(max_examples=30)(given(spans(), st.integers(1, 6), st.data())(follows))(connection)
+        settings(max_examples=amount(10, soak=300))(given(spans(), st.integers(1, 6), st.data())(follows))(connection)
 
 
 def follows(connection: Connection, spans: list[Span], portion: int, data: st.DataObject) -> None:

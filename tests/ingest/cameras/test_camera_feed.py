@@ -1,3 +1,4 @@
+from functools import cache
 from pathlib import Path
 from threading import Event
 
@@ -23,6 +24,7 @@ NOW = BEGIN + 10_000_000
 NETWORK = NetworkDetector()
 
 
+@cache
 def detect(picture: bytes) -> np.ndarray:
     return NETWORK.detect(decode_picture(picture))
 

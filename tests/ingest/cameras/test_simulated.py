@@ -1,5 +1,6 @@
 import csv
 from collections import Counter, defaultdict
+from functools import cache
 from threading import Event
 
 import numpy as np
@@ -34,6 +35,7 @@ class SmallViews(SimulatedCameras):
         return RenderedCamera(self.seed * 1_000 + index, self.city.country, 160, 90, rate)
 
 
+@cache
 def detect(picture: bytes) -> np.ndarray:
     return NETWORK.detect(decode_picture(picture))
 

@@ -26,10 +26,11 @@ from schemas.topics import live
 from tests import oracle
 from tests.ingest.account import RecordingWriter, outcome, read
 from tests.ingest.small_city import END, HOUR, QUARTER, changing, city, registered
-from tests.soak import examples
+from tests.soak import amount, examples, soak
 
 MANY = FaultRates(repeated=0.1, broken=0.005, estimated=0.05, late=0.05, future=0.01, too_long=0.01, invalid=0.02)
 TOPIC = live("city", "energy.readings")
+METERS = amount(150, soak=400)
 KINDS: Mapping[str, Callable[[City, int], SimulatedSources]] = {
     "energy.readings": lambda city, seed: Fleet(city, 60, seed),
     "waste.fill-levels": lambda city, seed: Bins(city, 80, seed),
@@ -93,15 +94,16 @@ def test_the_expected_account_is_what_the_rules_give(
         assert faultless.readings == sum(1 for _ in sources.register()) * quarters
 
 
+@soak
 def test_a_day_of_a_small_city_has_every_fault_and_the_expected_account() -> None:
-    fleet = Fleet(city(), 400, 1)
+    fleet = Fleet(city(), METERS, 1)
     writer, expected = replayed(fleet, MANY, hours=26)
     found = outcome(writer.sent, "Asia/Tehran")
     assert replace(expected, refused=0) == found.expected
     assert min(expected.duplicate, expected.late, expected.rejected, expected.dead, expected.refused) > 0
-    assert found.aggregated > 30_000
+    assert found.aggregated > METERS * 75
     batches = [batch for batch in map(read, (message.value for message in writer.sent)) if batch is not None]
-    assert sum(row["quality"] == b"\x00" for batch in batches for row in batch["rows"]) > 1000
+    assert sum(row["quality"] == b"\x00" for batch in batches for row in batch["rows"]) > METERS * 2
     assert expected.refused in (26 * 4, 2 * 26 * 4)  # the one stray's intervals, with or without a solar plant
 
 
