@@ -75,6 +75,7 @@ def restore(
     for each in made.not_taken:
         typer.echo(f"not in the backup: {each.what}, {each.path}")
     _say_ledger(city, path)
+    _say_agreements()
 
 
 def _check_ledger(backup: "BackupReader", path: Path, *, of_backup: bool, without: bool) -> None:
@@ -106,6 +107,18 @@ def _say_ledger(city: str, path: Path) -> None:
     with wiring.database("restore") as connection:
         fault = ledger_fault(connection, path, city)
     typer.echo(f"ledger: {fault or 'agrees; `sistercity publish` enters what the backup lacks as lost'}")
+
+
+def _say_agreements() -> None:
+    """Name the agreements that are in force now: a backup knows nothing of a revocation that came after it."""
+    from store.agreements import in_force
+
+    with wiring.database("restore") as connection:
+        for agreement in in_force(connection):
+            typer.echo(
+                f"in force again: agreement {agreement.id} with {agreement.city}. If it was revoked after the backup,"
+                f" revoke it again before `serve-partners` starts: `sistercity agreement revoke {agreement.id}`"
+            )
 
 
 def _not_taken() -> "Iterator[NotTaken]":

@@ -105,7 +105,7 @@ def destroyed(server_url: str, url: str) -> Iterator[str]:
 
 
 def test_publications_go_on_without_a_gap_or_a_second_story_and_the_partner_by_itself(
-    server_url, database_url, second_database_url, settled, tmp_path, monkeypatch
+    server_url, database_url, second_database_url, settled, tmp_path, monkeypatch, capsys
 ) -> None:
     twelve_hours(database_url)
     introduce(database_url, ISFAHAN_KEYS, HUE_KEYS, ())
@@ -123,6 +123,7 @@ def test_publications_go_on_without_a_gap_or_a_second_story_and_the_partner_by_i
         monkeypatch.setenv("SISTERCITY_DATABASE_URL", new)
         settings.cache_clear()
         restore(tmp_path / "city.zip", ledger_of_backup=False, without_ledger=False)
+        assert "with hue. If it was revoked after the backup, revoke it again" in capsys.readouterr().out
         change_every_cell(new)  # what Kafka gives again may have other values
         publish_until(new, settled, 6)
         done = pulled(second_database_url, new)
