@@ -106,6 +106,13 @@ class ContainerCity:
                 found[container["Service"]] = state
         return found
 
+    def restarts(self, service: str) -> int:
+        """How often the engine has started the service's containers again since they were last started by a command."""
+        found = [container["ID"] for container in self.containers().values() if container["Service"] == service]
+        return sum(
+            int(run(["docker", "inspect", "-f", "{{.RestartCount}}", name], self.folder).stdout) for name in found
+        )
+
     def all_healthy(self) -> bool:
         return set(self.health().values()) == {"healthy"}
 

@@ -125,8 +125,8 @@ def test_with_a_wrong_password_roles_say_so_and_with_the_right_one_they_recover(
     right = city.set_password("a wrong one")
     city.do("restart", "--timeout", "10", "process", "publish", "correct")
     until(
-        lambda: all(city.health().get(name) in ("unhealthy", "restarting") for name in ("process", "publish")),
-        "the roles say that they can't work",
+        lambda: all(city.restarts(name) for name in ("process", "publish", "correct")),
+        "each role has ended, and was started again by the engine",
         PATIENCE_S,
         2,
     )
