@@ -116,7 +116,7 @@ def restore(
         with connection.transaction():
             connection.execute("SET LOCAL lock_timeout = '10s'")
             left_out = _fill(connection, tables_version, tables, rows_of)
-            for counter in counters:
+            for counter in (each for each in counters if each.table not in left_out):
                 connection.execute(
                     "SELECT setval(pg_get_serial_sequence(quote_ident(%s), %s), %s, %s)",
                     (counter.table, counter.column, counter.last, counter.given),

@@ -190,6 +190,17 @@ def test_an_interrupted_restore_leaves_an_empty_database_and_is_run_again(
     assert everything(empty_url) == everything(city_url)
 
 
+def test_tables_of_others_are_left_out_with_their_numbers(city_url, empty_url, tmp_path, monkeypatch, capsys) -> None:
+    with connect(city_url) as connection:
+        connection.execute("CREATE TABLE theirs (number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, word text)")
+        connection.execute("INSERT INTO theirs (word) VALUES ('one')")
+    backup(tmp_path / "a.zip")
+    use(monkeypatch, empty_url)
+    restore(tmp_path / "a.zip", ledger_of_backup=False, without_ledger=False)
+    assert "left out: table theirs, which is not of sistercity" in capsys.readouterr().out
+    assert everything(empty_url) == {name: rows for name, rows in everything(city_url).items() if name != "theirs"}
+
+
 def test_only_one_restores_at_a_time(city_url, empty_url, tmp_path) -> None:
     backup(tmp_path / "a.zip")
     with opened(tmp_path / "a.zip") as reader, connect(empty_url) as other:
