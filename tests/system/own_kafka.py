@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from embedded import kafka
+from embedded import fast_start, kafka
 from embedded.jars import classpath, read_lock
 from embedded.ports import LOOPBACK, free_ports
 from tests.conftest import INSTALLED
@@ -30,8 +30,10 @@ class OwnKafka:
 
     def start(self) -> None:
         """Start the broker, on the data that it had."""
-        jars = classpath(INSTALLED, read_lock())
-        self._broker = kafka.start(self._folder, jars, threading.Event(), extra=self._properties)
+        jars = read_lock()
+        trial = fast_start.options(INSTALLED, jars)
+        path = classpath(INSTALLED, jars)
+        self._broker = kafka.start(self._folder, path, threading.Event(), trial=trial, extra=self._properties)
 
     def stop(self) -> None:
         """Stop the broker without waiting for its clients."""

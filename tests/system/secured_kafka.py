@@ -15,7 +15,7 @@ from cryptography.x509.oid import NameOID
 from kafka import KafkaAdminClient
 from kafka.admin import ScramMechanism, UserScramCredentialUpsertion
 
-from embedded import kafka
+from embedded import fast_start, kafka
 from embedded.jars import classpath, read_lock
 from embedded.ports import LOOPBACK, free_ports
 
@@ -75,8 +75,9 @@ def secured(folder: Path) -> Iterator[Secured]:
         properties += f"{where}.plain.sasl.jaas.config={module}.plain.PlainLoginModule required {users};\n"
         for scram in ("scram-sha-256", "scram-sha-512"):
             properties += f"{where}.{scram}.sasl.jaas.config={module}.scram.ScramLoginModule required;\n"
-    jars = classpath(INSTALLED, read_lock())
-    broker = kafka.start(folder / "kafka", jars, threading.Event(), extra=properties)
+    jars = read_lock()
+    trial = fast_start.options(INSTALLED, jars)
+    broker = kafka.start(folder / "kafka", classpath(INSTALLED, jars), threading.Event(), trial=trial, extra=properties)
     try:
         _register_users(broker.bootstrap)
         sasl, tls, both = (f"{LOOPBACK}:{port}" for port in ports.values())
