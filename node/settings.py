@@ -15,10 +15,13 @@ from errors import OperatorError
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
-SECRETS = Path(os.environ.get("SISTERCITY_SECRETS_DIR") or "/run/secrets")
-"""Folder of settings that are files: where containers have them, unless this variable names another."""
-
 PREFIX = "SISTERCITY_"
+
+
+def secrets_folder() -> Path | None:
+    """The folder of settings that are files, if there is one: that of containers, unless a variable names another."""
+    folder = Path(os.environ.get(f"{PREFIX}SECRETS_DIR") or "/run/secrets")
+    return folder if folder.is_dir() else None
 
 
 class Settings(BaseSettings):
@@ -30,7 +33,6 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(
         env_prefix=PREFIX,
         env_ignore_empty=True,
-        secrets_dir=SECRETS if SECRETS.is_dir() else None,
         hide_input_in_errors=True,
     )
 
@@ -178,7 +180,7 @@ class SettingsError(OperatorError):
 def settings() -> Settings:
     """This process's settings. Raises `SettingsError`."""
     try:
-        return Settings()  # type: ignore[call-arg]  # pydantic gives the defaults, mypy without its plugin sees none
+        return Settings(_secrets_dir=secrets_folder())  # type: ignore[call-arg]  # mypy sees no defaults of pydantic's
     except ValidationError as error:
         raise SettingsError("; ".join(map(_in_words, error.errors()))) from None
     except UnreadableSource as error:

@@ -113,7 +113,7 @@ def test_every_setting_is_in_the_operators_list_with_its_default():
 
 
 def test_a_password_in_a_file_is_read_again_for_each_connection(given, tmp_path, monkeypatch):
-    monkeypatch.setitem(Settings.model_config, "secrets_dir", tmp_path)
+    monkeypatch.setenv("SISTERCITY_SECRETS_DIR", str(tmp_path))
     monkeypatch.setenv("SISTERCITY_DATABASE_URL", "postgresql://keeper@localhost/city")
     settings.settings.cache_clear()
     secret = tmp_path / "sistercity_database_password"
@@ -130,7 +130,7 @@ def test_a_secret_that_cannot_be_read_is_named_in_words(given, tmp_path, monkeyp
         raise PermissionError(13, "Permission denied", str(path))
 
     (tmp_path / "sistercity_database_password").write_text("first")
-    monkeypatch.setitem(Settings.model_config, "secrets_dir", tmp_path)
+    monkeypatch.setenv("SISTERCITY_SECRETS_DIR", str(tmp_path))
     monkeypatch.setattr(Path, "read_text", unreadable)  # root, as whom the suite may run, reads everything
     settings.settings.cache_clear()
     with pytest.raises(PermissionError) as error:

@@ -1,8 +1,7 @@
 """Processes of the `sistercity` command, forked from a server that has imported the whole product.
 
 An interpreter that starts and imports everything costs a second or more of CPU, most of what such a test would cost.
-A forked process is as separate as any other: it has its own arguments, environment, signals and exit code. Only
-SISTERCITY_SECRETS_DIR comes too late for it, because that is read when `node.settings` is imported.
+A forked process is as separate as any other: it has its own arguments, environment, signals and exit code.
 """
 
 import atexit

@@ -8,8 +8,6 @@ import contextlib
 import os
 import signal
 import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import partial
@@ -23,14 +21,14 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from node.clock import now_ms
 from node.demo.certificates import Authority
 from node.demo.exchange import settle_agreement, settle_identity
-from tests.system.command import completed
+from tests.system.command import Outcome, completed
 from tests.system.compose import arguments, compose, example, services_of_ours
+from tests.system.processes import SistercityProcess
 from tests.system.streams import city_file
 from tests.waiting import until
 
 pytestmark = pytest.mark.services
 
-SISTERCITY = [sys.executable, "-m", "node"]
 API_PORT, EXCHANGE_PORT, METRICS_PORT = "8080", "8443", "9100"
 _OF_THE_IMAGE = ("SISTERCITY_HOME", "SISTERCITY_SECRETS_DIR")
 ANYWHERE, HERE = "0.0.0.0", "127.0.0.1"
@@ -89,7 +87,7 @@ class Node:
         }
         ports = (API_PORT, EXCHANGE_PORT, METRICS_PORT)
         self._ports = {name: {port: free_port() for port in ports} for name in self.services}
-        self.running: dict[str, subprocess.Popen[bytes]] = {}
+        self.running: dict[str, SistercityProcess] = {}
 
     @property
     def door(self) -> str:
@@ -108,27 +106,18 @@ class Node:
     def once(self, name: str, *instead: str) -> str:
         """Run a service, or other arguments in its place, to its end, which must be good; what it prints."""
         done = self.ended(name, *instead)
-        assert done.returncode == 0, f"{name}: {done.stdout}{done.stderr}"
+        assert done.code == 0, f"{name}: {done.stdout}{done.stderr}"
         return done.stdout
 
-    def ended(self, name: str, *instead: str) -> "subprocess.CompletedProcess[str]":
+    def ended(self, name: str, *instead: str) -> Outcome:
         """Run a service, or other arguments in its place, to its end."""
-        command = [*SISTERCITY, *(instead or self._placed(name, arguments(self.services[name])))]
-        return subprocess.run(
-            command, env=self._environment(name), capture_output=True, text=True, timeout=120, check=False
-        )
+        return completed(instead or self._placed(name, arguments(self.services[name])), self._environment(name))
 
     def start(self, name: str) -> None:
         """Start a service that lasts."""
-        with (self.folder / f"{name}.log").open("wb") as log:
-            self.running[name] = subprocess.Popen(
-                [*SISTERCITY, *self._placed(name, arguments(self.services[name]))],
-                env=self._environment(name),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+        log = self.folder / f"{name}.log"
+        words = self._placed(name, arguments(self.services[name]))
+        self.running[name] = SistercityProcess(words, self._environment(name), log, log)
 
     def healthy(self, name: str) -> bool:
         """What the service's own health check says; it must not have ended meanwhile."""
@@ -234,7 +223,7 @@ def test_every_service_starts_gets_healthy_and_stops_by_its_own_commands(databas
         def no_fault() -> bool:  # right after so many starts, the machine may be too busy for the first answers
             done = ours.ended("cli", "doctor")
             said.append(done.stdout)
-            return done.returncode == 0
+            return done.code == 0
 
         with contextlib.suppress(AssertionError):  # what it says follows
             until(no_fault, "doctor finds no fault")
@@ -251,8 +240,8 @@ def test_a_health_check_says_no_while_nobody_answers(kafka, databases, city, tmp
     with contextlib.closing(socket.socket()) as silent:
         silent.bind((HERE, 0))
         url = f"http://{HERE}:{silent.getsockname()[1]}/metrics"
-        done = subprocess.run([*SISTERCITY, "health", "--url", url], capture_output=True, text=True, check=False)
-    assert done.returncode == 1
+        done = completed(["health", "--url", url], os.environ)
+    assert done.code == 1
     assert done.stderr.startswith(f"sistercity: {url} does not answer: ")
     # An API without its tables answers, but not well.
     ours.start("serve")
@@ -271,13 +260,13 @@ def test_the_database_takes_nobody_without_the_secret(kafka, databases, city, tm
 
 
 def test_serve_may_listen_on_a_container_only_where_it_is_told_that_it_has_one(tmp_path):
-    run = [*SISTERCITY, "serve", "--host", ANYWHERE]
+    run = ["serve", "--host", ANYWHERE]
     environment = {key: value for key, value in os.environ.items() if not key.startswith("SISTERCITY_")}
-    refused = subprocess.run(run, env=environment, capture_output=True, text=True, check=False)
+    refused = completed(run, environment)
     assert "is not a loopback address" in refused.stderr
     environment["SISTERCITY_SERVE_IN_CONTAINER"] = "true"
-    allowed = subprocess.run(run, env=environment, capture_output=True, text=True, check=False)
+    allowed = completed(run, environment)
     assert "set SISTERCITY_CITY" in allowed.stderr  # the next thing that is missing
     environment["SISTERCITY_CITY"] = "isfahan"
-    other = subprocess.run([*run[:-1], "192.0.2.1"], env=environment, capture_output=True, text=True, check=False)
+    other = completed([*run[:-1], "192.0.2.1"], environment)
     assert "is not a loopback address" in other.stderr
