@@ -5,7 +5,14 @@ import ssl
 import threading
 from pathlib import Path
 
+from cryptography import x509
+from prometheus_client import Gauge
+
 from errors import OperatorError
+
+EXPIRES = Gauge(
+    "sistercity_certificate_expires_timestamp_seconds", "When the certificate that TLS is answered with ends, Unix time"
+)
 
 log = logging.getLogger(__name__)
 
@@ -40,9 +47,13 @@ class _Renewing:
             ) from None
         self.context = self._loaded()
         self.context.sni_callback = self._at_handshake
+        EXPIRES.set_function(self._expires)
 
     def _at_handshake(self, connection: ssl.SSLObject | ssl.SSLSocket, name: str | None, context: object) -> None:
         del name, context
+        connection.context = self._newest()
+
+    def _newest(self) -> ssl.SSLContext:
         with self._lock:
             try:
                 stamp = self._stamped()
@@ -51,7 +62,11 @@ class _Renewing:
                     log.info("the certificate was read again from %s", self._files[0])
             except (OSError, ssl.SSLError) as error:
                 log.warning("the renewed certificate in %s is not used yet: %s", self._files[0], error)
-            connection.context = self._current
+            return self._current
+
+    def _expires(self) -> float:
+        self._newest()
+        return self._until
 
     def _stamped(self) -> _Stamp:
         stats = [path.stat() for path in self._files]
@@ -61,4 +76,5 @@ class _Renewing:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.load_cert_chain(*map(str, self._files))
+        self._until = x509.load_pem_x509_certificate(self._files[0].read_bytes()).not_valid_after_utc.timestamp()
         return context

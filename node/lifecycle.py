@@ -6,10 +6,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from node.health import RoleHealth
 from node.logs import set_up_logs
-from node.settings import settings
+from node.machine import show_machine
+from node.settings import Settings, settings
 from node.wiring import CommandError
 
 _GRACE_S = 10
@@ -39,6 +41,7 @@ def start(role: str, health: RoleHealth | None = None, *, metrics: bool = True) 
     if metrics and chosen.metrics_port is not None:
         from node.metrics_server import MetricsServer
 
+        show_machine(_folders(chosen))
         try:
             MetricsServer(chosen.metrics_host, chosen.metrics_port, health)
         except OSError as error:
@@ -46,6 +49,12 @@ def start(role: str, health: RoleHealth | None = None, *, metrics: bool = True) 
                 f"metrics can't listen on {chosen.metrics_host}:{chosen.metrics_port}: {error}"
             ) from None
     return stop
+
+
+def _folders(chosen: Settings) -> dict[str, Path]:
+    """What a process may write to, by use."""
+    given = {"home": chosen.home, "open-windows": chosen.spill_folder, "ledger": chosen.ledger}
+    return {use: folder for use, folder in given.items() if folder is not None}
 
 
 def stop_when(stop: threading.Event, act: Callable[[], object]) -> None:

@@ -19,6 +19,12 @@ KEY_EXPIRES = Gauge(
     ["use"],
 )
 
+AGREEMENT_EXPIRES = Gauge(
+    "sistercity_agreement_expires_timestamp_seconds",
+    "When the agreement under which a city is pulled ends, Unix time",
+    ["city"],
+)
+
 
 def show_identity(identity: Identity) -> None:
     """Set the gauge of an identity."""

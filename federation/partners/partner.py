@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from prometheus_client import Counter, Gauge
 
 from errors import OperatorError
+from federation.identity.expiry import AGREEMENT_EXPIRES
 from federation.partners.bodies import BodyReader
 from federation.partners.chains import ChainReader
 from federation.partners.database import Threads
@@ -77,6 +78,7 @@ class Puller:
 
     async def pull(self) -> PullResult:
         """One turn. Its outcome is recorded. Raises `PartnerError`, and psycopg's errors."""
+        AGREEMENT_EXPIRES.labels(self.agreement.city).set(self.agreement.valid_until / 1000)
         try:
             async with asyncio.timeout(self._limits.turn_s):
                 done = await self._turn()

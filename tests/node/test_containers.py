@@ -110,7 +110,7 @@ def test_the_image_runs_as_a_user_with_a_fixed_number_and_no_tools_to_install_wi
 
 def test_every_image_is_pinned_to_a_version():
     for image in [service["image"] for service in SERVICES.values()]:
-        assert re.search(r":\d+(\.\d+)+", image), image
+        assert re.search(r":v?\d+(\.\d+)+", image), image
     assert {service["image"] for service in OURS.values()} == {
         f"sistercity:{PROJECT['project']['version']}",
         f"sistercity-pictures:{PROJECT['project']['version']}",
@@ -151,7 +151,7 @@ def test_one_image_of_ours_serves_every_role():
     roles = {"migrate", "topics", "process", "detect", "correct", "cameras", "relay", "publish"}
     roles |= {"serve", "serve-partners", "pull", "ingest", "cli"}
     assert set(OURS) == roles
-    assert set(SERVICES) - roles == {"kafka", "postgres"}
+    assert set(SERVICES) - roles == {"kafka", "postgres", "prometheus"}
 
 
 @pytest.mark.parametrize("name", SERVICES)
@@ -218,7 +218,11 @@ def test_the_door_for_partners_comes_to_the_database_as_a_role_of_its_own():
 
 def test_partners_reach_their_door_and_only_this_machines_loopback_the_own_side():
     published = {name: service["ports"] for name, service in SERVICES.items() if "ports" in service}
-    assert published == {"serve": ["127.0.0.1:8080:8080"], "serve-partners": ["443:8443"]}
+    assert published == {
+        "serve": ["127.0.0.1:8080:8080"],
+        "serve-partners": ["443:8443"],
+        "prometheus": ["127.0.0.1:9090:9090"],
+    }
     assert DOCUMENT["networks"]["inside"] == {"internal": True}
     outside = {name for name, service in SERVICES.items() if "outside" in service["networks"]}
     assert outside == {"cameras", "serve", "serve-partners", "pull", "cli"}
