@@ -23,13 +23,16 @@ def check_backup(backup: BackupReader, city: str) -> None:
     backup.check()
 
 
-def restore_backup(backup: BackupReader, database_url: str) -> Sequence[str]:
+def restore_backup(backup: BackupReader, database_url: str, ledger: Path | None = None) -> Sequence[str]:
     """Fill the empty database, and bring it to the newest tables. Returns the tables that were left out, not ours.
 
-    To be called after `check_backup`. An interruption leaves the database empty, or whole and to be migrated. Raises
-    `RestoreRefused` and psycopg's errors.
+    To be called after `check_backup`. With `ledger`, that of the backup is put there first: a database that was filled
+    and has no ledger could not be restored again. An interruption leaves the database empty, or whole and to be
+    migrated. Raises `RestoreRefused`, `BackupFault` and psycopg's errors.
     """
     check_empty(database_url)
+    if ledger is not None:
+        put_ledger(backup, ledger)
     manifest = backup.manifest
     left_out = restore(
         *(database_url, manifest.tables_version, manifest.shapes(), manifest.counters),
@@ -40,17 +43,20 @@ def restore_backup(backup: BackupReader, database_url: str) -> Sequence[str]:
 
 
 def put_ledger(backup: BackupReader, path: Path) -> None:
-    """Put the ledger of the backup at `path`, all of it or nothing. Raises `BackupFault` if there is one."""
+    """Put the ledger of the backup at `path`, whole or not at all. Raises `BackupFault` if one is there, or it can't."""
     if path.exists():
         raise BackupFault(f"there is a ledger at {path}: it may know more than the backup, and is never replaced")
-    path.parent.mkdir(parents=True, exist_ok=True)
     new = path.with_name(f"{path.name}.{os.getpid()}.new")
     try:
-        with new.open("wb") as file:
-            for piece in backup.read(LEDGER):
-                file.write(piece)
-            file.flush()
-            os.fsync(file.fileno())
-        os.link(new, path)
-    finally:
-        new.unlink(missing_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with new.open("wb") as file:
+                for piece in backup.read(LEDGER):
+                    file.write(piece)
+                file.flush()
+                os.fsync(file.fileno())
+            os.link(new, path)
+        finally:
+            new.unlink(missing_ok=True)
+    except OSError as error:
+        raise BackupFault(f"the ledger can't be put at {path}, and nothing was restored: {error}") from None

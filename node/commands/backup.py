@@ -57,16 +57,14 @@ def restore(
 ) -> None:
     """Restore a backup into an empty database, and bring it to the newest tables. Checks all of it first."""
     from node.backup.archive import opened
-    from node.backup.restoring import check_backup, put_ledger, restore_backup
+    from node.backup.restoring import check_backup, restore_backup
 
     city = wiring.city().id
     path = wiring.ledger_path(city)
     with opened(file) as given:
         check_backup(given, city)
         _check_ledger(given, path, of_backup=ledger_of_backup, without=without_ledger)
-        left_out = restore_backup(given, wiring.new_database_url())
-        if ledger_of_backup:
-            put_ledger(given, path)
+        left_out = restore_backup(given, wiring.new_database_url(), path if ledger_of_backup else None)
         made = given.manifest
     for name in left_out:
         typer.echo(f"left out: table {name}, which is not of sistercity")
@@ -87,8 +85,8 @@ def _check_ledger(backup: "BackupReader", path: Path, *, of_backup: bool, withou
         raise wiring.CommandError("there is no ledger in this backup")
     if of_backup and path.exists():
         raise wiring.CommandError(
-            f"there is a ledger at {path}, which knows what was published after the backup: restore without"
-            " --ledger-of-backup"
+            f"there is a ledger at {path}, which knows what was published after the backup, or was put there by a"
+            " restore that was interrupted: restore without --ledger-of-backup"
         )
     if path.exists() or of_backup or without or not made.has_ledger:
         return

@@ -165,6 +165,20 @@ def test_it_asks_for_the_ledger_unless_told_that_nothing_left_since(
     publish_hours_until(empty_url, ledger, 3)
 
 
+def test_a_ledger_that_cannot_be_put_in_its_place_is_named_before_the_database_is_filled(
+    city_url, empty_url, tmp_path, monkeypatch
+) -> None:
+    backup(tmp_path / "a.zip")
+    (tmp_path / "a file").touch()
+    monkeypatch.setenv("SISTERCITY_LEDGER", str(tmp_path / "a file" / "ledger.jsonl"))
+    use(monkeypatch, empty_url)
+    assert "the ledger can't be put at" in refused(tmp_path / "a.zip", ledger_of_backup=True)
+    monkeypatch.setenv("SISTERCITY_LEDGER", str(tmp_path / "elsewhere.jsonl"))
+    use(monkeypatch, empty_url)
+    restore(tmp_path / "a.zip", ledger_of_backup=True, without_ledger=False)
+    assert everything(empty_url) == everything(city_url)
+
+
 def test_an_interrupted_restore_leaves_an_empty_database_and_is_run_again(
     city_url, empty_url, tmp_path, monkeypatch
 ) -> None:
