@@ -11,6 +11,7 @@ from pathlib import Path
 import psycopg
 from joserfc.jwk import OKPKey
 
+from federation.identity.expiry import forget_identity
 from federation.partners.bundles import BadBundle, opened_bundle
 from federation.partners.connecting import client
 from federation.partners.database import Threads
@@ -18,7 +19,7 @@ from federation.partners.fetching import Fetcher
 from federation.partners.housekeeping import count_partners, erase_what_is_over, keep_house
 from federation.partners.identities import access_key
 from federation.partners.limits import FetchLimits, Network, PartnerError
-from federation.partners.partner import Puller, PullResult
+from federation.partners.partner import PARTNER_SUCCESS, Puller, PullResult
 from federation.partners.remote import RemoteCity
 from store.agreements import InstalledAgreement, in_force
 from store.database import DatabaseRefused, DatabaseUrl
@@ -122,6 +123,7 @@ class _Schedule:
         self._fetcher = fetcher
         self._poll_s = poll_s
         self._tasks: dict[tuple[str, int, tuple[str, ...]], asyncio.Task[None]] = {}
+        self._shown: set[str] = set()
 
     async def watch(self, report: Callable[[str | None], None]) -> None:
         """Start and end tasks as agreements begin and end."""
@@ -135,9 +137,17 @@ class _Schedule:
                 report(None)
                 for key in self._tasks.keys() - agreements.keys():
                     self._tasks.pop(key).cancel()
+                self._show_only({each.city for each in agreements.values()})
                 for key in agreements.keys() - self._tasks.keys():
                     self._tasks[key] = asyncio.create_task(self._keep_pulling(agreements[key]))
             await asyncio.sleep(min(self._poll_s, 30.0))
+
+    def _show_only(self, cities: set[str]) -> None:
+        """Let no metric go on naming a city that is pulled no more: it would look like one that does not answer."""
+        for city in self._shown - cities:
+            forget_identity(city)
+            PARTNER_SUCCESS.remove(city)
+        self._shown = cities
 
     async def end(self) -> None:
         """End all tasks."""
