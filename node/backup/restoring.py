@@ -43,7 +43,7 @@ def restore_backup(backup: BackupReader, database_url: str, ledger: Path | None 
 
 
 def put_ledger(backup: BackupReader, path: Path) -> None:
-    """Put the ledger of the backup at `path`, whole or not at all. Raises `BackupFault` if one is there, or it can't."""
+    """Put the ledger of the backup at `path`, whole or not at all. Raises `BackupFault`: one is there, or it failed."""
     if path.exists():
         raise BackupFault(f"there is a ledger at {path}: it may know more than the backup, and is never replaced")
     new = path.with_name(f"{path.name}.{os.getpid()}.new")
