@@ -23,10 +23,10 @@ def test_kafka_starts_without_trial_options_that_fail(tmp_path: Path, installed:
 
 @pytest.mark.services
 def test_a_cancelled_start_leaves_no_process(tmp_path: Path, installed: Path) -> None:
-    cancelled = threading.Event()
+    cancelled, jars = threading.Event(), read_lock()
     cancelled.set()
     with pytest.raises(kafka.CalledOff):
-        kafka.start(tmp_path, classpath(installed, read_lock()), cancelled)
+        kafka.start(tmp_path, classpath(installed, jars), cancelled, trial=fast_start.options(installed, jars))
     assert kafka.running(tmp_path) == []
 
 

@@ -81,7 +81,7 @@ def kept(found: Services) -> tuple[list[str], list[str]]:
 
 
 @pytest.mark.services
-def test_services_run_for_the_block_and_their_data_is_kept(home: Path, installed: Path) -> None:
+def test_services_run_for_the_block_or_until_ctrl_c_and_their_data_is_kept(home: Path, installed: Path) -> None:
     lines: list[str] = []
     with services(home, installed=installed, report=lines.append) as first:
         assert running(home) == first
@@ -91,13 +91,26 @@ def test_services_run_for_the_block_and_their_data_is_kept(home: Path, installed
     assert none_alive(processes)
     assert running(home) is None and not (home / "services.json").exists()
     assert any("Kafka answers" in line for line in lines) and any("PostgreSQL answers" in line for line in lines)
-    with services(home, installed=installed, report=lines.append) as second:
+    with owner(home, installed) as (process, second):
         assert second.kafka != first.kafka
         assert kept(second) == (["one"], ["one"])
         check_secrets(home, second)
-        with pytest.raises(AlreadyRunning, match=str(os.getpid())), services(home, installed=installed):
+        with pytest.raises(AlreadyRunning, match=str(process.pid)), services(home, installed=installed):
             pass
         assert running(home) == second
+        check_ctrl_c(home, process)
+    assert (home / "kafka/data/.kafka_cleanshutdown").exists()
+    assert running(home) is None
+
+
+def check_ctrl_c(home: Path, process: subprocess.Popen[str]) -> None:
+    """Ctrl-C reaches the owner alone, and both services end before it does."""
+    processes = family(home)
+    within_reach = {pid for pid in processes if os.getsid(pid) == process.pid}
+    assert within_reach == {process.pid}
+    os.killpg(process.pid, signal.SIGINT)
+    process.wait(30)
+    assert none_alive(processes)
 
 
 def check_secrets(home: Path, found: Services) -> None:
@@ -119,22 +132,6 @@ def check_secrets(home: Path, found: Services) -> None:
 
 
 @pytest.mark.services
-def test_ctrl_c_stops_both_before_the_owner_ends(home: Path, installed: Path) -> None:
-    with owner(home, installed) as (process, found):
-        put(found, "before Ctrl-C")
-        with pytest.raises(AlreadyRunning, match=str(process.pid)), services(home, installed=installed):
-            pass
-        processes = family(home)
-        within_reach = {pid for pid in processes if os.getsid(pid) == process.pid}
-        assert within_reach == {process.pid}
-        os.killpg(process.pid, signal.SIGINT)
-        process.wait(30)
-        assert none_alive(processes)
-    assert (home / "kafka/data/.kafka_cleanshutdown").exists()
-    assert running(home) is None
-
-
-@pytest.mark.services
 @pytest.mark.parametrize("number", [signal.SIGKILL, pytest.param(signal.SIGTERM, marks=soak_only)])
 def test_after_any_death_of_the_owner_nothing_runs_and_the_next_start_works(
     home: Path, installed: Path, number: signal.Signals
@@ -151,12 +148,13 @@ def test_after_any_death_of_the_owner_nothing_runs_and_the_next_start_works(
 
 
 @pytest.mark.services
-def test_services_that_a_killed_guard_left_are_stopped_by_the_next_start(home: Path, installed: Path) -> None:
+def test_services_whose_guard_was_killed_are_stopped_by_their_owner_or_by_the_next_start(
+    home: Path, installed: Path
+) -> None:
     with owner(home, installed) as (process, found):
         put(found, "guard killed")
         processes = family(home)
-        (guard,) = (each for each in processes.values() if "embedded.guard" in each.cmdline())
-        guard.kill()
+        guard = kill_guard(processes)
         until(lambda: not alive(guard), "the guard has ended")
         # Its owner lives and still uses them.
         with pytest.raises(AlreadyRunning, match=str(process.pid)), services(home, installed=installed):
@@ -165,20 +163,20 @@ def test_services_that_a_killed_guard_left_are_stopped_by_the_next_start(home: P
         process.kill()
         process.wait(30)
         assert not none_alive(processes)
-        with services(home, installed=installed) as after:
+        with pytest.raises(ZeroDivisionError), services(home, installed=installed) as after:
             assert none_alive(processes)
             rows, messages = kept(after)
             assert "guard killed" in rows and "guard killed" in messages
+            processes = family(home)
+            kill_guard(processes)
+            raise ZeroDivisionError
+        assert none_alive(processes)
 
 
-@pytest.mark.services
-def test_an_owner_stops_both_itself_if_its_guard_was_killed(home: Path, installed: Path) -> None:
-    with pytest.raises(ZeroDivisionError), services(home, installed=installed):
-        processes = family(home)
-        (guard,) = (each for each in processes.values() if "embedded.guard" in each.cmdline())
-        guard.kill()
-        raise ZeroDivisionError
-    assert none_alive(processes)
+def kill_guard(processes: dict[int, psutil.Process]) -> psutil.Process:
+    (guard,) = (each for each in processes.values() if "embedded.guard" in each.cmdline())
+    guard.kill()
+    return guard
 
 
 @pytest.mark.services

@@ -43,9 +43,11 @@ from tests.waiting import until
 
 pytestmark = [pytest.mark.services, soak]
 
-PROCESSOR_KILLS = amount(4, soak=30)
+METERS = amount(800, soak=2_500)
+LOADED_METERS = amount(100, soak=1_000)
+PROCESSOR_KILLS = amount(2, soak=30)
 DETECTOR_KILLS = amount(2, soak=12)
-PICTURE_SECONDS = amount(80, soak=300)
+PICTURE_SECONDS = amount(50, soak=300)
 EXAMINED_S = amount(90, soak=300)
 """How long a detector may take for the pictures that are left, on a machine with other work."""
 SECONDS_AWAY = amount(5, soak=300)
@@ -63,7 +65,7 @@ STREAMS = (ENERGY, "waste.fill-levels", "waste.collections", REGIONS)
 
 @pytest.fixture(scope="module")
 def messages() -> list[Sent]:
-    return mixed([energy_day(), *waste_day(), regions_day()])
+    return mixed([energy_day(METERS), *waste_day(), regions_day()])
 
 
 @pytest.fixture
@@ -309,7 +311,7 @@ class RegisterLoads:
     def _run(self) -> None:
         with connect(self._url, name="register loads") as connection:
             while not self._stop.wait(0.2):
-                fleet = Fleet(small_city(ZONE), 1_000, seed=self.loads)
+                fleet = Fleet(small_city(ZONE), LOADED_METERS, seed=self.loads)
                 load_register(connection, small_city(ZONE), fleet.register(), lambda: round(time.time() * 1000))
                 self.loads += 1
 
