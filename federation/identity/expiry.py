@@ -31,9 +31,10 @@ def show_identity(identity: Identity) -> None:
     IDENTITY_EXPIRES.labels(identity.city).set(identity.expires_at / 1000)
 
 
-def forget_identity(city: str) -> None:
-    """Show nothing of a city's identity any more."""
+def forget_partner(city: str) -> None:
+    """Show nothing of a city's identity and agreement any more."""
     IDENTITY_EXPIRES.remove(city)
+    AGREEMENT_EXPIRES.remove(city)
 
 
 def show_key(use: Literal["publish", "access"], identity: Identity | None, key: OKPKey | None) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import psycopg
 from joserfc.jwk import OKPKey
 
-from federation.identity.expiry import forget_identity
+from federation.identity.expiry import forget_partner
 from federation.partners.bundles import BadBundle, opened_bundle
 from federation.partners.connecting import client
 from federation.partners.database import Threads
@@ -145,7 +145,7 @@ class _Schedule:
     def _show_only(self, cities: set[str]) -> None:
         """Let no metric go on naming a city that is pulled no more: it would look like one that does not answer."""
         for city in self._shown - cities:
-            forget_identity(city)
+            forget_partner(city)
             PARTNER_SUCCESS.remove(city)
         self._shown = cities
 

@@ -15,7 +15,11 @@ from tests.waiting import until
 
 pytestmark = pytest.mark.services
 
-SHOWN = ("sistercity_partner_last_success_timestamp_seconds", "sistercity_identity_expires_timestamp_seconds")
+SHOWN = (
+    "sistercity_partner_last_success_timestamp_seconds",
+    "sistercity_identity_expires_timestamp_seconds",
+    "sistercity_agreement_expires_timestamp_seconds",
+)
 
 
 @pytest.fixture(scope="module")
@@ -37,10 +41,10 @@ def test_a_partner_whose_agreement_has_ended_is_in_the_metrics_no_more(stage: St
     async def following() -> None:
         ended = asyncio.Event()
         task = asyncio.create_task(follow(pulling(stage.database_url), ended, poll_s=0.2))
-        await asyncio.to_thread(until, lambda: shown(hue) == [True, True], "the city was pulled")
+        await asyncio.to_thread(until, lambda: all(shown(hue)), "the city was pulled")
         with connect(stage.database_url) as connection:
             revoke(connection, agreement.id, "over")
-        await asyncio.to_thread(until, lambda: shown(hue) == [False, False], "the city is shown no more")
+        await asyncio.to_thread(until, lambda: not any(shown(hue)), "the city is shown no more")
         ended.set()
         await task
 
