@@ -21,7 +21,8 @@ _GRACE_S = 10
 def start(role: str, health: RoleHealth | None = None, *, metrics: bool = True) -> threading.Event:
     """Set up log, metrics and signals of a process that runs until it is stopped. Returns the event that stops it.
 
-    The first SIGINT or SIGTERM sets the event; a second one ends the process at once. `health` is served beside the
+    The first SIGINT or SIGTERM sets the event. A second SIGINT ends the process at once; a second SIGTERM does nothing,
+    for container engines send several to one stop and SIGKILL when their patience ends. `health` is served beside the
     metrics. Without `metrics` the process serves neither, whatever is set. Raises `CommandError` if the port of the
     metrics is taken.
     """
@@ -32,7 +33,8 @@ def start(role: str, health: RoleHealth | None = None, *, metrics: bool = True) 
     def request_stop(number: int, frame: object) -> None:
         del frame
         stop.set()
-        signal.signal(number, signal.SIG_DFL)
+        if number == signal.SIGINT:
+            signal.signal(number, signal.SIG_DFL)
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, request_stop)

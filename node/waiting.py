@@ -10,8 +10,8 @@ from node.wiring import CommandError
 if TYPE_CHECKING:
     from store.database import DatabaseUrl
 
-_HALF_MADE = ("does not exist", "no pg_hba.conf entry", "authentication failed")
-"""What the server says of a database, a rule or a user that its first start was to make."""
+_HALF_MADE = ("does not exist", "no pg_hba.conf entry")
+"""What the server says of a database or a rule that its first start was to make."""
 _REMEDY = (
     "Its server answers, so if this is its first start, that start was interrupted and has left a data folder that is"
     " half made. It holds nothing yet: stop PostgreSQL, delete its data folder or volume, and start it again (in"
@@ -23,7 +23,10 @@ _REMEDY = (
 def wait_for_database(
     url: "DatabaseUrl", wait_s: float, clock: Callable[[], float] = time.monotonic, pause_s: float = 1.0
 ) -> None:
-    """Return when a query on the database is answered. Raises `CommandError` after `wait_s` seconds."""
+    """Return when a query on the database is answered.
+
+    Raises `CommandError` after `wait_s` seconds, and at once if the server refuses the user or its password.
+    """
     import psycopg
 
     from store.database import DatabaseRefused, connect
@@ -34,7 +37,9 @@ def wait_for_database(
             with connect(url, name="sistercity waits") as connection:
                 connection.execute("SELECT")
             return
-        except (psycopg.OperationalError, DatabaseRefused) as error:
+        except DatabaseRefused as error:
+            raise CommandError(f"{error}. {_REMEDY}") from None
+        except psycopg.OperationalError as error:
             if clock() >= until:
                 raise CommandError(_in_words(str(error), wait_s)) from None
             if not told:

@@ -1,10 +1,12 @@
 """A command that runs once waits for a PostgreSQL that is starting, and names the remedy of one that is half made."""
 
 import pytest
+from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from node.waiting import wait_for_database
 from node.wiring import CommandError
+from store.database import connect
 
 NOWHERE = "postgresql://nobody@127.0.0.1:1/nothing"
 
@@ -24,6 +26,20 @@ def test_who_waits_is_told_once(capsys):
 @pytest.mark.services
 def test_a_database_that_answers_is_not_waited_for(database_url):
     wait_for_database(database_url, 0)
+
+
+@pytest.mark.services
+def test_a_refused_password_is_not_waited_for(server_url, database_url):
+    with connect(database_url) as connection:
+        name = f"keeper_{connection.info.dbname}"
+        connection.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD 'right'").format(sql.Identifier(name)))
+        beginning = iter([0])
+        try:
+            with pytest.raises(CommandError, match="refuses this node: password authentication failed"):
+                url = make_conninfo(database_url, user=name, password="wrong")
+                wait_for_database(url, 60, clock=lambda: next(beginning))
+        finally:
+            connection.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(name)))
 
 
 @pytest.mark.services
