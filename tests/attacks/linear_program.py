@@ -16,8 +16,6 @@ from dataclasses import dataclass
 from math import inf
 
 import numpy as np
-from scipy.optimize import linprog
-from scipy.sparse import coo_matrix
 
 from tests.attacks.differences import Row, components
 from tests.attacks.figures import Figure, Knowledge, Unknown
@@ -239,6 +237,9 @@ def _solved(systems: Sequence[_System]) -> Iterator[Interval]:
             bounds.append(bound)
         cost += [system.asked.get(column, 0.0) for column in range(system.columns)]
         first.append(len(cost))
+    # Every process of the suite collects this module, and few of them solve a program.
+    from scipy.sparse import coo_matrix  # noqa: PLC0415
+
     matrix = coo_matrix((data, (row_of, column_of)), shape=(len(bounds), len(cost))).tocsr()
     least, most = (_optimum(np.array(cost) * sign, matrix, bounds) for sign in (1, -1))
     for system, begin, end in zip(systems, first, first[1:], strict=False):
@@ -247,6 +248,8 @@ def _solved(systems: Sequence[_System]) -> Iterator[Interval]:
 
 
 def _optimum(cost: np.ndarray, matrix: object, bounds: Sequence[float]) -> np.ndarray:
+    from scipy.optimize import linprog  # noqa: PLC0415
+
     found = linprog(cost, A_ub=matrix, b_ub=bounds, bounds=(0, None), method="highs")
     if found.status != 0:
         raise ArithmeticError(f"what is published contradicts what is known: {found.message}")

@@ -30,7 +30,7 @@ from tests.soak import amount, examples, soak
 
 MANY = FaultRates(repeated=0.1, broken=0.005, estimated=0.05, late=0.05, future=0.01, too_long=0.01, invalid=0.02)
 TOPIC = live("city", "energy.readings")
-METERS = amount(150, soak=400)
+METERS = amount(60, soak=400)
 KINDS: Mapping[str, Callable[[City, int], SimulatedSources]] = {
     "energy.readings": lambda city, seed: Fleet(city, 60, seed),
     "waste.fill-levels": lambda city, seed: Bins(city, 80, seed),
