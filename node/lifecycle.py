@@ -33,8 +33,8 @@ def start(role: str, health: RoleHealth | None = None, *, metrics: bool = True) 
     def request_stop(number: int, frame: object) -> None:
         del frame
         stop.set()
-        if number == signal.SIGINT:
-            signal.signal(number, signal.SIG_DFL)
+        # Ignored, not handled: Python gives a handler up when it begins to end, which is before the process has ended.
+        signal.signal(number, signal.SIG_DFL if number == signal.SIGINT else signal.SIG_IGN)
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, request_stop)

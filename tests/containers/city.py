@@ -94,6 +94,16 @@ class ContainerCity:
         lines = self.do("ps", "--all", "--no-trunc", "--format", "json").splitlines()
         return {found["Name"]: found for found in map(json.loads, filter(None, lines))}
 
+    def of_project(self, service: str = "") -> list[str]:
+        """Ids of the containers that the engine has of this city, or of one service of it, whatever .env says now."""
+        words = ["docker", "ps", "--all", "--quiet", "--filter", self._label()]
+        if service:
+            words += ["--filter", f"label=com.docker.compose.service={service}"]
+        return run(words, self.folder).stdout.split()
+
+    def _label(self) -> str:
+        return f"label=com.docker.compose.project={self.settings['COMPOSE_PROJECT_NAME']}"
+
     def ids(self) -> dict[str, str]:
         return {name: found["ID"] for name, found in self.containers().items()}
 
