@@ -135,6 +135,10 @@ def _replace(connection: Connection, recorded: RecordedContradiction) -> int:
     ).fetchall()
     for (metric,) in metrics:
         remove_entries(connection, found.thumbprint, metric, 1)
+        # What was passed over was a body of the story before; in the new one, this sequence may be a good one.
+        connection.execute(
+            "DELETE FROM skipped_bodies WHERE thumbprint = %s AND metric = %s", (found.thumbprint, metric)
+        )
     if found.metric == "":  # the second of two heads of one number takes the place of the first
         connection.execute(
             "DELETE FROM partner_heads WHERE thumbprint = %s AND document = %s AND seen_by = %s",

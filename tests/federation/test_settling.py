@@ -205,3 +205,21 @@ def test_a_body_that_is_refused_for_ever_is_passed_over(stage: Stage, hue: Talki
         assert [(body.sequence, body.by) for body in skipped_bodies(connection, hue.keys.thumbprint)] == [(3, "N. N.")]
     assert stage.pull()[0].failure is None
     assert (values(stage), standing(stage)) == ([500, 500, 9], "fresh")
+
+
+def test_what_was_passed_over_in_one_story_is_read_in_the_story_that_replaces_it(
+    stage: Stage, hue: TalkingCity
+) -> None:
+    hue.publish(2, edit=lambda body: body["cells"].reverse())
+    hue.sign()
+    assert stage.refused() == "malformed"
+    with connect(stage.database_url) as connection:
+        assert skip_body(connection, hue.keys.thumbprint, METRIC, 3, by="N. N.", why="out of order")
+    assert stage.pull()[0].failure is None
+    rewrite(hue, 7)
+    hue.publish(2, value=8)
+    hue.sign()
+    assert stage.refused() == "contradicted"
+    decide(stage, hue, "replaced")
+    assert stage.pull()[0].failure is None
+    assert values(stage) == [500, 7, 8]
