@@ -4,7 +4,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from node.backup.archive import LEDGER, BackupFault, BackupReader
+from node.backup.archive import LEDGER, BackupFault, BackupReader, give_name
 from store.inspection import known_versions
 from store.migrations import migrate
 from store.snapshot import check_empty, restore
@@ -55,7 +55,7 @@ def put_ledger(backup: BackupReader, path: Path) -> None:
                     file.write(piece)
                 file.flush()
                 os.fsync(file.fileno())
-            os.link(new, path)
+            give_name(new, path)
         finally:
             new.unlink(missing_ok=True)
     except OSError as error:
