@@ -103,7 +103,7 @@ class Fetcher:
                 words = f"{url}: {error}; SISTERCITY_PARTNER_PRIVATE_ADDRESSES allows it"
                 raise PartnerError("private-address", words) from None
             except (httpx.TransportError, TimeoutError, _Temporary) as error:
-                reason = str(error) or type(error).__name__
+                reason = _reason(error)
                 wait = error.wait_s if isinstance(error, _Temporary) else 0.0
                 if attempt + 1 == limits.attempts:
                     raise PartnerError("unreachable", f"{url}: {reason}, {limits.attempts} times") from error
@@ -174,6 +174,14 @@ async def _word(response: httpx.Response) -> str:
     except (ValueError, KeyError, TypeError, RecursionError):
         return ""
     return f" ({ascii(found)[:50]})"
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong, with the remedy if nobody whom we trust vouches for the partner's certificate."""
+    reason = str(error) or type(error).__name__
+    if "self-signed certificate" in reason or "unable to get local issuer certificate" in reason:
+        return f"{reason}; SISTERCITY_PARTNER_CA_FILE names the authorities to trust besides the system's"
+    return reason
 
 
 def _retry_after(response: httpx.Response) -> float:
