@@ -69,7 +69,8 @@ def create(
 
     if document_path().exists():
         raise wiring.CommandError(
-            f"there is an identity in {identity_folder()}: `sistercity identity show` tells of it"
+            f"there is an identity in {identity_folder()}, which `sistercity identity show` tells of;"
+            " `sistercity identity renew --address` or `--contact` changes what it says"
         )
     known = wiring.city() if city is None or name is None else None
     city, name = city or known.id, name or known.name  # type: ignore[union-attr]
