@@ -1,5 +1,7 @@
 """A hundred cities in a process of their own, on real sockets: some hang, drip, lie, are down or flood.
 
+Who floods does so where most is taken: in place of bodies.
+
 Run as a program, it serves them and writes what a puller needs to standard output: the port, and each city's name,
 thumbprint and manner. It ends with its standard input.
 """
@@ -46,7 +48,7 @@ async def badly(kind: Manner, receive: Callable[[], Awaitable[Any]], send: Calla
     """Answer a request as no city should: never, a byte at a time, or without end; until the client has had enough."""
     gone = asyncio.create_task(_gone(receive))
     if kind != "hangs":
-        headers = [(b"content-type", b"application/jose")]
+        headers = [(b"content-type", b"application/jsonl" if kind == "floods" else b"application/jose")]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
     while not gone.done():
         if kind == "floods":
@@ -73,7 +75,7 @@ def main() -> None:
         if scope["type"] != "http":
             return
         kind = manners[scope["path"][1:].partition("/")[0]]
-        if kind in ("good", "lies", "down"):
+        if kind in ("good", "lies", "down") or (kind == "floods" and not scope["path"].endswith("/v1/bodies")):
             await exchange(served, scope, receive, send)
         else:
             await badly(kind, receive, send)
