@@ -83,6 +83,14 @@ def newest_head(connection: Connection, thumbprint: str, seen_by: str | None = N
     return None if row is None else _head(row)
 
 
+def heads_of(connection: Connection, thumbprint: str) -> list[ReceivedHead]:
+    """The heads of a city that are kept, whoever has shown them, the highest number first."""
+    rows = connection.execute(
+        f"SELECT {_HEAD} FROM partner_heads WHERE thumbprint = %s ORDER BY number DESC, seen_at DESC", (thumbprint,)
+    )
+    return [_head(row) for row in rows]
+
+
 def heads_numbered(connection: Connection, thumbprint: str, number: int) -> list[ReceivedHead]:
     """The heads of a city with this number: more than one if it has told two stories."""
     rows = connection.execute(

@@ -82,11 +82,12 @@ def own(connection: Connection) -> Identity | None:
 
 def seen_by_partners(connection: Connection, identity: Identity) -> SignedHead | None:
     """The newest head of our own city that partners have seen, and that a key which is not revoked has signed."""
-    found = partner_heads.newest_head(connection, identity.thumbprint)
-    try:
-        return None if found is None else open_head(found.document, identity, None)
-    except BadHead:
-        return None
+    for seen in partner_heads.heads_of(connection, identity.thumbprint):
+        try:
+            return open_head(seen.document, identity, None)
+        except BadHead:
+            continue  # whoever has the revoked key may have signed it: an older head still tells
+    return None
 
 
 @lru_cache(maxsize=8)

@@ -150,19 +150,17 @@ def test_without_a_key_that_counts_windows_leave_in_their_slots_unsigned(city_ur
     ]
 
 
-def show(connection: Connection, document: str) -> None:
+def show(connection: Connection, document: str, key: OKPKey = KEYS.publish) -> None:
     """Let the city's puller have seen this head at a partner."""
-    head = open_head(
-        document, open_identity(KEYS.document(keys=[listed(KEYS.publish)]), pinned=None, now_ms=None), None
-    )
+    head = open_head(document, open_identity(KEYS.document(keys=[listed(key)]), pinned=None, now_ms=None), None)
     times = (head.log, head.issued_at, head.expires_at)
     keep_head(connection, ReceivedHead(KEYS.thumbprint, head.number, digest(head.payload), "partner", document, *times))
 
 
-def numbered(number: int, state: LedgerState, ends: Mapping[str, ChainEnd]) -> str:
+def numbered(number: int, state: LedgerState, ends: Mapping[str, ChainEnd], key: OKPKey = KEYS.publish) -> str:
     """A head of the city with this number and these ends."""
     return sign_head(
-        KEYS.publish,
+        key,
         city=CITY,
         log=state.beginning.log,
         number=number,
@@ -228,3 +226,15 @@ def test_a_head_takes_a_number_above_those_that_partners_have_seen(city_url, led
         show(connection, numbered(due_at(9), state, state.ends))
         publish_hours_until(city_url, ledger, 2, signer())
         assert signed(connection)[-1].number == due_at(9) + 1
+
+
+def test_a_newer_head_by_a_revoked_key_hides_nothing_that_partners_have_seen(city_url, ledger) -> None:
+    publish_hours_until(city_url, ledger, 1, signer())
+    state = read_ledger(ledger)
+    with connect(city_url) as connection:
+        show(connection, numbered(due_at(9), state, {IMPORT.name: ChainEnd(3, digest(b"3"))}))
+        adopt(connection, 2, [listed(KEYS.publish), listed(OTHER)])
+        stolen = numbered(due_at(10), state, {IMPORT.name: ChainEnd(4, digest(b"4"))}, OTHER)
+        show(connection, stolen, OTHER)
+        adopt(connection, 3, [listed(KEYS.publish), listed(OTHER)], OTHER)
+    assert f"partners have seen publication 3 of {IMPORT.name}" in fault(city_url, ledger)
