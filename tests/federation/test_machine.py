@@ -178,6 +178,8 @@ class Exchange(Witnessing):
             "SELECT count(*) FROM partner_entries AS taken JOIN partner_cells AS cells"
             " ON cells.metric = taken.metric AND cells.window_start = taken.window_start"
             " WHERE taken.kind = 'withdrawal' AND cells.value IS NOT NULL"
+            " AND taken.thumbprint = %s AND cells.city = %s",
+            (self.city.keys.thumbprint, self.city.city),
         ).fetchone()
         assert shown == 0
 
