@@ -176,7 +176,7 @@ def test_partners_are_told_by_how_they_stand_and_none_is_asked(command, database
     _, found = examined(command)
     assert found["partner near"] == ("ok", "fresh")
     assert found["partner away"][0] == "warn" and "goes on when the partner is back" in found["partner away"][1]
-    assert found["partner liar"][0] == "fail" and "sistercity verify" in found["partner liar"][1]
+    assert found["partner liar"][0] == "fail" and "sistercity partner show" in found["partner liar"][1]
 
 
 def test_topics_create_needs_kafka_and_plan_does_not(command, city):
