@@ -1,7 +1,6 @@
 """What a partner gave is erased when the time is over for which it may be kept; what was said stays proven."""
 
 import asyncio
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -18,7 +17,7 @@ from store.partner_standing import metric_standings
 from store.retention import KeptCity, erase_expired, kept_cities
 from store.verification import heads_seen, one_state, partner_entries
 from tests.federation.identity.cities import DAY, NOW
-from tests.federation.stage import Stage, staged
+from tests.federation.stage import Stage
 from tests.federation.talking import BEGIN, IMPORT, Reply, TalkingCity, agreed, pulling, renew
 from tests.waiting import until
 
@@ -29,18 +28,6 @@ OLD, YOUNG = 24 * 35, 24 * 50
 """Hours after BEGIN, which is 60 days ago: 25 and 10 days ago."""
 LATER = NOW + 10 * DAY
 """Then the old hours are over, and the young ones are not."""
-
-
-@pytest.fixture(scope="module")
-def theatre(module_database_url: str) -> Iterator[Stage]:
-    with staged(module_database_url) as found:
-        yield found
-
-
-@pytest.fixture
-def stage(theatre: Stage) -> Stage:
-    theatre.begin()
-    return theatre
 
 
 def kept_for(days: int) -> tuple[MetricGrant, ...]:

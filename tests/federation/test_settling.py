@@ -1,7 +1,6 @@
 """After a contradiction an operator decides, and pulling goes on from there; what was proven stays."""
 
 import asyncio
-from collections.abc import Iterator
 from typing import get_args
 
 import pytest
@@ -12,25 +11,13 @@ from store.database import connect
 from store.partner_standing import StandingWord, metric_standings
 from store.settlements import Choice, recorded_contradictions, settle, skip_body, skipped_bodies
 from tests.federation.identity.cities import NOW
-from tests.federation.stage import Stage, staged
+from tests.federation.stage import Stage
 from tests.federation.talking import IMPORT, SOLAR, TalkingCity, pulling
 from tests.waiting import until
 
 pytestmark = pytest.mark.services
 
 METRIC = IMPORT.name
-
-
-@pytest.fixture(scope="module")
-def theatre(module_database_url: str) -> Iterator[Stage]:
-    with staged(module_database_url) as found:
-        yield found
-
-
-@pytest.fixture
-def stage(theatre: Stage) -> Stage:
-    theatre.begin()
-    return theatre
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """A city that tells two stories has signed both: both are kept, that metric stops, and races are no contradictions."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -13,24 +12,12 @@ from store.database import connect
 from store.partner_heads import contradictions
 from store.partner_standing import metric_standings
 from tests.federation.identity.cities import DAY, NOW, online
-from tests.federation.stage import Stage, staged
+from tests.federation.stage import Stage
 from tests.federation.talking import BEGIN, IMPORT, SOLAR, US, Reply, TalkingCity, agree, renew
 
 pytestmark = pytest.mark.services
 
 METRIC = IMPORT.name
-
-
-@pytest.fixture(scope="module")
-def theatre(module_database_url: str) -> Iterator[Stage]:
-    with staged(module_database_url) as found:
-        yield found
-
-
-@pytest.fixture
-def stage(theatre: Stage) -> Stage:
-    theatre.begin()
-    return theatre
 
 
 @pytest.fixture
