@@ -58,6 +58,19 @@ def begin_log(connection: Connection, log_id: str) -> None:
     connection.execute("UPDATE publication_log SET ledger = true, id = %s", (log_id,))
 
 
+def ledger_hashes(
+    connection: Connection, after: int, named: Sequence[tuple[str, int]]
+) -> Mapping[tuple[str, int], str]:
+    """The SHA-256 of the entries with these metrics and sequences, as far as they are after this position."""
+    rows = connection.execute(
+        "SELECT metric, sequence, encode(sha256(entry), 'hex') FROM publications"
+        " JOIN unnest(%s::text[], %s::bigint[]) AS named (metric, sequence) USING (metric, sequence)"
+        " WHERE position > %s AND entry IS NOT NULL",
+        ([metric for metric, _ in named], [sequence for _, sequence in named], after),
+    )
+    return {(metric, sequence): hash_ for metric, sequence, hash_ in rows}
+
+
 def drafts(connection: Connection) -> Sequence[Draft]:
     """The drafts that were not finished, in order."""
     rows = connection.execute("SELECT position, topic, left_at, entry, body FROM publication_drafts ORDER BY position")

@@ -6,13 +6,14 @@ with other values. Whatever else does not agree stops the publisher in words.
 """
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from federation.publications.appending import finish
 from federation.publications.chain import ChainEnd, check_body
 from federation.publications.entries import PublicationEntry, cells_of, digest, entry_of
+from federation.publications.heads import SignedHead
 from federation.publications.ledger import (
     Beginning,
     Ledger,
@@ -22,10 +23,10 @@ from federation.publications.ledger import (
     read_entries,
     read_ledger,
 )
-from federation.publications.signing import own, seen_by_partners
+from federation.publications.signing import seen_by_partners
 from store.database import Connection
 from store.publications import append, publisher_lock
-from store.recovery import LogFacts, LostBody, begin_log, bring_back, drafts, drop_draft, log_facts
+from store.recovery import LogFacts, LostBody, begin_log, bring_back, drafts, drop_draft, ledger_hashes, log_facts
 
 log = logging.getLogger(__name__)
 
@@ -126,23 +127,35 @@ def missing_entries(
 def check_not_restored(connection: Connection, state: LedgerState) -> None:
     """Raise `LedgerFault` if partners have seen more of this city, or something else, than the ledger has.
 
-    Ledger and database were restored together then, and what left since is not known here. Only a head that a key of
-    this city has signed, and that is not revoked, tells.
+    Ledger and database were restored together then, and what left since is not known here. The database is to be level
+    with the ledger.
     """
-    identity = own(connection)
-    seen = None if identity is None else seen_by_partners(connection, identity)
-    for metric, end in {} if seen is None else seen.ends.items():
-        known = state.ends.get(metric, ChainEnd(0, None))
-        if known.sequence < end.sequence:
-            raise LedgerFault(
-                f"partners have seen publication {end.sequence} of {metric}, and the ledger ends with"
-                f" {known.sequence}: it was restored together with the database. {_WAY_ON}"
-            )
-        if known.sequence == end.sequence and known.hash != end.hash:
-            raise LedgerFault(
-                f"partners have seen another publication {end.sequence} of {metric} than the ledger has: it was"
-                f" restored together with the database. {_WAY_ON}"
-            )
+    seen = seen_by_partners(connection)
+    named = {(metric, end.sequence) for head in seen for metric, end in head.ends.items()}
+    compare_with_seen(seen, state, ledger_hashes(connection, state.beginning.after, sorted(named)))
+
+
+def compare_with_seen(seen: Sequence[SignedHead], state: LedgerState, hashes: Mapping[tuple[str, int], str]) -> None:
+    """Compare the heads that partners have seen with the ledger: its newest entries, and the hashes of those that the
+    heads name, by metric and sequence. What the ledger leaves out, or begins after, is not compared. Pure.
+
+    Every head tells, not the newest alone: a restored city that went on has signed newer ones since. Raises
+    `LedgerFault`.
+    """
+    for head in seen:
+        for metric, end in head.ends.items():
+            known = state.ends.get(metric, ChainEnd(0, None))
+            if known.sequence < end.sequence:
+                raise LedgerFault(
+                    f"partners have seen publication {end.sequence} of {metric}, and the ledger ends with"
+                    f" {known.sequence}: it was restored together with the database. {_WAY_ON}"
+                )
+            own = known.hash if known.sequence == end.sequence else hashes.get((metric, end.sequence), end.hash)
+            if own != end.hash:
+                raise LedgerFault(
+                    f"partners have seen another publication {end.sequence} of {metric} than the ledger has: it was"
+                    f" restored together with the database. {_WAY_ON}"
+                )
 
 
 def take_back(connection: Connection, lost: LostBody, body: bytes) -> bool:

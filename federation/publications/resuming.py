@@ -15,7 +15,7 @@ from federation.publications.chain import ChainEnd
 from federation.publications.entries import PublicationEntry, body_bytes, digest, entry_bytes
 from federation.publications.ledger import Beginning, LedgerFault, begin_ledger, set_aside
 from federation.publications.recovery import ends_of, ledger_fault
-from federation.publications.signing import own, seen_by_partners
+from federation.publications.signing import seen_by_partners
 from federation.publications.slots import due_windows
 from schemas.catalogue import Metric
 from store.database import Connection
@@ -81,14 +81,12 @@ def _known(connection: Connection, facts: LogFacts) -> tuple[Mapping[str, ChainE
 
     The hash is that of the newest entry that we know.
     """
-    known, identity = ends_of(facts), own(connection)
-    seen = None if identity is None else seen_by_partners(connection, identity)
-    if seen is None:
-        return known, facts.position
-    for metric, end in seen.ends.items():
-        have = known.get(metric, ChainEnd(0, None))
-        known[metric] = replace(have, sequence=max(have.sequence, end.sequence))
-    return known, max(facts.position, seen.position)
+    known, seen = ends_of(facts), seen_by_partners(connection)
+    for head in seen:
+        for metric, end in head.ends.items():
+            have = known.get(metric, ChainEnd(0, None))
+            known[metric] = replace(have, sequence=max(have.sequence, end.sequence))
+    return known, max([facts.position, *(head.position for head in seen)])
 
 
 def _last_due(metric: Metric, zone: str, now_ms: int) -> Window | None:

@@ -80,14 +80,26 @@ def own(connection: Connection) -> Identity | None:
     return None if document is None else _opened(document)
 
 
-def seen_by_partners(connection: Connection, identity: Identity) -> SignedHead | None:
-    """The newest head of our own city that partners have seen, and that a key which is not revoked has signed."""
-    for seen in partner_heads.heads_of(connection, identity.thumbprint):
-        try:
-            return open_head(seen.document, identity, None)
-        except BadHead:
-            continue  # whoever has the revoked key may have signed it: an older head still tells
-    return None
+def seen_by_partners(connection: Connection) -> list[SignedHead]:
+    """The heads of our own city that partners have seen, those that a key which is not revoked has signed.
+
+    The highest number first; none of a city without an identity.
+    """
+    document = own_identity(connection)
+    if document is None:
+        return []
+    seen = partner_heads.heads_of(connection, _opened(document).thumbprint)
+    heads = (_head(each.document, document) for each in seen)
+    return [head for head in heads if head is not None]
+
+
+@lru_cache(maxsize=1024)
+def _head(document: str, identity: str) -> SignedHead | None:
+    """None of a revoked key: whoever has it may have signed."""
+    try:
+        return open_head(document, _opened(identity), None)
+    except BadHead:
+        return None
 
 
 @lru_cache(maxsize=8)
@@ -117,9 +129,9 @@ def _sign(
     before: StoredHead | None,
     now_ms: int,
 ) -> StoredHead:
-    seen = seen_by_partners(connection, identity)
+    seen = seen_by_partners(connection)[:1]
     # The time, since a number that was used must never be used again, and the database may forget after a restore.
-    number = max(now_ms, *(known.number + 1 for known in (before, seen) if known is not None), 1)
+    number = max(now_ms, *(known.number + 1 for known in (before, *seen) if known is not None), 1)
     audited = all_audit_heads(connection)
     document = sign_head(
         key,

@@ -205,6 +205,30 @@ def test_restored_together_with_its_ledger_a_city_stops_where_partners_have_seen
         assert covered(after, IMPORT.name, end)
 
 
+def test_a_restored_city_that_has_published_beyond_what_partners_have_seen_stops_and_resumes(
+    server_url, city_url, ledger
+) -> None:
+    publish_hours_until(city_url, ledger, 1, signer())
+    kept = ledger.read_bytes()
+    with backup(server_url, city_url) as restored:
+        publish_hours_until(city_url, ledger, 3, signer())
+        with connect(city_url) as connection:
+            *_, seen = signed(connection)
+        ledger.write_bytes(kept)
+        change_every_cell(restored)
+        publish_hours_until(restored, ledger, 5, signer())
+        with connect(restored) as connection:
+            *_, newest = signed(connection)
+            show(connection, newest.document)
+            publish_hours_until(restored, ledger, 6, signer())
+            show(connection, seen.document)
+            assert f"partners have seen another publication 4 of {IMPORT.name}" in fault(restored, ledger)
+            resume_after_loss(connection, ledger, CITY, [IMPORT], "UTC", due_at(7))
+            publish_hours_until(restored, ledger, 8, signer())
+            *_, after = signed(connection)
+    assert after.ends[IMPORT.name].sequence > newest.ends[IMPORT.name].sequence
+
+
 def test_another_publication_than_the_ledgers_stops_a_city_and_a_head_by_a_revoked_key_does_not(
     city_url, ledger
 ) -> None:
