@@ -157,6 +157,19 @@ def ledger_path(city_id: str) -> "Path":
     return settings().ledger or settings().home / f"ledger-{city_id}.jsonl"
 
 
+def revocations_path() -> "Path":
+    """The file of what was revoked, beside the ledger."""
+    ledger = settings().ledger
+    return (settings().home if ledger is None else ledger.parent) / "revocations.jsonl"
+
+
+def revoked_again(connection: "Connection") -> list[str]:
+    """Apply the file of revocations to the database, which may have been restored; what was done, in words."""
+    from federation.agreements.revocations import apply
+
+    return apply(connection, revocations_path())
+
+
 def ensure_topic(log: "KafkaLog", topic: str, partitions: int | None = None) -> bool:
     """Create the topic unless it exists; whether it was created. A topic that exists is left as it is.
 

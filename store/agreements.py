@@ -152,6 +152,11 @@ def revoke(connection: Connection, agreement: str, reason: str) -> bool:
     return done.rowcount == 1
 
 
+def revocations(connection: Connection) -> list[tuple[str, str]]:
+    """The ids of all revoked agreements, with the reasons."""
+    return connection.execute("SELECT id, reason FROM agreement_revocations ORDER BY revoked_at, id").fetchall()
+
+
 def allow_addresses(connection: Connection, agreement: str, addresses: Sequence[str]) -> bool:
     """Let the partner of an agreement be asked at these addresses. Returns False if there is no such agreement."""
     done = connection.execute("UPDATE agreements SET addresses = %s WHERE id = %s", (list(addresses), agreement))

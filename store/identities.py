@@ -76,6 +76,11 @@ def revocation_of(connection: Connection, thumbprint: str) -> str | None:
     return None if row is None else str(row[0])
 
 
+def revocations(connection: Connection) -> list[str]:
+    """The statements of all identities that are revoked."""
+    return [str(row[0]) for row in connection.execute("SELECT statement FROM identity_revocations ORDER BY thumbprint")]
+
+
 def save_revocation(connection: Connection, thumbprint: str, statement: str) -> None:
     """Keep the statement that revokes an identity. The first one stays; nothing takes it back."""
     connection.execute(

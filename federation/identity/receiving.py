@@ -54,6 +54,21 @@ def receive_own(connection: Connection, text: str, *, now_ms: int, replace: bool
     return received
 
 
+def bring_back(connection: Connection, text: str) -> Identity | Revocation | None:
+    """Keep a revocation, or a newer document of a city that is known, which was accepted before, whatever its time.
+
+    Returns what was kept, None if nothing is new. Raises `BadIdentity`.
+    """
+    if is_revocation(text):
+        statement = open_revocation(text, pinned=None)
+        known = revocation_of(connection, statement.thumbprint) is not None
+        return None if known else _keep_revocation(connection, statement)
+    document = open_identity(text, pinned=None, now_ms=None)
+    if identity_of(connection, document.thumbprint) is None:
+        return None
+    return document if save_identity(connection, *_columns(document)) else None
+
+
 def known_identity(connection: Connection, thumbprint: str) -> Identity | None:
     """What is known of a city, whatever its time: None if there is no document, or its identity is revoked."""
     document = identity_of(connection, thumbprint)

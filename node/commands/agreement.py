@@ -206,13 +206,19 @@ def revoke(
     reason: Annotated[str, typer.Option(help="why, in words; it stays in this node's database")],
 ) -> None:
     """End an agreement in all its versions, from the next request on. Its id never returns."""
+    from federation.agreements.revocations import RevocationsFault, agreement_line, remember
     from store.agreements import known_agreements
     from store.agreements import revoke as end
 
     with wiring.database("agreement") as connection:
         known = known_agreements(connection, agreement)
         done = end(connection, agreement, reason)
-    if not done:
+    try:
+        kept = remember(wiring.revocations_path(), [agreement_line(agreement, reason)])
+    except RevocationsFault as fault:
+        words = f"agreement {agreement} is revoked, and a restore of the database would bring it back: {fault}"
+        raise wiring.CommandError(f"{words}. Mend that, and run the command again") from None
+    if not done and not kept:
         raise wiring.CommandError(f"agreement {agreement} was revoked before")
     with_whom = f" with {known[0].agreement.city}" if known else ", which was never installed here,"
     typer.echo(f"agreement {agreement}{with_whom} is revoked; tell the other city, which may go on by its own copy")

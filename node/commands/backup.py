@@ -73,7 +73,7 @@ def restore(
     for each in made.not_taken:
         typer.echo(f"not in the backup: {each.what}, {each.path}")
     _say_ledger(city, path)
-    _say_agreements()
+    _revoke_again()
 
 
 def _check_ledger(backup: "BackupReader", path: Path, *, of_backup: bool, without: bool) -> None:
@@ -107,16 +107,22 @@ def _say_ledger(city: str, path: Path) -> None:
     typer.echo(f"ledger: {fault or 'agrees; `sistercity publish` enters what the backup lacks as lost'}")
 
 
-def _say_agreements() -> None:
-    """Name the agreements that are in force now: a backup knows nothing of a revocation that came after it."""
+def _revoke_again() -> None:
+    """Revoke what was revoked after the backup, as the file of revocations says; name what is in force now."""
     from store.agreements import in_force
 
+    path = wiring.revocations_path()
     with wiring.database("restore") as connection:
-        for agreement in in_force(connection):
-            typer.echo(
-                f"in force again: agreement {agreement.id} with {agreement.city}. If it was revoked after the backup,"
-                f" revoke it again before `serve-partners` starts: `sistercity agreement revoke {agreement.id}`"
-            )
+        for done in wiring.revoked_again(connection):
+            typer.echo(f"{path}: {done}")
+        agreements = in_force(connection)
+    for agreement in agreements:
+        typer.echo(f"in force: agreement {agreement.id} with {agreement.city}")
+    if agreements and not path.exists():
+        typer.echo(
+            f"there is no {path}, so nobody here knows what was revoked after the backup: bring the file back, or"
+            " revoke again before `serve-partners` starts (`sistercity agreement revoke`)"
+        )
 
 
 def _not_taken() -> "Iterator[NotTaken]":

@@ -197,6 +197,7 @@ def import_(
     ] = False,
 ) -> None:
     """Put a document or a revocation into the node's database."""
+    from federation.agreements.revocations import identity_line, remember
     from federation.identity.document import Identity
     from federation.identity.receiving import receive, receive_own
 
@@ -206,6 +207,8 @@ def import_(
             kept = receive_own(connection, text, now_ms=now_ms(), replace=replace)
         else:
             kept = receive(connection, text, pinned=None, now_ms=now_ms())
+    if not isinstance(kept, Identity) or kept.revoked:
+        remember(wiring.revocations_path(), [identity_line(text)])
     if isinstance(kept, Identity):
         _tell(kept)
     else:

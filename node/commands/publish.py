@@ -1,5 +1,6 @@
 """`sistercity publish`: windows become publications, each in its slot."""
 
+import logging
 from collections.abc import Sequence
 from datetime import date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Annotated
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from federation.publications.schedule import Since, Stream
     from federation.publications.signing import Signer
     from store.database import Connection
+
+log = logging.getLogger(__name__)
 
 _LONGEST_TURN_S = 300.0
 _DAYS_AGO = {"today": 0, "yesterday": 1}
@@ -65,6 +68,7 @@ def publish(
             "--metric, --from and --until name what is published of an import: give --history too"
         )
     begin = _since(since or [], city.zone)
+    _level_revocations()
     if not once:
         url = wiring.database_url()
         signer = head_signer()
@@ -88,6 +92,16 @@ def publish(
                 return
             for publication in made:
                 _say(publication)
+
+
+def _level_revocations() -> None:
+    """Apply the file of revocations to the database, which may have been restored, and add what only that knows."""
+    from federation.agreements.revocations import remember_all
+
+    with wiring.database("publish") as connection:
+        for done in wiring.revoked_again(connection):
+            log.warning("the database was restored: %s", done)
+        remember_all(connection, wiring.revocations_path())
 
 
 def head_signer() -> "Signer":

@@ -1,12 +1,15 @@
 """`sistercity serve-partners`: what partner cities read."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from node import lifecycle, serving, wiring
 from node.health import RoleHealth
 from node.settings import settings
+
+if TYPE_CHECKING:
+    from store.database import DatabaseUrl
 
 
 def serve_partners(
@@ -32,5 +35,25 @@ def serve_partners(
     health = RoleHealth("serve-partners")
     served = serving.Served(health, lifecycle.start("serve-partners", health))
     url, names = wiring.partner_database_url(), hosts or LOOPBACK_HOSTS
+    _check_revocations(url)
     app = create_partner_api(serving.facts(), url, names, served)
     serving.run(app, Listening(host, port, tls, proxies), served)
+
+
+def _check_revocations(url: "DatabaseUrl") -> None:
+    """Raise `CommandError` if the file of revocations is here, and the database was restored to before one of them.
+
+    The role of this process may revoke nothing.
+    """
+    from federation.agreements.revocations import not_applied
+    from store.database import connect
+
+    path = wiring.revocations_path()
+    if not path.exists():
+        return
+    with connect(url, name="sistercity serve-partners") as connection:
+        if ids := not_applied(connection, path):
+            raise wiring.CommandError(
+                f"agreement {', '.join(ids)} is in force in this database, and was revoked as {path} says: the database"
+                " was restored. `sistercity migrate` revokes it again"
+            )
