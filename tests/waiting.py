@@ -7,7 +7,7 @@ from threading import Event
 PAUSE_S = 0.05
 
 
-def until(condition: Callable[[], object], what: str, seconds: float = 90, pause_s: float = PAUSE_S) -> None:
+def until(condition: Callable[[], object], what: str, seconds: float = 180, pause_s: float = PAUSE_S) -> None:
     """Return as soon as the condition holds; after `seconds`, fail with `what` was to happen."""
     pause, deadline = Event(), time.monotonic() + seconds
     while not condition():
