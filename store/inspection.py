@@ -72,7 +72,8 @@ def version(connection: Connection) -> str | None:
 def newest_version() -> str | None:
     """The version of the tables that this program needs."""
     with migrations() as config:
-        return ScriptDirectory.from_config(config).get_current_head()
+        head: str | None = ScriptDirectory.from_config(config).get_current_head()
+    return head
 
 
 def known_versions() -> frozenset[str]:

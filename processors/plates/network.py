@@ -214,12 +214,14 @@ def _fold(picture: Picture, into: NDArray[np.uint8]) -> None:
 def _level(answers: NDArray[np.float32], stride: int, least: float) -> Candidates:
     """Cells with at least this logit, decoded as in `training.layout`: logit, two lines, dx, dy, log w, log h."""
     y, x = np.nonzero(answers[0] >= least)
-    score, two, dx, dy, log_w, log_h = answers[:, y, x].astype(np.float64)
+    columns: list[NDArray[np.float64]] = list(answers[:, y, x].astype(np.float64))
+    logit, two, dx, dy, log_w, log_h = columns
     cx, cy = (x + 0.5 + dx) * stride, (y + 0.5 + dy) * stride
+    score = 1 / (1 + np.exp(-logit))
     w = np.exp(np.clip(log_w, -_LARGEST_LOG, _LARGEST_LOG)) * (stride * _WIDTH_UNIT / 2)
     h = np.exp(np.clip(log_h, -_LARGEST_LOG, _LARGEST_LOG)) * (stride * _HEIGHT_UNIT / 2)
     form = np.where(two > 0, TWO_LINES, ONE_LINE)
-    return np.stack((cx - w, cy - h, cx + w, cy + h, 1 / (1 + np.exp(-score)), form), 1)
+    return np.stack((cx - w, cy - h, cx + w, cy + h, score, form), 1)
 
 
 def _starts(length: int, tile: int) -> list[int]:

@@ -71,7 +71,9 @@ def sightings_since(
     order = order[_distinct(boxes[order], picture[order])]
     boxes, picture, frame = boxes[order], picture[order], frame[order]
     w, h = (np.maximum(boxes[name], 1).astype(np.float64) for name in ("w", "h"))
-    place = np.stack((boxes["x"] + boxes["w"] / 2, boxes["y"] + boxes["h"] / 2, np.log(w), np.log(h)), 1)
+    across: _Floats = boxes["x"] + boxes["w"] / 2
+    down: _Floats = boxes["y"] + boxes["h"] / 2
+    place = np.stack((across, down, np.log(w), np.log(h)), 1)
     weight = np.maximum(score[order], _LEAST_WEIGHT)
     return Sightings(camera[frame], start[frame], picture + numbered, place, np.sqrt(w * h), weight, boxes["form"])
 
@@ -87,9 +89,11 @@ def _numbers(camera: _Ints, start: _Ints) -> _Ints:
 
 def _distinct(boxes: NDArray[np.void], picture: _Ints) -> _Bools:
     """Which boxes no better box of their picture covers. They are in order of pictures, the best first."""
-    left, top = boxes["x"].astype(np.int64), boxes["y"].astype(np.int64)
-    right, bottom = left + boxes["w"], top + boxes["h"]
-    area = (right - left) * (bottom - top)
+    left: _Ints = boxes["x"].astype(np.int64)
+    top: _Ints = boxes["y"].astype(np.int64)
+    right: _Ints = left + boxes["w"]
+    bottom: _Ints = top + boxes["h"]
+    area: _Ints = (right - left) * (bottom - top)
     alone = np.ones(len(boxes), np.bool_)
     for ahead in range(1, _MOST_BOXES):
         better = np.flatnonzero(picture[ahead:] == picture[:-ahead])

@@ -29,6 +29,10 @@ def boxes(regions: NDArray[np.void]) -> NDArray[np.float64]:
     return np.stack([regions[name].astype(float) for name in ("x", "y", "w", "h")], 1)
 
 
+def within(begin: NDArray[np.int64], length: NDArray[np.int64], side: int) -> bool:
+    return bool((begin + length <= side).all() and (length > 0).all())
+
+
 @pytest.mark.parametrize(
     ("width", "height", "decoded"),
     [
@@ -48,8 +52,8 @@ def test_regions_are_in_the_full_pictures_pixels(width, height, decoded, monkeyp
         expected = full.detect(decode_picture(data))
         seen.clear()
         assert regions.dtype == expected.dtype
-        assert ((regions["x"].astype(int) + regions["w"] <= width) & (regions["w"] > 0)).all()
-        assert ((regions["y"].astype(int) + regions["h"] <= height) & (regions["h"] > 0)).all()
+        assert within(regions["x"].astype(int), regions["w"].astype(int), width)
+        assert within(regions["y"].astype(int), regions["h"].astype(int), height)
         sure = expected[expected["score"] > 0.7]
         overlap = iou(boxes(sure), boxes(regions))
         assert (overlap.max(1, initial=0) > 0.75).all()
