@@ -71,7 +71,7 @@ def tried(operation, url: str, headers: dict[str, str]) -> None:
     """Try requests that fit the description, and requests that don't."""
     strategies = [operation.as_strategy(generation_mode=mode) for mode in GenerationMode]
 
-    @settings(PROFILE, max_examples=amount(4, soak=400), suppress_health_check=list(HealthCheck))
+    @settings(PROFILE, max_examples=amount(4, soak=80), suppress_health_check=list(HealthCheck))
     @given(case=strategies[0] | strategies[1])
     def try_it(case) -> None:
         case.call_and_validate(base_url=url, headers=headers, excluded_checks=NOT_FOR_US)

@@ -32,7 +32,7 @@ def epoch(store: MemoryStore, partition: TopicPartition = HERE) -> int:
     return store.stored([partition])[partition][0]
 
 
-@examples(12, soak=600)
+@examples(12, soak=200)
 @given(
     st.lists(MESSAGES, min_size=1, max_size=60),
     st.lists(st.sampled_from([None, "before", "after"]), max_size=6),
