@@ -18,7 +18,7 @@ from schemas.pictures import BadPicture
 from schemas.topics import REGIONS
 from tests.ingest.cameras.logs import PARTITIONS, Sending, register, said, sending
 from tests.ingest.small_city import city
-from tests.soak import soak_only
+from tests.soak import amount, soak, soak_only
 
 NOW = 1_790_003_456_789
 QUARTER = 900_000
@@ -26,6 +26,8 @@ METRIC = catalogue()["traffic.regions"]
 
 
 NETWORK = NetworkDetector()
+EXAMINED = amount(1, soak=2)
+"""Cameras whose pictures are drawn in full and examined, the slowest of what is done here."""
 
 
 class SmallViews(SimulatedCameras):
@@ -187,20 +189,21 @@ def test_a_reader_learns_no_id_and_no_plate():
         assert time.isdigit()
 
 
+@soak
 def test_with_a_detector_only_examined_pictures_are_sent():
-    _, simulator, made = simulated(detecting=True)
+    _, simulator, made = simulated(EXAMINED, detecting=True)
     expected = simulator.replay(30)
     batches = [decode(record.value) for _, record in made.records()]
     counted = sum(int(batch.array()["value"].sum()) for batch in batches)
-    assert expected.readings == sum(batch.count for batch in batches) == 2 * 54 == made.detection.seen
-    assert expected.messages == len(batches) == 2 * 54 + 6 * PARTITIONS
+    assert expected.readings == sum(batch.count for batch in batches) == EXAMINED * 54 == made.detection.seen
+    assert expected.messages == len(batches) == EXAMINED * 54 + 6 * PARTITIONS
     assert (expected.duplicate, expected.rejected, expected.dead, expected.refused) == (0, 0, 0, 2)
     assert counted == made.detection.regions
-    for camera in range(2):
+    for camera in range(EXAMINED):
         by_camera = [batch for batch in batches if batch.count and int(batch.array()["source"][0]) == 70 + camera]
         assert sum(int(batch.array()["value"][0]) for batch in by_camera) >= 11  # enough to be published
-    assert made.detection.undecodable == {"cut": 4}
-    assert (made.detection.stale, made.feed.counts.missing) == (4, 4)
+    assert made.detection.undecodable == {"cut": 2 * EXAMINED}
+    assert (made.detection.stale, made.feed.counts.missing) == (2 * EXAMINED, 2 * EXAMINED)
 
 
 def test_stopping_counts_what_was_sent():
@@ -235,7 +238,7 @@ class Clock:
 
 
 def test_following_sends_a_picture_when_it_is_due():
-    cameras = SimulatedCameras(city(), 2, 1)
+    cameras = SmallViews(city(), 2, 1)
     made, clock = sending(register(*cameras.ids)), Clock()
     CameraSimulator(cameras, made.feed, clock, 2.0).follow(clock.stop, first=60)
     starts = sorted({frame.start for frame in made.frames()})
@@ -249,7 +252,7 @@ def test_following_sends_a_picture_when_it_is_due():
 
 
 def test_after_a_long_sleep_following_goes_on_from_now():
-    cameras = SimulatedCameras(city(), 1, 1)
+    cameras = SmallViews(city(), 1, 1)
     made, clock = sending(register(*cameras.ids)), Clock(jump_at=10)
     CameraSimulator(cameras, made.feed, clock, 2.0).follow(clock.stop)
     gaps = np.diff(sorted(frame.start for frame in made.frames())).tolist()

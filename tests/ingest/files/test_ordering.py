@@ -25,12 +25,12 @@ def test_readings_are_sorted_by_time_and_equal_times_keep_their_order(starts: li
 def test_readings_beyond_the_memory_limit_are_on_disk() -> None:
     def sort(run: int) -> None:
         with TimeOrder(run) as order:
-            for position in range(20_000):
-                order.add(Placed(0, reading(position * 7919 % 20_000, position, b"%0500d" % position)))
-            assert sum(1 for _ in order) == 20_000
+            for position in range(8_000):
+                order.add(Placed(0, reading(position * 7919 % 8_000, position, b"%0500d" % position)))
+            assert sum(1 for _ in order) == 8_000
 
-    assert peak_bytes(lambda: sort(20_001)) > 10_000_000
-    assert peak_bytes(lambda: sort(1_000)) < 10_000_000
+    assert peak_bytes(lambda: sort(8_001)) > 4_000_000
+    assert peak_bytes(lambda: sort(1_000)) < 4_000_000
 
 
 def test_a_small_import_needs_no_disk(monkeypatch) -> None:
