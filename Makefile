@@ -42,9 +42,12 @@ install: $(VENV)/installed-project $(HOME_DIR)/installed-services ## install eve
 demo: install ## two cities exchange their energy; ONCE=1 ends after the table
 	@$(BIN)/sistercity demo $(if $(ONCE),--once)
 
+# In a fresh clone pytest compiles the asserts of every test file, and each worker would do that for itself.
 test: install $(VENV)/installed-test ## lint, types and every test, against the real Kafka and PostgreSQL
 	@$(MAKE) --no-print-directory lint
-	@$(BIN)/mypy > $(VENV)/mypy.log 2>&1 & types=$$!; $(PARALLEL); tests=$$?; \
+	@$(BIN)/mypy > $(VENV)/mypy.log 2>&1 & types=$$!; \
+	  test -d tests/__pycache__ || $(BIN)/python -m pytest --collect-only > /dev/null; \
+	  $(PARALLEL); tests=$$?; \
 	  wait $$types; types=$$?; cat $(VENV)/mypy.log; exit $$((tests || types))
 
 soak: install $(VENV)/installed-test ## the long runs of the same tests: many kills, many examples, every real file

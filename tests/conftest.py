@@ -4,7 +4,7 @@ import fcntl
 import itertools
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -29,8 +29,12 @@ settings.register_profile("tests", PROFILE)
 settings.load_profile("tests")
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark every property test as one of the soak, leave out what only the soak runs, and begin with the long tests."""
+@pytest.hookimpl(wrapper=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Generator[None, object, object]:
+    """Mark every property test as one of the soak, leave out what only the soak runs, and begin with the long tests.
+
+    The order comes last, after `-m` has left tests out: it says which of them each worker begins with.
+    """
     for item in items:
         if getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
             item.add_marker(soak)
@@ -39,7 +43,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if not any(item.get_closest_marker(name) for name in others)]
+    result = yield
     items[:] = _long_first(items, int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
+    return result
 
 
 def _long_first(items: list[pytest.Item], workers: int) -> list[pytest.Item]:
