@@ -12,6 +12,7 @@ from api.openapi import NO_DATABASE, REFUSED_PARAMETER, conditionally, tabled
 from api.problems import ApiProblem, documented
 from api.series_table import series_table
 from api.tables import MEDIA_TYPE, TableFormat, wants_table
+from api.texts import Named
 from federation.city import CityFacts
 from federation.wire import MOST_CELLS, instant, rfc3339
 from schemas.catalogue import Metric, published
@@ -43,9 +44,9 @@ To = Annotated[
 ]
 
 
-MetricInPath = Annotated[str, Path(description="Name of the metric, see the catalogue.")]
+MetricInPath = Annotated[Named, Path(description="Name of the metric, see the catalogue.")]
 AreaAsked = Annotated[int | None, Query(ge=0, lt=2**31, description="Cells of this area alone.")]
-ClassAsked = Annotated[str | None, Query(alias="class", description="Cells of this class alone.")]
+ClassAsked = Annotated[Named | None, Query(alias="class", description="Cells of this class alone.")]
 
 ANSWERS = conditionally(examples.SERIES) | documented(
     (400, "The metric has no such class or area.", examples.UNKNOWN_FILTER),

@@ -11,6 +11,7 @@ from api.exchange.pages import JSON_LINES, NOT_AGREED, Limit, answers, check_agr
 from api.exchange.stored_pages import StoredPages
 from api.openapi import NO_DATABASE, REFUSED_PARAMETER
 from api.problems import ApiProblem, documented, problem
+from api.texts import Named
 from store import agreed
 from store.agreed import BodiesAsked, BodyPage
 
@@ -33,7 +34,7 @@ async def list_bodies(
     granted: Granted,
     snapshots: Snapshots,
     stored: StoredPages,
-    metric: Annotated[str, Query(description="Name of a metric that the agreement gives.")],
+    metric: Annotated[Named, Query(description="Name of a metric that the agreement gives.")],
     after: Annotated[int, Query(ge=0, lt=2**63, description="Bodies after this sequence.")] = 0,
     limit: Limit = 100,
 ) -> Response:

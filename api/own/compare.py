@@ -12,6 +12,7 @@ from api.openapi import NO_DATABASE, REFUSED_PARAMETER, tabled
 from api.own.figures import CityColumn, Figure, Figures, FigureState, gather_figures
 from api.problems import ApiProblem, documented, problem
 from api.tables import MEDIA_TYPE, TableFormat, table, wants_table
+from api.texts import Named
 from federation.compare import Measure, measured, whole_span
 from federation.wire import rfc3339
 from schemas.catalogue import Metric, published
@@ -84,7 +85,7 @@ def get_comparison(
     request: Request,
     city: OwnCity,
     snapshots: Snapshots,
-    metric: Annotated[str | None, Query(description="One metric. Default: every one that this city publishes.")] = None,
+    metric: Annotated[Named | None, Query(description="One metric. Default: all that the city publishes.")] = None,
     form: TableFormat = None,
 ) -> Response:
     """This city and every partner, per person and day, or as a mean, from the copies that this city has verified.

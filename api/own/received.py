@@ -12,6 +12,7 @@ from api.problems import ApiProblem, documented, problem
 from api.series import DEFAULT_MS, LAST_MS, MOST_WINDOWS, From, To
 from api.series_table import series_table
 from api.tables import MEDIA_TYPE, TableFormat, wants_table
+from api.texts import Named
 from federation.wire import MOST_CELLS, Series, instant, rfc3339
 from store.database import Connection
 from store.partner_figures import PartnerMetric, partner_areas, partner_metrics
@@ -36,12 +37,12 @@ _UNKNOWN = problem(404, "unknown-series", "No such series", "nothing of 'energy.
 def get_partner_series(
     request: Request,
     snapshots: Snapshots,
-    city: Annotated[str, Path(description="Id of the partner, see `/v1/compare`.")],
-    metric: Annotated[str, Path(description="Name of the metric in its catalogue.")],
+    city: Annotated[Named, Path(description="Id of the partner, see `/v1/compare`.")],
+    metric: Annotated[Named, Path(description="Name of the metric in its catalogue.")],
     start: From = None,
     end: To = None,
     area: Annotated[int | None, Query(ge=0, lt=2**31, description="Cells of this area alone.")] = None,
-    class_: Annotated[str | None, Query(alias="class", description="Cells of this class alone.")] = None,
+    class_: Annotated[Named | None, Query(alias="class", description="Cells of this class alone.")] = None,
     form: TableFormat = None,
 ) -> Response:
     """The newest revision of each window, from the copy that this city has verified: the partner is not asked.
