@@ -105,6 +105,11 @@ class Settings(BaseSettings):
     dead_letter_days: int = Field(
         90, ge=0, description="days after which a processor removes dead letters; 0 keeps all of them"
     )
+    audit_days: int = Field(
+        730,
+        ge=0,
+        description="days after which the publisher removes lines of the audit and assertions; 0 keeps all of them",
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="how much is logged")
     log_format: Literal["text", "json"] = Field("text", description="lines of text, or one JSON object a line")
     stop_with_stdin: bool = Field(False, description="stop when standard input ends: for whoever starts this process")

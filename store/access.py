@@ -11,6 +11,7 @@ from secrets import token_urlsafe
 from psycopg_pool import ConnectionPool
 
 from store.database import AsyncConnection, Connection, DatabaseUrl
+from store.moments import moment
 
 _TOKEN_BYTES = 32
 _KEPT_EXPIRED = "1 hour"
@@ -75,6 +76,18 @@ def issue(connection: Connection, *, agreement: str, issuer: str, jti: str, asse
         )
         connection.execute(f"DELETE FROM access_tokens WHERE expires_at < now() - interval '{_KEPT_EXPIRED}'")
     return token
+
+
+def prune_assertions(connection: Connection, before: int, most: int) -> int:
+    """Remove up to `most` assertions that came before this (ms since 1970, UTC); how many.
+
+    Those of the last day stay, whatever is asked for: none is accepted twice.
+    """
+    return connection.execute(
+        "DELETE FROM assertions WHERE ctid = ANY(ARRAY(SELECT ctid FROM assertions"
+        " WHERE received_at < least(%s, now() - interval '1 day') ORDER BY received_at LIMIT %s))",
+        (moment(before), most),
+    ).rowcount
 
 
 _ACCESS = "id, partner, witness, requests_per_minute, bytes_per_hour, concurrent_requests"

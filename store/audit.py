@@ -1,8 +1,11 @@
-"""The audit: for each agreement a chain of lines, which say what was given. Lines are only ever added."""
+"""The audit: for each agreement a chain of lines, which say what was given. Lines are added at its end, and removed by
+age at its beginning, where a checkpoint stays. Times are milliseconds since 1970, UTC.
+"""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from itertools import takewhile
 
 from psycopg.errors import UniqueViolation
 
@@ -10,6 +13,7 @@ from store.database import AsyncConnection, Connection
 from store.moments import milliseconds, moment
 
 _ROWS_AT_ONCE = 1000
+_PRUNE_LOCK = 0x5157E2C19
 
 
 class AuditMoved(Exception):
@@ -96,6 +100,64 @@ def audit_rows(connection: Connection, agreement: str | None = None) -> Iterator
         )
         for name, sequence, at, line in cursor:
             yield AuditRow(name, sequence, milliseconds(at), line)
+
+
+def audit_checkpoints(connection: Connection) -> dict[str, AuditHead]:
+    """By agreement, the last line that was removed by its age: the chain goes on from there."""
+    rows = connection.execute("SELECT agreement, sequence, hash FROM audit_checkpoints")
+    return {agreement: AuditHead(sequence, hash_) for agreement, sequence, hash_ in rows}
+
+
+def audit_checkpoint(connection: Connection, agreement: str) -> AuditHead | None:
+    """The last line of one chain that was removed; None if it is whole."""
+    row = connection.execute(
+        "SELECT sequence, hash FROM audit_checkpoints WHERE agreement = %s", (agreement,)
+    ).fetchone()
+    return None if row is None else AuditHead(*row)
+
+
+def lock_pruning(connection: Connection) -> None:
+    """Let one process at a time remove lines, until the transaction ends."""
+    connection.execute("SELECT pg_advisory_xact_lock(%s)", (_PRUNE_LOCK,))
+
+
+def chains_from_before(connection: Connection, before: int) -> list[str]:
+    """The agreements whose chains begin with a line that is older than this."""
+    rows = connection.execute(
+        "SELECT known.id FROM (SELECT DISTINCT id FROM agreements) AS known CROSS JOIN LATERAL ("
+        " SELECT at FROM audit WHERE agreement = known.id ORDER BY sequence LIMIT 1) AS first WHERE at < %s",
+        (moment(before),),
+    )
+    return [str(row[0]) for row in rows]
+
+
+def oldest_line(connection: Connection) -> int | None:
+    """When the oldest line of all chains was written that is not the last of its chain; None if there is none."""
+    row = connection.execute(
+        "SELECT min(at) FROM (SELECT DISTINCT id FROM agreements) AS known CROSS JOIN LATERAL ("
+        " SELECT at FROM audit WHERE agreement = known.id ORDER BY sequence LIMIT 1) AS first"
+        " WHERE 1 < (SELECT count(*) FROM (SELECT FROM audit WHERE agreement = known.id LIMIT 2) AS two)"
+    ).fetchone()
+    return None if row is None or row[0] is None else milliseconds(row[0])
+
+
+def lines_before(connection: Connection, agreement: str, before: int, most: int) -> list[AuditRow]:
+    """The first lines of a chain, at most `most`, up to the first that is not older than this, but never the last."""
+    rows = connection.execute(
+        "SELECT sequence, at, line FROM audit WHERE agreement = %s ORDER BY sequence LIMIT %s", (agreement, most + 1)
+    ).fetchall()
+    found = [AuditRow(agreement, sequence, milliseconds(at), line) for sequence, at, line in rows[:-1]]
+    return list(takewhile(lambda row: row.at < before, found))
+
+
+def remove_lines(connection: Connection, agreement: str, last: AuditHead) -> None:
+    """Remove the lines of a chain up to this one, which stays as the checkpoint. In one transaction."""
+    connection.execute(
+        "INSERT INTO audit_checkpoints (agreement, sequence, hash) VALUES (%s, %s, %s)"
+        " ON CONFLICT (agreement) DO UPDATE SET sequence = excluded.sequence, hash = excluded.hash, removed_at = now()",
+        (agreement, last.sequence, last.hash),
+    )
+    connection.execute("DELETE FROM audit WHERE agreement = %s AND sequence <= %s", (agreement, last.sequence))
 
 
 _ENDS = (

@@ -36,6 +36,7 @@ READS: Mapping[str, tuple[str, ...]] = {
     # What it writes itself.
     "access_tokens": (),
     "audit": (),
+    "audit_checkpoints": (),
 }
 """Relation -> the columns that the role may read; all of them where none is named."""
 

@@ -9,7 +9,7 @@ from api.dependencies import Snapshots
 from api.exchange.access import LIMITED, WITHOUT_TOKEN, Granted
 from api.openapi import NO_DATABASE, REFUSED_PARAMETER
 from api.problems import documented
-from store.audit import audit_head, audit_page
+from store.audit import audit_checkpoint, audit_head, audit_page
 
 router = APIRouter()
 
@@ -36,16 +36,21 @@ def list_audit(
 ) -> Response:
     """One line for each answer to you, each naming the hash of the line before, so that none can be changed unseen.
 
-    Keep `Sistercity-Audit` of the answers that you got: what it names must be here. Requests for the audit itself, and
-    those that were refused by their token or a limit, are not recorded.
+    Where old lines were removed by their age, `Sistercity-Audit-Begins` names the last of them, from whose hash the
+    chain goes on. Keep `Sistercity-Audit` of the answers that you got: what it names must be here, or removed. Requests
+    for the audit itself, and those that were refused by their token or a limit, are not recorded.
     """
     with snapshots.snapshot() as connection:
         head = audit_head(connection, granted.agreement)
+        checkpoint = audit_checkpoint(connection, granted.agreement)
         lines = audit_page(connection, granted.agreement, after, limit)
-    headers = {"Sistercity-Next": str(after + len(lines))}
+    begins = 0 if checkpoint is None else checkpoint.sequence
+    headers = {"Sistercity-Next": str((max(after, begins) if lines else after) + len(lines))}
+    if checkpoint is not None:
+        headers["Sistercity-Audit-Begins"] = f"{checkpoint.sequence} {checkpoint.hash}"
     if head is not None:
         headers["Sistercity-Audit"] = f"{head.sequence} {head.hash}"
-    tag = etag("audit", granted.agreement, head, after, limit)
+    tag = etag("audit", granted.agreement, head, begins, after, limit)
     answer = conditional(
         request,
         tag,

@@ -1,7 +1,7 @@
 """Verifies audit chains: each by itself, and against what others have kept of it. Pure."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from itertools import groupby
@@ -13,6 +13,8 @@ from federation.identity.document import Identity
 from federation.publications.heads import BadHead, open_head
 from store.audit import AuditHead, AuditRow
 from store.heads import StoredHead
+
+_NONE: Mapping[str, AuditHead] = {}
 
 
 class BadWitness(OperatorError):
@@ -30,9 +32,13 @@ class Witness:
 
 @dataclass(frozen=True, slots=True)
 class VerifiedAudit:
-    """The chain of an agreement: its end, how many witnesses agree with it, and what is wrong, if anything is."""
+    """The chain of an agreement: its end, how many witnesses agree with it, and what is wrong, if anything is.
+
+    `removed` lines before it are gone by their age: nothing is said of them.
+    """
 
     agreement: str
+    removed: int
     head: AuditHead | None
     witnessed: int
     broken: BrokenAudit | None
@@ -47,6 +53,14 @@ def witnesses(content: str, who: str) -> Iterator[Witness]:
                 f"{who}: a line must be `agreement sequence hash`, with blanks between: {ascii(line)[:80]}"
             )
         yield Witness(found[1], AuditHead(int(found[2]), found[3]), who)
+
+
+def checkpoint_of(text: str) -> AuditHead:
+    """The line that `sequence hash` names. Raises `BadWitness`."""
+    found = fullmatch(r"(\d{1,18}) ([0-9a-f]{64})", text)
+    if found is None:
+        raise BadWitness(f"a line of the audit is named by `sequence hash`, not by {ascii(text)[:80]}")
+    return AuditHead(int(found[1]), found[2])
 
 
 def signed_witnesses(heads: Iterable[StoredHead], identity: Identity) -> Iterator[Witness]:
@@ -69,39 +83,55 @@ def signed_witnesses(heads: Iterable[StoredHead], identity: Identity) -> Iterato
                 yield witness
 
 
-def verify_audit(rows: Iterable[AuditRow], vouched: Iterable[Witness] = ()) -> Iterator[VerifiedAudit]:
-    """What became of each chain. `rows` come by agreement, each chain from its first line on.
+def verify_audit(
+    rows: Iterable[AuditRow], vouched: Iterable[Witness] = (), checkpoints: Mapping[str, AuditHead] = _NONE
+) -> Iterator[VerifiedAudit]:
+    """What became of each chain. `rows` come by agreement, each chain from its first line on, or from its checkpoint.
 
-    A chain that only witnesses know is reported too: it is missing.
+    A chain that only witnesses or checkpoints know is reported too: it is missing, since no last line is ever removed.
     """
+    checkpoints = dict(checkpoints)
     by_agreement: dict[str, list[Witness]] = defaultdict(list)
     for witness in vouched:
         by_agreement[witness.agreement].append(witness)
     for agreement, chain in groupby(rows, lambda row: row.agreement):
-        yield _verified(agreement, chain, by_agreement.pop(agreement, []))
-    for agreement, missing in by_agreement.items():
-        yield _verified(agreement, (), missing)
+        yield _verified(agreement, chain, by_agreement.pop(agreement, []), checkpoints.pop(agreement, None))
+    for agreement in sorted(by_agreement.keys() | checkpoints.keys()):
+        yield _verified(agreement, (), by_agreement.get(agreement, []), checkpoints.get(agreement))
 
 
-def _verified(agreement: str, rows: Iterable[AuditRow], vouched: Sequence[Witness]) -> VerifiedAudit:
+def _verified(
+    agreement: str, rows: Iterable[AuditRow], vouched: Sequence[Witness], checkpoint: AuditHead | None
+) -> VerifiedAudit:
+    removed = 0 if checkpoint is None else checkpoint.sequence
+    vouched = [witness for witness in vouched if witness.head.sequence >= removed]
     waiting = sorted(vouched, key=lambda witness: witness.head.sequence, reverse=True)
-    head: AuditHead | None = None
-    agreed = 0
+    head, agreed = checkpoint, 0
     try:
+        if head is not None:
+            agreed += _compare(waiting, head, vouched)
         for row in rows:
             head = follow_audit(head, agreement, row.line)
             check_row(row, head)
-            while waiting and waiting[-1].head.sequence == head.sequence:
-                _check_witness(waiting[-1], head, vouched)
-                waiting.pop()
-                agreed += 1
+            agreed += _compare(waiting, head, vouched)
         if waiting:
             missing = 1 if head is None else head.sequence + 1
             words = f"it is missing: {waiting[-1].who} names line {waiting[-1].head.sequence}"
             raise BrokenAudit("broken-chain", agreement, missing, words)
+        if head is not None and head == checkpoint:
+            raise BrokenAudit("broken-chain", agreement, removed + 1, "it is missing: no last line is ever removed")
     except BrokenAudit as error:
-        return VerifiedAudit(agreement, head, agreed, error)
-    return VerifiedAudit(agreement, head, agreed, None)
+        return VerifiedAudit(agreement, removed, head, agreed, error)
+    return VerifiedAudit(agreement, removed, head, agreed, None)
+
+
+def _compare(waiting: list[Witness], head: AuditHead, vouched: Sequence[Witness]) -> int:
+    """Take the witnesses of this line from those that wait, and compare each with it; how many agree."""
+    agreed = 0
+    while waiting and waiting[-1].head.sequence == head.sequence:
+        _check_witness(waiting.pop(), head, vouched)
+        agreed += 1
+    return agreed
 
 
 def _check_witness(witness: Witness, head: AuditHead, vouched: Sequence[Witness]) -> None:

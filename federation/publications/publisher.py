@@ -142,6 +142,7 @@ class Publisher:
     `streams` gives the topics, of which there may be more as time goes on; `clock` the present (ms since 1970, UTC).
     `signer` signs each turn's publications; None: they leave unsigned. Several publishers may share a ledger: one of
     them publishes, the others stand by. `report` is told of each turn that succeeded, as None, and of each failure.
+    `after_turn` is called with the connection and the present after each turn.
     """
 
     def __init__(
@@ -158,6 +159,7 @@ class Publisher:
         stop: threading.Event,
         signer: Signer | None = None,
         report: Callable[[str | None], None] = lambda failure: None,
+        after_turn: Callable[[Connection, int], object] = lambda connection, now_ms: None,
     ) -> None:
         self._url = database_url
         self._ledger = Ledger(ledger)
@@ -170,6 +172,7 @@ class Publisher:
         self._stop = stop
         self._signer = signer
         self._report = report
+        self._after_turn = after_turn
 
     def run(self) -> None:
         """Run until `stop` is set. A database or a disk that is away, or can't be written, is logged and tried again.
@@ -201,6 +204,7 @@ class Publisher:
                     else publish_due(appender, self._streams(connection), self._zone, now_ms, self._since)
                 )
             self._report(None)
+            self._after_turn(connection, now_ms)
             if made:
                 log.info("%s", _summary(made))
             if made is None:

@@ -24,22 +24,30 @@ def verify(
     kept: Annotated[
         Path | None, typer.Option(help="lines `agreement sequence hash`: what a partner kept of Sistercity-Audit")
     ] = None,
+    after: Annotated[
+        str | None,
+        typer.Option(help="`SEQUENCE HASH` of the line before the file's first, as Sistercity-Audit-Begins has it"),
+    ] = None,
 ) -> None:
     """Verify every chain, and compare it with our signed heads and with what partners kept.
 
-    Names the first line of each chain that is wrong. A file needs no node.
+    Names the first line of each chain that is wrong. Lines that were removed by their age are not missed. A file needs
+    no node.
     """
-    from federation.access.verifying import verify_audit, witnesses
+    from federation.access.verifying import checkpoint_of, verify_audit, witnesses
 
     vouched = [] if kept is None else list(witnesses(kept.read_text(), str(kept)))
     if file is not None:
-        _report(verify_audit(_rows(file), vouched))
+        rows = list(_rows(file))
+        begins = {} if after is None or not rows else {rows[0].agreement: checkpoint_of(after)}
+        _report(verify_audit(rows, vouched, begins))
         return
-    from store.audit import audit_rows
+    from store.audit import audit_checkpoints, audit_rows
+    from store.verification import one_state
 
-    with wiring.database("audit") as connection:
+    with wiring.database("audit") as connection, one_state(connection):
         vouched += _signed(connection)
-        _report(verify_audit(audit_rows(connection), vouched))
+        _report(verify_audit(audit_rows(connection), vouched, audit_checkpoints(connection)))
 
 
 @app.command()
@@ -48,9 +56,14 @@ def export(
     out: Annotated[Path | None, typer.Option(help="the new file; default: standard output")] = None,
 ) -> None:
     """Write out the lines, each as its hash was made."""
-    from store.audit import audit_rows
+    from store.audit import audit_checkpoints, audit_rows
 
     with wiring.database("audit") as connection:
+        for of, last in audit_checkpoints(connection).items():
+            if agreement in (None, of):
+                typer.echo(
+                    f"lines of {of} were removed by their age: verify --after '{last.sequence} {last.hash}'", err=True
+                )
         lines = (row.line + b"\n" for row in audit_rows(connection, agreement))
         if out is None:
             _write(typer.get_binary_stream("stdout"), lines)
@@ -95,8 +108,9 @@ def _report(chains: "Iterable[VerifiedAudit]") -> None:
         if chain.broken is not None:
             wrong.append(str(chain.broken))
         elif chain.head is not None:
+            gone = f" ({chain.removed} before them were removed by their age)" if chain.removed else ""
             typer.echo(
-                f"{chain.agreement}: {chain.head.sequence} lines, each as it was written,"
+                f"{chain.agreement}: {chain.head.sequence - chain.removed} lines{gone}, each as it was written,"
                 f" {chain.witnessed} confirmed by others; the last is {chain.head.hash}"
             )
     if wrong:

@@ -12,6 +12,7 @@ from node import lifecycle, wiring
 from node.clock import now_ms
 from node.commands.process import import_topics
 from node.health import RoleHealth
+from node.settings import settings
 
 if TYPE_CHECKING:
     from threading import Event
@@ -51,6 +52,7 @@ def publish(
     last: Annotated[str | None, typer.Option("--until", help="of the import: the local day after the last")] = None,
 ) -> None:
     """Publish every window in its slot: its cells released or suppressed, or all of them incomplete. Until stopped."""
+    from federation.access.pruning import AuditPruning
     from federation.publications.ledger import Ledger
     from federation.publications.publisher import Publisher, publish_due, publishing
 
@@ -80,6 +82,7 @@ def publish(
             stop=stop,
             signer=signer,
             report=health.report,
+            after_turn=AuditPruning(settings().audit_days),
         ).run()
         return
     with wiring.database("publish") as connection:

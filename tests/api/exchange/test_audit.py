@@ -10,10 +10,10 @@ from fastapi import APIRouter, Response
 from fastapi.testclient import TestClient
 
 from api.exchange.access import Granted
-from federation.access.audit import follow_audit
+from federation.access.audit import end_of, follow_audit
 from federation.access.verifying import verify_audit
 from federation.strict_json import loads
-from store.audit import AuditHead, all_audit_heads, audit_rows
+from store.audit import AuditHead, all_audit_heads, audit_checkpoints, audit_rows, remove_lines
 from store.database import Connection, connect
 from store.inspection import clock
 from tests.api.exchange.agreed import Agreed, an_api, reader_of
@@ -124,6 +124,12 @@ def test_a_partner_reads_its_own_lines_page_by_page_and_reading_adds_none(api, c
     assert (last.headers["sistercity-next"], told_end(last)) == ("3", ends[-1])
     again = api.get("/v1/audit", params={"after": 3}, headers=reader | {"If-None-Match": last.headers["etag"]})
     assert again.status_code == 304
+    removed = end_of(next(audit_rows(connection, "own")))
+    remove_lines(connection, "own", removed)
+    page = api.get("/v1/audit", params={"limit": 1}, headers=reader | {"If-None-Match": last.headers["etag"]})
+    assert (page.content, page.headers["sistercity-next"]) == (lines[1] + b"\n", "2")
+    assert page.headers["sistercity-audit-begins"] == f"{removed.sequence} {removed.hash}"
+    assert api.get("/v1/audit", params={"after": 2}, headers=reader).headers["sistercity-next"] == "3"
 
 
 def test_two_processes_write_one_chain(module_database_url, connection):
@@ -159,6 +165,7 @@ def test_nothing_is_given_that_is_not_recorded(api, connection):
 
 def test_the_ends_of_all_chains_are_listed_as_a_signed_head_names_them(connection):
     listed = all_audit_heads(connection)
-    ends = {chain.agreement: chain.head for chain in verify_audit(audit_rows(connection))}
+    rows = audit_rows(connection)
+    ends = {chain.agreement: chain.head for chain in verify_audit(rows, (), audit_checkpoints(connection))}
     assert listed.decode() == "".join(f"{name} {end.sequence} {end.hash}\n" for name, end in sorted(ends.items()))
     assert len(ends) > 3
