@@ -5,7 +5,7 @@ from hashlib import blake2b
 
 from prometheus_client import Counter, Gauge
 
-from eventlog.protocol import Writer
+from eventlog.protocol import Log, LogUnavailable, Writer
 from ingest.batches import Message, tick
 from ingest.journal import Journal
 from ingest.routes import Routes, to_one, topic_at
@@ -20,7 +20,8 @@ class Feed:
     """Sends to one stream and counts what it sends; `flush` waits for the log and records in the journal.
 
     `topic` is the stream's first topic, and its only one without `routes`. `feeder` names the sender in every message
-    (R16); what is sent must have been encoded with it. `report` is called with None after each flush.
+    (R16); what is sent must have been encoded with it. `report` is called with None after each flush, and with what is
+    wrong when `idle` finds the log away.
     """
 
     def __init__(
@@ -83,6 +84,18 @@ class Feed:
         self._writer.flush()
         self._journal.acknowledged(self._writer)
         self._report(None)
+
+    def idle(self, log: Log) -> None:
+        """Flush, and report whether the log answers: a writer with nothing to send does not ask it.
+
+        Raises `DeliveryFailed`, and `eventlog.protocol.UnknownTopic` and `AccessRefused` as `log` does.
+        """
+        try:
+            log.describe(self.topic)
+        except LogUnavailable as error:
+            self._report(str(error))
+        else:
+            self.flush()
 
 
 def feeder_named(kind: str, origin: str) -> str:

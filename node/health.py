@@ -19,6 +19,9 @@ HEALTHY = Gauge("sistercity_healthy", "1 while the newest success is recent enou
 SILENT_S = 60.0
 FAILING_S = 30.0
 
+ANSWER_S = 20.0
+"""How long a role that has nothing to do waits for an answer: shorter than the time in which it must stop."""
+
 
 @dataclass(frozen=True, slots=True)
 class HealthState:

@@ -20,7 +20,10 @@ _NUMBERS = ", ".join(f"sum({field.name})::bigint" for field in fields(Account))
 
 @dataclass(frozen=True, slots=True)
 class StreamAccount:
-    """One topic: the sum of its partitions' accounts, what Kafka acknowledged to ingest, and what was published.
+    """One topic: the sum of its partitions' accounts, what ingest has recorded as acknowledged, and what was published.
+
+    The log is the truth of what was sent, and `acknowledged` a record that a sender writes after the fact: one that
+    crashes in between leaves it short for good.
 
     `windows` counts the (metric, window) pairs that have cells; `reasons` counts dead letters (messages and rows);
     `stopped` holds, by partition, why it was stopped; `alarms` that its unread messages near their deletion;
@@ -38,6 +41,14 @@ class StreamAccount:
     stopped: Mapping[int, str]
     alarms: Mapping[int, str]
     withdrawn: int = 0
+
+    @property
+    def unrecorded(self) -> DeliveryTotals:
+        """At least so much is in the log beyond what was recorded: of senders that crashed, or of other producers."""
+        return DeliveryTotals(
+            max(0, self.account.messages - self.acknowledged.messages),
+            max(0, self.account.readings - self.acknowledged.readings),
+        )
 
 
 @dataclass(frozen=True, slots=True)

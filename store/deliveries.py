@@ -40,7 +40,7 @@ Deliveries = Iterable[tuple[tuple[str, int], Delivery]]
 
 @dataclass(frozen=True, slots=True)
 class DeliveryTotals:
-    """What a topic has acknowledged over all runs."""
+    """What a topic has acknowledged over all runs, as far as their senders lived to record it."""
 
     messages: int
     readings: int

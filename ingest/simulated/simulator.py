@@ -20,6 +20,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
+from eventlog.protocol import Log
 from ingest.batches import Message, ReadingColumns, messages
 from ingest.feed import Feed
 from ingest.journal import Journal
@@ -121,9 +122,9 @@ class Simulator:
         self._feed.flush()
         return reached
 
-    def flush(self) -> None:
-        """Return when log and database answer, and have all that was sent. Raises `DeliveryFailed`."""
-        self._feed.flush()
+    def idle(self, log: Log) -> None:
+        """Report whether log and database answer, as `Feed.idle` does, while nothing is due."""
+        self._feed.idle(log)
 
     def due_ms(self, now: int) -> int:
         """Milliseconds until the quarter of an hour that begins at `now` has passed, 0 if it has."""
@@ -198,15 +199,18 @@ class Simulator:
         self._counts.duplicate += sum(message.readings for message in again)
 
 
-def follow(simulators: Sequence[Simulator], stop: Event, start_ms: int) -> None:
-    """Send each quarter of an hour from `start_ms` on when the clock has passed it, without faults, until `stop`."""
+def follow(simulators: Sequence[Simulator], stop: Event, start_ms: int, log: Log) -> None:
+    """Send each quarter of an hour from `start_ms` on when the clock has passed it, without faults, until `stop`.
+
+    In between `log` is asked about once a minute, so that it is noticed if it is away.
+    """
     reached = [start_ms] * len(simulators)
     while not stop.is_set():
         before = list(reached)
         reached = [simulator.catch_up(now) for simulator, now in zip(simulators, before, strict=True)]
         if reached == before:
             for simulator in simulators:
-                simulator.flush()  # so that it is noticed within a minute if log or database are away
+                simulator.idle(log)
             due = min(simulator.due_ms(now) for simulator, now in zip(simulators, reached, strict=True))
             stop.wait(min(due / 1000, _LONGEST_WAIT_S))
 

@@ -109,6 +109,11 @@ def _standing(what: str, found: "PartnerStanding | MetricStanding") -> str:
 def _show_stream(stream: "StreamAccount", slowest: "SlowestFeeder | None") -> None:
     typer.echo(stream.topic)
     typer.echo(f"  acknowledged {stream.acknowledged.messages} messages, {stream.acknowledged.readings} readings")
+    if (more := stream.unrecorded).messages:
+        typer.echo(
+            f"  unrecorded   {more.messages} messages, {more.readings} readings: in the log and the account; a sender"
+            " crashed before it recorded them, or others send too"
+        )
     for name, count in asdict(stream.account).items():
         typer.echo(f"  {name:14} {count}")
     typer.echo(f"  {'balanced':14} {'yes' if stream.account.balanced() else 'NO'}")

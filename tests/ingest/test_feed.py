@@ -1,7 +1,10 @@
-"""A feeder is the same in every run of one source, and names nothing."""
+"""A feeder is the same in every run of one source and names nothing; a log that is away is no success."""
+
+import socket
 
 import pytest
 
+from eventlog.kafka import KafkaLog
 from eventlog.memory import MemoryLog
 from eventlog.protocol import TopicPartition
 from ingest.feed import Feed, feeder_named
@@ -33,3 +36,16 @@ def test_ticks_say_who_sends_them(topic):
     read = decode_frame if dataset_of(topic) == FRAMES else decode
     records = [record for partition in (0, 1) for record in log.fetch(TopicPartition(topic, partition), 0, 9)]
     assert [read(record.value).feeder for record in records] == ["meters", "meters"]
+
+
+def test_with_nothing_to_send_it_is_reported_whether_the_log_answers():
+    log, reported = MemoryLog(lambda: 1_790_000_000_000), []
+    log.create(READINGS, 1, {})
+    feed = Feed(log.writer(), READINGS, NoJournal(), "meters", report=reported.append)
+    feed.idle(log)
+    assert reported == [None]
+    with socket.socket() as closed:  # bound, and not listening: nobody else can take the port meanwhile
+        closed.bind(("127.0.0.1", 0))
+        feed.idle(KafkaLog(f"127.0.0.1:{closed.getsockname()[1]}", patience_s=0.2))
+    [_, failure] = reported
+    assert failure is not None and "Kafka" in failure

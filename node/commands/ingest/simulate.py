@@ -13,7 +13,7 @@ from node.clock import now_ms
 from node.commands.ingest.report import write_report
 from node.commands.ingest.simulated_measurement import DAYS, measure_simulated
 from node.commands.ingest.simulated_register import load_simulated
-from node.health import SILENT_S, RoleHealth
+from node.health import ANSWER_S, SILENT_S, RoleHealth
 
 logger = logging.getLogger(__name__)
 
@@ -68,5 +68,5 @@ def simulate(
         if report is not None and not stop.is_set():
             write_report(report, {DATASET: asdict(expected)})
         if go_on:
-            follow([simulator], stop, end)
+            follow([simulator], stop, end, wiring.log(patience_s=ANSWER_S))
         writer.close()

@@ -14,7 +14,7 @@ from node.clock import now_ms
 from node.commands.ingest.report import write_report
 from node.commands.ingest.simulated_measurement import DAYS, measure_simulated
 from node.commands.ingest.simulated_register import load_simulated
-from node.health import SILENT_S, RoleHealth
+from node.health import ANSWER_S, SILENT_S, RoleHealth
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -93,7 +93,7 @@ def simulate_waste(
             sent = [asdict(simulator.expected) for simulator in simulators]
             write_report(report, dict(zip((FILL_LEVELS, COLLECTIONS), sent, strict=True)))
         if go_on:
-            follow(simulators, stop, spans[0][1])
+            follow(simulators, stop, spans[0][1], wiring.log(patience_s=ANSWER_S))
         writer.close()
 
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from eventlog.memory import MemoryLog
 from ingest.batches import Message
 from ingest.cities import City
 from ingest.feed import Feed
@@ -239,12 +240,14 @@ def test_after_the_replay_each_interval_is_sent_once_the_clock_has_passed_it() -
     simulator = Simulator(
         fleet, Feed(writer, TOPIC, journal, "tests"), journal, registered(fleet), lambda: clock[0], MANY
     )
-    follow([simulator], Stop(), END)
+    log = MemoryLog(lambda: clock[0])
+    log.create(TOPIC, 2, {})
+    follow([simulator], Stop(), END, log)
     expected = simulator.expected
     assert expected.readings == 5 * sum(len(channels.ids) for channels in fleet.channels)
     starts = {batch.start for batch in (decode(message.value) for message in writer.sent) if batch.count}
     assert starts == {END + n * QUARTER for n in range(5)}
-    assert writer.flushes == 5 + len(waits)  # before each wait, so that it is noticed if the log is away
+    assert writer.flushes == 5 + len(waits)  # before each wait, so that it is noticed if the database is away
 
 
 @pytest.mark.parametrize(("start", "end"), [(END - HOUR + 1, END), (END, END), (END, END + QUARTER)])

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from eventlog.memory import MemoryLog
 from ingest.areas import drawn_for, partition
 from ingest.cities import load_city
 from ingest.feed import Feed
@@ -235,12 +236,13 @@ def test_several_simulators_follow_the_clock_together() -> None:
                 writer.clock = clock[0]
 
     writers: list[RecordingWriter] = []
-    journal, simulators = NoJournal(), []
+    journal, simulators, log = NoJournal(), [], MemoryLog(lambda: clock[0])
     for sources in (made("bins", strays=0), made("premises", strays=0)):
         writers.append(RecordingWriter(2, END))
         feed = Feed(writers[-1], live("city", sources.metrics[0].dataset), journal, "tests")
+        log.create(feed.topic, 2, {})
         simulators.append(Simulator(sources, feed, journal, registered(sources), lambda: clock[0], MANY))
-    follow(simulators, Stop(), END)  # type: ignore[arg-type]
+    follow(simulators, Stop(), END, log)  # type: ignore[arg-type]
     assert len(steps) == 6 * 15
     passed = Bins(city(), 60, 1, 0).levels(END, END + 5 * QUARTER)
     assert simulators[0].expected.readings == len(passed.place) > 2 * 60
