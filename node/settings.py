@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 PREFIX = "SISTERCITY_"
+_LEAST_CELL_DAYS = 100
 
 
 def secrets_folder() -> Path | None:
@@ -110,6 +111,15 @@ class Settings(BaseSettings):
         ge=0,
         description="days after which the publisher removes lines of the audit and assertions; 0 keeps all of them",
     )
+    cell_days: int = Field(
+        1096,
+        ge=0,
+        description="days after its publication left until `publish` removes a window's cells: 100 at least, or 0,"
+        " which keeps all",
+    )
+    database_budget_gb: float | None = Field(
+        None, gt=0, description="GB that the database may take: doctor warns three days before"
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="how much is logged")
     log_format: Literal["text", "json"] = Field("text", description="lines of text, or one JSON object a line")
     stop_with_stdin: bool = Field(False, description="stop when standard input ends: for whoever starts this process")
@@ -139,6 +149,9 @@ class Settings(BaseSettings):
     def _fit_together(self) -> Self:
         if wrong := _wrong_security(self):
             raise ValueError(wrong)
+        if 0 < self.cell_days < _LEAST_CELL_DAYS:
+            words = f"{PREFIX}CELL_DAYS must be {_LEAST_CELL_DAYS} at least, or 0 to keep all cells"
+            raise ValueError(f"{words}: what is open in a month is decided from those of the month before")
         if self.database_password is not None and self.database_url is None:
             raise ValueError(f"{PREFIX}DATABASE_PASSWORD goes with {PREFIX}DATABASE_URL, which is not set")
         return self

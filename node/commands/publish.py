@@ -12,6 +12,7 @@ from node import lifecycle, wiring
 from node.clock import now_ms
 from node.commands.process import import_topics
 from node.health import RoleHealth
+from node.publisher_housekeeping import PublisherHousekeeping
 from node.settings import settings
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def publish(
             stop=stop,
             signer=signer,
             report=health.report,
-            after_turn=AuditPruning(settings().audit_days),
+            after_turn=PublisherHousekeeping(AuditPruning(settings().audit_days), settings().cell_days),
         ).run()
         return
     with wiring.database("publish") as connection:

@@ -55,6 +55,7 @@ def examine() -> Iterator[Finding]:
         yield from _identity()
         yield from _agreements()
         yield from _heads()
+        yield from _growth()
         yield from judge_partners(database.contents.partners, database.contents.kept)
     yield from _disks()
 
@@ -105,6 +106,16 @@ def _heads() -> Iterator[Finding]:
     )
     state, failed = read.result()
     yield from _only(failed) if state is None else judge_heads(state, now_ms())
+
+
+def _growth() -> Iterator[Finding]:
+    from node.doctor.growth import judge_growth, read_growth
+
+    url, now = wiring.known_database_url(), now_ms()
+    found, failed = Examination("growth", _LONGEST_S, lambda: read_growth(url, _FIRST_ANSWER_S, now)).result()
+    chosen = settings()
+    budget, days = chosen.database_budget_gb, chosen.audit_days
+    yield from _only(failed) if found is None else judge_growth(found, now, budget_gb=budget, audit_days=days)
 
 
 def _agreements() -> Iterator[Finding]:

@@ -1,6 +1,14 @@
 """Old dead letters are removed a part at a time, and at once again while there are more."""
 
+import pytest
+
+from federation.access.pruning import AuditPruning
 from node.housekeeping import PRUNE_AT_ONCE, Housekeeping
+from node.publisher_housekeeping import PublisherHousekeeping
+from store.database import connect
+from store.pruning import database_size
+from tests.federation.city import HOUR
+from tests.federation.restoring import due_at, publish_hours_until, twelve_hours
 
 
 class Letters:
@@ -32,3 +40,23 @@ def test_nothing_is_removed_with_0_days():
     letters = Letters(5)
     Housekeeping(letters.prune, 0)()
     assert (letters.old, letters.asked) == (5, 0)
+
+
+@pytest.mark.services
+def test_the_publisher_removes_old_cells_once_an_hour_and_notes_the_size(database_url, tmp_path):
+    def cells() -> int:
+        return connection.execute("SELECT count(*) FROM cells").fetchone()[0]
+
+    twelve_hours(database_url)
+    publish_hours_until(database_url, tmp_path / "ledger.jsonl", 7)
+    late = due_at(7) + 101 * 24 * HOUR
+    with connect(database_url) as connection:
+        connection.execute("UPDATE stream_offsets SET resume_offset = 2, next_offset = 2, messages = 2, decoded = 2")
+        PublisherHousekeeping(AuditPruning(0), 0)(connection, late)
+        assert cells() == 12
+        tidy = PublisherHousekeeping(AuditPruning(0), 100)
+        tidy(connection, late - 2 * 24 * HOUR)
+        assert cells() == 12
+        tidy(connection, late)
+        assert cells() == 4
+        assert database_size(connection, late + 24 * HOUR).earlier_at == late - 2 * 24 * HOUR
