@@ -29,6 +29,8 @@ from tests.waiting import until
 
 PROCESS = ("process", "--accept-dead", "--accept-rejected")
 DETECT = ("detect",)
+ASKING_S = 0.25
+"""Between two questions that make a connection each to Kafka or PostgreSQL, which would take the time of a core."""
 
 
 class Topic:
@@ -288,7 +290,7 @@ class Processor:
     def stop(self) -> int:
         """SIGTERM, as an operator or an orchestrator sends it; returns the exit code."""
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(30)
+        return self.process.wait(90)
 
 
 def city_file(folder: Path, city: str) -> Path:

@@ -28,6 +28,7 @@ from tests.system.own_kafka import own_kafka
 from tests.system.own_postgres import own_postgres
 from tests.system.proxy import CuttingProxy
 from tests.system.streams import (
+    ASKING_S,
     DETECT,
     Processor,
     Topics,
@@ -139,7 +140,7 @@ def test_a_processor_is_killed_at_random_moments(kafka, topics, messages, city, 
         source.send_the_rest()
     processor = Processor(config, kafka, database_url, log)
     processor.wait_to_take_over()
-    until(lambda: caught_up(database_url, topics), "the last processor read everything")
+    until(lambda: caught_up(database_url, topics), "the last processor read everything", pause_s=ASKING_S)
     assert processor.stop() == 0
     assert_same(topics, database_url, undisturbed)
 
@@ -149,12 +150,12 @@ def test_of_two_processors_one_is_frozen_past_its_session_and_woken(
 ):
     config, half = city_file(tmp_path, city), len(messages) // 2
     frozen, steady = (Processor(config, kafka, database_url, tmp_path / f"{name}.log") for name in ("frozen", "steady"))
-    until(lambda: shares(kafka, f"{city}.process") == [8, 8], "both share the partitions")
+    until(lambda: shares(kafka, f"{city}.process") == [8, 8], "both share the partitions", pause_s=ASKING_S)
     topics.send(messages[:half])
     until(lambda: any(offset for _, offset in positions(database_url).values()), "they have begun")
     frozen.freeze()
     topics.send(messages[half:])
-    until(lambda: caught_up(database_url, topics), "the steady processor has processed everything")
+    until(lambda: caught_up(database_url, topics), "the steady processor has processed everything", pause_s=ASKING_S)
     before = positions(database_url)
     frozen.wake()
     until(lambda: positions(database_url) != before, "the woken processor has claimed partitions again")
@@ -176,7 +177,11 @@ def test_a_processor_that_is_killed_or_stopped_and_started_gets_its_partitions_a
         return "took over 8 partitions" in log.read_text()
 
     one, other = start(logs[0]), start(logs[1])
-    until(lambda: shares(kafka, group) == [8, 8] and all(map(claimed, logs[:2])), "both have claimed their share")
+    until(
+        lambda: shares(kafka, group) == [8, 8] and all(map(claimed, logs[:2])),
+        "both have claimed their share",
+        pause_s=ASKING_S,
+    )
     topics.send(messages[: len(messages) // 2])
     for log in logs[2:]:
         before = epochs(database_url)
@@ -190,7 +195,7 @@ def test_a_processor_that_is_killed_or_stopped_and_started_gets_its_partitions_a
         assert sorted(gained) == [0] * 8 + [1] * 8
         assert shares(kafka, group) == [8, 8]
     topics.send(messages[len(messages) // 2 :])
-    until(lambda: caught_up(database_url, topics), "everything is processed")
+    until(lambda: caught_up(database_url, topics), "everything is processed", pause_s=ASKING_S)
     assert logs[0].read_text().count("took over") <= 2  # alone at first, then with the other
     assert [one.stop(), other.stop()] == [0, 0]
 
@@ -215,7 +220,7 @@ def test_postgresql_is_stopped_for_a_while_and_no_member_leaves_the_group(
     logs = [tmp_path / f"{name}.log" for name in ("one", "other")]
     with Trickle(topics, messages) as source:
         processors = [Processor(config, kafka, postgres.url, log, further=LONG_SESSION) for log in logs]
-        until(lambda: shares(kafka, group) == [8, 8], "both share the partitions")
+        until(lambda: shares(kafka, group) == [8, 8], "both share the partitions", pause_s=ASKING_S)
         until(lambda: all("took over 8 partitions" in log.read_text() for log in logs), "both have claimed their share")
         until(lambda: any(offset for _, offset in positions(postgres.url).values()), "they have begun")
         joined, owners = members(kafka, group), epochs(postgres.url)
@@ -228,7 +233,7 @@ def test_postgresql_is_stopped_for_a_while_and_no_member_leaves_the_group(
             assert processor.resident_bytes() < before + MOST_GROWTH
         postgres.start()
         source.send_the_rest()
-    until(lambda: caught_up(postgres.url, topics), "everything is processed")
+    until(lambda: caught_up(postgres.url, topics), "everything is processed", pause_s=ASKING_S)
     assert members(kafka, group) == joined
     assert epochs(postgres.url) == owners
     assert [processor.stop() for processor in processors] == [0, 0]
@@ -256,7 +261,7 @@ def test_the_broker_is_stopped_for_a_while(messages, city, database_url, undistu
             assert processor.process.poll() is None
             broker.start()
         topics.send(messages[share * BROKER_STOPS :])
-        until(lambda: caught_up(database_url, topics), "everything is processed")
+        until(lambda: caught_up(database_url, topics), "everything is processed", pause_s=ASKING_S)
         assert processor.stop() == 0
         assert_same(topics, database_url, undisturbed)
 
@@ -275,7 +280,7 @@ def test_processors_are_added_and_killed_while_the_register_is_loaded_again(
             if len(running) > 2:
                 running.pop(chance.randrange(len(running))).kill()
         source.send_the_rest()
-    until(lambda: caught_up(database_url, topics), "everything is processed")
+    until(lambda: caught_up(database_url, topics), "everything is processed", pause_s=ASKING_S)
     assert loading.loads > 1
     assert [processor.stop() for processor in running] == [0] * len(running)
     assert_same(topics, database_url, undisturbed)
@@ -305,7 +310,7 @@ def test_a_poisoned_partition_stops_alone_and_is_accepted_by_the_next_processor(
     assert processor.stop() == 0
     accepting = Processor(config, kafka, database_url, tmp_path / "accepting.log")
     accepting.wait_to_take_over()
-    until(lambda: caught_up(database_url, topics), "the poisoned partition is processed, too")
+    until(lambda: caught_up(database_url, topics), "the poisoned partition is processed, too", pause_s=ASKING_S)
     assert accepting.stop() == 0
     assert stopped(database_url) == []
     assert_same(topics, database_url, left_undisturbed(kafka_log, topics, second_database_url))

@@ -10,7 +10,7 @@ import pytest
 from node.demo.children import free_port
 from tests.system.days import ENERGY, energy_day
 from tests.system.processes import SistercityProcess
-from tests.system.streams import PROCESS, Processor, Topics, city_file, process_undisturbed, shares, table
+from tests.system.streams import ASKING_S, PROCESS, Processor, Topics, city_file, process_undisturbed, shares, table
 from tests.waiting import until
 
 pytestmark = pytest.mark.services
@@ -51,24 +51,28 @@ def test_workers_share_the_partitions_have_a_port_each_and_stop_with_their_paren
 ):
     port = free_port(0)
     parent = run(tmp_path, kafka, database_url, city, SISTERCITY_METRICS_PORT=str(port))
-    until(lambda: sorted(shares(kafka, f"{city}.process")) == [8, 8], "both share the partitions of four topics")
+    until(
+        lambda: sorted(shares(kafka, f"{city}.process")) == [8, 8],
+        "both share the partitions of four topics",
+        pause_s=ASKING_S,
+    )
     for number in range(2):
         with urllib.request.urlopen(f"http://127.0.0.1:{port + number}/metrics", timeout=10) as answer:
             assert b"sistercity_lag_messages" in answer.read()
     assert len(children(parent.process)) == 2
     assert parent.stop() == 0
-    until(lambda: shares(kafka, f"{city}.process") == [], "the group has missed both")
+    until(lambda: shares(kafka, f"{city}.process") == [], "the group has missed both", pause_s=ASKING_S)
 
 
 def test_workers_end_when_their_parent_is_killed_and_the_parent_when_a_worker_fails_early(
     kafka, topics, city, database_url, tmp_path
 ):
     parent = run(tmp_path, kafka, database_url, city)
-    until(lambda: len(shares(kafka, f"{city}.process")) == 2, "both have joined")
+    until(lambda: len(shares(kafka, f"{city}.process")) == 2, "both have joined", pause_s=ASKING_S)
     parent.kill()
-    until(lambda: shares(kafka, f"{city}.process") == [], "both have left")
+    until(lambda: shares(kafka, f"{city}.process") == [], "both have left", pause_s=ASKING_S)
     parent = run(tmp_path, kafka, database_url, city)
-    until(lambda: len(shares(kafka, f"{city}.process")) == 2, "both have joined")
+    until(lambda: len(shares(kafka, f"{city}.process")) == 2, "both have joined", pause_s=ASKING_S)
     os.kill(children(parent.process)[0], signal.SIGKILL)
     assert parent.process.wait(60) == 1
     assert "was killed by signal 9" in (tmp_path / "process.log").read_text()
