@@ -8,17 +8,14 @@ process's, before and after. Ends without a figure if the restored tables have o
     nice make bench ONLY=backup
 """
 
-import argparse
-import json
 import os
-import platform
 import time
 from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from benchmarks.pull import CITY, memory_mb, publish_year, signed_city
-from benchmarks.timed import now, own_services
+from benchmarks.pull import CITY, machine, measure_year, memory_mb, publish_year, signed_city
+from benchmarks.timed import now
 from node.backup.archive import opened
 from node.backup.restoring import check_backup, restore_backup
 from node.backup.taking import take_backup
@@ -70,22 +67,9 @@ def run(server_url: str, publications: int, areas: int) -> dict[str, object]:
         "megabytes": {"bodies": round(size / 1e6, 1), "file": round(file_mb, 1)},
         **{name: {unit: round(value, 2) for unit, value in each.items()} for name, each in spent.items()},
         "peak_memory_mb": {"begun": begun_mb, "ended": peak_mb},
-        "waiting": [round(load, 1), round(os.getloadavg()[0], 1)],
-        "python": platform.python_version(),
-        "cores": os.cpu_count(),
+        **machine(load),
     }
 
 
-def main() -> None:
-    """Measure and print one line of JSON."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--installed", type=Path, default=Path(".sistercity"))
-    parser.add_argument("--publications", type=int, default=8760, help="hours; a day is one publication more")
-    parser.add_argument("--areas", type=int, default=23, help="of each metric; the hourly one has two classes in each")
-    given = parser.parse_args()
-    with own_services(given.installed) as services:
-        print(json.dumps(run(services.database_url, given.publications, given.areas)), flush=True)
-
-
 if __name__ == "__main__":
-    main()
+    measure_year(__doc__, run)

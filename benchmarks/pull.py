@@ -25,7 +25,7 @@ import platform
 import re
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -288,15 +288,22 @@ def run(server_url: str, publications: int, areas: int) -> Mapping[str, object]:
         "cells_per_publication": {metric.name: areas * len(metric.classes) for metric in (HOURLY, DAILY)},
         "megabytes": round(size / 1e6, 1),
         **figures,
+        **machine(load),
+    }
+
+
+def machine(load: float) -> dict[str, object]:
+    """What the figures were measured on; `load` is how many processes were waiting for a core at the beginning."""
+    return {
         "waiting": [round(load, 1), round(os.getloadavg()[0], 1)],
         "python": platform.python_version(),
         "cores": os.cpu_count(),
     }
 
 
-def main() -> None:
-    """Measure and print one line of JSON."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def measure_year(description: str | None, run: Callable[[str, int, int], Mapping[str, object]]) -> None:
+    """Measure with services of its own and print one line of JSON. `run` takes database, publications and areas."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--installed", type=Path, default=Path(".sistercity"))
     parser.add_argument("--publications", type=int, default=8760, help="hours; a day is one publication more")
     parser.add_argument("--areas", type=int, default=23, help="of each metric; the hourly one has two classes in each")
@@ -306,4 +313,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    measure_year(__doc__, run)
