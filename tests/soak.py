@@ -32,5 +32,5 @@ def examples(test: int, *, soak: int) -> Callable[[Callable[..., None]], Callabl
     return settings(max_examples=amount(test, soak=soak))
 
 
-PROFILE = settings(max_examples=amount(25, soak=250), deadline=None)
+PROFILE = settings(max_examples=amount(15, soak=250), deadline=None)
 """Without deadlines: on a loaded machine an example takes as long as it takes."""
