@@ -19,7 +19,8 @@ from tests.databases import Databases
 from tests.soak import CONTAINERS, PROFILE, SOAKING, soak
 
 INSTALLED = Path(__file__).parent.parent / ".sistercity"
-SYSTEM = Path(__file__).parent / "system"
+LONG = {Path(__file__).parent / folder for folder in ("embedded", "system", "upgrade")}
+"""The folders of the long tests, which are those of whole processes."""
 WORKER = os.environ.get("PYTEST_XDIST_WORKER", "gw0")
 """The id of this worker; part of the name of every database and city, because all workers share the services."""
 
@@ -51,15 +52,20 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def _long_first(items: list[pytest.Item], workers: int) -> list[pytest.Item]:
     """The tests in an order in which no worker ends with a long test while the others have nothing left to do.
 
-    pytest-xdist cuts the list into a piece for each worker; each piece begins with its share of the long tests, which
-    are those of whole processes. A file's tests stay together, because they share what is set up for the file.
+    pytest-xdist cuts the list into a piece of the same length for each worker; each piece begins with its share of the
+    long tests, which are those in `LONG`. A file's tests stay together: they share what is set up for the file.
     """
-    long = [
-        list(of_file) for path, of_file in itertools.groupby(items, lambda item: item.path) if SYSTEM in path.parents
-    ]
-    rest = [item for item in items if SYSTEM not in item.path.parents]
-    pieces = [rest[len(rest) * worker // workers : len(rest) * (worker + 1) // workers] for worker in range(workers)]
-    return [item for worker, piece in enumerate(pieces) for item in (*itertools.chain(*long[worker::workers]), *piece)]
+    files = [(path, list(of_file)) for path, of_file in itertools.groupby(items, lambda item: item.path)]
+    long = [of_file for path, of_file in files if not LONG.isdisjoint(path.parents)]
+    rest = [item for path, of_file in files if LONG.isdisjoint(path.parents) for item in of_file]
+    ordered: list[pytest.Item] = []
+    for worker in range(workers):
+        size = (len(items) - len(ordered)) // (workers - worker)
+        begun = list(itertools.chain(*long[worker::workers]))
+        taken = max(size - len(begun), 0)
+        ordered += begun + rest[:taken]
+        del rest[:taken]
+    return ordered + rest
 
 
 @pytest.fixture(scope="session", autouse=True)
