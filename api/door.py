@@ -17,7 +17,8 @@ LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "[::1]")
 """Names under which a server on loopback is reached."""
 
 _BODY_S = 10
-_PART = 1 << 16
+_PART = 1 << 20
+"""Bytes that are copied for a reader that takes nothing. Smaller parts make answers of megabytes slow."""
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:\[\]]+)(?::\d{0,5})?")
 
 BAD_HOST = problem(400, "unknown-host", "No such host", "This server does not answer under the name in `Host`.")

@@ -4,11 +4,12 @@ uvicorn has no limit on the time in which a request's head must come (its keep-a
 the time in which an answer must be taken (closing waits for the reader), or on connections that don't stop everyone. So
 each connection here has a deadline, from when it is made until its first request, from each request until its answer
 was taken, and between requests. Where there are too many connections, the one that has waited longest without a request
-makes room.
+makes room. Many that came at once neither end at once nor are accepted in one go: others would wait meanwhile.
 """
 
 import asyncio
 import logging
+import random
 import resource
 import socket
 import ssl
@@ -25,6 +26,11 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 log = logging.getLogger(__name__)
 
 _AT_ONCE = struct.pack("ii", 1, 0)
+_LATER = 0.2
+"""The share of its time by which a connection ends later at most, drawn for each."""
+_ACCEPTED_AT_ONCE = 32
+_QUEUE = 2048
+"""Connections that wait in the kernel to be accepted."""
 
 ProxyNetwork = IPv4Network | IPv6Network
 
@@ -33,7 +39,8 @@ ProxyNetwork = IPv4Network | IPv6Network
 class Patience:
     """How long a client may take, in seconds, and how many connections there may be.
 
-    `head`: to send a request's head. `answer`: from there until it has taken the answer. `idle`: between requests.
+    `head`: to send a request's head. `answer`: from there until it has taken the answer. `idle`: between requests. A
+    connection ends when its time is over, up to a fifth later.
     """
 
     head: float = 10
@@ -62,12 +69,14 @@ class BoundedProtocol(H11Protocol):
 
     patience: Patience
     proxies: Sequence[ProxyNetwork]
+    waiting: "dict[BoundedProtocol, None]"
+    """The connections without a request, the one that has waited longest first."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for the first request, or refuse whoever is no proxy."""
         self._deadline: asyncio.TimerHandle | None = None
-        self._waiting_since: float | None = self.loop.time()
         super().connection_made(transport)
+        self._wait()
         if self.proxies and not self._is_proxy():
             self._reset()
             return
@@ -80,7 +89,7 @@ class BoundedProtocol(H11Protocol):
         idle, cycle = self.timeout_keep_alive_task is not None, self.cycle
         super().data_received(data)
         if self.cycle is cycle and idle:
-            self._waiting_since = self.loop.time()
+            self._wait()
             self._end_in(self.patience.head)
 
     def handle_events(self) -> None:
@@ -88,17 +97,18 @@ class BoundedProtocol(H11Protocol):
         cycle = self.cycle
         super().handle_events()
         if self.cycle is not cycle and self.cycle is not None and not self.cycle.response_complete:
-            self._waiting_since = None
+            self.waiting.pop(self, None)
             self._end_in(self.patience.answer)
 
     def on_response_complete(self) -> None:
         """Wait for the next request. What was written may still be in the buffer: the deadline covers that."""
-        self._waiting_since = self.loop.time()
+        self._wait()
         self._end_in(self.patience.idle + self.patience.head)
         super().on_response_complete()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the deadline."""
+        self.waiting.pop(self, None)
         if self._deadline is not None:
             self._deadline.cancel()
         super().connection_lost(exc)
@@ -106,7 +116,7 @@ class BoundedProtocol(H11Protocol):
     def _end_in(self, seconds: float) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
-        self._deadline = self.loop.call_later(seconds, self._reset)
+        self._deadline = self.loop.call_later(seconds * random.uniform(1, 1 + _LATER), self._reset)
 
     def _reset(self) -> None:
         """End the connection at once. Without the option, the kernel would hold what was not taken for minutes."""
@@ -119,32 +129,38 @@ class BoundedProtocol(H11Protocol):
         address = ip_address(self.client[0])
         return address.is_loopback or any(address in network for network in self.proxies)
 
+    def _wait(self) -> None:
+        self.waiting.pop(self, None)
+        self.waiting[self] = None
+
     def _make_room(self) -> None:
-        waiting = [
-            (protocol._waiting_since, id(protocol), protocol)
-            for protocol in self.connections
-            if isinstance(protocol, BoundedProtocol) and protocol._waiting_since is not None and protocol is not self
-        ]
-        if waiting:
-            min(waiting)[2]._reset()
+        longest = next(iter(self.waiting))
+        if longest is not self:
+            self.waiting.pop(longest)  # the next one that comes finds another
+            longest._reset()
 
 
 class _BoundedLoop(asyncio.SelectorEventLoop):
-    """Gives up on a TLS handshake as soon as on a head; asyncio would wait for a minute."""
+    """Accepts a few connections at a time, and gives up on a TLS handshake as soon as on a head, not after a minute."""
 
     patience = Patience()
 
     async def create_server(self, *args: Any, **options: Any) -> asyncio.Server:
         if options.get("ssl") is not None:
             options |= {"ssl_handshake_timeout": self.patience.head, "ssl_shutdown_timeout": self.patience.head}
-        return await super().create_server(*args, **options)
+        # What asyncio calls the backlog is also how many it accepts before it does anything else.
+        server = await super().create_server(*args, **options | {"backlog": _ACCEPTED_AT_ONCE})
+        for listening in server.sockets:
+            with socket.fromfd(listening.fileno(), listening.family, listening.type) as same:
+                same.listen(_QUEUE)
+        return server
 
 
 class BoundedServer(uvicorn.Server):
     """A server of one app; `run` returns after `should_exit` was set."""
 
     def __init__(self, app: ASGIApp, listening: Listening, *, log_level: str = "info") -> None:
-        limits = {"patience": listening.patience, "proxies": tuple(listening.proxies)}
+        limits = {"patience": listening.patience, "proxies": tuple(listening.proxies), "waiting": {}}
         context = listening.tls
         super().__init__(
             uvicorn.Config(

@@ -2,10 +2,12 @@
 
 import json
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from socketserver import ThreadingMixIn
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from prometheus_client import make_wsgi_app
@@ -15,6 +17,8 @@ from node.health import RoleHealth
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
+MOST_CONNECTIONS = 16
+"""Prometheus and health checks need one or two at a time."""
 _JSON = (("Content-Type", "application/json"), ("Cache-Control", "no-store"))
 
 
@@ -42,9 +46,36 @@ class MetricsServer:
 
 
 class _Threads(ThreadingMixIn, WSGIServer):
-    """A thread for each request, so that none waits for another."""
+    """A thread for each connection, so that none waits for another; of too many, the oldest connection is ended."""
 
     daemon_threads = True
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        self._open: dict[Any, None] = {}
+        self._lock = threading.Lock()
+        super().__init__(*args, **options)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Serve a connection in a thread of its own."""
+        with self._lock:
+            if len(self._open) >= MOST_CONNECTIONS:
+                oldest = next(iter(self._open))
+                del self._open[oldest]
+                with suppress(OSError):  # its client has gone
+                    oldest.shutdown(socket.SHUT_RDWR)  # its thread reads the end
+            self._open[request] = None
+        super().process_request(request, client_address)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that has gone is no error."""
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        """End a connection that was served."""
+        with self._lock:
+            self._open.pop(request, None)
+        super().shutdown_request(request)
 
 
 class _Quiet(WSGIRequestHandler):

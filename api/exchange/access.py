@@ -47,7 +47,8 @@ class Grant:
         self._passage.hashed = (content, hash_)
 
 
-async def _grant(request: Request) -> Grant:
+async def grant_of(request: Request) -> Grant:
+    """What this request may read under. Raises `NotGranted`, `LimitReached`, `Crowded`, `psycopg.OperationalError`."""
     gate: Gate = request.app.state.gate
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token:
@@ -61,7 +62,7 @@ async def _grant(request: Request) -> Grant:
     return Grant(passage)
 
 
-Granted = Annotated[Grant, Depends(_grant)]
+Granted = Annotated[Grant, Depends(grant_of)]
 """The agreement that this request reads under. 401 without one, 429 where a limit is reached."""
 
 

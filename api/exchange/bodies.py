@@ -8,6 +8,7 @@ from api.caching import conditional, etag, matches
 from api.dependencies import Snapshots
 from api.exchange.access import LIMITED, WITHOUT_TOKEN, Granted
 from api.exchange.pages import JSON_LINES, NOT_AGREED, Limit, answers, check_agreed
+from api.exchange.plain_pages import PlainPageRoute
 from api.exchange.stored_pages import StoredPages
 from api.openapi import NO_DATABASE, REFUSED_PARAMETER
 from api.problems import ApiProblem, documented, problem
@@ -16,12 +17,13 @@ from store import agreed
 from store.agreed import BodiesAsked, BodyPage
 
 router = APIRouter(tags=["publications"])
+pages = APIRouter(route_class=PlainPageRoute)
 
 UNKNOWN = problem(404, "unknown-body", "No such body", "No body with this hash may be read under this agreement.")
 GONE = problem(410, "gone", "Withdrawn or lost", "This body was withdrawn or lost; its entry stays.")
 
 
-@router.get(
+@pages.get(
     "/v1/bodies",
     operation_id="list_bodies",
     summary="The cells of one metric",
@@ -62,6 +64,9 @@ async def list_bodies(
 
 def _tag(asked: BodiesAsked, found: BodyPage) -> str:
     return etag("bodies", found.log, asked.metric, asked.after, found.content)
+
+
+router.include_router(pages)
 
 
 @router.get(

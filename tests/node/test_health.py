@@ -1,8 +1,10 @@
 """A role is healthy while it succeeds at what it is for; whoever asks is told since when it has not, and why."""
 
 import json
+import socket
 import urllib.error
 import urllib.request
+from contextlib import ExitStack, suppress
 
 import pytest
 from prometheus_client import REGISTRY
@@ -10,7 +12,7 @@ from typer.testing import CliRunner
 
 from node import cli
 from node.health import RoleHealth
-from node.metrics_server import MetricsServer
+from node.metrics_server import MOST_CONNECTIONS, MetricsServer
 from node.settings import settings
 
 START = 1_000.0
@@ -99,6 +101,21 @@ def test_a_port_serves_both_the_metrics_and_the_health(served, health):
     known = json.loads(get("/healthz"))
     assert (known["role"], known["healthy"], known["why_not"]) == ("tests", True, None)
     assert b'sistercity_healthy{role="tests"} 1.0' in get("/metrics")
+
+
+def test_of_too_many_connections_to_the_port_the_oldest_ends_and_it_answers(served):
+    with ExitStack() as stack:
+        held = [
+            stack.enter_context(socket.create_connection(("127.0.0.1", served), timeout=5))
+            for _ in range(2 * MOST_CONNECTIONS)
+        ]
+        for connection in held:
+            connection.sendall(b"GET /me")
+        with urllib.request.urlopen(f"http://127.0.0.1:{served}/metrics") as answer:
+            assert answer.status == 200
+        for connection in held[:MOST_CONNECTIONS]:
+            with suppress(ConnectionResetError):
+                assert connection.recv(1) == b""
 
 
 def test_the_command_asks_the_process_whose_settings_it_has(served, health, monkeypatch, capsys):

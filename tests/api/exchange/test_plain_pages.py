@@ -1,0 +1,64 @@
+"""A page of bodies is the same whichever way its request is read, and so is every refusal."""
+
+from collections.abc import Iterator
+
+import httpx
+import pytest
+from fastapi.testclient import TestClient
+
+from api.exchange.app import create_partner_api
+from api.exchange.plain_pages import plain_query
+from store.agreements import MetricGrant
+from store.database import connect
+from tests.api.exchange.agreed import Agreed, reader_of
+from tests.federation.city import IMPORT, ISFAHAN, SOLAR, a_published_city
+
+HOURS = 4
+OF_ONE_ANSWER = {"sistercity-request-id", "sistercity-audit"}
+
+
+@pytest.fixture(scope="module")
+def api(module_database_url: str) -> Iterator[TestClient]:
+    app = create_partner_api(ISFAHAN, module_database_url)
+    with a_published_city(module_database_url, HOURS), TestClient(app) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def token(module_database_url: str, api: TestClient) -> dict[str, str]:
+    partner = Agreed()
+    with connect(module_database_url) as connection:
+        partner.install(connection, grants=(MetricGrant("given", IMPORT.name, 0, 0, 3660),))
+        return reader_of(api, partner, connection)
+
+
+def said(answer: httpx.Response) -> tuple[int, dict[str, str], bytes]:
+    return answer.status_code, {k: v for k, v in answer.headers.items() if k not in OF_ONE_ANSWER}, answer.content
+
+
+@pytest.mark.services
+@pytest.mark.parametrize("rest", ["", "&after=0", "&after=2&limit=1", "&limit=1000", "&after=999999999999999999"])
+def test_the_framework_reads_a_plain_query_in_the_same_way(api, token, rest):
+    plain = f"metric={IMPORT.name}{rest}"
+    assert plain_query(plain.encode()) is not None
+    for metric in (IMPORT.name, SOLAR.name, "nothing"):
+        query = plain.replace(IMPORT.name, metric)
+        for headers in ({}, {"Authorization": "Bearer nonsense"}, token):
+            direct = api.get(f"/v1/bodies?{query}", headers=headers)
+            known = headers | {"If-None-Match": direct.headers.get("etag", "")}
+            for sent in (headers, known):
+                by_the_framework = api.get(f"/v1/bodies?{query}&also=", headers=sent)
+                assert said(api.get(f"/v1/bodies?{query}", headers=sent)) == said(by_the_framework)
+            assert direct.status_code == (401 if headers is not token else 200 if metric == IMPORT.name else 403)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        *("", "metric=", "metric=a&limit=0", "metric=a&limit=1001", "metric=a&after=-1", "metric=a&after=1e3"),
+        *("metric=a&after=", "metric=a&metric=b", "metric=a%00", "metric=a+b", "metric=a&after=9999999999999999999"),
+        *("metric=a\n", "&metric=a", "metric=a&limit=05", "METRIC=a"),
+    ],
+)
+def test_every_other_query_is_left_to_the_framework(query):
+    assert plain_query(query.encode()) is None
