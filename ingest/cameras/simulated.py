@@ -24,6 +24,9 @@ STILL_METRIC = "traffic.occupancy"
 STILL_MS = 10_000
 """From one picture of a still camera to the next."""
 
+STILL_SECONDS = 900.0
+"""How long still cameras are replayed, unless another time is given."""
+
 _HOUR_MS = 3_600_000
 _QUARTER_MS = 900_000
 _MOST_CAMERAS = 100
@@ -138,14 +141,16 @@ class CameraSimulator:
         views = cameras.count + 1 + len(cameras.still_ids)
         self._views = [cameras.camera(index, rate) for index in range(views)]
 
-    def replay(self, seconds: float, stop: Event | None = None) -> ExpectedPictures:
+    def replay(
+        self, seconds: float, stop: Event | None = None, *, still_seconds: float = STILL_SECONDS
+    ) -> ExpectedPictures:
         """Send a past span of `seconds`, then a tick at the clock's present, which closes all windows of the span.
 
-        Still cameras go on for a quarter of an hour, so that they have enough pictures. `stop` ends it early, between
-        two pictures. Raises `eventlog.protocol.DeliveryFailed`.
+        Still cameras go on for `still_seconds`, so that they have enough pictures. `stop` ends it early, between two
+        pictures. Raises `eventlog.protocol.DeliveryFailed`.
         """
         frames = max(round(seconds * self._rate), 1)
-        longest = max(frames, round(_QUARTER_MS / self._interval)) if self._cameras.still_ids else frames
+        longest = max(frames, round(still_seconds * 1000 / self._interval)) if self._cameras.still_ids else frames
         begin = self.begin(seconds)
         plans = [self._plan(index, frames) for index in range(self._cameras.count)]
         strays = {0, frames // 2} if self._faults else set()

@@ -36,6 +36,9 @@ _PARTITIONS = "4"
 
 _SOURCES = ("meters", "waste", "cameras")
 
+_SPANS = ("--seconds", "10", "--still-seconds", "300")
+"""Of the cameras: detection takes much processor time, and the figures of so few cameras are suppressed anyhow."""
+
 
 @dataclass(frozen=True, slots=True)
 class DemoCity:
@@ -155,7 +158,7 @@ def set_up(cities: Sequence[DemoCity], children: Children) -> None:
 
 
 def start(city: DemoCity, children: Children, *, meters: int, follow: bool) -> None:
-    """Start every role of a city but the publisher: what is replayed in seconds would miss its slots."""
+    """Start every role of a city but those of `start_exchange`: what is replayed in seconds would miss its slots."""
     going_on = ["--follow"] if follow else []
     roles = {
         "serve": ["serve", "--port", str(city.port)],
@@ -164,17 +167,20 @@ def start(city: DemoCity, children: Children, *, meters: int, follow: bool) -> N
         "detect": ["detect"],
         "meters": ["ingest", "simulate", "--meters", str(meters), "--report", str(city.report("meters")), *going_on],
         "waste": ["ingest", "simulate-waste", "--report", str(city.report("waste")), *going_on],
-        "cameras": ["ingest", "simulate-cameras", "--report", str(city.report("cameras")), *going_on],
-        "pull": ["pull", "--follow", "--every", "1"],
+        "cameras": ["ingest", "simulate-cameras", *_SPANS, "--report", str(city.report("cameras")), *going_on],
     }
     for role, arguments in roles.items():
         _start(city, role, arguments, children, lasting=role not in _SOURCES or follow)
 
 
-def start_publishing(city: DemoCity, since: Mapping[str, int], children: Children) -> None:
-    """Start the publisher, which publishes each metric's windows that begin at its time or later."""
+def start_exchange(city: DemoCity, since: Mapping[str, int], children: Children) -> None:
+    """Start the publisher, which publishes each metric's windows that begin at its time or later, and the puller.
+
+    Before, neither city has anything to give.
+    """
     chosen = [text for metric, start in since.items() for text in ("--since", f"{metric}={rfc3339(start)}")]
     _start(city, "publish", ["publish", "--every", "0.5", *chosen], children, lasting=True)
+    _start(city, "pull", ["pull", "--follow", "--every", "0.5"], children, lasting=True)
 
 
 def _start(city: DemoCity, role: str, arguments: Sequence[str], children: Children, *, lasting: bool) -> None:
@@ -192,11 +198,13 @@ def _partner_database_url(city: DemoCity) -> str:
         return partner_login(connection, city.database_url)
 
 
-def replayed_since(city: DemoCity) -> Mapping[str, int] | None:
-    """Metric -> the start of its first replayed window; None until every window that is due has been passed."""
-    with connect(city.database_url, name="sistercity demo") as connection:
-        since = {metric: start for metric, start in cells_since(connection).items() if metric in catalogue()}
-        return since if all(_passed(connection, city, metric, since) for metric in LEAVING) else None
+def replayed_since(connection: Connection, city: DemoCity) -> Mapping[str, int] | None:
+    """Metric -> the start of its first replayed window; None until every window that is due has been passed.
+
+    `connection` is one to the city's database.
+    """
+    since = {metric: start for metric, start in cells_since(connection).items() if metric in catalogue()}
+    return since if all(_passed(connection, city, metric, since) for metric in LEAVING) else None
 
 
 def _passed(connection: Connection, city: DemoCity, metric: Metric, since: Mapping[str, int]) -> bool:
@@ -207,17 +215,16 @@ def _passed(connection: Connection, city: DemoCity, metric: Metric, since: Mappi
     return all(window.end <= reached - metric.lateness_ms for window in windows)
 
 
-def read_progress(city: DemoCity) -> CityProgress:
-    """Read a city's progress from its database and from its simulators' reports."""
+def read_progress(connection: Connection, city: DemoCity) -> CityProgress:
+    """Read a city's progress from its database, to which `connection` leads, and from its simulators' reports."""
     topics = {live(city.id, dataset): dataset for dataset in STREAMS}
-    with connect(city.database_url, name="sistercity demo") as connection:
-        return CityProgress(
-            streams={topics[found.topic]: found for found in stream_accounts(connection) if found.topic in topics},
-            expected=_expected(city),
-            refused=_by_dataset(refusals_by_origin(connection)),
-            unpublished=_unpublished(connection, city),
-            pulled=_pulled(connection),
-        )
+    return CityProgress(
+        streams={topics[found.topic]: found for found in stream_accounts(connection) if found.topic in topics},
+        expected=_expected(city),
+        refused=_by_dataset(refusals_by_origin(connection)),
+        unpublished=_unpublished(connection, city),
+        pulled=_pulled(connection),
+    )
 
 
 def _expected(city: DemoCity) -> Mapping[str, Mapping[str, int]]:

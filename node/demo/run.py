@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event
@@ -17,7 +18,7 @@ from federation.compare import comparisons
 from node.clock import now_ms
 from node.demo.accounts import accounts, faults, summary
 from node.demo.certificates import Authority
-from node.demo.children import Children, emptied, preload
+from node.demo.children import Children, emptied
 from node.demo.cities import (
     CityProgress,
     DemoCity,
@@ -26,7 +27,7 @@ from node.demo.cities import (
     replayed_since,
     set_up,
     start,
-    start_publishing,
+    start_exchange,
 )
 from node.demo.exchange import AgreedExchange, settle
 from node.demo.results import refused, table
@@ -50,6 +51,8 @@ class DemoFailed(OperatorError):
 def run(home: Path, stop: Event, *, once: bool, meters: int, output: Path) -> None:
     """Run the demo on fresh data in `home`/demo; `stop` ends it early.
 
+    `node.demo.children.preload` is to be called before.
+
     Raises `DemoFailed` if an account does not add up, `node.demo.children.ChildEnded` if a process dies.
     """
     began = monotonic()
@@ -58,7 +61,6 @@ def run(home: Path, stop: Event, *, once: bool, meters: int, output: Path) -> No
     def say(line: str) -> None:
         typer.echo(f"{monotonic() - began:5.1f} s  {line}")
 
-    preload()
     remove(folder)
     folder.mkdir(parents=True, exist_ok=True)
     with services(folder, installed=home, report=say) as running:
@@ -86,27 +88,31 @@ def _wait(
 ) -> list[CityProgress] | None:
     """Wait until both cities have processed, published and pulled everything; None if `stop` is set before."""
     shown = monotonic()
-    publishing: set[str] = set()
-    while not stop.wait(_POLL_S):
-        children.check()
-        reached = [read_progress(city) for city in cities]
-        for city, progress in zip(cities, reached, strict=True):
-            since = None if city.id in publishing or not progress.processed(live=live) else replayed_since(city)
-            if since is not None:
-                start_publishing(city, since, children)
-                publishing.add(city.id)
-        if all(progress.done(live=live) for progress in reached) and _exchanged(cities, reached):
-            _show_line("", last=True)
-            return reached
-        described = [f"{city.id}: {progress.describe()}" for city, progress in zip(cities, reached, strict=True)]
-        line = "; ".join(described)
-        if monotonic() - began > _LONGEST_S:
-            raise DemoFailed(f"not done after {_LONGEST_S} s: {line}")
-        if sys.stdout.isatty():
-            _show_line(line)
-        elif monotonic() - shown > _QUIET_S:
-            shown = monotonic()
-            say(line)
+    exchanging: set[str] = set()
+    with ExitStack() as stack:
+        connections = [stack.enter_context(connect(city.database_url, name="sistercity demo")) for city in cities]
+        while not stop.wait(_POLL_S):
+            children.check()
+            reached = [read_progress(*each) for each in zip(connections, cities, strict=True)]
+            for connection, city, progress in zip(connections, cities, reached, strict=True):
+                since = None
+                if city.id not in exchanging and progress.processed(live=live):
+                    since = replayed_since(connection, city)
+                if since is not None:
+                    start_exchange(city, since, children)
+                    exchanging.add(city.id)
+            if all(progress.done(live=live) for progress in reached) and _exchanged(cities, reached):
+                _show_line("", last=True)
+                return reached
+            described = [f"{city.id}: {progress.describe()}" for city, progress in zip(cities, reached, strict=True)]
+            line = "; ".join(described)
+            if monotonic() - began > _LONGEST_S:
+                raise DemoFailed(f"not done after {_LONGEST_S} s: {line}")
+            if sys.stdout.isatty():
+                _show_line(line)
+            elif monotonic() - shown > _QUIET_S:
+                shown = monotonic()
+                say(line)
     return None
 
 

@@ -104,6 +104,9 @@ def simulate_cameras(
     cameras: Annotated[int, typer.Option(min=1, max=100, help="how many video cameras the city has")] = 2,
     stills: Annotated[int, typer.Option(min=0, max=100, help="and how many that give a picture every 10 seconds")] = 1,
     seconds: Annotated[float, typer.Option(min=0.1, max=86_400, help="how long a past span is replayed")] = 30.0,
+    still_seconds: Annotated[
+        float, typer.Option(min=0.1, max=900, help="how long a span of the still ones is replayed")
+    ] = 900.0,
     rate: Annotated[float, typer.Option(min=0.01, max=30, help="pictures a second")] = 2.0,
     seed: Annotated[int, typer.Option(help="the same seed makes the same streets")] = 1,
     faults: Annotated[bool, typer.Option(help="send some pictures cut, twice or not at all, and count them")] = True,
@@ -125,7 +128,7 @@ def simulate_cameras(
         with _feed(connection, simulated.origin, None, detect=detect, report=health.report) as feed:
             simulator = CameraSimulator(simulated, feed, now_ms, rate, faults=faults)
             logger.info("replaying %g seconds of %d video cameras, and %d still ones", seconds, cameras, stills)
-            expected = simulator.replay(seconds, stop)
+            expected = simulator.replay(seconds, stop, still_seconds=still_seconds)
             logger.info("%s", expected)
             if report is not None and not stop.is_set():
                 write_report(report, {dataset_of(feed.sender.feed.topic): asdict(expected)})

@@ -291,6 +291,14 @@ def test_still_cameras_give_a_picture_every_ten_seconds_for_a_quarter_of_an_hour
     assert len({frame.picture for frame in frames}) == 180
 
 
+def test_still_cameras_go_on_for_as_long_as_they_are_told():
+    cameras = SmallViews(city(), 1, 1, stills=1)
+    made = sending(register(*cameras.still_ids, metric="traffic.occupancy"))
+    simulator = CameraSimulator(cameras, made.feed, lambda: NOW, 2.0, faults=False)
+    assert simulator.replay(1, still_seconds=40).cameras == (CameraExpected(70, 4, 4, 0, 0, 0),)
+    assert len(made.frames()) == 4
+
+
 def test_the_register_has_still_cameras_for_the_density():
     cameras = SimulatedCameras(city(), 2, 3, stills=3)
     metrics = {row["source"]: row["metric"] for row in cameras.register()}
