@@ -1,6 +1,6 @@
 """The guard: a process that starts Kafka and PostgreSQL for an owner, and stops them when the owner has ended.
 
-    python -m embedded.guard HOME INSTALLED OWNER_PID OWNER_STARTED
+    python -m embedded.guard HOME INSTALLED OWNER_PID OWNER_STARTED [--passing]
 
 The owner holds the other end of the guard's standard input and never writes to it. However the owner ends, by return,
 exception, signal or SIGKILL, the kernel closes that end, and the guard reads end of file. So there is a single way to
@@ -30,6 +30,9 @@ from errors import OperatorError
 
 T = TypeVar("T")
 
+PASSING = "--passing"
+"""The option for data that nobody needs when the owner has ended."""
+
 
 def say(**message: object) -> None:
     """Send the owner a message. If the owner has ended, nothing is sent."""
@@ -48,21 +51,24 @@ def watch(owner: Member, gone: threading.Event) -> None:
             gone.set()
 
 
-def guard(home: Path, installed: Path, owner: Member, gone: threading.Event) -> None:
-    """Hold the folder, run both services until `gone` is set, stop them. Raises OperatorError, kafka.CalledOff."""
+def guard(home: Path, installed: Path, owner: Member, gone: threading.Event, *, lasting: bool = True) -> None:
+    """Hold the folder, run both services until `gone` is set, stop them. `lasting` is that of `embedded.services`.
+
+    Raises OperatorError, kafka.CalledOff.
+    """
     with held(home, owner, gone):
         folder = folder_for(home)
         if home not in folder.path.parents:
             say(progress=f"PostgreSQL's user can't enter {home}: its files are in {folder.path}")
         stop_leftovers(home, folder)
-        run_both(home, installed, folder, gone)
+        run_both(home, installed, folder, gone, lasting=lasting)
 
 
-def run_both(home: Path, installed: Path, folder: PostgresFolder, gone: threading.Event) -> None:
+def run_both(home: Path, installed: Path, folder: PostgresFolder, gone: threading.Event, *, lasting: bool) -> None:
     """Start both at the same time, report them ready, and stop them when `gone` is set or one fails to start."""
     with ThreadPoolExecutor(2) as pool:
         broker = pool.submit(or_call_off, start_kafka, gone, home, installed, gone)
-        server = pool.submit(or_call_off, start_postgres, gone, folder)
+        server = pool.submit(or_call_off, start_postgres, gone, folder, lasting)
         started: list[Future[Any]] = [broker, server]
         wait(started)
         try:
@@ -71,9 +77,9 @@ def run_both(home: Path, installed: Path, folder: PostgresFolder, gone: threadin
             gone.wait()
         finally:
             record_path(home).unlink(missing_ok=True)
-            stopping = [pool.submit(postgres.stop, folder)]
+            stopping = [pool.submit(postgres.stop, folder, lasting=lasting)]
             if not broker.exception():
-                stopping.append(pool.submit(kafka.stop, broker.result()))
+                stopping.append(pool.submit(kafka.stop, broker.result(), lasting=lasting))
             for each in stopping:
                 each.result()
 
@@ -87,9 +93,9 @@ def start_kafka(home: Path, installed: Path, gone: threading.Event) -> kafka.Bro
     return broker
 
 
-def start_postgres(folder: PostgresFolder) -> postgres.Server:
+def start_postgres(folder: PostgresFolder, lasting: bool) -> postgres.Server:
     """Start the server on the data in `folder`. Raises postgres.PostgresFailed, NoWheel."""
-    server = postgres.start(folder)
+    server = postgres.start(folder, lasting=lasting)
     say(progress=f"PostgreSQL answers on port {server.port}")
     return server
 
@@ -131,7 +137,7 @@ def main(arguments: list[str]) -> int:
         signal.signal(number, lambda *_: gone.set())
     threading.Thread(target=watch, args=(owner, gone), daemon=True).start()
     try:
-        guard(home, installed, owner, gone)
+        guard(home, installed, owner, gone, lasting=PASSING not in arguments)
     except (OperatorError, kafka.CalledOff) as error:
         say(failed=str(error), already_running=isinstance(error, AlreadyRunning))
         return 1

@@ -220,8 +220,10 @@ def await_answer(broker: Broker, folder: Path, cluster_id: str, cancelled: threa
     raise KafkaFailed(f"did not answer within {START_SECONDS:.0f} seconds", folder)
 
 
-def stop(broker: Broker) -> None:
-    """Terminate the broker and wait until it has ended; after 20 seconds it is killed."""
+def stop(broker: Broker, *, lasting: bool = True) -> None:
+    """Terminate the broker and wait until it has ended; after 20 seconds it is killed, without `lasting` at once."""
+    if not lasting:
+        broker.process.kill()
     processes.end([broker.process.pid], grace_seconds=STOP_SECONDS)
     broker.process.wait()
 

@@ -46,6 +46,9 @@ SETTINGS = {
     "log_error_verbosity": "terse",
 }
 
+PASSING = {"fsync": "off", "full_page_writes": "off"}
+"""For data that need not last: what is committed survives the end of the server, but not that of the machine."""
+
 
 class PostgresFailed(OperatorError):
     """PostgreSQL did not start; the text ends with the last lines of its logs."""
@@ -66,18 +69,19 @@ class Server:
         return f"postgresql://{SUPERUSER}:{self.password}@{LOOPBACK}:{self.port}/postgres"
 
 
-def start(folder: PostgresFolder) -> Server:
+def start(folder: PostgresFolder, *, lasting: bool = True) -> Server:
     """Start the server on the data in `folder` (initialised on the first call) and wait until it takes connections.
 
-    Raises PostgresFailed, and then no process is left; NoWheel.
+    Without `lasting` it does not wait for the disk. Raises PostgresFailed, and then no process is left; NoWheel.
     """
-    password = initialised(folder)
+    password = initialised(folder, lasting=lasting)
+    settings = SETTINGS if lasting else SETTINGS | PASSING
     forget_holder(folder.data / "postmaster.pid")
     for attempt in range(ATTEMPTS):
         (port,) = free_ports(1)
         log = folder.data / "start.log"
         log.unlink(missing_ok=True)
-        options = shlex.join(["-p", str(port), *(f"--{name}={value}" for name, value in SETTINGS.items())])
+        options = shlex.join(["-p", str(port), *(f"--{name}={value}" for name, value in settings.items())])
         arguments = ("start", "-w", "-t", str(START_SECONDS), "-D", str(folder.data), "-l", str(log), "-o", options)
         finished = run(folder, "pg_ctl", *arguments)
         if finished.returncode == 0 and (pids := running(folder)):
@@ -89,7 +93,7 @@ def start(folder: PostgresFolder) -> Server:
     raise PostgresFailed(f"PostgreSQL did not start; the end of its logs in {folder.data}:\n{said}")
 
 
-def initialised(folder: PostgresFolder) -> str:
+def initialised(folder: PostgresFolder, *, lasting: bool = True) -> str:
     """The superuser's password of the data in `folder`, initialised on the first call. Raises PostgresFailed."""
     secret = folder.path / "password"
     if folder.data.exists():
@@ -109,6 +113,7 @@ def initialised(folder: PostgresFolder) -> str:
         "--encoding=UTF8",
         "--locale=C",
         "--no-instructions",
+        *([] if lasting else ["--no-sync"]),
     )
     finished = run(folder, "initdb", *arguments, f"--pwfile={handed_over}", f"--pgdata={data}")
     handed_over.unlink()
@@ -174,11 +179,15 @@ def running(folder: PostgresFolder) -> list[int]:
     return processes.with_arguments("-D", str(folder.data))
 
 
-def stop(folder: PostgresFolder) -> None:
-    """Stop the server, whichever process started it, without waiting for clients; after 20 seconds it is killed."""
+def stop(folder: PostgresFolder, *, lasting: bool = True) -> None:
+    """Stop the server, whichever process started it, without waiting for clients; after 20 seconds it is killed.
+
+    Without `lasting` its files are left as after a crash.
+    """
     processes.end(processes.with_arguments(f"--pgdata={unfinished(folder)}"), grace_seconds=STOP_SECONDS)
     if running(folder):
-        run(folder, "pg_ctl", "stop", "-m", "fast", "-t", str(STOP_SECONDS), "-D", str(folder.data))
+        how = "fast" if lasting else "immediate"
+        run(folder, "pg_ctl", "stop", "-m", how, "-t", str(STOP_SECONDS), "-D", str(folder.data))
     processes.end(running(folder), grace_seconds=STOP_SECONDS)
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from embedded.guard import stop_leftovers
+from embedded.guard import PASSING, stop_leftovers
 from embedded.hold import AlreadyRunning, held
 from embedded.jars import NotInstalled, classpath, read_lock
 from embedded.postgres_folder import UnsafeFolder, folder_for
@@ -37,30 +37,31 @@ def to_stderr(line: str) -> None:
 
 @contextmanager
 def services(
-    home: Path, *, installed: Path | None = None, report: Callable[[str], None] = to_stderr
+    home: Path, *, installed: Path | None = None, report: Callable[[str], None] = to_stderr, lasting: bool = True
 ) -> Iterator[Services]:
     """Start both on the data in `home` (made if missing); stop them when the block ends, or this process does.
 
     `installed` is the folder that `python -m embedded.install` filled; without it, `home`. `report` gets lines of
-    progress. Raises NotInstalled, ServicesFailed, AlreadyRunning (another process, or an outer block of this one, holds
-    `home`).
+    progress. Without `lasting`, nobody needs the data when the block has ended: PostgreSQL does not wait for the disk,
+    and both are stopped as they are. Raises NotInstalled, ServicesFailed, AlreadyRunning (another process, or an outer
+    block of this one, holds `home`).
     """
     home = home.resolve()
     installed = (installed or home).resolve()
     classpath(installed, read_lock())
     home.mkdir(parents=True, exist_ok=True)
     report("starting Kafka and PostgreSQL")
-    guard = start_guard(home, installed)
+    guard = start_guard(home, installed, lasting=lasting)
     try:
         yield await_ready(guard, home, report)
     finally:
         stop_guard(guard, home)
 
 
-def start_guard(home: Path, installed: Path) -> subprocess.Popen[str]:
+def start_guard(home: Path, installed: Path, *, lasting: bool = True) -> subprocess.Popen[str]:
     """Start the guard with this process as owner. Its errors go to `home`/guard.log."""
     owner = Member.of(os.getpid())
-    arguments = [str(home), str(installed), str(owner.pid), repr(owner.started)]
+    arguments = [str(home), str(installed), str(owner.pid), repr(owner.started), *([] if lasting else [PASSING])]
     log_path = home / "guard.log"
     too_long = log_path.exists() and log_path.stat().st_size > LOG_BYTES
     with log_path.open("wb" if too_long else "ab") as log:

@@ -8,7 +8,6 @@ from collections.abc import Generator, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-import psycopg
 import pytest
 from hypothesis import settings
 
@@ -109,8 +108,7 @@ def _shared_services(folder: Path) -> Iterator[Services]:
             if starts_them:
                 home.mkdir(mode=0o755, exist_ok=True)
                 own.callback(remove, home)
-                found = own.enter_context(services(home, installed=INSTALLED, report=lambda line: None))
-                _without_fsync(found.database_url)
+                found = own.enter_context(services(home, installed=INSTALLED, report=lambda line: None, lasting=False))
         try:
             yield found
         finally:
@@ -119,16 +117,6 @@ def _shared_services(folder: Path) -> Iterator[Services]:
                 with _locked(lock):  # no other worker begins to use what is about to stop
                     fcntl.flock(users, fcntl.LOCK_EX)  # waits for the other users
                     own.close()
-
-
-def _without_fsync(server_url: str) -> None:
-    """Let PostgreSQL leave it to the system when files reach the disk: a test makes and drops a database or two.
-
-    No test stops the machine, and a process that is killed loses nothing by this.
-    """
-    with psycopg.connect(server_url, autocommit=True) as connection:
-        connection.execute("ALTER SYSTEM SET fsync = off")
-        connection.execute("SELECT pg_reload_conf()")
 
 
 @contextmanager

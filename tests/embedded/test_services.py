@@ -83,16 +83,21 @@ def kept(found: Services) -> tuple[list[str], list[str]]:
 @pytest.mark.services
 def test_services_run_for_the_block_or_until_ctrl_c_and_their_data_is_kept(home: Path, installed: Path) -> None:
     lines: list[str] = []
-    with services(home, installed=installed, report=lines.append) as first:
+    with services(home, installed=installed, report=lines.append, lasting=False) as first:
         assert running(home) == first
         put(first, "one")
+        with psycopg.connect(first.database_url) as connection:
+            assert connection.execute("SHOW fsync").fetchone() == ("off",)
         processes = family(home)
         assert len(processes) > 3
     assert none_alive(processes)
     assert running(home) is None and not (home / "services.json").exists()
+    assert not (home / "kafka/data/.kafka_cleanshutdown").exists()  # it was not asked to last
     assert any("Kafka answers" in line for line in lines) and any("PostgreSQL answers" in line for line in lines)
     with owner(home, installed) as (process, second):
         assert second.kafka != first.kafka
+        with psycopg.connect(second.database_url) as connection:
+            assert connection.execute("SHOW fsync").fetchone() == ("on",)
         assert kept(second) == (["one"], ["one"])
         check_secrets(home, second)
         with pytest.raises(AlreadyRunning, match=str(process.pid)), services(home, installed=installed):
