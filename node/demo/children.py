@@ -89,7 +89,7 @@ class Children:
 
 def preload() -> None:
     """Start the process that imports what the commands need and that they are forked from. Returns at once."""
-    _CONTEXT.set_forkserver_preload(["node.demo.preloaded"])
+    _CONTEXT.set_forkserver_preload(["node.demo.fork_server"])
     ensure_running()
 
 

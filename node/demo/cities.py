@@ -31,7 +31,7 @@ _METRICS_ROLES = ("meters", "waste", "cameras", "process", "detect", "publish", 
 HOST = "127.0.0.1"
 """Where every server of the demo listens."""
 
-_PARTITIONS = "4"
+_PARTITIONS = "2"
 """Fewer than a city would choose: one processor reads all of them, and Kafka creates them sooner."""
 
 _SOURCES = ("meters", "waste", "cameras")
@@ -158,7 +158,7 @@ def set_up(cities: Sequence[DemoCity], children: Children) -> None:
 
 
 def start(city: DemoCity, children: Children, *, meters: int, follow: bool) -> None:
-    """Start every role of a city but those of `start_exchange`: what is replayed in seconds would miss its slots."""
+    """Start every role of a city but publisher, as what is replayed in seconds would miss its slots, and puller."""
     going_on = ["--follow"] if follow else []
     roles = {
         "serve": ["serve", "--port", str(city.port)],
@@ -173,13 +173,14 @@ def start(city: DemoCity, children: Children, *, meters: int, follow: bool) -> N
         _start(city, role, arguments, children, lasting=role not in _SOURCES or follow)
 
 
-def start_exchange(city: DemoCity, since: Mapping[str, int], children: Children) -> None:
-    """Start the publisher, which publishes each metric's windows that begin at its time or later, and the puller.
-
-    Before, neither city has anything to give.
-    """
+def start_publishing(city: DemoCity, since: Mapping[str, int], children: Children) -> None:
+    """Start the publisher, which publishes each metric's windows that begin at its time or later."""
     chosen = [text for metric, start in since.items() for text in ("--since", f"{metric}={rfc3339(start)}")]
     _start(city, "publish", ["publish", "--every", "0.5", *chosen], children, lasting=True)
+
+
+def start_pulling(city: DemoCity, children: Children) -> None:
+    """Start the puller, which takes over what the other city has published."""
     _start(city, "pull", ["pull", "--follow", "--every", "0.5"], children, lasting=True)
 
 

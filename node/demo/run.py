@@ -27,12 +27,13 @@ from node.demo.cities import (
     replayed_since,
     set_up,
     start,
-    start_exchange,
+    start_publishing,
+    start_pulling,
 )
 from node.demo.exchange import AgreedExchange, settle
 from node.demo.results import refused, table
 from schemas.catalogue import catalogue, leaving, published
-from store.database import connect
+from store.database import Connection, connect
 
 CITIES = ("isfahan", "ho-chi-minh-city")
 
@@ -63,7 +64,7 @@ def run(home: Path, stop: Event, *, once: bool, meters: int, output: Path) -> No
 
     remove(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    with services(folder, installed=home, report=say) as running:
+    with services(folder, installed=home, report=say, lasting=False) as running:
         children = Children(folder)
         try:
             authority = Authority(emptied(folder / "tls"), datetime.now(UTC))
@@ -88,19 +89,13 @@ def _wait(
 ) -> list[CityProgress] | None:
     """Wait until both cities have processed, published and pulled everything; None if `stop` is set before."""
     shown = monotonic()
-    exchanging: set[str] = set()
+    started: set[tuple[str, str]] = set()
     with ExitStack() as stack:
         connections = [stack.enter_context(connect(city.database_url, name="sistercity demo")) for city in cities]
         while not stop.wait(_POLL_S):
             children.check()
             reached = [read_progress(*each) for each in zip(connections, cities, strict=True)]
-            for connection, city, progress in zip(connections, cities, reached, strict=True):
-                since = None
-                if city.id not in exchanging and progress.processed(live=live):
-                    since = replayed_since(connection, city)
-                if since is not None:
-                    start_exchange(city, since, children)
-                    exchanging.add(city.id)
+            _start_exchange(connections, cities, reached, children, started, live=live)
             if all(progress.done(live=live) for progress in reached) and _exchanged(cities, reached):
                 _show_line("", last=True)
                 return reached
@@ -114,6 +109,29 @@ def _wait(
                 shown = monotonic()
                 say(line)
     return None
+
+
+def _start_exchange(
+    connections: Sequence[Connection],
+    cities: Sequence[DemoCity],
+    reached: Sequence[CityProgress],
+    children: Children,
+    started: set[tuple[str, str]],
+    *,
+    live: bool,
+) -> None:
+    """Start the publishers of cities whose replay is accounted for, and the pullers of those whose partner has
+    published. `started` has (role, city) of those that were started before."""
+    for connection, city, progress in zip(connections, cities, reached, strict=True):
+        if ("publish", city.id) not in started and progress.processed(live=live):
+            since = replayed_since(connection, city)
+            if since is not None:
+                start_publishing(city, since, children)
+                started.add(("publish", city.id))
+    for city, partner in zip(cities, reversed(reached), strict=True):
+        if ("pull", city.id) not in started and partner.done(live=live):
+            start_pulling(city, children)
+            started.add(("pull", city.id))
 
 
 def _exchanged(cities: Sequence[DemoCity], reached: Sequence[CityProgress]) -> bool:
