@@ -14,7 +14,8 @@ class TopicState:
     `begins` and `ends` hold, by partition, the oldest offset that retention has left and the one that the next message
     will get; `young` the first one whose message is not yet old (`KafkaLog.inspect`), None if they are kept for ever
     or the cluster does not report it. `newest_ms` is the log's clock at the newest message, milliseconds since 1970,
-    None without messages or if the cluster does not report it.
+    None without messages or if the cluster does not report it. `in_sync` holds, by partition, how many replicas have
+    all messages; empty if that is not known.
     """
 
     facts: TopicFacts
@@ -24,6 +25,7 @@ class TopicState:
     ends: Sequence[int]
     newest_ms: int | None
     young: Sequence[int] | None = None
+    in_sync: Sequence[int] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,6 +73,7 @@ def _readable_state(admin: KafkaAdminClient, topic: Mapping[str, Any], old_share
         last,
         _newest(admin, partitions),
         _young(admin, partitions, last, round(int(settings.get("retention.ms", -1)) * old_share)),
+        [len(partition["isr_nodes"]) for partition in topic["partitions"]],
     )
 
 

@@ -45,7 +45,7 @@ class Authority:
         self.certificate.write_bytes(found.public_bytes(Encoding.PEM))
 
     def certify(self, name: str, addresses: Sequence[str]) -> ServerCertificate:
-        """A certificate for a server at these IP addresses. `name` names its files."""
+        """A certificate for a server at these IP addresses or host names. `name` names its files."""
         key = generate_private_key(SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         found = (
@@ -54,7 +54,7 @@ class Authority:
             .add_extension(_usage(authority=False), critical=True)
             .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
             .add_extension(
-                x509.SubjectAlternativeName([x509.IPAddress(ip_address(address)) for address in addresses]),
+                x509.SubjectAlternativeName([_general_name(address) for address in addresses]),
                 critical=False,
             )
             .sign(self._key, hashes.SHA256())
@@ -78,6 +78,13 @@ class Authority:
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
         )
+
+
+def _general_name(address: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ip_address(address))
+    except ValueError:
+        return x509.DNSName(address)
 
 
 def _usage(*, authority: bool) -> x509.KeyUsage:

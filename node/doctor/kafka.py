@@ -71,6 +71,21 @@ def _judge_copies(state: "ClusterState") -> Iterator[Finding]:
         words = f"{len(single)} topics are on one broker each: if it is lost, so is what was not processed yet"
         yield Finding("warn", "kafka's copies", words)
 
+    known = {name: topic for name, topic in state.topics.items() if not isinstance(topic, str)}
+    short = {name: sum(count < topic.replicas for count in topic.in_sync) for name, topic in known.items()}
+    if any(short.values()):
+        closed = sum(sum(count < _wanted(topic) for count in topic.in_sync) for topic in known.values())
+        words = f"{sum(short.values())} partitions lack a copy: a broker is gone, or behind. Bring it back"
+        if closed:
+            words += f"; {closed} of them take no message until then (min.insync.replicas)"
+        where = ", ".join(name for name, partitions in short.items() if partitions)
+        yield Finding("fail" if closed else "warn", "kafka's replicas", f"{words}: {where}")
+
+
+def _wanted(topic: "TopicState") -> int:
+    """How many copies a partition must have to take a message."""
+    return int(topic.settings.get("min.insync.replicas", "1"))
+
 
 def _judge_clock(state: "ClusterState") -> Finding:
     what = "kafka's clock"

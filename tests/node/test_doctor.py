@@ -69,6 +69,16 @@ def test_a_cluster_as_planned_is_ok():
         (topic(READINGS, settings=SETTINGS[READINGS] | {"cleanup.policy": "compact"}), "fail", "planned is delete"),
         (topic(READINGS, settings=SETTINGS[READINGS] | {"retention.ms": "1000"}), "warn", "can't be corrected"),
         (topic(READINGS, replicas=1), "warn", "1 topics are on one broker"),
+        (
+            topic(READINGS, in_sync=[3, 2]),
+            "warn",
+            f"1 partitions lack a copy: a broker is gone, or behind. Bring it back: {READINGS}",
+        ),
+        (
+            topic(READINGS, in_sync=[1, 1], settings=SETTINGS[READINGS] | {"min.insync.replicas": "2"}),
+            "fail",
+            "2 of them take no message until then",
+        ),
     ],
 )
 def test_a_topic_that_is_not_as_planned_is_reported_with_what_to_do(state, level, words):
