@@ -110,6 +110,8 @@ class Puller:
         identity = await current_identity(agreement, self._source, self._threads, self._now_ms())
         if not agreement.metrics("received"):  # it only reads here, which its newest keys allow it
             await self._record("", None)
+            await self._ask_what_it_has_seen()
+            await self._keep_audit()
             return PullResult(agreement.city, 0, 0, {})
         await self._threads.with_database(
             lambda connection: meet(connection, agreement.partner, agreement.city, identity.name)
@@ -119,11 +121,14 @@ class Puller:
         await self._record("", None)
         bodies = await self._all_bodies(refused)
         self._definitions.shrink()
-        if agreement.witness and self._now_ms() >= self._witness_due:
-            await ask_witness(agreement, self._source, self._threads)
-            self._witness_due = self._now_ms() + _WITNESS_MS
+        await self._ask_what_it_has_seen()
         await self._keep_audit()
         return PullResult(agreement.city, entries, bodies, refused)
+
+    async def _ask_what_it_has_seen(self) -> None:
+        if self.agreement.witness and self._now_ms() >= self._witness_due:
+            await ask_witness(self.agreement, self._source, self._threads)
+            self._witness_due = self._now_ms() + _WITNESS_MS
 
     async def _all_bodies(self, refused: dict[str, str]) -> int:
         """Read the bodies of each metric; what is wrong with one stops that one."""

@@ -7,7 +7,7 @@ import pytest
 from federation import jose
 from federation.identity.document import RevokedKey, open_identity
 from federation.publications.heads import open_head
-from store.agreements import revoke
+from store.agreements import MetricGrant, revoke
 from store.database import connect
 from store.partner_heads import contradictions
 from store.partner_standing import metric_standings
@@ -157,6 +157,17 @@ def test_our_own_heads_as_partners_saw_them_are_kept(stage: Stage, hue: TalkingC
     stage.meet(second, id="B" * 22, witness=True)
     stage.pull()
     assert stage.rows(f"SELECT number FROM partner_heads WHERE thumbprint = '{US.thumbprint}'") == [(12,)]
+
+
+def test_a_partner_that_only_reads_here_is_asked_what_it_has_seen(stage: Stage, hue: TalkingCity) -> None:
+    reader, us = TalkingCity("da-nang"), TalkingCity("isfahan")
+    us.keys = US
+    reader.seen[US.thumbprint] = [us.sign(number=12)]
+    given = MetricGrant("given", METRIC, BEGIN, 0, 3660)
+    stage.meet(reader, id="B" * 22, witness=True, grants=(given,))
+    assert [pulled.failure for pulled in stage.pull()] == [None, None]
+    assert stage.rows(f"SELECT number FROM partner_heads WHERE thumbprint = '{US.thumbprint}'") == [(12,)]
+    assert "/v1/entries" not in reader.requests
 
 
 def test_a_city_that_publishes_between_two_requests_contradicts_nothing(stage: Stage, hue: TalkingCity) -> None:
