@@ -47,10 +47,16 @@ class Contradiction:
 
 
 def keep_head(connection: Connection, head: ReceivedHead) -> None:
-    """Keep a head, if it was not seen before, and the newest of its city."""
+    """Keep a head, if it was not seen before, and the newest of its city.
+
+    One that somebody else has shown becomes the city's own word when the city gives it. The newest that the city itself
+    has given stays, however many others show: it covers what is stored.
+    """
     kept = connection.execute(
-        "INSERT INTO partner_heads (thumbprint, number, hash, seen_by, document, log, issued_at, expires_at)"
-        " VALUES (%s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
+        "INSERT INTO partner_heads AS known (thumbprint, number, hash, seen_by, document, log, issued_at, expires_at)"
+        " VALUES (%s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT (thumbprint, number, hash)"
+        " DO UPDATE SET seen_by = excluded.seen_by, document = excluded.document"
+        " WHERE excluded.seen_by = known.thumbprint AND known.seen_by <> known.thumbprint",
         (
             *(head.thumbprint, head.number, head.hash, head.seen_by, head.document, head.log),
             *(moment(head.issued_at), moment(head.expires_at)),
@@ -60,7 +66,9 @@ def keep_head(connection: Connection, head: ReceivedHead) -> None:
         connection.execute(
             "DELETE FROM partner_heads WHERE thumbprint = %(city)s AND number < ("
             " SELECT min(number) FROM (SELECT number FROM partner_heads WHERE thumbprint = %(city)s"
-            " ORDER BY number DESC LIMIT %(kept)s) AS newest)",
+            " ORDER BY number DESC LIMIT %(kept)s) AS newest)"
+            " AND number IS DISTINCT FROM (SELECT max(number) FROM partner_heads"
+            " WHERE thumbprint = %(city)s AND seen_by = %(city)s)",
             {"city": head.thumbprint, "kept": _KEPT},
         )
 

@@ -100,10 +100,32 @@ def ends(connection: Connection, thumbprint: str) -> Mapping[str, tuple[int, str
     return {metric: (sequence, hash_) for metric, sequence, hash_ in rows}
 
 
-def entry_hash(connection: Connection, thumbprint: str, metric: str, sequence: int) -> str | None:
-    """The hash of an entry, if it was received."""
+def uncovered(connection: Connection, thumbprint: str) -> frozenset[str]:
+    """The metrics of which entries are stored that no head covers whose key counts still."""
+    rows = connection.execute("SELECT metric FROM entry_ends WHERE thumbprint = %s AND NOT covered", (thumbprint,))
+    return frozenset(str(row[0]) for row in rows)
+
+
+def distrust(connection: Connection, thumbprint: str) -> None:
+    """No head covers what is stored of a city any more: every agreement with it is read again from the beginning."""
+    connection.execute("UPDATE entry_ends SET covered = false WHERE thumbprint = %s", (thumbprint,))
+    read_again(connection, thumbprint)
+
+
+def read_again(connection: Connection, thumbprint: str) -> None:
+    """Let the entries of every agreement with a city be read from the beginning of what it gives."""
+    connection.execute(
+        "UPDATE entry_cursors SET cursor = NULL, metrics = '{}'"
+        " WHERE agreement IN (SELECT id FROM agreements WHERE partner = %s)",
+        (thumbprint,),
+    )
+
+
+def covered_hash(connection: Connection, thumbprint: str, metric: str, sequence: int) -> str | None:
+    """The hash of an entry, if it was received, and a head covers what is stored of the metric."""
     row = connection.execute(
-        "SELECT hash FROM partner_entries WHERE thumbprint = %s AND metric = %s AND sequence = %s",
+        "SELECT entry.hash FROM partner_entries AS entry JOIN entry_ends AS ended USING (thumbprint, metric)"
+        " WHERE thumbprint = %s AND metric = %s AND entry.sequence = %s AND covered",
         (thumbprint, metric, sequence),
     ).fetchone()
     return None if row is None else str(row[0])
@@ -155,12 +177,14 @@ def store_entries(
     following: EntryCursor,
     entries: Iterable[ReceivedEntry],
     replaced: Mapping[str, int] | None = None,
+    covered: Sequence[str] = (),
 ) -> int:
     """Store entries that the head covers, in the order of their chains, the head, and the cursor; in one transaction.
 
     Those that are there already are left out. `replaced`: metric -> the sequence from which on what is stored has been
-    proven by nobody, and is removed first. A withdrawal erases the bodies and the figures of its window. Returns how
-    many entries were new. Raises `Conflict` if another process has moved the cursor.
+    proven by nobody, and is removed first. `covered`: the metrics of which the head covers all that is stored then. A
+    withdrawal erases the bodies and the figures of its window. Returns how many entries were new. Raises `Conflict` if
+    another process has moved the cursor.
     """
     with connection.transaction():
         _move_entry_cursor(connection, agreement, before, following)
@@ -174,6 +198,11 @@ def store_entries(
             new = [entry for entry in some if entry.sequence > known.get(entry.metric, 0)]
             _insert_entries(connection, head.thumbprint, new)
             stored += len(new)
+        if covered:
+            connection.execute(
+                "UPDATE entry_ends SET covered = true WHERE thumbprint = %s AND metric = ANY(%s) AND NOT covered",
+                (head.thumbprint, list(covered)),
+            )
     return stored
 
 
@@ -270,7 +299,8 @@ def remove_entries(connection: Connection, thumbprint: str, metric: str, first: 
         )
     connection.execute("DELETE FROM entry_ends WHERE thumbprint = %(thumbprint)s AND metric = %(metric)s", terms)
     connection.execute(
-        "INSERT INTO entry_ends SELECT thumbprint, metric, sequence, hash FROM partner_entries"
+        "INSERT INTO entry_ends (thumbprint, metric, sequence, hash)"
+        " SELECT thumbprint, metric, sequence, hash FROM partner_entries"
         " WHERE thumbprint = %(thumbprint)s AND metric = %(metric)s ORDER BY sequence DESC LIMIT 1",
         terms,
     )
@@ -320,7 +350,8 @@ def _insert_entries(connection: Connection, thumbprint: str, entries: Sequence[R
     last = {entry.metric: entry for entry in entries}
     for entry in last.values():
         connection.execute(
-            "INSERT INTO entry_ends VALUES (%s, %s, %s, %s) ON CONFLICT (thumbprint, metric)"
+            "INSERT INTO entry_ends (thumbprint, metric, sequence, hash) VALUES (%s, %s, %s, %s)"
+            " ON CONFLICT (thumbprint, metric)"
             " DO UPDATE SET sequence = excluded.sequence, hash = excluded.hash",
             (thumbprint, entry.metric, entry.sequence, entry.hash),
         )

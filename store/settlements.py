@@ -12,7 +12,7 @@ from errors import OperatorError
 from store.database import Connection
 from store.moments import milliseconds
 from store.partner_heads import Contradiction
-from store.received import remove_entries
+from store.received import read_again, remove_entries
 
 Choice = Literal["kept", "replaced"]
 """`kept`: what is stored is right, and the city must go on from it. `replaced`: the city's present story is taken."""
@@ -94,12 +94,15 @@ def settle(connection: Connection, recorded: RecordedContradiction, choice: Choi
         )
         if not done.rowcount:
             raise NothingToSettle("it was settled meanwhile: `sistercity partner show`")
+        read_again(connection, thumbprint)
+        if choice == "replaced":
+            return _replace(connection, recorded)
+        # The operator stands for it, also where the key of its head was revoked.
         connection.execute(
-            "UPDATE entry_cursors SET cursor = NULL, metrics = '{}'"
-            " WHERE agreement IN (SELECT id FROM agreements WHERE partner = %s)",
-            (thumbprint,),
+            "UPDATE entry_ends SET covered = true WHERE thumbprint = %s AND %s IN ('', metric)",
+            (thumbprint, recorded.found.metric),
         )
-        return _replace(connection, recorded) if choice == "replaced" else 0
+        return 0
 
 
 def skip_body(connection: Connection, thumbprint: str, metric: str, sequence: int, *, by: str, why: str) -> bool:

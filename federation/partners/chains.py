@@ -2,7 +2,8 @@
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
 from functools import partial
 
 from prometheus_client import Counter
@@ -21,7 +22,16 @@ from federation.publications.heads import SignedHead, open_head
 from store.agreements import InstalledAgreement
 from store.database import Connection
 from store.partner_heads import Contradiction, contradicted, drop_head, newest_head, record_contradiction
-from store.received import EntryCursor, ReceivedEntry, ends, entry_cursor, entry_hashes, store_entries
+from store.received import (
+    EntryCursor,
+    ReceivedEntry,
+    distrust,
+    ends,
+    entry_cursor,
+    entry_hashes,
+    store_entries,
+    uncovered,
+)
 from store.settlements import RecordedContradiction, settlements
 
 log = logging.getLogger(__name__)
@@ -57,28 +67,21 @@ class ChainReader:
         Raises `PartnerError`, `BadHead` and `store.received.Conflict`.
         """
         thumbprint = self._agreement.partner
-        trusted = await self._threads.with_database(lambda connection: _anchor(connection, identity))
+        trust = await self._threads.with_database(lambda connection: _trust(connection, identity, self._metrics))
         before = await self._threads.with_database(lambda connection: entry_cursor(connection, self._agreement.id))
         told = await self._threads.with_database(lambda connection: contradicted(connection, thumbprint))
         if WHOLE_CITY in told:
             return 0, dict.fromkeys(self._metrics, self._words(WHOLE_CITY))
-        stored = await self._threads.with_database(lambda connection: ends(connection, thumbprint))
-        known = {metric: ChainEnd(*end) for metric, end in stored.items()}
-        settled = await self._threads.with_database(lambda connection: settlements(connection, thumbprint))
-        trust = _Trust(trusted, known, _proofs(self._metrics, settled, trusted))
-        wanted = [metric for metric in self._metrics if metric not in told]
-        again = not trusted or not set(self._metrics) <= set(before.metrics)
-        with Staging(self._agreement.city, known, wanted, self._hashes_of(), self._limits.entry_bytes) as staging:
+        wanted = {metric: trust.ends.get(metric) for metric in self._metrics if metric not in told}
+        doubted = trust.doubted & wanted.keys()
+        again = not trust.head or bool(doubted) or not set(self._metrics) <= set(before.metrics)
+        with Staging(self._agreement.city, wanted, doubted, self._hashes_of(), self._limits.entry_bytes) as staging:
             cursor = None if again or not self._source.resumes else before.cursor
             if again:
                 self._source.forget()
             head, cursor, found = await self._read_all(staging, identity, cursor, now_ms, trust)
-            if trusted is not None:
-                forks = forked(trusted.document, head, staging.forks(), **self._whose)
-                found += await self._record(
-                    [replace(each, first=trust.proofs.get(each.metric, each.first)) for each in forks]
-                )
-            count = await self._store(head, staging, before, cursor, {each.metric for each in found}, trusted)
+            found += await self._record(forked(trust.covering, head, staging.forks(), **self._whose))
+            count = await self._store(head, staging, before, cursor, {each.metric for each in found}, trust)
         told |= {each.metric for each in found}
         refused = set(self._metrics) if WHOLE_CITY in told else told & set(self._metrics)
         return count, {metric: self._words(metric) for metric in refused}
@@ -158,9 +161,8 @@ class ChainReader:
     def _contradicted(self, head: SignedHead, trust: "_Trust") -> list[Contradiction]:
         """What a head contradicts of what is trusted: of the head before, or, where an operator has settled since what
         that one says, of what is stored."""
-        if trust.head is None:
-            return []
-        found = [each for each in contradictions_of(trust.head, head, **self._whose) if each.metric not in trust.proofs]
+        told = [] if trust.head is None else contradictions_of(trust.head, head, **self._whose)
+        found = [each for each in told if each.metric not in trust.proofs]
         return found + against_stored(head, trust.ends, trust.proofs, **self._whose)
 
     async def _record(self, found: list[Contradiction]) -> list[Contradiction]:
@@ -177,14 +179,17 @@ class ChainReader:
         before: EntryCursor,
         cursor: str | None,
         without: set[str],
-        trusted: SignedHead | None,
+        trust: "_Trust",
     ) -> int:
         if WHOLE_CITY in without:
             return 0
         after = EntryCursor(cursor if self._source.resumes else before.cursor, self._metrics)
         grids = {hash_: await self._definitions.grid(hash_, metric) for hash_, metric in staging.catalogues.items()}
-        replaced = {} if trusted else {metric: sequence for metric, (sequence, _) in staging.forks().items()}
-        if not staging.count and after == before and trusted is not None and trusted.number == head.number:
+        replaced = staging.unproven()
+        for metric, sequence in replaced.items():
+            log.warning("%s: no head that counts covers %s from %d on", self._agreement.city, metric, sequence)
+        anew = trust.head is None or trust.head.number != head.number or trust.doubted & staging.metrics
+        if not anew and not staging.count and after == before:
             return 0
         seen = received_head(head, thumbprint=self._agreement.partner, seen_by=self._agreement.partner)
 
@@ -196,6 +201,7 @@ class ChainReader:
                 following=after,
                 entries=entries,
                 replaced=replaced,
+                covered=[metric for metric in staging.metrics if metric not in without],
             )
 
         return await self._threads.with_database(store)
@@ -213,12 +219,20 @@ class ChainReader:
 
 @dataclass(frozen=True, slots=True)
 class _Trust:
-    """What the next head is compared with: the newest head that was verified, and the stored ends of the metrics of
-    `proofs`. Those an operator has settled since that head; each has the head that covers what is stored of it."""
+    """What the next head is compared with: the newest head that was verified, and the stored ends.
+
+    `proofs`: the metrics that an operator has settled since that head, each with the head that covers what is stored of
+    it. `doubted`: those of which no head covers it that counts still.
+    """
 
     head: SignedHead | None
     ends: Mapping[str, ChainEnd]
     proofs: Mapping[str, str]
+    doubted: AbstractSet[str]
+
+    def covering(self, metric: str) -> str:
+        """The head that covers what is stored of a metric that is not doubted."""
+        return self.proofs[metric] if self.head is None else self.proofs.get(metric, self.head.document)
 
 
 class _Hashes:
@@ -232,16 +246,27 @@ class _Hashes:
         return self._threads.connected(lambda c: entry_hashes(c, self._thumbprint, metric, sequences))
 
 
+def _trust(connection: Connection, identity: Identity, metrics: Sequence[str]) -> _Trust:
+    head = _anchor(connection, identity)
+    known = {metric: ChainEnd(*end) for metric, end in ends(connection, identity.thumbprint).items()}
+    doubted = uncovered(connection, identity.thumbprint)
+    settled = settlements(connection, identity.thumbprint)
+    proofs = _proofs([metric for metric in metrics if metric not in doubted], settled, head)
+    return _Trust(head, known, proofs, doubted if head else known.keys() - proofs.keys())
+
+
 def _anchor(connection: Connection, identity: Identity) -> SignedHead | None:
     """The newest head that covers what is stored, by a key that is not revoked; None if there is none.
 
     Heads by revoked keys prove nothing any more, and are removed: whoever has such a key may have signed them. What
-    is stored is then compared with the next head, from the beginning.
+    is stored is then compared with the next head, from the beginning, each metric as soon as its entries are read.
     """
-    while (known := newest_head(connection, identity.thumbprint, identity.thumbprint)) is not None:
-        if not identity.is_revoked(signer(known.document, "sistercity-head")):
-            return open_head(known.document, identity, None)
-        drop_head(connection, known)
+    with connection.transaction():
+        while (known := newest_head(connection, identity.thumbprint, identity.thumbprint)) is not None:
+            if not identity.is_revoked(signer(known.document, "sistercity-head")):
+                return open_head(known.document, identity, None)
+            drop_head(connection, known)
+            distrust(connection, identity.thumbprint)
     return None
 
 
@@ -253,7 +278,8 @@ def _proofs(
     for metric in metrics:
         for recorded in (settled.get(metric), settled.get(WHOLE_CITY)):
             decided = None if recorded is None else recorded.settlement
-            if recorded is not None and decided is not None and trusted and trusted.number <= decided.number:
+            since = decided is not None and (trusted is None or trusted.number <= decided.number)
+            if recorded is not None and decided is not None and since:
                 proofs[metric] = recorded.found.first if decided.choice == "kept" else recorded.found.second
                 break
     return proofs

@@ -29,23 +29,39 @@ _EVIDENCE = 4 * MIB
 @dataclass(slots=True)
 class _Chain:
     """A metric's chain. `end` is None before its first entry. `fork` is the first sequence at which the city's entries
-    are not those that are stored, `lines` the entries from there on."""
+    are not those that are stored, `lines` the entries from there on.
+
+    If it is `doubted`, no head covers what is stored: of that counts what the city tells again from its first entry on,
+    without a gap, and `end` is the end of what was told.
+    """
 
     stored: ChainEnd | None
     end: ChainEnd | None
+    doubted: bool = False
     fork: int | None = None
     lines: list[bytes] = field(default_factory=list)
 
 
 class Staging:
-    """The entries of one pull, of the agreed metrics; to be closed. `most` is the number of bytes that may wait."""
+    """The entries of one pull, to be closed. `stored`: each agreed metric with the end of what is stored of it.
+
+    `doubted`: those of which no head covers it; their entries must come from the first on. `most` is the number of
+    bytes that may wait.
+    """
 
     def __init__(
-        self, city: str, stored: Mapping[str, ChainEnd], metrics: Sequence[str], hashes_of: HashesOf, most: int
+        self,
+        city: str,
+        stored: Mapping[str, ChainEnd | None],
+        doubted: AbstractSet[str],
+        hashes_of: HashesOf,
+        most: int,
     ) -> None:
         self.catalogues: dict[str, str] = {}
         self._city = city
-        self._chains = {metric: _Chain(stored.get(metric), stored.get(metric)) for metric in metrics}
+        self._chains = {
+            metric: _Chain(end, None if metric in doubted else end, metric in doubted) for metric, end in stored.items()
+        }
         self._hashes_of = hashes_of
         self._left = most
         self._file = SpooledTemporaryFile(max_size=MIB)  # noqa: SIM115
@@ -93,12 +109,25 @@ class Staging:
                 raise PartnerError("other-history", words)
         return missing
 
+    @property
+    def metrics(self) -> AbstractSet[str]:
+        """The metrics that are staged."""
+        return self._chains.keys()
+
     def forks(self) -> Mapping[str, tuple[int, bytes]]:
         """Metric -> the first sequence at which the city tells another story, and its entries from there."""
         return {
             metric: (chain.fork, b"".join(line + b"\n" for line in chain.lines))
             for metric, chain in self._chains.items()
-            if chain.fork is not None
+            if chain.fork is not None and not chain.doubted
+        }
+
+    def unproven(self) -> Mapping[str, int]:
+        """Metric -> the sequence from which on nothing proves what is stored, now that all entries have come."""
+        return {
+            metric: _next(chain) if chain.fork is None else chain.fork
+            for metric, chain in self._chains.items()
+            if chain.doubted and chain.stored and (chain.fork is not None or _next(chain) <= chain.stored.sequence)
         }
 
     def entries(self, without: frozenset[str]) -> Iterator[ReceivedEntry]:
@@ -111,18 +140,21 @@ class Staging:
 
     def _take(self, chain: _Chain, found: PublicationEntry, line: bytes, stored: Mapping[int, str]) -> None:
         header = found.header
-        if chain.fork is None and chain.stored is not None and header.sequence <= chain.stored.sequence:
+        if chain.doubted:
+            if self._told_again(chain, found, line, stored):
+                return
+        elif chain.fork is None and chain.stored is not None and header.sequence <= chain.stored.sequence:
             if stored.get(header.sequence) == digest(line):
                 return
             chain.fork, chain.end = header.sequence, None
         try:
             chain.end = self._following(chain, found, line)
         except BrokenChain as error:
-            if error.reason != "other-history" or chain.end is None or chain.end != chain.stored:
+            if error.reason != "other-history" or chain.end is None or chain.end != chain.stored or chain.doubted:
                 raise PartnerError(error.reason, str(error)) from None
             chain.fork = header.sequence
             chain.end = ChainEnd(header.sequence, digest(line))
-        if chain.fork is not None and sum(map(len, chain.lines)) < _EVIDENCE:
+        if chain.fork is not None and not chain.doubted and sum(map(len, chain.lines)) < _EVIDENCE:
             chain.lines.append(line)
         self._left -= len(line)
         if self._left < 0:
@@ -131,9 +163,30 @@ class Staging:
         self.catalogues.setdefault(found.catalogue, header.metric)
         self.count += 1
 
+    def _told_again(self, chain: _Chain, found: PublicationEntry, line: bytes, stored: Mapping[int, str]) -> bool:
+        """Whether the entry is the stored one that follows what was told so far; the chain goes on to it then."""
+        following = _next(chain)
+        if chain.fork is not None or chain.stored is None or following > chain.stored.sequence:
+            return False
+        sequence = found.header.sequence
+        first = chain.end is None and found.header.kind != "skip"
+        if (first or sequence == following) and stored.get(sequence) == digest(line):
+            try:
+                chain.end = follow(chain.end, found, line, city=self._city)
+            except BrokenChain as error:
+                raise PartnerError(error.reason, str(error)) from None
+            return True
+        chain.fork = following
+        return False
+
     def _following(self, chain: _Chain, found: PublicationEntry, line: bytes) -> ChainEnd:
-        if chain.end is None and chain.fork is not None:  # where a chain parts from what is stored, it has no end yet
+        # Where a chain parts from what is stored, it has no end yet.
+        if chain.end is None and chain.fork is not None and not chain.doubted:
             if found.city != self._city:
                 raise PartnerError("other-city", f"an entry is of {ascii(found.city)[:100]}, not of {self._city}")
             return ChainEnd(found.header.sequence, digest(line))
         return follow(chain.end, found, line, city=self._city)
+
+
+def _next(chain: _Chain) -> int:
+    return 1 if chain.end is None else chain.end.sequence + 1

@@ -1,6 +1,6 @@
 """Whether two signed heads of a city tell one story, and what proves it if they don't. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from federation.publications.chain import ChainEnd
@@ -28,11 +28,16 @@ def contradictions_of(one: SignedHead, other: SignedHead, *, thumbprint: str, se
 
 
 def forked(
-    first: str, head: SignedHead, forks: Mapping[str, tuple[int, bytes]], *, thumbprint: str, seen_by: str
+    covering: Callable[[str], str],
+    head: SignedHead,
+    forks: Mapping[str, tuple[int, bytes]],
+    *,
+    thumbprint: str,
+    seen_by: str,
 ) -> list[Contradiction]:
-    """The contradictions that entries prove which part from those that the head `first` covers."""
+    """The contradictions that entries prove which part from those stored. `covering`: the head that covers these."""
     return [
-        Contradiction(thumbprint, metric, "rewritten", sequence, first, head.document, lines, seen_by)
+        Contradiction(thumbprint, metric, "rewritten", sequence, covering(metric), head.document, lines, seen_by)
         for metric, (sequence, lines) in forks.items()
     ]
 

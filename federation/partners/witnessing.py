@@ -19,7 +19,7 @@ from store.partner_heads import (
     newest_head,
     record_contradiction,
 )
-from store.received import entry_hash, known_identities
+from store.received import covered_hash, known_identities
 from store.settlements import settlements
 
 log = logging.getLogger(__name__)
@@ -91,5 +91,5 @@ def _against_what_is_known(
         Contradiction(thumbprint, metric, "two-stories", end.sequence, newest.document, head.document, b"", seen_by)
         for metric, end in head.ends.items()
         if not settled & {metric, WHOLE_CITY}
-        and entry_hash(connection, thumbprint, metric, end.sequence) not in (None, end.hash)
+        and covered_hash(connection, thumbprint, metric, end.sequence) not in (None, end.hash)
     ]

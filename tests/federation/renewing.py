@@ -3,17 +3,17 @@
 from dataclasses import dataclass
 
 import pytest
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import precondition, rule
 from hypothesis.strategies import booleans, integers
 
 from federation.agreements.document import Agreement, countersign, open_agreement, propose
 from federation.agreements.installing import install
 from store.agreements import InstalledAgreement, InstallRefused, in_force, known_agreements, revoke
-from store.database import Connection, connect
 from store.inspection import clock
 from tests.federation.agreements.agreeing import party_of, terms
 from tests.federation.identity.cities import DAY
-from tests.federation.talking import IMPORT, US, TalkingCity, agree, forget_everything
+from tests.federation.machine import Grounded, holds
+from tests.federation.talking import IMPORT, US, TalkingCity
 
 _AGO = DAY // 2
 """What begins today began so long ago: a machine never runs into the moment at which a version begins or ends."""
@@ -28,26 +28,19 @@ class Renewed:
     ends: int
 
 
-class Renewing(RuleBasedStateMachine):
-    """We and the city, in the database at `url`: whatever is agreed, one version holds, or none."""
-
-    url = ""
+class Renewing(Grounded):
+    """We and the city: whatever is agreed, one version holds, or none."""
 
     def __init__(self) -> None:
         super().__init__()
         self.city = TalkingCity()
-        self.connection: Connection = connect(self.url).__enter__()
-        forget_everything(self.connection)
-        agree(self.url)
         self.now = clock(self.connection)
         self.revoked = False
         self.made = 0
         self.versions: list[Renewed] = []
+        self.opened: dict[bytes, Agreement] = {}
         self._install(self._version(None, 0, 300, True))
         self.id = self.versions[0].agreement.id
-
-    def teardown(self) -> None:
-        self.connection.close()
 
     def held(self) -> InstalledAgreement | None:
         """The version that holds, as the database says."""
@@ -80,6 +73,7 @@ class Renewing(RuleBasedStateMachine):
             " valid_until = valid_until - make_interval(days => %(days)s) WHERE id = %(id)s",
             {"days": days, "id": self.id},
         )
+        self.touch("agreements")
         for each in self.versions:
             each.begins -= days * DAY
             each.ends -= days * DAY
@@ -88,9 +82,10 @@ class Renewing(RuleBasedStateMachine):
     @rule()
     def revoke_agreement(self) -> None:
         assert revoke(self.connection, self.id, "enough") != self.revoked
+        self.touch("agreements")
         self.revoked = True
 
-    @invariant()
+    @holds("agreements")
     def the_newest_version_that_has_begun_holds_to_its_end(self) -> None:
         begun = [each for each in self.versions if each.begins <= self.now]
         held = self.held()
@@ -103,11 +98,14 @@ class Renewing(RuleBasedStateMachine):
         days = {grant.retention_days for grant in held.grants}
         assert days == {each.retention_days for each in agreement.grants}, "the terms are those of the version"
 
-    @invariant()
+    @holds("agreements")
     def each_version_supersedes_the_one_before(self) -> None:
         known = [each.agreement for each in known_agreements(self.connection, self.id)]
         assert [each.hash for each in known] == [each.agreement.hash for each in self.versions]
-        opened = [open_agreement(each.document, now_ms=None) for each in known]
+        for each in known:
+            if each.document not in self.opened:
+                self.opened[each.document] = open_agreement(each.document, now_ms=None)
+        opened = [self.opened[each.document] for each in known]
         assert [each.supersedes for each in opened] == [None, *(each.hash for each in opened[:-1])]
 
     def _version(self, renews: Agreement | None, after: int, days: int, witness: bool) -> Agreement:
@@ -128,12 +126,14 @@ class Renewing(RuleBasedStateMachine):
         return open_agreement(countersign(proposal, self.city.keys.identity, now_ms=self.now), now_ms=self.now)
 
     def _install(self, agreement: Agreement) -> None:
+        self.touch("agreements")
         for new in (True, False):
             done = install(self.connection, agreement.file, [], now_ms=self.now, private_addresses=False)
             assert done[2] == new, "a version is installed once"
         self.versions.append(Renewed(agreement, agreement.valid_from, agreement.valid_until))
 
     def _refusal(self, agreement: Agreement) -> str:
+        self.touch("agreements")
         with pytest.raises(InstallRefused) as refused:
             install(self.connection, agreement.file, [], now_ms=self.now, private_addresses=False)
         return refused.value.reason

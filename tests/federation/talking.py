@@ -299,7 +299,7 @@ def agreed(city: TalkingCity, address: str, **changed: Any) -> InstalledAgreemen
 
 def forget_everything(connection: Connection) -> None:
     """Remove agreements, identities, and all that was received."""
-    for table in (
+    tables = (
         *("partner_bodies", "partner_entries", "entry_ends", "entry_cursors", "body_cursors", "partner_heads"),
         *(
             "replaced_entries",
@@ -312,8 +312,8 @@ def forget_everything(connection: Connection) -> None:
             "partner_publications",
         ),
         *("partners", "grants", "agreements", "agreement_revocations", "identities", "identity_revocations"),
-    ):
-        connection.execute(f"DELETE FROM {table}")
+    )
+    connection.execute("; ".join(f"DELETE FROM {table}" for table in tables))
 
 
 def agree(database_url: str, *agreements: InstalledAgreement) -> None:

@@ -1,17 +1,15 @@
 """A second partner that shows which heads it has seen, of the city and of ours, as rules of a state machine."""
 
-import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from hypothesis.stateful import invariant, precondition, rule
+from hypothesis.stateful import precondition, rule
 from hypothesis.strategies import booleans, integers
 from joserfc.jwk import OKPKey
 
 from federation import jose
 from federation.identity.document import Identity, OnlineKey, RevokedKey, open_identity
-from federation.partners.database import Threads
 from federation.partners.limits import PartnerError
 from federation.partners.partner import Puller
 from federation.partners.source import WirePage
@@ -25,8 +23,9 @@ from store.agreed import seen_heads
 from store.agreements import InstalledAgreement
 from store.identities import identity_of, save_own_identity
 from store.partner_heads import contradictions, newest_head
-from store.received import entry_hash
+from store.received import covered_hash
 from tests.federation.identity.cities import DAY, NOW, online
+from tests.federation.machine import holds
 from tests.federation.renewing import Renewing
 from tests.federation.talking import IMPORT, QUICK, US, Reply, TalkingCity, agree, agreed
 
@@ -94,11 +93,12 @@ class Witnessing(Renewing):
         super().__init__()
         self.number = 0
         self.signed: set[str] = set()
+        self.covers: dict[str, int] = {}
         self.one_story = True
         self.witness = TalkingCity("lund")
         self.witness.say(0)
         self.with_witness = agreed(self.witness, "http://127.0.0.1:1/", id="B" * 22, witness=True)
-        agree(self.url, self.with_witness)
+        agree(self.ground.url, self.with_witness)
         self.ledger: list[str | None] = []
         self.begins_after = 0
         self.written = 0
@@ -111,21 +111,24 @@ class Witnessing(Renewing):
     def sign(self) -> None:
         """Numbers rise, also over a restore: they come from a clock."""
         self.number += 1
-        self.signed.add(self.city.sign(number=self.number))
+        head = self.city.sign(number=self.number)
+        self.signed.add(head)
+        end = self.city.end(METRIC)
+        self.covers[head] = 0 if end is None else end.sequence
 
     def pulled(self, agreement: InstalledAgreement, word: Word) -> str | None:
         """Pull; why it was refused, if it was."""
 
         async def pull() -> str | None:
-            with Threads(self.url) as threads:
-                puller = Puller(agreement, word, threads, replace(QUICK, lines=100), lambda: NOW, 60.0)
-                try:
-                    done = await puller.pull()
-                except PartnerError as error:
-                    return error.reason
+            puller = Puller(agreement, word, self.ground.threads, replace(QUICK, lines=100), lambda: NOW, 60.0)
+            try:
+                done = await puller.pull()
+            except PartnerError as error:
+                return error.reason
             return next(iter(done.refused.values()), None)
 
-        return asyncio.run(pull())
+        self.touch("received")
+        return self.ground.loop.run(pull())
 
     # What the witness sees.
 
@@ -177,20 +180,24 @@ class Witnessing(Renewing):
         shown = _opened(self.witness.seen.get(city, []), identity)
         for head in shown if told else []:
             end = head.ends[METRIC]
-            stored_hash = entry_hash(self.connection, city, METRIC, end.sequence)
+            stored_hash = covered_hash(self.connection, city, METRIC, end.sequence)
             if contradiction(told[0], head) is not None or stored_hash not in (None, end.hash):
                 return True
         return False
 
-    @invariant()
+    @holds("received")
     def whoever_told_one_story_is_not_accused_and_both_pieces_of_two_are_kept(self) -> None:
         found = contradictions(self.connection)
         assert not (self.one_story and found)
+        identity = open_identity(self.city.identity, pinned=None, now_ms=None)
         for each in found:
             assert each.thumbprint == self.city.keys.thumbprint
             assert each.first != each.second and {each.first, each.second} <= self.signed
+            heads = _opened([each.first, each.second], identity)
+            if len(heads) == 2 and contradiction(*heads) is None:
+                assert each.sequence and heads[0].ends[METRIC].sequence >= each.sequence - 1, "the first covers it"
 
-    @invariant()
+    @holds("received", "agreements")
     def what_was_seen_is_shown_where_witness_is_agreed(self) -> None:
         city, held = self.city.keys.thumbprint, self.held()
         seen = newest_head(self.connection, city)
@@ -205,6 +212,7 @@ class Witnessing(Renewing):
     def publish_of_ours(self, shown: bool) -> None:
         if self._own_fault() is not None:
             return
+        self.touch("ours")
         self.written += 1
         self.ledger.append(digest(str(self.written).encode()))
         end = self._own_end()
@@ -225,12 +233,14 @@ class Witnessing(Renewing):
     @rule(lost=integers(1, 3))
     def restore_ours(self, lost: int) -> None:
         """Ledger and database together; never to before the last resumption."""
+        self.touch("ours")
         del self.ledger[max(self.begins_after, len(self.ledger) - lost) :]
 
     @rule()
     def resume_ours(self) -> None:
         """On command we go on, with another ledger, after what we and partners know."""
         if self._own_fault() is not None:
+            self.touch("ours")
             skipped = max([len(self.ledger), *(head.end.sequence for head in self._own_seen())])
             self.ledger = [*[None] * skipped, digest(b"skipped")]
             self.begins_after = len(self.ledger)
@@ -242,12 +252,13 @@ class Witnessing(Renewing):
         self._list_own_keys()
 
     def _list_own_keys(self) -> None:
+        self.touch("ours")
         listed: Sequence[OnlineKey] = [_publishing(key) for key in self.own_keys]
         version = len(self.own_keys) + 1
         document = US.document(version, keys=[*listed, online("access", US.access)], revoked=self.own_gone)
         save_own_identity(self.connection, US.thumbprint, US.city, version, document, NOW + 90 * DAY)
 
-    @invariant()
+    @holds("received", "ours")
     def a_restored_publisher_stops_in_words_where_partners_have_seen_more_or_something_else(self) -> None:
         expected = None
         for head in self._own_seen():

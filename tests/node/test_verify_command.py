@@ -60,7 +60,10 @@ def receive(connection: Connection, city: PublishedCity, number: int) -> str:
     keep_head(
         connection, ReceivedHead(keys.thumbprint, number, digest(head.payload), keys.thumbprint, head.document, *times)
     )
-    connection.execute("INSERT INTO entry_ends VALUES (%s, %s, 1, '')", (keys.thumbprint, city.metric))
+    connection.execute(
+        "INSERT INTO entry_ends (thumbprint, metric, sequence, hash) VALUES (%s, %s, 1, '')",
+        (keys.thumbprint, city.metric),
+    )
     return head.document
 
 
