@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 _AT_ONCE = struct.pack("ii", 1, 0)
 _LATER = 0.2
 """The share of its time by which a connection ends later at most, drawn for each."""
+_drawn = random.Random().uniform
 _ACCEPTED_AT_ONCE = 32
 _QUEUE = 2048
 """Connections that wait in the kernel to be accepted."""
@@ -116,7 +117,7 @@ class BoundedProtocol(H11Protocol):
     def _end_in(self, seconds: float) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
-        self._deadline = self.loop.call_later(seconds * random.uniform(1, 1 + _LATER), self._reset)
+        self._deadline = self.loop.call_later(seconds * _drawn(1, 1 + _LATER), self._reset)
 
     def _reset(self) -> None:
         """End the connection at once. Without the option, the kernel would hold what was not taken for minutes."""

@@ -31,9 +31,15 @@ SERIES = f"/v1/partners/{SAIGON.id}/series/{IMPORT.name}"
 
 
 @pytest.fixture(scope="module")
-def api(server_url: str) -> Iterator[TestClient]:
-    """The own side of a city that has pulled all of another, which is away by now."""
-    with two_cities(server_url) as url, TestClient(create_own_api(ISFAHAN, url), base_url=LOCAL) as client:
+def both(server_url: str) -> Iterator[str]:
+    """The database of a city that has pulled all of another, which is away by now."""
+    with two_cities(server_url) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def api(both: str) -> Iterator[TestClient]:
+    with TestClient(create_own_api(ISFAHAN, both), base_url=LOCAL) as client:
         yield client
 
 
@@ -59,6 +65,15 @@ def test_every_city_stands_beside_the_others_with_every_class(api: TestClient) -
     assert of_one == [row for row in answer["figures"] if row["metric"] == IMPORT.name]
     unknown = api.get("/v1/compare?metric=energy.exprot")
     assert (unknown.status_code, unknown.json()["type"]) == (404, "urn:sistercity:problem:unknown-metric")
+
+
+@pytest.mark.parametrize("path", ["/", "/v1/compare"])
+def test_no_partners_catalogue_is_read_for_the_comparison_however_long_it_is(
+    api: TestClient, both: str, path: str
+) -> None:
+    with connect(both) as connection, connection.transaction():
+        connection.execute("LOCK partner_catalogues, partner_areas")  # whoever reads them waits, and gives up
+        assert api.get(path).status_code == 200
 
 
 def test_the_table_says_what_the_json_says(api: TestClient) -> None:
