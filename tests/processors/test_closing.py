@@ -45,7 +45,7 @@ def shrink_pieces(patch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("dataset", sorted(STEPS))
 @soak
-@examples(10, soak=200)
+@examples(6, soak=200)
 @given(data=st.data())
 def test_the_pieces_in_which_windows_are_closed_do_not_show(dataset, data):
     records = data.draw(logs(dataset))
@@ -94,7 +94,7 @@ def process(log, store, clock=time.monotonic, **options) -> None:
 
 
 @soak
-@examples(10, soak=200)
+@examples(6, soak=200)
 @given(st.lists(messages(REGIONS), max_size=40), st.integers(1, 9), st.integers(1, 9))
 def test_polls_between_the_pieces_change_nothing(entries, at_once, piece):
     log, whole, pieces = log_of(entries), MemoryStore(), MemoryStore()

@@ -106,7 +106,7 @@ def test_a_replay_passes_what_was_skipped_before():
     assert pieces.position(FIRST) == whole.position(FIRST)
 
 
-@examples(15, soak=200)
+@examples(10, soak=200)
 @given(st.lists(st.one_of(MESSAGES, st.just("marker")), max_size=60), st.integers(1, 7), st.integers(1, 4))
 def test_markers_of_transactions_change_nothing_but_offsets(entries, at_once, runs):
     plain, marked = MemoryStore(), MemoryStore()
@@ -249,7 +249,7 @@ def test_a_dead_letter_at_an_offset_that_was_used_before_is_another():
     assert store.position(FIRST).account == Account(messages=5, dead=5)
 
 
-@examples(15, soak=200)
+@examples(10, soak=200)
 @given(st.lists(MESSAGES, max_size=40), st.lists(MESSAGES, max_size=40), st.data())
 def test_whatever_is_cut_the_account_balances_and_a_replay_gives_the_same(before, after, data):
     kept = data.draw(st.integers(0, len(before)))

@@ -153,7 +153,7 @@ def test_the_feeders_of_a_partition_are_bounded_and_the_others_share_a_time(feed
     assert ("" in {feeder.feeder for feeder in kept}) == (feeders > MOST_FEEDERS)
 
 
-@examples(60, soak=2_000)
+@examples(30, soak=2_000)
 @given(st.integers(0, 2**32 - 1), st.sampled_from([1, 2, 5, 130]), st.integers(1, 300))
 def test_the_time_of_any_feeders_is_that_of_the_rules_also_from_any_position(seed, feeders, most):
     rng = np.random.default_rng(seed)
@@ -170,7 +170,7 @@ def test_the_time_of_any_feeders_is_that_of_the_rules_also_from_any_position(see
             subject = EventTime(Position(event_time=subject.time, feeders=subject.feeders), silence)
 
 
-@examples(60, soak=2_000)
+@examples(30, soak=2_000)
 @given(st.integers(0, 2**32 - 1), st.integers(20, 60))
 def test_messages_in_any_polls_move_the_time_as_one_by_one(seed, polls):
     rng = np.random.default_rng(seed)

@@ -185,7 +185,7 @@ pictures = st.sampled_from([b"x", b"xa", b"xab", b"", b"!"])
 cameras = st.tuples(st.integers(1, 3), pictures, st.integers(0, 40_000))
 
 
-@examples(40, soak=800)
+@examples(20, soak=800)
 @given(st.lists(cameras, max_size=25), st.lists(st.sampled_from([None, "before", "after"]), max_size=5))
 def test_failures_around_commits_count_nothing_twice_and_send_again_at_most(taken, failures):
     def filled() -> MemoryLog:

@@ -300,7 +300,7 @@ def crossroads(seed: int) -> Arrays:
     return arrays(spoiled(together(*films), seed, false=0.3))
 
 
-@examples(10, soak=300)
+@examples(6, soak=300)
 @given(st.integers(0, 4), st.randoms(use_true_random=False), st.booleans())
 def test_the_order_of_pictures_and_boxes_does_not_matter(seed, random, twice):
     start, frame, boxes = crossroads(seed)
@@ -317,7 +317,7 @@ def test_the_order_of_pictures_and_boxes_does_not_matter(seed, random, twice):
         assert getattr(one, column).tolist() == getattr(other, column).tolist()
 
 
-@examples(10, soak=300)
+@examples(6, soak=300)
 @given(st.integers(0, 4), st.lists(st.integers(1, 15_000), max_size=4, unique=True))
 def test_any_windows_with_tails_count_what_the_whole_recording_has(seed, cuts):
     start, frame, boxes = crossroads(seed)
@@ -333,7 +333,7 @@ def test_any_windows_with_tails_count_what_the_whole_recording_has(seed, cuts):
 any_box = st.tuples(*[st.integers(0, 65_535)] * 4, st.floats(width=32), st.integers(0, 255))
 
 
-@examples(30, soak=1_000)
+@examples(15, soak=1_000)
 @given(st.lists(st.tuples(st.integers(0, 3_000), st.lists(any_box, max_size=6)), max_size=12), st.integers(0, 4_000))
 def test_whatever_boxes_there_are_no_more_passes_come_out_than_sightings_allow(pictures, window_start):
     start = np.array([time for time, _ in pictures], np.int64)

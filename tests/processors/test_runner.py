@@ -57,7 +57,7 @@ def process(log, store, clock=monotonic, **plan) -> None:
     Runner(log, store, folds, Plan("group", **options), clock=clock).run(Event())
 
 
-@examples(12, soak=200)
+@examples(8, soak=200)
 @given(
     st.lists(MESSAGES, max_size=60),
     st.lists(st.sampled_from([None, None, "before", "after"]), max_size=4),
@@ -74,7 +74,7 @@ def test_a_store_that_fails_around_its_commits_counts_nothing_twice(entries, fai
     assert len(undisturbed.cells) == len(expected.cells)
 
 
-@examples(15, soak=200)
+@examples(8, soak=200)
 @given(st.lists(MESSAGES, max_size=60), st.integers(1, 5))
 def test_where_a_run_ends_and_the_next_begins_does_not_show(entries, runs):
     whole, pieces = MemoryStore(), MemoryStore()

@@ -121,7 +121,7 @@ def test_cmyk_gives_three_channels():
     assert (np.diff(decoded[60, ::20].astype(int), axis=0) > 0).all()  # darker at the left, as the planes are
 
 
-@examples(50, soak=750)
+@examples(30, soak=750)
 @given(st.data())
 def test_damaged_bytes_are_decoded_or_refused_with_a_fixed_word(data):
     whole = bytearray(jpeg(scene(32, 48), *data.draw(st.sampled_from([(), PROGRESSIVE, RESTARTS]))))

@@ -60,7 +60,7 @@ def test_the_smallest_picture_that_is_large_enough_is_decoded(longest, needed, l
         assert reduced.shape == shape
 
 
-@examples(50, soak=750)
+@examples(30, soak=750)
 @given(st.data())
 def test_the_full_pictures_shape_is_known_at_every_scale_and_orientation(data):
     sides = st.integers(1, 150)
@@ -109,7 +109,7 @@ def test_grey_and_cmyk_have_three_channels_at_every_scale(factor):
         assert (np.diff(pixels[5, ::5].astype(int), axis=0) > 0).all()
 
 
-@examples(100, soak=1_500)
+@examples(50, soak=1_500)
 @given(st.data())
 def test_a_picture_is_refused_for_the_same_reason_at_every_scale(data):
     shape = data.draw(st.integers(9, 90)), data.draw(st.integers(9, 90))
