@@ -66,6 +66,14 @@ def metric_standings(connection: Connection, now_ms: int) -> list[MetricStanding
     ]
 
 
+def last_successes(connection: Connection) -> dict[str, int]:
+    """By agreement, when its city was last pulled to its end."""
+    rows = connection.execute(
+        "SELECT agreement, succeeded_at FROM pulls WHERE metric = '' AND succeeded_at IS NOT NULL"
+    )
+    return {agreement: milliseconds(at) for agreement, at in rows}
+
+
 def record_pull(
     connection: Connection,
     agreement: str,

@@ -22,7 +22,7 @@ KEY_EXPIRES = Gauge(
 AGREEMENT_EXPIRES = Gauge(
     "sistercity_agreement_expires_timestamp_seconds",
     "When the agreement under which a city is pulled ends, Unix time",
-    ["city"],
+    ["city", "agreement"],
 )
 
 
@@ -32,9 +32,8 @@ def show_identity(identity: Identity) -> None:
 
 
 def forget_partner(city: str) -> None:
-    """Show nothing of a city's identity and agreement any more."""
+    """Show nothing of a city's identity any more."""
     IDENTITY_EXPIRES.remove(city)
-    AGREEMENT_EXPIRES.remove(city)
 
 
 def show_key(use: Literal["publish", "access"], identity: Identity | None, key: OKPKey | None) -> None:

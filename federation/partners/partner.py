@@ -34,8 +34,8 @@ _WITNESS_MS = 900_000
 PULLS = Counter("sistercity_pulls", "Pulls: stored, unchanged, failed.", ["outcome"])
 PARTNER_SUCCESS = Gauge(
     "sistercity_partner_last_success_timestamp_seconds",
-    "When a partner was last pulled to its end, Unix time",
-    ["city"],
+    "When a partner was last pulled to its end under an agreement, Unix time",
+    ["city", "agreement"],
 )
 PULLED = Counter("sistercity_pulled_publications", "Bodies of partners: stored, refused.", ["outcome"])
 
@@ -78,7 +78,7 @@ class Puller:
 
     async def pull(self) -> PullResult:
         """One turn. Its outcome is recorded. Raises `PartnerError`, and psycopg's errors."""
-        AGREEMENT_EXPIRES.labels(self.agreement.city).set(self.agreement.valid_until / 1000)
+        AGREEMENT_EXPIRES.labels(self.agreement.city, self.agreement.id).set(self.agreement.valid_until / 1000)
         try:
             async with asyncio.timeout(self._limits.turn_s):
                 done = await self._turn()
@@ -93,7 +93,7 @@ class Puller:
             failure = PartnerError(getattr(error, "reason", "refused"), str(error))
         else:
             PULLS.labels("stored" if done.entries or done.bodies else "unchanged").inc()
-            PARTNER_SUCCESS.labels(self.agreement.city).set(self._now_ms() / 1000)
+            PARTNER_SUCCESS.labels(self.agreement.city, self.agreement.id).set(self._now_ms() / 1000)
             return done
         finally:
             if isinstance(self._source, RemoteCity):

@@ -4,14 +4,14 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import psycopg
 from joserfc.jwk import OKPKey
 
-from federation.identity.expiry import forget_partner
+from federation.identity.expiry import AGREEMENT_EXPIRES, forget_partner
 from federation.partners.bundles import BadBundle, opened_bundle
 from federation.partners.connecting import client
 from federation.partners.database import Threads
@@ -23,6 +23,7 @@ from federation.partners.partner import PARTNER_SUCCESS, Puller, PullResult
 from federation.partners.remote import RemoteCity
 from store.agreements import InstalledAgreement, in_force
 from store.database import DatabaseRefused, DatabaseUrl
+from store.partner_standing import last_successes
 
 log = logging.getLogger(__name__)
 
@@ -123,13 +124,14 @@ class _Schedule:
         self._fetcher = fetcher
         self._poll_s = poll_s
         self._tasks: dict[tuple[str, int, tuple[str, ...]], asyncio.Task[None]] = {}
-        self._shown: set[str] = set()
+        self._shown: set[tuple[str, str]] = set()
 
     async def watch(self, report: Callable[[str | None], None]) -> None:
         """Start and end tasks as agreements begin and end."""
         while True:
             try:
                 agreements = {(each.id, each.version, each.addresses): each for each in await _asked(self._threads)}
+                successes = await self._threads.with_database(last_successes) if agreements.keys() - self._tasks else {}
             except psycopg.Error as error:
                 log.warning("the database did not answer; trying again in %s s: %s", self._poll_s, error)
                 report(f"the database did not answer: {error}")
@@ -137,17 +139,25 @@ class _Schedule:
                 report(None)
                 for key in self._tasks.keys() - agreements.keys():
                     self._tasks.pop(key).cancel()
-                self._show_only({each.city for each in agreements.values()})
+                self._show_only({(each.city, each.id) for each in agreements.values()}, successes)
                 for key in agreements.keys() - self._tasks.keys():
                     self._tasks[key] = asyncio.create_task(self._keep_pulling(agreements[key]))
             await asyncio.sleep(min(self._poll_s, 30.0))
 
-    def _show_only(self, cities: set[str]) -> None:
-        """Let no metric go on naming a city that is pulled no more: it would look like one that does not answer."""
-        for city in self._shown - cities:
+    def _show_only(self, pulled: set[tuple[str, str]], successes: Mapping[str, int]) -> None:
+        """Let metrics name these cities and agreements, and no others: those would look like ones that don't answer.
+
+        New ones show the last success before this process: a restart must not look like a partner never pulled.
+        """
+        for city, agreement in self._shown - pulled:
+            AGREEMENT_EXPIRES.remove(city, agreement)
+            PARTNER_SUCCESS.remove(city, agreement)
+        for city in {city for city, _ in self._shown} - {city for city, _ in pulled}:
             forget_partner(city)
-            PARTNER_SUCCESS.remove(city)
-        self._shown = cities
+        for city, agreement in pulled - self._shown:
+            if (at := successes.get(agreement)) is not None:
+                PARTNER_SUCCESS.labels(city, agreement).set(at / 1000)
+        self._shown = pulled
 
     async def end(self) -> None:
         """End all tasks."""

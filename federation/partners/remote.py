@@ -27,6 +27,10 @@ _AUDIT = re.compile(r"([0-9]{1,18}) ([0-9a-f]{64})")
 _TOKEN = re.compile(r"[\x21-\x7e]{1,4096}")
 _EARLY_S = 60
 """So long before its end a token is replaced."""
+_NOT_LET_IN = (
+    "either it has not installed the agreement, or it does not know our access key yet; its next `pull` reads our"
+    " identity document, or send it the file for `sistercity identity import`"
+)
 _MOST_HEADS = 10
 
 
@@ -199,7 +203,10 @@ class RemoteCity:
             "scope": agreement.id,
         }
         url = self._bases[0].join("v1/token")
-        answer = await self._fetcher.fetch(Request(url, JSON, 64 * 1024, form=form, expected=()), self._hold)
+        refusal = (HTTPStatus.UNAUTHORIZED,)
+        answer = await self._fetcher.fetch(Request(url, JSON, 64 * 1024, form=form, expected=refusal), self._hold)
+        if answer.status == HTTPStatus.UNAUTHORIZED:
+            raise PartnerError("refused", f"{agreement.city} gives no token (401 at {url}): {_NOT_LET_IN}")
         try:
             found = loads(answer.body)
             token, seconds = found["access_token"], found["expires_in"]

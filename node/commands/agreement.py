@@ -82,7 +82,7 @@ def propose(
         key=_key(key, own),
         now_ms=now_ms(),
     )
-    _finish(file, 1, own, out)
+    _finish(file, own, out)
 
 
 @app.command()
@@ -126,7 +126,7 @@ def renew(
         now_ms=now_ms(),
         renews=before,
     )
-    _finish(file, 1, own, out)
+    _finish(file, own, out)
 
 
 @app.command()
@@ -153,7 +153,10 @@ def accept(
     typer.echo(fingerprint_request(found.other(own.thumbprint)))
     if not yes:
         typer.confirm("Is it the same, and does this city agree?", abort=True)
-    _finish(countersign(read, signing, now_ms=now_ms()), 2, own, out)
+    path, made = _write(countersign(read, signing, now_ms=now_ms()), 2, own, out)
+    other = made.other(own.thumbprint)
+    typer.echo(f"{path} holds the agreement: send it to {other.contact}. Then both cities run, each on its node:")
+    typer.echo(f"  sistercity agreement install {path.name}")
 
 
 @app.command()
@@ -175,6 +178,7 @@ def install(agreement: Annotated[Path, typer.Argument(help="the agreement that b
     typer.echo(
         f"version {found.version} of {found.id} with {other.city} {state}; it begins {rfc3339(found.valid_from)}"
     )
+    typer.echo("next: `sistercity serve-partners` gives what was agreed, `sistercity pull --follow` gets it")
 
 
 @app.command()
@@ -286,16 +290,24 @@ def _found(agreement: str) -> "list[Agreement]":
     return [open_agreement(each.agreement.document, now_ms=None) for each in known]
 
 
-def _finish(file: bytes, signatures: int, own: "Identity", out: Path | None) -> None:
-    """Write a new file, and say whom to send it to and which fingerprint to compare."""
+def _finish(file: bytes, own: "Identity", out: Path | None) -> None:
+    """Write a new proposal, and say whom to send it to and which fingerprint to compare."""
     from federation.agreements.description import fingerprint_request
+
+    path, made = _write(file, 1, own, out)
+    other = made.other(own.thumbprint)
+    typer.echo(fingerprint_request(other))
+    typer.echo(f"{path} holds the proposal: send it to {other.contact}; {other.city} accepts it")
+
+
+def _write(file: bytes, signatures: int, own: "Identity", out: Path | None) -> "tuple[Path, Agreement]":
+    """Write a new proposal or agreement into a new file."""
     from federation.agreements.document import open_agreement
     from federation.agreements.installing import check_ours
     from schemas.catalogue import catalogue
 
     made = open_agreement(file, now_ms=now_ms(), signatures=signatures)
     check_ours(made, own, catalogue())
-    other = made.other(own.thumbprint)
     kind = "proposal" if signatures == 1 else "agreement"
     path = out or Path(f"{kind}-{made.parties[0].city}-{made.parties[1].city}-{made.id}-{made.version}.json")
     try:
@@ -303,9 +315,7 @@ def _finish(file: bytes, signatures: int, own: "Identity", out: Path | None) -> 
             opened.write(file)
     except FileExistsError:
         raise wiring.CommandError(f"{path} exists: move it away, or name another file by --out") from None
-    typer.echo(fingerprint_request(other))
-    follows = "accepts it" if signatures == 1 else "installs it, as this city does"
-    typer.echo(f"{path} holds the {kind}: send it to {other.contact}; {other.city} {follows}")
+    return path, made
 
 
 def _own(path: Path | None) -> "Identity":

@@ -103,7 +103,8 @@ def _standing(what: str, found: "PartnerStanding | MetricStanding") -> str:
 
     since = "" if found.since is None or found.standing == "fresh" else f" since {rfc3339(found.since)}"
     why = "" if found.reason is None else f": {found.detail or found.reason}"
-    return f"{what} is {found.standing}{since}{why}"
+    never = "" if since or why or found.standing == "fresh" else ": it was never asked; does `sistercity pull` run?"
+    return f"{what} is {found.standing}{since}{why}{never}"
 
 
 def _show_stream(stream: "StreamAccount", slowest: "SlowestFeeder | None") -> None:

@@ -99,10 +99,10 @@ def _judge_partners(partners: Mapping[str, int | None], now_ms: int) -> Iterator
     """A city is not let in, and nothing of it is taken, without a document that is valid."""
     missing = [city for city, expires in sorted(partners.items()) if expires is None]
     expired = [city for city, expires in sorted(partners.items()) if expires is not None and now_ms >= expires]
-    for cities, words in ((missing, "there is none"), (expired, "it has expired")):
+    for cities, words in ((missing, "no identity document is here"), (expired, "its document has expired")):
         if cities:
             mend = "does `sistercity pull` run? Else ask the city for its file, and `sistercity identity import` it"
-            yield Finding("warn", "partners' identities", f"{words}: {', '.join(cities)}; {mend}")
+            yield Finding("warn", "partners' identities", f"{', '.join(cities)}: {words}; {mend}")
 
 
 def _judge_absence(state: IdentityState) -> Finding:

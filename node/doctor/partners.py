@@ -25,10 +25,13 @@ def judge_partners(standings: "Sequence[PartnerStanding]", kept: "Sequence[KeptC
     if not standings:
         yield Finding("ok", "partners", "none was ever pulled")
     for found in standings:
+        asked = found.since is not None or found.reason is not None
         since = "" if found.since is None or found.standing == "fresh" else f" since {rfc3339(found.since)}"
         why = "" if found.reason is None else f" ({found.detail or found.reason})"
         advice = _WHAT_TO_DO.get(found.standing)
-        words = f"{found.standing}{since}{why}" + ("" if advice is None else f": {advice}")
+        words = (f"{found.standing}{since}{why}" if asked else f"{found.standing}, it was never asked") + (
+            "" if advice is None else f": {advice}"
+        )
         yield Finding(_LEVELS.get(found.standing, "warn"), f"partner {found.city}", words)
     for city in kept:
         if city.overdue:

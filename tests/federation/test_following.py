@@ -7,10 +7,11 @@ import pytest
 from prometheus_client import REGISTRY
 
 from federation.partners.pulling import follow
-from store.agreements import revoke
+from store.agreements import InstalledAgreement, revoke
 from store.database import connect
+from store.partner_standing import record_pull
 from tests.federation.stage import Stage, staged
-from tests.federation.talking import TalkingCity, pulling
+from tests.federation.talking import TalkingCity, agree, agreed, pulling
 from tests.waiting import until
 
 pytestmark = pytest.mark.services
@@ -28,8 +29,11 @@ def stage(module_database_url: str) -> Iterator[Stage]:
         yield found
 
 
-def shown(city: TalkingCity) -> list[bool]:
-    return [REGISTRY.get_sample_value(name, {"city": city.city}) is not None for name in SHOWN]
+def shown(agreement: InstalledAgreement) -> list[bool]:
+    """Whether each metric names the agreement, or its city."""
+    of_city = {"city": agreement.city}
+    labels = [of_city if "identity" in name else of_city | {"agreement": agreement.id} for name in SHOWN]
+    return [REGISTRY.get_sample_value(name, each) is not None for name, each in zip(SHOWN, labels, strict=True)]
 
 
 def test_a_partner_whose_agreement_has_ended_is_in_the_metrics_no_more(stage: Stage) -> None:
@@ -41,10 +45,32 @@ def test_a_partner_whose_agreement_has_ended_is_in_the_metrics_no_more(stage: St
     async def following() -> None:
         ended = asyncio.Event()
         task = asyncio.create_task(follow(pulling(stage.database_url), ended, poll_s=0.2))
-        await asyncio.to_thread(until, lambda: all(shown(hue)), "the city was pulled")
+        await asyncio.to_thread(until, lambda: all(shown(agreement)), "the city was pulled")
         with connect(stage.database_url) as connection:
             revoke(connection, agreement.id, "over")
-        await asyncio.to_thread(until, lambda: not any(shown(hue)), "the city is shown no more")
+        await asyncio.to_thread(until, lambda: not any(shown(agreement)), "the city is shown no more")
+        ended.set()
+        await task
+
+    asyncio.run(following())
+
+
+def test_a_puller_that_was_restarted_knows_when_each_agreement_was_last_pulled(stage: Stage) -> None:
+    lund = TalkingCity("lund")
+    earlier = [agreed(lund, "http://127.0.0.1:1/", id=name * 22) for name in "XY"]
+    for number, agreement in enumerate(earlier, 1):
+        agree(stage.database_url, agreement)
+        with connect(stage.database_url) as connection:
+            record_pull(connection, agreement.id, agreement.partner, "", at=number * 1000, fresh_until=number * 1000)
+
+    def successes() -> list[float | None]:
+        labels = [{"city": "lund", "agreement": agreement.id} for agreement in earlier]
+        return [REGISTRY.get_sample_value(SHOWN[0], each) for each in labels]
+
+    async def following() -> None:
+        ended = asyncio.Event()
+        task = asyncio.create_task(follow(pulling(stage.database_url), ended, poll_s=0.2))
+        await asyncio.to_thread(until, lambda: successes() == [1.0, 2.0], "both are shown as they were")
         ended.set()
         await task
 

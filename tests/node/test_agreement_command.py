@@ -75,6 +75,8 @@ def test_each_command_that_signs_shows_the_fingerprint_of_the_other_city(without
     said = hue.run("accept", "proposal", "--yes", "--out", "agreement")
     assert digits(isfahan.city.thumbprint) in said
     assert "isfahan gives hue: energy.import" in said
+    assert said.count("compare fingerprints") == 1
+    assert "sistercity agreement install agreement" in said
     said = isfahan.run("renew", "agreement", "--give", "waste.fill", "--out", "renewal")
     assert digits(hue.city.thumbprint) in said
     assert "isfahan gives hue: waste.fill" in hue.run("show", "renewal")

@@ -56,8 +56,20 @@ def test_an_identity_with_time_left_and_its_keys_is_ok_and_so_is_none_where_noth
 @pytest.mark.parametrize(
     ("changed", "after", "level", "what", "words"),
     [
-        ({"partners": {"hue": None, "linz": NOW + DAY}}, 0, "warn", "partners' identities", "there is none: hue; does"),
-        ({"partners": {"hue": NOW, "linz": NOW + DAY}}, 0, "warn", "partners' identities", "it has expired: hue; does"),
+        (
+            {"partners": {"hue": None, "linz": NOW + DAY}},
+            0,
+            "warn",
+            "partners' identities",
+            "hue: no identity document is here; does",
+        ),
+        (
+            {"partners": {"hue": NOW, "linz": NOW + DAY}},
+            0,
+            "warn",
+            "partners' identities",
+            "hue: its document has expired; does",
+        ),
         ({}, 76 * DAY + 1, "warn", "identity", "expires in 13 days"),
         ({"partners": {}}, 90 * DAY, "fail", "identity", "has expired"),
         ({"revoked": True}, 0, "fail", "identity", "revoked"),
