@@ -10,7 +10,11 @@ from store.processing import Account, Step
 MESSAGES = Counter("sistercity_messages", "Messages accounted for, by outcome", ["dataset", "outcome"])
 READINGS = Counter("sistercity_readings", "Readings accounted for, by outcome", ["dataset", "outcome"])
 DEAD_LETTERS = Counter("sistercity_dead_letters", "Dead messages and rejected rows, by reason", ["dataset", "reason"])
-PICTURES = Counter("sistercity_pictures", "Pictures that cameras owed: seen, undecodable, stale, missing", ["outcome"])
+PICTURES = Counter(
+    "sistercity_pictures",
+    "Pictures that cameras owed, as `detect` met them: seen, undecodable, stale, missing",
+    ["outcome"],
+)
 OPEN = Gauge("sistercity_open_readings", "Readings in open windows of this process", ["dataset"])
 OPEN_MEMORY = Gauge("sistercity_open_memory_bytes", "Memory of open windows of this process", ["dataset"])
 OPEN_DISK = Gauge("sistercity_open_disk_bytes", "Files of open windows of this process", ["dataset"])

@@ -14,7 +14,7 @@ from psycopg import sql
 from errors import OperatorError
 from store.database import Connection, connect
 from store.inspection import version
-from store.migrations import MIGRATION_LOCK, migrate
+from store.migrations import MIGRATION_LOCK, migrate, names_of_ours
 
 _RESTORE_LOCK = 0x5157E2C18
 """Key of the advisory lock that lets one process restore at a time."""
@@ -222,15 +222,17 @@ def _refuse_filled(connection: Connection) -> None:
 
 
 def _drop_empty_tables(connection: Connection) -> None:
-    """Drop the tables, views and functions of another version, which hold nothing."""
+    """Drop the tables, views and functions of another version of ours, which hold nothing. Those of others stay."""
+    ours = names_of_ours()
     with connection.transaction():
-        tables = _listed([table.name for table in _tables(connection)])
+        tables = _listed([table.name for table in _tables(connection) if table.name in ours])
         connection.execute(sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(tables))
         _refuse_filled(connection)
         connection.execute(sql.SQL("DROP TABLE {} CASCADE").format(tables))
         functions = connection.execute(
-            "SELECT p.oid::regprocedure::text FROM pg_proc p WHERE pronamespace = 'public'::regnamespace AND NOT EXISTS"
-            " (SELECT FROM pg_depend WHERE classid = 'pg_proc'::regclass AND objid = p.oid AND deptype = 'e')"
+            "SELECT oid::regprocedure::text FROM pg_proc"
+            " WHERE pronamespace = 'public'::regnamespace AND proname = ANY(%s)",
+            (sorted(ours),),
         ).fetchall()
         for (signature,) in functions:
             connection.execute(f"DROP FUNCTION {signature} CASCADE")

@@ -3,6 +3,7 @@
 Apart from `store.database`, since importing Alembic and SQLAlchemy takes as long as all else that a role needs.
 """
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import resources
@@ -17,6 +18,7 @@ from sqlalchemy.pool import NullPool
 
 from store.database import DatabaseUrl, url_of
 
+_MADE = re.compile(r"CREATE (?:TABLE|FUNCTION) (\w+)")
 MIGRATION_LOCK = 0x5157E2C17
 """Key of the advisory lock that lets one process migrate at a time; who needs tables that stay shares it."""
 
@@ -29,6 +31,13 @@ def migrations() -> Iterator[Config]:
         config.set_main_option("script_location", str(folder))
         config.set_main_option("path_separator", "os")
         yield config
+
+
+def names_of_ours() -> frozenset[str]:
+    """The names of all tables and functions that any version of ours has made."""
+    folder = resources.files("store.migrations") / "versions"
+    texts = [each.read_text("utf-8") for each in folder.iterdir() if each.name.endswith(".py")]
+    return frozenset(name for text in texts for name in _MADE.findall(text)) | {"alembic_version"}
 
 
 def migrate(database_url: DatabaseUrl, version: str = "head") -> None:

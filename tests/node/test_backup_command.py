@@ -19,6 +19,7 @@ from node.settings import settings
 from store.agreements import revoke
 from store.database import connect, create_database
 from store.dead_letters import unrelayed
+from store.migrations import migrate
 from store.snapshot import RestoreRefused, copied, snapshot
 from tests.federation.city import TOPIC, add_cell
 from tests.federation.restoring import CITY, publish_hours_until, twelve_hours
@@ -213,6 +214,20 @@ def test_tables_of_others_are_left_out_with_their_numbers(city_url, empty_url, t
     restore(tmp_path / "a.zip", ledger_of_backup=False, without_ledger=False)
     assert "left out: table theirs, which is not of sistercity" in capsys.readouterr().out
     assert everything(empty_url) == {name: rows for name, rows in everything(city_url).items() if name != "theirs"}
+
+
+def test_empty_tables_of_another_version_are_made_anew_and_what_is_of_others_stays(
+    city_url, empty_url, tmp_path
+) -> None:
+    backup(tmp_path / "a.zip")
+    migrate(empty_url, "0030")
+    with connect(empty_url) as connection:
+        connection.execute("CREATE TABLE theirs (word text)")
+        connection.execute("CREATE FUNCTION their_answer() RETURNS integer LANGUAGE sql AS 'SELECT 42'")
+        with opened(tmp_path / "a.zip") as reader:
+            restore_backup(reader, empty_url)
+        assert connection.execute("SELECT their_answer(), (SELECT count(*) FROM theirs)").fetchone() == (42, 0)
+    assert {**everything(city_url), "theirs": []} == everything(empty_url)
 
 
 def test_only_one_restores_at_a_time(city_url, empty_url, tmp_path) -> None:

@@ -38,7 +38,9 @@ Connect = Callable[[Address], CameraConnection]
 CAMERAS = Gauge(
     "sistercity_cameras", "Running cameras, by whether they deliver pictures: delivering, silent", ["state"]
 )
-PICTURES = Counter("sistercity_camera_pictures", "Pictures that cameras owed: sent, missing", ["outcome"])
+PICTURES = Counter(
+    "sistercity_camera_pictures", "Pictures that running cameras owed, as they were fetched: sent, missing", ["outcome"]
+)
 
 
 @dataclass(slots=True)

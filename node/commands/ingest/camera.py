@@ -80,7 +80,7 @@ def cameras(detect: Beside = False) -> None:
     from ingest.cameras.live.addresses import load_cameras
     from ingest.cameras.live.running import run_cameras
 
-    stop = lifecycle.start("ingest", health := RoleHealth("cameras"))
+    stop = lifecycle.start("cameras", health := RoleHealth("cameras"))
     for library in ("httpx", "httpcore"):  # they log addresses
         logging.getLogger(library).setLevel(logging.WARNING)
     prepare_opencv()
