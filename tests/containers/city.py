@@ -123,6 +123,17 @@ class ContainerCity:
             int(run(["docker", "inspect", "-f", "{{.RestartCount}}", name], self.folder).stdout) for name in found
         )
 
+    def ended(self, since: str) -> frozenset[tuple[str, str]]:
+        """Service and exit code of every container that has ended since a time of the engine's."""
+        words = ["docker", "events", "--since", since, "--until", self.engine_time(), "--filter", self._label()]
+        form = '{{index .Actor.Attributes "com.docker.compose.service"}} {{.Actor.Attributes.exitCode}}'
+        listed = run([*words, "--filter", "event=die", "--format", form], self.folder).stdout
+        return frozenset((service, code) for service, code in map(str.split, listed.splitlines()))
+
+    def engine_time(self) -> str:
+        """The engine's clock."""
+        return run(["docker", "info", "--format", "{{.SystemTime}}"], self.folder).stdout.strip()
+
     def all_healthy(self) -> bool:
         return set(self.health().values()) == {"healthy"}
 
