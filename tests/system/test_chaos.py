@@ -5,7 +5,6 @@ Both must give the same tables and the same account. On the real Kafka and Postg
 
 import random
 import time
-from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from threading import Event, Thread
@@ -17,10 +16,9 @@ from eventlog.kafka import KafkaLog
 from ingest.register_file import load_register
 from ingest.simulated.fleet import Fleet
 from schemas.batch import decode
-from schemas.topics import FRAMES, REGIONS, dataset_of
+from schemas.topics import FRAMES, REGIONS
 from store.database import connect
 from store.processing_postgres import PostgresStore
-from tests.conftest import WORKER
 from tests.ingest.small_city import city as small_city
 from tests.soak import amount, soak
 from tests.system.days import ENERGY, ZONE, Sent, energy_day, mixed, pictures, regions_day, waste_day
@@ -97,41 +95,21 @@ def caught_up(database_url: str, topics: Topics) -> bool:
     return all(committed.get(partition, (0, -1))[1] == end for partition, end in topics.ends().items())
 
 
-@pytest.fixture(scope="module")
-def undisturbed(kafka_log, kafka, messages, module_database_url) -> Mapping[str, list]:
-    """What an undisturbed processor leaves of the same messages in the same order."""
-    topics = Topics(kafka_log, kafka, f"undisturbed-{WORKER}", STREAMS)
-    topics.send(messages)
-    return left_undisturbed(kafka_log, topics, module_database_url)
-
-
-def left_undisturbed(kafka_log: KafkaLog, topics: Topics, database_url: str) -> Mapping[str, list]:
-    process_undisturbed(kafka_log, topics.names, database_url, f"alone-{topics.names[0]}")
-    alone = left(topics, database_url)
+def assert_same_as_undisturbed(kafka_log, topics, database_url, undisturbed_url) -> None:
+    process_undisturbed(kafka_log, topics.names, undisturbed_url, f"alone-{topics.names[0]}")
+    disturbed, alone = table(database_url), table(undisturbed_url)
     assert {cell[0] for cell in alone["cells"]} == METRICS
-    with psycopg.connect(database_url) as connection:
+    with psycopg.connect(undisturbed_url) as connection:
         passed = connection.execute("SELECT sum(value) FROM cells WHERE metric = 'traffic.passes'").fetchone()
     assert passed[0] > 50
     assert len(alone["dead"]) > 10
-    return alone
-
-
-def left(topics: Topics, database_url: str) -> Mapping[str, list]:
-    """All that processors have left, with a topic's dataset for its name: each test has topics of its own."""
-    datasets = {name: dataset_of(name) for name in topics.names}
-    return {
-        name: [tuple(datasets.get(value, value) if isinstance(value, str) else value for value in row) for row in rows]
-        for name, rows in table(database_url).items()
-    }
-
-
-def assert_same(topics: Topics, database_url: str, undisturbed: Mapping[str, list]) -> None:
-    disturbed = left(topics, database_url)
-    for name, rows in undisturbed.items():
+    for name, rows in alone.items():
         assert disturbed[name] == rows, name
 
 
-def test_a_processor_is_killed_at_random_moments(kafka, topics, messages, city, database_url, undisturbed, tmp_path):
+def test_a_processor_is_killed_at_random_moments(
+    kafka, kafka_log, topics, messages, city, database_url, second_database_url, tmp_path
+):
     chance, config = random.Random(20), city_file(tmp_path, city)
     log = tmp_path / "process.log"
     with Trickle(topics, messages) as source:  # so that messages are always in flight
@@ -142,11 +120,11 @@ def test_a_processor_is_killed_at_random_moments(kafka, topics, messages, city, 
     processor.wait_to_take_over()
     until(lambda: caught_up(database_url, topics), "the last processor read everything", pause_s=ASKING_S)
     assert processor.stop() == 0
-    assert_same(topics, database_url, undisturbed)
+    assert_same_as_undisturbed(kafka_log, topics, database_url, second_database_url)
 
 
 def test_of_two_processors_one_is_frozen_past_its_session_and_woken(
-    kafka, topics, messages, city, database_url, undisturbed, tmp_path
+    kafka, kafka_log, topics, messages, city, database_url, second_database_url, tmp_path
 ):
     config, half = city_file(tmp_path, city), len(messages) // 2
     frozen, steady = (Processor(config, kafka, database_url, tmp_path / f"{name}.log") for name in ("frozen", "steady"))
@@ -161,7 +139,7 @@ def test_of_two_processors_one_is_frozen_past_its_session_and_woken(
     until(lambda: positions(database_url) != before, "the woken processor has claimed partitions again")
     assert frozen.stop() == 0
     assert steady.stop() == 0
-    assert_same(topics, database_url, undisturbed)
+    assert_same_as_undisturbed(kafka_log, topics, database_url, second_database_url)
 
 
 def test_a_processor_that_is_killed_or_stopped_and_started_gets_its_partitions_and_the_other_keeps_its_own(
@@ -200,7 +178,7 @@ def test_a_processor_that_is_killed_or_stopped_and_started_gets_its_partitions_a
     assert [one.stop(), other.stop()] == [0, 0]
 
 
-def test_the_connection_is_cut_before_and_after_commit(kafka_log, topics, messages, database_url, undisturbed):
+def test_the_connection_is_cut_before_and_after_commit(kafka_log, topics, messages, database_url, second_database_url):
     """The partitions are taken over once: what was read is kept, and committed over the next connection."""
     proxy = CuttingProxy(database_url, [None, "before", None, "after", "after", "before"])
     topics.send(messages)
@@ -209,11 +187,11 @@ def test_the_connection_is_cut_before_and_after_commit(kafka_log, topics, messag
     assert proxy.made == ["before", "after", "after", "before"]
     proxy.close()
     assert {epoch for epoch, _ in positions(database_url).values()} == {1}
-    assert_same(topics, database_url, undisturbed)
+    assert_same_as_undisturbed(kafka_log, topics, database_url, second_database_url)
 
 
 def test_postgresql_is_stopped_for_a_while_and_no_member_leaves_the_group(
-    kafka, topics, messages, city, postgres, undisturbed, tmp_path
+    kafka, kafka_log, topics, messages, city, postgres, second_database_url, tmp_path
 ):
     """Both processors keep their partitions and what they have read, and read no more until PostgreSQL is back."""
     config, group = city_file(tmp_path, city), f"{city}.process"
@@ -237,7 +215,7 @@ def test_postgresql_is_stopped_for_a_while_and_no_member_leaves_the_group(
     assert members(kafka, group) == joined
     assert epochs(postgres.url) == owners
     assert [processor.stop() for processor in processors] == [0, 0]
-    assert_same(topics, postgres.url, undisturbed)
+    assert_same_as_undisturbed(kafka_log, topics, postgres.url, second_database_url)
 
 
 def epochs(database_url: str) -> dict[tuple[str, int], int]:
@@ -245,7 +223,7 @@ def epochs(database_url: str) -> dict[tuple[str, int], int]:
     return {partition: epoch for partition, (epoch, _) in positions(database_url).items()}
 
 
-def test_the_broker_is_stopped_for_a_while(messages, city, database_url, undisturbed, tmp_path):
+def test_the_broker_is_stopped_for_a_while(messages, city, database_url, second_database_url, tmp_path):
     config, log = city_file(tmp_path, city), tmp_path / "process.log"
     with own_kafka(tmp_path / "kafka") as broker:
         kafka_log = KafkaLog(broker.bootstrap)
@@ -263,11 +241,11 @@ def test_the_broker_is_stopped_for_a_while(messages, city, database_url, undistu
         topics.send(messages[share * BROKER_STOPS :])
         until(lambda: caught_up(database_url, topics), "everything is processed", pause_s=ASKING_S)
         assert processor.stop() == 0
-        assert_same(topics, database_url, undisturbed)
+        assert_same_as_undisturbed(kafka_log, topics, database_url, second_database_url)
 
 
 def test_processors_are_added_and_killed_while_the_register_is_loaded_again(
-    kafka, topics, messages, city, database_url, undisturbed, tmp_path
+    kafka, kafka_log, topics, messages, city, database_url, second_database_url, tmp_path
 ):
     chance, config = random.Random(22), city_file(tmp_path, city)
     loading = RegisterLoads(database_url)
@@ -283,7 +261,7 @@ def test_processors_are_added_and_killed_while_the_register_is_loaded_again(
     until(lambda: caught_up(database_url, topics), "everything is processed", pause_s=ASKING_S)
     assert loading.loads > 1
     assert [processor.stop() for processor in running] == [0] * len(running)
-    assert_same(topics, database_url, undisturbed)
+    assert_same_as_undisturbed(kafka_log, topics, database_url, second_database_url)
 
 
 def test_a_poisoned_partition_stops_alone_and_is_accepted_by_the_next_processor(
@@ -313,7 +291,7 @@ def test_a_poisoned_partition_stops_alone_and_is_accepted_by_the_next_processor(
     until(lambda: caught_up(database_url, topics), "the poisoned partition is processed, too", pause_s=ASKING_S)
     assert accepting.stop() == 0
     assert stopped(database_url) == []
-    assert_same(topics, database_url, left_undisturbed(kafka_log, topics, second_database_url))
+    assert_same_as_undisturbed(kafka_log, topics, database_url, second_database_url)
 
 
 def has_taken_over(log: Path) -> bool:
