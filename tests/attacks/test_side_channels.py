@@ -115,7 +115,7 @@ def level(url: str) -> None:
     statement, after which PostgreSQL makes one plan for all.
     """
     with connect(url) as connection:
-        connection.execute("VACUUM (ANALYZE, INDEX_CLEANUP ON)")
+        connection.execute("VACUUM (FULL, ANALYZE)")
         name = sql.Identifier(connection.info.dbname)
         connection.execute(sql.SQL("ALTER DATABASE {} SET plan_cache_mode = force_custom_plan").format(name))
 
