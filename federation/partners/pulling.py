@@ -125,6 +125,7 @@ class _Schedule:
         self._poll_s = poll_s
         self._tasks: dict[tuple[str, int, tuple[str, ...]], asyncio.Task[None]] = {}
         self._shown: set[tuple[str, str]] = set()
+        self._ever_shown: set[tuple[str, str]] = set()
 
     async def watch(self, report: Callable[[str | None], None]) -> None:
         """Start and end tasks as agreements begin and end."""
@@ -147,17 +148,19 @@ class _Schedule:
     def _show_only(self, pulled: set[tuple[str, str]], successes: Mapping[str, int]) -> None:
         """Let metrics name these cities and agreements, and no others: those would look like ones that don't answer.
 
-        New ones show the last success before this process: a restart must not look like a partner never pulled.
+        New ones show the last success before this process: a restart must not look like a partner never pulled. Those
+        that ended are removed each time: a turn that was under way at the end may show itself once more, from a thread.
         """
-        for city, agreement in self._shown - pulled:
+        for city, agreement in self._ever_shown - pulled:
             AGREEMENT_EXPIRES.remove(city, agreement)
             PARTNER_SUCCESS.remove(city, agreement)
-        for city in {city for city, _ in self._shown} - {city for city, _ in pulled}:
+        for city in {city for city, _ in self._ever_shown} - {city for city, _ in pulled}:
             forget_partner(city)
         for city, agreement in pulled - self._shown:
             if (at := successes.get(agreement)) is not None:
                 PARTNER_SUCCESS.labels(city, agreement).set(at / 1000)
         self._shown = pulled
+        self._ever_shown |= pulled
 
     async def end(self) -> None:
         """End all tasks."""
