@@ -75,7 +75,7 @@ def _judge_copies(state: "ClusterState") -> Iterator[Finding]:
     short = {name: sum(count < topic.replicas for count in topic.in_sync) for name, topic in known.items()}
     if any(short.values()):
         closed = sum(sum(count < _wanted(topic) for count in topic.in_sync) for topic in known.values())
-        words = f"{sum(short.values())} partitions lack a copy: a broker is gone, or behind. Bring it back"
+        words = f"{sum(short.values())} partitions lack a copy: a broker is gone, or lags. Bring it back"
         if closed:
             words += f"; {closed} of them take no message until then (min.insync.replicas)"
         where = ", ".join(name for name, partitions in short.items() if partitions)

@@ -72,7 +72,7 @@ def test_a_cluster_as_planned_is_ok():
         (
             topic(READINGS, in_sync=[3, 2]),
             "warn",
-            f"1 partitions lack a copy: a broker is gone, or behind. Bring it back: {READINGS}",
+            f"1 partitions lack a copy: a broker is gone, or lags. Bring it back: {READINGS}",
         ),
         (
             topic(READINGS, in_sync=[1, 1], settings=SETTINGS[READINGS] | {"min.insync.replicas": "2"}),
