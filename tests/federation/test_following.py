@@ -38,10 +38,11 @@ def shown(agreement: InstalledAgreement) -> list[bool]:
 
 
 def test_a_partner_whose_agreement_has_ended_is_in_the_metrics_no_more(stage: Stage) -> None:
-    hue = TalkingCity()
-    hue.say(1)
-    hue.sign()
-    agreement = stage.meet(hue)
+    city = TalkingCity("vinh")
+    city.say(1)
+    city.sign()
+    agreement = stage.meet(city)
+    assert not any(shown(agreement)), "another test of this process showed it: the pull is not what is waited for"
 
     async def following() -> None:
         ended = asyncio.Event()
