@@ -4,7 +4,6 @@ import json
 import os
 import secrets
 import shutil
-import socket
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -20,13 +19,6 @@ def run(words: list[str], folder: Path, given: str | None = None) -> "subprocess
     return subprocess.run(
         words, cwd=folder, env=environment, input=given or "", capture_output=True, text=True, timeout=900, check=False
     )
-
-
-def free_port() -> str:
-    """A port of this machine at which nobody listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return str(probe.getsockname()[1])
 
 
 def tracked_files(folder: Path) -> None:

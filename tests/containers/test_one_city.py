@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.containers.city import ContainerCity, free_port, run
+from tests.containers.city import ContainerCity, run
+from tests.ports import free_port
 from tests.waiting import until
 
 pytestmark = pytest.mark.containers
@@ -34,7 +35,7 @@ def city(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ContainerCity]:
         "COMPOSE_PROJECT_NAME": name,
         "COMPOSE_PROFILES": "kafka,postgres,demo",
         "SISTERCITY_IMAGE": IMAGE,
-        "SISTERCITY_API_PORT": free_port(),
+        "SISTERCITY_API_PORT": str(free_port()),
         "SISTERCITY_DEMO_METERS": "300",
         "SISTERCITY_PARTITIONS": "4",
     }

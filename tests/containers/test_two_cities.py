@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from node.demo.certificates import Authority
-from tests.containers.city import ContainerCity, free_port, run
+from tests.containers.city import ContainerCity, run
+from tests.ports import free_port
 from tests.waiting import until
 
 pytestmark = [
@@ -43,8 +44,8 @@ class Neighbour(ContainerCity):
                 "COMPOSE_FILE": "docker-compose.yml:docker-compose.neighbours.yml",
                 "SISTERCITY_IMAGE": "sistercity-tested",
                 "SISTERCITY_CITY_FILE": f"./ingest/cities/{city}.toml",
-                "SISTERCITY_API_PORT": free_port(),
-                "SISTERCITY_EXCHANGE_PORT": free_port(),
+                "SISTERCITY_API_PORT": str(free_port()),
+                "SISTERCITY_EXCHANGE_PORT": str(free_port()),
                 "SISTERCITY_EXCHANGE_HOSTS": self.host,
                 "SISTERCITY_PARTNER_PRIVATE_ADDRESSES": "true",
                 "SISTERCITY_DEMO_METERS": "300",

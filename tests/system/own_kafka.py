@@ -7,8 +7,8 @@ from pathlib import Path
 
 from embedded import fast_start, kafka
 from embedded.jars import classpath, read_lock
-from embedded.ports import LOOPBACK, free_ports
 from tests.conftest import INSTALLED
+from tests.ports import LOOPBACK, free_port
 
 # The listener BROKER takes another port at each start.
 PROPERTIES = """
@@ -21,7 +21,7 @@ class OwnKafka:
     """`bootstrap` is the address, host:port, which stays the same over stops and starts."""
 
     def __init__(self, folder: Path) -> None:
-        [port] = free_ports(1)
+        port = free_port()
         self.bootstrap = f"{LOOPBACK}:{port}"
         self._folder = folder
         self._properties = PROPERTIES.format(port=port)

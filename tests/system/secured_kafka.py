@@ -17,7 +17,7 @@ from kafka.admin import ScramMechanism, UserScramCredentialUpsertion
 
 from embedded import fast_start, kafka
 from embedded.jars import classpath, read_lock
-from embedded.ports import LOOPBACK, free_ports
+from tests.ports import LOOPBACK, free_ports
 
 INSTALLED = Path(__file__).parents[2] / ".sistercity"
 USERS = ("chief", "operator", "ingest", "process", "detect", "picture", "relay", "stranger")

@@ -21,6 +21,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from node.clock import now_ms
 from node.demo.certificates import Authority
 from node.demo.exchange import settle_agreement, settle_identity
+from tests.ports import free_port
 from tests.system.command import Outcome, completed
 from tests.system.compose import arguments, compose, example, services_of_ours
 from tests.system.processes import SistercityProcess
@@ -36,12 +37,6 @@ ANYWHERE, HERE = "0.0.0.0", "127.0.0.1"
 
 CAMERA_FILE = '[[cameras]]\nsource = "K-17"\nurl = "http://127.0.0.1:9/"\nrate = 0.1\n'
 """A camera that nobody registered, where nobody listens: it is waited for."""
-
-
-def free_port() -> str:
-    with socket.socket() as probe:
-        probe.bind((HERE, 0))
-        return str(probe.getsockname()[1])
 
 
 class Node:
@@ -86,7 +81,7 @@ class Node:
             "SISTERCITY_PARTNER_PRIVATE_ADDRESSES": "true",
         }
         ports = (API_PORT, EXCHANGE_PORT, METRICS_PORT)
-        self._ports = {name: {port: free_port() for port in ports} for name in self.services}
+        self._ports = {name: {port: str(free_port()) for port in ports} for name in self.services}
         self.running: dict[str, SistercityProcess] = {}
 
     @property

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.ports import free_port
 from tests.system.command import Command
 from tests.system.streams import city_file
 from tests.waiting import until
@@ -153,9 +154,7 @@ def test_a_wrong_setting_or_name_is_said_in_words(settings, arguments, command):
 
 def _over_http(command: Command, folder: Path, path: str) -> dict:
     """One answer of the city's API, served by the command."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     with command.running(folder / "serve.log", "serve", "--port", str(port)):
         until(lambda: _listens(port), "the API answers")
         with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}") as answer:

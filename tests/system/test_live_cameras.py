@@ -14,7 +14,8 @@ from ingest.cameras.jpeg import encoded
 from ingest.cameras.rendered import RenderedCamera
 from schemas.frames import decode_frame
 from schemas.topics import FRAMES, live
-from tests.ingest.cameras.live.servers import Asked, camera_server, closed_port
+from tests.ingest.cameras.live.servers import Asked, camera_server
+from tests.ports import free_port
 from tests.system.command import Command
 from tests.system.processes import SistercityProcess
 from tests.system.streams import city_file, everything_in
@@ -110,7 +111,7 @@ def test_running_cameras_are_followed_until_stopped(command, kafka_log, city, da
         return acknowledged(database_url, topic)[1] or 0
 
     with camera_server(stream) as first, frozen as second:
-        cameras = camera_file(tmp_path, first.url, second.url, f"rtsp://127.0.0.1:{closed_port()}")
+        cameras = camera_file(tmp_path, first.url, second.url, f"rtsp://127.0.0.1:{free_port()}")
         with following(command, cameras, log) as process:
             until(lambda: pictures_sent() > 60, "pictures are acknowledged")
             before = stream.connections

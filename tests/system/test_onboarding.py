@@ -16,12 +16,12 @@ from federation.compare import comparisons
 from federation.publications.slots import due_windows
 from ingest.cities import load_city
 from node.demo.certificates import Authority
-from node.demo.children import free_port
 from schemas.catalogue import catalogue
 from store.database import connect
 from store.moments import milliseconds, moment
 from store.partner_standing import partner_standings
 from tests.federation.city import HOUR, found_areas, open_topic, pass_time
+from tests.ports import free_port
 from tests.publishing import open_everything
 from tests.system.command import Command
 from tests.waiting import until
@@ -73,7 +73,7 @@ class Machine:
     def __init__(self, city: str, folder: Path, database_url: str, authority: Authority) -> None:
         folder.mkdir()
         self.city, self.folder, self.database_url = city, folder, database_url
-        self.port = free_port(0)
+        self.port = free_port()
         certificate = authority.certify(city, ["127.0.0.1"])
         self.command = Command(Path(city), "127.0.0.1:1", database_url, folder / ".sistercity")
         self.command.environment |= {

@@ -6,7 +6,6 @@ that was written or said is searched: topics, tables, answers, logs, metrics.
 
 import csv
 import re
-import socket
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -23,6 +22,7 @@ from schemas.catalogue import catalogue, datasets, leaving
 from schemas.frames import decode_frame
 from schemas.topics import FRAMES, live
 from tests.federation.handing import hand_over
+from tests.ports import free_port
 from tests.system.command import Command
 from tests.system.streams import city_file, everything_in
 from tests.waiting import until
@@ -45,12 +45,6 @@ def town(kafka, city, database_url, tmp_path) -> Command:
     command.environment["SISTERCITY_LOG_LEVEL"] = "DEBUG"
     (tmp_path / "home").mkdir()
     return command
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from node.demo.children import free_port
+from tests.ports import free_ports
 from tests.system.days import ENERGY, energy_day
 from tests.system.processes import SistercityProcess
 from tests.system.streams import ASKING_S, PROCESS, Processor, Topics, city_file, process_undisturbed, shares, table
@@ -49,7 +49,7 @@ def test_workers_end_together_when_all_is_read(
 def test_workers_share_the_partitions_have_a_port_each_and_stop_with_their_parent(
     kafka, topics, city, database_url, tmp_path
 ):
-    port = free_port(0)
+    port, _ = free_ports(2)
     parent = run(tmp_path, kafka, database_url, city, SISTERCITY_METRICS_PORT=str(port))
     until(
         lambda: sorted(shares(kafka, f"{city}.process")) == [8, 8],

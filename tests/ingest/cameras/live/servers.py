@@ -128,10 +128,3 @@ def socket_server(say: Callable[[socket.socket], None]) -> Iterator[int]:
             listening.shutdown(socket.SHUT_RDWR)
         listening.close()
         thread.join()
-
-
-def closed_port() -> int:
-    """A port of loopback that refuses connections."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

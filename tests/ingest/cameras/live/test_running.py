@@ -16,8 +16,9 @@ from ingest.cameras.live.protocol import Arrival, CameraLimits
 from ingest.cameras.live.running import LiveCounts, run_cameras
 from schemas.batch import REGION
 from schemas.frames import Frame
-from tests.ingest.cameras.live.servers import Asked, camera_server, closed_port, jpeg
+from tests.ingest.cameras.live.servers import Asked, camera_server, jpeg
 from tests.ingest.cameras.logs import Sending, register, said, sending
+from tests.ports import free_port
 from tests.waiting import until
 
 SECRET = "geheim-4711"
@@ -73,7 +74,7 @@ def test_no_camera_affects_the_pictures_of_another(caplog):
                 lambda asked: asked.answer("text/html", b"<html>"),
             )
         ]
-        urls += [f"http://127.0.0.1:{closed_port()}", f"rtsp://127.0.0.1:{closed_port()}", urls[0]]
+        urls += [f"http://127.0.0.1:{free_port()}", f"rtsp://127.0.0.1:{free_port()}", urls[0]]
         made = sending(register(*"abcdef"))
         addresses = [address(place + 1, "abcdef?"[place], url) for place, url in enumerate(urls)]
         begin = now_ms()

@@ -13,7 +13,8 @@ from ingest.cameras.live.protocol import CameraLimits, CameraUnavailable
 from ingest.cameras.live.video import VideoCamera, rtsp_camera
 from tests.ingest.cameras import videos
 from tests.ingest.cameras.live.rtsp_server import RtspServer, rtsp_server
-from tests.ingest.cameras.live.servers import Asked, camera_server, closed_port, socket_server
+from tests.ingest.cameras.live.servers import Asked, camera_server, socket_server
+from tests.ports import free_port
 
 SECRET = "geheim-4711"
 SHORT = CameraLimits(silence_s=0.4, picture_s=0.4)
@@ -93,7 +94,7 @@ def rtsp(port: int, **login: str) -> VideoCamera:
 
 
 def test_a_closed_port_and_an_unknown_name_are_reported():
-    assert come(rtsp(closed_port())) == ([], "no connection: Connection refused")
+    assert come(rtsp(free_port())) == ([], "no connection: Connection refused")
     unknown = Address(1, "K-17", "rtsp://nobody.invalid/", 2.0, "rtsp")
     found, reason = come(rtsp_camera(unknown, SHORT))
     assert (found, reason.split(":")[0]) == ([], "no connection")

@@ -18,8 +18,9 @@ from ingest.cameras.live import protocol
 from ingest.cameras.live.multipart import BAD_PART, NO_BOUNDARY
 from ingest.cameras.live.protocol import CameraLimits, CameraUnavailable
 from ingest.cameras.live.web import WebCamera
-from tests.ingest.cameras.live.servers import Asked, camera_server, closed_port, jpeg
+from tests.ingest.cameras.live.servers import Asked, camera_server, jpeg
 from tests.ingest.cameras.live.web_cameras import NOW, SECRET, always, camera, come, one_then_silence, pictures_of
+from tests.ports import free_port
 
 PASSWORD = "pass-4712"
 HURRIED = CameraLimits(silence_s=5.0, picture_s=0.3, bytes=1 << 20)
@@ -361,12 +362,12 @@ def test_a_camera_of_another_kind_than_in_its_file_is_unavailable(kind, stream, 
 
 
 def test_a_closed_port_and_an_unknown_name_are_reported():
-    assert come(camera(f"http://127.0.0.1:{closed_port()}")) == ([], "no connection: Connection refused")
+    assert come(camera(f"http://127.0.0.1:{free_port()}")) == ([], "no connection: Connection refused")
     assert come(camera("http://nobody.invalid")) == ([], "its name is not known")
 
 
 def test_cookies_and_proxies_of_the_environment_are_ignored(monkeypatch):
-    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{closed_port()}")
+    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{free_port()}")
     cookies: list[str | None] = []
 
     def script(asked: Asked) -> None:
