@@ -50,7 +50,7 @@ def keep_head(connection: Connection, head: ReceivedHead) -> None:
     """Keep a head, if it was not seen before, and the newest of its city.
 
     One that somebody else has shown becomes the city's own word when the city gives it. The newest that the city itself
-    has given stays, however many others show: it covers what is stored.
+    has given stays, however many others show, and so do those that cover what is stored of a metric.
     """
     kept = connection.execute(
         "INSERT INTO partner_heads AS known (thumbprint, number, hash, seen_by, document, log, issued_at, expires_at)"
@@ -68,7 +68,8 @@ def keep_head(connection: Connection, head: ReceivedHead) -> None:
             " SELECT min(number) FROM (SELECT number FROM partner_heads WHERE thumbprint = %(city)s"
             " ORDER BY number DESC LIMIT %(kept)s) AS newest)"
             " AND number IS DISTINCT FROM (SELECT max(number) FROM partner_heads"
-            " WHERE thumbprint = %(city)s AND seen_by = %(city)s)",
+            " WHERE thumbprint = %(city)s AND seen_by = %(city)s)"
+            " AND hash NOT IN (SELECT head FROM entry_ends WHERE thumbprint = %(city)s AND head IS NOT NULL)",
             {"city": head.thumbprint, "kept": _KEPT},
         )
 

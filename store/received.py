@@ -4,6 +4,7 @@
 verified: nothing is checked again but that it continues what is stored.
 """
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -22,7 +23,7 @@ _AT_ONCE = 1000
 
 @dataclass(frozen=True, slots=True)
 class ReceivedEntry:
-    """An entry of a partner's chain: its bytes, their SHA-256, and what they say."""
+    """An entry of a partner's chain: its bytes, their SHA-256, and what they say. `reason` is that of a withdrawal."""
 
     metric: str
     sequence: int
@@ -34,6 +35,7 @@ class ReceivedEntry:
     published_at: int
     body: str
     catalogue: str
+    reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,10 +108,25 @@ def uncovered(connection: Connection, thumbprint: str) -> frozenset[str]:
     return frozenset(str(row[0]) for row in rows)
 
 
-def distrust(connection: Connection, thumbprint: str) -> None:
-    """No head covers what is stored of a city any more: every agreement with it is read again from the beginning."""
-    connection.execute("UPDATE entry_ends SET covered = false WHERE thumbprint = %s", (thumbprint,))
+def distrust(connection: Connection, thumbprint: str, metrics: Sequence[str] | None = None) -> None:
+    """No head covers what is stored of a city any more, or of these metrics: every agreement with it is read again from
+    the beginning."""
+    connection.execute(
+        "UPDATE entry_ends SET covered = false, head = NULL"
+        " WHERE thumbprint = %s AND coalesce(metric = ANY(%s::text[]), true)",
+        (thumbprint, None if metrics is None else list(metrics)),
+    )
     read_again(connection, thumbprint)
+
+
+def covering_heads(connection: Connection, thumbprint: str) -> Mapping[str, str]:
+    """Metric -> the head that names the very end of what is stored of it, of those of which it is known."""
+    rows = connection.execute(
+        "SELECT metric, document FROM entry_ends AS ended JOIN partner_heads AS known"
+        " ON known.thumbprint = ended.thumbprint AND known.hash = ended.head WHERE ended.thumbprint = %s",
+        (thumbprint,),
+    )
+    return {metric: document for metric, document in rows}  # noqa: C416
 
 
 def read_again(connection: Connection, thumbprint: str) -> None:
@@ -200,8 +217,8 @@ def store_entries(
             stored += len(new)
         if covered:
             connection.execute(
-                "UPDATE entry_ends SET covered = true WHERE thumbprint = %s AND metric = ANY(%s) AND NOT covered",
-                (head.thumbprint, list(covered)),
+                "UPDATE entry_ends SET covered = true, head = %s WHERE thumbprint = %s AND metric = ANY(%s)",
+                (head.hash, head.thumbprint, list(covered)),
             )
     return stored
 
@@ -271,7 +288,8 @@ def _entry(row: TupleRow) -> ReceivedEntry:
     metric, sequence, hash_, line, kind, start, end, revision, published_at, body, catalogue = row
     window = Window(milliseconds(start), milliseconds(end))
     what = (metric, sequence, hash_, bytes(line), kind)
-    return ReceivedEntry(*what, window, revision, milliseconds(published_at), body, catalogue)
+    reason = json.loads(line)["reason"] if kind == "withdrawal" else None
+    return ReceivedEntry(*what, window, revision, milliseconds(published_at), body, catalogue, reason)
 
 
 def remove_entries(connection: Connection, thumbprint: str, metric: str, first: int) -> None:

@@ -88,7 +88,7 @@ async def bodies(visit: Visit) -> None:
             entry = entries.get(digest(line))
             expect(entry is not None, f"a body of {metric} is named by no entry")
             assert entry is not None
-            check_body(entry, line)
+            check_body(entry.header, entry.body, line)
             Publication.model_validate_json(line)
             expect(entry.header.sequence > sequence, "bodies are not in the order of sequence")
             sequence = entry.header.sequence

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 from prometheus_client import Counter
@@ -14,6 +14,7 @@ from federation.partners.checks import check_grid, lines_of
 from federation.partners.database import Threads
 from federation.partners.definitions import Definitions
 from federation.partners.limits import FetchLimits, PartnerError
+from federation.partners.seen import KeptHeads
 from federation.partners.source import LogGone, Source
 from federation.partners.staging import Staging
 from federation.partners.stories import WHOLE_CITY, against_stored, contradictions_of, forked, received_head
@@ -25,6 +26,7 @@ from store.partner_heads import Contradiction, contradicted, drop_head, newest_h
 from store.received import (
     EntryCursor,
     ReceivedEntry,
+    covering_heads,
     distrust,
     ends,
     entry_cursor,
@@ -61,81 +63,85 @@ class ChainReader:
         self._definitions = definitions
         self._whose = {"thumbprint": agreement.partner, "seen_by": agreement.partner}
 
-    async def read(self, identity: Identity, now_ms: int) -> tuple[int, dict[str, str]]:
+    async def read(self, identity: Identity, now_ms: int) -> tuple[int, dict[str, PartnerError]]:
         """Store what is new. Returns how many entries, and metric -> why nothing of it is taken.
 
-        Raises `PartnerError`, `BadHead` and `store.received.Conflict`.
+        Raises `PartnerError` where that is so of all that the city gives, `BadHead` and `store.received.Conflict`.
         """
         thumbprint = self._agreement.partner
         trust = await self._threads.with_database(lambda connection: _trust(connection, identity, self._metrics))
         before = await self._threads.with_database(lambda connection: entry_cursor(connection, self._agreement.id))
         told = await self._threads.with_database(lambda connection: contradicted(connection, thumbprint))
         if WHOLE_CITY in told:
-            return 0, dict.fromkeys(self._metrics, self._words(WHOLE_CITY))
+            return 0, self._stopped(told)
         wanted = {metric: trust.ends.get(metric) for metric in self._metrics if metric not in told}
         doubted = trust.doubted & wanted.keys()
         again = not trust.head or bool(doubted) or not set(self._metrics) <= set(before.metrics)
-        with Staging(self._agreement.city, wanted, doubted, self._hashes_of(), self._limits.entry_bytes) as staging:
+        seen = KeptHeads(self._threads, identity)
+        kept = (self._hashes_of(), seen.named)
+        with Staging(self._agreement.city, wanted, doubted, *kept, self._limits.entry_bytes) as staging:
             cursor = None if again or not self._source.resumes else before.cursor
             if again:
                 self._source.forget()
-            head, cursor, found = await self._read_all(staging, identity, cursor, now_ms, trust)
-            found += await self._record(forked(trust.covering, head, staging.forks(), **self._whose))
-            count = await self._store(head, staging, before, cursor, {each.metric for each in found}, trust)
-        told |= {each.metric for each in found}
-        refused = set(self._metrics) if WHOLE_CITY in told else told & set(self._metrics)
-        return count, {metric: self._words(metric) for metric in refused}
+            reading = _Reading(staging, identity, now_ms, trust, seen, cursor)
+            head, found = await self._read_all(reading)
+            more = await self._record(forked(trust.covering, head, staging.forks(), **self._whose))
+            staging.leave_out({each.metric for each in more})
+            told |= {each.metric for each in (*found, *more)}
+            count = 0 if WHOLE_CITY in told else await self._store(head, reading, before)
+            if staging.refused:
+                self._source.forget()  # what was not used must come again
+            return count, staging.refused | self._stopped(told)
 
-    async def _read_all(
-        self, staging: Staging, identity: Identity, cursor: str | None, now_ms: int, trust: "_Trust"
-    ) -> tuple[SignedHead, str | None, list[Contradiction]]:
-        """Entries to their end, a head of the same moment, and what it contradicts of the head before.
+    async def _read_all(self, reading: "_Reading") -> tuple[SignedHead, list[Contradiction]]:
+        """Entries to their end, a head of the same moment, and what it contradicts of the heads before.
 
         Page and head may race: whichever is older is fetched again, and that they differ for a moment is no
         contradiction. What is contradicted is staged no more.
         """
-        cursor = await self._read_entries(staging, cursor, now_ms)
-        head, found = await self._read_head(staging, identity, now_ms, trust)
+        await self._read_entries(reading)
+        head, found = await self._read_head(reading)
         for _ in range(_ROUNDS):
-            missing = staging.missing(head)
+            missing = reading.staging.missing(head)
             if missing == "nothing":
-                return head, cursor, found
+                return head, found
             if missing == "entries":
-                cursor = await self._read_entries(staging, cursor, now_ms)
+                await self._read_entries(reading)
             else:
-                head, more = await self._read_head(staging, identity, now_ms, trust)
+                head, more = await self._read_head(reading)
                 found += more
-        if staging.missing(head) == "nothing":
-            return head, cursor, found
-        raise PartnerError("withheld", f"head {head.number} of {self._agreement.city} does not go with its entries")
+        if reading.staging.missing(head) != "nothing":
+            reading.staging.refuse_withheld(head)
+        return head, found
 
-    async def _read_entries(self, staging: Staging, cursor: str | None, now_ms: int) -> str | None:
+    async def _read_entries(self, reading: "_Reading") -> None:
         begun_again = False
         while True:
+            cursor = reading.cursor
             try:
                 page = await self._source.entries(cursor)
             except LogGone:
                 if begun_again or cursor is None:
                     raise PartnerError("gone", f"{self._agreement.city} answers twice that its log is gone") from None
                 log.warning("%s has another log now; reading its entries from the beginning", self._agreement.city)
-                cursor, begun_again = None, True
+                reading.cursor, begun_again = None, True
+                reading.cursors = [None] * len(reading.cursors)
                 continue
             if page is None:
-                return cursor
+                return
             lines = lines_of(page.content, "entries")
             if lines and page.next == cursor:
                 raise PartnerError("no-progress", f"{self._agreement.city} gives entries and the same cursor again")
             if len(lines) > self._limits.lines:
                 raise PartnerError("too-many", f"{self._agreement.city} gives more entries than were asked for")
-            await self._threads.run(partial(staging.add, lines, self._metrics, now_ms))
-            cursor = page.next
+            reading.cursors.append(cursor)
+            await self._threads.run(partial(reading.staging.add, lines, self._metrics, reading.now_ms))
+            reading.cursor = page.next
             if not lines:
-                return cursor
+                return
 
-    async def _read_head(
-        self, staging: Staging, identity: Identity, now_ms: int, trust: "_Trust"
-    ) -> tuple[SignedHead, list[Contradiction]]:
-        """The head as the city gives it now, and what it contradicts of the one that is trusted.
+    async def _read_head(self, reading: "_Reading") -> tuple[SignedHead, list[Contradiction]]:
+        """The head as the city gives it now, and what it contradicts of those that are kept.
 
         Raises `PartnerError` ("older-head", "no-head") and `BadHead`.
         """
@@ -147,15 +153,19 @@ class ChainReader:
             if known is None:
                 raise PartnerError("no-head", f"{self._agreement.city} has signed no head yet")
             text = known.document
-        head = open_head(text, identity, now_ms)
+        head = open_head(text, reading.identity, reading.now_ms)
         if known is not None and head.number < known.number:
             words = (
                 f"{self._agreement.city} gives head {head.number} after {known.number}: it was restored from a backup,"
                 " or is not who answers"
             )
             raise PartnerError("older-head", words)
-        found = await self._record(self._contradicted(head, trust))
-        staging.leave_out({each.metric for each in found})
+        found = self._contradicted(head, reading.trust)
+        if known is None or known.document != head.document:
+            more = await self._threads.run(lambda: reading.seen.contradicted(head, self._metrics))
+            found += [each for each in more if each.metric not in {told.metric for told in found}]
+        await self._record(found)
+        reading.staging.leave_out({each.metric for each in found})
         return head, found
 
     def _contradicted(self, head: SignedHead, trust: "_Trust") -> list[Contradiction]:
@@ -172,42 +182,67 @@ class ChainReader:
             await self._threads.with_database(partial(record_contradiction, found=each))
         return found
 
-    async def _store(
+    async def _store(self, head: SignedHead, reading: "_Reading", before: EntryCursor) -> int:
+        grids = await self._grids(reading.staging)
+        while True:
+            try:
+                return await self._threads.with_database(
+                    partial(self._stored, head=head, reading=reading, before=before, grids=grids)
+                )
+            except _OffGrid as error:
+                reading.staging.refuse(error.metric, error.error)
+
+    async def _grids(self, staging: Staging) -> Mapping[str, tuple[str, str]]:
+        """Hash of a catalogue -> length of the windows, and time zone. A metric whose catalogue is wrong is refused."""
+        grids = {}
+        for hash_, metric in staging.catalogues.items():
+            if metric not in staging.metrics:
+                continue  # one catalogue before is wrong
+            try:
+                grids[hash_] = await self._definitions.grid(hash_, metric)
+            except PartnerError as error:
+                if error.reason == "unreachable":
+                    raise
+                staging.refuse(metric, error)
+        return grids
+
+    def _stored(
         self,
+        connection: Connection,
         head: SignedHead,
-        staging: Staging,
+        reading: "_Reading",
         before: EntryCursor,
-        cursor: str | None,
-        without: set[str],
-        trust: "_Trust",
+        grids: Mapping[str, tuple[str, str]],
     ) -> int:
-        if WHOLE_CITY in without:
-            return 0
-        after = EntryCursor(cursor if self._source.resumes else before.cursor, self._metrics)
-        grids = {hash_: await self._definitions.grid(hash_, metric) for hash_, metric in staging.catalogues.items()}
+        staging, trust = reading.staging, reading.trust
+        following = staging.next_page(reading.cursors, reading.cursor) if self._source.resumes else before.cursor
+        after = EntryCursor(following, self._metrics)
         replaced = staging.unproven()
         for metric, sequence in replaced.items():
             log.warning("%s: no head that counts covers %s from %d on", self._agreement.city, metric, sequence)
         anew = trust.head is None or trust.head.number != head.number or trust.doubted & staging.metrics
         if not anew and not staging.count and after == before:
             return 0
-        seen = received_head(head, thumbprint=self._agreement.partner, seen_by=self._agreement.partner)
-
-        def store(connection: Connection) -> int:
-            entries = _on_grid(staging, frozenset(without), grids)
-            return store_entries(
-                *(connection, self._agreement.id, seen),
-                before=before,
-                following=after,
-                entries=entries,
-                replaced=replaced,
-                covered=[metric for metric in staging.metrics if metric not in without],
-            )
-
-        return await self._threads.with_database(store)
+        return store_entries(
+            *(connection, self._agreement.id),
+            received_head(head, thumbprint=self._agreement.partner, seen_by=self._agreement.partner),
+            before=before,
+            following=after,
+            entries=_on_grid(staging, grids),
+            replaced=replaced,
+            covered=list(staging.metrics),
+        )
 
     def _hashes_of(self) -> "_Hashes":
         return _Hashes(self._threads, self._agreement.partner)
+
+    def _stopped(self, told: AbstractSet[str]) -> dict[str, PartnerError]:
+        """The agreed metrics among those in which the city has contradicted itself, each with what to do."""
+        stopped = self._metrics if WHOLE_CITY in told else told & set(self._metrics)
+        whole = WHOLE_CITY in told
+        return {
+            metric: PartnerError("contradicted", self._words(WHOLE_CITY if whole else metric)) for metric in stopped
+        }
 
     def _words(self, metric: str) -> str:
         what = metric or "all metrics"
@@ -217,21 +252,48 @@ class ChainReader:
         )
 
 
+@dataclass(slots=True)
+class _Reading:
+    """One reading of entries and heads. `cursor` is where it goes on, `cursors` that of each page that was staged."""
+
+    staging: Staging
+    identity: Identity
+    now_ms: int
+    trust: "_Trust"
+    seen: KeptHeads
+    cursor: str | None
+    cursors: list[str | None] = field(default_factory=list)
+
+
+class _OffGrid(Exception):
+    """An entry of this metric is of no window; why."""
+
+    def __init__(self, metric: str, error: PartnerError) -> None:
+        super().__init__(str(error))
+        self.metric = metric
+        self.error = error
+
+
 @dataclass(frozen=True, slots=True)
 class _Trust:
     """What the next head is compared with: the newest head that was verified, and the stored ends.
 
-    `proofs`: the metrics that an operator has settled since that head, each with the head that covers what is stored of
-    it. `doubted`: those of which no head covers it that counts still.
+    `covers`: metric -> the head that names the very end of what is stored: an older one, where a metric is refused and
+    others go on. `proofs`: the metrics that an operator has settled since the newest head, each with the head that
+    covers what is stored of it. `doubted`: those of which no head covers it that counts still.
     """
 
     head: SignedHead | None
     ends: Mapping[str, ChainEnd]
+    covers: Mapping[str, str]
     proofs: Mapping[str, str]
     doubted: AbstractSet[str]
 
     def covering(self, metric: str) -> str:
         """The head that covers what is stored of a metric that is not doubted."""
+        known = self.covers.get(metric)
+        if known is not None:
+            return known
         return self.proofs[metric] if self.head is None else self.proofs.get(metric, self.head.document)
 
 
@@ -249,10 +311,13 @@ class _Hashes:
 def _trust(connection: Connection, identity: Identity, metrics: Sequence[str]) -> _Trust:
     head = _anchor(connection, identity)
     known = {metric: ChainEnd(*end) for metric, end in ends(connection, identity.thumbprint).items()}
+    covers = covering_heads(connection, identity.thumbprint)
+    if gone := [each for each, text in covers.items() if identity.is_revoked(signer(text, "sistercity-head"))]:
+        distrust(connection, identity.thumbprint, gone)
     doubted = uncovered(connection, identity.thumbprint)
     settled = settlements(connection, identity.thumbprint)
     proofs = _proofs([metric for metric in metrics if metric not in doubted], settled, head)
-    return _Trust(head, known, proofs, doubted if head else known.keys() - proofs.keys())
+    return _Trust(head, known, covers, proofs, doubted if head else known.keys() - proofs.keys())
 
 
 def _anchor(connection: Connection, identity: Identity) -> SignedHead | None:
@@ -285,9 +350,10 @@ def _proofs(
     return proofs
 
 
-def _on_grid(
-    staging: Staging, without: frozenset[str], grids: Mapping[str, tuple[str, str]]
-) -> Iterator[ReceivedEntry]:
-    for each in staging.entries(without):
-        check_grid(each, *grids[each.catalogue])
+def _on_grid(staging: Staging, grids: Mapping[str, tuple[str, str]]) -> Iterator[ReceivedEntry]:
+    for each in staging.entries():
+        try:
+            check_grid(each, *grids[each.catalogue])
+        except PartnerError as error:
+            raise _OffGrid(each.metric, error) from None
         yield each

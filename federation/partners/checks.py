@@ -85,13 +85,14 @@ def entry(line: bytes, agreed: Sequence[str], now_ms: int) -> PublicationEntry:
     return found
 
 
-def received_entry(found: PublicationEntry, line: bytes) -> ReceivedEntry:
-    """An entry as the store keeps it."""
-    header = found.header
-    return ReceivedEntry(
-        *(header.metric, header.sequence, digest(line), line, header.kind, header.window, header.revision),
-        *(header.published_at, found.body, found.catalogue),
-    )
+def metric_of(line: bytes) -> str | None:
+    """The metric that a line claims to be an entry of, whatever else it holds; None if it names none."""
+    try:
+        found = loads(line) if len(line) <= LONGEST_ENTRY else None
+    except BadJson:
+        return None
+    metric = found.get("metric") if isinstance(found, dict) else None
+    return metric if isinstance(metric, str) else None
 
 
 def check_grid(known: ReceivedEntry, length: str, zone: str) -> None:
@@ -105,7 +106,7 @@ def check_grid(known: ReceivedEntry, length: str, zone: str) -> None:
 def received_body(known: ReceivedEntry, line: bytes, defined: Definition) -> ReceivedBody:
     """A body that its entry names, checked by its catalogue. Raises `PartnerError`."""
     try:
-        content = check_body(entry_of(known.line), line)
+        content = check_body(known, known.body, line)
     except BrokenChain as error:
         raise PartnerError(error.reason, str(error)) from None
     where = f"body {known.sequence} of {known.metric}"

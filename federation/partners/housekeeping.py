@@ -12,7 +12,7 @@ import psycopg
 from prometheus_client import Counter, Gauge
 
 from federation.partners.database import Threads
-from store.partner_standing import StandingWord, partner_standings
+from store.partner_standing import StandingWord, metric_standings, partner_standings
 from store.retention import erase_expired
 
 log = logging.getLogger(__name__)
@@ -22,6 +22,11 @@ ERASED = Counter(
 )
 
 STANDINGS = Gauge("sistercity_partners", "Partners by how they stand, as `sistercity status` says it.", ["standing"])
+STOPPED = Gauge(
+    "sistercity_partner_metric_stopped",
+    "1 for each metric of a city of which nothing more is taken, and why: refused or contradicted.",
+    ["city", "metric", "standing"],
+)
 
 _AT_ONCE = 200
 """So many bodies, and publications with their cells, go in one transaction."""
@@ -40,16 +45,21 @@ async def keep_house(threads: Threads, now_ms: Callable[[], int]) -> None:
 
 
 async def count_partners(threads: Threads, now_ms: Callable[[], int]) -> None:
-    """Keep the gauge of partners by standing, every half minute, until this is cancelled."""
+    """Keep the gauges of partners by standing and of stopped metrics, every half minute, until this is cancelled."""
     while True:
         try:
             found = await threads.with_database(lambda connection: partner_standings(connection, now_ms()))
+            metrics = await threads.with_database(lambda connection: metric_standings(connection, now_ms()))
         except psycopg.Error as error:
             log.warning("the database did not answer; counting partners in %s s: %s", _COUNT_S, error)
         else:
             tally = Tally(partner.standing for partner in found)
             for word in get_args(StandingWord):
                 STANDINGS.labels(word).set(tally[word])
+            STOPPED.clear()
+            for metric in metrics:
+                if metric.standing in ("refused", "contradicted"):
+                    STOPPED.labels(metric.city, metric.metric, metric.standing).set(1)
         await asyncio.sleep(_COUNT_S)
 
 

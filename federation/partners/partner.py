@@ -123,23 +123,21 @@ class Puller:
         self._definitions.shrink()
         await self._ask_what_it_has_seen()
         await self._keep_audit()
-        return PullResult(agreement.city, entries, bodies, refused)
+        return PullResult(agreement.city, entries, bodies, {metric: str(error) for metric, error in refused.items()})
 
     async def _ask_what_it_has_seen(self) -> None:
         if self.agreement.witness and self._now_ms() >= self._witness_due:
             await ask_witness(self.agreement, self._source, self._threads)
             self._witness_due = self._now_ms() + _WITNESS_MS
 
-    async def _all_bodies(self, refused: dict[str, str]) -> int:
-        """Read the bodies of each metric; what is wrong with one stops that one."""
+    async def _all_bodies(self, refused: dict[str, PartnerError]) -> int:
+        """Read the bodies of each metric; what is wrong with one stops that one, and is in `refused` then."""
         stored = 0
         for grant in self.agreement.grants:
             if grant.direction != "received":
                 continue
-            failure = None
-            if grant.metric in refused:
-                failure = PartnerError("contradicted", refused[grant.metric])
-            else:
+            failure = refused.get(grant.metric)
+            if failure is None:
                 try:
                     stored += await self._bodies.read(grant, self._now_ms())
                 except (PartnerError, Conflict) as error:
@@ -147,7 +145,7 @@ class Puller:
                     if failure.reason == "unreachable":
                         raise failure from error
                     PULLED.labels("refused").inc()
-                    refused[grant.metric] = str(failure)
+                    refused[grant.metric] = failure
                     self._source.forget()
             await self._record(grant.metric, failure)
         PULLED.labels("stored").inc(stored)

@@ -191,6 +191,8 @@ def _say(done: PullResult) -> None:
     """A line for each pull: one that brought nothing is no news."""
     level = logging.INFO if done.entries or done.bodies else logging.DEBUG
     log.log(level, "pulled %s: %d entries, %d bodies", done.city, done.entries, done.bodies)
+    for metric, words in done.refused.items():
+        log.warning("partner %s: nothing is taken of %s: %s", done.city, metric, words)
 
 
 async def _once(

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+from federation.partners.staging import Fork
 from federation.publications.chain import ChainEnd
 from federation.publications.entries import digest
 from federation.publications.heads import SignedHead, contradiction
@@ -30,16 +31,20 @@ def contradictions_of(one: SignedHead, other: SignedHead, *, thumbprint: str, se
 def forked(
     covering: Callable[[str], str],
     head: SignedHead,
-    forks: Mapping[str, tuple[int, bytes]],
+    forks: Mapping[str, Fork],
     *,
     thumbprint: str,
     seen_by: str,
 ) -> list[Contradiction]:
-    """The contradictions that entries prove which part from those stored. `covering`: the head that covers these."""
-    return [
-        Contradiction(thumbprint, metric, "rewritten", sequence, covering(metric), head.document, lines, seen_by)
-        for metric, (sequence, lines) in forks.items()
-    ]
+    """The contradictions that entries prove which part from those stored, or from what a kept head names.
+
+    `covering`: the head that covers what is stored.
+    """
+    found = []
+    for metric, fork in forks.items():
+        told = (thumbprint, metric, "rewritten", fork.sequence, fork.proof or covering(metric), head.document)
+        found.append(Contradiction(*told, fork.lines, seen_by))
+    return found
 
 
 def against_stored(

@@ -10,7 +10,8 @@ from typing import Any
 from errors import OperatorError
 from federation.publications.entries import FORMAT, PublicationEntry, digest, time_of
 from federation.strict_json import loads
-from store.publications import Window
+from store.publications import Header, Window
+from store.received import ReceivedEntry
 
 
 class BrokenChain(OperatorError):
@@ -52,15 +53,17 @@ def follow(known: ChainEnd | None, entry: PublicationEntry, line: bytes, *, city
     return ChainEnd(header.sequence, digest(line))
 
 
-def check_body(entry: PublicationEntry, body: bytes, *, load: Callable[[bytes], Any] = loads) -> Mapping[str, Any]:
-    """The JSON of a body, if it is the one that the entry names and says the same of itself. `load` reads the JSON.
+def check_body(
+    header: Header | ReceivedEntry, hash_: str, body: bytes, *, load: Callable[[bytes], Any] = loads
+) -> Mapping[str, Any]:
+    """The JSON of a body, if it is the one of this hash, which the entry names, and says the same of itself as the
+    entry does. `load` reads the JSON.
 
     Raises `BrokenChain`: "other-hash", "other-entry" (it contradicts the entry), "unknown-format" or "malformed".
     Its cells are not checked.
     """
-    header = entry.header
     name = f"the body of entry {header.sequence} of {header.metric}"
-    if digest(body) != entry.body:
+    if digest(body) != hash_:
         raise BrokenChain("other-hash", f"{name} is not the one that the entry names")
     try:
         found = load(body)
@@ -70,7 +73,7 @@ def check_body(entry: PublicationEntry, body: bytes, *, load: Callable[[bytes], 
         raise BrokenChain("malformed", f"{name} is no object")
     if type(format_ := found.get("format", FORMAT)) is not int or format_ != FORMAT:
         raise BrokenChain("unknown-format", f"{name} is of a format of which this program knows nothing")
-    if not _says_the_same(entry, found):
+    if not _says_the_same(header, found):
         raise BrokenChain("other-entry", f"{name} says that it is of another entry")
     return found
 
@@ -84,8 +87,7 @@ def check_catalogue(entry: PublicationEntry, content: bytes) -> None:
         )
 
 
-def _says_the_same(entry: PublicationEntry, body: Mapping[str, Any]) -> bool:
-    header = entry.header
+def _says_the_same(header: Header | ReceivedEntry, body: Mapping[str, Any]) -> bool:
     try:
         window = Window(time_of(body["window"]["start"]), time_of(body["window"]["end"]))
         said = (body["metric"], body["sequence"], body["revision"], window, time_of(body["published_at"]), body["kind"])

@@ -164,7 +164,7 @@ def take_back(connection: Connection, lost: LostBody, body: bytes) -> bool:
     Waits until a running publisher pauses. Raises `BrokenChain` if it is another body.
     """
     entry = entry_of(lost.entry)
-    check_body(entry, body)
+    check_body(entry.header, entry.body, body)
     with publisher_lock(connection, wait=True):
         return bring_back(connection, lost.position, entry.header.kind, body, cells_of(body))
 

@@ -122,7 +122,8 @@ class _Verifying:
                 )
             chain.erased += len(self._absent.pop(place, ()))
         if row.body is not None:
-            check_body(entry, row.body, load=json.loads)  # whether a name is twice was checked when it came
+            # Whether a name is twice was checked when it came.
+            check_body(entry.header, entry.body, row.body, load=json.loads)
             chain.bodies += 1
             if header.kind in ("publication", "correction"):
                 self._here.add(place)

@@ -73,11 +73,11 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="all of it, as J
     for partner in partners:
         taken_back = f", {partner.withdrawn} windows withdrawn" if partner.withdrawn else ""
         typer.echo(f"partner {partner.city}: {partner.publications} publications pulled{taken_back}")
-    words = {standing.city: standing.standing for standing in standings}
     for standing in standings:
         typer.echo(_standing(f"partner {standing.city}", standing))
+    differing = {metric.city for metric in of_metrics if (metric.city, metric.standing) not in _words(standings)}
     for metric in of_metrics:
-        if metric.standing != words.get(metric.city):
+        if metric.city in differing:
             typer.echo(_standing(f"  {metric.metric} of {metric.city}", metric))
     for each in settled:
         typer.echo(f"{each['city']} contradicted itself about {each['metric']}; settled by {each['by']}: {each['why']}")
@@ -96,6 +96,10 @@ def _settled(connection: "Connection", partners: "Sequence[PartnerStanding]") ->
         for recorded in recorded_contradictions(connection, partner.thumbprint)
         if recorded.settlement is not None
     ]
+
+
+def _words(standings: "Sequence[PartnerStanding]") -> set[tuple[str, str]]:
+    return {(standing.city, standing.standing) for standing in standings}
 
 
 def _standing(what: str, found: "PartnerStanding | MetricStanding") -> str:

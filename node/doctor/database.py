@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from store.dead_letters import WaitingLetters
     from store.generations import Generation
     from store.inspection import ProcessedTopic, RegisteredSources
-    from store.partner_standing import PartnerStanding
+    from store.partner_standing import MetricStanding, PartnerStanding
     from store.retention import KeptCity
 
 _MANY = 1_000
@@ -41,6 +41,7 @@ class Contents:
     processed: "Mapping[str, ProcessedTopic]"
     overdue: Mapping[str, int]
     partners: "Sequence[PartnerStanding]"
+    metrics: "Sequence[MetricStanding]"
     generations: "Mapping[str, Sequence[Generation]]"
     unrelayed: "WaitingLetters | None"
     unusual: int = 0
@@ -96,7 +97,7 @@ def _contents(connection: "Connection", city: "City | None") -> Contents:
     from store import inspection
     from store.dead_letters import waiting_letters
     from store.generations import generations
-    from store.partner_standing import partner_standings
+    from store.partner_standing import metric_standings, partner_standings
     from store.retention import kept_cities
 
     return Contents(
@@ -104,6 +105,7 @@ def _contents(connection: "Connection", city: "City | None") -> Contents:
         inspection.processed(connection),
         {} if city is None else _overdue(connection, city.zone),
         partner_standings(connection, now_ms()),
+        metric_standings(connection, now_ms()),
         generations(connection),
         waiting_letters(connection),
         inspection.unusual_contributors(connection),

@@ -56,7 +56,8 @@ def examine() -> Iterator[Finding]:
         yield from _agreements()
         yield from _heads()
         yield from _growth()
-        yield from judge_partners(database.contents.partners, database.contents.kept)
+        contents = database.contents
+        yield from judge_partners(contents.partners, contents.metrics, contents.kept)
     yield from _disks()
 
 

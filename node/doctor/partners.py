@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from node.doctor.finding import Finding, Level
 
 if TYPE_CHECKING:
-    from store.partner_standing import PartnerStanding
+    from store.partner_standing import MetricStanding, PartnerStanding
     from store.retention import KeptCity
 
 _LEVELS: dict[str, Level] = {"fresh": "ok", "withdrawn": "ok", "contradicted": "fail"}
@@ -18,8 +18,13 @@ _WHAT_TO_DO = {
 }
 
 
-def judge_partners(standings: "Sequence[PartnerStanding]", kept: "Sequence[KeptCity]") -> Iterator[Finding]:
-    """One finding for each partner, and one for each of which something is kept longer than agreed."""
+def judge_partners(
+    standings: "Sequence[PartnerStanding]", metrics: "Sequence[MetricStanding]", kept: "Sequence[KeptCity]"
+) -> Iterator[Finding]:
+    """One finding for each partner, and one for each of which something is kept longer than agreed.
+
+    `metrics` are those of all partners: where some are stopped and others go on, both are named.
+    """
     from federation.wire import rfc3339
 
     if not standings:
@@ -32,8 +37,18 @@ def judge_partners(standings: "Sequence[PartnerStanding]", kept: "Sequence[KeptC
         words = (f"{found.standing}{since}{why}" if asked else f"{found.standing}, it was never asked") + (
             "" if advice is None else f": {advice}"
         )
+        words += _stopped([metric for metric in metrics if metric.city == found.city])
         yield Finding(_LEVELS.get(found.standing, "warn"), f"partner {found.city}", words)
     for city in kept:
         if city.overdue:
             words = f"{city.overdue:,} bodies are older than the {city.days:,} days for which they may be kept"
             yield Finding("fail", f"retention {city.city}", f"{words}: `sistercity pull` erases them; does it run?")
+
+
+def _stopped(metrics: "Sequence[MetricStanding]") -> str:
+    stopped = [metric for metric in metrics if metric.standing in ("refused", "contradicted")]
+    going_on = [metric.metric for metric in metrics if metric.standing in ("fresh", "withdrawn")]
+    if not stopped or not going_on:
+        return ""
+    told = ", ".join(f"{metric.metric} ({metric.reason})" for metric in stopped)
+    return f"; stopped: {told}; {', '.join(going_on)} go on"

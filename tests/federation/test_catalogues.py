@@ -30,7 +30,7 @@ def test_entries_name_the_catalogue_of_their_time_and_the_one_before_stays(datab
     assert kept[0] == kept[1] != kept[2] == now
     for entry, content, (_, body, body_hash) in zip(entries, kept, rows, strict=True):
         check_catalogue(entry, content)
-        check_body(entry, body)
+        check_body(entry.header, entry.body, body)
         assert body_hash == digest(body)
         with pytest.raises(BrokenChain, match="not the one it names"):
             check_catalogue(entry, content + b" ")

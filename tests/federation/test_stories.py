@@ -144,6 +144,29 @@ def test_entries_that_a_witness_saw_signed_otherwise_are_proven_by_what_we_hold(
     assert (METRIC, "goes-back", 3) in proven(stage, hue) or (METRIC, "two-stories", 1) in proven(stage, hue)
 
 
+@pytest.mark.parametrize(("more", "reason"), [((), "two-stories"), ((3,), "rewritten")], ids=["head", "entries"])
+def test_what_the_city_gives_is_compared_with_what_a_witness_showed_before(
+    stage: Stage, hue: TalkingCity, more: tuple[int, ...], reason: str
+) -> None:
+    second, other = TalkingCity("da-nang"), TalkingCity("hue", metrics=(IMPORT, SOLAR))
+    second.say(0)
+    other.keys = hue.keys
+    other.published = list(hue.published)
+    other.publish(2, value=8)
+    shown = other.sign(number=7)
+    second.seen[hue.keys.thumbprint] = [shown]
+    stage.meet(second, id="B" * 22, witness=True)
+    assert [pulled.failure for pulled in stage.pull()] == [None, None]
+    for hour in (2, *more):
+        hue.publish(hour)
+    hue.publish(2, SOLAR.name)
+    hue.sign(number=8)
+    stage.pull()
+    assert proven(stage, hue) == [(METRIC, reason, 3)]
+    assert stage.rows("SELECT first FROM contradictions") == [(shown,)]
+    assert stage.rows("SELECT metric, sequence FROM entry_ends ORDER BY metric, sequence DESC")[-1] == (SOLAR.name, 3)
+
+
 def test_a_witness_without_that_agreement_is_not_asked(stage: Stage, hue: TalkingCity) -> None:
     assert not any(path.startswith("/v1/heads/") for path in hue.requests)
 

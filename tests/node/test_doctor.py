@@ -137,6 +137,7 @@ CONTENTS = Contents(
     {},
     {"energy.import": 0},
     [],
+    [],
     {},
     WaitingLetters(3, NOW - 3_600_000),
 )
