@@ -1,33 +1,18 @@
 """The alert rules: each fires and clears in promtool, has a runbook, and watches metrics that are there."""
 
 import re
-import shutil
-import subprocess
 from pathlib import Path
 
-import pytest
 import yaml
 from prometheus_client import REGISTRY
 
+from tests.deploy.prometheus import FOLDER, ROOT, RULES, promtool
 from tests.system import preloaded
 
 assert preloaded  # every module of the product is imported: every metric is registered
 
-ROOT = Path(__file__).parents[2]
-FOLDER = ROOT / "deploy" / "prometheus"
-RULES = FOLDER / "sistercity.rules.yml"
 CASES = Path(__file__).parent / "alerts.test.yml"
 ALERTS = [rule for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]]
-
-
-def promtool(*words: str) -> str:
-    """What promtool says. It must be content."""
-    found = shutil.which("promtool")
-    if found is None:
-        pytest.skip("promtool is not installed: `apt-get install prometheus` brings it")
-    done = subprocess.run([found, *words], check=False, capture_output=True, text=True, cwd=ROOT)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
 
 
 def test_the_rules_and_the_configuration_are_well_formed():
