@@ -108,6 +108,12 @@ def audit_checkpoints(connection: Connection) -> dict[str, AuditHead]:
     return {agreement: AuditHead(sequence, hash_) for agreement, sequence, hash_ in rows}
 
 
+def lines_removed(connection: Connection) -> dict[str, tuple[int, int]]:
+    """By agreement, the last line that was removed by its age, and when lines were removed last."""
+    rows = connection.execute("SELECT agreement, sequence, removed_at FROM audit_checkpoints ORDER BY agreement")
+    return {agreement: (sequence, milliseconds(at)) for agreement, sequence, at in rows}
+
+
 def audit_checkpoint(connection: Connection, agreement: str) -> AuditHead | None:
     """The last line of one chain that was removed; None if it is whole."""
     row = connection.execute(

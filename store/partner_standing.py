@@ -15,6 +15,10 @@ StandingWord = Literal["fresh", "stale", "refused", "contradicted", "withdrawn",
 `no-agreement`: nothing in force lets us read it; what was received before stays."""
 
 
+NOTHING_YET = "nothing-yet"
+"""The reason of a pull that went well, of a city that has published nothing so far."""
+
+
 @dataclass(frozen=True, slots=True)
 class PartnerStanding:
     """One partner as a whole. `since` is None where nothing has happened yet; `reason` is a short, fixed word.
@@ -85,10 +89,12 @@ def record_pull(
     reason: str | None = None,
     detail: str | None = None,
 ) -> None:
-    """Keep the outcome of a pull; `reason` and `detail` where it went wrong, and then `fresh_until` is not moved.
+    """Keep the outcome of a pull; `reason` and `detail` where it went wrong, and then `fresh_until` is not moved, or
+    `NOTHING_YET` and what that means where there was nothing to store.
 
     An empty `metric` is the part that concerns all metrics of the agreement.
     """
+    well = reason in (None, NOTHING_YET)
     connection.execute(
         """
         INSERT INTO pulls AS known
@@ -98,7 +104,7 @@ def record_pull(
             attempted_at = excluded.attempted_at, reason = excluded.reason, detail = excluded.detail,
             succeeded_at = coalesce(excluded.succeeded_at, known.succeeded_at),
             fresh_until = coalesce(excluded.fresh_until, known.fresh_until),
-            failing_since = CASE WHEN excluded.reason IS NULL THEN NULL
+            failing_since = CASE WHEN excluded.failing_since IS NULL THEN NULL
                                  ELSE coalesce(known.failing_since, excluded.failing_since) END
         """,
         {
@@ -106,9 +112,9 @@ def record_pull(
             "metric": metric,
             "thumbprint": thumbprint,
             "at": moment(at),
-            "good": moment(at) if reason is None else None,
-            "fresh": moment(fresh_until) if reason is None else None,
-            "bad": None if reason is None else moment(at),
+            "good": moment(at) if well else None,
+            "fresh": moment(fresh_until) if well else None,
+            "bad": None if well else moment(at),
             "reason": reason,
             "detail": detail,
         },
@@ -123,15 +129,15 @@ def _ms(when: object) -> int | None:
 _STANDING = """
     CASE WHEN NOT agreed THEN 'no-agreement'
          WHEN contradicted_at IS NOT NULL THEN 'contradicted'
-         WHEN reason IS NOT NULL AND reason <> 'unreachable' THEN 'refused'
-         WHEN reason IS NOT NULL OR fresh_until IS NULL OR fresh_until < %(now)s THEN 'stale'
+         WHEN reason NOT IN ('unreachable', 'nothing-yet') THEN 'refused'
+         WHEN reason = 'unreachable' OR fresh_until IS NULL OR fresh_until < %(now)s THEN 'stale'
          {withdrawn} ELSE 'fresh' END
 """
 
 _SINCE = """
     CASE WHEN NOT agreed THEN succeeded_at
          WHEN contradicted_at IS NOT NULL THEN contradicted_at
-         WHEN reason IS NOT NULL AND reason <> 'unreachable' THEN failing_since
+         WHEN reason NOT IN ('unreachable', 'nothing-yet') THEN failing_since
          ELSE succeeded_at END
 """
 

@@ -15,7 +15,7 @@ from federation.partners.database import Threads
 from federation.partners.definitions import Definitions
 from federation.partners.limits import FetchLimits, PartnerError
 from federation.partners.seen import KeptHeads
-from federation.partners.source import LogGone, Source
+from federation.partners.source import LogGone, NoHead, Source
 from federation.partners.staging import Staging
 from federation.partners.stories import WHOLE_CITY, against_stored, contradictions_of, forked, received_head
 from federation.publications.chain import ChainEnd
@@ -44,6 +44,10 @@ _ROUNDS = 6
 """How often head or entries are fetched again in one pull because the city has published meanwhile."""
 
 
+class NothingYet(Exception):
+    """The city has signed no head so far; the words say so. That is no failure: it is new."""
+
+
 class ChainReader:
     """Reads entries and heads under one agreement."""
 
@@ -66,7 +70,8 @@ class ChainReader:
     async def read(self, identity: Identity, now_ms: int) -> tuple[int, dict[str, PartnerError]]:
         """Store what is new. Returns how many entries, and metric -> why nothing of it is taken.
 
-        Raises `PartnerError` where that is so of all that the city gives, `BadHead` and `store.received.Conflict`.
+        Raises `NothingYet` of a city that has signed nothing so far, `PartnerError` where all that it gives is refused,
+        `BadHead` and `store.received.Conflict`.
         """
         thumbprint = self._agreement.partner
         trust = await self._threads.with_database(lambda connection: _trust(connection, identity, self._metrics))
@@ -143,15 +148,23 @@ class ChainReader:
     async def _read_head(self, reading: "_Reading") -> tuple[SignedHead, list[Contradiction]]:
         """The head as the city gives it now, and what it contradicts of those that are kept.
 
-        Raises `PartnerError` ("older-head", "no-head") and `BadHead`.
+        Raises `NothingYet`, `PartnerError` ("older-head") and `BadHead`.
         """
-        text = await self._source.head()
         known = await self._threads.with_database(
             lambda connection: newest_head(connection, self._agreement.partner, self._agreement.partner)
         )
+        try:
+            text = await self._source.head()
+        except NoHead:
+            self._source.forget()  # what came without a head was not used
+            if known is not None:
+                words = f"{self._agreement.city} has no head any more, after {known.number}: it was restored"
+                raise PartnerError("older-head", words) from None
+            what = "signed no head yet over what it has published" if reading.staging.count else "published nothing yet"
+            raise NothingYet(f"{self._agreement.city} has {what}") from None
         if text is None:
             if known is None:
-                raise PartnerError("no-head", f"{self._agreement.city} has signed no head yet")
+                raise PartnerError("not-modified", f"{self._agreement.city} answers 304, and we have no head of it")
             text = known.document
         head = open_head(text, reading.identity, reading.now_ms)
         if known is not None and head.number < known.number:

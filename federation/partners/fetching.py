@@ -14,7 +14,7 @@ from http import HTTPStatus
 import httpx
 
 from federation.partners.connecting import PrivateAddress
-from federation.partners.limits import MIB, FetchLimits, PartnerError
+from federation.partners.limits import MIB, QUICK_ATTEMPTS, FetchLimits, PartnerError
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +32,8 @@ _PATIENCE_S = 5.0
 @dataclass(frozen=True, slots=True)
 class Request:
     """What is asked for: a GET, or a POST of a `form`. `accept` is the media type that the answer must have, `most` its
-    bytes. Statuses in `expected` come back without a body; others are errors."""
+    bytes. Statuses in `expected` come back without a body; others are errors. Who is not `patient` has another address
+    to ask, and gives up soon."""
 
     url: httpx.URL
     accept: str
@@ -41,6 +42,7 @@ class Request:
     token: str | None = None
     form: Mapping[str, str] | None = None
     expected: tuple[int, ...] = (HTTPStatus.NOT_MODIFIED,)
+    patient: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +95,9 @@ class Fetcher:
 
         `hold` gives back the place of an answer before, and keeps that of this one if it is large.
         """
-        limits, url = self.limits, request.url
-        for attempt in range(limits.attempts):
+        limits, url, begun = self.limits, request.url, time.monotonic()
+        most = limits.attempts if request.patient else min(limits.attempts, QUICK_ATTEMPTS)
+        for attempt in range(most):
             hold.release()
             try:
                 async with asyncio.timeout(limits.deadline_s):
@@ -105,9 +108,12 @@ class Fetcher:
             except (httpx.TransportError, TimeoutError, _Temporary) as error:
                 reason = _reason(error)
                 wait = error.wait_s if isinstance(error, _Temporary) else 0.0
-                if attempt + 1 == limits.attempts:
-                    raise PartnerError("unreachable", f"{url}: {reason}, {limits.attempts} times") from error
-            wait = max(wait, random.uniform(0, min(limits.backoff_cap_s, limits.backoff_s * 2**attempt)))
+                pause = min(limits.backoff_cap_s, limits.backoff_s * 2**attempt) * random.uniform(0.5, 1)
+                # What the partner asks for may be longer than our own patience.
+                over = time.monotonic() - begun + (0 if wait else pause) >= limits.patience_s
+                if attempt + 1 == most or over:
+                    raise PartnerError("unreachable", f"{url}: {reason}, {attempt + 1} times") from error
+            wait = max(wait, pause)
             log.info("%s: %s; trying again in %.1f s", url, reason, wait)
             await asyncio.sleep(wait)
         raise PartnerError("unreachable", f"{url}: no attempt was allowed")

@@ -7,6 +7,7 @@ from pathlib import Path
 from errors import OperatorError
 
 MIB = 2**20
+QUICK_ATTEMPTS = 3
 
 
 class PartnerError(OperatorError):
@@ -23,10 +24,11 @@ class FetchLimits:
 
     One request with its answer takes at most `deadline_s`; a partner that sends nothing for `silence_s` is given up. An
     answer has at most `bytes` (a page of bodies), `catalogue_bytes` or `small_bytes` (everything else but entries). A
-    request is tried `attempts` times; before the nth retry it waits for a random part of `backoff_s` * 2^(n-1), at most
-    `backoff_cap_s`. A pull takes at most `turn_s`, `entry_bytes` of entries (on disk until they are verified),
-    `turn_bytes` in all and `catalogues` new catalogues; what is left follows at the next one. `lines` is asked for at
-    once.
+    request is tried again for `patience_s`, and `attempts` times at most; before the nth retry it waits for
+    `backoff_s` * 2^(n-1), at most `backoff_cap_s`, less a random part up to its half. That is one pull, and outlasts
+    the upgrade of a partner. With several addresses, all but the last are tried `QUICK_ATTEMPTS` times. A pull takes at
+    most `turn_s`, `entry_bytes` of entries (on disk until they are verified), `turn_bytes` in all and `catalogues` new
+    catalogues; what is left follows at the next one. `lines` is asked for at once.
     """
 
     bytes: int = 32 * MIB
@@ -38,9 +40,10 @@ class FetchLimits:
     deadline_s: float = 120.0
     silence_s: float = 30.0
     turn_s: float = 900.0
-    attempts: int = 3
+    attempts: int = 20
+    patience_s: float = 60.0
     backoff_s: float = 0.5
-    backoff_cap_s: float = 15.0
+    backoff_cap_s: float = 10.0
     lines: int = 1000
 
 

@@ -15,7 +15,7 @@ from prometheus_client import Counter, Gauge
 from errors import OperatorError
 from federation.identity.expiry import AGREEMENT_EXPIRES
 from federation.partners.bodies import BodyReader
-from federation.partners.chains import ChainReader
+from federation.partners.chains import ChainReader, NothingYet
 from federation.partners.database import Threads
 from federation.partners.definitions import Definitions
 from federation.partners.identities import current_identity
@@ -25,7 +25,7 @@ from federation.partners.source import Source
 from federation.partners.witnessing import ask_witness
 from store.agreements import InstalledAgreement
 from store.database import Connection
-from store.partner_standing import record_pull
+from store.partner_standing import NOTHING_YET, record_pull
 from store.received import Conflict, keep_audit_head, meet
 
 _WITNESS_MS = 900_000
@@ -42,12 +42,16 @@ PULLED = Counter("sistercity_pulled_publications", "Bodies of partners: stored, 
 
 @dataclass(frozen=True, slots=True)
 class PullResult:
-    """The outcome of a pull: how many entries and bodies were stored. `refused`: metric -> why it is not pulled."""
+    """The outcome of a pull: how many entries and bodies were stored. `refused`: metric -> why it is not pulled.
+
+    `nothing_yet` says in words that the city has signed nothing so far.
+    """
 
     city: str
     entries: int
     bodies: int
     refused: dict[str, str]
+    nothing_yet: str | None = None
 
 
 class Puller:
@@ -117,13 +121,19 @@ class Puller:
             lambda connection: meet(connection, agreement.partner, agreement.city, identity.name)
         )
         await self._definitions.read_facts()
-        entries, refused = await self._chains.read(identity, self._now_ms())
-        await self._record("", None)
-        bodies = await self._all_bodies(refused)
+        entries, bodies, refused, state = 0, 0, dict[str, PartnerError](), None
+        try:
+            entries, refused = await self._chains.read(identity, self._now_ms())
+        except NothingYet as found:
+            state = PartnerError(NOTHING_YET, str(found))
+        await self._record("", state)
+        if state is None:
+            bodies = await self._all_bodies(refused)
         self._definitions.shrink()
         await self._ask_what_it_has_seen()
         await self._keep_audit()
-        return PullResult(agreement.city, entries, bodies, {metric: str(error) for metric, error in refused.items()})
+        told = {metric: str(error) for metric, error in refused.items()}
+        return PullResult(agreement.city, entries, bodies, told, None if state is None else str(state))
 
     async def _ask_what_it_has_seen(self) -> None:
         if self.agreement.witness and self._now_ms() >= self._witness_due:

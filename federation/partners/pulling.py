@@ -189,6 +189,9 @@ class _Schedule:
 
 def _say(done: PullResult) -> None:
     """A line for each pull: one that brought nothing is no news."""
+    if done.nothing_yet is not None:
+        log.debug("%s", done.nothing_yet)
+        return
     level = logging.INFO if done.entries or done.bodies else logging.DEBUG
     log.log(level, "pulled %s: %d entries, %d bodies", done.city, done.entries, done.bodies)
     for metric, words in done.refused.items():

@@ -12,7 +12,7 @@ from joserfc.jwk import OKPKey
 from federation.access.assertion import assertion
 from federation.partners.fetching import Answer, Fetcher, Hold, Request
 from federation.partners.limits import PartnerError
-from federation.partners.source import LogGone, WirePage
+from federation.partners.source import LogGone, NoHead, WirePage
 from federation.strict_json import BadJson, loads
 from store.agreements import InstalledAgreement
 
@@ -69,11 +69,11 @@ class RemoteCity:
 
     async def identity(self) -> str | None:
         """As `Source`. Asked of each address in turn until one answers; later requests go there."""
-        for attempt in range(len(self._bases)):
+        for others in range(len(self._bases) - 1, -1, -1):
             try:
-                return await self._text("v1/identity", public=True)
+                return await self._text("v1/identity", public=True, patient=not others)
             except PartnerError as error:
-                if error.reason != "unreachable" or attempt + 1 == len(self._bases):
+                if error.reason != "unreachable" or not others:
                     raise
                 self._bases.append(self._bases.pop(0))
         return None
@@ -85,7 +85,7 @@ class RemoteCity:
 
     async def head(self) -> str | None:
         """As `Source`."""
-        return await self._text("v1/head")
+        return await self._text("v1/head", missing=NoHead)
 
     async def entries(self, after: str | None) -> WirePage | None:
         """As `Source`."""
@@ -130,10 +130,17 @@ class RemoteCity:
         """As `Source`: no 304 is an answer then."""
         self._etags.clear()
 
-    async def _text(self, path: str, *, public: bool = False) -> str | None:
-        answer = await self._get(path, JOSE, self._fetcher.limits.small_bytes, public=public)
+    async def _text(
+        self, path: str, *, public: bool = False, patient: bool = True, missing: type[Exception] | None = None
+    ) -> str | None:
+        """The text at a path; `missing` is what a 404 raises, if that is an answer."""
+        expected = (HTTPStatus.NOT_MODIFIED, *(() if missing is None else (HTTPStatus.NOT_FOUND,)))
+        most = self._fetcher.limits.small_bytes
+        answer = await self._get(path, JOSE, most, public=public, patient=patient, expected=expected)
         if answer.status == HTTPStatus.NOT_MODIFIED:
             return None
+        if answer.status == HTTPStatus.NOT_FOUND and missing is not None:
+            raise missing
         try:
             return answer.body.decode("ascii").strip()
         except UnicodeDecodeError:
@@ -148,6 +155,7 @@ class RemoteCity:
         query: dict[str, str] | None = None,
         public: bool = False,
         tagged: bool = True,
+        patient: bool = True,
         expected: tuple[int, ...] = (HTTPStatus.NOT_MODIFIED,),
     ) -> Answer:
         url = self._bases[0].join(path).copy_merge_params(query or {})
@@ -155,7 +163,8 @@ class RemoteCity:
         for last in (False, True):
             token = None if public else await self._valid_token()
             wanted = (*expected, HTTPStatus.UNAUTHORIZED) if not public and not last else expected
-            answer = await self._fetcher.fetch(Request(url, accept, most, etag, token, expected=wanted), self._hold)
+            request = Request(url, accept, most, etag, token, expected=wanted, patient=patient)
+            answer = await self._fetcher.fetch(request, self._hold)
             if answer.status != HTTPStatus.UNAUTHORIZED:
                 break
             self._token = None  # it has ended early: revoked, or the partner's database was restored

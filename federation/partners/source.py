@@ -16,6 +16,10 @@ class LogGone(Exception):
     """The log that a cursor belongs to is gone: entries must be read from the beginning."""
 
 
+class NoHead(Exception):
+    """The city has no head."""
+
+
 class Source(Protocol):
     """One city's word under one agreement. Nothing of it is verified. Each method raises `PartnerError`.
 
@@ -38,7 +42,7 @@ class Source(Protocol):
         ...
 
     async def head(self) -> str | None:
-        """The newest signed head."""
+        """The newest signed head. Raises `NoHead`."""
         ...
 
     async def entries(self, after: str | None) -> WirePage | None:

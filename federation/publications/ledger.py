@@ -22,6 +22,7 @@ from pathlib import Path
 from errors import OperatorError
 from federation.publications.chain import BrokenChain, ChainEnd, follow
 from federation.publications.entries import FORMAT, BadEntry, PublicationEntry, entry_of
+from federation.whole_files import put_whole, sync_folder
 
 
 class LedgerFault(OperatorError):
@@ -142,17 +143,7 @@ def _identity(found: os.stat_result) -> tuple[int, ...]:
 
 def begin_ledger(path: Path, beginning: Beginning, *lines: bytes) -> None:
     """Make a new ledger with these entries, all of it or nothing. Raises `FileExistsError` if there is one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    new = path.with_name(f"{path.name}.{os.getpid()}.new")
-    with new.open("wb") as file:
-        file.write(b"".join(line + b"\n" for line in (beginning.line(), *lines)))
-        file.flush()
-        os.fsync(file.fileno())
-    try:
-        os.link(new, path)  # unlike a renaming, it never replaces what is there
-    finally:
-        new.unlink()
-    _sync_folder(path.parent)
+    put_whole(path, (line + b"\n" for line in (beginning.line(), *lines)))
 
 
 def set_aside(path: Path) -> Path | None:
@@ -164,7 +155,7 @@ def set_aside(path: Path) -> Path | None:
         path.rename(other)
     except FileNotFoundError:
         return None
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
     return other
 
 
@@ -208,11 +199,3 @@ def _beginning(line: bytes) -> Beginning:
         return Beginning(str(found["city"]), str(found["log"]), int(found["after"]), ends)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BadEntry(f"not the first line of a ledger: {error}") from None
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

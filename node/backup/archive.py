@@ -4,7 +4,6 @@ The manifest is written last and the file gets its name when it is on disk as a 
 is no backup. A program that reads ZIP files can read it without this one.
 """
 
-import errno
 import json
 import os
 import zlib
@@ -17,6 +16,7 @@ from typing import Any
 from zipfile import ZIP_DEFLATED, BadZipFile, ZipFile
 
 from errors import OperatorError
+from federation.whole_files import give_name
 from store.snapshot import Counter, TableShape
 
 FORMAT = 1
@@ -26,7 +26,6 @@ _PIECE = 1 << 20
 _COMPRESSION = 1
 """Of 1 to 9: the lowest takes a third of the time of the usual one, and a tenth more room."""
 
-_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 """What a file system without hard links says: exFAT and many network shares, where backups often go."""
 
 
@@ -124,23 +123,6 @@ def written(path: Path) -> Iterator[BackupWriter]:
         give_name(new, path)
     finally:
         new.unlink(missing_ok=True)
-
-
-def give_name(new: Path, path: Path) -> None:
-    """Let the file `new` be found at `path`, also after a crash. Raises `FileExistsError` if there is one already."""
-    try:
-        os.link(new, path)  # unlike a renaming, it never replaces what is there
-    except OSError as error:
-        if error.errno not in _NO_LINKS:
-            raise
-        if path.exists():
-            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path)) from None
-        new.rename(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 class BackupReader:

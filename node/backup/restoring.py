@@ -1,10 +1,10 @@
 """Restoring a backup into an empty database, and putting its ledger where there is none."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from node.backup.archive import LEDGER, BackupFault, BackupReader, give_name
+from federation.whole_files import put_whole
+from node.backup.archive import LEDGER, BackupFault, BackupReader
 from store.inspection import known_versions
 from store.migrations import migrate
 from store.snapshot import check_empty, restore
@@ -32,7 +32,7 @@ def restore_backup(backup: BackupReader, database_url: str, ledger: Path | None 
     """
     check_empty(database_url)
     if ledger is not None:
-        put_ledger(backup, ledger)
+        _put_ledger(backup, ledger)
     manifest = backup.manifest
     left_out = restore(
         *(database_url, manifest.tables_version, manifest.shapes(), manifest.counters),
@@ -42,21 +42,11 @@ def restore_backup(backup: BackupReader, database_url: str, ledger: Path | None 
     return left_out
 
 
-def put_ledger(backup: BackupReader, path: Path) -> None:
-    """Put the ledger of the backup at `path`, whole or not at all. Raises `BackupFault`: one is there, or it failed."""
+def _put_ledger(backup: BackupReader, path: Path) -> None:
+    """Put the ledger of the backup at `path`. Raises `BackupFault`: one is there, or it failed."""
     if path.exists():
         raise BackupFault(f"there is a ledger at {path}: it may know more than the backup, and is never replaced")
-    new = path.with_name(f"{path.name}.{os.getpid()}.new")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with new.open("wb") as file:
-                for piece in backup.read(LEDGER):
-                    file.write(piece)
-                file.flush()
-                os.fsync(file.fileno())
-            give_name(new, path)
-        finally:
-            new.unlink(missing_ok=True)
+        put_whole(path, backup.read(LEDGER))
     except OSError as error:
         raise BackupFault(f"the ledger can't be put at {path}, and nothing was restored: {error}") from None

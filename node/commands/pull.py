@@ -43,7 +43,9 @@ def pull(
         return
     outcomes = asyncio.run(pull_once(given))
     for done in outcomes:
-        if done.result is not None:
+        if done.result is not None and done.result.nothing_yet is not None:
+            typer.echo(done.result.nothing_yet)
+        elif done.result is not None:
             typer.echo(f"{done.city}: {done.result.entries} entries, {done.result.bodies} bodies")
     if failures := [done.failure for done in outcomes if done.failure is not None]:
         raise wiring.CommandError("\n".join(failures))

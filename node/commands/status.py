@@ -11,7 +11,7 @@ from node.clock import now_ms
 from node.settings import settings
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from store.accounts import StreamAccount
     from store.database import Connection
@@ -31,6 +31,7 @@ def _ledger_fault(connection: "Connection") -> str | None:
 def status(as_json: Annotated[bool, typer.Option("--json", help="all of it, as JSON")] = False) -> None:
     """Show the outcome of every message and reading, what was published, and what was pulled."""
     from store.accounts import camera_uptimes, partner_totals, refusals_by_reason, stream_accounts
+    from store.audit import lines_removed, oldest_line
     from store.feeders import slowest_feeders
     from store.partner_standing import metric_standings, partner_standings
     from store.retention import kept_cities
@@ -44,6 +45,7 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="all of it, as J
         standings, of_metrics = partner_standings(connection, now), metric_standings(connection, now)
         kept = kept_cities(connection, now)
         settled = _settled(connection, standings)
+        removed, oldest = lines_removed(connection), oldest_line(connection)
     if as_json:
         content = {
             "streams": [asdict(stream) for stream in streams],
@@ -53,6 +55,7 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="all of it, as J
             "metrics_of_partners": [asdict(standing) for standing in of_metrics],
             "kept": [asdict(city) for city in kept],
             "settled": settled,
+            "audit": {"oldest": oldest, "removed": removed},
             "cameras": [asdict(camera) for camera in cameras],
             "refused": at_source,
             "ledger": fault,
@@ -84,6 +87,18 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="all of it, as J
     for city in kept:
         overdue = f"; {city.overdue:,} bodies wait for `sistercity pull` to erase them" if city.overdue else ""
         typer.echo(f"figures of {city.city} are kept for {city.days:,} days{overdue}")
+    for line in _audit(removed, oldest):
+        typer.echo(line)
+
+
+def _audit(removed: "Mapping[str, tuple[int, int]]", oldest: int | None) -> "Iterator[str]":
+    """What is left of the audit, and what was removed by its age."""
+    from federation.wire import rfc3339
+
+    if oldest is not None:
+        yield f"the oldest line of the audit that may be removed by its age is of {rfc3339(oldest)}"
+    for agreement, (sequence, at) in removed.items():
+        yield f"audit of agreement {agreement}: lines up to {sequence} were removed by their age, last {rfc3339(at)}"
 
 
 def _settled(connection: "Connection", partners: "Sequence[PartnerStanding]") -> list[dict[str, str | int]]:

@@ -9,7 +9,7 @@ from federation.access.audit import end_of
 from federation.access.pruning import AuditPruning, prune_chain
 from federation.access.verifying import VerifiedAudit, Witness, verify_audit
 from store.access import issue
-from store.audit import AuditRow, audit_checkpoints, audit_head, audit_rows, oldest_line
+from store.audit import AuditRow, audit_checkpoints, audit_head, audit_rows, lines_removed, oldest_line
 from store.database import Connection, connect
 from store.moments import moment
 from tests.federation.access.test_audit import chain, seen
@@ -49,6 +49,7 @@ def test_old_lines_go_and_what_is_left_is_verified_from_the_checkpoint_on(connec
     assert prune_chain(connection, "one", NOW + 3, 2) == 2
     assert prune_chain(connection, "one", NOW + 3, 100) == 1
     assert [row.sequence for row in audit_rows(connection)] == [4, 5, 6]
+    assert {of: last for of, (last, _) in lines_removed(connection).items()} == {"one": 3}
     [found] = verified(connection, *map(seen, rows))
     assert (found.broken, found.removed, found.head, found.witnessed) == (None, 3, end_of(rows[5]), 4)
     connection.execute("DELETE FROM audit WHERE sequence = 4")
