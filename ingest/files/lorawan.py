@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import ClassVar
 
 from ingest.files.documents import load, read_bounded
+from ingest.files.lines import lines
 from ingest.files.milesight import BadPayload, Tilt, measured
 from ingest.files.reading import KEPT_BYTES, Empty, NotSuchFile, Outcome, Parsed
 from ingest.files.reasons import HISTORY, MISSING, MORE_BLOCKS, NO_DEPTH, NOT_AN_UPLINK, SENSOR_FAULT, UNREADABLE
-from ingest.files.tables import lines
 from ingest.files.uplinks import BadUplink, read_uplink
 from ingest.register import UNKNOWN_SOURCE
 from schemas.batch import ACTUAL, ESTIMATED

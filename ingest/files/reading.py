@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import Protocol
 
 from errors import OperatorError
 from store.deliveries import Refused
@@ -59,8 +59,11 @@ class FileFormat(Protocol):
     `dataset` is the dataset of all its metrics; `noun` names the outcomes in the plural, such as "lines".
     """
 
-    dataset: ClassVar[str]
-    noun: ClassVar[str]
+    @property
+    def dataset(self) -> str: ...
+
+    @property
+    def noun(self) -> str: ...
 
     def read(self, path: Path) -> Iterator[Outcome]:
         """The outcomes of a file, in its order and in bounded memory. Raises `NotSuchFile`."""

@@ -26,6 +26,8 @@ ACCUMULATION = "accumulation"
 QUALIFIER = "qualifier"
 DEMAND = "demand"
 OTHER_METER = "other-meter"
+QUALITY = "quality"
+REPEATED_HOUR = "repeated-hour"
 
 ENVELOPE = "envelope"
 DEVICE = "device"
@@ -61,7 +63,9 @@ WHAT_TO_DO: Mapping[str, str] = {
     ACCUMULATION: "a register's state, not the energy of an interval: ask for interval data",
     QUALIFIER: "a minimum or maximum of the interval, not its energy",
     DEMAND: "power, where the file has the energy, too: the energy is read",
-    OTHER_METER: "of a channel that --meter does not name",
+    OTHER_METER: "of a channel that --meter or the profile does not name",
+    QUALITY: "a mark of quality that the profile does not know, or that says there is no value: see the line",
+    REPEATED_HOUR: "in an hour that the clock repeated, and nothing says which: say `repeated` in the profile's [time]",
     ENVELOPE: "of no network server whose JSON is known: export it as the server's own uplink JSON",
     DEVICE: "the device has no EUI of 16 hexadecimal digits",
     PAYLOAD: "the payload cannot be decoded, or is cut",

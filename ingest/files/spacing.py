@@ -44,6 +44,12 @@ class Times:
             raise UnclearInterval(f"has more than {MOST_TIMES} times; split it")
         self._times.append(time_ms)
 
+    def add_all(self, times_ms: NDArray[np.int64]) -> None:
+        """Add times, milliseconds. Raises `UnclearInterval` beyond `MOST_TIMES`."""
+        if len(self._times) + len(times_ms) > MOST_TIMES:
+            raise UnclearInterval(f"has more than {MOST_TIMES} times; split it")
+        self._times.frombytes(times_ms.tobytes())
+
     def spacing(self, given_ms: int | None) -> Spacing:
         """The interval that was given, or else the spacing of most of the times. Raises `UnclearInterval`."""
         distinct = np.unique(np.frombuffer(self._times, np.int64)) if self._times else np.empty(0, np.int64)

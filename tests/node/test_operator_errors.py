@@ -29,6 +29,8 @@ import ingest.cameras.sources
 import ingest.files.milesight
 import ingest.files.spacing
 import ingest.files.uplinks
+import ingest.tables.keys
+import ingest.tables.times
 import processors.brakes
 import processors.fold
 import processors.rereading
@@ -68,6 +70,8 @@ HANDLED = {
     ingest.files.milesight.BadPayload: "the reader of uplinks, which refuses the uplink",
     ingest.files.spacing.UnclearInterval: "the file formats, which name the file",
     ingest.files.uplinks.BadUplink: "the import, which counts the line",
+    ingest.tables.keys.WrongKey: "the reader of profiles, which names the file",
+    ingest.tables.times.WrongFormat: "the reader of profiles, which names the file",
     processors.rereading.Interrupted: "the command, which ends",
     processors.fold.ReplayDiffers: "the runner, which raises Stopped",
     processors.brakes.TooManyDead: "the runner, which raises Stopped",

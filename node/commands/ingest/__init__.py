@@ -9,6 +9,7 @@ from node.commands.ingest.waste import simulate_waste
 app = typer.Typer(help="Send a source's readings to Kafka.", no_args_is_help=True)
 app.command()(simulate)
 app.command()(simulate_waste)
+app.command()(files.table)
 app.command()(files.household)
 app.command()(files.green_button)
 app.command()(files.solar)

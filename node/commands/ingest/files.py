@@ -30,6 +30,8 @@ Interval = Annotated[
     typer.Option(min=1, help="the length of an interval in seconds, where neither the file nor its times say it"),
 ]
 
+_TONS = {"short": "short ton", "metric": "t"}
+
 
 def household(
     files: Files,
@@ -40,14 +42,7 @@ def household(
     interval_s: Interval = None,
 ) -> None:
     """Import one dwelling's measurements (UCI data set 235), as history."""
-    from ingest.files.household import WINTER_TIME_OF_PARIS, Household
-
-    _import(
-        lambda city, register: Household(_zone(zone or WINTER_TIME_OF_PARIS), unit, _milliseconds(interval_s)),
-        files,
-        name,
-        source,
-    )
+    table(files, "household", source, name, zone, unit, interval_s)
 
 
 def green_button(
@@ -74,9 +69,7 @@ def solar(
     column: Annotated[str | None, typer.Option(help="the column of the power; default: ac_power")] = None,
 ) -> None:
     """Import a solar plant's output from NREL's CSV (measured_on, ac_power)."""
-    from ingest.files.solar import Solar
-
-    _import(lambda city, register: Solar(unit, _milliseconds(interval_s), column), files, name, source)
+    table(files, "solar", source, name, None, unit, interval_s, column)
 
 
 def smart_bins(files: Files, name: ImportName = None, zone: Zone = None) -> None:
@@ -109,16 +102,36 @@ def lorawan(
 
 def trash_wheel(files: Files, name: ImportName = None, zone: Zone = None, ton: Tons = "short") -> None:
     """Import the weighed dumpsters of Baltimore's trash wheels. A source is a wheel's ID."""
-    from ingest.files.trash_wheel import TrashWheel
-
-    _import(lambda city, register: TrashWheel(_zone(zone or city.zone), ton), files, name)
+    table(files, "trash-wheel", None, name, zone, _TONS[ton])
 
 
 def dsny(files: Files, name: ImportName = None, zone: Zone = None, ton: Tons = "short") -> None:
     """Import New York's monthly tonnage. A source is a district's stream: Queens 08/REFUSE."""
-    from ingest.files.dsny import Dsny
+    table(files, "dsny", None, name, zone, _TONS[ton])
 
-    _import(lambda city, register: Dsny(_zone(zone or city.zone), ton), files, name)
+
+def table(
+    files: Files,
+    profile: Annotated[str, typer.Option(help="a profile of the package (docs/profiles.md), or a path")],
+    source: Annotated[str | None, typer.Option(help="the source's id, where the profile leaves it to you")] = None,
+    name: ImportName = None,
+    zone: Annotated[str | None, typer.Option(help="zone of the file's times; default: the profile's")] = None,
+    unit: Annotated[str | None, typer.Option(help="the unit of the values, where the profile has several")] = None,
+    interval_s: Interval = None,
+    column: Annotated[str | None, typer.Option(help="the column of the values; default: the profile's")] = None,
+) -> None:
+    """Import tables of any kind, by a profile: a TOML file that describes them (docs/profiles.md)."""
+    from ingest.tables.profile import Said
+    from ingest.tables.profile_file import load_profile
+    from ingest.tables.table import Table
+
+    loaded = load_profile(profile)
+    if loaded.source is not None and source is not None:
+        raise wiring.CommandError(f"--source: the profile {loaded.name} takes sources from the file")
+    if loaded.source is None and source is None:
+        raise wiring.CommandError(f"--source: the profile {loaded.name} names no source, so say its id in the register")
+    said = Said(None if zone is None else _zone(zone).key, unit, _milliseconds(interval_s), column)
+    _import(lambda city, register: Table(loaded, said, _zone(city.zone)), files, name, source)
 
 
 def _zone(name: str) -> ZoneInfo:

@@ -14,14 +14,11 @@ from fractions import Fraction
 from xml.etree import ElementTree
 from zoneinfo import ZoneInfo
 
-from ingest.files.dsny import Dsny
 from ingest.files.green_button import GreenButton
-from ingest.files.household import Household
 from ingest.files.lorawan import LoraWan
 from ingest.files.reading import FileFormat
 from ingest.files.smart_bins import SmartBins
-from ingest.files.solar import Solar
-from ingest.files.trash_wheel import TrashWheel
+from tests.ingest.files import profiled
 
 NEW_YORK = ZoneInfo("America/New_York")
 SHORT_TON = Fraction("907184.74")
@@ -223,15 +220,29 @@ def read_dsny(content: bytes) -> list[int]:
 
 UTC_ZONE = ZoneInfo("UTC")
 KINDS = (
-    Kind("solar", Solar, ["source"], solar, read_solar, "0.000001", 10_000),
-    Kind("household", lambda: Household(UTC_ZONE, "kW"), ["source"], household, read_household, "0.000001", 10_000),
+    Kind("solar", profiled.solar, ["source"], solar, read_solar, "0.000001", 10_000),
+    Kind(
+        "household",
+        lambda: profiled.household(UTC_ZONE, "kW"),
+        ["source"],
+        household,
+        read_household,
+        "0.000001",
+        10_000,
+    ),
     Kind("green-button", GreenButton, ["source"], green_button, read_green_button, "0.01", 10_000),
     Kind("smart-bins", lambda: SmartBins(UTC_ZONE), ["2", "3"], smart_bins, read_smart_bins, "1", 10),
     Kind(
         "lorawan", lambda: LoraWan(depths=dict.fromkeys(DEVICES, DEPTH_MM)), DEVICES, lorawan, read_lorawan, "1", 9_000
     ),
-    Kind("trash-wheel", lambda: TrashWheel(NEW_YORK), ["mister"], trash_wheel, read_trash_wheel, "0.01", 90),
+    Kind("trash-wheel", lambda: profiled.trash_wheel(NEW_YORK), ["mister"], trash_wheel, read_trash_wheel, "0.01", 90),
     Kind(
-        "dsny", lambda: Dsny(NEW_YORK), [f"Queens 08/{name}" for name in DSNY_STREAMS], dsny, read_dsny, "0.01", 9_000
+        "dsny",
+        lambda: profiled.dsny(NEW_YORK),
+        [f"Queens 08/{name}" for name in DSNY_STREAMS],
+        dsny,
+        read_dsny,
+        "0.01",
+        9_000,
     ),
 )

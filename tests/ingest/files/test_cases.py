@@ -7,13 +7,11 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from ingest.files.dsny import Dsny
 from ingest.files.green_button import GreenButton
-from ingest.files.household import Household
 from ingest.files.lorawan import LoraWan
 from ingest.files.reading import FileFormat, NotSuchFile
-from ingest.files.solar import Solar
 from tests.ingest.files.imports import imported, notes, parsed, register, rows
+from tests.ingest.files.profiled import dsny, household, solar
 
 CASES = Path(__file__).parents[4] / "shared/data/cases"
 WATT_HOUR = 3_600_000
@@ -32,9 +30,9 @@ def amounts(form: FileFormat, name: str, *sources: str, refused: dict[str, int] 
 @pytest.mark.parametrize(
     ("form", "name", "watt_hours"),
     [
-        (Solar("W"), "01-solar-one-minute.csv", 325),
-        (Solar("kW"), "02-solar-kw-pvdaq50.csv", 95_500),
-        (Household(ZoneInfo("UTC"), "kW"), "04-household-15min.csv", 1_216),
+        (solar("W"), "01-solar-one-minute.csv", 325),
+        (solar("kW"), "02-solar-kw-pvdaq50.csv", 95_500),
+        (household(ZoneInfo("UTC"), "kW"), "04-household-15min.csv", 1_216),
         (GreenButton(), "09-gb-demand-before-energy.xml", 4_960),
         (GreenButton(), "11-gb-accumulation-0.xml", 385),
         (GreenButton(), "13-gb-tou-channels.xml", 4_000),
@@ -50,10 +48,10 @@ def test_energy_is_that_of_the_file_in_its_own_unit_and_interval(form, name: str
 @pytest.mark.parametrize(
     ("form", "name", "words"),
     [
-        (Solar(), "01-solar-one-minute.csv", "--unit"),
-        (Solar(), "02-solar-kw-pvdaq50.csv", "--unit"),
-        (Solar("W", 900_000), "01-solar-one-minute.csv", "60 s apart, which contradicts --interval-s 900"),
-        (Household(ZoneInfo("UTC")), "04-household-15min.csv", "--unit"),
+        (solar(), "01-solar-one-minute.csv", "--unit"),
+        (solar(), "02-solar-kw-pvdaq50.csv", "--unit"),
+        (solar("W", 900_000), "01-solar-one-minute.csv", "60 s apart, which contradicts --interval-s 900"),
+        (household(ZoneInfo("UTC")), "04-household-15min.csv", "--unit"),
         (GreenButton(), "10-gb-two-types-one-address-cumulative-first.xml", "contradict each other"),
         (GreenButton(), "10b-gb-two-types-one-address-sce.xml", "contradict each other"),
         (GreenButton(), "17-gb-windows-1252.xml", "charset"),
@@ -76,9 +74,9 @@ def test_a_new_stream_of_waste_is_read_and_named(name: str) -> None:
     tons = ("3000", "100", "100", "50", "5", "60", "12.5")
     grams = [round(Fraction(ton) * Fraction("907184.74")) for ton in tons]
     sources = [f"Queens 08/{stream}" for stream in streams]
-    assert amounts(Dsny(NEW_YORK), name, *sources) == sum(grams)
-    assert any("OTHERORGANICS" in note for note in notes(Dsny(NEW_YORK), CASES / name))
-    without = amounts(Dsny(NEW_YORK), name, *sources[:-1], refused={"unknown-source": 1})
+    assert amounts(dsny(NEW_YORK), name, *sources) == sum(grams)
+    assert any("OTHERORGANICS" in note for note in notes(dsny(NEW_YORK), CASES / name))
+    without = amounts(dsny(NEW_YORK), name, *sources[:-1], refused={"unknown-source": 1})
     assert without == sum(grams[:-1])
 
 
@@ -115,4 +113,4 @@ def test_hourly_power_counts_for_an_hour(tmp_path: Path) -> None:
     path = tmp_path / "hourly.csv"
     lines = [f"2026-06-01 {hour:02}:00:00+00:00,1000\n" for hour in range(24)]
     path.write_text("measured_on,ac_power\n" + "".join(lines))
-    assert sum(reading.value for reading in parsed(Solar("W"), path)) == 24_000 * WATT_HOUR
+    assert sum(reading.value for reading in parsed(solar("W"), path)) == 24_000 * WATT_HOUR

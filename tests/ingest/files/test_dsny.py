@@ -6,13 +6,14 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from ingest.files.dsny import STREAMS, Dsny
 from ingest.files.reading import Empty, NotSuchFile
 from tests.ingest.files.imports import ABSENT, DATA, outcomes, parsed, reasons
+from tests.ingest.files.independent import DSNY_COLUMNS
+from tests.ingest.files.profiled import dsny
 
 REAL = DATA / "waste/nyc_dsny_monthly_2021_2022.csv"
 NEW_YORK = ZoneInfo("America/New_York")
-HEADER = b"MONTH,BOROUGH,COMMUNITYDISTRICT," + ",".join(STREAMS).encode() + b",BOROUGH_ID\n"
+HEADER = b"MONTH,BOROUGH,COMMUNITYDISTRICT," + ",".join(DSNY_COLUMNS[:7]).encode() + b",BOROUGH_ID\n"
 
 
 @pytest.fixture
@@ -27,7 +28,7 @@ def file(tmp_path: Path):
 
 def empty(path: Path) -> int:
     return sum(
-        isinstance(outcome, Empty) and outcome.reason == "not-collected" for outcome in outcomes(Dsny(NEW_YORK), path)
+        isinstance(outcome, Empty) and outcome.reason == "not-collected" for outcome in outcomes(dsny(NEW_YORK), path)
     )
 
 
@@ -45,7 +46,7 @@ def test_the_published_file_agrees_with_csv_and_uncollected_streams_are_counted(
                 if tons:
                     value = round(Fraction(tons) * Fraction("907184.74"))
                     wanted.append((f"{borough} {district}/{name}", begin * 1000, (end - begin) * 1000, value))
-    form = Dsny(NEW_YORK)
+    form = dsny(NEW_YORK)
     assert [
         (reading.source, reading.start_ms, reading.interval_ms, reading.value) for reading in parsed(form, REAL)
     ] == wanted
@@ -56,7 +57,7 @@ def test_the_published_file_agrees_with_csv_and_uncollected_streams_are_counted(
 
 def test_a_month_is_the_local_one_however_long_it_is(file) -> None:
     path = file(*(b"2021 / %02d,Queens,08,1,,,,,,,4" % month for month in (2, 3, 4, 11, 12)))
-    hours = [reading.interval_ms / 3_600_000 for reading in parsed(Dsny(NEW_YORK), path)]
+    hours = [reading.interval_ms / 3_600_000 for reading in parsed(dsny(NEW_YORK), path)]
     assert hours == [28 * 24, 31 * 24 - 1, 30 * 24, 30 * 24 + 1, 31 * 24]
 
 
@@ -74,7 +75,7 @@ def test_every_field_has_an_outcome_at_a_distinct_position(file) -> None:
         b"",
         b"2021/02,Staten Island,01,2,,,,,,,5",
     )
-    form = Dsny(NEW_YORK, "metric")
+    form = dsny(NEW_YORK, "t")
     assert [(reading.position, reading.source, reading.value) for reading in parsed(form, path)] == [
         (31, "Queens 08/REFUSE", 1_500_000),
         (35, "Queens 08/SCHOOLORGANIC", 0),
@@ -89,4 +90,4 @@ def test_every_field_has_an_outcome_at_a_distinct_position(file) -> None:
 
 def test_a_file_of_something_else_is_refused(file) -> None:
     with pytest.raises(NotSuchFile, match="XMASTREETONS"):
-        outcomes(Dsny(NEW_YORK), file(header=HEADER.replace(b"XMASTREETONS", b"TREES")))
+        outcomes(dsny(NEW_YORK), file(header=HEADER.replace(b"XMASTREETONS", b"TREES")))

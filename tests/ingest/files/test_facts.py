@@ -10,12 +10,12 @@ from ingest.files.clashes import Clashes
 from ingest.files.lorawan import LoraWan
 from ingest.files.rated import RatedPower
 from ingest.files.reading import NotSuchFile, Parsed
-from ingest.files.solar import Solar
 from ingest.register import Register, facts_of
 from schemas.batch import ACTUAL
 from schemas.catalogue import catalogue
 from tests.ingest.cases import case
 from tests.ingest.files.imports import imported, rows, sources
+from tests.ingest.files.profiled import solar
 from tests.ingest.registers import InMemorySources
 
 FILL = catalogue()["waste.fill"]
@@ -42,15 +42,15 @@ DAY = [0.0, 0.0, 3.0, 40.0, 900.0, 4_500.0, 2_000.0, 60.0, 2.0, 0.0]
 
 @pytest.mark.parametrize(("power_w", "sent"), [(0, 10), (5_000, 10), (2_500, 10), (2_000, 0)])
 def test_a_plant_delivers_no_more_than_twice_its_power(power_w: int, sent: int, tmp_path: Path) -> None:
-    report, _, _ = imported(Solar("W"), plant(tmp_path, *DAY), knowing(P=power_w), source="P")
+    report, _, _ = imported(solar("W"), plant(tmp_path, *DAY), knowing(P=power_w), source="P")
     assert (report.readings, report.refused) == (sent, {"above-power": 10 - sent} if sent < 10 else {})
 
 
 def test_a_file_that_is_a_thousand_times_too_large_is_refused_with_its_small_readings(tmp_path: Path) -> None:
-    report, writer, journal = imported(Solar("kW"), plant(tmp_path, *DAY), knowing(P=5_000), source="P")
+    report, writer, journal = imported(solar("kW"), plant(tmp_path, *DAY), knowing(P=5_000), source="P")
     assert (report.readings, report.refused) == (0, {"above-power": 10})
     assert len(journal.kept) == 10
-    right, written, _ = imported(Solar("W"), plant(tmp_path, *DAY), knowing(P=5_000), source="P")
+    right, written, _ = imported(solar("W"), plant(tmp_path, *DAY), knowing(P=5_000), source="P")
     assert right.readings == 10
     assert sum(value for _, value in rows(written)) == sum(DAY) * QUARTER
     assert rows(writer) == []
@@ -58,28 +58,28 @@ def test_a_file_that_is_a_thousand_times_too_large_is_refused_with_its_small_rea
 
 def test_a_stray_reading_is_refused_alone(tmp_path: Path) -> None:
     path = plant(tmp_path, *([100.0] * 80), 3e6)
-    report, _, _ = imported(Solar("W"), path, knowing(P=5_000), source="P")
+    report, _, _ = imported(solar("W"), path, knowing(P=5_000), source="P")
     assert (report.readings, report.refused) == (0, {"above-power": 81})
     long = tmp_path / "long.csv"
     lines = [f"2024-06-{1 + n // 24:02} {n % 24:02}:00:00+00:00,{3e6 if n == 300 else 100}" for n in range(400)]
     long.write_text("\n".join(["measured_on,ac_power", *lines, ""]))
-    report, _, _ = imported(Solar("W"), long, knowing(P=5_000), source="P")
+    report, _, _ = imported(solar("W"), long, knowing(P=5_000), source="P")
     assert (report.readings, report.refused) == (399, {"above-power": 1})
 
 
 def test_the_case_of_a_file_in_kilowatts_read_as_a_thousand_times_more() -> None:
-    report, _, _ = imported(Solar("kW"), case("01-solar-one-minute.csv"), knowing(P=6_000), source="P")
+    report, _, _ = imported(solar("kW"), case("01-solar-one-minute.csv"), knowing(P=6_000), source="P")
     assert (report.readings, set(report.refused)) == (0, {"above-power"})
 
 
 def test_a_file_in_kilowatts_that_is_said_to_be_in_watts_gets_a_remark() -> None:
     name = "02-solar-kw-pvdaq50.csv"
-    report, _, _ = imported(Solar("W"), case(name), knowing(P=250_000), source="P")
+    report, _, _ = imported(solar("W"), case(name), knowing(P=250_000), source="P")
     assert report.readings == 2
     assert "check the unit" in report.notes[-1]
-    report, _, _ = imported(Solar("kW"), case(name), knowing(P=250_000), source="P")
+    report, _, _ = imported(solar("kW"), case(name), knowing(P=250_000), source="P")
     assert (report.readings, [note for note in report.notes if "check" in note]) == (2, [])
-    report, _, _ = imported(Solar("W"), case(name), knowing(P=0), source="P")
+    report, _, _ = imported(solar("W"), case(name), knowing(P=0), source="P")
     assert [note for note in report.notes if "check" in note] == []
 
 

@@ -8,16 +8,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ingest.files.household import Household
 from ingest.files.importing import Imported
-from ingest.files.power import PowerUnit
 from ingest.files.reading import NotSuchFile
 from ingest.register import Register
+from ingest.tables.table import Table
 from schemas.catalogue import Metric
 from store.deliveries import Refused
 from tests.ingest.account import RecordingWriter, outcome, read
 from tests.ingest.files import imports
 from tests.ingest.files.imports import ABSENT, DATA, Journal, register, sources
+from tests.ingest.files.profiled import household
 from tests.ingest.registers import InMemorySources
 
 REAL = DATA / "energy/household_power_consumption_2007-02-01_02.txt"
@@ -30,10 +30,10 @@ def imported(
     registered: Register | None = None,
     journal: Journal | None = None,
     zone: str = "Etc/GMT-1",
-    form: Household | None = None,
+    form: Table | None = None,
 ) -> tuple[Imported, RecordingWriter, Journal]:
     """Minutes in kW, without another `form`."""
-    form = form or Household(ZoneInfo(zone), "kW", 60_000)
+    form = form or household(ZoneInfo(zone), "kW", 60_000)
     return imports.imported(form, path, registered or register("household"), journal, "household")
 
 
@@ -59,7 +59,7 @@ def test_the_published_file_agrees_with_csv_and_decimal() -> None:
         local = datetime.strptime(row["Date"] + row["Time"], "%d/%m/%Y%H:%M:%S").replace(tzinfo=UTC)
         joules = Decimal(row["Global_active_power"]) * 1000 * 60
         wanted.append((local - PARIS_WINTER, int(joules * 1000)))
-    report, writer, journal = imported(REAL, form=Household(ZoneInfo("Etc/GMT-1")))
+    report, writer, journal = imported(REAL, form=household(ZoneInfo("Etc/GMT-1")))
     assert report == Imported(len(rows), len(rows), {})
     assert sent(writer) == wanted
     assert journal.kept == {}
@@ -160,11 +160,11 @@ def test_voltage_and_current_tell_the_unit_and_must_not_contradict_the_operator(
     for factor in (1, 1_000):
         lines = [f"1/2/2007;00:{n:02}:00;{0.3 * factor * n:g};0.1;240;{n * 1.4:g}\n" for n in range(5)]
         path.write_text(header + "".join(lines), encoding="ascii")
-        _, writer, _ = imported(path, form=Household(zone))
+        _, writer, _ = imported(path, form=household(zone))
         assert sum(value for _, value in sent(writer)) == 180_000_000
-        wrong: PowerUnit = "W" if factor == 1 else "kW"
+        wrong = "W" if factor == 1 else "kW"
         with pytest.raises(NotSuchFile, match=f"contradicts --unit {wrong}"):
-            imported(path, form=Household(zone, wrong))
+            imported(path, form=household(zone, wrong))
 
 
 def test_a_file_of_several_intervals_is_read_by_its_spacing_and_the_rest_refused(tmp_path: Path) -> None:
@@ -172,10 +172,10 @@ def test_a_file_of_several_intervals_is_read_by_its_spacing_and_the_rest_refused
     minutes = [*range(0, 120, 15), *range(150, 391, 60)]
     lines = [f"1/2/2007;{n // 60:02}:{n % 60:02}:00;1\n" for n in minutes]
     path.write_text("Date;Time;Global_active_power\n" + "".join(lines), encoding="ascii")
-    report, _, _ = imported(path, form=Household(ZoneInfo("UTC"), "kW"))
+    report, _, _ = imported(path, form=household(ZoneInfo("UTC"), "kW"))
     assert report == Imported(13, 8, {"spacing": 5})
     with pytest.raises(NotSuchFile, match="900 s apart, which contradicts --interval-s 3600"):
-        imported(path, form=Household(ZoneInfo("UTC"), "kW", 3_600_000))
+        imported(path, form=household(ZoneInfo("UTC"), "kW", 3_600_000))
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])

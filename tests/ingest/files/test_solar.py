@@ -8,8 +8,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ingest.files.reading import NotSuchFile
-from ingest.files.solar import Solar
+from ingest.tables.table import Table
 from tests.ingest.files.imports import ABSENT, DATA, notes, outcomes, parsed, peak_bytes, reasons
+from tests.ingest.files.profiled import solar
 
 REAL = DATA / "energy/serf_east_15min_ac_power.csv"
 HEADER = b"measured_on,ac_power\n"
@@ -34,9 +35,9 @@ def test_the_published_file_agrees_with_csv_and_decimal() -> None:
     for when, watts in rows:
         start = (datetime.strptime(when, "%Y-%m-%d %H:%M:%S%z") - EPOCH) // timedelta(milliseconds=1)
         wanted.append((start, 900_000, int(Decimal(watts) * 900 * 1000), 1))
-    found = parsed(Solar("W"), REAL)
+    found = parsed(solar("W"), REAL)
     assert [(reading.start_ms, reading.interval_ms, reading.value, reading.quality) for reading in found] == wanted
-    assert len(outcomes(Solar("W"), REAL)) == len(wanted) == 10_000
+    assert len(outcomes(solar("W"), REAL)) == len(wanted) == 10_000
     assert min(reading.value for reading in found) < 0
 
 
@@ -62,13 +63,13 @@ def test_every_line_has_an_outcome_and_empty_lines_are_none(file) -> None:
         b"   \n",
         b"2016-07-01 03:15:00-07:00,0\n",
     )
-    assert [(reading.position, reading.value) for reading in parsed(Solar("W", 900_000), path)] == [
+    assert [(reading.position, reading.value) for reading in parsed(solar("W", 900_000), path)] == [
         (2, -2_574_090),
         (4, 9),
         (9, 0),  # less than half a millijoule
         (20, 0),
     ]
-    assert reasons(Solar("W", 900_000), path) == {
+    assert reasons(solar("W", 900_000), path) == {
         **{5: "missing", 6: "missing", 7: "time", 8: "time", 10: "number", 15: "number", 16: "time", 17: "time"},
         **dict.fromkeys((11, 12, 13, 14, 18), "unreadable"),
     }
@@ -76,14 +77,14 @@ def test_every_line_has_an_outcome_and_empty_lines_are_none(file) -> None:
 
 def test_a_last_line_that_may_have_lost_digits_is_refused(file) -> None:
     path = file(b"2016-07-01 00:00:00-07:00,12.5\n", b"2016-07-01 00:15:00-07:00,12.5")
-    assert len(parsed(Solar("W", 900_000), path)) == 1
-    assert reasons(Solar("W", 900_000), path) == {3: "cut"}
+    assert len(parsed(solar("W", 900_000), path)) == 1
+    assert reasons(solar("W", 900_000), path) == {3: "cut"}
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.decimals(-100_000, 100_000, places=4))
 def test_every_power_of_four_decimals_is_exact(file, watts: Decimal) -> None:
-    [found] = parsed(Solar("W", 900_000), file(f"2016-07-01 00:00:00-07:00,{watts}\n".encode()))
+    [found] = parsed(solar("W", 900_000), file(f"2016-07-01 00:00:00-07:00,{watts}\n".encode()))
     assert found.value == watts * 900 * 1000
 
 
@@ -99,18 +100,18 @@ def test_every_power_of_four_decimals_is_exact(file, watts: Decimal) -> None:
 )
 def test_a_file_of_something_else_is_refused(file, content: bytes) -> None:
     with pytest.raises(NotSuchFile, match=r"solar\.csv: the first line must name"):
-        outcomes(Solar("W", 900_000), file(header=content))
+        outcomes(solar("W", 900_000), file(header=content))
 
 
 def test_a_byte_order_mark_is_not_part_of_the_header(file) -> None:
-    assert len(parsed(Solar("W", 900_000), file(b"2016-07-01 00:00:00Z,1\n", header=b"\xef\xbb\xbf" + HEADER))) == 1
+    assert len(parsed(solar("W", 900_000), file(b"2016-07-01 00:00:00Z,1\n", header=b"\xef\xbb\xbf" + HEADER))) == 1
 
 
 def test_a_line_without_an_end_needs_little_memory(file) -> None:
     path = file(b"2016-07-01 00:00:00Z,1", b"1" * 30_000_000)
 
     def read() -> None:
-        assert reasons(Solar("W", 900_000), path) == {2: "unreadable"}
+        assert reasons(solar("W", 900_000), path) == {2: "unreadable"}
 
     assert peak_bytes(read) < 1_000_000
 
@@ -118,14 +119,14 @@ def test_a_line_without_an_end_needs_little_memory(file) -> None:
 @pytest.mark.parametrize(
     ("header", "form", "millijoules"),
     [
-        (b"measured_on,ac_power_kw\n", Solar(), 900_000_000),
-        (b"measured_on,AC_Power (W)\n", Solar(), 900_000),
-        (b"Measured_On,ac_power__752\n", Solar("W"), 900_000),
-        (b"measured_on,inverter\n", Solar("kW", column="inverter"), 900_000_000),
+        (b"measured_on,ac_power_kw\n", solar(), 900_000_000),
+        (b"measured_on,AC_Power (W)\n", solar(), 900_000),
+        (b"Measured_On,ac_power__752\n", solar("W"), 900_000),
+        (b"measured_on,inverter\n", solar("kW", column="inverter"), 900_000_000),
     ],
 )
 def test_the_name_of_the_column_or_the_operator_tells_the_unit(
-    file, header: bytes, form: Solar, millijoules: int
+    file, header: bytes, form: Table, millijoules: int
 ) -> None:
     path = file(b"2016-07-01 00:00:00Z,1\n", b"2016-07-01 00:15:00Z,1\n", header=header)
     assert [reading.value for reading in parsed(form, path)] == [millijoules] * 2
@@ -134,14 +135,14 @@ def test_the_name_of_the_column_or_the_operator_tells_the_unit(
 @pytest.mark.parametrize(
     ("header", "form", "words"),
     [
-        (b"measured_on,ac_power\n", Solar(), "--unit"),
-        (b"measured_on,ac_power_kw\n", Solar("W"), "contradicts --unit W"),
-        (b"measured_on,ac_power_1,ac_power_2\n", Solar("W"), r"several columns of power \(ac_power_1, ac_power_2\)"),
-        (b"measured_on,ac_power,AC_POWER\n", Solar("W"), "twice"),
-        (b"measured_on,ac_power\n", Solar("W", column="dc"), "must name the columns dc"),
+        (b"measured_on,ac_power\n", solar(), "--unit"),
+        (b"measured_on,ac_power_kw\n", solar("W"), "contradicts --unit W"),
+        (b"measured_on,ac_power_1,ac_power_2\n", solar("W"), r"several columns of values \(ac_power_1, ac_power_2\)"),
+        (b"measured_on,ac_power,AC_POWER\n", solar("W"), "twice"),
+        (b"measured_on,ac_power\n", solar("W", column="dc"), "must name the columns dc"),
     ],
 )
-def test_what_the_header_leaves_open_or_contradicts_is_asked_for(file, header: bytes, form: Solar, words: str) -> None:
+def test_what_the_header_leaves_open_or_contradicts_is_asked_for(file, header: bytes, form: Table, words: str) -> None:
     with pytest.raises(NotSuchFile, match=words):
         outcomes(form, file(b"2016-07-01 00:00:00Z,1,1\n", header=header))
 
@@ -150,7 +151,7 @@ def test_columns_that_are_not_read_are_named(file) -> None:
     path = file(
         *[b"2016-07-01 00:%02d:00Z,1,2\n" % n for n in range(3)], header=b"measured_on,ac_power_kw,irradiance\n"
     )
-    assert notes(Solar(), path) == [
+    assert notes(solar(), path) == [
         "solar.csv: ac_power_kw is in kW; an interval is 60 s, the spacing of its times",
         "solar.csv: columns that are not read: irradiance",
     ]

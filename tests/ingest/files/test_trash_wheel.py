@@ -9,11 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.files.reading import NotSuchFile
-from ingest.files.trash_wheel import TrashWheel
-from ingest.files.weights import grams
+from ingest.tables.numbers import AmountsOf
+from ingest.tables.profile import Shape, ValuePart
+from ingest.tables.units import scale
+from schemas.catalogue import catalogue
 from tests.ingest.files.imports import ABSENT, DATA, outcomes, parsed, reasons
+from tests.ingest.files.profiled import trash_wheel
 
 REAL = DATA / "waste/trashwheel.csv"
+WEIGHED = catalogue()["waste.collected"]
 BALTIMORE = ZoneInfo("America/New_York")
 HEADER = b"ID,Name,Dumpster,Month,Year,Date,Weight,Volume\n"
 
@@ -41,7 +45,7 @@ def test_the_published_file_agrees_with_csv_but_for_contradictions() -> None:
             continue
         start = round(day.replace(tzinfo=BALTIMORE).timestamp()) * 1000 + int(row["Dumpster"])
         wanted.append((row["ID"], start, 0, round(Fraction(row["Weight"]) * Fraction("907184.74")), 1))
-    form = TrashWheel(BALTIMORE)
+    form = trash_wheel(BALTIMORE)
     found = [
         (reading.source, reading.start_ms, reading.interval_ms, reading.value, reading.quality)
         for reading in parsed(form, REAL)
@@ -54,28 +58,28 @@ def test_the_published_file_agrees_with_csv_but_for_contradictions() -> None:
 
 def test_tons_are_short_or_metric_by_choice(file) -> None:
     path = file(b"w,W,1,May,2014,5/16/2014,4.31,18")
-    assert [reading.value for reading in parsed(TrashWheel(BALTIMORE), path)] == [3_909_966]
-    assert [reading.value for reading in parsed(TrashWheel(BALTIMORE, "metric"), path)] == [4_310_000]
+    assert [reading.value for reading in parsed(trash_wheel(BALTIMORE), path)] == [3_909_966]
+    assert [reading.value for reading in parsed(trash_wheel(BALTIMORE, "t"), path)] == [4_310_000]
 
 
 @given(st.decimals(0, 1_000_000, places=9))
 def test_a_weight_is_rounded_to_the_nearest_gram_halves_to_the_even_one(tons) -> None:
     exact = Fraction(tons) * 1_000_000
-    found = grams(f"{tons:f}", "metric")
-    assert found is not None
+    tonnes, short = (AmountsOf(Shape(), ValuePart(), scale(WEIGHED, unit, 0)).texts for unit in ("t", "short ton"))
+    found = tonnes[f"{tons:f}"]
     assert abs(found - exact) < Fraction(1, 2) or (abs(found - exact) == Fraction(1, 2) and found % 2 == 0)
-    assert grams("0.0000005", "metric") == 0
-    assert grams("0.0000015", "metric") == 2
-    assert grams("2", "short") == 1_814_369
+    assert tonnes["0.0000005"] == 0
+    assert tonnes["0.0000015"] == 2
+    assert short["2"] == 1_814_369
 
 
 def test_dumpsters_of_one_day_are_distinct_weighings_from_its_first_moment_on(file) -> None:
     path = file(b"w,W,7,June,2021,6/1/21,1,18", b"w,W,8,june,2021,06/01/2021,1,18")
     begins = round(datetime(2021, 6, 1, 4, tzinfo=UTC).timestamp()) * 1000
-    assert [reading.start_ms - begins for reading in parsed(TrashWheel(BALTIMORE), path)] == [7, 8]
+    assert [reading.start_ms - begins for reading in parsed(trash_wheel(BALTIMORE), path)] == [7, 8]
     # Tehran's clocks went from 0 to 1 o'clock on 22 March 2021: the day began at 20:30 UTC all the same.
     skipped = file(b"w,W,0,March,2021,3/22/21,1,18")
-    [reading] = parsed(TrashWheel(ZoneInfo("Asia/Tehran")), skipped)
+    [reading] = parsed(trash_wheel(ZoneInfo("Asia/Tehran")), skipped)
     assert reading.start_ms == round(datetime(2021, 3, 21, 20, 30, tzinfo=UTC).timestamp()) * 1000
 
 
@@ -106,10 +110,10 @@ def test_every_line_has_an_outcome(file) -> None:
     }
     path = file(*lines)
     wanted = {number: reason for number, reason in enumerate(lines.values(), 2) if reason is not None}
-    assert reasons(TrashWheel(BALTIMORE), path) == wanted
-    assert len(outcomes(TrashWheel(BALTIMORE), path)) == len(lines)
+    assert reasons(trash_wheel(BALTIMORE), path) == wanted
+    assert len(outcomes(trash_wheel(BALTIMORE), path)) == len(lines)
 
 
 def test_a_file_of_something_else_is_refused(file) -> None:
     with pytest.raises(NotSuchFile, match="Dumpster"):
-        outcomes(TrashWheel(BALTIMORE), file(header=b"ID,Month,Year,Date,Weight\n"))
+        outcomes(trash_wheel(BALTIMORE), file(header=b"ID,Month,Year,Date,Weight\n"))

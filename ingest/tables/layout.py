@@ -1,0 +1,150 @@
+"""What a file says of itself: where its columns are, the unit of its values, and the length of its intervals."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ingest.files.reading import NotSuchFile
+from ingest.files.spacing import Spacing, Times, UnclearInterval
+from ingest.tables.faults import LEAST
+from ingest.tables.profile import Profile, Said
+from ingest.tables.text import TableRows
+from ingest.tables.times import Clock
+from ingest.tables.units import is_power, unit_in
+
+_LEAST_SHARE = 1 / 30
+
+
+@dataclass(frozen=True, slots=True)
+class TableLayout:
+    """The columns of one file, in its order; capital and small letters are the same."""
+
+    name: str
+    names: Sequence[str]
+    where: str = "the first line"
+
+    def has(self, column: str) -> bool:
+        return column.casefold() in map(str.casefold, self.names)
+
+    def require(self, columns: Sequence[str]) -> None:
+        """Raises `NotSuchFile` for columns that the file does not have."""
+        if missing := [column for column in dict.fromkeys(columns) if not self.has(column)]:
+            raise NotSuchFile(f"{self.name}: {self.where} must name the columns {', '.join(missing)}")
+
+    def place(self, column: str) -> int:
+        """The place of a column that the file has, from 0."""
+        return [name.casefold() for name in self.names].index(column.casefold())
+
+
+def value_column(layout: TableLayout, profile: Profile, said: Said) -> str:
+    """The column of the amounts: the profile's, or the operator's. Raises `NotSuchFile` where several may be meant."""
+    value = profile.value
+    if said.column is not None:
+        return said.column
+    if not value.prefix:
+        return value.column
+    found = [name for name in layout.names if name.casefold().startswith(value.prefix.casefold())]
+    if len(found) > 1:
+        raise NotSuchFile(
+            f"{layout.name}: has several columns of values ({', '.join(found)}): choose one with --column"
+        )
+    return found[0] if found else value.prefix
+
+
+def unit_of(layout: TableLayout, profile: Profile, said: Said, column: str, measured: str | None) -> str:
+    """The unit of the amounts; "" where each line says it. Raises `NotSuchFile` where it is not clear.
+
+    `measured` is what columns of volts and amperes tell.
+    """
+    value = profile.value
+    if value.unit_column:
+        return ""
+    named = unit_in(column, value.units) if value.unit_in_name else None
+    told = measured or named
+    if said.unit is not None:
+        if said.unit not in (value.units or (value.unit,)):
+            allowed = ", ".join(value.units or (value.unit,))
+            raise NotSuchFile(f"{layout.name}: --unit {said.unit}: the profile {profile.name} knows {allowed}")
+        if told is not None and told != said.unit:
+            whose = " and ".join(value.volts_amperes) + f" say {told}, which" if measured else f"the column {column}"
+            raise NotSuchFile(f"{layout.name}: {whose} contradicts --unit {said.unit}")
+    unit = told or said.unit or value.unit
+    if not unit:
+        choices = " or in ".join(value.units)
+        raise NotSuchFile(f"{layout.name}: does not say whether {column} is in {choices}: say it with --unit")
+    return unit
+
+
+@dataclass(slots=True)
+class Survey:
+    """What the whole of a file tells, before its first reading: the spacing of its times, and its power in VA."""
+
+    layout: TableLayout
+    profile: Profile
+    said: Said
+    clock: Clock
+
+    def run(self, pieces: Iterator[TableRows], column: str) -> tuple[Spacing | None, str | None]:
+        """The intervals, if they are the times' spacing, and the unit, if volts and amperes tell it."""
+        factors = self._factors()
+        spaced = self.profile.interval.kind == "spacing"
+        if not spaced and not factors:
+            return None, None
+        times, active, apparent = Times(), 0.0, 0.0
+        when = [self.layout.place(name) for name in self.profile.time.columns]
+        power = self.layout.place(column)
+        try:
+            for rows in pieces:
+                texts = joined(rows.fields, when)
+                starts = self.clock.many(texts)
+                times.add_all(np.unique(starts[starts > LEAST]))
+                if factors:
+                    for fields, start in zip(rows.fields, starts.tolist(), strict=True):
+                        numbers = _numbers(fields, (power, *factors)) if start > LEAST else None
+                        if numbers is not None:
+                            active += numbers[0]
+                            apparent += numbers[1] * numbers[2]
+            spacing = times.spacing(self.said.interval_ms) if spaced else None
+        except UnclearInterval as error:
+            raise NotSuchFile(f"{self.layout.name}: {error}") from None
+        return spacing, _measured(active, apparent, self.profile.value.units)
+
+    @property
+    def measures(self) -> bool:
+        """Whether the file has columns of volts and amperes."""
+        return bool(self._factors())
+
+    def _factors(self) -> tuple[int, ...]:
+        columns = self.profile.value.volts_amperes
+        if not columns or not all(map(self.layout.has, columns)):
+            return ()
+        return tuple(map(self.layout.place, columns))
+
+
+def joined(fields: Sequence[Sequence[str]], places: Sequence[int]) -> Sequence[str]:
+    """The texts of one column, or of several with a blank between them."""
+    if len(places) == 1:
+        [place] = places
+        return [row[place] for row in fields]
+    return [" ".join([row[place] for place in places]) for row in fields]
+
+
+def _numbers(fields: Sequence[str], places: Sequence[int]) -> Sequence[float] | None:
+    try:
+        found = [float(fields[place]) for place in places]
+    except ValueError:
+        return None
+    return found if all(map(np.isfinite, found)) else None
+
+
+def _measured(active: float, apparent: float, units: Sequence[str]) -> str | None:
+    """The unit in which the sum of active power fits the sum of volts times amperes, if one does.
+
+    Active power is no more than apparent power, and a dwelling's is far more than a thirtieth of it.
+    """
+    watts = {"W": 1, "kW": 1_000, "MW": 1_000_000}
+    fitting = [
+        unit for unit in units if is_power(unit) and apparent > 0 and _LEAST_SHARE < active * watts[unit] / apparent < 3
+    ]
+    return fitting[0] if fitting else None

@@ -1,0 +1,304 @@
+"""A table as a source: its lines, by its profile, become readings or refusals. Implements `FileFormat`."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import numpy as np
+
+from ingest.files.reading import KEPT_BYTES, Note, Outcome
+from ingest.files.reasons import CUT, INTERVAL, SPACING, TIME, UNREADABLE
+from ingest.files.spacing import Spacing
+from ingest.tables import subtables
+from ingest.tables.columns import (
+    AmountColumns,
+    Fields,
+    Sources,
+    TimeColumns,
+    accepted,
+    intervals,
+    mark,
+    qualities,
+    zone_of,
+)
+from ingest.tables.faults import LEAST, Memo, Numbers, fault, numbers, reason_of
+from ingest.tables.layout import Survey, TableLayout, unit_of, value_column
+from ingest.tables.profile import Profile, RepeatedColumn, Said
+from ingest.tables.readings import Readings, TablePiece
+from ingest.tables.streams import stream_columns
+from ingest.tables.text import TableRows, header, rows
+from ingest.tables.times import Clock, month_span
+from ingest.tables.wide import WideLines
+from schemas.batch import ACTUAL
+from schemas.catalogue import Metric, catalogue
+from store.deliveries import Refused
+
+
+class Table:
+    """Implements `FileFormat` for files of one profile; `city` is the zone of times that name none.
+
+    Positions are the lines' numbers; for several readings in a line, see `StreamsPart` and `WidePart`.
+    """
+
+    def __init__(self, profile: Profile, said: Said, city: ZoneInfo) -> None:
+        self.profile = profile
+        self.metric = catalogue()[profile.metric]
+        self.dataset = self.metric.dataset
+        self.noun = profile.noun
+        self._said = said
+        self._zone = zone_of(said.zone or profile.time.zone, city)
+
+    def read(self, path: Path) -> Iterator[Outcome]:
+        """The outcomes of a file one by one. Raises `NotSuchFile`."""
+        for piece in self.pieces(path):
+            if isinstance(piece, Note):
+                yield piece
+            else:
+                yield from piece.outcomes()
+
+    def pieces(self, path: Path) -> Iterator[TablePiece | Note]:
+        """The outcomes of a file as columns, in its order and in bounded memory. Raises `NotSuchFile`."""
+        yield from _Reader(self.profile, self.metric, self._said, self._zone, path).pieces()
+
+
+class _Reader:
+    """Reads one file."""
+
+    def __init__(self, profile: Profile, metric: Metric, said: Said, zone: ZoneInfo, path: Path) -> None:
+        self._profile = profile
+        self._metric = metric
+        self._said = said
+        self._zone = zone
+        self._path = path
+        self._clock = clock_of(profile, zone)
+        names = subtables.names(profile.records) if profile.records else header(path, profile.shape)
+        where = "the first line" if profile.shape.skip == 0 else f"line {profile.shape.skip + 1}"
+        self._layout = TableLayout(path.name, names, where)
+        self._column = value_column(self._layout, profile, said)
+        self._streams = stream_columns(self._layout, profile)
+        self._layout.require(self._used())
+        self._spacing: Spacing | None = None
+        self._unit = ""
+
+    def pieces(self) -> Iterator[TablePiece | Note]:
+        survey = Survey(self._layout, self._profile, self._said, self._clock)
+        measured = None
+        if not survey.measures:  # what the header leaves open is asked for before the lines are read
+            self._unit = unit_of(self._layout, self._profile, self._said, self._column, measured)
+        self._spacing, measured = survey.run(self._rows(), self._column)
+        self._unit = unit_of(self._layout, self._profile, self._said, self._column, measured)
+        yield from self._notes()
+        self._prepare()
+        if self._profile.records is not None:
+            wide = self._wide()
+            for piece, ranges in subtables.SubTables(self._profile.records).rows(self._rows()):
+                yield wide.piece(piece, ranges.of)
+        elif self._profile.wide is not None:
+            wide = self._wide()
+            for piece in self._rows():
+                yield wide.piece(self._without_cut(piece)[0], None)
+        else:
+            for piece in self._rows():
+                yield self._piece(piece)
+
+    def _rows(self) -> Iterator[TableRows]:
+        width = None if self._profile.records else len(self._layout.names)
+        return rows(self._path, self._profile.shape, width)
+
+    def _used(self) -> Sequence[str]:
+        """The columns that are read."""
+        profile = self._profile
+        time, repeated = profile.time, profile.time.repeated
+        columns = [
+            *(profile.source.columns if profile.source else ()),
+            *time.columns,
+            *(time.sequence, time.month, time.year, profile.value.unit_column, profile.interval.column),
+            *(self._streams if profile.streams else [self._column] if not profile.wide else []),
+            *([profile.wide.first, profile.wide.stop] if profile.wide else []),
+            *([repeated.column] if isinstance(repeated, RepeatedColumn) else []),
+            *([profile.quality.column] if profile.quality else []),
+            *(part.column for part in profile.only),
+        ]
+        return [column for column in columns if column and column != "stream"]
+
+    def _notes(self) -> Iterator[Note]:
+        name, profile = self._path.name, self._profile
+        column = "amounts are" if profile.streams or profile.wide else f"{self._column} is"
+        unit = f"{column} in {self._unit}" if self._unit else f"{profile.value.unit_column} names the unit"
+        zone = "" if profile.time.zone == "text" else f"; times are of {self._zone.key}"
+        yield Note(f"{name}: {unit}" + (f"; {self._spacing.words}" if self._spacing else "") + zone)
+        if profile.streams is not None:
+            added = [stream for column, stream in self._streams.items() if column not in profile.streams.names]
+            if added:
+                yield Note(f"{name}: streams besides the known ones: {', '.join(added)}")
+        if not profile.records and not profile.wide and profile.shape.header:
+            read = {column.casefold() for column in (*self._used(), *profile.shape.of_no_interest)}
+            read |= {column.casefold() for column in profile.value.volts_amperes}
+            if others := [column for column in self._layout.names if column and column.casefold() not in read]:
+                yield Note(f"{name}: columns that are not read: {', '.join(others)}"[:1_000])
+
+    def _prepare(self) -> None:
+        profile, layout = self._profile, self._layout
+        self._sources = Sources(profile, layout)
+        self._moments = TimeColumns(profile, layout, self._clock)
+        self._amounts = AmountColumns(profile, self._metric)
+        self._lengths = Memo(intervals(profile))
+        self._only = [(layout.place(part.column), Memo(accepted(part))) for part in profile.only]
+        quality = profile.quality
+        self._quality = None if quality is None else (layout.place(quality.column), Memo(qualities(quality)))
+        self._months = self._clock, self._zone
+        last = layout.names[-1].casefold() if layout.names else ""
+        self._may_be_cut = last in {column.casefold() for column in self._used()}
+        self._values = {stream: layout.place(column) for column, stream in self._streams.items()}
+        self._value = layout.place(self._column) if not profile.streams and not profile.wide else -1
+
+    def _wide(self) -> WideLines:
+        return WideLines(self._profile, self._metric, self._layout, self._clock, self._zone, self._unit)
+
+    def _without_cut(self, piece: TableRows) -> tuple[TableRows, list[Refused]]:
+        """The lines that are whole, and those that are refused whole: a last one may have lost digits."""
+        places = self._profile.streams.places if self._profile.streams else 1
+        refused = [Refused(number * places, UNREADABLE, line) for number, line in piece.unreadable]
+        if piece.cut is None or not piece.numbers or piece.numbers[-1] != piece.cut or not self._may_be_cut:
+            return piece, refused
+        refused.append(Refused(piece.cut * places, CUT, piece.originals[-1].rstrip(b"\r")[:KEPT_BYTES]))
+        return TableRows(piece.numbers[:-1], piece.fields[:-1], piece.originals[:-1], piece.unreadable, None), refused
+
+    def _piece(self, piece: TableRows) -> TablePiece:
+        whole, refused = self._without_cut(piece)
+        if not len(whole.numbers):
+            return TablePiece([], refused)
+        streams = self._profile.streams
+        if streams is None:
+            readings = self._readings(whole, "", self._value, 0, 1, refused, {})
+            return TablePiece([readings], refused)
+        empty: dict[str, int] = {}
+        readings_of = [
+            self._readings(whole, stream, place, number, streams.places, refused, empty)
+            for number, (stream, place) in enumerate(self._values.items(), 1)
+        ]
+        return TablePiece(readings_of, refused, empty)
+
+    def _readings(
+        self,
+        piece: TableRows,
+        stream: str,
+        value_place: int,
+        number: int,
+        places: int,
+        refused: list[Refused],
+        empty: dict[str, int],
+    ) -> Readings:
+        """The readings of one column of amounts. What is wrong with a whole line is refused with the first column."""
+        fields = piece.fields
+        sources, of_sources = self._sources.of(fields, stream)
+        start, length = self._times(fields, sources)
+        faults = np.zeros(len(fields), np.int64)
+        self._mark_lines(faults, of_sources, start, length, fields)
+        whole_line = faults.copy()
+        texts = [row[value_place] for row in fields]
+        value = self._valued(texts, fields, np.where(length > LEAST, length, 0))
+        if self._profile.streams is not None:
+            blank = np.array([not text.strip() for text in texts])
+            empty[self._profile.streams.empty] = empty.get(self._profile.streams.empty, 0) + int(
+                (blank & (faults == 0)).sum()
+            )
+            faults[blank & (faults == 0)] = 1
+        mark(faults, value)
+        if self._spacing is not None:
+            mark(faults, np.where(np.isin(start, self._spacing.contradicting), fault(SPACING), 0))
+        mark(faults, np.where(length > self._metric.longest_window_ms, fault(INTERVAL), 0))
+        quality = np.full(len(fields), ACTUAL, np.int64)
+        if self._quality is not None:
+            place, memo = self._quality
+            quality = numbers(memo, [row[place] for row in fields])
+            mark(faults, quality)
+        positions = np.fromiter(piece.numbers, np.int64, len(fields)) * places
+        for row in np.flatnonzero(faults < 0).tolist():
+            of_line = whole_line[row] != 0
+            if not of_line or number <= 1:
+                position = int(positions[row]) + (0 if of_line else number)
+                original = piece.originals[row].rstrip(b"\r")[:KEPT_BYTES]
+                refused.append(Refused(position, reason_of(int(faults[row])), original))
+        return _taken(self._metric.name, piece, sources, positions + number, start, length, value, quality, faults == 0)
+
+    def _times(self, fields: Fields, sources: Sequence[str] | None) -> tuple[Numbers, Numbers]:
+        """Start and length of each line's interval, or faults."""
+        part, count = self._profile.interval, len(fields)
+        if part.kind == "month":
+            spans = [month_span(text, *self._months) for text in self._moments.texts(fields)]
+            start = np.array([fault(TIME) if span is None else span[0] for span in spans], np.int64)
+            return start, np.array([0 if span is None else span[1] - span[0] for span in spans], np.int64)
+        start = self._moments.of(fields, sources)
+        if part.kind == "column":
+            place = self._layout.place(part.column)
+            length = numbers(self._lengths, [row[place] for row in fields])
+        else:
+            fixed = self._spacing.interval_ms if self._spacing is not None else part.fixed_ms
+            length = np.full(count, fixed, np.int64)
+        if self._profile.time.ends:
+            start = np.where((start > LEAST) & (length > LEAST), start - length, start)
+            start[(start > LEAST) & (start < 0)] = fault(TIME)
+        return start, length
+
+    def _mark_lines(
+        self, faults: Numbers, of_sources: Numbers | None, start: Numbers, length: Numbers, fields: Fields
+    ) -> None:
+        """Note what is wrong with whole lines."""
+        unreadable = np.where(start == fault(UNREADABLE), start, 0)
+        mark(faults, unreadable)
+        mark(faults, start)
+        if of_sources is not None:
+            mark(faults, of_sources)
+        for place, memo in self._only:
+            mark(faults, numbers(memo, [row[place] for row in fields]))
+        mark(faults, length)
+
+    def _valued(self, texts: Sequence[str], fields: Fields, length: Numbers) -> Numbers:
+        """The amounts, or faults."""
+        if self._unit and self._profile.interval.kind not in ("column", "month"):
+            return self._amounts.of(self._unit, int(length[0])).many(texts)
+        column = self._profile.value.unit_column
+        units = [row[self._layout.place(column)] for row in fields] if column else [self._unit] * len(fields)
+        return self._amounts.each(texts, units, length.tolist())
+
+
+def clock_of(profile: Profile, zone: ZoneInfo) -> Clock:
+    """The clock of a profile's times in a zone."""
+    repeated = profile.time.repeated
+    return Clock(
+        [f"{form} %H:%M" for form in profile.time.formats]
+        if profile.wide is not None and profile.wide.by_clock
+        else profile.time.formats,
+        zone,
+        "order" if isinstance(repeated, RepeatedColumn) else repeated,
+        ends=profile.time.ends,
+    )
+
+
+def _taken(
+    metric: str,
+    piece: TableRows,
+    sources: Sequence[str] | None,
+    positions: Numbers,
+    start: Numbers,
+    length: Numbers,
+    value: Numbers,
+    quality: Numbers,
+    good: "np.ndarray[tuple[int, ...], np.dtype[np.bool_]]",
+) -> Readings:
+    """The readings of the rows that are good."""
+    if good.all():
+        return Readings(metric, positions, sources, start, length, value, quality.astype(np.uint8), piece.originals)
+    at = np.flatnonzero(good)
+    places = at.tolist()
+    return Readings(
+        metric,
+        positions[at],
+        None if sources is None else [sources[place] for place in places],
+        start[at],
+        length[at],
+        value[at],
+        quality[at].astype(np.uint8),
+        [piece.originals[place] for place in places],
+    )

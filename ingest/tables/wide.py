@@ -1,0 +1,155 @@
+"""Lines that hold the readings of a whole day, a column for each interval."""
+
+import re
+from collections.abc import Sequence
+from datetime import date, timedelta
+from zoneinfo import ZoneInfo
+
+import numpy as np
+
+from ingest.files.clocks import day_start
+from ingest.files.reading import KEPT_BYTES
+from ingest.files.reasons import INTERVAL, QUALITY, TIME, UNIT, UNREADABLE
+from ingest.tables.columns import AmountColumns, Sources, accepted, intervals, qualities
+from ingest.tables.faults import LEAST, Memo, fault, reason_of
+from ingest.tables.layout import TableLayout
+from ingest.tables.profile import Profile
+from ingest.tables.readings import Readings, TablePiece
+from ingest.tables.text import TableRows
+from ingest.tables.times import DAY_MS, Clock
+from ingest.tables.units import known
+from schemas.batch import ACTUAL
+from schemas.catalogue import Metric
+from store.deliveries import Refused
+
+PLACES = 1_000
+_CLOCK = re.compile(r"(\d{1,2}:\d\d)(?::00)?", re.ASCII)
+Spans = Sequence[tuple[int, int] | None]
+
+
+class WideLines:
+    """Takes lines apart into the readings of their intervals."""
+
+    def __init__(
+        self, profile: Profile, metric: Metric, layout: TableLayout, clock: Clock, zone: ZoneInfo, unit: str
+    ) -> None:
+        assert profile.wide is not None
+        self._profile, self._metric, self._layout = profile, metric, layout
+        self._clock, self._zone, self._unit = clock, zone, unit
+        self._part = profile.wide
+        self._sources = Sources(profile, layout)
+        self._amounts = AmountColumns(profile, metric)
+        self._lengths = Memo(intervals(profile))
+        self._only = [(layout.place(part.column), Memo(accepted(part))) for part in profile.only]
+        self._meaning = Memo(qualities(profile.quality)) if profile.quality else None
+        self._when = [layout.place(name) for name in profile.time.columns]
+        self._named = [
+            (place, match[1]) for place, name in enumerate(layout.names) if (match := _CLOCK.fullmatch(name.strip()))
+        ]
+
+    def piece(self, rows: TableRows, ranges: Sequence[Sequence[tuple[int, int, str]]] | None) -> TablePiece:
+        """The readings of some lines; `ranges` are the qualities that lines of their own say of each."""
+        refused = [Refused(number * PLACES, UNREADABLE, line) for number, line in rows.unreadable]
+        empty: dict[str, int] = {}
+        found: list[tuple[int, str | None, int, int, int, int, bytes]] = []
+        sources, faults = self._sources.of(rows.fields) if len(rows.fields) else (None, None)
+        for row, fields in enumerate(rows.fields):
+            number, original = rows.numbers[row], rows.originals[row].rstrip(b"\r")[:KEPT_BYTES]
+            source = None if sources is None else sources[row]
+            reason = None if faults is None or not faults[row] else UNREADABLE
+            line = reason or self._line(fields, ranges[row] if ranges else ())
+            if isinstance(line, str):
+                refused.append(Refused(number * PLACES, line, original))
+                continue
+            for place, start, length, value, quality in line:
+                worst = min(value, quality, start)
+                if worst < LEAST:
+                    refused.append(Refused(number * PLACES + place, reason_of(worst), original))
+                else:
+                    found.append((number * PLACES + place, source, start, length, value, quality, original))
+        return TablePiece([_columns(self._metric.name, found, sources is not None)], refused, empty)
+
+    def _line(
+        self, fields: Sequence[str], ranges: Sequence[tuple[int, int, str]]
+    ) -> str | list[tuple[int, int, int, int, int]]:
+        """(Place, start, length, value, quality) of each interval, faults among them; or why the line is refused."""
+        for place, memo in self._only:
+            if memo[fields[place]]:
+                return reason_of(memo[fields[place]])
+        part = self._profile.interval
+        length = self._lengths[fields[self._layout.place(part.column)]] if part.kind == "column" else part.fixed_ms
+        if length < LEAST:
+            return reason_of(length)
+        if length > self._metric.longest_window_ms or DAY_MS % length:
+            return INTERVAL
+        column = self._profile.value.unit_column
+        unit = known(fields[self._layout.place(column)], self._metric) if column else self._unit
+        if unit is None:
+            return UNIT
+        cells = self._cells(fields, length)
+        if isinstance(cells, str):
+            return cells
+        amounts = self._amounts.of(unit, length).texts
+        texts = [text for _, text, _ in cells]
+        quality = self._qualities(fields, len(cells), ranges)
+        return [
+            (place, start, length, amounts[text], mark)
+            for (place, _, start), text, mark in zip(cells, texts, quality, strict=True)
+        ]
+
+    def _cells(self, fields: Sequence[str], length: int) -> str | list[tuple[int, str, int]]:
+        """(Place from 1, text, start) of each interval, without blank ones after the end of a short day."""
+        text = " ".join(fields[place] for place in self._when)
+        if self._part.by_clock:
+            ends = length if self._profile.time.ends else 0
+            starts = [self._clock.texts[f"{text} {name}"] for _, name in self._named]
+            return [
+                (number, fields[place], start - ends if start > LEAST else start)
+                for number, ((place, _), start) in enumerate(zip(self._named, starts, strict=True), 1)
+                if start > LEAST or fields[place].strip()
+            ]
+        local = self._clock.local(text)
+        if local is None:
+            return TIME
+        try:
+            day = date(local.year, local.month, local.day)
+            begin, end = day_start(day, self._zone), day_start(day + timedelta(days=1), self._zone)
+        except (ValueError, OverflowError):
+            return TIME
+        if begin is None or end is None:
+            return TIME
+        first = self._layout.place(self._part.first)
+        stop = self._layout.place(self._part.stop) if self._part.stop else first + DAY_MS // length
+        starts = [begin + number * length for number in range(stop - first)]
+        return [
+            (number, field, start if start < end else fault(TIME))
+            for number, (field, start) in enumerate(zip(fields[first:stop], starts, strict=True), 1)
+            if start < end or field.strip()
+        ]
+
+    def _qualities(self, fields: Sequence[str], count: int, ranges: Sequence[tuple[int, int, str]]) -> Sequence[int]:
+        part = self._profile.quality
+        if part is None or self._meaning is None:
+            return [ACTUAL] * count
+        place = self._layout.place(part.column) + (count if part.after_values else 0)
+        text = fields[place] if place < len(fields) else ""
+        if not part.varies or text.strip() != part.varies:
+            return [self._meaning[text]] * count
+        marks = [fault(QUALITY)] * count
+        for first, last, mark in ranges:
+            marks[first - 1 : last] = [self._meaning[mark]] * len(marks[first - 1 : last])
+        return marks
+
+
+def _columns(metric: str, found: Sequence[tuple[int, str | None, int, int, int, int, bytes]], named: bool) -> Readings:
+    position, source, start, length, value, quality, original = zip(*found, strict=True) if found else ((),) * 7
+    return Readings(
+        metric,
+        np.array(position, np.int64),
+        list(source) if named else None,
+        np.array(start, np.int64),
+        np.array(length, np.int64),
+        np.array(value, np.int64),
+        np.array(quality, np.uint8),
+        list(original),
+    )
