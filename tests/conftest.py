@@ -1,6 +1,7 @@
 """The real Kafka and PostgreSQL, started once for all of pytest's workers, with names that keep tests apart."""
 
 import fcntl
+import gc
 import itertools
 import os
 import signal
@@ -27,6 +28,15 @@ _numbers = itertools.count()
 
 settings.register_profile("tests", PROFILE)
 settings.load_profile("tests")
+
+gc.disable()
+"""Until the tests are collected: what is imported and collected stays, and passes over it find nothing to free."""
+
+
+def pytest_collection_finish() -> None:
+    """Let the collector run again, over what the tests make alone."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.hookimpl(wrapper=True)

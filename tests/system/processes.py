@@ -15,7 +15,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 forkserver = multiprocessing.get_context("forkserver")
-forkserver.set_forkserver_preload(["tests.system.preloaded"])
+forkserver.set_forkserver_preload(["tests.system.fork_server"])
 
 
 class SistercityProcess:
