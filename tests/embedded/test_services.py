@@ -88,6 +88,8 @@ def test_services_run_for_the_block_or_until_ctrl_c_and_their_data_is_kept(home:
         put(first, "one")
         with psycopg.connect(first.database_url) as connection:
             assert connection.execute("SHOW fsync").fetchone() == ("off",)
+            [stored] = connection.execute("SELECT rolpassword FROM pg_authid WHERE rolcanlogin").fetchone()
+            assert stored.startswith("SCRAM-SHA-256$1:")
         processes = family(home)
         assert len(processes) > 3
     assert none_alive(processes)
