@@ -8,8 +8,15 @@ PAUSE_S = 0.05
 
 
 def until(condition: Callable[[], object], what: str, seconds: float = 180, pause_s: float = PAUSE_S) -> None:
-    """Return as soon as the condition holds; after `seconds`, fail with `what` was to happen."""
+    """Return as soon as the condition holds; after `seconds`, fail with `what` was to happen.
+
+    Between two questions it waits for `pause_s`, and up to half a second where a question itself takes long: many ask a
+    server over a new connection, and what they wait for needs the same cores.
+    """
     pause, deadline = Event(), time.monotonic() + seconds
-    while not condition():
+    while True:
+        asked = time.monotonic()
+        if condition():
+            return
         assert time.monotonic() < deadline, f"after {seconds:g} s still not: {what}"
-        pause.wait(pause_s)
+        pause.wait(max(pause_s, min(4 * (time.monotonic() - asked), 0.5)))
