@@ -8,34 +8,27 @@ from embedded.jars import classpath, read_lock
 from embedded.kafka_probe import serves_cluster
 from embedded.ports import LOOPBACK
 
-
-@pytest.mark.services
-def test_kafka_starts_without_trial_options_that_fail(tmp_path: Path, installed: Path) -> None:
-    jars_path = classpath(installed, read_lock())
-    broker = kafka.start(tmp_path, jars_path, threading.Event(), trial=["-XX:NoSuchOption"])
-    try:
-        assert kafka.running(tmp_path) == [broker.process.pid]
-        assert serves_cluster(LOOPBACK, broker.port, (tmp_path / "cluster-id").read_text())
-    finally:
-        kafka.stop(broker)
-    assert kafka.running(tmp_path) == []
+TRIAL = ["-XX:NoSuchOption"]
 
 
 @pytest.mark.services
-def test_a_storage_is_formatted_once_and_copied_then(tmp_path: Path, installed: Path) -> None:
-    jars, pattern = read_lock(), tmp_path / "pattern"
-    trial, path = fast_start.options(installed, jars), classpath(installed, jars)
-    first = kafka.formatted(new_folder(tmp_path / "first"), path, trial, pattern)
+def test_a_storage_is_formatted_once_and_copied_then_and_trial_options_that_fail_are_left_out(
+    tmp_path: Path, installed: Path
+) -> None:
+    path, pattern = classpath(installed, read_lock()), tmp_path / "pattern"
+    first = kafka.formatted(new_folder(tmp_path / "first"), path, TRIAL, pattern)
     assert {each.name for each in pattern.iterdir()} == {"meta.properties", "bootstrap.checkpoint"}
     folder = new_folder(tmp_path / "second")
-    broker = kafka.start(folder, path, threading.Event(), trial=trial, pattern=pattern)
+    broker = kafka.start(folder, path, threading.Event(), trial=TRIAL, pattern=pattern)
     try:
+        assert kafka.running(folder) == [broker.process.pid]
         second = (folder / "cluster-id").read_text()
         assert second != first
         assert serves_cluster(LOOPBACK, broker.port, second)
         assert not (folder / "format.properties").exists()  # its tool did not run
     finally:
         kafka.stop(broker)
+    assert kafka.running(folder) == []
 
 
 def new_folder(path: Path) -> Path:

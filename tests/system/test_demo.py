@@ -149,7 +149,9 @@ def test_it_stays_up_until_ctrl_c_and_then_nothing_of_it_is_left(tmp_path, demos
     until(lambda: gone(processes), "all processes ended")
 
 
+@soak_only
 def test_killed_it_takes_everything_with_it(tmp_path, demos):
+    """What `make test` shows of the services and of workers by themselves: `embedded.test_services`, `test_workers`."""
     process = demos.start()
     log = tmp_path / "demo.log"
     until(lambda: "started both cities" in log.read_text() or process.poll() is not None, "it has begun", 120)

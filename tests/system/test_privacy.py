@@ -24,7 +24,7 @@ from schemas.topics import FRAMES, live
 from tests.federation.handing import hand_over
 from tests.ports import free_port
 from tests.system.command import Command
-from tests.system.streams import city_file, everything_in
+from tests.system.streams import ASKING_S, city_file, everything_in
 from tests.waiting import until
 
 pytestmark = pytest.mark.services
@@ -128,10 +128,10 @@ def test_no_plate_and_no_known_id_comes_out(kafka_log, town, city, second_databa
     with (
         running(town, said, "detect", port=ports["detect"]),
         running(town, said, "process", port=ports["process"]),
-        running(town, said, "publish", "--every", "0.2", *since(), port=ports["publish"]),
+        running(town, said, "publish", "--every", "1", *since(), port=ports["publish"]),
         running(town, said, "serve", "--port", str(ports["serve"])),
     ):
-        until(lambda: published(town) == to_be_published(town), "every metric that may leave was published", 120)
+        until(lambda: published(town) == to_be_published(town), "every metric is published", 120, ASKING_S)
         until(lambda: answers(f"{address}/healthz"), "the API answers")
         series = [f"/v1/series/{metric.name}" for metric in catalogue().values() if metric.published]
         for path in (*PAGES, *ANSWERS, *series):

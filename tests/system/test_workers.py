@@ -34,7 +34,7 @@ def run(folder, kafka, database_url, city, *options: str, **settings: str) -> Pr
 def test_workers_end_together_when_all_is_read(
     kafka, kafka_log, topics, city, database_url, second_database_url, tmp_path
 ):
-    topics.send(energy_day())
+    topics.send(energy_day(600))
     parent = run(tmp_path, kafka, database_url, city, "--until-caught-up")
     assert parent.process.wait(120) == 0, (tmp_path / "process.log").read_text()
     process_undisturbed(kafka_log, topics.names, second_database_url, f"alone-{city}")
@@ -52,10 +52,11 @@ def test_workers_share_the_partitions_have_a_port_each_and_stop_with_their_paren
     port, _ = free_ports(2)
     parent = run(tmp_path, kafka, database_url, city, SISTERCITY_METRICS_PORT=str(port))
     until(
-        lambda: sorted(shares(kafka, f"{city}.process")) == [8, 8],
+        lambda: shares(kafka, f"{city}.process") == [8, 8] or parent.process.poll() is not None,
         "both share the partitions of four topics",
         pause_s=ASKING_S,
     )
+    assert parent.process.poll() is None, (tmp_path / "process.log").read_text()
     for number in range(2):
         with urllib.request.urlopen(f"http://127.0.0.1:{port + number}/metrics", timeout=10) as answer:
             assert b"sistercity_lag_messages" in answer.read()
