@@ -73,7 +73,7 @@ class Recorder:
         pass
 
 
-def energy_day(meters: int = 2_500, hours: int = 26, seed: int = 7) -> list[Sent]:
+def energy_day(meters: int, hours: int = 26, seed: int = 7) -> list[Sent]:
     """A simulated day of meters with faults, in the order of sending."""
     meters_of_town, now = Fleet(small_city(ZONE), meters, seed), _now()
     end = now // HOUR * HOUR - HOUR // 2  # a full hour on the clock of Tehran

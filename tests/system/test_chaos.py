@@ -44,7 +44,8 @@ from tests.waiting import until
 
 pytestmark = [pytest.mark.services, soak]
 
-METERS = amount(800, soak=1_500)
+METERS = amount(300, soak=1_500)
+REGION_HOURS = amount(2, soak=3)
 LOADED_METERS = amount(100, soak=300)
 PROCESSOR_KILLS = amount(2, soak=20)
 DETECTOR_KILLS = amount(2, soak=8)
@@ -68,7 +69,7 @@ STREAMS = (ENERGY, "waste.fill-levels", "waste.collections", REGIONS)
 
 @pytest.fixture(scope="module")
 def messages() -> list[Sent]:
-    return mixed([energy_day(METERS), *waste_day(), regions_day()])
+    return mixed([energy_day(METERS), *waste_day(), regions_day(hours=REGION_HOURS)])
 
 
 @pytest.fixture
