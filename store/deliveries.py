@@ -19,6 +19,12 @@ INSERT INTO source_dead_letters (origin, position, reason, original)
 SELECT %s, * FROM unnest(%s::bigint[], %s::text[], %s::bytea[])
 ON CONFLICT (origin, position) DO NOTHING
 """
+# Those that another process is removing are skipped, so that no process waits for another here.
+_PRUNE = """
+DELETE FROM source_dead_letters WHERE ctid = ANY(ARRAY(
+    SELECT ctid FROM source_dead_letters WHERE at < now() - make_interval(days => %s)
+    ORDER BY at LIMIT %s FOR UPDATE SKIP LOCKED))
+"""
 
 
 class Delivery(Protocol):
@@ -86,3 +92,11 @@ def refusals(connection: Connection, origin: str) -> Mapping[str, int]:
         "SELECT reason, letters FROM source_dead_letter_counts WHERE origin = %s ORDER BY reason", (origin,)
     )
     return dict(rows.fetchall())
+
+
+def prune_refused(connection: Connection, days: int, most: int) -> int:
+    """Remove up to `most` readings that were refused more than `days` days ago, the oldest first; returns how many.
+
+    Counts by reason stay.
+    """
+    return connection.execute(_PRUNE, (days, most)).rowcount

@@ -12,7 +12,7 @@ from psycopg.types.json import Jsonb
 
 from store.database import Connection, DatabaseUrl, connect
 from store.dead_letters import prune_dead_letters
-from store.deliveries import Deliveries, record_deliveries
+from store.deliveries import Deliveries, prune_refused, record_deliveries
 from store.detectors import Detector, record_detector
 from store.generations import Generation, generations
 from store.moments import moment
@@ -214,9 +214,12 @@ class PostgresStore:
             self._add_late(ordered)
 
     def prune_dead_letters(self, days: int, most: int) -> int:
-        """`store.dead_letters.prune_dead_letters` on this store's connection."""
+        """`store.dead_letters.prune_dead_letters` and `store.deliveries.prune_refused` on this store's connection.
+
+        Up to `most` of each; returns how many together.
+        """
         with _Unavailable(self):
-            return prune_dead_letters(self._open(), days, most)
+            return prune_dead_letters(self._open(), days, most) + prune_refused(self._open(), days, most)
 
     def close(self) -> None:
         """Close the connection, if there is one."""

@@ -131,6 +131,17 @@ def test_letters_that_wait_for_the_relay_are_kept_for_twice_as_long(connection: 
         assert store.prune_dead_letters(30, 10) == 1
 
 
+def test_what_ingest_refused_is_removed_when_it_is_old_and_its_count_stays(
+    connection: Connection, database_url: str
+) -> None:
+    with closing(PostgresStore(database_url)) as store:
+        refuse(connection, "meters", [Refused(position, "unknown-source", b"?") for position in range(3)])
+        connection.execute("UPDATE source_dead_letters SET at = now() - make_interval(days => 31) WHERE position < 2")
+        assert [store.prune_dead_letters(30, 1) for _ in range(3)] == [1, 1, 0]
+        assert connection.execute("SELECT position FROM source_dead_letters").fetchall() == [(2,)]
+        assert refusals(connection, "meters") == {"unknown-source": 3}
+
+
 @soak
 def test_what_was_not_relayed_is_found_without_reading_the_rest(crowded_url: str) -> None:
     partition = (TOPIC, 0)
