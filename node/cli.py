@@ -32,6 +32,7 @@ from node.commands import (
     serve,
     serve_partners,
     services,
+    sources,
     standing,
     status,
     topics,
@@ -63,6 +64,7 @@ app.add_typer(register.app, name="register")
 app.add_typer(areas.app, name="areas")
 app.add_typer(topics.app, name="topics")
 app.add_typer(ingest.app, name="ingest")
+app.add_typer(sources.app, name="sources")
 app.add_typer(plates.app, name="plates")
 app.command()(detect.detect)
 app.command()(process.process)

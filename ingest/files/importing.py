@@ -131,7 +131,7 @@ class FileImport:
                 tally.empty[outcome.reason] += 1
             elif isinstance(outcome, Refused):
                 refused.append(outcome)
-            elif _in_range(outcome):
+            elif in_range(outcome):
                 self._rated.add(outcome)
                 order.add(Placed(file, outcome))
             else:
@@ -221,7 +221,8 @@ def named(paths: Sequence[Path]) -> Mapping[str, Path]:
     return {os.fsencode(Path(*path.parts[-parts:])).decode("utf-8", "backslashreplace"): path for path in distinct}
 
 
-def _in_range(parsed: Parsed) -> bool:
+def in_range(parsed: Parsed) -> bool:
+    """Whether a reading's value is one that its metric can have."""
     metric = catalogue()[parsed.metric]
     return metric.minimum <= parsed.value <= metric.maximum
 

@@ -38,11 +38,8 @@ class Sources:
         """The ids, and the faults where one of the columns is empty; None and None if the command names the source."""
         if self._part is None:
             return None, None
-        if len(self._places) == 1:
-            [place] = self._places
-            parts: Sequence[Sequence[str]] = [[row[place].strip() for row in fields]]
-        else:
-            parts = [[row[place].strip() for row in fields] for place in self._places]
+        around = " \t\u00a0" + self._part.strip
+        parts = [[row[place].strip(around) for row in fields] for place in self._places]
         faults = None
         if any("" in part for part in parts):
             empty = np.array([not all(texts) for texts in zip(*parts, strict=True)])
@@ -78,12 +75,12 @@ class TimeColumns:
     def texts(self, fields: Fields) -> Sequence[str]:
         return joined(fields, self._places)
 
-    def of(self, fields: Fields, sources: Sequence[str] | None) -> Numbers:
-        """Milliseconds since 1970, UTC, or faults."""
+    def of(self, fields: Fields, sources: Sequence[str] | None, others: Numbers) -> Numbers:
+        """Milliseconds since 1970, UTC, or faults. Lines where `others` is not 0 are left out of the order."""
         texts = self.texts(fields)
         found = self._clock.many(texts)
         if self._part.repeated not in ("refuse", "first"):
-            self._settle(found, texts, fields, sources)
+            self._settle(found, texts, fields, sources, others)
         if self._sequence is not None:
             place = self._sequence
             added = numbers(self._numbers, [row[place] for row in fields])
@@ -99,7 +96,9 @@ class TimeColumns:
         local = self._clock.local(text)
         return fault(TIME) if local is None else local.year * 12 + local.month
 
-    def _settle(self, found: Numbers, texts: Sequence[str], fields: Fields, sources: Sequence[str] | None) -> None:
+    def _settle(
+        self, found: Numbers, texts: Sequence[str], fields: Fields, sources: Sequence[str] | None, others: Numbers
+    ) -> None:
         """Which of the two hours a time in a repeated one is of."""
         both = self._clock.both
         if self._which is not None:
@@ -109,6 +108,8 @@ class TimeColumns:
             return
         names = sources if sources is not None else [""] * len(texts)
         for row, (text, source) in enumerate(zip(texts, names, strict=True)):
+            if others[row]:
+                continue
             pair = both.get(text)
             if pair is not None:
                 latest = self._latest.get(source, -1)

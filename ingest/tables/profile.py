@@ -50,6 +50,8 @@ class SourcePart:
 
     text: str
     columns: tuple[str, ...]
+    strip: str = ""
+    """Signs that are no part of an id and stand around it, such as those of `="123"`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,8 @@ class ValuePart:
 
     column: str = ""
     prefix: str = ""
+    plus: tuple[str, ...] = ()
+    """Columns whose amounts are added: the tariffs of one meter."""
     unit: str = ""
     units: tuple[str, ...] = ()
     unit_column: str = ""

@@ -41,7 +41,18 @@ _FILE = (
 )
 _TIME = ("columns", "formats", "zone", "marks", "repeated", "sequence", "month", "year")
 _VALUE = (
-    *("column", "begins_with", "unit", "units", "unit_column", "unit_in_name", "volts_amperes", "missing", "signed"),
+    *(
+        "column",
+        "begins_with",
+        "plus",
+        "unit",
+        "units",
+        "unit_column",
+        "unit_in_name",
+        "volts_amperes",
+        "missing",
+        "signed",
+    ),
     "exponent",
 )
 _LENGTHS: Mapping[str, int] = {"seconds": 1_000, "minutes": 60_000}
@@ -145,7 +156,7 @@ def _shape(keys: TomlKeys | None) -> Shape:
 
 
 def _source(top: TomlKeys, has_streams: bool) -> SourcePart | None:
-    keys = top.table("source", ("text",))
+    keys = top.table("source", ("text", "strip"))
     if keys is None:
         if has_streams:
             raise WrongKey("the profile needs [source] with text: its streams are sources of their own")
@@ -157,7 +168,7 @@ def _source(top: TomlKeys, has_streams: bool) -> SourcePart | None:
         raise keys.wrong("text", 'it must hold the names of columns in braces, such as "{meter}/{channel}"')
     if has_streams != ("stream" in columns):
         raise keys.wrong("text", "{stream} belongs to a profile with [streams], and must be in its text")
-    return SourcePart(text, columns)
+    return SourcePart(text, columns, keys.any_text("strip", ""))
 
 
 def _time(top: TomlKeys, interval: IntervalPart, wide: WidePart | None) -> TimePart:
@@ -245,6 +256,7 @@ def _value(top: TomlKeys, metric: Metric, *, has_columns: bool, interval: Interv
     return ValuePart(
         column=column,
         prefix=prefix,
+        plus=keys.texts("plus", ()),
         unit=unit,
         units=units,
         unit_column=unit_column,

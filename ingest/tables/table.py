@@ -113,6 +113,7 @@ class _Reader:
             *(profile.source.columns if profile.source else ()),
             *time.columns,
             *(time.sequence, time.month, time.year, profile.value.unit_column, profile.interval.column),
+            *profile.value.plus,
             *(self._streams if profile.streams else [self._column] if not profile.wide else []),
             *([profile.wide.first, profile.wide.stop] if profile.wide else []),
             *([repeated.column] if isinstance(repeated, RepeatedColumn) else []),
@@ -149,6 +150,7 @@ class _Reader:
         self._months = self._clock, self._zone
         last = layout.names[-1].casefold() if layout.names else ""
         self._may_be_cut = last in {column.casefold() for column in self._used()}
+        self._added = [layout.place(name) for name in profile.value.plus]
         self._values = {stream: layout.place(column) for column, stream in self._streams.items()}
         self._value = layout.place(self._column) if not profile.streams and not profile.wide else -1
 
@@ -192,12 +194,22 @@ class _Reader:
         """The readings of one column of amounts. What is wrong with a whole line is refused with the first column."""
         fields = piece.fields
         sources, of_sources = self._sources.of(fields, stream)
-        start, length = self._times(fields, sources)
+        others = np.zeros(len(fields), np.int64)
+        for place, memo in self._only:
+            mark(others, numbers(memo, [row[place] for row in fields]))
+        start, length = self._times(fields, sources, others)
         faults = np.zeros(len(fields), np.int64)
-        self._mark_lines(faults, of_sources, start, length, fields)
+        mark(faults, np.where(start == fault(UNREADABLE), start, 0))
+        for column in (start, of_sources, others, length):
+            if column is not None:
+                mark(faults, column)
         whole_line = faults.copy()
         texts = [row[value_place] for row in fields]
-        value = self._valued(texts, fields, np.where(length > LEAST, length, 0))
+        lengths = np.where(length > LEAST, length, 0)
+        value = self._valued(texts, fields, lengths)
+        for place in self._added:
+            more = self._valued([row[place] for row in fields], fields, lengths)
+            value = np.where(value < LEAST, value, np.where(more < LEAST, more, value + more))
         if self._profile.streams is not None:
             blank = np.array([not text.strip() for text in texts])
             empty[self._profile.streams.empty] = empty.get(self._profile.streams.empty, 0) + int(
@@ -222,14 +234,14 @@ class _Reader:
                 refused.append(Refused(position, reason_of(int(faults[row])), original))
         return _taken(self._metric.name, piece, sources, positions + number, start, length, value, quality, faults == 0)
 
-    def _times(self, fields: Fields, sources: Sequence[str] | None) -> tuple[Numbers, Numbers]:
+    def _times(self, fields: Fields, sources: Sequence[str] | None, others: Numbers) -> tuple[Numbers, Numbers]:
         """Start and length of each line's interval, or faults."""
         part, count = self._profile.interval, len(fields)
         if part.kind == "month":
             spans = [month_span(text, *self._months) for text in self._moments.texts(fields)]
             start = np.array([fault(TIME) if span is None else span[0] for span in spans], np.int64)
             return start, np.array([0 if span is None else span[1] - span[0] for span in spans], np.int64)
-        start = self._moments.of(fields, sources)
+        start = self._moments.of(fields, sources, others)
         if part.kind == "column":
             place = self._layout.place(part.column)
             length = numbers(self._lengths, [row[place] for row in fields])
@@ -240,19 +252,6 @@ class _Reader:
             start = np.where((start > LEAST) & (length > LEAST), start - length, start)
             start[(start > LEAST) & (start < 0)] = fault(TIME)
         return start, length
-
-    def _mark_lines(
-        self, faults: Numbers, of_sources: Numbers | None, start: Numbers, length: Numbers, fields: Fields
-    ) -> None:
-        """Note what is wrong with whole lines."""
-        unreadable = np.where(start == fault(UNREADABLE), start, 0)
-        mark(faults, unreadable)
-        mark(faults, start)
-        if of_sources is not None:
-            mark(faults, of_sources)
-        for place, memo in self._only:
-            mark(faults, numbers(memo, [row[place] for row in fields]))
-        mark(faults, length)
 
     def _valued(self, texts: Sequence[str], fields: Fields, length: Numbers) -> Numbers:
         """The amounts, or faults."""

@@ -76,7 +76,7 @@ def smart_bins(files: Files, name: ImportName = None, zone: Zone = None) -> None
     """Import fill levels from Wyndham's GeoJSON snapshots. A source is a bin's serial number."""
     from ingest.files.smart_bins import SmartBins
 
-    _import(lambda city, register: SmartBins(_zone(zone or city.zone)), files, name)
+    _import(lambda city, register: SmartBins(zone_named(zone or city.zone)), files, name)
 
 
 def lorawan(
@@ -130,11 +130,12 @@ def table(
         raise wiring.CommandError(f"--source: the profile {loaded.name} takes sources from the file")
     if loaded.source is None and source is None:
         raise wiring.CommandError(f"--source: the profile {loaded.name} names no source, so say its id in the register")
-    said = Said(None if zone is None else _zone(zone).key, unit, _milliseconds(interval_s), column)
-    _import(lambda city, register: Table(loaded, said, _zone(city.zone)), files, name, source)
+    said = Said(None if zone is None else zone_named(zone).key, unit, _milliseconds(interval_s), column)
+    _import(lambda city, register: Table(loaded, said, zone_named(city.zone)), files, name, source)
 
 
-def _zone(name: str) -> ZoneInfo:
+def zone_named(name: str) -> ZoneInfo:
+    """An IANA zone. Raises `wiring.CommandError` for a name that is none."""
     try:
         return ZoneInfo(name)
     except (KeyError, OSError, ValueError):  # absent; a folder of zones such as "Asia"; a path such as "../x"

@@ -1,0 +1,314 @@
+"""Every profile of the package on a small file of its format, beside sums by the module `csv`."""
+
+import csv
+import io
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from fractions import Fraction
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from ingest.tables.profile import Said
+from ingest.tables.profile_file import load_profile, shipped_profiles
+from ingest.tables.table import Table
+from tests.ingest.files.imports import parsed, reasons
+
+KWH, POUND = 3_600_000_000, Fraction("453.59237")
+ELSEWHERE = {"dsny", "household", "solar", "trash-wheel"}
+"""Profiles that have tests of their own, with real files."""
+
+Sums = Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Sample:
+    text: str
+    sums: Callable[[str], Sums]
+    """Source -> amount in smallest units."""
+    first: str
+    """When the earliest reading begins, UTC."""
+    readings: int
+    refused: Mapping[int, str] = field(default_factory=dict)
+    encoding: str = "utf-8"
+
+
+def by(text: str, delimiter: str, amount: Callable[[dict[str, str]], tuple[str, Fraction | None]]) -> Sums:
+    """The sums of the lines that `amount` knows."""
+    sums: dict[str, int] = defaultdict(int)
+    for row in csv.DictReader(io.StringIO(text), delimiter=delimiter, skipinitialspace=True):
+        source, value = amount(row)
+        if value is not None:
+            sums[source] += round(value)
+    return sums
+
+
+def comma(text: str) -> Fraction:
+    return Fraction(text.replace(",", "."))
+
+
+FLUVIUS = (
+    "Van (datum);Van (tijdstip);Tot (datum);Tot (tijdstip);EAN-code;Meter;Metertype;Register;Volume;Eenheid;"
+    "Validatiestatus;Omschrijving\n"
+    '26-10-2025;01:45:00;26-10-2025;02:00:00;="541440000000000017";1SAG1;Digitale meter;Afname Nacht;0,105;kWh;'
+    "Uitgelezen;\n"
+    '26-10-2025;02:00:00;26-10-2025;02:15:00;="541440000000000017";1SAG1;Digitale meter;Afname Nacht;0,250;kWh;'
+    "Geschat;\n"
+    '26-10-2025;02:00:00;26-10-2025;02:15:00;="541440000000000017";1SAG1;Digitale meter;Injectie Nacht;0,000;kWh;'
+    "Uitgelezen;\n"
+    '26-10-2025;02:00:00;26-10-2025;02:15:00;="541440000000000017";1SAG1;Digitale meter;Afname Nacht;0,125;kWh;'
+    "Uitgelezen;\n"
+    '26-10-2025;03:00:00;26-10-2025;03:15:00;="541440000000000017";1SAG1;Digitale meter;Afname Dag;;kWh;'
+    "Geen verbruik;\n"
+)
+ENEDIS = (
+    "Identifiant PRM;Date de début;Date de fin;Grandeur physique;Grandeur métier;Etape métier;Unité;Horodate;Valeur;"
+    "Nature;Pas;Indice de vraisemblance;Etat complémentaire\n"
+    "12345678901234;2025-03-13 00:00:00;2025-03-14 00:00:00;PA;CONS;BRUT;W;2025-03-13 00:30:00;692;B;PT30M;0;0\n"
+    "12345678901234;2025-03-13 00:00:00;2025-03-14 00:00:00;PA;CONS;BRUT;W;2025-03-13 01:00:00;700;H;PT30M;0;0\n"
+    "12345678901234;2025-03-13 00:00:00;2025-03-14 00:00:00;PA;PROD;BRUT;W;2025-03-13 01:30:00;100;B;PT30M;0;0\n"
+    "12345678901234;2025-03-13 00:00:00;2025-03-14 00:00:00;PRI;CONS;BRUT;VAr;2025-03-13 01:30:00;9;B;PT30M;0;0\n"
+)
+ELHUB = (
+    "Fra,Til,KWH 60 Forbruk,Kvalitet\n"
+    '01.01.2026 00:00,01.01.2026 01:00,"1,234",Målt\n'
+    '01.01.2026 01:00,01.01.2026 02:00,"0,766",Stipulert\n'
+    '01.01.2026 02:00,01.01.2026 03:00,"2,5",Målt\n'
+)
+NEM12_DAY = ",".join(["0.5"] * 47 + ["1.25"])
+NEM12 = (
+    "100,NEM12,202607020900,MDP1,RETAILER\n"
+    "200,6123456789,B1E1Q1,1,E1,N1,METER1,kWh,30,20260801\n"
+    f"300,20260701,{NEM12_DAY},A,,,20260702030000,\n"
+    f"300,20260702,{NEM12_DAY},V,,,20260703030000,\n400,1,40,A,,\n400,41,48,S14,32,\n"
+    "200,6123456789,B1E1Q1,2,B1,N2,METER1,kWh,30,20260801\n"
+    f"300,20260701,{NEM12_DAY},A,,,20260702030000,\n"
+    "900\n"
+)
+
+
+def nem12(text: str) -> Sums:
+    sums: dict[str, int] = defaultdict(int)
+    source = ""
+    for row in csv.reader(io.StringIO(text)):
+        if row[0] == "200":
+            source = f"{row[1]}/{row[4]}" if row[4].startswith("E") else ""
+        elif row[0] == "300" and source:
+            sums[source] += sum(round(Fraction(text) * KWH) for text in row[2:50])
+    return sums
+
+
+OCTOPUS = (
+    "Consumption (kwh), Estimated Cost Inc. Tax (p), Standing Charge Inc. Tax (p), Start, End\n"
+    "0.253000, 6.42, 0.93, 2026-04-01T00:00:00+01:00, 2026-04-01T00:30:00+01:00\n"
+    "0.1, 2.5, 0.93, 2026-04-01T00:30:00+01:00, 2026-04-01T01:00:00+01:00\n"
+)
+CLOCKS = [f"{n // 2:02}:{n % 2 * 30:02}" for n in range(48)]
+BY_DAY = (
+    f"MPAN,Date,{','.join(CLOCKS)}\n"
+    f"1012345678901,30/06/2026,{','.join(['0.5'] * 48)}\n"
+    f"1012345678902,30/06/2026,{','.join(['0.25'] * 47)},\n"
+    f"1012345678901,29/03/2026,{','.join(['1', '1', '', '', *['1'] * 44])}\n"
+)
+
+
+def by_day(text: str) -> Sums:
+    sums: dict[str, int] = defaultdict(int)
+    for row in csv.DictReader(io.StringIO(text)):
+        sums[row["MPAN"]] += sum(round(Fraction(row[clock]) * KWH) for clock in CLOCKS if row[clock])
+    return sums
+
+
+LONDON = (
+    "LCLid,stdorToU,DateTime,KWH/hh (per half hour) ,Acorn,Acorn_grouped\n"
+    "MAC000002,Std,2012-10-12 00:30:00.0000000, 0 ,ACORN-A,Affluent\n"
+    "MAC000002,Std,2012-10-12 01:00:00.0000000, 0.125 ,ACORN-A,Affluent\n"
+    "MAC000003,Std,2012-10-12 01:00:00.0000000,Null,ACORN-A,Affluent\n"
+)
+LOW, NORMAL = "Electricity 1 (Dutch Users: Low Tariff)", "Electricity 2 (Dutch Users: Normal Tariff)"
+DSMR = (
+    f"Hour Start,{LOW},{NORMAL},Electricity 1 Returned (Dutch Users: Low Tariff),"
+    "Electricity 2 Returned (Dutch Users: Normal Tariff),Gas\n"
+    "2026-01-02T06:00:00+01:00,0.21,0,0,0,0.05\n"
+    "2026-01-02T07:00:00+01:00,0.001,0.281,0,0,0.077\n"
+    "2026-01-02T10:00:00+01:00,0,,0,0.006,0.499\n"
+)
+ENPHASE = "Date/Time,Energy Produced (Wh)\n" + "".join(f"07/{day}/2026 12:{m},9\n" for day in (3, 31) for m in (15, 30))
+SOLAREDGE = "Time,System Production (W)\n07/03/2026 12:00,1200\n07/03/2026 12:15,800.5\n07/03/2026 12:30,\n"
+SMA = (
+    "sep=;\nVersion CSV1|Tool SE|Linebreaks CR/LF|Delimiter semicolon|Decimalpoint comma|Precision 3\n\n"
+    ";SN: 2100000001;SN: 2100000001\n;SB 4000TL-20;SB 4000TL-20\n;2100000001;2100000001\n;Gesamtertrag;Leistung\n"
+    ";Counter;Analog\ndd.MM.yyyy HH:mm:ss;kWh;kW\n"
+    "28.06.2026 12:00:00; 70860,938; 2,400\n28.06.2026 12:05:00; 70861,138; 3,600\n28.06.2026 12:10:00;70861,4;-\n"
+)
+FRONIUS = (
+    "Date and time;PV production [Wh];Energy to grid [Wh];Energy from grid [Wh];Consumed directly [Wh]\n"
+    "01.07.2026 12:00;250,5;100;0;150,5\n01.07.2026 12:05;249,25;100;0;149,25\n"
+)
+AUSTIN = (
+    "Report Date,Load Type,Load Time,Load Weight,Dropoff Site,Route Type,Route Number,Load ID\n"
+    "12/08/2025,GARBAGE COLLECTIONS,12/08/2025 03:02:00 PM,5220,TDS LANDFILL,GARBAGE,PH13,538699\n"
+    "12/08/2025,GARBAGE COLLECTIONS,12/08/2025 09:30:00 AM,11140.5,TDS LANDFILL,GARBAGE,PH13,538700\n"
+    "12/08/2025,RECYCLING,12/08/2025 10:00:00 AM,,MRF,RECYCLING,RW04,538701\n"
+    "11/02/2025,RECYCLING,11/02/2025 01:30:00 AM,100,MRF,RECYCLING,RW04,538702\n"
+)
+SAMPLES = {
+    "fluvius": Sample(
+        FLUVIUS,
+        lambda text: by(
+            text,
+            ";",
+            lambda row: (
+                row["EAN-code"].strip('="'),
+                comma(row["Volume"]) * KWH if row["Register"].startswith("Afname") and row["Volume"] else None,
+            ),
+        ),
+        "2025-10-25 23:45",
+        3,
+        {4: "flow-direction", 6: "missing"},
+    ),
+    "enedis-load-curve": Sample(
+        ENEDIS,
+        lambda text: by(
+            text,
+            ";",
+            lambda row: (
+                row["Identifiant PRM"],
+                Fraction(row["Valeur"]) * 1_800_000
+                if (row["Grandeur physique"], row["Grandeur métier"]) == ("PA", "CONS")
+                else None,
+            ),
+        ),
+        "2025-03-12 23:00",
+        2,
+        {4: "flow-direction", 5: "unit"},
+    ),
+    "elhub": Sample(
+        ELHUB, lambda text: by(text, ",", lambda row: ("", comma(row["KWH 60 Forbruk"]) * KWH)), "2025-12-31 23:00", 3
+    ),
+    "nem12": Sample(NEM12, nem12, "2026-06-30 14:00", 96, {8_000: "flow-direction"}),
+    "octopus": Sample(
+        OCTOPUS,
+        lambda text: by(text, ",", lambda row: ("", Fraction(row["Consumption (kwh)"]) * KWH)),
+        "2026-03-31 23:00",
+        2,
+    ),
+    "half-hours-by-day": Sample(BY_DAY, by_day, "2026-03-29 00:00", 48 + 47 + 46, {3_048: "missing"}),
+    "low-carbon-london": Sample(
+        LONDON,
+        lambda text: by(
+            text,
+            ",",
+            lambda row: (
+                row["LCLid"],
+                None if (kwh := row["KWH/hh (per half hour) "]) == "Null" else Fraction(kwh.strip()) * KWH,
+            ),
+        ),
+        "2012-10-12 00:30",
+        2,
+        {4: "missing"},
+    ),
+    "dsmr-reader-hours": Sample(
+        DSMR,
+        lambda text: by(
+            text,
+            ",",
+            lambda row: ("", (Fraction(row[LOW]) + Fraction(row[NORMAL])) * KWH if row[LOW] and row[NORMAL] else None),
+        ),
+        "2026-01-02 05:00",
+        2,
+        {4: "missing"},
+    ),
+    "enphase-month-first": Sample(
+        ENPHASE,
+        lambda text: by(text, ",", lambda row: ("", Fraction(row["Energy Produced (Wh)"]) * KWH / 1_000)),
+        "2026-07-03 12:15",
+        4,
+    ),
+    "solaredge-month-first": Sample(
+        SOLAREDGE,
+        lambda text: by(
+            text, ",", lambda row: ("", Fraction(watts) * 900_000 if (watts := row["System Production (W)"]) else None)
+        ),
+        "2026-07-03 12:00",
+        2,
+        {4: "missing"},
+    ),
+    "sma-sunny-explorer": Sample(
+        SMA,
+        lambda text: {
+            "": sum(
+                round(comma(row[2].strip()) * 300_000_000)
+                for row in list(csv.reader(io.StringIO(text), delimiter=";"))[9:]
+                if row[2] != "-"
+            )
+        },
+        "2026-06-28 12:00",
+        2,
+        {12: "number"},
+    ),
+    "fronius-solarweb": Sample(
+        FRONIUS,
+        lambda text: by(text, ";", lambda row: ("", comma(row["PV production [Wh]"]) * KWH / 1_000)),
+        "2026-07-01 12:00",
+        2,
+    ),
+    "austin-loads": Sample(
+        AUSTIN,
+        lambda text: by(
+            text,
+            ",",
+            lambda row: (
+                f"{row['Route Number']}/{row['Load Type']}",
+                Fraction(row["Load Weight"]) * POUND
+                if row["Load Weight"] and not row["Load Time"].startswith("11/02")
+                else None,
+            ),
+        ),
+        "2025-12-08 15:30",
+        2,
+        {4: "missing", 5: "repeated-hour"},
+    ),
+}
+
+
+def test_every_profile_of_the_package_has_a_sample() -> None:
+    assert {*SAMPLES, *ELSEWHERE} == set(shipped_profiles())
+
+
+def read(name: str, path: Path, text: str) -> Table:
+    path.write_bytes(text.encode(SAMPLES[name].encoding))
+    return Table(load_profile(name), Said(), ZoneInfo("UTC"))
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_a_sample_has_the_sums_that_csv_finds(name: str, tmp_path: Path) -> None:
+    sample, path = SAMPLES[name], tmp_path / "sample.csv"
+    table = read(name, path, sample.text)
+    found = parsed(table, path)
+    sums: dict[str, int] = defaultdict(int)
+    for reading in found:
+        sums[reading.source or ""] += reading.value
+    assert sums == sample.sums(sample.text)
+    assert f"{datetime.fromtimestamp(min(r.start_ms for r in found) / 1_000, UTC):%Y-%m-%d %H:%M}" == sample.first
+    assert (len(found), reasons(table, path)) == (sample.readings, sample.refused)
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_line_ends_of_windows_change_nothing(name: str, tmp_path: Path) -> None:
+    def readings(text: str) -> Sequence[tuple[str | None, int, int, int]]:
+        path = tmp_path / "sample.csv"
+        return [(r.source, r.start_ms, r.value, r.quality) for r in parsed(read(name, path, text), path)]
+
+    text = SAMPLES[name].text
+    assert readings(text.replace("\n", "\r\n")) == readings(text)
+
+
+def test_marks_of_quality_are_kept(tmp_path: Path) -> None:
+    path = tmp_path / "sample.csv"
+    qualities = [reading.quality for reading in parsed(read("nem12", path, NEM12), path)]
+    assert qualities == [1] * 48 + [1] * 40 + [0] * 8
+    assert [reading.quality for reading in parsed(read("enedis-load-curve", path, ENEDIS), path)] == [1, 0]
