@@ -1,8 +1,13 @@
-"""Readings per second of one process, from Kafka to committed rows, beside a bare poll of the same topic.
+"""What a reading costs one process, from Kafka to committed rows, and how much of that are the poll and the fold.
 
-Both go through the same reader with the same settings, in turns, on topics of the same messages; time runs from the
-assignment of the partitions to the last record (bare poll) or the last commit (processor). Starting up, joining the
-group and producing are not measured. The result is checked outside the timed part: every reading must be accounted for.
+Three things are timed in turns on the same messages: a bare poll of the topic, the fold alone over records that lie in
+memory as they were polled, and the whole, which is the product's own Runner, fold and store. Poll and whole use the
+same reader with the same settings; their time runs from the assignment of the partitions to the last record or the last
+commit. Starting up, joining the group and producing are not measured. The result is checked outside the timed part:
+every reading must be accounted for.
+
+CPU is user and system time of all threads of this process; Kafka and PostgreSQL are processes of their own. The meters'
+clocks are off by up to `--drift-ms`, each by the same in every reading, and one reading in a hundred comes twice.
 
 It doesn't measure a network, a disk that is slower than this one, replication, or more than one process.
 """
@@ -13,17 +18,19 @@ import os
 import platform
 import statistics
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
 
 import numpy as np
 
-from benchmarks.timed import TimedStore, bare_poll, own_services
+from benchmarks.timed import Spent, TimedStore, bare_poll, now, own_services, polls
 from embedded.services import Services
 from eventlog.kafka import KafkaLog
+from eventlog.protocol import Record, TopicPartition
 from ingest.batches import ReadingColumns, messages, tick
+from processors.fold import Fold
 from processors.plan import Plan
 from processors.reading_fold import ReadingFoldFactory
 from processors.runner import Runner
@@ -33,6 +40,7 @@ from schemas.topics import settings
 from store.accounts import stream_accounts
 from store.database import connect, create_database
 from store.migrations import migrate
+from store.processing import Position
 
 DATASET = "energy.readings"
 TOPIC = f"bench.{DATASET}.v1"
@@ -53,12 +61,25 @@ class EnergyWorkload:
     bytes: int
 
 
-def fill(log: KafkaLog, sources: int, hours: int) -> EnergyWorkload:
-    """Write hours of 15-minute readings of `sources` meters in random order, some twice, and a closing tick."""
+@dataclass(frozen=True, slots=True)
+class EnergyRound:
+    """What each of the three took."""
+
+    poll: Spent
+    fold: Spent
+    whole: Spent
+
+
+def fill(log: KafkaLog, sources: int, hours: int, drift_ms: int) -> EnergyWorkload:
+    """Write hours of 15-minute readings of `sources` meters in random order, some twice, and a closing tick.
+
+    Every meter's clock is off by up to `drift_ms`, always by the same.
+    """
     log.create(TOPIC, PARTITIONS, settings(DATASET))
     writer, rng = log.writer(), np.random.default_rng(1)
     metric = catalogue()["energy.import"]
-    number = rng.permutation(sources).astype(np.uint32)
+    number, contributor = (rng.permutation(sources).astype(np.uint32) for _ in range(2))
+    off = rng.integers(-drift_ms, drift_ms + 1, sources)
     area = rng.integers(1, AREAS + 1, sources).astype(np.int32)
     class_ = (rng.random(sources) < 0.13).astype(np.uint8)
     sent = count = size = 0
@@ -71,8 +92,8 @@ def fill(log: KafkaLog, sources: int, hours: int) -> EnergyWorkload:
             area=area[which],
             class_=class_[which],
             source=number[which],
-            contributor=number[which],
-            start=np.full(len(which), START_MS + step * INTERVAL_MS, np.int64),
+            contributor=contributor[which],
+            start=START_MS + step * INTERVAL_MS + off[which],
             value=rng.integers(0, 2_000, len(which)).astype(np.float64) * 900_000,
             quality=np.full(len(which), ACTUAL, np.uint8),
         )
@@ -85,13 +106,34 @@ def fill(log: KafkaLog, sources: int, hours: int) -> EnergyWorkload:
     return EnergyWorkload(sent, count + PARTITIONS, size)
 
 
-def process(log: KafkaLog, group: str, database_url: str) -> float:
-    """Seconds by the clock to process every message into committed rows."""
+def process(log: KafkaLog, group: str, database_url: str) -> Spent:
+    """Time to process every message into committed rows."""
     store = TimedStore(database_url)
-    folds = ReadingFoldFactory({TOPIC: metrics_of(DATASET)}, "Asia/Ho_Chi_Minh")
-    Runner(log, store, folds, Plan(group, until_caught_up=True)).run(Event())
+    Runner(log, store, _folds(), Plan(group, until_caught_up=True)).run(Event())
     store.close()
-    return store.spent.wall
+    return store.spent
+
+
+def fold_alone(polled: Sequence[tuple[TopicPartition, Sequence[Record]]]) -> Spent:
+    """Time to fold these records, poll by poll, until every window is closed."""
+    factory = _folds()
+    folds: dict[TopicPartition, Fold] = {}
+    began = now()
+    for partition, records in polled:
+        fold = folds.get(partition)
+        if fold is None:
+            fold = folds[partition] = factory.create(TOPIC, Position(), lambda first, until: frozenset(), gap=False)
+        fold.feed(records)
+    for fold in folds.values():
+        fold.step()
+    spent = now() - began
+    if any(fold.buffered for fold in folds.values()):
+        sys.exit("the fold has left windows open")
+    return spent
+
+
+def _folds() -> ReadingFoldFactory:
+    return ReadingFoldFactory({TOPIC: metrics_of(DATASET)}, "Asia/Ho_Chi_Minh")
 
 
 def check(database_url: str, workload: EnergyWorkload) -> None:
@@ -106,44 +148,61 @@ def check(database_url: str, workload: EnergyWorkload) -> None:
         sys.exit(f"{account.duplicate} duplicates were found, about {duplicates} were sent")
 
 
-def measure(running: Services, sources: int, hours: int, rounds: int) -> Mapping[str, object]:
-    """Fill the topic once, then poll it and process it in turns. Returns what is printed as JSON."""
+def measure(running: Services, sources: int, hours: int, rounds: int, drift_ms: int) -> Mapping[str, object]:
+    """Fill the topic once, then poll it, fold it and process it in turns. Returns what is printed as JSON."""
     log = KafkaLog(running.kafka)
-    workload = fill(log, sources, hours)
+    workload = fill(log, sources, hours, drift_ms)
     print(f"{workload.readings:,} readings in {workload.messages:,} messages, {workload.bytes / 1e6:,.0f} MB")
-    pairs = []
+    polled = polls(log, "kept", TOPIC, workload.messages)
+    done = []
     for number in range(rounds + 1):
         url = create_database(running.database_url, f"bench_{number}")
         migrate(url)
-        bare = bare_poll(log, f"bare-{number}", TOPIC, workload.messages).wall
-        processed = process(log, f"process-{number}", url)
+        turn = EnergyRound(
+            bare_poll(log, f"bare-{number}", TOPIC, workload.messages),
+            fold_alone(polled),
+            process(log, f"process-{number}", url),
+        )
         check(url, workload)
-        if number:  # not the first pair, which warms up
-            pairs.append((workload.readings / bare, workload.readings / processed))
-            print(f"bare poll {pairs[-1][0] / 1e6:6.2f} M/s   processed {pairs[-1][1] / 1e6:6.2f} M/s", flush=True)
+        if number:  # not the first round, which warms up
+            done.append(turn)
+            print(_line(turn, workload.readings), flush=True)
     return {
         "readings": workload.readings,
         "sources": sources,
-        "bare_poll_per_s": round(statistics.median(bare for bare, _ in pairs)),
-        "processed_per_s": round(statistics.median(done for _, done in pairs)),
-        "ratio": round(statistics.median(done / bare for bare, done in pairs), 3),
+        "drift_ms": drift_ms,
+        "cpu_ns": {name: _median(done, name, "cpu", workload.readings) for name in EnergyRound.__slots__},
+        "wall_ns": {name: _median(done, name, "wall", workload.readings) for name in EnergyRound.__slots__},
         "rounds": rounds,
         "python": platform.python_version(),
         "cores": os.cpu_count(),
     }
 
 
+def _line(turn: EnergyRound, readings: int) -> str:
+    """What each took, in nanoseconds of CPU a reading."""
+    parts = (f"{name} {getattr(turn, name).cpu * 1e9 / readings:5.0f}" for name in EnergyRound.__slots__)
+    return "   ".join(parts) + "   ns of CPU a reading"
+
+
+def _median(done: Sequence[EnergyRound], name: str, clock: str, readings: int) -> float:
+    """Nanoseconds a reading: the median of all rounds."""
+    seconds: float = statistics.median(getattr(getattr(turn, name), clock) for turn in done)
+    return round(seconds * 1e9 / readings, 1)
+
+
 def main() -> None:
     """Measure, print the result, and write it to `--output`."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--sources", type=int, default=500_000)
-    options.add_argument("--hours", type=int, default=4)
-    options.add_argument("--rounds", type=int, default=5)
+    options.add_argument("--sources", type=int, default=5_000_000)
+    options.add_argument("--hours", type=int, default=2)
+    options.add_argument("--rounds", type=int, default=3)
+    options.add_argument("--drift-ms", type=int, default=60_000)
     options.add_argument("--installed", type=Path, default=Path(".sistercity"))
     options.add_argument("--output", type=Path)
     chosen = options.parse_args()
     with own_services(chosen.installed) as running:
-        result = measure(running, chosen.sources, chosen.hours, chosen.rounds)
+        result = measure(running, chosen.sources, chosen.hours, chosen.rounds, chosen.drift_ms)
     print(json.dumps(result, indent=2))
     if chosen.output is not None:
         chosen.output.write_text(json.dumps(result, indent=2) + "\n")

@@ -10,7 +10,7 @@ from time import perf_counter, process_time
 from embedded.remove import remove
 from embedded.services import Services, services
 from eventlog.kafka import KafkaLog
-from eventlog.protocol import TopicPartition
+from eventlog.protocol import Record, TopicPartition
 from store.processing import Claim, Partition, PartitionCommit
 from store.processing_postgres import PostgresStore
 
@@ -54,13 +54,27 @@ def bare_poll(log: KafkaLog, group: str, topic: str, messages: int, at_once: int
     `at_once`: most messages of a poll.
     """
     listener = _FromTheBeginning()
+    for _ in _polls(log, group, topic, messages, at_once, listener):
+        ended = now()
+    return ended - listener.began
+
+
+def polls(log: KafkaLog, group: str, topic: str, messages: int) -> list[tuple[TopicPartition, Sequence[Record]]]:
+    """Every message of a topic as it is polled: the records of one partition each."""
+    every = _polls(log, group, topic, messages, 2_000, _FromTheBeginning())
+    return [part for polled in every for part in polled.items()]
+
+
+def _polls(
+    log: KafkaLog, group: str, topic: str, messages: int, at_once: int, listener: _FromTheBeginning
+) -> Iterator[Mapping[TopicPartition, Sequence[Record]]]:
     reader = log.reader(group, [topic], listener, at_once)
     left = messages
     while left:
-        left -= sum(len(records) for records in reader.poll(1000).values())
-    spent = now() - listener.began
+        polled = reader.poll(1000)
+        left -= sum(len(records) for records in polled.values())
+        yield polled
     reader.close()
-    return spent
 
 
 class TimedStore(PostgresStore):
