@@ -20,8 +20,10 @@ from processors.groups import group_name
 from processors.open_memory import OpenMemory
 from processors.open_rows import OpenRows
 from processors.pieces import Pieces
-from processors.reduce import ROW_TYPES, GroupNumbers, Rows, Scratch, contradicting, reduce_window, winning
+from processors.reduce import reduce_window
+from processors.rows import ROW_TYPES, Rows
 from processors.spilling import RowKind
+from processors.winners import Scratch, contradicting, winning
 from schemas.catalogue import Metric
 from schemas.topics import REGIONS
 from store.corrections import Content, CorrectedCell, Place
@@ -137,7 +139,7 @@ class RereadWindow:
             key=_group,
             winners=self._winning_somewhere,
             apart=Rows.columns,
-            together=lambda columns: Rows(*columns),
+            together=Rows.of_columns,
             dtypes=ROW_TYPES,
         )
 
@@ -192,5 +194,5 @@ def changed_amounts(
 _NO_CHANGE = Amounts(0, 0, 0, 0, 0, 0, 0, 0)
 
 
-def _group(rows: Rows) -> GroupNumbers:
+def _group(rows: Rows) -> NDArray[np.uint32]:
     return rows.group

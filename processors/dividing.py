@@ -50,7 +50,7 @@ def divided(
             size += len(some[-1])
         joined = join(some)
         number = spread(key(joined)) % np.uint64(divisions)
-        for chosen in np.unique(number).tolist():
+        for chosen in np.flatnonzero(np.bincount(number.astype(np.intp))).tolist():
             found[chosen].append(joined.take(np.flatnonzero(number == chosen)))
         yield
     return [division for division in found if division]

@@ -11,9 +11,11 @@ from processors.late import late_readings
 from processors.open_memory import OpenMemory
 from processors.open_rows import OpenRows
 from processors.readings import OVERFLOW, OVERLAP, CheckedReadings, Messages
-from processors.reduce import ROW_TYPES, GroupNumbers, Rows, Scratch, reduce_window, winning
+from processors.reduce import reduce_window
+from processors.rows import ROW_TYPES, Rows
 from processors.spilling import RowKind
 from processors.traffic import PassBuffer, PictureColumns
+from processors.winners import Scratch, winning
 from schemas.batch import ROW
 from schemas.catalogue import Metric
 from schemas.windows import Windows
@@ -21,6 +23,9 @@ from store.processing import Account, Cell, DeadLetter, LateReadings
 
 _MOST_ROWS = 1_000_000
 """A piece of a window's reduction takes about so many rows."""
+
+_FEW_WINDOWS = 8
+"""Up to so many windows, looking for each one's rows is faster than sorting."""
 
 ClosedPart = tuple[list[Cell], list[DeadLetter], Account]
 """Cells of a window, its rows with a sum beyond bigint, and the account of its readings, which are no longer open."""
@@ -73,29 +78,29 @@ class OpenWindows:
 
         `time_before` is the event time that `EventTime` gave for the records of `messages`.
         """
+        rows, rejected = readings.rows, len(readings.rejected)
+        count = len(rows)
         watermark = np.maximum(time_before[messages.sequence] - self.metric.lateness_ms, 0)
-        number = self._windows.numbers(readings.start)
-        open_from = self._windows.numbers(watermark)[readings.message]
-        timely = number >= open_from
-        rows = rows_of(messages, readings)
+        open_from = self._windows.numbers(watermark)
         if self._passes is not None:
-            regions = [messages.regions[message] for message in readings.message.tolist()]
-            self._passes[1].add(PictureColumns.of(rows, regions), open_from)
+            of_messages = messages.regions
+            regions = [of_messages[message] for message in rows.message.tolist()]
+            self._passes[1].add(PictureColumns.of(rows, regions), open_from[rows.message])
+        number = window_numbers(self._windows, readings)
         late: list[LateReadings] = []
-        if not timely.all():
+        if not (timely := number >= open_from[rows.message]).all():
             missed = np.flatnonzero(~timely)
-            of_each = watermark[readings.message[missed]]
+            of_each = watermark[rows.message[missed]]
             late += late_readings(self.metric, self._windows, number[missed], rows.offset[missed], of_each)
             rows, number = rows.take(timely), number[timely]
         for window, part in by_window(number, rows):
             kept = self._open.get(window)
             if kept is None:
                 kept = self._open[window] = OpenRows(self._kind, self._memory)
-            kept.append(part, int(part.offset[0]))
+            kept.append(part, int(part.messages.offset[part.message[0]]))
         self._memory.make_room()
-        self.buffered += len(number)
-        rejected = len(readings.rejected)
-        return Account(readings=len(timely) + rejected, late=len(timely) - len(number), rejected=rejected), late
+        self.buffered += len(rows)
+        return Account(readings=count + rejected, late=count - len(rows), rejected=rejected), late
 
     def close(self, time: int | None, incomplete_before: int | None) -> Iterator[ClosedPart | None]:
         """Reduce every window that the watermark has passed, and drop its readings, in pieces.
@@ -147,7 +152,7 @@ class OpenWindows:
             yield cells, [], Account()
 
 
-def _group(rows: Rows) -> GroupNumbers:
+def _group(rows: Rows) -> NDArray[np.uint32]:
     return rows.group
 
 
@@ -158,25 +163,23 @@ def _kind(scratch: Scratch) -> RowKind[Rows]:
         key=_group,
         winners=lambda rows: winning(rows, scratch),
         apart=Rows.columns,
-        together=lambda columns: Rows(*columns),
+        together=Rows.of_columns,
         dtypes=ROW_TYPES,
     )
 
 
-def rows_of(messages: Messages, readings: CheckedReadings) -> Rows:
-    """The accepted readings of these messages, in the order of the log."""
-    raw, message = readings.raw, readings.message
-    return Rows(
-        group=np.array(messages.group, np.uint32)[message],
-        source=raw["source"].astype(np.uint32),
-        contributor=raw["contributor"].astype(np.uint32),
-        start=readings.start,
-        value=readings.value,
-        quality=raw["quality"].copy(),
-        interval=np.array(messages.interval, np.uint32)[message],
-        offset=np.array(messages.offset, np.int64)[message],
-        row=readings.row,
-    )
+def window_numbers(windows: Windows, readings: CheckedReadings) -> NDArray[np.int64]:
+    """The number of the window that each accepted row begins in. Shape (n,)."""
+    rows = readings.rows
+    there = readings.earliest >= 0
+    first, last = np.full(len(there), -1, np.int64), np.full(len(there), -1, np.int64)
+    first[there], last[there] = windows.numbers(readings.earliest[there]), windows.numbers(readings.latest[there])
+    number = first[rows.message]
+    if (first != last).any():
+        several = np.flatnonzero((first != last)[rows.message])
+        message = rows.message[several]
+        number[several] = windows.numbers(rows.messages.start[message] + rows.after[several])
+    return number
 
 
 def by_window(number: NDArray[np.int64], rows: Rows) -> Iterator[tuple[int, Rows]]:
@@ -186,6 +189,11 @@ def by_window(number: NDArray[np.int64], rows: Rows) -> Iterator[tuple[int, Rows
     low, high = int(number.min()), int(number.max())
     if low == high:
         yield low, rows
+        return
+    if high - low < _FEW_WINDOWS:
+        for window in range(low, high + 1):
+            if len(places := np.flatnonzero(number == window)):
+                yield window, rows.take(places)
         return
     relative = number - low
     order = np.argsort(relative.astype(np.uint16) if high - low < 1 << 16 else relative, kind="stable")
@@ -200,4 +208,5 @@ def _letters(rows: Rows, reason: str, window_start: int) -> list[DeadLetter]:
     original = np.zeros(len(rows), ROW)
     original["source"], original["contributor"] = rows.source, rows.contributor
     original["after"], original["value"], original["quality"] = rows.start - window_start, rows.value, rows.quality
-    return [DeadLetter(int(rows.offset[i]), int(rows.row[i]), reason, original[i].tobytes()) for i in range(len(rows))]
+    places = zip(rows.offset.tolist(), rows.row.tolist(), original, strict=True)
+    return [DeadLetter(offset, row, reason, bytes_of.tobytes()) for offset, row, bytes_of in places]

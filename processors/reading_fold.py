@@ -18,9 +18,9 @@ from processors.fold import Settled
 from processors.open_memory import OpenMemory
 from processors.open_windows import ClosedPart, OpenWindows
 from processors.readings import ALWAYS, FUTURE_MS, CheckedReadings, TimeSpan, check
-from processors.reduce import Scratch
 from processors.replay import Emptied, Gap, Live, Replaying, state_at
 from processors.watermark import EventTime
+from processors.winners import Scratch
 from schemas.batch import LAST_MS
 from schemas.catalogue import Metric
 from schemas.windows import Windows

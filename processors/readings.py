@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from processors.rows import MessageColumns, Rows
 from schemas.batch import ACTUAL, LAST_MS, ROW
 from schemas.catalogue import Metric
 from store.processing import DeadLetter
@@ -37,39 +38,70 @@ ALWAYS = TimeSpan()
 """The span of a dataset's only topic."""
 
 
+MessageEntry = tuple[int, int, int, int, int, int, int, memoryview | bytes, bytes]
+"""A message: the values of the properties of `Messages` for it, in their order. A tuple, as there are many."""
+
+
 @dataclass(slots=True)
 class Messages:
-    """The decoded messages of one metric in one poll, in the order of the log: one entry each in every list.
+    """The decoded messages of one metric in one poll, in the order of the log: one entry each in every list."""
 
-    `sequence` is the message's place among all messages of the poll; times are milliseconds since 1970, UTC; `rows` are
-    bytes of `ROW`, `regions` of `REGION`.
-    """
+    entries: list[MessageEntry] = field(default_factory=list)
 
-    sequence: list[int] = field(default_factory=list)
-    offset: list[int] = field(default_factory=list)
-    appended: list[int] = field(default_factory=list)
-    group: list[int] = field(default_factory=list)
-    interval: list[int] = field(default_factory=list)
-    start: list[int] = field(default_factory=list)
-    count: list[int] = field(default_factory=list)
-    rows: list[memoryview | bytes] = field(default_factory=list)
-    regions: list[bytes] = field(default_factory=list)
+    @property
+    def sequence(self) -> list[int]:
+        """The place of each among all messages of the poll."""
+        return [entry[0] for entry in self.entries]
+
+    @property
+    def offset(self) -> list[int]:
+        return [entry[1] for entry in self.entries]
+
+    @property
+    def appended(self) -> list[int]:
+        """When the log took each, milliseconds since 1970, UTC."""
+        return [entry[2] for entry in self.entries]
+
+    @property
+    def group(self) -> list[int]:
+        return [entry[3] for entry in self.entries]
+
+    @property
+    def interval(self) -> list[int]:
+        """Milliseconds."""
+        return [entry[4] for entry in self.entries]
+
+    @property
+    def start(self) -> list[int]:
+        """Milliseconds since 1970, UTC."""
+        return [entry[5] for entry in self.entries]
+
+    @property
+    def count(self) -> list[int]:
+        """How many rows each has."""
+        return [entry[6] for entry in self.entries]
+
+    @property
+    def rows(self) -> list[memoryview | bytes]:
+        """Bytes of `ROW`."""
+        return [entry[7] for entry in self.entries]
+
+    @property
+    def regions(self) -> list[bytes]:
+        """Bytes of `REGION`."""
+        return [entry[8] for entry in self.entries]
 
 
 @dataclass(frozen=True, slots=True)
 class CheckedReadings:
     """The accepted rows of one metric, in the order of the log, and the rejected ones.
 
-    `raw` (n,) holds the accepted rows as they came; `message` (n,) is each row's place in the lists of `Messages`,
-    `row` (n,) its place in the message; `start` (n,) milliseconds; `value` (n,) whole smallest units. `latest`
-    (messages,) is the latest start of an accepted row in each message, -1 without one.
+    `rows.messages` are those of `Messages`, also those without an accepted row. `earliest` and `latest` (messages,) are
+    the first and the last start of an accepted row in each message, -1 without one; milliseconds.
     """
 
-    raw: NDArray[np.void]
-    message: NDArray[np.int32]
-    row: NDArray[np.int32]
-    start: NDArray[np.int64]
-    value: NDArray[np.int64]
+    rows: Rows
+    earliest: NDArray[np.int64]
     latest: NDArray[np.int64]
     rejected: Sequence[DeadLetter]
 
@@ -82,22 +114,87 @@ def check(
     Rows that are `settled`, as (offset, row), are neither: they were rejected before.
     """
     raw = np.frombuffer(b"".join(messages.rows), ROW)
-    counts = np.array(messages.count)
-    first = np.cumsum(counts) - counts
-    message = np.repeat(np.arange(len(counts), dtype=np.int32), counts)
-    row = (np.arange(len(raw)) - first[message]).astype(np.int32)
-    faults = _Faults(raw, messages, metric, message, span)
-    rejected = faults.explain(row) if not faults.sound.all() else []
-    usable = faults.sound & ~_marked(settled, messages, first, len(raw)) if settled else faults.sound
-    if not usable.all():
-        keep = np.flatnonzero(usable)
-        raw, message, row = raw[keep], message[keep], row[keep]
-    start = np.array(messages.start, np.int64)[message] + raw["after"].astype(np.int64)
-    latest = np.full(len(counts), -1, np.int64)
-    if len(message):
-        edges = np.flatnonzero(np.r_[True, message[1:] != message[:-1]])
-        latest[message[edges]] = np.maximum.reduceat(start, edges)
-    return CheckedReadings(raw, message, row, start, raw["value"].astype(np.int64), latest, rejected)
+    poll = _Poll(messages, raw)
+    rejected: list[DeadLetter] = []
+    if poll.sound(metric, span):
+        usable = None
+    else:
+        faults = _Faults(raw, messages, metric, poll.message, span)
+        rejected = faults.explain(poll.row) if not faults.sound.all() else []
+        usable = faults.sound
+    if settled:
+        usable = ~_marked(settled, messages, poll.first, len(raw)) & (True if usable is None else usable)
+    rows = poll.rows(usable)
+    earliest, latest = poll.bounds(rows)
+    return CheckedReadings(rows, earliest, latest, rejected)
+
+
+class _Poll:
+    """The rows of a poll as columns.
+
+    `first` (messages,) is the place of each message's first row; `message` (n,) and `row` (n,) are the place of each
+    row's message, and its own in that.
+    """
+
+    def __init__(self, messages: Messages, raw: NDArray[np.void]) -> None:
+        self._raw = raw
+        self._columns = MessageColumns(
+            np.array(messages.group, np.uint32),
+            np.array(messages.start, np.int64),
+            np.array(messages.interval, np.uint32),
+            np.array(messages.offset, np.int64),
+        )
+        self._appended = np.array(messages.appended, np.int64)
+        counts = np.array(messages.count)
+        self.first = np.cumsum(counts) - counts
+        self.message = np.repeat(np.arange(len(counts), dtype=np.int32), counts)
+        self.row = np.arange(len(raw), dtype=np.int32) - np.repeat(self.first.astype(np.int32), counts)
+        self._after, self._value, self._quality = (raw[name].copy() for name in ("after", "value", "quality"))
+        with np.errstate(invalid="ignore"):  # what is no number, or none of these, is found below
+            self._whole_after, self._whole_value = self._after.astype(np.int32), self._value.astype(np.int64)
+
+    def sound(self, metric: Metric, span: TimeSpan) -> bool:
+        """Whether no row has a fault, by what is largest and smallest. Comparing with what is no number is false."""
+        after, value, of = self._after, self._value, self._columns
+        if not (after.min() >= 0 and after.max() < 2.0**31 and value.min() >= metric.minimum):
+            return False
+        if not (value.max() <= metric.maximum and self._quality.max() <= ACTUAL):
+            return False
+        longest = 0 if metric.reading == "moment" else metric.longest_window_ms
+        shortest = 0 if metric.reading == "moment" else 1
+        latest = of.start + np.maximum.reduceat(self._whole_after, self.first)
+        return bool(
+            (self._whole_after == after).all()
+            and (self._whole_value == value).all()
+            and of.interval.min() >= shortest
+            and of.interval.max() <= longest
+            and (latest + of.interval <= self._appended + FUTURE_MS).all()
+            and (span == ALWAYS or (of.start.min() >= span.begins and latest.max() < span.ends))
+        )
+
+    def rows(self, usable: NDArray[np.bool_] | None) -> Rows:
+        """The rows that are usable, with all messages; without `usable` all are."""
+        which = slice(None) if usable is None else np.flatnonzero(usable)
+        return Rows(
+            self._columns,
+            self.message[which],
+            self._raw["source"][which].astype(np.uint32),
+            self._raw["contributor"][which].astype(np.uint32),
+            self._whole_after[which],
+            self._whole_value[which],
+            self._quality[which],
+            self.row[which],
+        )
+
+    def bounds(self, rows: Rows) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The first and the last start in each message, -1 without a row."""
+        earliest, latest = (np.full(len(self._columns), -1, np.int64) for _ in range(2))
+        if len(rows):
+            edges = np.flatnonzero(np.r_[True, rows.message[1:] != rows.message[:-1]])
+            there = rows.message[edges]
+            earliest[there] = self._columns.start[there] + np.minimum.reduceat(rows.after, edges)
+            latest[there] = self._columns.start[there] + np.maximum.reduceat(rows.after, edges)
+        return earliest, latest
 
 
 def _marked(
@@ -154,8 +251,9 @@ class _Faults:
     def explain(self, row: NDArray[np.int32]) -> list[DeadLetter]:
         """The unsound rows with the first reason that holds for each."""
         found = []
+        offsets = self._messages.offset
         for place in np.flatnonzero(~self.sound).tolist():
-            offset = self._messages.offset[self._message[place]]
+            offset = offsets[self._message[place]]
             found.append(DeadLetter(offset, int(row[place]), self._reason(place), self._raw[place].tobytes()))
         return found
 

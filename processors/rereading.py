@@ -16,10 +16,10 @@ from eventlog.protocol import Log, OffsetGone, Record, TopicPartition, Unreadabl
 from processors.corrections import RereadWindow
 from processors.decoding import Decoder
 from processors.open_memory import OpenMemory
-from processors.open_windows import by_window, rows_of
+from processors.open_windows import by_window, window_numbers
 from processors.pieces import finish
 from processors.readings import TimeSpan, check
-from processors.reduce import Scratch
+from processors.winners import Scratch
 from schemas.catalogue import Metric
 from schemas.windows import Windows
 from store.corrections import Correction, KnownContents, LateWindow, Outcome
@@ -117,10 +117,10 @@ class Rereader:
         decoded = self._decoder.decode(records, frozenset())
         for name, messages in decoded.messages.items():
             wanted = [number for metric, number in again if metric == name]
-            rows = rows_of(messages, checked := check(messages, self._metrics[name], span=self._span))
-            number = self._windows[name].numbers(checked.start)
+            checked = check(messages, self._metrics[name], span=self._span)
+            number = window_numbers(self._windows[name], checked)
             places = np.flatnonzero(np.isin(number, wanted))
-            for window, part in by_window(number[places], rows.take(places)):
+            for window, part in by_window(number[places], checked.rows.take(places)):
                 again[name, window].add(part)
         self._memory.make_room()
 

@@ -15,10 +15,11 @@ from processors.dividing import divided
 from processors.open_memory import OpenMemory
 from processors.open_rows import OpenRows
 from processors.pieces import Pieces
-from processors.reduce import ROW_TYPES, Rows, Scratch, winning
+from processors.rows import ROW_TYPES, Rows
 from processors.spilling import RowKind
 from processors.tracking.passes import TAIL_MS, track
 from processors.tracking.sightings import Sightings, sightings_since
+from processors.winners import Scratch, winning
 from schemas.batch import FORM_UNKNOWN, ONE_LINE, REGION, TWO_LINES
 from schemas.windows import Windows
 from store.processing import Amounts
@@ -238,7 +239,7 @@ def _kind(scratch: Scratch) -> RowKind[PictureColumns]:
         key=_source,
         winners=lambda pictures: winning(pictures.rows, scratch),
         apart=lambda pictures: [*pictures.rows.columns(), pictures.counts, pictures.boxes],
-        together=lambda columns: PictureColumns(Rows(*columns[:-2]), *columns[-2:]),
+        together=lambda columns: PictureColumns(Rows.of_columns(columns[:-2]), *columns[-2:]),
         dtypes=(*ROW_TYPES, np.dtype(np.int64), REGION),
     )
 

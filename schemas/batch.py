@@ -173,7 +173,7 @@ def _view(layout: Layout, message: bytes) -> Batch | None:
     at = PREFIX_BYTES
     try:
         for name, kind in layout.header:
-            at, number = _read_varint(message, at)
+            at, number = read_varint(message, at)
             if kind == _VARINT:
                 fields[name] = number
             elif kind == _REGIONS:
@@ -184,7 +184,7 @@ def _view(layout: Layout, message: bytes) -> Batch | None:
                     return None
                 fields[name] = message[at:end].decode()
                 at = end
-        at, count = _read_varint(message, at)
+        at, count = read_varint(message, at)
     except (IndexError, UnicodeDecodeError):
         return None
     size = count * layout.row.itemsize
@@ -208,7 +208,7 @@ def _view_regions(layout: Layout, message: bytes, at: int, count: int) -> tuple[
     return end + (count > 0), regions
 
 
-def _read_varint(message: bytes, at: int) -> tuple[int, int]:
+def read_varint(message: bytes, at: int) -> tuple[int, int]:
     """Position after the number at `at`, and the number. Raises IndexError past the end or past ten bytes."""
     byte = message[at]
     if byte < 0x80:
@@ -278,6 +278,11 @@ def check_feeder(feeder: str) -> None:
 @cache
 def _layouts() -> Mapping[int, Layout]:
     return {number: layout_of(schema.definition) for number, schema in schemas().items() if schema.is_batch}
+
+
+def layout_of_message(message: bytes) -> Layout | None:
+    """The layout of the committed schema that a message names, None if it names none."""
+    return _layouts().get(int.from_bytes(message[1:PREFIX_BYTES], "big")) if message[:1] == MAGIC else None
 
 
 def layout_of(definition: Mapping[str, Any]) -> Layout:

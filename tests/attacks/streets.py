@@ -7,7 +7,7 @@ import numpy as np
 
 from eventlog.memory import MemoryRecord
 from processors.reading_fold import ReadingFold
-from processors.reduce import Scratch
+from processors.winners import Scratch
 from schemas.batch import ONE_LINE, REGION, ROW, TWO_LINES, encode
 from schemas.catalogue import Metric, metrics_of
 from schemas.registry import schema_named

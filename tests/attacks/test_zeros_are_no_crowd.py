@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from federation.disclosure.rules import Rule, passes, rule_in_force
-from processors.reduce import Rows, Scratch, reduce_window
+from processors.reduce import reduce_window
+from processors.rows import Rows
+from processors.winners import Scratch
 from schemas.catalogue import catalogue
 from schemas.rules import OTHERS, Threshold
 from store.processing import Amounts
@@ -21,7 +23,7 @@ HOUR = 3_600_000
 def reduced(metric: str, values: list[int]) -> Amounts:
     """A cell of contributors that report one value each."""
     each = np.arange(len(values))
-    rows = Rows(
+    rows = Rows.one_by_one(
         group=np.zeros(len(values), np.uint32),
         source=each.astype(np.uint32),
         contributor=each.astype(np.uint32),
@@ -93,7 +95,7 @@ def test_whoever_nets_to_zero_does_not_count():
     assert amounts.contributors == 3
     rows_of_one = [1_000] * 14 + [500, -500]
     each = [*range(14), 14, 14]
-    rows = Rows(
+    rows = Rows.one_by_one(
         group=np.zeros(16, np.uint32),
         source=np.arange(16, dtype=np.uint32),
         contributor=np.array(each, np.uint32),

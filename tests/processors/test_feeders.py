@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from eventlog.memory import MemoryRecord
 from processors.decoding import Decoded
 from processors.reading_fold import ReadingFold
-from processors.reduce import Scratch
 from processors.watermark import MOST_FEEDERS, EventTime
+from processors.winners import Scratch
 from schemas.batch import encode
 from schemas.catalogue import metrics_of, silence_ms
 from schemas.registry import newest

@@ -25,9 +25,10 @@ from processors.open_rows import OpenRows
 from processors.pieces import finish
 from processors.plan import Plan
 from processors.reading_fold import ReadingFoldFactory
-from processors.reduce import ROW_TYPES, Rows, Scratch, winning
+from processors.rows import ROW_TYPES, Rows
 from processors.runner import Runner
 from processors.spilling import RowKind, SpilledRows, SpillFailed, SpillFolder
+from processors.winners import Scratch, winning
 from schemas.catalogue import metrics_of
 from schemas.topics import live
 from store.processing import Position
@@ -122,16 +123,17 @@ def test_repeats_of_more_than_the_memory_holds_do_not_fill_the_disk():
 def kind() -> RowKind[Rows]:
     scratch = Scratch()
     return RowKind(Rows.join, lambda rows: rows.group, lambda rows: winning(rows, scratch), Rows.columns,
-                lambda columns: Rows(*columns), ROW_TYPES)  # fmt: skip
+                Rows.of_columns, ROW_TYPES)  # fmt: skip
 
 
 def some_rows(groups: int, sources: int, count: int, offset: int) -> Rows:
     """Rows drawn at random, many of them of the same group, source and start."""
     draw = np.random.default_rng(offset)
-    numbers = (draw.integers(0, groups, count), draw.integers(0, sources, count), np.zeros(count), T0 + np.zeros(count),
-               draw.integers(0, 99, count), draw.integers(0, 2, count), np.full(count, 15 * MINUTE),
-               offset + np.arange(count), np.zeros(count))  # fmt: skip
-    return Rows(*(column.astype(dtype) for column, dtype in zip(numbers, ROW_TYPES, strict=True)))
+    return Rows.one_by_one(
+        group=draw.integers(0, groups, count), source=draw.integers(0, sources, count), contributor=np.zeros(count),
+        start=T0 + np.zeros(count), value=draw.integers(0, 99, count), quality=draw.integers(0, 2, count),
+        interval=np.full(count, 15 * MINUTE), offset=offset + np.arange(count), row=np.zeros(count),
+    )  # fmt: skip
 
 
 def counted(rows: Rows) -> list[tuple]:

@@ -11,7 +11,7 @@ from eventlog.memory import MemoryRecord
 from processors.brakes import ROW_BLOCK, TooManyDead, TooManyRejected
 from processors.fold import ReplayDiffers
 from processors.reading_fold import ReadingFold
-from processors.reduce import Scratch
+from processors.winners import Scratch
 from schemas.batch import ROW, encode
 from schemas.catalogue import catalogue, metrics_of
 from schemas.windows import Windows

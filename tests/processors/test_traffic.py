@@ -8,7 +8,7 @@ import pytest
 from eventlog.memory import MemoryRecord
 from processors import traffic
 from processors.reading_fold import ReadingFold
-from processors.reduce import Scratch
+from processors.winners import Scratch
 from schemas.batch import REGION, ROW, encode
 from schemas.catalogue import catalogue, current_name, metrics_of
 from schemas.registry import schema_named

@@ -18,9 +18,9 @@ from ingest.cameras.sources import open_source
 from processors.plates.jpeg_decoding import decode_picture
 from processors.plates.network import NetworkDetector, card
 from processors.reading_fold import ReadingFold
-from processors.reduce import Scratch
 from processors.tracking.passes import TAIL_MS, Passes
 from processors.traffic import FORMS
+from processors.winners import Scratch
 from schemas.batch import FORM_UNKNOWN, ONE_LINE, REGION, ROW, TWO_LINES, encode
 from schemas.catalogue import metrics_of
 from schemas.registry import schema_named

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from ingest.batches import ReadingColumns
     from ingest.register import Register
     from ingest.simulated.sources import SimulatedSources, SimulatedStream
-    from processors.reduce import Rows, Scratch
+    from processors.rows import Rows
+    from processors.winners import Scratch
     from schemas.windows import Windows
     from store.database import Connection
     from store.processing import Cell
@@ -30,7 +31,7 @@ def measure_simulated(
     connection: "Connection", sources: "SimulatedSources", register: "Register", until_ms: int, days: int = DAYS
 ) -> None:
     """Keep the cells of the windows of `days` days before `until_ms` (milliseconds since 1970) as measured."""
-    from processors.reduce import Scratch
+    from processors.winners import Scratch
     from schemas.windows import Windows
     from store.standing import store_measurement
 
@@ -70,18 +71,17 @@ def _rows(readings: "ReadingColumns") -> "Rows":
     """The readings as a processor has them; there is no message, so they have no offsets."""
     import numpy as np
 
-    from processors.reduce import ROW_TYPES, Rows
+    from processors.rows import Rows
 
     count = len(readings)
-    columns = (
-        readings.area.astype(np.int64) * len(readings.metric.classes) + readings.class_,
-        readings.source,
-        readings.contributor,
-        readings.start,
-        readings.value,
-        readings.quality,
-        np.full(count, readings.interval),
-        np.zeros(count),
-        np.arange(count),
+    return Rows.one_by_one(
+        group=readings.area.astype(np.int64) * len(readings.metric.classes) + readings.class_,
+        source=readings.source,
+        contributor=readings.contributor,
+        start=readings.start,
+        value=readings.value,
+        quality=readings.quality,
+        interval=np.full(count, readings.interval),
+        offset=np.zeros(count),
+        row=np.arange(count),
     )
-    return Rows(*(np.asarray(column, type_) for column, type_ in zip(columns, ROW_TYPES, strict=True)))

@@ -1,0 +1,58 @@
+"""What Python does for a message does not depend on how many readings it holds: only numpy sees rows."""
+
+import sys
+
+import numpy as np
+
+from processors.reading_fold import ReadingFoldFactory
+from schemas.catalogue import metrics_of
+from schemas.topics import live
+from store.processing import Position
+from tests.processors.logs import T0
+from tests.processors.test_reading_fold import ENERGY, MINUTE, ZONE, batch, tick
+
+TOPIC = live("isfahan", ENERGY)
+
+
+def calls(work) -> int:
+    """How many functions are called from Python, whether they are written in Python or in C."""
+    counted = 0
+
+    def count(frame, event, argument) -> None:
+        nonlocal counted
+        counted += event in ("call", "c_call")
+
+    sys.setprofile(count)
+    try:
+        work()
+    finally:
+        sys.setprofile(None)
+    return counted
+
+
+def calls_of(rows: int) -> int:
+    draw = np.random.default_rng(rows)
+    messages = 40  # so many that with 50 rows each, some hashes are equal as well
+    records = []
+    for number in range(messages):
+        sources = draw.choice(1_000_000, rows, replace=False).tolist()
+        off = draw.integers(0, MINUTE, rows).tolist()
+        again = [(sources[0], sources[0], off[0], 5, 1)]
+        records.append(batch(number, *((of, of, late, 9, 1) for of, late in zip(sources, off, strict=True)), *again))
+    ended = tick(messages, T0 + 180 * MINUTE)
+    fold = ReadingFoldFactory({TOPIC: metrics_of(ENERGY)}, ZONE).create(
+        TOPIC, Position(), lambda first, until: frozenset(), gap=False
+    )
+    fold.feed(records[:1])  # the first message of a key is parsed as a whole
+
+    def work() -> None:
+        fold.feed(records[1:])
+        fold.feed([ended])
+        assert fold.step().position.account.aggregated == messages * rows
+
+    return calls(work)
+
+
+def test_a_message_of_5000_rows_takes_as_many_calls_as_one_of_50():
+    calls_of(50)  # what is imported and cached once
+    assert calls_of(50) == calls_of(5_000)
