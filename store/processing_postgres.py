@@ -38,6 +38,24 @@ logger = logging.getLogger(__name__)
 _COUNTS = tuple(field.name for field in fields(Account))
 _OWN = ("next_offset", "resume_offset", "event_time", "incomplete_before", "dead_in_block", "rejected_in_block")
 _POSITION = (*_OWN, *_COUNTS, "feeders")
+_MOVE = sql.SQL("""
+WITH given AS (
+    SELECT * FROM unnest(%s::text[], %s::integer[], %s::bigint[], %s::bigint[], {types}, %s::jsonb[])
+        WITH ORDINALITY AS of_each (topic, partition, owner, expected, {position}, place)
+), locked AS (
+    SELECT given.* FROM stream_offsets known JOIN given USING (topic, partition)
+    WHERE known.epoch = owner AND known.next_offset = expected ORDER BY place FOR UPDATE OF known
+)
+UPDATE stream_offsets known SET ({position}) = ROW({new}), stopped = NULL, cut_end = NULL
+FROM locked WHERE known.topic = locked.topic AND known.partition = locked.partition
+RETURNING known.topic, known.partition
+""").format(
+    types=sql.SQL(", ").join([sql.SQL("%s::bigint[]")] * (len(_POSITION) - 1)),
+    position=sql.SQL(", ").join(map(sql.Identifier, _POSITION)),
+    new=sql.SQL(", ").join([sql.Identifier("locked", name) for name in _POSITION]),
+)
+"""Rows are locked in the order in which they are given. One that another process has changed meanwhile is looked at
+again as it is then, and left alone if it no longer fits."""
 _SETTLED = """
 SELECT "offset", row FROM dead_letters
 WHERE topic = %s AND partition = %s AND log_cut = 0 AND "offset" >= %s AND "offset" < %s
@@ -72,6 +90,10 @@ INSERT INTO camera_pictures VALUES (%s, %s, %s, %s, %s, %s, %s)
 ON CONFLICT (camera, hour) DO UPDATE SET expected = camera_pictures.expected + excluded.expected,
     seen = camera_pictures.seen + excluded.seen, undecodable = camera_pictures.undecodable + excluded.undecodable,
     stale = camera_pictures.stale + excluded.stale, missing = camera_pictures.missing + excluded.missing
+"""
+_DROP_LATE = """
+DELETE FROM late_readings late USING unnest(%s::text[], %s::integer[], %s::bigint[]) AS at (topic, partition, time)
+WHERE late.topic = at.topic AND late.partition = at.partition AND late.until <= at.time
 """
 _ADD_LATE = """
 INSERT INTO late_readings VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)
@@ -204,8 +226,7 @@ class PostgresStore:
         # One order for all processes, or two of them may wait for each other.
         ordered = sorted(commits, key=lambda commit: commit.partition)
         with _Unavailable(self), self._open().transaction():
-            fenced = [commit.partition for commit in ordered if not self._move(commit)]
-            if fenced:
+            if fenced := self._move(ordered):
                 raise Fenced(fenced)
             self._cut(ordered)
             self._copy_cells(ordered)
@@ -232,23 +253,12 @@ class PostgresStore:
             self._connection = connect(self._url, name="sistercity process")
         return self._connection
 
-    def _move(self, commit: PartitionCommit) -> bool:
-        """Store the new position; False if epoch or offset are no longer those that the commit expects."""
-        position = commit.step.position
-        values: list[object] = [getattr(position, name) for name in _OWN]
-        values += [getattr(position.account, name) for name in _COUNTS]
-        values.append(Jsonb([astuple(feeder) for feeder in position.feeders]))
-        moved = self._open().execute(
-            sql.SQL(
-                "UPDATE stream_offsets SET ({}) = ROW({}), stopped = NULL, cut_end = NULL"
-                " WHERE topic = %s AND partition = %s AND epoch = %s AND next_offset = %s"
-            ).format(
-                sql.SQL(", ").join(map(sql.Identifier, _POSITION)),
-                sql.SQL(", ").join([sql.Placeholder()] * len(_POSITION)),
-            ),
-            [*values, *commit.partition, commit.epoch, commit.expected_offset],
-        )
-        return moved.rowcount == 1
+    def _move(self, commits: Sequence[PartitionCommit]) -> list[Partition]:
+        """Store the new positions, in one statement; returns the partitions whose epoch or offset are no longer those
+        that the commit expects."""
+        columns = [list(column) for column in zip(*map(_moved_row, commits), strict=True)]
+        moved = set(self._open().execute(_MOVE, columns).fetchall())
+        return [commit.partition for commit in commits if tuple(commit.partition) not in moved]
 
     def _cut(self, commits: Sequence[PartitionCommit]) -> None:
         """Set dead letters aside that the log has lost, and forget where late readings lay that it has lost."""
@@ -285,15 +295,14 @@ class PostgresStore:
                 cursor.executemany(_ADD_CAMERA, [_camera_row(count) for count in counts])
 
     def _add_late(self, commits: Sequence[PartitionCommit]) -> None:
-        for commit in commits:
-            if not commit.step.late:
-                continue
-            with self._open().cursor() as cursor:
-                cursor.executemany(_ADD_LATE, [_late_row(commit.partition, late) for late in commit.step.late])
-            self._open().execute(
-                "DELETE FROM late_readings WHERE topic = %s AND partition = %s AND until <= %s",
-                (*commit.partition, commit.step.position.event_time),
-            )
+        with_late = [commit for commit in commits if commit.step.late]
+        if not with_late:
+            return
+        with self._open().cursor() as cursor:
+            rows = [_late_row(commit.partition, late) for commit in with_late for late in commit.step.late]
+            cursor.executemany(_ADD_LATE, rows)
+        times = [(*commit.partition, commit.step.position.event_time) for commit in with_late]
+        self._open().execute(_DROP_LATE, [list(column) for column in zip(*times, strict=True)])
 
 
 _TRANSIENT = (psycopg.OperationalError, psycopg.InterfaceError, psycopg.InternalError)
@@ -320,6 +329,15 @@ def _epoch_and_position(row: TupleRow) -> tuple[int, Position]:
     epoch, *values = row
     account, feeders = Account(*values[len(_OWN) : -1]), tuple(FeederTime(*of) for of in values[-1])
     return epoch, Position(**dict(zip(_OWN, values, strict=False)), account=account, feeders=feeders)
+
+
+def _moved_row(commit: PartitionCommit) -> tuple[object, ...]:
+    """The parameters of `_MOVE` for one partition."""
+    position = commit.step.position
+    own = [getattr(position, name) for name in _OWN]
+    counts = [getattr(position.account, name) for name in _COUNTS]
+    feeders = Jsonb([astuple(feeder) for feeder in position.feeders])
+    return (*commit.partition, commit.epoch, commit.expected_offset, *own, *counts, feeders)
 
 
 def _cell_row(partition: Partition, cell: Cell) -> tuple[object, ...]:

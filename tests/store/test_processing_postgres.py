@@ -1,5 +1,6 @@
 """What only the store in PostgreSQL does."""
 
+import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event
@@ -8,9 +9,10 @@ import pytest
 
 from store.database import connect
 from store.feeders import SlowestFeeder, slowest_feeders
-from store.processing import Cell, Claim, FeederTime, Position, StoreUnavailable
+from store.processing import Cell, Claim, FeederTime, Fenced, Partition, Position, StoreUnavailable
 from store.processing_postgres import PostgresStore
 from tests.store.test_processing import HERE, THERE, TOPIC, cell, commit
+from tests.waiting import until
 
 pytestmark = pytest.mark.services
 
@@ -53,3 +55,46 @@ def test_the_operator_sees_which_feeder_is_waited_for(database_url):
     with connect(database_url) as connection:
         assert slowest_feeders(connection) == {TOPIC: SlowestFeeder(0, "slow", 50, 90)}
     store.close()
+
+
+def test_a_commit_of_all_partitions_takes_as_many_statements_as_that_of_one(database_url, tmp_path):
+    store = PostgresStore(database_url)
+    store.register_topic(TOPIC, "cluster", "topic-id", 32)
+    partitions = [(TOPIC, number) for number in range(32)]
+    store.claim(partitions)
+
+    def statements(some: list[Partition], expected: int) -> int:
+        trace = tmp_path / f"{len(some)}-{expected}"
+        steps = [
+            commit(at, 1, expected, expected + 5, cells=[cell(3_600_000 * (at[1] + 100 * expected))]) for at in some
+        ]
+        with trace.open("w") as file:
+            store._open().pgconn.trace(file.fileno())
+            store.commit(steps)
+            store._open().pgconn.untrace()
+        return len(re.findall(r"\t(?:Execute|Query)\t", trace.read_text()))
+
+    assert statements(partitions[:1], 0) == statements(partitions[1:], 0) > 0
+    assert {at: epoch_and_position[1].next_offset for at, epoch_and_position in store.stored(partitions).items()} == (
+        dict.fromkeys(partitions, 5)
+    )
+    store.close()
+
+
+def test_a_commit_that_waits_for_a_new_owner_is_refused(database_url):
+    """The new owner's epoch is not committed yet when the commit begins: it must count all the same."""
+    old, new = PostgresStore(database_url), connect(database_url)
+    old.register_topic(TOPIC, "cluster", "topic-id", 2)
+    old.claim([HERE, THERE])
+    waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+    with ThreadPoolExecutor(1) as beside, connect(database_url) as watching:
+        with new.transaction():
+            new.execute("UPDATE stream_offsets SET epoch = epoch + 1 WHERE topic = %s AND partition = %s", THERE)
+            done = beside.submit(old.commit, [commit(HERE, 1, 0, 5), commit(THERE, 1, 0, 5)])
+            until(lambda: watching.execute(waiting).fetchone()[0], "the commit waits for the row")
+        with pytest.raises(Fenced) as fenced:
+            done.result()
+    assert fenced.value.partitions == (THERE,)
+    assert old.stored([HERE]) == {HERE: (1, Position())}
+    old.close()
+    new.close()
