@@ -35,11 +35,18 @@ def token_hash(token: str) -> bytes:
     return sha256(token.encode()).digest()
 
 
+_ACCESS = "id, partner, witness, requests_per_minute, bytes_per_hour, concurrent_requests"
+TOKENS_IN_FORCE = f"""
+    SELECT access_tokens.hash AS token, {_ACCESS} FROM access_tokens JOIN agreements_in_force ON id = agreement
+    WHERE access_tokens.expires_at > now()
+"""
+"""Each token that is not over, with the `Access` of its agreement if that is in force now."""
+
+
 async def agreements_of(connection: AsyncConnection, hashes: Sequence[bytes]) -> list[Access | None]:
     """The agreement that each token was issued for, if the token is not over and the agreement is in force now."""
     rows = await connection.execute(
-        f"SELECT access_tokens.hash, {_ACCESS} FROM access_tokens JOIN agreements_in_force ON id = agreement"
-        " WHERE access_tokens.hash = ANY(%s) AND access_tokens.expires_at > now()",
+        f"SELECT * FROM ({TOKENS_IN_FORCE}) AS held WHERE token = ANY(%s)",
         (list(hashes),),
         prepare=True,
     )
@@ -88,9 +95,6 @@ def prune_assertions(connection: Connection, before: int, most: int) -> int:
         " WHERE received_at < least(%s, now() - interval '1 day') ORDER BY received_at LIMIT %s))",
         (moment(before), most),
     ).rowcount
-
-
-_ACCESS = "id, partner, witness, requests_per_minute, bytes_per_hour, concurrent_requests"
 
 
 def token_connections(database_url: DatabaseUrl, *, most: int, wait_s: float) -> ConnectionPool[Connection]:

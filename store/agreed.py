@@ -6,10 +6,12 @@ bytes, without a line's end. Connections are those of `store.publication_log.sna
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from json import dumps
 
 from psycopg.rows import TupleRow
 
 from store import publication_log
+from store.access import TOKENS_IN_FORCE, Access
 from store.database import AsyncConnection, Connection
 from store.publication_log import LogState, PublicationScope
 
@@ -22,6 +24,16 @@ class BodiesAsked:
     """A question for bodies of a metric under an agreement, `after` a sequence, at most `limit`."""
 
     agreement: str
+    metric: str
+    after: int
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class PageAsked:
+    """The same question by whoever has a token, of which this is the hash."""
+
+    token: bytes
     metric: str
     after: int
     limit: int
@@ -81,23 +93,34 @@ def entries(connection: Connection, agreement: str, position: int, limit: int) -
     return [entry for _, entry in rows[:kept]], rows[kept - 1][0] if kept else position
 
 
-async def body_pages(connection: AsyncConnection, asked: Sequence[BodiesAsked]) -> list[BodyPage]:
-    """The page that answers each question, in one statement: at most 8 MiB, before the first body that is not due.
+async def token_pages(connection: AsyncConnection, asked: Sequence[PageAsked]) -> list[tuple[Access, BodyPage] | None]:
+    """For each question the agreement of its token, and the page that answers it; None where the token opens nothing.
 
-    Bodies that were withdrawn or lost are left out.
+    One statement for all. A page has at most 8 MiB, and ends before the first body that is not due. Bodies that were
+    withdrawn or lost are left out.
     """
-    return _pages(await (await connection.execute(_BODY_PAGES, _columns(asked), prepare=True)).fetchall(), asked)
+    # One parameter of JSON: the library needs several times as long for arrays.
+    questions = [
+        {"hash": rf"\x{each.token.hex()}", "metric": each.metric, "after": each.after, "most": each.limit}
+        for each in asked
+    ]
+    terms = {"asked": dumps(questions), **_limits()}
+    rows = await (await connection.execute(_TOKEN_PAGES, terms, prepare=True)).fetchall()
+    _check_count(rows, asked)
+    return [None if row[0] is None else (Access(*row[:6]), BodyPage(*row[6:])) for row in rows]
 
 
 async def keep_plan(connection: AsyncConnection) -> None:
-    """Plan each prepared statement once: planning that of `body_pages` takes several times as long as running it."""
+    """Plan each prepared statement once: planning that of `token_pages` takes several times as long as running it."""
     await connection.execute("SET plan_cache_mode = force_generic_plan")
 
 
 def body_page(connection: Connection, asked: BodiesAsked) -> BodyPage:
-    """The same for one question, in the connection's transaction."""
-    [page] = _pages(connection.execute(_BODY_PAGES, _columns([asked]), prepare=True).fetchall(), [asked])
-    return page
+    """The page that answers one question, in the connection's transaction."""
+    terms = {"agreement": asked.agreement, "metric": asked.metric, "after": asked.after, "most_lines": asked.limit}
+    rows = connection.execute(_BODY_PAGES, terms | _limits(), prepare=True).fetchall()
+    _check_count(rows, [asked])
+    return BodyPage(*rows[0])
 
 
 def bodies(connection: Connection, agreement: str, page: BodyPage) -> list[bytes]:
@@ -173,31 +196,22 @@ def _fitting(sizes: Sequence[int]) -> int:
     return len(sizes)
 
 
-def _columns(asked: Sequence[BodiesAsked]) -> dict[str, object]:
-    return {
-        "agreements": [question.agreement for question in asked],
-        "metrics": [question.metric for question in asked],
-        "after": [question.after for question in asked],
-        "limits": [question.limit for question in asked],
-        "never": 2**63 - 1,
-        "most": MOST_BYTES,
-    }
+def _limits() -> dict[str, int]:
+    return {"never": 2**63 - 1, "most": MOST_BYTES}
 
 
-def _pages(rows: Sequence[TupleRow], asked: Sequence[BodiesAsked]) -> list[BodyPage]:
+def _check_count(rows: Sequence[TupleRow], asked: Sequence[object]) -> None:
     if len(rows) != len(asked):
         raise LookupError("publication_log has no row: the database was not migrated, or the table was emptied")
-    return [BodyPage(*row) for row in rows]
 
 
 # A body is named by its hash, which is that of its bytes; one from before hashes were kept, by its place.
-_BODY_PAGES = """
-    SELECT log.id::text,
+_FOUND = """
+           log.id::text,
            EXISTS (SELECT FROM agreed_metrics AS given
                    WHERE given.agreement = asked.agreement AND given.metric = asked.metric),
            found.*
-    FROM unnest(%(agreements)s::text[], %(metrics)s::text[], %(after)s::bigint[], %(limits)s::bigint[])
-         WITH ORDINALITY AS asked (agreement, metric, after, most, number)
+    FROM {asked}
     CROSS JOIN publication_log AS log
     CROSS JOIN LATERAL (
         WITH page AS MATERIALIZED (
@@ -211,10 +225,27 @@ _BODY_PAGES = """
                 SELECT coalesce(min(sequence), %(never)s::bigint) FROM agreed_entries
                 WHERE agreement = asked.agreement AND metric = asked.metric AND sequence > asked.after
                   AND sequence < (SELECT max(sequence) FROM page) AND window_start >= since AND NOT due))
-        SELECT coalesce(array_agg(position ORDER BY sequence), '{}'), min(sequence), max(sequence),
+        SELECT coalesce(array_agg(position ORDER BY sequence), '{{}}'), min(sequence), max(sequence),
                encode(sha256(
                    convert_to(concat_ws(' ', log.id, string_agg(name, ' ' ORDER BY sequence)), 'UTF8')), 'hex')
         FROM due WHERE total <= %(most)s::bigint OR total = size + 1
     ) AS found (positions, first, last, content)
     ORDER BY asked.number
 """
+_BODY_PAGES = "SELECT" + _FOUND.format(
+    asked="""
+        (VALUES (%(agreement)s::text, %(metric)s::text, %(after)s::bigint, %(most_lines)s::bigint, 1))
+        AS asked (agreement, metric, after, most, number)
+    """
+)
+_TOKEN_PAGES = "SELECT asked.agreement, partner, witness, requests_per_minute, bytes_per_hour, concurrent_requests," + (
+    _FOUND.format(
+        asked=f"""
+            (SELECT wanted.*, held.*, held.id AS agreement
+             FROM ROWS FROM (json_to_recordset(%(asked)s::json) AS (hash bytea, metric text, after bigint, most bigint))
+                  WITH ORDINALITY AS wanted (hash, metric, after, most, number)
+             LEFT JOIN LATERAL (
+                SELECT * FROM ({TOKENS_IN_FORCE}) AS known WHERE known.token = wanted.hash) AS held ON true) AS asked
+        """
+    )
+)

@@ -1,6 +1,7 @@
 """Who may read: a handler that reads for a partner has `Granted` in its signature."""
 
-from typing import Annotated
+from collections.abc import Awaitable, Callable
+from typing import Annotated, TypeVar
 
 from fastapi import Depends, FastAPI, Request, Response
 from prometheus_client import Counter
@@ -9,6 +10,7 @@ from api.exchange.accounting import PASSAGE, Accounting
 from api.exchange.gate import Crowded, Gate, Passage
 from api.problems import RETRY_AFTER_S, answer, problem
 from federation.access.quotas import LimitReached
+from store.access import Access
 
 UNAUTHORIZED = problem(401, "invalid-token", "Get another token", "The token is missing, unknown, over or revoked.")
 TOO_MUCH = problem(429, "limit-reached", "A limit of the agreement is reached", "Try again after `Retry-After`.")
@@ -23,17 +25,22 @@ REQUESTS = Counter(
 )
 
 
+_GRANTED = REQUESTS.labels("granted")
+T = TypeVar("T")
+
+
 class NotGranted(Exception):
     """No token, or one that opens nothing."""
 
 
 class Grant:
-    """What a handler knows of whom it reads for: the id of the agreement, the other city's thumbprint, and whether they
-    witness each other's heads.
+    """What a handler knows of whom it reads for: the hash of the token, the id of the agreement, the other city's
+    thumbprint, and whether they witness each other's heads.
     """
 
     def __init__(self, passage: Passage) -> None:
         self._passage = passage
+        self.key = passage.key
         self.agreement = passage.access.agreement
         self.partner = passage.access.partner
         self.witness = passage.access.witness
@@ -50,15 +57,34 @@ class Grant:
 async def grant_of(request: Request) -> Grant:
     """What this request may read under. Raises `NotGranted`, `LimitReached`, `Crowded`, `psycopg.OperationalError`."""
     gate: Gate = request.app.state.gate
+    passage = await gate.enter(_token(request))
+    if passage is None:
+        raise NotGranted
+    grant = _granted(request, passage)
+    await passage.take_turn()
+    return grant
+
+
+async def grant_asking(request: Request, ask: Callable[[bytes], Awaitable[tuple[Access, T] | None]]) -> tuple[Grant, T]:
+    """The same, and what `ask` gives for the token's hash beside its agreement, in one statement."""
+    gate: Gate = request.app.state.gate
+    entered = await gate.enter_asking(_token(request), ask)
+    if entered is None:
+        raise NotGranted
+    passage, found = entered
+    return _granted(request, passage), found
+
+
+def _token(request: Request) -> str:
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token:
         raise NotGranted
-    passage = await gate.enter(token.strip())
-    if passage is None:
-        raise NotGranted
+    return token.strip()
+
+
+def _granted(request: Request, passage: Passage) -> Grant:
     request.scope[PASSAGE] = passage
-    REQUESTS.labels("granted").inc()
-    await passage.take_turn()
+    _GRANTED.inc()
     return Grant(passage)
 
 

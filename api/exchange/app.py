@@ -8,6 +8,7 @@ from api import catalog, health
 from api.building import build
 from api.exchange import access, audit, bodies, entries, heads, public, series, token
 from api.exchange.gate import Gate, now_ms
+from api.exchange.plain_pages import PlainPages
 from api.exchange.stored_pages import PageReader
 from federation.city import CityFacts
 from store.database import DatabaseUrl
@@ -57,5 +58,6 @@ def create_partner_api(
         listener=listener,
     )
     app.state.bodies = reader
+    app.router.routes.insert(0, PlainPages("/v1/bodies", bodies.plain_bodies))
     access.install(app, gate)
     return app

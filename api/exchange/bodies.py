@@ -6,24 +6,23 @@ from fastapi import APIRouter, Path, Query, Request, Response
 
 from api.caching import conditional, etag, matches
 from api.dependencies import Snapshots
-from api.exchange.access import LIMITED, WITHOUT_TOKEN, Granted
+from api.exchange.access import LIMITED, WITHOUT_TOKEN, Grant, Granted, NotGranted, grant_asking
 from api.exchange.pages import JSON_LINES, NOT_AGREED, Limit, answers, check_agreed
-from api.exchange.plain_pages import PlainPageRoute
-from api.exchange.stored_pages import StoredPages
+from api.exchange.stored_pages import PageReader, StoredPages
 from api.openapi import NO_DATABASE, REFUSED_PARAMETER
 from api.problems import ApiProblem, documented, problem
+from api.snapshots import SnapshotPool
 from api.texts import Named
 from store import agreed
-from store.agreed import BodiesAsked, BodyPage
+from store.agreed import BodiesAsked, BodyPage, PageAsked
 
 router = APIRouter(tags=["publications"])
-pages = APIRouter(route_class=PlainPageRoute)
 
 UNKNOWN = problem(404, "unknown-body", "No such body", "No body with this hash may be read under this agreement.")
 GONE = problem(410, "gone", "Withdrawn or lost", "This body was withdrawn or lost; its entry stays.")
 
 
-@pages.get(
+@router.get(
     "/v1/bodies",
     operation_id="list_bodies",
     summary="The cells of one metric",
@@ -45,28 +44,48 @@ async def list_bodies(
     Bodies that were withdrawn or lost are left out, and so are windows from before the agreement's `since`; the page
     stops before the first body that is not due yet.
     """
+    found = await stored.find(PageAsked(granted.key, metric, after, limit))
+    if found is None:
+        raise NotGranted
+    return await _answer(
+        request, granted, snapshots, stored, BodiesAsked(granted.agreement, metric, after, limit), found[1]
+    )
+
+
+async def plain_bodies(request: Request, metric: str, after: int, limit: int) -> Response:
+    """The same for a query that was read already; token and page are asked for in one statement."""
+    state = request.app.state
+    stored: PageReader = state.bodies
+    granted, found = await grant_asking(request, lambda key: stored.find(PageAsked(key, metric, after, limit)))
     asked = BodiesAsked(granted.agreement, metric, after, limit)
-    found = await stored.find(asked)
-    check_agreed(granted, metric, frozenset([metric] if found.agreed else []))
-    kept = None
-    if not matches(request, _tag(asked, found)):
+    return await _answer(request, granted, state.snapshots, stored, asked, found)
+
+
+async def _answer(
+    request: Request,
+    granted: Grant,
+    snapshots: SnapshotPool,
+    stored: PageReader,
+    asked: BodiesAsked,
+    found: BodyPage,
+) -> Response:
+    """The page that was found: 304, or its bytes."""
+    check_agreed(granted, asked.metric, frozenset([asked.metric] if found.agreed else []))
+    kept, tag = None, _tag(asked, found)
+    if not matches(request, tag):
         found, kept = await stored.read(snapshots, asked, found)
-        check_agreed(granted, metric, frozenset([metric] if found.agreed else []))
-    granted.gives(metric, found.first, found.last)
+        check_agreed(granted, asked.metric, frozenset([asked.metric] if found.agreed else []))
+        tag = _tag(asked, found)
+    granted.gives(asked.metric, found.first, found.last)
     if kept is not None:
         granted.hashed(kept.content, kept.hash)
-    answer = conditional(
-        request, _tag(asked, found), lambda: b"" if kept is None else kept.content, media_type=JSON_LINES
-    )
-    answer.headers["Sistercity-Next"] = str(after if found.last is None else found.last)
+    answer = conditional(request, tag, lambda: b"" if kept is None else kept.content, media_type=JSON_LINES)
+    answer.headers["Sistercity-Next"] = str(asked.after if found.last is None else found.last)
     return answer
 
 
 def _tag(asked: BodiesAsked, found: BodyPage) -> str:
     return etag("bodies", found.log, asked.metric, asked.after, found.content)
-
-
-router.include_router(pages)
 
 
 @router.get(

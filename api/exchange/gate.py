@@ -47,9 +47,11 @@ class Crowded(Exception):
 
 @dataclass(slots=True)
 class Passage:
-    """One request that has passed the gate; `Gate.leave` must follow. `turn` is held until the answer begins."""
+    """One request that has passed the gate; `Gate.leave` must follow. `turn` is held until the answer begins; `key` is
+    the hash of the token."""
 
     access: Access
+    key: bytes
     turn: asyncio.Semaphore
     metric: str | None = None
     first: int | None = None
@@ -115,10 +117,41 @@ class Gate:
         if access is None:
             self._known.pop(key, None)
             return None
+        return self._entered(key, access)
+
+    async def enter_asking(
+        self, token: str, ask: Callable[[bytes], Awaitable[tuple[Access, T] | None]]
+    ) -> tuple[Passage, T] | None:
+        """The same, with a look at what is asked for: `ask` gives both, for the token's hash, in one statement.
+
+        The turn is taken before. A token that this process has not seen is looked up by itself before that.
+        """
+        key = token_hash(token)
+        known = self._known.get(key)
+        passage = await self.enter(token) if known is None else self._entered(key, known)
+        if passage is None:
+            return None
+        try:
+            await passage.take_turn()
+            found = await ask(key)
+        except BaseException:
+            self.leave(passage)
+            raise
+        if found is None:
+            self._known.pop(key, None)
+            self.leave(passage)
+            return None
+        passage.access, looked_at = found  # as renewed meanwhile: its limits hold from the next request on
+        self._remember(key, passage.access)
+        return passage, looked_at
+
+    def _entered(self, key: bytes, access: Access) -> Passage:
         self._remember(key, access)
         self._quotas.enter(access)
-        turn = self._turns.setdefault(access.agreement, asyncio.Semaphore(_READS_AT_ONCE))
-        return Passage(access, turn)
+        return Passage(access, key, self._turn(access.agreement))
+
+    def _turn(self, agreement: str) -> asyncio.Semaphore:
+        return self._turns.setdefault(agreement, asyncio.Semaphore(_READS_AT_ONCE))
 
     def leave(self, passage: Passage) -> None:
         """The answer was sent, or the partner has gone."""

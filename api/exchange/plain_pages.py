@@ -1,22 +1,21 @@
 """The route of pages of bodies: a request that is plainly right is answered without the framework's reading of it.
 
 Reading parameters and resolving dependencies takes the framework as long as finding the page. So a query that can be
-read in one way only is read here; every other one, and all that is refused, goes the framework's way. Both end in the
-same handler, with what its signature asks for.
+read in one way only is read here; every other one, and all that is refused, goes the framework's way, which ends in the
+same answer.
 """
 
 import re
-from collections.abc import Callable, Coroutine
-from typing import Any
+from collections.abc import Awaitable, Callable
 
 from fastapi import Request, Response
-from fastapi.routing import APIRoute
-
-from api.exchange.access import grant_of
+from starlette.routing import BaseRoute, Match
+from starlette.types import Receive, Scope, Send
 
 _PLAIN = re.compile(rb"metric=([a-z0-9.-]{1,200})(?:&after=([0-9]{1,18}))?(?:&limit=([1-9][0-9]{0,2}|1000))?")
 _AFTER, _LIMIT = 0, 100
 """What the handler takes where nothing is said."""
+_QUERY = "sistercity.plain_query"
 
 
 def plain_query(query: bytes) -> tuple[str, int, int] | None:
@@ -28,19 +27,21 @@ def plain_query(query: bytes) -> tuple[str, int, int] | None:
     return metric.decode(), _AFTER if after is None else int(after), _LIMIT if limit is None else int(limit)
 
 
-class PlainPageRoute(APIRoute):
-    """A route whose handler takes the request, a grant, the app's snapshots and stored pages, and a plain query."""
+class PlainPages(BaseRoute):
+    """A route to be looked at before all others. `answer` takes the request, metric, `after` and `limit`."""
 
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """What answers a request."""
-        by_the_framework = super().get_route_handler()
+    def __init__(self, path: str, answer: Callable[[Request, str, int, int], Awaitable[Response]]) -> None:
+        self._path = path
+        self._answer = answer
 
-        async def answering(request: Request) -> Response:
-            asked = plain_query(request.scope["query_string"])
-            if asked is None:
-                return await by_the_framework(request)
-            granted, state = await grant_of(request), request.app.state
-            answer: Response = await self.endpoint(request, granted, state.snapshots, state.bodies, *asked)
-            return answer
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Whether this is a GET of the path, with a plain query."""
+        if scope["type"] != "http" or scope["method"] != "GET" or scope["path"] != self._path:
+            return Match.NONE, {}
+        query = plain_query(scope["query_string"])
+        return (Match.NONE, {}) if query is None else (Match.FULL, {_QUERY: query})
 
-        return answering
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request that matches."""
+        answer = await self._answer(Request(scope, receive, send), *scope[_QUERY])
+        await answer(scope, receive, send)

@@ -5,6 +5,7 @@ was withdrawn, revoked or is not due is in no page that can be found. It may sta
 it.
 """
 
+import asyncio
 from collections import OrderedDict
 from dataclasses import dataclass
 from hashlib import sha256
@@ -16,8 +17,8 @@ from fastapi import Depends, Request
 
 from api.snapshots import SnapshotPool
 from federation.access.batching import Batches
-from store.access import STATEMENT_LIMIT_MS
-from store.agreed import BodiesAsked, BodyPage, bodies, body_page, body_pages, keep_plan
+from store.access import STATEMENT_LIMIT_MS, Access
+from store.agreed import BodiesAsked, BodyPage, PageAsked, bodies, body_page, keep_plan, token_pages
 from store.database import AsyncConnection, DatabaseUrl, connect_async
 
 _WAIT_S = 3
@@ -26,7 +27,10 @@ _MOST_KEPT = 64 << 20
 _LARGEST_KEPT = 9 << 20
 _ASKED_AT_ONCE = 16
 _LANES = 4
-"""Connections that questions are asked on, in turns: one that takes long delays only those of its own."""
+"""Connections that questions are asked on."""
+_SLOW_S = 0.02
+"""Questions wait for the statement before and go together, which costs each of them much less. Where it takes longer
+than this, they go another way: one that takes long delays only those that went with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +78,10 @@ class PageReader:
             await keep_plan(connection)
             return connection
 
-        self._lanes: list[Batches[BodiesAsked, BodyPage]] = [
-            Batches(connected, body_pages, most=_ASKED_AT_ONCE) for _ in range(_LANES)
+        self._lanes: list[Batches[PageAsked, tuple[Access, BodyPage] | None]] = [
+            Batches(connected, token_pages, most=_ASKED_AT_ONCE) for _ in range(_LANES)
         ]
-        self._next_lane = cycle(self._lanes)
+        self._in_turns = cycle(self._lanes)
         self._kept = KeptPages()
 
     async def __aenter__(self) -> "PageReader":
@@ -87,9 +91,17 @@ class PageReader:
         for lane in self._lanes:
             await lane.close()
 
-    async def find(self, asked: BodiesAsked) -> BodyPage:
-        """What may be read now. Raises `psycopg.OperationalError`."""
-        return await next(self._next_lane).ask(asked)
+    async def find(self, asked: PageAsked) -> tuple[Access, BodyPage] | None:
+        """What may be read now with a token; None if it opens nothing. Raises `psycopg.OperationalError`."""
+        return await self._lane().ask(asked)
+
+    def _lane(self) -> Batches[PageAsked, tuple[Access, BodyPage] | None]:
+        now = asyncio.get_running_loop().time()
+        for lane in self._lanes:
+            since = lane.runs_since()
+            if since is None or now - since < _SLOW_S:
+                return lane
+        return next(self._in_turns)
 
     async def read(self, snapshots: SnapshotPool, asked: BodiesAsked, found: BodyPage) -> tuple[BodyPage, KeptPage]:
         """A page that was just found, with its bytes; if they are not kept, the page as it is when they are read."""

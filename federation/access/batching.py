@@ -33,12 +33,18 @@ class Batches(Generic[_Question, _Answer]):
         self._connection: AsyncConnection | None = None
         self._waiting: list[tuple[_Question, asyncio.Future[_Answer]]] = []
         self._running: asyncio.Task[None] | None = None
+        self._began = 0.0
+
+    def runs_since(self) -> float | None:
+        """When the statement that runs began, as the event loop counts seconds; None if none does."""
+        return None if self._running is None else self._began
 
     async def ask(self, question: _Question) -> _Answer:
         """The answer. Raises what `connect` and `answer_all` raise. Who goes away leaves the question behind."""
         future: asyncio.Future[_Answer] = asyncio.get_running_loop().create_future()
         self._waiting.append((question, future))
         if self._running is None:
+            self._began = asyncio.get_running_loop().time()
             self._running = asyncio.create_task(self._run())
         return await future
 
@@ -51,6 +57,7 @@ class Batches(Generic[_Question, _Answer]):
     async def _run(self) -> None:
         try:
             while self._waiting:
+                self._began = asyncio.get_running_loop().time()
                 batch, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
                 await self._answer(batch)
         finally:

@@ -8,8 +8,8 @@ from fastapi.testclient import TestClient
 
 from api.exchange.app import create_partner_api
 from api.exchange.plain_pages import plain_query
-from store.agreements import MetricGrant
-from store.database import connect
+from store.agreements import MetricGrant, revoke
+from store.database import Connection, connect
 from tests.api.exchange.agreed import Agreed, reader_of
 from tests.federation.city import IMPORT, ISFAHAN, SOLAR, a_published_city
 
@@ -50,6 +50,30 @@ def test_the_framework_reads_a_plain_query_in_the_same_way(api, token, rest):
                 by_the_framework = api.get(f"/v1/bodies?{query}&also=", headers=sent)
                 assert said(api.get(f"/v1/bodies?{query}", headers=sent)) == said(by_the_framework)
             assert direct.status_code == (401 if headers is not token else 200 if metric == IMPORT.name else 403)
+
+
+@pytest.mark.services
+def test_token_and_page_are_one_statement_and_a_revocation_holds_from_the_next_request(module_database_url, api):
+    asked = f"/v1/bodies?metric={IMPORT.name}"
+    with connect(module_database_url) as connection:
+        partner = Agreed("to-be-revoked")
+        partner.install(connection, grants=(MetricGrant("given", IMPORT.name, 0, 0, 3660),))
+        reader = reader_of(api, partner, connection)
+        before = tokens_looked_up(connection)
+        page = api.get(asked, headers=reader)
+        assert page.status_code == 200 and page.content
+        assert api.get(asked, headers=reader | {"If-None-Match": page.headers["etag"]}).status_code == 304
+        assert tokens_looked_up(connection) == before
+        revoke(connection, partner.agreement, "over")
+        assert api.get(asked, headers=reader).status_code == 401
+
+
+def tokens_looked_up(connection: Connection) -> set[int]:
+    """The connections on which tokens alone are looked up: opened with the first look."""
+    rows = connection.execute(
+        "SELECT pid FROM pg_stat_activity WHERE application_name = 'sistercity tokens' AND datname = current_database()"
+    )
+    return {pid for (pid,) in rows}
 
 
 @pytest.mark.parametrize(
