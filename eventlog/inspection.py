@@ -35,7 +35,7 @@ class ClusterState:
     `topics` leaves out those that do not exist; a text in place of a state is the reason why it could not be read.
     `members` is the number of readers in each group, `clock_ms` the controller's clock: None if the cluster does not
     report them. `asked_ms` and `answered_ms` are this machine's clock before the request for `clock_ms` and after the
-    response.
+    response. `brokers` are those that take part: one that is gone is not counted.
     """
 
     brokers: int

@@ -38,7 +38,8 @@ def cluster_state(
     admin: KafkaAdminClient, topics: Sequence[str], groups: Sequence[str], old_share: float
 ) -> ClusterState:
     """The state of the cluster, of these topics and of these groups of readers. Raises kafka-python's errors."""
-    brokers = len(admin.describe_cluster()["brokers"])
+    # The controller still lists a broker that is gone, as fenced.
+    brokers = sum(not broker.get("is_fenced") for broker in admin.describe_cluster()["brokers"])
     described = admin.describe_topics(list(topics))
     states = {topic["name"]: _state(admin, topic, old_share) for topic in described if not is_missing(topic)}
     members = {group: _members(admin, group) for group in groups}
