@@ -1,5 +1,7 @@
 """Logs for property tests: few sources, areas and hours, so that duplicates, late rows and repeats are common."""
 
+from functools import cache
+
 import numpy as np
 from hypothesis import strategies as st
 
@@ -40,14 +42,30 @@ values = st.one_of(
 )
 
 
+QUALITIES = (0, 1, 1, 1, 2)
+
+
+@cache
 def readings(step):
-    """One row; `step` is milliseconds."""
-    afters = st.one_of(
-        st.integers(0, 16).map(lambda n: n * step),
-        st.integers(0, 16).map(lambda n: n * step),
-        st.sampled_from([-1.0, 0.5, float("nan"), 1e12]),
-    )
-    return st.tuples(st.integers(0, 6), st.integers(0, 4), afters, values, st.sampled_from([0, 1, 1, 1, 2]))
+    """One row; `step` is milliseconds.
+
+    Made once, and of few choices: to examine a new strategy, and to draw one field after the other, takes more time
+    than what is tested.
+    """
+    times = [float(number * step) for number in range(17)]
+    afters = st.sampled_from(times * 8 + [-1.0, 0.5, float("nan"), 1e12] * 17)
+    return st.tuples(st.integers(0, 7 * 5 * len(QUALITIES) - 1), afters, values).map(_row)
+
+
+def _row(drawn):
+    number, after, value = drawn
+    return number % 7, number // 7 % 5, after, value, QUALITIES[number // 35]
+
+
+@cache
+def some_readings(step):
+    """The rows of a message."""
+    return st.lists(readings(step), max_size=12)
 
 
 VEHICLES = [(-1_400, 100, 60, 16, 1), (-600, 300, 36, 28, 2), (200, 500, 60, 16, 0)]
@@ -61,6 +79,7 @@ def view(after_edge: int) -> np.ndarray:
     return np.array(seen, REGION)
 
 
+@cache
 @st.composite
 def pictures(draw, metric):
     """When a picture was taken, its row and its regions: close to a window's edge, the value mostly their number."""
@@ -78,6 +97,7 @@ def pictures(draw, metric):
     return start, [row] * draw(st.sampled_from((1,) * 14 + (2,))), regions
 
 
+@cache
 @st.composite
 def messages(draw, dataset, feeders=FEEDERS):
     """Key, value and append time of one message: mostly a batch, sometimes a tick, sometimes broken."""
@@ -85,7 +105,7 @@ def messages(draw, dataset, feeders=FEEDERS):
     area = draw(st.sampled_from((1, 2, 3) if dataset != REGIONS else (1, 1, 1, 2)))
     start = T0 + draw(st.integers(0, 30)) * step
     metric = draw(st.sampled_from(metrics_of(dataset)))
-    rows, regions = draw(st.lists(readings(step), max_size=12)), None
+    rows, regions = draw(some_readings(step)), None
     if dataset == REGIONS:
         regions = np.empty(0, REGION)
         if draw(st.integers(0, 14)):
@@ -117,6 +137,13 @@ def messages(draw, dataset, feeders=FEEDERS):
     return key, body, appended
 
 
+@cache
+def some_messages(dataset, feeders, least, most):
+    """The messages of a log."""
+    return st.lists(messages(dataset, feeders), min_size=least, max_size=most)
+
+
+@cache
 @st.composite
 def logs(draw, dataset, least=0, most=40):
     """Records of one partition, offsets with holes as markers of transactions leave them.
@@ -126,13 +153,14 @@ def logs(draw, dataset, least=0, most=40):
     """
     offset, records, steady, latest = draw(st.integers(0, 3)), [], draw(st.booleans()), 0
     feeders = draw(st.sampled_from((FEEDERS, FEEDERS, FEEDERS[:1], ("north", "south"))))
-    for key, body, appended in draw(st.lists(messages(dataset, feeders), min_size=least, max_size=most)):
+    for key, body, appended in draw(some_messages(dataset, feeders, least, most)):
         latest = max(latest, appended)
         records.append(MemoryRecord(offset, latest if steady else appended, key, body))
         offset += draw(st.sampled_from((1, 1, 1, 2)))
     return records
 
 
+@cache
 @st.composite
 def splits(draw, length):
     """Cut points of a list: where polls end."""
