@@ -62,19 +62,29 @@ def _long_first(items: list[pytest.Item], workers: int) -> list[pytest.Item]:
     """The tests in an order in which no worker ends with a long test while the others have nothing left to do.
 
     pytest-xdist cuts the list into a piece of the same length for each worker; each piece begins with its share of the
-    long tests, which are those in `LONG`. A file's tests stay together: they share what is set up for the file.
+    long files, the longest first. A file's tests stay together: they share what is set up for the file.
     """
     files = [(path, list(of_file)) for path, of_file in itertools.groupby(items, lambda item: item.path)]
-    long = [of_file for path, of_file in files if not LONG.isdisjoint(path.parents)]
-    rest = [item for path, of_file in files if LONG.isdisjoint(path.parents) for item in of_file]
+    long = [(_minutes(path, of_file), of_file) for path, of_file in files if _minutes(path, of_file)]
+    rest = [item for path, of_file in files if not _minutes(path, of_file) for item in of_file]
+    begins: list[list[pytest.Item]] = [[] for _ in range(workers)]
+    busy = [0.0] * workers
+    for minutes, of_file in sorted(long, key=lambda file: -file[0]):
+        worker = busy.index(min(busy))
+        busy[worker] += minutes
+        begins[worker] += of_file
     ordered: list[pytest.Item] = []
-    for worker in range(workers):
-        size = (len(items) - len(ordered)) // (workers - worker)
-        begun = list(itertools.chain(*long[worker::workers]))
-        taken = max(size - len(begun), 0)
+    for worker, begun in enumerate(begins):
+        taken = max((len(items) - len(ordered)) // (workers - worker) - len(begun), 0)
         ordered += begun + rest[:taken]
         del rest[:taken]
     return ordered + rest
+
+
+def _minutes(path: Path, of_file: list[pytest.Item]) -> float:
+    """About how long a file's tests take in the soak, where they say so; else 1 for a file of `LONG`, and 0."""
+    said = [mark.kwargs.get("minutes", 0.0) for item in of_file for mark in item.iter_markers() if SOAKING]
+    return sum(said) or float(not LONG.isdisjoint(path.parents))
 
 
 @pytest.fixture(scope="session", autouse=True)

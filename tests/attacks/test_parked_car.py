@@ -71,7 +71,7 @@ def best_auc(published: Mapping[Street, Shown]) -> float:
     )
 
 
-@soak
+@soak(minutes=1.5)
 def test_all_that_is_published_of_traffic_does_not_tell_of_a_parked_car():
     published = {street: shown(cells, by_the_product) for street, cells in measured(STREETS).items()}
     found = best_auc(published)

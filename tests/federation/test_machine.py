@@ -30,7 +30,7 @@ from tests.federation.talking import US
 from tests.federation.witnesses import METRIC, SOUND, Witnessing, Word
 from tests.soak import amount
 
-pytestmark = [pytest.mark.services, pytest.mark.soak]
+pytestmark = [pytest.mark.services, pytest.mark.soak(minutes=6)]
 
 SEED = int(os.environ.get("SISTERCITY_SEED", secrets.randbits(32)))
 EXAMPLES, STEPS = amount(5, soak=200), amount(20, soak=50)

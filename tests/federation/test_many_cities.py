@@ -115,7 +115,7 @@ def successes(connection: Connection) -> dict[str, list[float]]:
     return dict(rows.fetchall())
 
 
-@soak
+@soak(minutes=3)
 def test_good_cities_are_fresh_whatever_the_others_do(database_url: str) -> None:
     count = amount(20, soak=100)
     with a_hundred(count) as told, connect(database_url) as connection:

@@ -77,7 +77,7 @@ def serieses(draw) -> Series:
     return series
 
 
-@examples(300, soak=5_000)
+@examples(300, soak=5_000, minutes=2)
 @given(serieses())
 def test_no_two_released_contents_differ_by_few_contributors_or_one_that_dominates(series):
     for change in series.told():

@@ -27,7 +27,7 @@ from store.processing_memory import MemoryStore
 from tests.processors.logs import STEPS, logs, messages, splits
 from tests.processors.test_reading_fold import assert_as_modelled, fold
 from tests.processors.test_runner import Clock
-from tests.soak import examples, soak
+from tests.soak import examples
 
 ZONE = "Asia/Tehran"
 TOPIC = live("isfahan", REGIONS)
@@ -44,8 +44,7 @@ def shrink_pieces(patch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("dataset", sorted(STEPS))
-@soak
-@examples(6, soak=200)
+@examples(6, soak=200, minutes=0.5)
 @given(data=st.data())
 def test_the_pieces_in_which_windows_are_closed_do_not_show(dataset, data):
     records = data.draw(logs(dataset))
@@ -93,8 +92,7 @@ def process(log, store, clock=time.monotonic, **options) -> None:
     Runner(log, store, folds, plan, clock=clock).run(Event())
 
 
-@soak
-@examples(6, soak=200)
+@examples(6, soak=200, minutes=1)
 @given(st.lists(messages(REGIONS), max_size=40), st.integers(1, 9), st.integers(1, 9))
 def test_polls_between_the_pieces_change_nothing(entries, at_once, piece):
     log, whole, pieces = log_of(entries), MemoryStore(), MemoryStore()

@@ -150,7 +150,7 @@ def assert_changes(cell, before: dict, after: dict) -> None:
 
 
 @pytest.mark.parametrize("dataset", CORRECTED)
-@examples(8, soak=100)
+@examples(8, soak=100, minutes=1)
 @given(st.data())
 def test_the_content_below_each_bound_is_what_the_rules_make_of_the_rows_there(dataset, data):
     records = data.draw(logs(dataset, least=8))

@@ -65,7 +65,7 @@ def repeating_logs(draw, dataset):
 
 
 @every_dataset
-@examples(6, soak=500)
+@examples(6, soak=500, minutes=2)
 @given(st.data())
 def test_what_is_on_disk_and_when_it_went_there_does_not_show(dataset, data):
     records = data.draw(repeating_logs(dataset))

@@ -92,7 +92,7 @@ def assert_as_modelled(steps, records, dataset=ENERGY) -> None:
 
 
 @every_dataset
-@examples(6, soak=500)
+@examples(6, soak=500, minutes=1)
 @given(st.data())
 def test_any_split_of_the_log_gives_what_the_rules_say(dataset, data):
     records = data.draw(logs(dataset))
@@ -107,7 +107,7 @@ def test_any_split_of_the_log_gives_what_the_rules_say(dataset, data):
 
 
 @every_dataset
-@examples(6, soak=500)
+@examples(6, soak=500, minutes=1)
 @given(st.data())
 def test_a_replay_from_any_committed_position_changes_nothing(dataset, data):
     records = data.draw(logs(dataset))

@@ -14,7 +14,7 @@ BESIDES_MB = amount(60, soak=250)
 """What numpy, a poll, and a piece of a window take, whatever the number of readings."""
 
 
-@soak
+@soak(minutes=3)
 def test_memory_is_flat_over_a_day_in_which_no_window_closes(tmp_path):
     areas = amount(6, soak=210)
     arguments = (str(areas), str(LIMIT_MB), str(tmp_path))

@@ -82,7 +82,7 @@ def test_a_feeder_with_a_name_that_cannot_be_stored_or_shown_is_dead(feeder):
         decode(message({**header, "feeder": feeder}, []))
 
 
-@examples(400, soak=20_000)
+@examples(400, soak=20_000, minutes=1.5)
 @given(st.binary(max_size=80))
 def test_whatever_the_bytes_are_they_are_a_batch_or_a_decode_error(body):
     for candidate in (body, b"\x00\x00\x00\x00\x01" + body, b"\x00\x00\x00\x00\x06" + body):

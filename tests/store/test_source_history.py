@@ -165,7 +165,7 @@ def test_more_ids_than_are_compared_at_once_are_found() -> None:
     assert resolved.values(found[1:]).number.tolist() == list(reversed(range(count)))
 
 
-@soak
+@soak(minutes=2.5)
 @pytest.mark.services
 def test_a_reader_that_follows_loads_and_times_holds_what_a_fresh_one_reads(database_url: str) -> None:
     with connect(database_url) as connection:

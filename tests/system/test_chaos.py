@@ -108,6 +108,7 @@ def assert_same_as_undisturbed(kafka_log, topics, database_url, undisturbed_url)
         assert disturbed[name] == rows, name
 
 
+@soak(minutes=2.5)
 def test_a_processor_is_killed_at_random_moments(
     kafka, kafka_log, topics, messages, city, database_url, second_database_url, tmp_path
 ):
@@ -191,6 +192,7 @@ def test_the_connection_is_cut_before_and_after_commit(kafka_log, topics, messag
     assert_same_as_undisturbed(kafka_log, topics, database_url, second_database_url)
 
 
+@soak(minutes=5.5)
 def test_postgresql_is_stopped_for_a_while_and_no_member_leaves_the_group(
     kafka, kafka_log, topics, messages, city, postgres, second_database_url, tmp_path
 ):
@@ -224,6 +226,7 @@ def epochs(database_url: str) -> dict[tuple[str, int], int]:
     return {partition: epoch for partition, (epoch, _) in positions(database_url).items()}
 
 
+@soak(minutes=2.5)
 def test_the_broker_is_stopped_for_a_while(messages, city, database_url, second_database_url, tmp_path):
     config, log = city_file(tmp_path, city), tmp_path / "process.log"
     with own_kafka(tmp_path / "kafka") as broker:
@@ -341,6 +344,7 @@ def stopped(database_url: str) -> list[tuple[str, int]]:
         return rows.fetchall()
 
 
+@soak(minutes=2)
 def test_detectors_are_killed_and_frozen_and_every_picture_counts_once(
     kafka, kafka_log, city, database_url, second_database_url, tmp_path
 ):

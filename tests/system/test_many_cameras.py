@@ -35,7 +35,7 @@ from tests.system.processes import forkserver
 from tests.system.streams import positions, shares
 from tests.waiting import until
 
-pytestmark = [pytest.mark.services, soak_only]
+pytestmark = [pytest.mark.services, soak_only(minutes=4.5)]
 
 CAMERAS = 400
 RATE = 5

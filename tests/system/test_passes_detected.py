@@ -154,7 +154,7 @@ def clip():
 # Streets with known truth
 
 
-@soak
+@soak(minutes=1.5)
 @pytest.mark.parametrize("rate", RATES)
 @pytest.mark.parametrize("dropped", [0, 0.2])
 def test_passes_are_right_per_form(streets, rate, dropped):

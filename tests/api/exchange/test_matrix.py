@@ -121,7 +121,7 @@ def api(module_database_url: str) -> Iterator[TestClient]:
         yield client
 
 
-@soak
+@soak(minutes=4.5)
 def test_a_partner_gets_what_its_agreement_opens_on_every_route_in_every_format_and_never_more(
     api: TestClient, module_database_url: str
 ):

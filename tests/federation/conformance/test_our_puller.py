@@ -83,7 +83,7 @@ def test_values_that_were_withdrawn_do_not_come_back(outcomes, module_database_u
     assert shown == (0,)
 
 
-@soak_only
+@soak_only(minutes=2)
 def test_every_lie_is_noticed_at_the_first_visit(database_url, second_database_url):
     # All nodes have the same catalogue, and one that is known is not asked for: this lie needs a database of its own.
     others = [name for name in AT_ONCE if name != CATALOGUE]

@@ -1,5 +1,6 @@
 """The tables of the package as forms of files, by their profiles."""
 
+from functools import cache
 from zoneinfo import ZoneInfo
 
 from ingest.tables.profile import Said
@@ -7,11 +8,12 @@ from ingest.tables.profile_file import load_profile
 from ingest.tables.table import Table
 
 _UTC = ZoneInfo("UTC")
+_profile = cache(load_profile)
 
 
 def profiled(name: str, said: Said | None = None, city: ZoneInfo = _UTC) -> Table:
     """A table of the package's profile, in a city of this zone."""
-    return Table(load_profile(name), said or Said(), city)
+    return Table(_profile(name), said or Said(), city)
 
 
 def solar(unit: str | None = None, interval_ms: int | None = None, column: str | None = None) -> Table:

@@ -28,7 +28,7 @@ def what_comes(kind: Kind, path: Path) -> tuple[Counter[int], set[str]]:
     return Counter(value for _, value in rows(writer)), told
 
 
-@soak
+@soak(minutes=1.5)
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 def test_no_spoiled_file_changes_an_amount_without_a_word(kind: Kind, tmp_path: Path) -> None:
     numbers = NUMBERS.get(kind.name, "1.5 12.25 0.75 8 40.01 3.5 7.25 6 11 19.5 2.25 8.75").split()
