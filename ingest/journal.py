@@ -7,7 +7,8 @@ from uuid import UUID
 from prometheus_client import Counter
 
 from eventlog.protocol import Writer
-from store import deliveries
+from store import arrivals, deliveries
+from store.arrivals import FinishedArrival
 from store.database import Connection
 from store.deliveries import Refused
 from store.detectors import Detector, record_detector
@@ -63,3 +64,26 @@ class NoJournal:
 
     def record_detector(self, dataset: str, detector: Detector, since_ms: int) -> None:
         """No record is kept."""
+
+
+class Arrivals(Protocol):
+    """The record of what live sources delivered, by the checksum of its content."""
+
+    def is_done(self, source: str, checksum: bytes) -> bool:
+        """Whether the log has what this source delivered with this checksum."""
+
+    def record(self, source: str, done: Sequence[FinishedArrival]) -> None:
+        """Record what the log has. Repeating it changes nothing."""
+
+
+class StoreArrivals:
+    """Implements `Arrivals` in the database."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def is_done(self, source: str, checksum: bytes) -> bool:
+        return arrivals.is_done(self._connection, source, checksum)
+
+    def record(self, source: str, done: Sequence[FinishedArrival]) -> None:
+        arrivals.record_arrivals(self._connection, source, done)

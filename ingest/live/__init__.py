@@ -1,0 +1,1 @@
+"""Sources that deliver while the node runs: adapters with one contract."""

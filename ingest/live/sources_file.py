@@ -1,0 +1,88 @@
+"""The list of live sources: a TOML file."""
+
+import re
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from errors import OperatorError
+from ingest.tables.keys import TomlKeys, WrongKey
+from ingest.tables.profile import Profile, Said
+from ingest.tables.profile_file import load_profile
+
+_FOLDER = ("name", "path", "profile", "source", "zone", "unit", "interval_s", "column", "pattern", "settle_s")
+_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,40}", re.ASCII)
+
+
+class SourcesFileError(OperatorError):
+    """A list of sources that cannot be used; the message names the file, the source, and what is wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class FolderSource:
+    """A watched folder: files whose names match `pattern`, whole when they have not changed for `settle_ms`."""
+
+    name: str
+    path: Path
+    profile: Profile
+    said: Said
+    source: str | None
+    pattern: str
+    settle_ms: int
+
+
+def load_sources(path: Path) -> Sequence[FolderSource]:
+    """Read and check a list of sources. Paths in it are relative to its folder. Raises `SourcesFileError` and
+    `ingest.tables.profile_file.ProfileError`."""
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise SourcesFileError(f"{path}: cannot be read: {error}") from None
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise SourcesFileError(f"{path}: is not TOML: {error}") from None
+    try:
+        top = TomlKeys("the list", document, ("folder",))
+        sources = [_folder(keys, path.parent) for keys in top.tables("folder", _FOLDER)]
+        if not sources:
+            raise WrongKey("the list has no [[folder]]")
+        for what in ("name", "path"):
+            values = [str(getattr(source, what)) for source in sources]
+            if twice := {value for value in values if values.count(value) > 1}:
+                raise WrongKey(f"two sources have the {what} {twice.pop()}")
+    except WrongKey as error:
+        raise SourcesFileError(f"{path}: {error}") from None
+    return sources
+
+
+def _folder(keys: TomlKeys, beside: Path) -> FolderSource:
+    name = keys.text("name")
+    if not _NAME.fullmatch(name):
+        raise keys.wrong("name", "it must be of small letters, digits and hyphens, at most 41")
+    named = keys.text("profile")
+    profile = load_profile(beside / named if named.endswith(".toml") else named)
+    source = keys.text("source") if "source" in keys else None
+    if (source is None) == (profile.source is None):
+        words = "needs source: its profile names none" if source is None else "has source, but its profile names it"
+        raise WrongKey(f"{keys.label} {words}")
+    zone = keys.text("zone") if "zone" in keys else None
+    try:
+        if zone is not None:
+            ZoneInfo(zone)
+    except (KeyError, OSError, ValueError):
+        raise keys.wrong("zone", 'it must be a zone such as "Europe/Oslo"') from None
+    interval = keys.whole("interval_s", 1, 3_600 * 24 * 31) * 1_000 if "interval_s" in keys else None
+    unit, column = (keys.text(key) if key in keys else None for key in ("unit", "column"))
+    folder = (beside / keys.text("path")).resolve()
+    if not folder.is_dir():
+        raise keys.wrong("path", "there is no such folder")
+    return FolderSource(
+        name=name,
+        path=folder,
+        profile=profile,
+        said=Said(zone, unit, interval, column),
+        source=source,
+        pattern=keys.text("pattern", "*"),
+        settle_ms=keys.whole("settle_s", 1, 86_400, 10) * 1_000,
+    )

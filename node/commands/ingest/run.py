@@ -1,0 +1,144 @@
+"""`sistercity ingest run`: the sources that a file lists, while they deliver."""
+
+import fcntl
+import logging
+import tempfile
+import uuid
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Event
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from node import lifecycle, wiring
+from node.clock import now_ms
+from node.commands.ingest.files import zone_named
+from node.health import ANSWER_S, RoleHealth
+
+if TYPE_CHECKING:
+    from eventlog.protocol import Log, Writer
+    from ingest.feed import Feed
+    from ingest.journal import Journal
+    from ingest.live.sending import LiveSource
+    from ingest.live.sources_file import FolderSource
+    from ingest.routes import Routes
+    from store.database import Connection
+
+logger = logging.getLogger(__name__)
+
+_LOOK_S = 1.0
+_ASK_S = 15.0
+_AGAIN_S = 5.0
+
+
+def run(
+    sources: Annotated[Path, typer.Argument(exists=True, dir_okay=False, metavar="SOURCES.toml")],
+) -> None:
+    """Take what the listed sources deliver, until stopped: watched folders (docs/live-sources.md)."""
+    import psycopg
+
+    from eventlog.protocol import DeliveryFailed, LogUnavailable
+    from ingest.live.folder import Folder
+    from ingest.live.sending import LiveSource
+    from ingest.live.sources_file import load_sources
+    from ingest.tables.table import Table
+
+    listed = load_sources(sources)
+    health = RoleHealth("ingest")
+    stop = lifecycle.start("ingest", health)
+    city = zone_named(wiring.city().zone)
+    with ExitStack() as stack:
+        folders: list[Folder] = []
+        live: list[LiveSource] = []
+        for source in listed:
+            _lock(stack, source)
+            spool = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sistercity-")))
+            folder = Folder(source.name, source.path, source.pattern, source.settle_ms, spool, now_ms)
+            folders.append(folder)
+            live.append(LiveSource(folder, Table(source.profile, source.said, city), source.source))
+        logger.info("watching %d folders", len(live))
+        while not stop.is_set():
+            try:
+                with wiring.database("ingest") as connection:
+                    _until_stopped(connection, live, health, stop)
+            except (DeliveryFailed, LogUnavailable, psycopg.OperationalError, OSError) as error:
+                logger.warning("%s; trying again in %g s", str(error).strip(), _AGAIN_S)
+                health.report(str(error).strip())
+                for folder in folders:
+                    folder.forget()
+                stop.wait(_AGAIN_S)
+
+
+def _until_stopped(connection: "Connection", live: "Sequence[LiveSource]", health: RoleHealth, stop: Event) -> None:
+    """Send what comes, until stopped. Raises what `SourceSender.turn` does."""
+    from ingest.feed import feeder_named
+    from ingest.journal import StoreArrivals, StoreJournal
+    from ingest.live.sending import SourceSender
+    from ingest.register import stored_register
+    from ingest.routes import stored_routes
+    from schemas.topics import live as live_topic
+
+    city, log = wiring.city(), wiring.log()
+    asked: Log = wiring.log(patience_s=ANSWER_S)
+    senders: list[SourceSender] = []
+    feeds: list[Feed] = []
+    with ExitStack() as stack:
+        for source in live:
+            topic = live_topic(city.id, source.form.dataset)
+            wiring.ensure_topic(log, topic)
+            writer = log.writer()
+            stack.callback(writer.close)
+            routes = stored_routes(connection, city.id, source.form.dataset, now_ms)
+            feeder = feeder_named("folder", source.adapter.name)
+
+            stream = _Stream(writer, topic, feeder, routes, health.report)
+            journal = StoreJournal(connection, uuid.uuid4())
+            feeds.append(stream.feed(journal))
+            senders.append(
+                SourceSender(
+                    source,
+                    stream.feed,
+                    journal,
+                    StoreArrivals(connection),
+                    stored_register(connection, now_ms, source.source),
+                    now_ms,
+                )
+            )
+        silent_s = _ASK_S
+        while not stop.is_set():
+            done = sum(sender.turn(stop) for sender in senders)
+            silent_s = 0.0 if done else silent_s + _LOOK_S
+            if silent_s >= _ASK_S:
+                silent_s = 0.0
+                connection.execute("SELECT 1")
+                for feed in feeds:
+                    feed.idle(asked)
+            stop.wait(_LOOK_S)
+
+
+@dataclass(frozen=True, slots=True)
+class _Stream:
+    """Where the readings of one source go."""
+
+    writer: "Writer"
+    topic: str
+    feeder: str
+    routes: "Routes"
+    report: Callable[[str | None], None]
+
+    def feed(self, journal: "Journal") -> "Feed":
+        from ingest.feed import Feed
+
+        return Feed(self.writer, self.topic, journal, self.feeder, self.routes, self.report)
+
+
+def _lock(stack: ExitStack, source: "FolderSource") -> None:
+    """One process takes the files of a folder. Raises `CommandError` if another does."""
+    file = stack.enter_context((source.path / ".sistercity.lock").open("a"))
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise wiring.CommandError(f"{source.path}: another process watches this folder") from None

@@ -1,0 +1,40 @@
+"""What live sources delivered and is done with, by the checksum of its content."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from store.database import Connection
+from store.moments import moment
+
+_RECORD = """
+INSERT INTO arrivals (source, checksum, name, received_at, refused, words) VALUES (%s, %s, %s, %s, %s, %s)
+ON CONFLICT (source, checksum) DO NOTHING
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class FinishedArrival:
+    """Content that a source delivered: its SHA-256, the name that it came under, and when it came (ms since 1970, UTC).
+
+    `refused` readings became no message; `words` say why nothing was sent of it, if so.
+    """
+
+    checksum: bytes
+    name: str
+    received_ms: int
+    refused: int = 0
+    words: str = ""
+
+
+def is_done(connection: Connection, source: str, checksum: bytes) -> bool:
+    """Whether the log has what this source delivered with this checksum."""
+    found = connection.execute("SELECT 1 FROM arrivals WHERE source = %s AND checksum = %s", (source, checksum))
+    return found.fetchone() is not None
+
+
+def record_arrivals(connection: Connection, source: str, arrivals: Sequence[FinishedArrival]) -> None:
+    """Store what is done; repeating it changes nothing."""
+    with connection.transaction(), connection.cursor() as cursor:
+        cursor.executemany(
+            _RECORD, [(source, a.checksum, a.name, moment(a.received_ms), a.refused, a.words) for a in arrivals]
+        )

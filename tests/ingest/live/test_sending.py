@@ -1,0 +1,160 @@
+from collections.abc import Callable, Sequence
+from hashlib import sha256
+from pathlib import Path
+from threading import Event
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from eventlog.protocol import DeliveryFailed
+from ingest.feed import Feed
+from ingest.live.adapter import Delivered
+from ingest.live.sending import LiveSource, SourceSender
+from ingest.tables.profile import Said
+from ingest.tables.profile_file import parse_profile
+from ingest.tables.table import Table
+from schemas.topics import live
+from store.arrivals import FinishedArrival
+from store.deliveries import Refused
+from tests.ingest.account import RecordingWriter
+from tests.ingest.files.imports import NOW, PARTITIONS, Journal, register, rows
+
+LOADS = """
+title = "Loads"
+metric = "waste.collected"
+[source]
+text = "{lorry}"
+[time]
+columns = "time"
+formats = "%Y-%m-%d %H:%M"
+zone = "UTC"
+[value]
+column = "kg"
+unit = "kg"
+"""
+
+
+class Sender:
+    """Implements `Adapter` in memory: keeps what it is told, and delivers all that is not acknowledged."""
+
+    name = "weighbridge"
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.files: dict[str, str] = {}
+        self.acknowledged: list[str] = []
+        self.told: dict[str, list[tuple[int, str]]] = {}
+        self.words: dict[str, str] = {}
+
+    def arrived(self, done: Callable[[bytes], bool]) -> Sequence[Delivered]:
+        found = []
+        self.told = {}
+        for name, text in self.files.items():
+            path = self.folder / name
+            path.write_text(text)
+            delivered = Delivered(name, path, sha256(text.encode()).digest(), NOW)
+            if name not in self.acknowledged and not done(delivered.checksum):
+                found.append(delivered)
+        return found
+
+    def refuse(self, delivered: Delivered, refused: Sequence[Refused]) -> None:
+        self.told.setdefault(delivered.name, []).extend((item.position, item.reason) for item in refused)
+
+    def settled(self, delivered: Delivered, words: str) -> None:
+        self.words[delivered.name] = words
+
+    def acknowledge(self, delivered: Delivered) -> None:
+        self.acknowledged.append(delivered.name)
+
+
+class Done:
+    """Implements `Arrivals` in memory."""
+
+    def __init__(self) -> None:
+        self.arrivals: dict[tuple[str, bytes], FinishedArrival] = {}
+
+    def is_done(self, source: str, checksum: bytes) -> bool:
+        return (source, checksum) in self.arrivals
+
+    def record(self, source: str, done: Sequence[FinishedArrival]) -> None:
+        self.arrivals |= {(source, arrival.checksum): arrival for arrival in done}
+
+
+@pytest.fixture
+def sender(tmp_path: Path) -> Sender:
+    return Sender(tmp_path)
+
+
+def loads(*lines: str) -> str:
+    return "lorry,time,kg\n" + "".join(line + "\n" for line in lines)
+
+
+def sending(sender: Sender, writer: RecordingWriter, journal: Journal, done: Done) -> SourceSender:
+    form = Table(parse_profile(LOADS, "loads", "loads.toml"), Said(), ZoneInfo("UTC"))
+
+    def feed_for(told) -> Feed:
+        return Feed(writer, live("town", form.dataset), told, "tests")
+
+    source = LiveSource(sender, form, None)
+    return SourceSender(source, feed_for, journal, done, register("A", "B"), lambda: NOW)
+
+
+def test_what_comes_together_is_sent_in_the_order_of_its_times_and_then_acknowledged(sender: Sender) -> None:
+    writer, journal, done = RecordingWriter(PARTITIONS, NOW), Journal(), Done()
+    sender.files = {
+        "one.csv": loads("A,2026-07-01 12:00,1", "A,2026-07-01 10:00,2", "A,2026-07-01 09:00,x"),
+        "two.csv": loads("B,2026-07-01 11:00,3", "C,2026-07-01 11:00,4"),
+    }
+    assert sending(sender, writer, journal, done).turn(Event()) == 2
+    assert [value for _, value in rows(writer)] == [2_000, 3_000, 1_000]
+    assert sender.acknowledged == ["one.csv", "two.csv"]
+    assert sender.told == {"one.csv": [(4, "number")], "two.csv": [(3, "unknown-source")]}
+    assert [(arrival.name, arrival.refused, arrival.words) for arrival in done.arrivals.values()] == [
+        ("one.csv", 1, ""),
+        ("two.csv", 1, ""),
+    ]
+    assert {origin.split()[0] for origin, _ in journal.kept} == {"weighbridge/one.csv", "weighbridge/two.csv"}
+    assert sending(sender, writer, journal, done).turn(Event()) == 0
+
+
+def test_a_file_that_is_no_such_table_keeps_no_other_back(sender: Sender) -> None:
+    writer, done = RecordingWriter(PARTITIONS, NOW), Done()
+    sender.files = {"a.csv": "rubbish\n", "b.csv": loads("A,2026-07-01 12:00,1"), "c.csv": "\0\0\0"}
+    assert sending(sender, writer, Journal(), done).turn(Event()) == 3
+    assert [value for _, value in rows(writer)] == [1_000]
+    assert {name: bool(words) for name, words in sender.words.items()} == {"a.csv": True, "b.csv": False, "c.csv": True}
+    assert sorted(sender.acknowledged) == ["a.csv", "b.csv", "c.csv"]
+
+
+class Failing(RecordingWriter):
+    """A log that fails when it is to say that it has everything."""
+
+    def flush(self) -> None:
+        raise DeliveryFailed("Kafka is away")
+
+
+def test_nothing_is_acknowledged_or_recorded_before_the_log_has_it(sender: Sender) -> None:
+    done = Done()
+    sender.files = {"one.csv": loads("A,2026-07-01 12:00,1")}
+    with pytest.raises(DeliveryFailed):
+        sending(sender, Failing(PARTITIONS, NOW), Journal(), done).turn(Event())
+    assert (sender.acknowledged, done.arrivals) == ([], {})
+    writer = RecordingWriter(PARTITIONS, NOW)
+    assert sending(sender, writer, Journal(), done).turn(Event()) == 1
+    assert [value for _, value in rows(writer)] == [1_000]
+
+
+def test_a_stop_in_the_middle_acknowledges_nothing(sender: Sender) -> None:
+    stop = Event()
+    sender.files = {"one.csv": loads("A,2026-07-01 12:00,1")}
+    form = Table(parse_profile(LOADS, "loads", "loads.toml"), Said(), ZoneInfo("UTC"))
+    feeds: list[Feed] = []
+
+    def feed_for(told) -> Feed:
+        stop.set()
+        feeds.append(Feed(RecordingWriter(PARTITIONS, NOW), live("town", form.dataset), told, "tests"))
+        return feeds[-1]
+
+    source = LiveSource(sender, form, None)
+    sent = SourceSender(source, feed_for, Journal(), Done(), register("A"), lambda: NOW)
+    assert (sent.turn(stop), sender.acknowledged, len(feeds)) == (0, [], 1)

@@ -1,0 +1,61 @@
+from pathlib import Path
+
+import pytest
+
+from ingest.live.sources_file import SourcesFileError, load_sources
+
+SOUND = """
+[[folder]]
+name = "head-end"
+path = "drop"
+profile = "fluvius"
+settle_s = 30
+pattern = "*.csv"
+
+[[folder]]
+name = "roof"
+path = "roof"
+profile = "solar"
+source = "roof-1"
+unit = "kW"
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path):
+    (tmp_path / "drop").mkdir()
+    (tmp_path / "roof").mkdir()
+
+    def write(text: str) -> Path:
+        path = tmp_path / "sources.toml"
+        path.write_text(text)
+        return path
+
+    return write
+
+
+def test_a_sound_list_is_read(file, tmp_path: Path) -> None:
+    first, second = load_sources(file(SOUND))
+    assert (first.name, first.path, first.settle_ms, first.source) == ("head-end", tmp_path / "drop", 30_000, None)
+    assert (second.source, second.said.unit, second.pattern, second.settle_ms) == ("roof-1", "kW", "*", 10_000)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("[[folder]]", "[folder]", "must be a list of tables|is not TOML"),
+        ("[[folder]]", "[[mqtt]]", "the list has the unknown key mqtt; it may have folder"),
+        ("settle_s", "settle", "number 1 has the unknown key settle; it may have"),
+        ('"head-end"', '"Head End"', "it must be of small letters"),
+        ('"head-end"', '"roof"', "two sources have the name roof"),
+        ('path = "drop"', 'path = "roof"', "two sources have the path"),
+        ('path = "drop"', 'path = "gone"', "there is no such folder"),
+        ('source = "roof-1"', "", "number 2 needs source: its profile names none"),
+        ("settle_s = 30", 'source = "x"', "has source, but its profile names it"),
+        ("settle_s = 30", 'zone = "Mars"', 'it must be a zone such as "Europe/Oslo"'),
+        ("settle_s = 30", "settle_s = 0", "it must be a whole number from 1 to 86400"),
+    ],
+)
+def test_what_is_wrong_is_named(file, old: str, new: str, words: str) -> None:
+    with pytest.raises(SourcesFileError, match=words):
+        load_sources(file(SOUND.replace(old, new)))
