@@ -8,7 +8,6 @@ from federation.wire import InvalidParameter
 
 _RULE = rule_of("customers-100-15")
 _LOG = "6c1f2c1e-8f2a-4b6e-9d57-0a4f4f1c2b3d"
-_CURSOR = "bB8sHo8qS26dVwpPTxwrPQAAAAAAAAAC"
 
 _CELLS: list[dict[str, Any]] = [
     {"area": 1, "class": "commercial", "status": "suppressed", "rule": "customers-100-15"},
@@ -72,13 +71,6 @@ CATALOG: dict[str, Any] = {
     ],
 }
 
-PAGE: dict[str, Any] = {
-    "city": "isfahan",
-    "log": _LOG,
-    "publications": [{"metric": "energy.import", "unit": "mJ", **_REVISION}],
-    "next": _CURSOR,
-}
-
 SERIES: dict[str, Any] = {
     "city": "isfahan",
     "metric": "energy.import",
@@ -87,15 +79,6 @@ SERIES: dict[str, Any] = {
     "next": "2025-06-01T06:30:00Z",  # not null: the framework drops nulls from what it shows
 }
 
-BAD_CURSOR = problem(
-    400, "bad-cursor", "Not a cursor", "this is not a cursor: use the `next` of an earlier answer as it was"
-)
-LOG_CHANGED = problem(
-    410,
-    "log-changed",
-    "This cursor's log is gone",
-    "Start again without `after`: the log that the cursor belongs to is not the one that is served.",
-)
 UNKNOWN_FILTER = problem(400, "unknown-class", "No such class", "energy.import has the classes residential, commercial")
 UNKNOWN_METRIC = problem(404, "unknown-metric", "No such metric", "'energy.exprot' is not in the catalogue")
 INVALID = problem(

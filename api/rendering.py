@@ -38,11 +38,6 @@ def catalog(
     }
 
 
-def publication(header: Header, columns: CellColumns, unit: str) -> Json:
-    """`federation.wire.Publication`."""
-    return {"metric": header.metric, "unit": unit, **revision(header, columns)}
-
-
 def revision(header: Header, columns: CellColumns) -> Json:
     """`federation.wire.Revision`."""
     return {

@@ -19,7 +19,6 @@ MOST_CELLS = 100_000
 """The most cells in one answer, unless it holds a single publication, which may have up to `MOST_CELLS_OF_ONE`."""
 
 MOST_CELLS_OF_ONE = 250_000
-MOST_PUBLICATIONS = 1000
 
 _BIGINT = 2**63
 _PRINTABLE = r"^[^\x00-\x1f\x7f]*$"
@@ -63,7 +62,6 @@ Instant = Annotated[
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=_PRINTABLE), AfterValidator(plain)]
 Text = Annotated[str, StringConstraints(max_length=5000, pattern=_PRINTABLE), AfterValidator(plain)]
 Zone = Annotated[Name, AfterValidator(_zone)]
-Cursor = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[A-Za-z0-9_-]+$")]
 Format = Annotated[int, Field(ge=1, le=1)]  # Literal[1] would take true for 1
 Hash = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Amount = Annotated[int, Field(ge=-_BIGINT, lt=_BIGINT)]
@@ -181,15 +179,6 @@ class Publication(Revision):
 
     metric: Name
     unit: Name = Field(description="Unit of every value: the metric's smallest unit.")
-
-
-class PublicationPage(_Message):
-    """A part of the log of publications, in the order in which they were made."""
-
-    city: Name
-    log: Name = Field(description="Identity of the log. A city that restored a backup starts a new one.")
-    publications: list[Publication] = Field(max_length=MOST_PUBLICATIONS)
-    next: Cursor = Field(description="The `after` of the next request, now or later. Present at the log's end too.")
 
 
 class Series(_Message):

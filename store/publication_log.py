@@ -139,19 +139,6 @@ def areas_stamp(connection: Connection) -> str:
     return "" if row is None else str(row[0])
 
 
-def after(connection: Connection, position: int, limit: int, most_cells: int) -> list[tuple[Header, CellColumns]]:
-    """The publications after `position`, in order.
-
-    At most `limit`, with at most `most_cells` cells (but at least one publication).
-    """
-    headers = _headers(
-        connection,
-        f"SELECT {_HEADER} FROM publications WHERE position > %(position)s ORDER BY position LIMIT %(limit)s",
-        {"position": position, "limit": limit},
-    )
-    return _with_cells(connection, headers, most_cells)
-
-
 def series(
     connection: Connection,
     metric: str,

@@ -7,7 +7,7 @@ from fastapi import FastAPI
 from api import catalog, health
 from api.building import build
 from api.door import LOOPBACK_HOSTS
-from api.own import compare, publications, received, series
+from api.own import compare, received, series
 from api.own.page import routes as page
 from api.own.registry import routes as registry
 from api.own.registry.subjects import Subjects
@@ -18,7 +18,8 @@ from store.heartbeat import HeartbeatListener
 _DESCRIPTION = """
 What a city publishes to its partners: aggregates that passed a disclosure rule, and nothing else.
 
-Begin with the catalogue, then follow the log of publications. Times are RFC 3339 in UTC. Amounts are exact whole
+Begin with the catalogue, then read the series of a metric. Partners follow all that is published, signed, at the other
+door. Times are RFC 3339 in UTC. Amounts are exact whole
 numbers of a metric's smallest unit; they need 64 bits. Every error is an RFC 9457 problem: tell them apart by `type`.
 Only the schema registry has its own protocol, with its own errors, for stock clients.
 Fields may be added to answers (never to a cell): ignore those that you don't know.
@@ -26,15 +27,13 @@ Fields may be added to answers (never to a cell): ignore those that you don't kn
 
 _TAGS = [
     {"name": "catalogue", "description": "What the city publishes, and what it means."},
-    {"name": "publications", "description": "Everything, in the order in which it was published."},
     {"name": "series", "description": "One metric over time."},
     {"name": "compare", "description": "This city and its partners, from the copies that are stored here."},
     {"name": "schemas", "description": "The schemas of the city's topics, as a read-only Confluent schema registry."},
     {"name": "node", "description": "For those who run the node."},
 ]
-# Partners still read the log of publications here, until each has an agreement.
 ROUTERS = (
-    *(catalog.router, publications.router, series.router, health.router),
+    *(catalog.router, series.router, health.router),
     *(compare.router, received.router, registry.router, page.router),
 )
 

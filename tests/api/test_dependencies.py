@@ -42,7 +42,6 @@ def test_every_handler_is_a_plain_function_at_the_top_of_its_module(routers) -> 
 @pytest.mark.parametrize(
     ("path", "status"),
     [
-        ("/v1/publications?limit=0", 422),
         ("/v1/series/energy.import?from=yesterday", 422),
         ("/v1/series/nothing", 404),
         ("/v1/series/energy.import?class=nobody", 400),

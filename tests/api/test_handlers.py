@@ -2,19 +2,16 @@
 
 from collections.abc import Iterator
 from typing import Any
-from uuid import uuid4
 
 import pytest
 from fastapi.testclient import TestClient
 
 from api import series
-from api.cursors import cursor
 from api.own.app import create_own_api
-from federation.wire import Catalog, Problem, PublicationPage, Series, rfc3339
+from federation.wire import Catalog, Problem, Series, rfc3339
 from schemas.catalogue import published
 from store.database import connect
 from store.detectors import Detector, record_detector
-from store.publication_log import log_state
 from store.publications import PublishedCell, Window
 from tests.federation.city import (
     HOUR,
@@ -100,24 +97,8 @@ def test_a_derived_metric_has_the_areas_of_its_source_metric(api: TestClient, da
     assert not metrics["traffic.occupancy"].areas
 
 
-def test_the_log_is_paged_without_gap_or_repetition(api: TestClient, areas: list[int]) -> None:
-    after, seen = None, []
-    while True:
-        response = api.get("/v1/publications", params={"limit": 2} | ({"after": after} if after else {}))
-        page = PublicationPage.model_validate_json(response.content)
-        assert response.json() == page.model_dump(mode="json", by_alias=True, exclude_unset=True)
-        after = page.next
-        if not page.publications:
-            break
-        seen += page.publications
-    assert [publication.sequence for publication in seen] == list(range(1, HOURS + 1))
-    assert [publication.window.start for publication in seen] == [rfc3339(T0 + hour * HOUR) for hour in range(HOURS)]
-    assert {len(publication.cells) for publication in seen} == {4}
-    assert {publication.unit for publication in seen} == {"mJ"}
-
-
 def test_a_publication_holds_values_and_suppressed_cells_by_status_alone(api: TestClient, areas: list[int]) -> None:
-    cells = api.get("/v1/publications").json()["publications"][3]["cells"]
+    cells = api.get(f"/v1/series/{IMPORT.name}").json()["windows"][3]["cells"]
     assert cells == [
         cell
         for area in areas
@@ -133,42 +114,6 @@ def test_a_publication_holds_values_and_suppressed_cells_by_status_alone(api: Te
             },
         )
     ]
-
-
-def test_a_cursor_at_the_end_continues_when_more_is_published(
-    api: TestClient, database_url: str, areas: list[int]
-) -> None:
-    end = api.get("/v1/publications").json()["next"]
-    assert api.get("/v1/publications", params={"after": end}).json()["next"] == end
-    with connect(database_url) as connection:
-        publish_hours(connection, areas, range(HOURS, HOURS + 1))
-    page = api.get("/v1/publications", params={"after": end}).json()
-    assert [publication["sequence"] for publication in page["publications"]] == [HOURS + 1]
-
-
-def test_a_cursor_of_another_log_is_gone_and_a_broken_one_is_refused(api: TestClient, database_url: str) -> None:
-    with connect(database_url) as connection:
-        log = log_state(connection).id
-        problem(api.get("/v1/publications", params={"after": cursor(str(uuid4()), 0)}), 410, "log-changed")
-        assert api.get("/v1/publications", params={"after": cursor(log, HOURS)}).status_code == 200
-        problem(api.get("/v1/publications", params={"after": "nonsense"}), 400, "bad-cursor")
-        problem(api.get("/v1/publications", params={"after": ""}), 400, "bad-cursor")
-        another_log(connection)
-        problem(api.get("/v1/publications", params={"after": cursor(log, HOURS)}), 410, "log-changed")
-
-
-def test_a_cursor_beyond_the_end_waits_for_a_city_that_was_restored(api: TestClient, database_url: str) -> None:
-    with connect(database_url) as connection:
-        ahead = cursor(log_state(connection).id, HOURS + 1)
-    page = api.get("/v1/publications", params={"after": ahead}).json()
-    assert (page["publications"], page["next"]) == ([], ahead)
-
-
-@pytest.mark.parametrize("limit", [0, 1001, "many", 10**30])
-def test_a_limit_out_of_range_is_refused_by_name(api: TestClient, limit: object) -> None:
-    found = problem(api.get("/v1/publications", params={"limit": str(limit)}), 422, "invalid-parameters")
-    assert found.errors is not None
-    assert [parameter.name for parameter in found.errors] == ["limit"]
 
 
 def test_a_series_holds_every_cell_of_the_range(api: TestClient, areas: list[int]) -> None:
@@ -239,7 +184,7 @@ def test_a_time_may_come_in_any_offset_and_from_any_year(api: TestClient) -> Non
     )
 
 
-@pytest.mark.parametrize("path", ["/v1/catalog", "/v1/publications", f"/v1/series/{IMPORT.name}"])
+@pytest.mark.parametrize("path", ["/v1/catalog", f"/v1/series/{IMPORT.name}"])
 def test_what_has_not_changed_is_not_sent_again(
     api: TestClient, database_url: str, areas: list[int], path: str
 ) -> None:
@@ -262,11 +207,7 @@ def test_what_has_not_changed_is_not_sent_again(
 
 
 def test_queries_differ_in_their_etags(api: TestClient, areas: list[int]) -> None:
-    end = api.get("/v1/publications").json()["next"]
     paths = [
-        "/v1/publications",
-        "/v1/publications?limit=1",
-        f"/v1/publications?after={end}",
         f"/v1/series/{IMPORT.name}",
         "/v1/series/energy.solar",
         f"/v1/series/{IMPORT.name}?class=residential",
@@ -287,7 +228,7 @@ def test_errors_of_the_framework_are_problems_too(api: TestClient) -> None:
 def test_an_unforeseen_error_is_a_problem_without_detail(api: TestClient, database_url: str) -> None:
     with connect(database_url) as connection:
         connection.execute("ALTER TABLE published_cells RENAME COLUMN rule TO secret_rule")
-    found = problem(api.get("/v1/publications"), 500)
+    found = problem(api.get(f"/v1/series/{IMPORT.name}"), 500)
     assert found.detail is None
 
 

@@ -6,8 +6,6 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, TypeAdapter
 
-from api import examples
-from api.cursors import place
 from api.own.app import create_own_api
 from api.own.compare import ComparedFigures
 from api.own.registry.protocol import (
@@ -21,12 +19,11 @@ from api.own.registry.protocol import (
     SchemaText,
     SubjectVersion,
 )
-from federation.wire import Catalog, Health, Problem, PublicationPage, Series
+from federation.wire import Catalog, Health, Problem, Series
 from tests.federation.city import ISFAHAN
 
 OPERATIONS = {
     "/v1/catalog": "get_catalog",
-    "/v1/publications": "list_publications",
     "/v1/series/{metric}": "get_series",
     "/healthz": "health",
     "/v1/compare": "compare",
@@ -64,7 +61,6 @@ REGISTRY_ANSWERS: dict[str, Any] = {
 }
 PROBLEMS = {
     "get_catalog": {"503"},
-    "list_publications": {"400", "410", "422", "503"},
     "get_series": {"400", "404", "422", "503"},
     "health": {"503"},
     "compare": {"404", "422", "503"},
@@ -72,7 +68,6 @@ PROBLEMS = {
 }
 MODELS: dict[str, type[BaseModel]] = {
     "get_catalog": Catalog,
-    "list_publications": PublicationPage,
     "get_series": Series,
     "health": Health,
     "compare": ComparedFigures,
@@ -109,7 +104,6 @@ def test_parameters_are_these(document: dict[str, Any]) -> None:
     }
     assert found == {
         "get_catalog": [],
-        "list_publications": ["after", "limit"],
         "get_series": ["metric", "from", "to", "area", "class", "format"],
         "health": [],
         "compare": ["metric", "format"],
@@ -153,10 +147,6 @@ def test_every_example_of_the_registry_is_valid_under_the_schema_beside_it(docum
             assert list(refused["content"]) == [MEDIA_TYPE]
             for code, example in refused["content"][MEDIA_TYPE]["examples"].items():
                 assert RegistryProblem.model_validate(example["value"]).error_code == int(code)
-
-
-def test_the_example_cursor_belongs_to_the_example_log() -> None:
-    assert place(examples.PAGE["next"]) == (examples.PAGE["log"], 2)
 
 
 def test_every_reference_is_to_a_schema_of_the_document(document: dict[str, Any]) -> None:

@@ -8,10 +8,10 @@ from federation.publications.publisher import publish_due
 from federation.publications.schedule import Since, Stream
 from schemas.catalogue import Metric
 from store.database import Connection, connect
-from store.publication_log import after
 from store.publications import Window
 from tests.federation.city import HOUR, IMPORT, T0, TOPIC, add_cell, found_areas, open_topic, pass_time, register
 from tests.federation.restoring import due_at
+from tests.published_log import published_log
 from tests.publishing import appender
 
 pytestmark = pytest.mark.services
@@ -44,7 +44,7 @@ def publish_the_import(connection: Connection, span: Window, metric: Metric = IM
 
 def windows(connection: Connection) -> list[int]:
     """The starts of all windows that were published: what an attacker sees without a single value."""
-    return [header.window.start for header, _ in after(connection, 0, 10_000, 10**7)]
+    return [header.window.start for header, _ in published_log(connection)]
 
 
 def test_an_import_of_one_household_makes_no_publication_at_all(database_url) -> None:
@@ -60,7 +60,7 @@ def test_where_an_import_is_published_its_silence_is_a_window_like_any_other(dat
         a_city(connection, customers=200)
         publish_the_import(connection, Window(PAST, PAST + 48 * HOUR))
         assert windows(connection) == [PAST + hour * HOUR for hour in range(48)]
-        statuses = {status for _, columns in after(connection, 0, 10_000, 10**7) for status in columns.status}
+        statuses = {status for _, columns in published_log(connection) for status in columns.status}
         assert statuses == {"suppressed"}
         publish_the_import(connection, Window(PAST, PAST + 49 * HOUR))  # once more, and an hour further
         assert len(windows(connection)) == 49

@@ -14,6 +14,7 @@ from fastapi.testclient import TestClient
 from psycopg import sql
 
 from api.own.app import create_own_api
+from federation.wire import rfc3339
 from store import publication_log
 from store.database import Connection, connect
 from store.moments import moment
@@ -37,8 +38,6 @@ pytestmark = pytest.mark.services
 ASKED_AGAIN = amount(100, soak=1_000)
 PATHS = (
     "/v1/catalog",
-    "/v1/publications",
-    "/v1/publications?limit=1",
     f"/v1/series/{IMPORT.name}",
     f"/v1/series/{IMPORT.name}?class=residential",
     "/",
@@ -193,18 +192,18 @@ def test_partners_who_put_together_what_they_were_told_know_what_each_of_them_kn
     with TestClient(create_own_api(ISFAHAN, database_url), base_url=LOCAL) as client:
         partners = ("hue", "da-nang", "shiraz")
         assert differing(in_one_minute(lambda: [asked_by(client, partner) for partner in partners])) == 1
-        pages = [cells_in_pages(client, limit) for limit in (1, 2, 1000)]
+        pages = [cells_in_pages(client, hours) for hours in (1, 2, 1000)]
         assert differing(pages) == 1
-        assert differing(client.get("/v1/publications").content for _ in range(ASKED_AGAIN)) == 1
+        assert differing(client.get(f"/v1/series/{IMPORT.name}").content for _ in range(ASKED_AGAIN)) == 1
 
 
-def cells_in_pages(client: TestClient, limit: int) -> list[Any]:
-    """The whole log, in pages of at most `limit` publications."""
+def cells_in_pages(client: TestClient, hours: int) -> list[Any]:
+    """The whole series, in answers of at most so many hours."""
     found: list[Any] = []
-    page = client.get("/v1/publications", params={"limit": limit}).json()
-    while page["publications"]:
-        found += page["publications"]
-        page = client.get("/v1/publications", params={"limit": limit, "after": page["next"]}).json()
+    for start in range(T0, T0 + len(MUCH) * HOUR, hours * HOUR):
+        end = min(start + hours * HOUR, T0 + len(MUCH) * HOUR)
+        span = {"from": rfc3339(start), "to": rfc3339(end)}
+        found += client.get(f"/v1/series/{IMPORT.name}", params=span).json()["windows"]
     return found
 
 

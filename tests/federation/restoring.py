@@ -16,13 +16,12 @@ from federation.publications.signing import Signer
 from federation.publications.slots import slot
 from schemas.catalogue import Metric
 from store.database import Connection, connect, database_named
-from store.publication_log import after
 from store.publications import Window
 from tests.federation.city import HOUR, IMPORT, T0, TOPIC, add_cell, found_areas, open_topic, pass_time, register
+from tests.published_log import published_log
 
 CITY = "isfahan"
 MEGAWATT_HOUR = 3_600_000_000_000
-WHOLE_LOG = (0, 10_000, 10**7)
 
 Shown = Mapping[tuple[str, int, int], tuple[tuple[str, int | None], ...]]
 """(metric, start of the window, revision) -> the status and the value of each cell."""
@@ -87,11 +86,11 @@ def shown(connection: Connection) -> Shown:
     """What the log shows to partners, except what was lost and what is skipped."""
     return {
         (header.metric, header.window.start, header.revision): tuple(zip(columns.status, columns.value, strict=True))
-        for header, columns in after(connection, *WHOLE_LOG)
+        for header, columns in published_log(connection)
         if header.kind in ("publication", "correction")
     }
 
 
 def numbers(connection: Connection) -> list[tuple[int, int, str]]:
     """Position, sequence and kind of everything in the log of the one metric, in order."""
-    return [(header.position, header.sequence, header.kind) for header, _ in after(connection, *WHOLE_LOG)]
+    return [(header.position, header.sequence, header.kind) for header, _ in published_log(connection)]

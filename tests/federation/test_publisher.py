@@ -21,7 +21,7 @@ from federation.publications.slots import slot
 from schemas.catalogue import metrics_of
 from store.database import Connection, connect
 from store.processing import Amounts, Cell
-from store.publication_log import after, log_state
+from store.publication_log import log_state
 from store.publications import Lattice, LatticeCell, Window, publisher_lock
 from store.publishing import begins
 from tests.federation.city import (
@@ -36,6 +36,7 @@ from tests.federation.city import (
     pass_time,
     register,
 )
+from tests.published_log import published_log
 from tests.publishing import appender, publish, publish_until
 from tests.waiting import until
 
@@ -118,7 +119,7 @@ def publisher(database_url: str, folder: Path, hours: int, stop: threading.Event
 
 def assert_complete(connection: Connection, hours: int) -> None:
     """Both metrics' hours are in the log once each, in order, without a gap."""
-    found = [header for header, _ in after(connection, 0, 1000, 10**6)]
+    found = [header for header, _ in published_log(connection)]
     assert [header.position for header in found] == list(range(1, 2 * hours + 1))
     assert log_state(connection).head == 2 * hours
     for metric in (IMPORT.name, SOLAR.name):
@@ -152,7 +153,7 @@ def test_a_window_is_published_whole_and_once_in_its_slot_and_not_before(databas
         assert [(published.header.metric, published.released, published.suppressed) for published in made] == [
             (IMPORT.name, 1, 3)
         ]
-        [(header, columns)] = after(connection, 0, 9, 99)
+        [(header, columns)] = published_log(connection)
         assert (header.published_at, header.kind, header.revision) == (SLOT, "publication", 0)
         rows = zip(columns.area, columns.class_, columns.status, columns.value, columns.coverage, strict=True)
         assert list(rows) == [
@@ -267,7 +268,7 @@ def test_a_window_of_a_stream_that_has_grown_is_looked_for_in_its_own_topic(data
         pass_time(connection, T0 + 9 * HOUR, topic=later)
         streams = [Stream(TOPIC, [IMPORT], None, T0 + HOUR), Stream(later, [IMPORT], T0 + HOUR, None)]
         publish_due(appender(connection), streams, "UTC", SLOT + HOUR, Since(T0))
-        values = [columns.value for _, columns in after(connection, 0, 9, 99)]
+        values = [columns.value for _, columns in published_log(connection)]
         assert values == [[None, 0, None, None], [None, 7 * IMPORT.base, None, None]]
 
 
@@ -311,7 +312,7 @@ def test_a_crash_in_the_middle_leaves_whole_publications_and_the_publisher_conti
         crashes = connection.execute("SELECT is_called FROM crashes").fetchone()
         assert crashes == (True,)
         assert_complete(connection, 5)
-        cells = [len(columns.area) for _, columns in after(connection, 0, 99, 999)]
+        cells = [len(columns.area) for _, columns in published_log(connection)]
         assert cells == [4, 2] * 5
 
 

@@ -97,9 +97,6 @@ def test_the_api_answers_with_the_reason_and_no_value(city):
         }
         assert first["kind"] == third["kind"] == "publication"
         assert "reason" not in first
-        log = httpx.get(f"{url}/v1/publications").json()["publications"]
-        assert [publication["kind"] for publication in log] == ["publication"] * HOURS + ["withdrawal"]
-        assert {cell["status"] for cell in log[1]["cells"]} == {"withdrawn"}
 
 
 def test_a_partner_that_had_pulled_the_values_erases_them_and_says_so(city, second_database_url):

@@ -5,7 +5,7 @@ import pytest
 
 from store.cells import cells_of_window
 from store.database import connect
-from store.publication_log import after, areas_stamp, log_state, published_areas, series, snapshots, window_totals
+from store.publication_log import areas_stamp, log_state, published_areas, series, snapshots, window_totals
 from store.publications import (
     Header,
     LatticeCell,
@@ -19,6 +19,7 @@ from store.publications import (
 )
 from store.publishing import Processed, begin, begins, published_until, topic_state
 from tests.federation.city import HOUR, IMPORT, T0, TOPIC, add_cell, found_areas, open_topic, pass_time, register
+from tests.published_log import published_log
 from tests.publishing import another_log, publish
 
 pytestmark = pytest.mark.services
@@ -133,7 +134,7 @@ def test_a_publication_must_be_the_next_one_and_a_refused_one_leaves_no_gap(data
             publish(connection, METRIC, hour(1), TOPIC, [cell(area), cell(area + 999)])
         publish(connection, "energy.solar", hour(0), TOPIC, [cell(area)])
         publish(connection, METRIC, hour(1), TOPIC, [cell(area)])
-        found = [(header.position, header.metric, header.sequence) for header, _ in after(connection, 0, 1000, 10**6)]
+        found = [(header.position, header.metric, header.sequence) for header, _ in published_log(connection)]
         assert found == [(1, METRIC, 1), (2, "energy.solar", 1), (3, METRIC, 2)]
         append(connection, Header(90, METRIC, 70, hour(2), 0, 0, "skip"), TOPIC, [], left_at=0)
         assert next_numbers(connection, METRIC) == (91, 71)
@@ -157,17 +158,14 @@ def test_there_is_one_publisher_until_its_context_ends(database_url: str) -> Non
             assert second_holds
 
 
-def test_the_log_is_read_in_order_within_its_limits(database_url: str) -> None:
+def test_the_log_holds_every_cell_in_its_place(database_url: str) -> None:
     with connect(database_url) as connection:
         numbers = found_areas(connection, [1, 2])
         for index in range(5):
             cells = [cell(numbers[1], None), cell(numbers[0], 2**63 - 1), cell(numbers[0], -3, "commercial")]
             publish(connection, METRIC, hour(index), TOPIC, cells)
-        assert [header.position for header, _ in after(connection, 2, 2, 100)] == [3, 4]
-        assert [header.position for header, _ in after(connection, 1, 9, 8)] == [2, 3]
-        assert [header.position for header, _ in after(connection, 1, 9, 1)] == [2]
-        assert after(connection, 5, 9, 100) == []
-        header, columns = after(connection, 0, 1, 100)[0]
+        assert [header.position for header, _ in published_log(connection)] == [1, 2, 3, 4, 5]
+        header, columns = published_log(connection)[0]
         assert (header.window, header.sequence, header.revision) == (hour(0), 1, 0)
         assert list(zip(columns.area, columns.class_, columns.value, columns.coverage, strict=True)) == [
             (numbers[0], "commercial", -3, "high"),
