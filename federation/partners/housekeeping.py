@@ -12,6 +12,7 @@ import psycopg
 from prometheus_client import Counter, Gauge
 
 from federation.partners.database import Threads
+from store.database import Connection
 from store.partner_standing import StandingWord, metric_standings, partner_standings
 from store.retention import erase_expired
 
@@ -45,22 +46,24 @@ async def keep_house(threads: Threads, now_ms: Callable[[], int]) -> None:
 
 
 async def count_partners(threads: Threads, now_ms: Callable[[], int]) -> None:
-    """Keep the gauges of partners by standing and of stopped metrics, every half minute, until this is cancelled."""
+    """Keep the gauges of partners and of stopped metrics, every half minute, until this is cancelled."""
     while True:
         try:
-            found = await threads.with_database(lambda connection: partner_standings(connection, now_ms()))
-            metrics = await threads.with_database(lambda connection: metric_standings(connection, now_ms()))
+            await threads.with_database(lambda connection: show_partners(connection, now_ms()))
         except psycopg.Error as error:
             log.warning("the database did not answer; counting partners in %s s: %s", _COUNT_S, error)
-        else:
-            tally = Tally(partner.standing for partner in found)
-            for word in get_args(StandingWord):
-                STANDINGS.labels(word).set(tally[word])
-            STOPPED.clear()
-            for metric in metrics:
-                if metric.standing in ("refused", "contradicted"):
-                    STOPPED.labels(metric.city, metric.metric, metric.standing).set(1)
         await asyncio.sleep(_COUNT_S)
+
+
+def show_partners(connection: Connection, now_ms: int) -> None:
+    """Set the gauges of partners by standing and of stopped metrics. `now_ms` in ms since 1970, UTC."""
+    tally = Tally(partner.standing for partner in partner_standings(connection, now_ms))
+    stopped = [each for each in metric_standings(connection, now_ms) if each.standing in ("refused", "contradicted")]
+    for word in get_args(StandingWord):
+        STANDINGS.labels(word).set(tally[word])
+    STOPPED.clear()
+    for metric in stopped:
+        STOPPED.labels(metric.city, metric.metric, metric.standing).set(1)
 
 
 async def erase_what_is_over(threads: Threads, now_ms: int) -> int:

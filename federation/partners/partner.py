@@ -147,7 +147,10 @@ class Puller:
             if grant.direction != "received":
                 continue
             failure = refused.get(grant.metric)
-            if failure is None:
+            # A contradiction has a count of its own; entries and head may differ while a city publishes.
+            if failure is not None and failure.reason not in ("contradicted", "withheld"):
+                PULLED.labels("refused").inc()
+            elif failure is None:
                 try:
                     stored += await self._bodies.read(grant, self._now_ms())
                 except (PartnerError, Conflict) as error:

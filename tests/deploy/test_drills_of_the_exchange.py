@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from api.tls import renewing_context
+from federation.partners.housekeeping import show_partners
 from node.demo.certificates import Authority
 from store.agreements import install
 from store.database import connect
 from store.identities import save_own_identity
-from tests.deploy.drill import assert_fires_and_clears, scrape
+from tests.deploy.drill import Scrape, assert_fires_and_clears, scrape
 from tests.federation.city import T0, TOPIC
 from tests.federation.identity.cities import DAY, NOW, online
 from tests.federation.stage import Stage, staged
@@ -63,6 +64,24 @@ def test_a_body_that_is_refused(stage: Stage, ulm: TalkingCity, tmp_path: Path) 
     assert stage.refused() == "other-unit"
     found = scrape()
     assert_fires_and_clears("SistercityBodiesRefused", well, [found], found, tmp_path)
+
+
+def test_a_metric_whose_entries_are_withheld(stage: Stage, ulm: TalkingCity, tmp_path: Path) -> None:
+    stage.pull()
+    well, kept = shown_of_ulm(stage), [*ulm.published, ulm.publish(2)]
+    ulm.sign()
+    del ulm.published[2:]
+    assert stage.refused() == "withheld"
+    wrong = shown_of_ulm(stage)
+    ulm.published[:] = kept
+    stage.pull()
+    assert_fires_and_clears("SistercityPartnerMetricStopped", well, [wrong], shown_of_ulm(stage), tmp_path)
+
+
+def shown_of_ulm(stage: Stage) -> Scrape:
+    with connect(stage.database_url) as connection:
+        show_partners(connection, NOW)
+    return scrape("ulm")
 
 
 def test_a_partner_that_is_not_pulled_any_more(stage: Stage, ulm: TalkingCity, tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 """A city that lies about one metric: that one stops, the head proves the others, and they go on."""
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -8,8 +7,8 @@ import pytest
 
 from federation import jose
 from federation.identity.document import RevokedKey
-from federation.partners.database import Threads
-from federation.partners.housekeeping import STOPPED, count_partners
+from federation.partners.housekeeping import STOPPED, show_partners
+from federation.partners.partner import PULLED
 from node.doctor.partners import judge_partners
 from schemas.catalogue import catalogue
 from store.database import connect
@@ -19,7 +18,6 @@ from store.publications import PublishedCell, Window
 from tests.federation.identity.cities import NOW, online
 from tests.federation.stage import Stage
 from tests.federation.talking import BEGIN, HOUR, IMPORT, SOLAR, Reply, TalkingCity
-from tests.waiting import until
 
 pytestmark = pytest.mark.services
 
@@ -56,6 +54,12 @@ def standings(stage: Stage) -> dict[str, tuple[str, str | None]]:
         return {each.metric: (each.standing, each.reason) for each in metric_standings(connection, NOW)}
 
 
+def counted_as_refused() -> float:
+    [family] = PULLED.collect()
+    name = "sistercity_pulled_publications_total"
+    return sum(each.value for each in family.samples if (each.name, each.labels.get("outcome")) == (name, "refused"))
+
+
 def other_catalogue(city: ThreeMetrics) -> None:
     """The catalogue that the entries of one metric name is not there."""
     city.areas[0] = replace(city.areas[0], name="C")
@@ -83,7 +87,9 @@ def test_what_is_wrong_with_one_metric_stops_that_one_alone(
     for hour in (1, 2):
         hue.hour(hour, *RIGHT)
         hue.sign()
+        before = counted_as_refused()
         [pulled] = stage.pull()
+        assert counted_as_refused() == before + 1, "an alert fires"
         assert pulled.result is not None and pulled.result.refused.keys() == {LIED}
         assert standings(stage) == {LIED: ("refused", reason), **dict.fromkeys(RIGHT, ("fresh", None))}
         assert bodies(stage) == {LIED: 1, **dict.fromkeys(RIGHT, hour + 1)}
@@ -175,17 +181,9 @@ def test_doctor_and_metrics_name_the_metric_and_why(stage: Stage, hue: ThreeMetr
     stage.pull()
     with connect(stage.database_url) as connection:
         partners, metrics = partner_standings(connection, NOW), metric_standings(connection, NOW)
+        show_partners(connection, NOW)
     [finding] = judge_partners(partners, metrics, [])
     assert f"stopped: {LIED} (gap); {', '.join(sorted(RIGHT))} go on" in finding.words
-    asyncio.run(_counted(stage))
     [family] = STOPPED.collect()
     shown = [each.labels for each in family.samples]
     assert shown == [{"city": hue.city, "metric": LIED, "standing": "refused"}]
-
-
-async def _counted(stage: Stage) -> None:
-    STOPPED.clear()
-    with Threads(stage.database_url) as threads:
-        counting = asyncio.create_task(count_partners(threads, lambda: NOW))
-        await asyncio.to_thread(until, lambda: any(family.samples for family in STOPPED.collect()), "they are counted")
-        counting.cancel()
