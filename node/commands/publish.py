@@ -54,8 +54,7 @@ def publish(
 ) -> None:
     """Publish every window in its slot: its cells released or suppressed, or all of them incomplete. Until stopped."""
     from federation.access.pruning import AuditPruning
-    from federation.publications.ledger import Ledger
-    from federation.publications.publisher import Publisher, publish_due, publishing
+    from federation.publications.publisher import Publisher
 
     stop = lifecycle.start("publish", health := RoleHealth("publish", silent_s=every + _LONGEST_TURN_S))
     city = wiring.city()
@@ -72,23 +71,31 @@ def publish(
         )
     begin = _since(since or [], city.zone)
     _level_revocations()
-    if not once:
-        url = wiring.database_url()
-        signer = head_signer()
-        Publisher(
-            *(url, ledger, city.id, city.zone, streams),
-            since=begin,
-            clock=now_ms,
-            poll_s=every,
-            stop=stop,
-            signer=signer,
-            report=health.report,
-            after_turn=PublisherHousekeeping(AuditPruning(settings().audit_days), settings().cell_days),
-        ).run()
+    if once:
+        _publish_what_is_due(begin, stop)
         return
+    Publisher(
+        *(wiring.database_url(), ledger, city.id, city.zone, streams),
+        since=begin,
+        clock=now_ms,
+        poll_s=every,
+        stop=stop,
+        signer=head_signer(),
+        report=health.report,
+        after_turn=PublisherHousekeeping(AuditPruning(settings().audit_days), settings().cell_days),
+    ).run()
+
+
+def _publish_what_is_due(begin: "Since", stop: "Event") -> None:
+    """Publish until nothing is due any more, and say of each publication what it holds."""
+    from federation.publications.ledger import Ledger
+    from federation.publications.publisher import publish_due, publishing
+
+    city = wiring.city()
+    path = wiring.ledger_path(city.id)
     with wiring.database("publish") as connection:
         while not stop.is_set():
-            with publishing(connection, Ledger(ledger), city.id, city.zone, now_ms(), head_signer()) as appender:
+            with publishing(connection, Ledger(path), city.id, city.zone, now_ms(), head_signer()) as appender:
                 if appender is None:
                     raise wiring.CommandError("another publisher is at work; it publishes what is due")
                 made = publish_due(appender, streams(connection), city.zone, now_ms(), begin)

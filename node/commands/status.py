@@ -13,10 +13,11 @@ from node.settings import settings
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from store.accounts import StreamAccount
+    from store.accounts import CameraUptime, PartnerTotals, StreamAccount
     from store.database import Connection
     from store.feeders import SlowestFeeder
     from store.partner_standing import MetricStanding, PartnerStanding
+    from store.retention import KeptCity
 
 
 def _ledger_fault(connection: "Connection") -> str | None:
@@ -62,6 +63,21 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="all of it, as J
         }
         typer.echo(json.dumps(content, indent=2))
         return
+    _show_streams(streams, slowest, at_source, cameras)
+    if fault is not None:
+        typer.echo(f"NOTHING IS PUBLISHED: {fault}")
+    _show_partners(partners, standings, of_metrics)
+    _show_received(settled, kept)
+    for line in _audit(removed, oldest):
+        typer.echo(line)
+
+
+def _show_streams(
+    streams: "Sequence[StreamAccount]",
+    slowest: "Mapping[str, SlowestFeeder]",
+    at_source: "Mapping[str, int]",
+    cameras: "Sequence[CameraUptime]",
+) -> None:
     for stream in streams:
         _show_stream(stream, slowest.get(stream.topic))
     for reason, count in at_source.items():
@@ -71,8 +87,11 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="all of it, as J
             f"camera {camera.source}: {camera.expected} pictures expected, {camera.seen} seen,"
             f" {camera.undecodable} undecodable, {camera.stale} stale, {camera.missing} missing"
         )
-    if fault is not None:
-        typer.echo(f"NOTHING IS PUBLISHED: {fault}")
+
+
+def _show_partners(
+    partners: "Sequence[PartnerTotals]", standings: "Sequence[PartnerStanding]", of_metrics: "Sequence[MetricStanding]"
+) -> None:
     for partner in partners:
         taken_back = f", {partner.withdrawn} windows withdrawn" if partner.withdrawn else ""
         typer.echo(f"partner {partner.city}: {partner.publications} publications pulled{taken_back}")
@@ -82,13 +101,15 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="all of it, as J
     for metric in of_metrics:
         if metric.city in differing:
             typer.echo(_standing(f"  {metric.metric} of {metric.city}", metric))
+
+
+def _show_received(settled: "Sequence[Mapping[str, object]]", kept: "Sequence[KeptCity]") -> None:
+    """What contradicted itself and was settled, and for how long figures are kept."""
     for each in settled:
         typer.echo(f"{each['city']} contradicted itself about {each['metric']}; settled by {each['by']}: {each['why']}")
     for city in kept:
         overdue = f"; {city.overdue:,} bodies wait for `sistercity pull` to erase them" if city.overdue else ""
         typer.echo(f"figures of {city.city} are kept for {city.days:,} days{overdue}")
-    for line in _audit(removed, oldest):
-        typer.echo(line)
 
 
 def _audit(removed: "Mapping[str, tuple[int, int]]", oldest: int | None) -> "Iterator[str]":
