@@ -235,9 +235,10 @@ def test_no_other_command_writes_a_picture(command, kafka_log, city, tmp_path, m
     own = tmp_path / "own"
     sent(command, CAMERA, tmp_path / "in", *map(drawn, range(LAST - 4, LAST + 1)), drawn(LAST)[:5_000], b"no picture")
     monkeypatch.chdir(own)
+    report = str(own / "sent.json")
     for arguments in (
         ("ingest", "camera", str(tmp_path / "in"), "--source", OTHER, "--detect"),
-        ("ingest", "simulate-cameras", "--seconds", "10", "--no-faults", "--report", str(own / "sent.json")),
+        (*("ingest", "simulate-cameras", "--stills", "0", "--seconds", "10", "--no-faults"), "--report", report),
         ("detect", "--until-caught-up"),
         ("process", "--until-caught-up"),
         ("publish", "--once"),

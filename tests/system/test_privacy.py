@@ -29,7 +29,7 @@ from tests.waiting import until
 
 pytestmark = pytest.mark.services
 
-SECONDS, RATE = 20, 2.0
+SECONDS, RATE = 20, 1.0
 REGISTER = {"sources", "contributors"}
 """The only tables in which real ids may stand."""
 
@@ -120,8 +120,8 @@ def pictures(log, topic: str) -> set[bytes]:
 def test_no_plate_and_no_known_id_comes_out(kafka_log, town, city, second_database_url, tmp_path):
     home, said = tmp_path / "home", tmp_path / "said.log"
     spoken = [town("ingest", "simulate-cameras", "--seconds", str(SECONDS), "--rate", str(RATE))]
-    spoken.append(town("ingest", "simulate", "--meters", "600"))
-    spoken.append(town("ingest", "simulate-waste", "--containers", "150", "--premises", "400"))
+    spoken.append(town("ingest", "simulate", "--meters", "400"))
+    spoken.append(town("ingest", "simulate-waste", "--containers", "150", "--premises", "300"))
     ports = {role: free_port() for role in ("detect", "process", "publish", "serve")}
     address = f"http://127.0.0.1:{ports['serve']}"
     written: dict[str, bytes] = {}
