@@ -71,7 +71,7 @@ train: ## the plate network from scratch, from images beside the project (needs 
 	@/usr/bin/python3 -m training ../shared/data/plates
 
 lock: ## resolve the dependencies anew into requirements/ (needs uv)
-	@for extra in client node pictures embedded test; do \
+	@for extra in client node fast pictures embedded test; do \
 	  $(COMPILE) --extra $$extra pyproject.toml --output-file requirements/$$extra.txt || exit 1; done
 	@for tool in build sbom; do $(COMPILE) requirements/$$tool.in --output-file requirements/$$tool.txt || exit 1; done
 

@@ -27,6 +27,7 @@ import numpy as np
 
 from benchmarks.timed import Spent, TimedStore, bare_poll, now, own_services, polls
 from embedded.services import Services
+from eventlog.confluent import ConfluentLog
 from eventlog.kafka import KafkaLog
 from eventlog.protocol import Record, TopicPartition
 from ingest.batches import ReadingColumns, messages, tick
@@ -42,6 +43,7 @@ from store.database import connect, create_database
 from store.migrations import migrate
 from store.processing import Position
 
+CLIENTS: Mapping[str, type[KafkaLog]] = {"kafka-python": KafkaLog, "confluent-kafka": ConfluentLog}
 DATASET = "energy.readings"
 TOPIC = f"bench.{DATASET}.v1"
 INTERVAL_MS = 900_000
@@ -148,9 +150,11 @@ def check(database_url: str, workload: EnergyWorkload) -> None:
         sys.exit(f"{account.duplicate} duplicates were found, about {duplicates} were sent")
 
 
-def measure(running: Services, sources: int, hours: int, rounds: int, drift_ms: int) -> Mapping[str, object]:
+def measure(
+    running: Services, client: str, sources: int, hours: int, rounds: int, drift_ms: int
+) -> Mapping[str, object]:
     """Fill the topic once, then poll it, fold it and process it in turns. Returns what is printed as JSON."""
-    log = KafkaLog(running.kafka)
+    log = CLIENTS[client](running.kafka)
     workload = fill(log, sources, hours, drift_ms)
     print(f"{workload.readings:,} readings in {workload.messages:,} messages, {workload.bytes / 1e6:,.0f} MB")
     polled = polls(log, "kept", TOPIC, workload.messages)
@@ -169,6 +173,7 @@ def measure(running: Services, sources: int, hours: int, rounds: int, drift_ms: 
             print(_line(turn, workload.readings), flush=True)
     return {
         "readings": workload.readings,
+        "client": client,
         "sources": sources,
         "drift_ms": drift_ms,
         "cpu_ns": {name: _median(done, name, "cpu", workload.readings) for name in EnergyRound.__slots__},
@@ -198,11 +203,12 @@ def main() -> None:
     options.add_argument("--hours", type=int, default=2)
     options.add_argument("--rounds", type=int, default=3)
     options.add_argument("--drift-ms", type=int, default=60_000)
+    options.add_argument("--client", choices=CLIENTS, default="kafka-python")
     options.add_argument("--installed", type=Path, default=Path(".sistercity"))
     options.add_argument("--output", type=Path)
     chosen = options.parse_args()
     with own_services(chosen.installed) as running:
-        result = measure(running, chosen.sources, chosen.hours, chosen.rounds, chosen.drift_ms)
+        result = measure(running, chosen.client, chosen.sources, chosen.hours, chosen.rounds, chosen.drift_ms)
     print(json.dumps(result, indent=2))
     if chosen.output is not None:
         chosen.output.write_text(json.dumps(result, indent=2) + "\n")

@@ -40,6 +40,9 @@ class Settings(BaseSettings):
     city: str | None = Field(None, description="a shipped city (isfahan, ho-chi-minh-city) or the path of a city file")
     home: Path = Field(Path(".sistercity"), description="folder of what is installed and kept on this machine")
     kafka: str | None = Field(None, description="bootstrap servers; without it the embedded Kafka")
+    kafka_client: Literal["kafka-python", "confluent-kafka"] = Field(
+        "kafka-python", description="which library reads and writes messages; confluent-kafka is in the extra [fast]"
+    )
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
         "PLAINTEXT", description="how to speak to Kafka: with TLS (SSL), with user and password (SASL), or both"
     )

@@ -39,15 +39,27 @@ def city() -> "City":
 
 def log(patience_s: float = 30.0) -> "KafkaLog":
     """The Kafka cluster of this node. Raises `CommandError`, and `AccessRefused` for a useless certificate."""
-    from eventlog.kafka import KafkaLog
-
-    return KafkaLog(
+    return _client()(
         bootstrap(),
         security=security(),
         client_id=f"sistercity-{host()}",
         session_timeout_ms=settings().session_timeout_ms,
         patience_s=patience_s,
     )
+
+
+def _client() -> "type[KafkaLog]":
+    if settings().kafka_client == "kafka-python":
+        from eventlog.kafka import KafkaLog
+
+        return KafkaLog
+    try:
+        from eventlog.confluent import ConfluentLog
+    except ImportError as error:
+        raise CommandError(
+            "SISTERCITY_KAFKA_CLIENT=confluent-kafka needs what the extra [fast] brings: pip install 'sistercity[fast]'"
+        ) from error
+    return ConfluentLog
 
 
 def security() -> "Security":

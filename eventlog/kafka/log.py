@@ -31,9 +31,9 @@ from eventlog.security import PLAIN_TEXT, Security
 
 _METADATA_MS = 30_000
 _TOPIC_MS = 60_000
-_POLL_MESSAGES = 2_000
-_FETCH_BYTES = 4 << 20
-_LARGEST_REQUEST = 5 << 20
+POLL_MESSAGES = 2_000
+FETCH_BYTES = 4 << 20
+LARGEST_REQUEST = 5 << 20
 """Bytes: the largest message, a picture, and what Kafka puts around it."""
 
 
@@ -56,10 +56,11 @@ class KafkaLog:
         patience_s: float = 30.0,
     ) -> None:
         """Does not connect yet. Raises `AccessRefused` if a file of `security` can't be used."""
+        self.client_id = client_id
         self._bootstrap = bootstrap
         self._protocol = security.protocol
         self._connections = Connections()
-        self._patience_s = patience_s
+        self.patience_s = patience_s
         self._client: dict[str, Any] = {
             "bootstrap_servers": bootstrap.split(","),
             "bootstrap_timeout_ms": round(patience_s * 1000),
@@ -67,8 +68,8 @@ class KafkaLog:
             "kafka_client": self._connections,
             **security_settings(security),
         }
-        self._session_timeout_ms = session_timeout_ms
-        self._poll_timeout_ms = poll_timeout_ms
+        self.session_timeout_ms = session_timeout_ms
+        self.poll_timeout_ms = poll_timeout_ms
 
     def create(self, topic: str, partitions: int, settings: Mapping[str, str]) -> None:
         new = NewTopic(topic, num_partitions=partitions, topic_configs=dict(settings))
@@ -111,14 +112,11 @@ class KafkaLog:
         group: str,
         topics: Sequence[str],
         listener: Listener,
-        at_once: int = _POLL_MESSAGES,
+        at_once: int = POLL_MESSAGES,
         *,
         instance: str | None = None,
     ) -> KafkaReader:
-        if instance is not None:
-            # Kafka gives a member that comes back the partitions that it had, even if it asks for other topics by now.
-            instance = f"{instance}-{crc32(' '.join(sorted(topics)).encode()):08x}"
-            self._check_free(group, instance)
+        instance = self.checked_instance(group, topics, instance)
         with self._opening():
             consumer = KafkaConsumer(
                 **self._client,
@@ -128,12 +126,12 @@ class KafkaLog:
                 auto_offset_reset="none",
                 isolation_level="read_committed",
                 enable_auto_commit=False,
-                session_timeout_ms=self._session_timeout_ms,
-                heartbeat_interval_ms=self._session_timeout_ms // 5,
+                session_timeout_ms=self.session_timeout_ms,
+                heartbeat_interval_ms=self.session_timeout_ms // 5,
                 metadata_max_age_ms=_METADATA_MS,
-                max_poll_interval_ms=self._poll_timeout_ms,
+                max_poll_interval_ms=self.poll_timeout_ms,
                 max_poll_records=at_once,
-                max_partition_fetch_bytes=_FETCH_BYTES,
+                max_partition_fetch_bytes=FETCH_BYTES,
             )
             reader = KafkaReader(consumer, topics, listener, instance)
             for topic in topics:
@@ -144,27 +142,33 @@ class KafkaLog:
                     raise UnknownTopic(topic)
             return reader
 
-    def _check_free(self, group: str, instance: str) -> None:
-        """Raise `InstanceTaken` if a client of another machine is in the group under this name.
+    def checked_instance(self, group: str, topics: Sequence[str], instance: str | None) -> str | None:
+        """The name under which a member joins for these topics; None for one without a name.
 
-        Kafka would let this one in and the other out, which would then come back, and so on.
+        Raises `InstanceTaken` if a client of another machine is in the group under this name: Kafka would let this one
+        in and the other out, which would then come back, and so on.
         """
+        if instance is None:
+            return None
+        # Kafka gives a member that comes back the partitions that it had, even if it asks for other topics by now.
+        instance = f"{instance}-{crc32(' '.join(sorted(topics)).encode()):08x}"
         with self._admin() as admin:
             holder = holder_of(admin, group, instance)
-        if holder is not None and holder != self._client["client_id"]:
+        if holder is not None and holder != self.client_id:
             raise InstanceTaken(group, instance, f"another process ({holder})")
+        return instance
 
     def backwards(self, topic: str, key: bytes) -> Iterator[Record]:
         # What retention took meanwhile is passed over.
         with self._alone("earliest", backwards.AT_ONCE) as consumer:
-            yield from backwards.latest_first(consumer, topic, key, self._patience_s)
+            yield from backwards.latest_first(consumer, topic, key, self.patience_s)
 
     def between(
-        self, partition: TopicPartition, first: int, until: int, at_once: int = _POLL_MESSAGES
+        self, partition: TopicPartition, first: int, until: int, at_once: int = POLL_MESSAGES
     ) -> Iterator[Sequence[Record]]:
         with self._alone("none", at_once) as consumer:
             name_unreadable_batches(consumer)
-            yield from whole_range(consumer, partition, first, until, self._patience_s)
+            yield from whole_range(consumer, partition, first, until, self.patience_s)
 
     @contextmanager
     def _alone(self, reset: str, at_once: int) -> Iterator[KafkaConsumer]:
@@ -178,7 +182,7 @@ class KafkaLog:
                 isolation_level="read_committed",
                 enable_auto_commit=False,
                 max_poll_records=at_once,
-                max_partition_fetch_bytes=_FETCH_BYTES,
+                max_partition_fetch_bytes=FETCH_BYTES,
             )
             try:
                 yield consumer
@@ -193,7 +197,7 @@ class KafkaLog:
                 acks="all",
                 linger_ms=20,
                 batch_size=512 << 10,
-                max_request_size=_LARGEST_REQUEST,
+                max_request_size=LARGEST_REQUEST,
                 delivery_timeout_ms=DELIVERY_TIMEOUT_S * 1000,
             )
         return KafkaWriter(producer)
@@ -201,7 +205,7 @@ class KafkaLog:
     @contextmanager
     def _admin(self) -> Iterator[KafkaAdminClient]:
         with self._opening():
-            admin = KafkaAdminClient(**self._client, request_timeout_ms=round(self._patience_s * 1000))
+            admin = KafkaAdminClient(**self._client, request_timeout_ms=round(self.patience_s * 1000))
         with translated():
             try:
                 yield admin

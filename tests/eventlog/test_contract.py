@@ -5,11 +5,14 @@ from collections.abc import Callable
 
 import pytest
 
+from eventlog.confluent import ConfluentLog
 from eventlog.kafka import KafkaLog
 from eventlog.memory import MemoryLog
 from eventlog.protocol import DeliveryFailed, InstanceTaken, OffsetGone, ProducersTime, TopicPartition, UnknownTopic
 from schemas.topics import live, settings
 from tests.waiting import until
+
+CLIENTS = {"kafka": KafkaLog, "confluent": ConfluentLog}
 
 
 class Membership:
@@ -34,11 +37,17 @@ class Membership:
         self.owned -= set(partitions)
 
 
-@pytest.fixture(params=["memory", pytest.param("kafka", marks=pytest.mark.services)])
+@pytest.fixture(params=["memory", *(pytest.param(client, marks=pytest.mark.services) for client in CLIENTS)])
 def log(request):
     if request.param == "memory":
         return MemoryLog(lambda: 1_790_000_000_000)
-    return request.getfixturevalue("kafka_log")
+    return CLIENTS[request.param](request.getfixturevalue("kafka"), session_timeout_ms=3_000)
+
+
+@pytest.fixture(params=CLIENTS)
+def cluster(request, kafka):
+    """The cluster by each client."""
+    return CLIENTS[request.param](kafka, session_timeout_ms=3_000)
 
 
 @pytest.fixture
@@ -174,15 +183,15 @@ def test_a_named_member_that_comes_back_gets_its_partitions_and_the_others_notic
 
 
 @pytest.mark.services
-def test_a_named_member_that_comes_back_for_other_topics_gets_their_partitions(kafka_log, city):
+def test_a_named_member_that_comes_back_for_other_topics_gets_their_partitions(cluster, city):
     names = [live(city, dataset) for dataset in ("energy.readings", "waste.fill-levels")]
     for name in names:
-        kafka_log.create(name, 2, settings("energy.readings"))
+        cluster.create(name, 2, settings("energy.readings"))
     before, after = Membership(), Membership()
-    reader = kafka_log.reader(city, names[:1], before, instance="one")
+    reader = cluster.reader(city, names[:1], before, instance="one")
     poll_until(lambda: len(before.owned) == 2, "one topic is assigned", reader)
     reader.close()
-    reader = kafka_log.reader(city, names, after, instance="one")
+    reader = cluster.reader(city, names, after, instance="one")
     poll_until(lambda: len(after.owned) == 4, "both topics are assigned", reader)
     reader.close()
 
@@ -211,9 +220,10 @@ def test_of_two_members_with_one_name_the_first_ends_with_an_error_and_the_secon
 
 
 @pytest.mark.services
-def test_a_name_that_a_client_of_another_machine_has_is_refused_before_it_is_taken(kafka, city):
+@pytest.mark.parametrize("client", CLIENTS.values())
+def test_a_name_that_a_client_of_another_machine_has_is_refused_before_it_is_taken(client, kafka, city):
     name = live(city, "energy.readings")
-    here, there = (KafkaLog(kafka, client_id=f"sistercity-{machine}") for machine in ("here", "there"))
+    here, there = (client(kafka, client_id=f"sistercity-{machine}") for machine in ("here", "there"))
     here.create(name, 1, settings("energy.readings"))
     held = Membership()
     reader = here.reader(city, [name], held, instance="same")
@@ -228,14 +238,14 @@ def test_a_name_that_a_client_of_another_machine_has_is_refused_before_it_is_tak
 
 
 @pytest.mark.services
-def test_a_partition_that_was_paused_between_two_records_is_read_on_after_the_others_have_ended(kafka_log, city):
+def test_a_partition_that_was_paused_between_two_records_is_read_on_after_the_others_have_ended(cluster, city):
     topic = live(city, "energy.readings")
-    kafka_log.create(topic, 2, settings("energy.readings"))
-    writer = kafka_log.writer()
+    cluster.create(topic, 2, settings("energy.readings"))
+    writer = cluster.writer()
     for number in range(20):
         writer.send_to(topic, number % 2, b"%d" % number)
     writer.flush()
-    reader = kafka_log.reader(city, [topic], Membership(), at_once=1)
+    reader = cluster.reader(city, [topic], Membership(), at_once=1)
     [(paused, _)] = read(reader, 1)
     reader.pause(paused)
     assert {partition for partition, _ in read(reader, 10)} == {TopicPartition(topic, 1 - paused.partition)}
@@ -319,10 +329,10 @@ def test_reading_an_unknown_topic_backwards_is_an_error(log, city):
 
 @pytest.mark.services
 @pytest.mark.parametrize("megabytes", [2, 6])  # too much for the topic, too much for the client itself
-def test_a_message_that_kafka_refuses_is_an_error_and_not_a_loss(megabytes, kafka_log, city):
+def test_a_message_that_kafka_refuses_is_an_error_and_not_a_loss(megabytes, cluster, city):
     name = live(city, "energy.readings")
-    kafka_log.create(name, 1, settings("energy.readings"))
-    writer = kafka_log.writer()
+    cluster.create(name, 1, settings("energy.readings"))
+    writer = cluster.writer()
     writer.send(name, b"1", b"good", readings=1)
     writer.flush()
     with pytest.raises(DeliveryFailed):
@@ -332,13 +342,13 @@ def test_a_message_that_kafka_refuses_is_an_error_and_not_a_loss(megabytes, kafk
 
 
 @pytest.mark.services
-def test_a_topic_with_the_time_of_its_producers_is_refused(kafka_log, city):
+def test_a_topic_with_the_time_of_its_producers_is_refused(cluster, city):
     name = live(city, "energy.readings")
-    kafka_log.create(name, 1, {"message.timestamp.type": "CreateTime"})
-    writer = kafka_log.writer()
+    cluster.create(name, 1, {"message.timestamp.type": "CreateTime"})
+    writer = cluster.writer()
     writer.send_to(name, 0, b"anything")
     writer.flush()
-    reader = kafka_log.reader(city, [name], Membership())
+    reader = cluster.reader(city, [name], Membership())
     with pytest.raises(ProducersTime, match="LogAppendTime"):
         read(reader, 1)
     reader.close()

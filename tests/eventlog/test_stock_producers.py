@@ -9,7 +9,7 @@ from confluent_kafka import Producer
 from eventlog.kafka import KafkaLog
 from eventlog.protocol import Reader, TopicPartition, Unreadable
 from schemas.topics import live, settings
-from tests.eventlog.test_contract import Membership
+from tests.eventlog.test_contract import CLIENTS, Membership
 from tests.waiting import until
 
 pytestmark = pytest.mark.services
@@ -22,9 +22,9 @@ def topic(kafka_log: KafkaLog, city: str) -> str:
     return name
 
 
-@pytest.fixture
-def reader(kafka_log: KafkaLog, city: str, topic: str) -> Iterator[Reader]:
-    reader = kafka_log.reader(city, [topic], Membership())
+@pytest.fixture(params=CLIENTS)
+def reader(request, kafka: str, city: str, topic: str) -> Iterator[Reader]:
+    reader = CLIENTS[request.param](kafka, session_timeout_ms=3_000).reader(city, [topic], Membership())
     yield reader
     reader.close()
 

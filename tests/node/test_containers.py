@@ -25,6 +25,7 @@ NOT_FOR_CONTAINERS = {
     "spill_folder": "the volume lies where the home has it",
     "instance": "every container has a host name of its own, which lasts as long as it does",
     "stop_with_stdin": "an engine stops by signals",
+    "kafka_client": "the images hold kafka-python alone",
     "kafka_password": "a secret",
     "kafka_ca_file": "a file that has to be mounted, see docs/operator.md",
     "kafka_cert_file": "a file that has to be mounted, see docs/operator.md",
