@@ -1,5 +1,6 @@
 """A cluster as a log that is read and written by librdkafka."""
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +13,8 @@ from eventlog.kafka.log import FETCH_BYTES, LARGEST_REQUEST, POLL_MESSAGES
 from eventlog.kafka.writer import DELIVERY_TIMEOUT_S
 from eventlog.protocol import Listener
 from eventlog.security import PLAIN_TEXT, Security
+
+logger = logging.getLogger(__name__)
 
 _PREFETCH_KB = 64 << 10
 _UNACKNOWLEDGED_KB = 64 << 10
@@ -62,7 +65,8 @@ class ConfluentLog(KafkaLog):
             "max.partition.fetch.bytes": FETCH_BYTES,
             "queued.max.messages.kbytes": _PREFETCH_KB,
         }
-        return ConfluentReader(Consumer(settings), self, group, topics, listener, at_once, name, self.patience_s)
+        consumer = Consumer(settings, logger=logger)
+        return ConfluentReader(consumer, self, group, topics, listener, at_once, name, self.patience_s)
 
     def writer(self) -> ConfluentWriter:  # type: ignore[override]
         self.topics()  # raises what is wrong with the connection or the password
@@ -77,7 +81,8 @@ class ConfluentLog(KafkaLog):
                 "delivery.timeout.ms": DELIVERY_TIMEOUT_S * 1000,
                 "queue.buffering.max.kbytes": _UNACKNOWLEDGED_KB,
                 "partitioner": "murmur2_random",
-            }
+            },
+            logger=logger,
         )
         return ConfluentWriter(producer, self.patience_s)
 

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from eventlog.confluent import ConfluentLog
+from eventlog.kafka import KafkaLog
 from node import settings, wiring
 from node.explain import explain
 from node.settings import Settings
@@ -139,3 +141,16 @@ def test_a_secret_that_cannot_be_read_is_named_in_words(given, tmp_path, monkeyp
     assert told.startswith(f"{tmp_path}/sistercity_database_password: Permission denied: this process runs as user")
     assert "chmod 644" in told
     settings.settings.cache_clear()
+
+
+def test_the_client_of_kafka_is_the_one_that_is_set(given, monkeypatch):
+    for name, kind in {"kafka-python": KafkaLog, "confluent-kafka": ConfluentLog}.items():
+        monkeypatch.setattr(wiring, "settings", lambda name=name: given(kafka="127.0.0.1:9", kafka_client=name))
+        assert type(wiring.log()) is kind
+
+
+def test_without_the_extra_the_fast_client_is_refused_with_the_remedy(given, monkeypatch):
+    monkeypatch.setattr(wiring, "settings", lambda: given(kafka="127.0.0.1:9", kafka_client="confluent-kafka"))
+    monkeypatch.setitem(sys.modules, "eventlog.confluent", None)
+    with pytest.raises(wiring.CommandError, match=r"sistercity\[fast\]"):
+        wiring.log()

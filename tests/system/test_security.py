@@ -8,10 +8,12 @@ import pytest
 from kafka import KafkaAdminClient
 from kafka.admin import ACL, ACLOperation, ACLPermissionType, ACLResourcePatternType, ResourcePattern, ResourceType
 
+from eventlog.confluent import ConfluentLog
 from eventlog.kafka import KafkaLog
 from eventlog.protocol import AccessRefused, DeliveryFailed, LogUnavailable
 from eventlog.security import Security
 from schemas.topics import FRAMES, history, live
+from tests.eventlog.test_contract import CLIENTS
 from tests.ingest.cameras import videos
 from tests.system.command import Command
 from tests.system.secured_kafka import MECHANISMS, Secured, password, secured
@@ -71,8 +73,9 @@ def test_every_client_gets_in_with_user_and_password(mechanism, broker, city):
     assert to_and_fro(log, live(city, "energy.readings"), city) == b"came through"
 
 
-def test_every_client_gets_in_with_a_certificate(broker, city):
-    log = KafkaLog(broker.tls, security=by_certificate(broker))
+@pytest.mark.parametrize("client", CLIENTS.values(), ids=CLIENTS)
+def test_every_client_gets_in_with_a_certificate(client, broker, city):
+    log = client(broker.tls, security=by_certificate(broker))
     assert to_and_fro(log, live(city, "energy.readings"), city) == b"came through"
 
 
@@ -80,6 +83,12 @@ def test_every_client_gets_in_with_a_certificate(broker, city):
 def test_every_client_gets_in_with_a_password_under_tls(mechanism, broker, city):
     security = replace(user("chief", mechanism, "SASL_SSL"), ca_file=broker.folder / "ca.pem")
     log = KafkaLog(broker.both, security=security)
+    assert to_and_fro(log, live(city, "energy.readings"), city) == b"came through"
+
+
+def test_librdkafka_gets_in_with_a_password_under_tls(broker, city):
+    security = replace(user("chief", protocol="SASL_SSL"), ca_file=broker.folder / "ca.pem")
+    log = ConfluentLog(broker.both, security=security)
     assert to_and_fro(log, live(city, "energy.readings"), city) == b"came through"
 
 
