@@ -9,7 +9,9 @@ from federation import jose
 from federation.identity.document import RevokedKey
 from federation.partners.housekeeping import STOPPED, show_partners
 from federation.partners.partner import PULLED
+from node.commands.status import status
 from node.doctor.partners import judge_partners
+from node.settings import settings
 from schemas.catalogue import catalogue
 from store.database import connect
 from store.partner_heads import contradictions
@@ -174,7 +176,9 @@ def test_an_older_head_proves_what_is_stored_of_a_refused_metric_until_its_key_i
     assert bodies(stage) == {LIED: 1, **dict.fromkeys(RIGHT, 3)}
 
 
-def test_doctor_and_metrics_name_the_metric_and_why(stage: Stage, hue: ThreeMetrics) -> None:
+def test_doctor_status_and_metrics_name_the_metric_and_why(
+    stage: Stage, hue: ThreeMetrics, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     hue.publish(1, LIED, sequence=4)
     hue.hour(1, *RIGHT)
     hue.sign()
@@ -184,6 +188,16 @@ def test_doctor_and_metrics_name_the_metric_and_why(stage: Stage, hue: ThreeMetr
         show_partners(connection, NOW)
     [finding] = judge_partners(partners, metrics, [])
     assert f"stopped: {LIED} (gap); {', '.join(sorted(RIGHT))} go on" in finding.words
+    monkeypatch.setenv("SISTERCITY_DATABASE_URL", stage.database_url)
+    settings.cache_clear()
+    status()
+    said = capsys.readouterr().out.splitlines()
+    told = {
+        metric: line for metric in (LIED, *RIGHT) for line in said if line.startswith(f"  {metric} of {hue.city} is ")
+    }
+    assert told.keys() == {LIED, *RIGHT}
+    assert "is refused since" in told[LIED] and told[LIED].endswith("those between are missing")
+    assert not any("refused" in told[metric] for metric in RIGHT)
     [family] = STOPPED.collect()
     shown = [each.labels for each in family.samples]
     assert shown == [{"city": hue.city, "metric": LIED, "standing": "refused"}]
