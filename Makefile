@@ -64,8 +64,8 @@ lint: $(VENV)/installed-test ## ruff, and the contracts of imports
 types: $(VENV)/installed-test ## mypy
 	@$(BIN)/mypy
 
-bench: install ## readings/s and pictures/s of one process, beside a bare poll of the same topic, a register of 5 M sources, a partner's year, and /healthz beside slow clients; ONLY=backup, energy, frames, health, passes, pull, replay, register or serve
-	@for name in $(or $(ONLY),backup energy frames health passes pull replay register serve); do $(BIN)/python -m benchmarks.$$name || exit 1; done
+bench: install ## readings/s and pictures/s of one process, beside a bare poll of the same topic, a register of 5 M sources, a partner's year, and /healthz beside slow clients, and tables by profiles; ONLY=backup, energy, frames, health, passes, pull, replay, register, serve or tables
+	@for name in $(or $(ONLY),backup energy frames health passes pull replay register serve tables); do $(BIN)/python -m benchmarks.$$name || exit 1; done
 
 train: ## the plate network from scratch, from images beside the project (needs Debian's python3-torch and python3-opencv)
 	@/usr/bin/python3 -m training ../shared/data/plates

@@ -90,15 +90,18 @@ class Clashes:
             open_[key] = _Stretch(start, start + interval, interval, parsed.quality, parsed.value)
         for key, stretch in open_.items():
             self._close(key, stretch)
+        self._too_short = {key for key, spacings in self._spacings.items() if spacings.contradict}
 
     def reason(self, parsed: Parsed) -> str | None:
         """Why the reading is refused, or None."""
+        if not self._found and not self._too_short:
+            return None
         key = _key(parsed)
         stretches = self._found.get(key, [])
         place = bisect_right(stretches, parsed.start_ms, key=lambda stretch: stretch.start)
         if place and stretches[place - 1].holds(parsed.start_ms):
             return stretches[place - 1].reason
-        return SPACING if key in self._spacings and self._spacings[key].contradict else None
+        return SPACING if key in self._too_short else None
 
     def _close(self, key: Key, stretch: _Stretch) -> None:
         if stretch.reason is None:

@@ -70,7 +70,7 @@ class TimeColumns:
         self._months = Memo(_month_of)
         self._said = Memo(self._month_said)
         self._latest: dict[str, int] = {}
-        """Source -> its latest time so far, while an hour is repeated."""
+        """Source -> its latest time so far, around days on which the clock changes."""
 
     def texts(self, fields: Fields) -> Sequence[str]:
         return joined(fields, self._places)
@@ -100,6 +100,8 @@ class TimeColumns:
         self, found: Numbers, texts: Sequence[str], fields: Fields, sources: Sequence[str] | None, others: Numbers
     ) -> None:
         """Which of the two hours a time in a repeated one is of."""
+        if not any(((found >= begin) & (found < end)).any() for begin, end in self._clock.changing):
+            return
         both = self._clock.both
         if self._which is not None:
             for row, text in enumerate(texts):

@@ -98,7 +98,8 @@ class Survey:
             for rows in pieces:
                 texts = joined(rows.fields, when)
                 starts = self.clock.many(texts)
-                times.add_all(np.unique(starts[starts > LEAST]))
+                known = starts[starts > LEAST]
+                times.add_all(known if (np.diff(known) > 0).all() else np.unique(known))
                 if factors:
                     for fields, start in zip(rows.fields, starts.tolist(), strict=True):
                         numbers = _numbers(fields, (power, *factors)) if start > LEAST else None

@@ -133,6 +133,8 @@ class Clock:
         self._days: dict[tuple[int, int, int], int | None] = {}
         self.both: dict[str, tuple[int, int]] = {}
         """Texts in an hour that the clock repeated -> the two moments."""
+        self.changing: set[tuple[int, int]] = set()
+        """Spans of milliseconds around the days met on which the clock changes: only there a time may be repeated."""
         self.texts = Memo(self._decode)
         self._between, self._halves = _halves(formats[0]) if not self._unit else ("", None)
         self._heads, self._tails = Memo(self._head), Memo(self._tail)
@@ -214,6 +216,8 @@ class Clock:
             when = datetime(local.year, local.month, local.day) + timedelta(milliseconds=local.clock_ms)
             first = instant(when, self._zone)
             second = instant(when.replace(fold=1), self._zone)
+            midnight = (date(local.year, local.month, local.day) - _EPOCH).days * DAY_MS
+            self.changing.add((midnight - DAY_MS, midnight + 2 * DAY_MS))
         except (ValueError, OverflowError):
             return _TIME
         if first is None or second is None:

@@ -20,6 +20,7 @@ import federation.access.assertion
 import federation.access.quotas
 import federation.access.tokens
 import federation.disclosure.rules
+import federation.partners.chains
 import federation.partners.connecting
 import federation.partners.source
 import federation.publications.entries
@@ -63,6 +64,8 @@ HANDLED = {
     eventlog.protocol.OffsetGone: "the runner, which counts a gap or raises Stopped",
     federation.publications.entries.BadEntry: "the ledger, which raises LedgerFault",
     federation.partners.connecting.PrivateAddress: "the fetcher, which raises PartnerError",
+    federation.partners.chains.NothingYet: "the puller, which asks again at its next turn",
+    federation.partners.source.NoHead: "the reader of chains, which raises NothingYet",
     federation.partners.source.LogGone: "the puller, which reads from the beginning",
     federation.disclosure.rules.UnknownRule: "a defect: the catalogue names a rule that is not written",
     ingest.cameras.live.protocol.CameraUnavailable: "the camera's loop, which tries again",
