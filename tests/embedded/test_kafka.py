@@ -41,7 +41,11 @@ def test_a_cancelled_start_leaves_no_process(tmp_path: Path, installed: Path) ->
     cancelled, jars = threading.Event(), read_lock()
     cancelled.set()
     with pytest.raises(kafka.CalledOff):
-        kafka.start(tmp_path, classpath(installed, jars), cancelled, trial=fast_start.options(installed, jars))
+        kafka.start(
+            *(tmp_path, classpath(installed, jars), cancelled),
+            trial=fast_start.options(installed, jars),
+            pattern=fast_start.storage_pattern(installed, jars),
+        )
     assert kafka.running(tmp_path) == []
 
 

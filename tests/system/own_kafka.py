@@ -31,9 +31,12 @@ class OwnKafka:
     def start(self) -> None:
         """Start the broker, on the data that it had."""
         jars = read_lock()
-        trial = fast_start.options(INSTALLED, jars)
-        path = classpath(INSTALLED, jars)
-        self._broker = kafka.start(self._folder, path, threading.Event(), trial=trial, extra=self._properties)
+        self._broker = kafka.start(
+            *(self._folder, classpath(INSTALLED, jars), threading.Event()),
+            trial=fast_start.options(INSTALLED, jars),
+            extra=self._properties,
+            pattern=fast_start.storage_pattern(INSTALLED, jars),
+        )
 
     def stop(self) -> None:
         """Stop the broker without waiting for its clients."""

@@ -76,8 +76,12 @@ def secured(folder: Path) -> Iterator[Secured]:
         for scram in ("scram-sha-256", "scram-sha-512"):
             properties += f"{where}.{scram}.sasl.jaas.config={module}.scram.ScramLoginModule required;\n"
     jars = read_lock()
-    trial = fast_start.options(INSTALLED, jars)
-    broker = kafka.start(folder / "kafka", classpath(INSTALLED, jars), threading.Event(), trial=trial, extra=properties)
+    broker = kafka.start(
+        *(folder / "kafka", classpath(INSTALLED, jars), threading.Event()),
+        trial=fast_start.options(INSTALLED, jars),
+        extra=properties,
+        pattern=fast_start.storage_pattern(INSTALLED, jars),
+    )
     try:
         _register_users(broker.bootstrap)
         sasl, tls, both = (f"{LOOPBACK}:{port}" for port in ports.values())
