@@ -87,11 +87,13 @@ class ConfluentReader:
 
     def poll(self, timeout_ms: int) -> Mapping[TopicPartition, Sequence[Record]]:
         self._start()
-        ready = any(kept and partition not in self._paused for partition, kept in self._kept.items())
-        wait_s = 0.0 if ready else timeout_ms / 1000
+        ready = sum(len(kept) for partition, kept in self._kept.items() if partition not in self._paused)
+        room = self._at_once - ready
         with translated():
-            first = self._consumer.poll(wait_s)
-            found = [] if first is None else [first, *self._consumer.consume(self._at_once, 0)]
+            first = self._consumer.poll(0.0 if ready else timeout_ms / 1000)
+            found = [] if first is None else [first]
+            if found and room > 1:
+                found += self._consumer.consume(room - 1, 0)
         for message in found:
             self._keep(message)
         return self._take()
