@@ -55,7 +55,7 @@ soak: install $(VENV)/installed-test ## the long runs of the same tests: many ki
 	@SISTERCITY_SOAK=1 $(PARALLEL) -m "soak or soak_only"
 
 containers: install $(VENV)/installed-test ## the tests on a container engine (docs/containers.md); KILLS=100 for more
-	@SISTERCITY_CONTAINERS=1 SISTERCITY_KILLS=$(or $(KILLS),6) $(BIN)/python -m pytest -m containers tests/containers
+	@SISTERCITY_CONTAINERS=1 SISTERCITY_KILLS=$(or $(KILLS),12) $(BIN)/python -m pytest -m containers tests/containers
 
 unit: install $(VENV)/installed-test ## the tests that need neither Kafka nor PostgreSQL; ROOM=ingest for those of one room
 	@$(BIN)/python -m pytest --numprocesses 2 --dist worksteal -m "not services" tests/$(ROOM)

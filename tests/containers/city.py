@@ -5,6 +5,8 @@ import os
 import secrets
 import shutil
 import subprocess
+import urllib.request
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -88,13 +90,14 @@ class ContainerCity:
 
     def of_project(self, service: str = "") -> list[str]:
         """Ids of the containers that the engine has of this city, or of one service of it, whatever .env says now."""
-        words = ["docker", "ps", "--all", "--quiet", "--filter", self._label()]
+        words = ["docker", "ps", "--all", "--quiet", "--filter", f"label={self.label()}"]
         if service:
             words += ["--filter", f"label=com.docker.compose.service={service}"]
         return run(words, self.folder).stdout.split()
 
-    def _label(self) -> str:
-        return f"label=com.docker.compose.project={self.settings['COMPOSE_PROJECT_NAME']}"
+    def label(self) -> str:
+        """The label by which Compose knows what belongs to this city."""
+        return f"com.docker.compose.project={self.settings['COMPOSE_PROJECT_NAME']}"
 
     def ids(self) -> dict[str, str]:
         return {name: found["ID"] for name, found in self.containers().items()}
@@ -117,7 +120,16 @@ class ContainerCity:
 
     def ended(self, since: str) -> frozenset[tuple[str, str]]:
         """Service and exit code of every container that has ended since a time of the engine's."""
-        words = ["docker", "events", "--since", since, "--until", self.engine_time(), "--filter", self._label()]
+        words = [
+            "docker",
+            "events",
+            "--since",
+            since,
+            "--until",
+            self.engine_time(),
+            "--filter",
+            f"label={self.label()}",
+        ]
         form = '{{index .Actor.Attributes "com.docker.compose.service"}} {{.Actor.Attributes.exitCode}}'
         listed = run([*words, "--filter", "event=die", "--format", form], self.folder).stdout
         return frozenset((service, code) for service, code in map(str.split, listed.splitlines()))
@@ -128,6 +140,23 @@ class ContainerCity:
 
     def all_healthy(self) -> bool:
         return set(self.health().values()) == {"healthy"}
+
+    def firing(self) -> frozenset[str]:
+        """The alerts that fire, as the city's Prometheus says."""
+        alerts = self._prometheus("alerts")["alerts"]
+        return frozenset(alert["labels"]["alertname"] for alert in alerts if alert["state"] == "firing")
+
+    def scraped(self) -> frozenset[str]:
+        """The services that the city's Prometheus reads metrics of; none before it answers."""
+        with suppress(OSError):
+            targets = self._prometheus("targets")["activeTargets"]
+            return frozenset(target["labels"]["service"] for target in targets if target["health"] == "up")
+        return frozenset()
+
+    def _prometheus(self, what: str) -> Any:
+        url = f"http://127.0.0.1:{self.settings['SISTERCITY_PROMETHEUS_PORT']}/api/v1/{what}"
+        with urllib.request.urlopen(url) as answer:
+            return json.load(answer)["data"]
 
     def sql(self, query: str, database: str = "sistercity") -> str:
         """The rows of a query, as text; the server must answer."""

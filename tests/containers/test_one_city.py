@@ -4,7 +4,7 @@ The tests of this file run in their order on one city: each leaves it whole. The
 """
 
 import os
-import random
+import re
 import subprocess
 import urllib.request
 from collections.abc import Iterator
@@ -15,15 +15,16 @@ import pytest
 
 from tests.containers.city import ContainerCity, run
 from tests.ports import free_port
+from tests.system.compose import ROOT, example
 from tests.waiting import until
 
 pytestmark = pytest.mark.containers
 
-KILLS = int(os.environ.get("SISTERCITY_KILLS", "6"))
-LASTING = ("kafka", "postgres", "process", "publish", "correct", "serve")
 PATIENCE_S = 400
-IMAGE = "sistercity-tested"
-CELLS = "SELECT md5(string_agg(c::text, ',' ORDER BY metric, window_start, area, class)) FROM ({}) AS c"
+IMAGE, CARRIED = "sistercity-tested", "sistercity-carried"
+
+
+DRILLED = {"SistercityRoleGone", "SistercityTargetDown", "SistercityRoleNotSucceeding", "SistercityDiskFilling"}
 
 
 @pytest.fixture(scope="module")
@@ -36,12 +37,17 @@ def city(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ContainerCity]:
         "COMPOSE_PROFILES": "kafka,postgres,demo",
         "SISTERCITY_IMAGE": IMAGE,
         "SISTERCITY_API_PORT": str(free_port()),
+        "SISTERCITY_PROMETHEUS_PORT": str(free_port()),
         "SISTERCITY_DEMO_METERS": "300",
         "SISTERCITY_PARTITIONS": "4",
     }
     made = ContainerCity(tmp_path_factory.mktemp("containers") / "sistercity", settings)
     yield made
     made.remove()
+    if carried := _docker(
+        "images", "--format", "{{.Repository}}:{{.Tag}}", "--filter", f"reference={CARRIED}*"
+    ).split():
+        _docker("image", "rm", *carried)
     os.umask(before)
 
 
@@ -145,31 +151,6 @@ def test_an_unreadable_secret_is_one_sentence(city):
     assert "Traceback" not in done.stderr and "Permission denied" in done.stderr, done.stderr
 
 
-def test_containers_are_killed_at_random_and_what_is_stored_is_what_the_log_says(city):
-    draw = random.Random(20)
-    names = [*LASTING, *draw.choices(LASTING, k=max(0, KILLS - len(LASTING)))][:KILLS]
-    draw.shuffle(names)
-    for name in names:
-        city.crash(name)
-        until(partial(_healthy, city, name), f"{name} is back", PATIENCE_S, 2)
-    until(city.all_healthy, "everything is back", PATIENCE_S, 2)
-    city.do("stop", "ingest", "process", "correct", "publish")
-    city.sql("CREATE DATABASE twin")
-    twin = ("run", "--rm", "--no-TTY", "--env", "SISTERCITY_DATABASE_URL=postgresql://sistercity@postgres/twin", "cli")
-    city.do(*twin, "migrate")
-    city.do("run", "--rm", "--no-TTY", "cli", "process", "--until-caught-up")
-    city.do(*twin, "process", "--until-caught-up")
-    cells = CELLS.format("SELECT metric, window_start, area, class, value, readings, contributors, largest FROM cells")
-    stored = city.sql(cells)
-    assert stored
-    assert stored == city.sql(cells, "twin")
-    columns = "sum(messages), sum(readings), sum(aggregated), sum(duplicate), sum(late), sum(rejected), sum(open)"
-    account = f"SELECT {columns}, sum(lost) FROM stream_offsets"
-    assert city.sql(account) == city.sql(account, "twin")
-    city.sql("DROP DATABASE twin")
-    city.do("up", "--detach", "--wait", "--remove-orphans")
-
-
 def test_the_documented_steps_of_an_upgrade_end_each_role_in_order_and_leave_the_servers_alone(city):
     tag, before = _image(city), city.ids()
     replaced = _docker("image", "inspect", "--format", "{{.Id}}", tag).strip()
@@ -191,6 +172,35 @@ def test_the_documented_steps_of_an_upgrade_end_each_role_in_order_and_leave_the
     _docker("image", "rm", replaced)
 
 
+def test_prometheus_tells_of_a_role_that_is_gone_or_frozen_or_fails_and_of_a_full_disk(city):
+    """The rules wait a second here, not minutes; `tests/deploy` drills the other alerts with theirs."""
+    for name in ("prometheus.yml", "sistercity.rules.yml"):
+        path = city.folder / "deploy" / "prometheus" / name
+        path.write_text(re.sub(r"(for: )\w+|\b15s", r"\g<1>1s", path.read_text()))
+        path.chmod(0o644)
+    city.set(COMPOSE_PROFILES="kafka,postgres,demo,monitoring")
+    city.do("up", "--detach", "prometheus")
+    until(lambda: city.scraped() >= {"process", "correct", "publish", "serve"}, "roles are scraped", PATIENCE_S, 1)
+    small = f"{city.settings['COMPOSE_PROJECT_NAME']}-small"
+    options = ("--opt", "type=tmpfs", "--opt", "device=tmpfs", "--opt", "o=size=4m,uid=10001")
+    _docker("volume", "create", "--label", city.label(), *options, small)
+    home = ("--volume", f"{small}:/var/lib/sistercity")
+    city.do("run", "--detach", "--no-deps", "--use-aliases", *home, "--name", small, "correct")
+    until(lambda: not city.firing() & DRILLED, "nothing of it is wrong", PATIENCE_S, 1)
+    _docker("exec", small, "sh", "-c", "head -c 3900k /dev/zero > /var/lib/sistercity/filler")
+    city.do("pause", "serve")
+    city.do("stop", "publish", "postgres")
+    until(lambda: city.firing() >= DRILLED, "each alert fires", PATIENCE_S, 1)
+    _docker("exec", small, "rm", "/var/lib/sistercity/filler")
+    city.do("unpause", "serve")
+    city.set(COMPOSE_PROFILES="kafka,postgres,demo")
+    city.do("up", "--detach", "--wait", "--wait-timeout", "500")
+    until(lambda: not city.firing() & DRILLED, "each alert has cleared", PATIENCE_S, 1)
+    _docker("rm", "--force", small)
+    _docker("volume", "rm", small)
+    city.do("rm", "--stop", "--force", "prometheus")
+
+
 def test_the_container_of_a_profile_that_is_taken_out_stays_until_the_documented_command(city):
     city.set(COMPOSE_PROFILES="kafka,postgres")
     city.do("up", "--detach", "--wait", "--remove-orphans")
@@ -199,11 +209,26 @@ def test_the_container_of_a_profile_that_is_taken_out_stays_until_the_documented
     assert not city.of_project("ingest")
 
 
-def test_down_keeps_the_volumes_with_names_and_up_goes_on_from_them(city):
+def test_down_keeps_the_volumes_and_up_goes_on_from_them_with_images_that_came_as_a_file(city):
+    """As on a machine without a network: no image is there but what the file brings, and none is pulled or built."""
     before = city.sql("SELECT count(*), max(position) FROM publications")
     city.do("down", "--remove-orphans")
     assert not city.of_project()
-    city.do("up", "--detach", "--wait")
+    carried = {f"SISTERCITY_{name}_IMAGE": f"{CARRIED}-{name.lower()}:1" for name in ("KAFKA", "POSTGRES")}
+    for name, image in carried.items():  # under names of this test, so that no image of anybody else is removed
+        _docker("tag", example()[name], image)
+    _docker("tag", _image(city), _image(city).replace(IMAGE, CARRIED))
+    city.set(SISTERCITY_IMAGE=CARRIED, **carried)
+    images = sorted(set(city.do("config", "--images").split()))
+    ids = _docker("image", "inspect", "--format", "{{.Id}}", *images)
+    for command in _documented("docker save"):
+        assert run(["bash", "-c", f"set -o pipefail; {command}"], city.folder).returncode == 0
+    _docker("image", "rm", *images)
+    assert city.compose("up", "--detach", "--no-build", "--pull", "never").returncode != 0
+    for command in _documented("docker load", "docker compose up --detach --wait --no-build"):
+        done = run(["sh", "-c", command], city.folder)
+        assert done.returncode == 0, done.stderr
+    assert _docker("image", "inspect", "--format", "{{.Id}}", *images) == ids
     assert int(city.sql("SELECT count(*) FROM publications")) >= int(before.split("|")[0]) > 0
 
 
@@ -247,6 +272,13 @@ def _healthy(city: ContainerCity, name: str) -> bool:
 def _image(city: ContainerCity) -> str:
     """The image of the roles without pictures."""
     return next(line for line in city.do("config", "--images").splitlines() if line.startswith(f"{IMAGE}:"))
+
+
+def _documented(*beginnings: str) -> list[str]:
+    """The commands of docs/containers.md that begin so, without what is said behind them."""
+    lines = [line.strip() for line in (ROOT / "docs" / "containers.md").read_text().splitlines()]
+    found = [next(line for line in lines if line.startswith(beginning)) for beginning in beginnings]
+    return [line.split("  #")[0] for line in found]
 
 
 def _docker(*words: str) -> str:

@@ -1,21 +1,21 @@
 """Two cities in containers on one machine, from their keys to figures of each other, by TLS and under an agreement.
 
-The commands are those of docs/partner.md and of docs/operator.md ("To exchange with other cities").
+The tests of this file run in their order on the two cities. The commands are those of docs/partner.md and of
+docs/operator.md ("To exchange with other cities").
 """
 
 import os
-import subprocess
-import sys
-from collections.abc import Iterator, Mapping
+import random
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 
 import pytest
 
 from node.demo.certificates import Authority
-from tests.containers.city import ContainerCity, run
-from tests.ports import free_port
+from tests.containers.city import run
+from tests.containers.neighbour import NODE, Keys, Neighbour
 from tests.waiting import until
 
 pytestmark = [
@@ -24,111 +24,197 @@ pytestmark = [
 ]
 
 PATIENCE_S = 400
-HOSTS = {"isfahan": "exchange.isfahan.example", "ho-chi-minh-city": "exchange.hcmc.example"}
+CITIES = ("isfahan", "ho-chi-minh-city")
 NETWORK = "sistercity-neighbours"
+KILLS = int(os.environ.get("SISTERCITY_KILLS", "12"))
+LASTING = ("kafka", "postgres", "process", "correct", "serve", "serve-partners", "pull", "ingest", "publish")
+TWIN = "SISTERCITY_DATABASE_URL=postgresql://sistercity@postgres/twin SISTERCITY_LEDGER=/tmp/twin.jsonl"
+CATCH_UP = f"""
+set -e
+sistercity process --until-caught-up
+export {TWIN}
+sistercity process --until-caught-up
+sistercity publish --since yesterday --once
+sistercity correct --once
+"""
+LOSE_LEDGER = f"""
+export {TWIN}
+sistercity publish --resume-after-loss
+"""
+CELLS = """
+SELECT md5(string_agg(concat_ws(' ', metric, window_start, area, class, value, readings, contributors, largest), ','
+    ORDER BY metric, window_start, area, class)) FROM cells
+"""
+ALL_READ = """
+SELECT (SELECT sum(next_offset) FROM stream_offsets) >= sum(reached)
+    FROM (SELECT max(last_offset) + 1 AS reached FROM deliveries GROUP BY topic, partition) AS ends
+"""
+ACCOUNT = """
+SELECT sum(messages), sum(readings), sum(aggregated), sum(duplicate), sum(late), sum(rejected), sum(open), sum(lost),
+    bool_and(readings = aggregated + duplicate + late + rejected + open + lost) FROM stream_offsets
+"""
+PUBLISHED = """
+SELECT md5(string_agg(concat_ws(' ', metric, sequence, kind, window_start, window_end, revision, published_at, area,
+        class, status, value, coverage, rule), ',' ORDER BY metric, sequence, area, class)),
+    count(value) > 0, count(DISTINCT position) FROM publications JOIN published_cells USING (position) WHERE {}
+"""
+THIRD = "SISTERCITY_DATABASE_URL=postgresql://sistercity@postgres/third"
+ASK = """
+set -e
+export SISTERCITY_CITY=/var/lib/sistercity/identity/hue.toml
+cd /var/lib/sistercity/identity
+sistercity migrate
+sistercity identity import identity.jws --own
+sistercity agreement install agreement.json
+sistercity pull
+"""
 
 
-class Neighbour(ContainerCity):
-    """A city with the profile `partners`. `keys` is the machine of its own on which its identity lies.
-
-    Only Isfahan has meters, and Kafka: the other city gives its log of publications as it is, empty.
-    """
-
-    def __init__(self, city: str, folder: Path) -> None:
-        self.city, self.host, self.keys = city, HOSTS[city], folder / "keys"
-        super().__init__(
-            folder / "node",
-            {
-                "COMPOSE_PROJECT_NAME": f"{city}-{os.getpid()}",
-                "COMPOSE_PROFILES": "kafka,postgres,demo,partners" if city == "isfahan" else "postgres,partners",
-                "COMPOSE_FILE": "docker-compose.yml:docker-compose.neighbours.yml",
-                "SISTERCITY_IMAGE": "sistercity-tested",
-                "SISTERCITY_CITY_FILE": f"./ingest/cities/{city}.toml",
-                "SISTERCITY_API_PORT": str(free_port()),
-                "SISTERCITY_EXCHANGE_PORT": str(free_port()),
-                "SISTERCITY_EXCHANGE_HOSTS": self.host,
-                "SISTERCITY_PARTNER_PRIVATE_ADDRESSES": "true",
-                "SISTERCITY_DEMO_METERS": "300",
-                "SISTERCITY_PARTITIONS": "2",
-            },
-        )
-        self.keys.mkdir()
-
-    def sistercity(self, *words: str) -> None:
-        """A command on the machine with the keys."""
-        own = {"SISTERCITY_CITY": self.city, "SISTERCITY_HOME": str(self.keys)}
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("SISTERCITY_")} | own
-        command = [sys.executable, "-m", "node", *words]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
-        assert done.returncode == 0, done.stderr
-
-    @property
-    def identity(self) -> Path:
-        return self.keys / "identity" / "identity.jws"
-
-    def install_keys(self, authority: Authority) -> None:
-        certificate = authority.certify(self.city, [self.host])
-        own = ["install", "-D", "-o", "10001", "-m", "600"]
-        for source, target in (
-            (self.keys / "identity" / "publish.key", "publish/publish.key"),
-            (self.keys / "identity" / "access.key", "access/access.key"),
-            (certificate.certificate, "tls/fullchain.pem"),
-            (certificate.key, "tls/privkey.pem"),
-        ):
-            done = run([*own, str(source), f"secrets/{target}"], self.folder)
-            assert done.returncode == 0, done.stderr
-        (self.folder / "secrets" / "partner-ca.pem").write_bytes(authority.certificate.read_bytes())
-        (self.folder / "secrets" / "partner_database_password").write_text(f"{os.urandom(24).hex()}\n")
-        for name in ("partner-ca.pem", "partner_database_password"):
-            (self.folder / "secrets" / name).chmod(0o644)
-
-    def let_partners_in(self) -> None:
-        """Start, and give the door its role of the database."""
-        self.do("up", "--detach", "--wait", "--no-build", "postgres")
-        self.do("run", "--rm", "--no-TTY", "migrate")
-        password = (self.folder / "secrets" / "partner_database_password").read_text().strip()
-        self.sql(f"ALTER ROLE sistercity_partners LOGIN PASSWORD '{password}'")
-
-    def finds_fresh(self, partner: str) -> bool:
-        """Whether this city has pulled and verified what the partner's log holds."""
-        return f"partner {partner} is fresh" in self.compose("run", "--rm", "--no-TTY", "cli", "status").stdout
-
-
-@pytest.fixture
-def neighbours(tmp_path: Path) -> Iterator[Mapping[str, Neighbour]]:
-    made = run(["docker", "network", "create", NETWORK], tmp_path).returncode == 0
-    cities = {city: Neighbour(city, tmp_path / city) for city in HOSTS}
+@pytest.fixture(scope="module")
+def neighbours(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, Neighbour]]:
+    folder = tmp_path_factory.mktemp("neighbours")
+    made = run(["docker", "network", "create", NETWORK], folder).returncode == 0
+    cities = {city: Neighbour(city, folder / city) for city in CITIES}
     yield cities
     for city in cities.values():
         city.remove()
     if made:
-        run(["docker", "network", "rm", NETWORK], tmp_path)
+        run(["docker", "network", "rm", NETWORK], folder)
 
 
-def test_two_cities_on_one_machine_exchange_under_an_agreement_by_tls(neighbours, tmp_path):
+def test_two_cities_make_their_keys_and_agree(neighbours, tmp_path):
     authority = Authority(tmp_path, datetime.now(UTC))
     ours, theirs = neighbours.values()
     for each in (ours, theirs):
         each.configure()
-        each.sistercity("identity", "create", "--contact", f"exchange@{each.host}", *_address(each))
-        each.install_keys(authority)
+        each.make_keys(authority)
     ours.do("build", "migrate")
     proposal, agreement = tmp_path / "proposal.json", tmp_path / "agreement.json"
     terms = ("--give", "energy.import", "--receive", "energy.import", "--out", str(proposal))
-    ours.sistercity("agreement", "propose", str(theirs.identity), *terms)
-    theirs.sistercity("agreement", "accept", str(proposal), "--yes", "--out", str(agreement))
-    for each in (ours, theirs):
-        each.let_partners_in()
-        node = ("run", "--rm", "--no-TTY", "cli")
-        each.do(*node, "identity", "import", "/dev/stdin", "--own", given=each.identity.read_text())
-        each.do(*node, "agreement", "install", "/dev/stdin", given=agreement.read_text())
-    ours.do("up", "--detach", "--wait", "--no-build", "--wait-timeout", "500")
-    theirs.do("up", "--detach", "--wait", "--no-build", "publish", "serve-partners", "pull")
-    for each, partner in ((ours, theirs.city), (theirs, ours.city)):
-        until(partial(each.finds_fresh, partner), f"{each.city} has verified {partner}", PATIENCE_S, 2)
-    given = "SELECT count(*) FROM partner_bodies"
-    until(lambda: theirs.sql(given) != "0", "figures have come with their proof", PATIENCE_S, 2)
+    ours.keys.sistercity("agreement", "propose", str(theirs.keys.identity), *terms)
+    theirs.keys.sistercity("agreement", "accept", str(proposal), "--yes", "--out", str(agreement))
+    _in_both(neighbours, lambda city: city.let_partners_in(agreement))
 
 
-def _address(city: Neighbour) -> tuple[str, str]:
-    return "--address", f"https://{city.host}:8443"
+def test_containers_of_both_are_killed_while_a_day_is_replayed_and_a_twin_publishes_the_same(neighbours):
+    """Whatever is killed, the log says what is right: an undisturbed twin of each city reads it, and publishes."""
+    ours, theirs = neighbours.values()
+    chance, early = random.Random(20), 3 * KILLS // 4
+    _in_both(neighbours, _begin)
+    for name in _drawn(chance, [name for name in LASTING if name != "publish"], early):
+        chance.choice((ours, theirs)).kill(name, PATIENCE_S)
+    _in_both(neighbours, lambda city: _await_all_up(city, "--scale", "publish=0"))
+    _in_both(neighbours, _await_all_read)
+    # A node that replays a day begins to publish when the replay is processed.
+    _in_both(neighbours, lambda city: city.do("up", "--detach", "--no-build", "--no-deps", "publish"))
+    for name in _drawn(chance, ["publish", "postgres", "publish"], KILLS - early):
+        chance.choice((ours, theirs)).kill(name, PATIENCE_S)
+    _in_both(neighbours, _await_all_up)
+    _in_both(neighbours, _assert_same_as_undisturbed)
+
+
+def test_each_city_has_and_has_verified_what_the_other_has_published(neighbours):
+    ours, theirs = neighbours.values()
+    for each, partner in ((ours, theirs), (theirs, ours)):
+        until(partial(each.finds_fresh, partner.city), f"{each.city} has verified {partner.city}", PATIENCE_S, 2)
+        until(partial(_holds_all, each, partner), f"{each.city} holds all of {partner.city}", PATIENCE_S, 2)
+        each.do(*NODE, "verify")
+        assert "0 are lost" in each.do(*NODE, "pull", "--lost-bodies")
+
+
+def test_the_same_goes_by_file(neighbours, tmp_path):
+    ours, theirs = neighbours.values()
+    assert run(["install", "-d", "-o", "10001", str(tmp_path / "bundles")], tmp_path).returncode == 0
+    node = (*NODE[:-1], "--volume", f"{tmp_path / 'bundles'}:/bundles", "cli")
+    agreement = ours.sql("SELECT DISTINCT id FROM agreements")
+    said = ours.do(*node, "export-bundle", agreement, "/bundles/isfahan.tar")
+    taken = theirs.do(*node, "import-bundle", "/bundles/isfahan.tar")
+    assert "isfahan: " in taken, said
+
+
+def test_a_third_city_whose_agreement_is_not_installed_gets_nothing(neighbours, tmp_path):
+    """Isfahan has signed an agreement with it, and has not let it in; it asks with all that it has."""
+    ours, theirs = neighbours.values()
+    file = tmp_path / "hue.toml"
+    file.write_text((ours.folder / "ingest/cities/isfahan.toml").read_text().replace('id = "isfahan"', 'id = "hue"'))
+    file.chmod(0o644)
+    third = Keys(str(file), tmp_path / "keys")
+    third.sistercity("identity", "create", "--contact", "exchange@hue.example", "--address", "https://hue.example")
+    proposal, agreement = tmp_path / "proposal.json", tmp_path / "agreement.json"
+    third.sistercity(
+        "agreement", "propose", str(ours.keys.identity), "--receive", "energy.import", "--out", str(proposal)
+    )
+    ours.keys.sistercity("agreement", "accept", str(proposal), "--yes", "--out", str(agreement))
+    given = ["install", "-o", "10001", "-m", "600", str(agreement), str(file), str(third.folder)]
+    for command in (given, ["chown", "-R", "10001", str(third.folder)]):
+        assert run(command, tmp_path).returncode == 0
+    theirs.sql("CREATE DATABASE third")
+    mounted = ("--volume", f"{third.folder}:/var/lib/sistercity/identity:ro", "--env", THIRD)
+    asked = theirs.compose("run", "--rm", "--no-TTY", *mounted, "--entrypoint", "sh", "cli", "-c", ASK)
+    assert "installed" in asked.stdout, asked.stderr
+    assert asked.returncode == 1
+    assert "isfahan gives no token (401" in asked.stderr, asked.stderr
+    assert theirs.sql("SELECT count(*) FROM partner_entries", "third") == "0"
+
+
+def _begin(city: Neighbour) -> None:
+    """Start everything but the publisher, and keep what the database held when the meters began, as the twin."""
+    city.do("up", "--detach", "--wait", "--no-build", "--wait-timeout", "500", "kafka", "postgres")
+    city.do("up", "--detach", "--no-build", "ingest")
+    until(lambda: city.sql("SELECT count(*) FROM deliveries") != "0", f"readings come in at {city.city}", PATIENCE_S)
+    city.sql("CREATE DATABASE twin")
+    words = "--host 127.0.0.1 --username sistercity"
+    copy = f"pg_dump {words} sistercity | psql {words} --quiet --set ON_ERROR_STOP=1 twin"
+    city.do("exec", "--no-TTY", "postgres", "bash", "-c", f"set -o pipefail; {copy}")
+    city.do("up", "--detach", "--no-build", "--scale", "publish=0")
+
+
+def _drawn(chance: random.Random, sure: list[str], count: int) -> list[str]:
+    """So many names: each of `sure` if there is room, the others at random."""
+    names = [*sure, *chance.choices(LASTING[:-1], k=max(0, count - len(sure)))][:count]
+    chance.shuffle(names)
+    return names
+
+
+def _in_both(neighbours: Mapping[str, Neighbour], do: Callable[[Neighbour], object]) -> None:
+    """In both cities at the same time."""
+    with ThreadPoolExecutor(len(neighbours)) as threads:
+        list(threads.map(do, neighbours.values()))
+
+
+def _await_all_up(city: Neighbour, *options: str) -> None:
+    """The meters end if they are without their database for too long: they are started again, as an operator would."""
+    start = ("up", "--detach", "--wait", "--no-build", "--wait-timeout", "500", *options)
+    until(lambda: city.compose(*start).returncode == 0, f"all of {city.city} is up: {city.health()}", PATIENCE_S)
+
+
+def _await_all_read(city: Neighbour) -> None:
+    until(lambda: city.sql(ALL_READ) == "t", f"{city.city} has read all that was sent", PATIENCE_S, 2)
+
+
+def _assert_same_as_undisturbed(city: Neighbour) -> None:
+    """Compare accounts, cells and publications with those of the twin, which reads the log and publishes alone."""
+    city.do("stop", "ingest", "process", "correct")
+    city.do("run", "--rm", "--no-TTY", "--entrypoint", "sh", "cli", "-c", CATCH_UP)
+    last = city.sql("SELECT max(published_at) FROM publications", "twin")
+    published = PUBLISHED.format(f"published_at <= '{last}'")
+    alone = city.sql(published, "twin")
+    until(lambda: _count(city.sql(published)) >= _count(alone), "all of it is published", PATIENCE_S, 2)
+    assert city.sql(published) == alone
+    assert "|t|" in alone, "no value was released: nothing was compared"
+    for query in (CELLS, ACCOUNT):
+        assert city.sql(query) == city.sql(query, "twin") != ""
+    assert city.sql(ACCOUNT).endswith("|t")
+    city.do("run", "--rm", "--no-TTY", "--entrypoint", "sh", "cli", "-c", LOSE_LEDGER)
+    assert city.sql("SELECT count(*) > 0 FROM publications WHERE kind = 'skip'", "twin") == "t"
+    city.do("up", "--detach", "--wait", "--no-build")
+
+
+def _holds_all(city: Neighbour, partner: Neighbour) -> bool:
+    """Whether a city has every body that its partner has published of what is agreed."""
+    bodies = "SELECT md5(string_agg(body, '' ORDER BY sequence)) FROM {} WHERE metric = 'energy.import'"
+    return city.sql(bodies.format("partner_bodies")) == partner.sql(bodies.format("publications")) != ""
+
+
+def _count(row: str) -> int:
+    return int(row.rpartition("|")[2])

@@ -32,6 +32,13 @@ def test_no_alert_is_without_a_case_in_which_it_fires_and_one_in_which_it_has_cl
     assert shown == {rule["alert"]: [True, False] for rule in ALERTS}
 
 
+def test_each_alert_is_drilled_with_what_the_real_parts_show():
+    """In a process of the tests, or with Prometheus on a container engine."""
+    drills = [*CASES.parent.glob("test_drills_*.py"), ROOT / "tests" / "containers" / "test_one_city.py"]
+    said = set(re.findall(r'"(Sistercity\w+)"', "".join(file.read_text() for file in drills)))
+    assert said == {rule["alert"] for rule in ALERTS}
+
+
 def test_each_alert_has_a_runbook_that_says_when_it_clears():
     sections = dict(re.findall(r"^## (\w+)\n(.*?)(?=^## |\Z)", (ROOT / "docs/runbooks.md").read_text(), re.M | re.S))
     assert list(sections) == sorted(sections, key=[rule["alert"] for rule in ALERTS].index)
