@@ -158,7 +158,11 @@ def test_a_folder_is_watched_by_one_process_and_what_an_operator_can_mend_is_sai
     sources.write_text(SOURCES.replace("settle_s", "settle"))
     assert "unknown key settle; it may have" in command.fails("ingest", "run", str(sources))
     sources.write_text(SOURCES)
-    log = tmp_path / "run.log"
+    lock, log = tmp_path / "drop" / ".sistercity.lock", tmp_path / "run.log"
+    lock.symlink_to(tmp_path / "elsewhere")
+    assert "can't be made" in command.fails("ingest", "run", str(sources))
+    assert not (tmp_path / "elsewhere").exists()
+    lock.unlink()
     with command.running(log, "ingest", "run", str(sources)):
         until(lambda: "watching 1 folders" in log.read_text(), "it watches")
         assert "another process watches this folder" in command.fails("ingest", "run", str(sources))

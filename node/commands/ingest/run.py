@@ -2,6 +2,7 @@
 
 import fcntl
 import logging
+import os
 import tempfile
 import uuid
 from collections.abc import Callable, Sequence
@@ -137,7 +138,14 @@ class _Stream:
 
 def _lock(stack: ExitStack, source: "FolderSource") -> None:
     """One process takes the files of a folder. Raises `CommandError` if another does."""
-    file = stack.enter_context((source.path / ".sistercity.lock").open("a"))
+    path = source.path / ".sistercity.lock"
+    try:
+        # Never through a link that somebody who may write to the folder has put there.
+        file = stack.enter_context(os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600), "rb+"))
+    except OSError as error:
+        raise wiring.CommandError(
+            f"{path}: can't be made, and the process must write beside the files: {error}"
+        ) from None
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
