@@ -39,7 +39,7 @@ def test_workers_end_together_when_all_is_read(
     assert parent.process.wait(120) == 0, (tmp_path / "process.log").read_text()
     process_undisturbed(kafka_log, topics.names, second_database_url, f"alone-{city}")
     workers, alone = table(database_url), table(second_database_url)
-    assert len(alone["cells"]) > 100
+    assert len(alone["cells"]) > 50  # how many depends on the hour of the day
     assert workers["cells"] == alone["cells"]
     assert workers["dead"] == alone["dead"]
     assert {row[0] for row in workers["account"]} > {row[0] for row in alone["account"]}
