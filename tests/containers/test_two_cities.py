@@ -58,6 +58,12 @@ SELECT md5(string_agg(concat_ws(' ', metric, sequence, kind, window_start, windo
         class, status, value, coverage, rule), ',' ORDER BY metric, sequence, area, class)),
     count(value) > 0, count(DISTINCT position) FROM publications JOIN published_cells USING (position) WHERE {}
 """
+HOLES = """
+SELECT count(*) FROM
+    (SELECT window_start, lag(window_end) OVER (PARTITION BY metric ORDER BY window_start) AS until
+        FROM publications WHERE kind = 'publication') AS windows
+    WHERE until <> window_start
+"""
 THIRD = "SISTERCITY_DATABASE_URL=postgresql://sistercity@postgres/third"
 ASK = """
 set -e
@@ -155,6 +161,26 @@ def test_a_third_city_whose_agreement_is_not_installed_gets_nothing(neighbours, 
     assert asked.returncode == 1
     assert "isfahan gives no token (401" in asked.stderr, asked.stderr
     assert theirs.sql("SELECT count(*) FROM partner_entries", "third") == "0"
+
+
+def test_an_upgrade_role_by_role_fails_no_pull_of_the_partner_and_leaves_no_slot_out(neighbours):
+    ours, theirs = neighbours.values()
+    _await_all_up(ours)
+    theirs.do("up", "--detach", "--wait", "--no-build", "publish", "serve-partners", "pull")
+    before = theirs.pulls()
+    with (ours.folder / "node" / "__init__.py").open("a") as file:
+        file.write("# another version\n")
+    ours.do("build", "migrate")
+    ours.do("run", "--rm", "--no-TTY", "migrate")
+    for role in ("serve", "serve-partners", "publish", "pull", "process", "correct", "ingest"):
+        asked = sum(theirs.pulls().values())
+        ours.do("up", "--detach", "--wait", "--no-deps", role)
+        until(partial(theirs.pulled_since, asked), f"the partner has pulled after {role}", PATIENCE_S, 1)
+    after = theirs.pulls()
+    assert after["failed"] == before["failed"], theirs.do("logs", "--tail", "40", "pull")
+    assert sum(after.values()) > sum(before.values())
+    assert ours.sql(HOLES) == "0"
+    until(lambda: "ok    publications" in ours.compose(*NODE, "doctor").stdout, "no window is overdue", PATIENCE_S, 2)
 
 
 def _begin(city: Neighbour) -> None:
