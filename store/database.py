@@ -100,6 +100,11 @@ def refusals() -> Iterator[None]:
         ) from None
 
 
+def require_answer(connection: Connection) -> None:
+    """Return if the database answers. Raises psycopg's errors."""
+    connection.execute("SELECT")
+
+
 def database_named(server_url: str, name: str) -> str:
     """URL of another database of the same server."""
     return make_conninfo(server_url, dbname=name)

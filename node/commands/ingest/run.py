@@ -81,6 +81,7 @@ def _until_stopped(connection: "Connection", live: "Sequence[LiveSource]", healt
     from ingest.register import stored_register
     from ingest.routes import stored_routes
     from schemas.topics import live as live_topic
+    from store.database import require_answer
 
     city, log = wiring.city(), wiring.log()
     asked: Log = wiring.log(patience_s=ANSWER_S)
@@ -114,7 +115,7 @@ def _until_stopped(connection: "Connection", live: "Sequence[LiveSource]", healt
             silent_s = 0.0 if done else silent_s + _LOOK_S
             if silent_s >= _ASK_S:
                 silent_s = 0.0
-                connection.execute("SELECT 1")
+                require_answer(connection)
                 for feed in feeds:
                     feed.idle(asked)
             stop.wait(_LOOK_S)
