@@ -13,7 +13,8 @@ LABELS = frozenset(
         "status",
         "city",
         "agreement",
+        "metric",
         "standing",
     }
 )
-"""Those that docs/rules.md lists under P2; `city` is a city's id, `agreement` that of an agreement."""
+"""Those that docs/rules.md lists under P2; `city` is a city's id, `agreement` that of an agreement, `metric` a name of the catalogue."""
