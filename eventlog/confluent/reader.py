@@ -172,7 +172,7 @@ class ConfluentReader:
         self._stopped.clear()
 
     def _keep(self, message: _Message) -> None:
-        """Put a message, or an error of a partition, behind what is kept of it."""
+        """Put a message, or an error of a partition, after what is kept of it."""
         error = message.error()
         if error is not None and (message.topic() is None or error.code() == KafkaError._FATAL):
             self._raise(error)
