@@ -17,4 +17,7 @@ LABELS = frozenset(
         "standing",
     }
 )
-"""Those that docs/rules.md lists under P2; `city` is a city's id, `agreement` that of an agreement, `metric` a name of the catalogue."""
+"""Those that docs/rules.md lists under P2.
+
+`city` is a city's id, `agreement` that of an agreement, `metric` a name of the catalogue.
+"""
