@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from tests.system.compose import ROOT
+from tests.waiting import until
 
+PATIENCE_S = 400
 _OWN = ("COMPOSE_", "SISTERCITY_")
 
 
@@ -137,6 +139,14 @@ class ContainerCity:
     def engine_time(self) -> str:
         """The engine's clock."""
         return run(["docker", "info", "--format", "{{.SystemTime}}"], self.folder).stdout.strip()
+
+    def start_until_healthy(self, *options: str) -> None:
+        """`up` until it succeeds: roles whose server was away are unhealthy for a while, and simulated sources end.
+
+        An operator would start the latter again, too.
+        """
+        start = ("up", "--detach", "--wait", "--no-build", "--wait-timeout", "500", *options)
+        until(lambda: self.compose(*start).returncode == 0, f"all is up: {self.health()}", PATIENCE_S)
 
     def all_healthy(self) -> bool:
         return set(self.health().values()) == {"healthy"}

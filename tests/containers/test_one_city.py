@@ -13,14 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.containers.city import ContainerCity, run
+from tests.containers.city import PATIENCE_S, ContainerCity, run
 from tests.ports import free_port
 from tests.system.compose import ROOT, example
 from tests.waiting import until
 
 pytestmark = pytest.mark.containers
 
-PATIENCE_S = 400
 IMAGE, CARRIED = "sistercity-tested", "sistercity-carried"
 
 
@@ -194,7 +193,7 @@ def test_prometheus_tells_of_a_role_that_is_gone_or_frozen_or_fails_and_of_a_ful
     _docker("exec", small, "rm", "/var/lib/sistercity/filler")
     city.do("unpause", "serve")
     city.set(COMPOSE_PROFILES="kafka,postgres,demo")
-    city.do("up", "--detach", "--wait", "--wait-timeout", "500")
+    city.start_until_healthy()
     until(lambda: not city.firing() & DRILLED, "each alert has cleared", PATIENCE_S, 1)
     _docker("rm", "--force", small)
     _docker("volume", "rm", small)

@@ -13,14 +13,13 @@ from functools import partial
 
 import pytest
 
-from tests.containers.city import ContainerCity
+from tests.containers.city import PATIENCE_S, ContainerCity
 from tests.ports import free_port
 from tests.system.compose import ROOT
 from tests.waiting import until
 
 pytestmark = pytest.mark.containers
 
-PATIENCE_S = 400
 RELEASE = ROOT / "tests" / "upgrade" / "release_0_1_0"
 NODE = ("run", "--rm", "--no-TTY", "cli")
 MISSING = "kafka's replicas"

@@ -14,7 +14,7 @@ from functools import partial
 import pytest
 
 from node.demo.certificates import Authority
-from tests.containers.city import run
+from tests.containers.city import PATIENCE_S, run
 from tests.containers.neighbour import NODE, Keys, Neighbour
 from tests.waiting import until
 
@@ -23,7 +23,6 @@ pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="gives files to user 10001 (`sudo install -o 10001`): run it as root"),
 ]
 
-PATIENCE_S = 400
 CITIES = ("isfahan", "ho-chi-minh-city")
 NETWORK = "sistercity-neighbours"
 KILLS = int(os.environ.get("SISTERCITY_KILLS", "12"))
@@ -109,13 +108,13 @@ def test_containers_of_both_are_killed_while_a_day_is_replayed_and_a_twin_publis
     _in_both(neighbours, _begin)
     for name in _drawn(chance, [name for name in LASTING if name != "publish"], early):
         chance.choice((ours, theirs)).kill(name, PATIENCE_S)
-    _in_both(neighbours, lambda city: _await_all_up(city, "--scale", "publish=0"))
+    _in_both(neighbours, lambda city: city.start_until_healthy("--scale", "publish=0"))
     _in_both(neighbours, _await_all_read)
     # A node that replays a day begins to publish when the replay is processed.
     _in_both(neighbours, lambda city: city.do("up", "--detach", "--no-build", "--no-deps", "publish"))
     for name in _drawn(chance, ["publish", "postgres", "publish"], KILLS - early):
         chance.choice((ours, theirs)).kill(name, PATIENCE_S)
-    _in_both(neighbours, _await_all_up)
+    _in_both(neighbours, Neighbour.start_until_healthy)
     _in_both(neighbours, _assert_same_as_undisturbed)
 
 
@@ -165,7 +164,7 @@ def test_a_third_city_whose_agreement_is_not_installed_gets_nothing(neighbours, 
 
 def test_an_upgrade_role_by_role_fails_no_pull_of_the_partner_and_leaves_no_slot_out(neighbours):
     ours, theirs = neighbours.values()
-    _await_all_up(ours)
+    ours.start_until_healthy()
     theirs.do("up", "--detach", "--wait", "--no-build", "publish", "serve-partners", "pull")
     before = theirs.pulls()
     with (ours.folder / "node" / "__init__.py").open("a") as file:
@@ -206,12 +205,6 @@ def _in_both(neighbours: Mapping[str, Neighbour], do: Callable[[Neighbour], obje
     """In both cities at the same time."""
     with ThreadPoolExecutor(len(neighbours)) as threads:
         list(threads.map(do, neighbours.values()))
-
-
-def _await_all_up(city: Neighbour, *options: str) -> None:
-    """The meters end if they are without their database for too long: they are started again, as an operator would."""
-    start = ("up", "--detach", "--wait", "--no-build", "--wait-timeout", "500", *options)
-    until(lambda: city.compose(*start).returncode == 0, f"all of {city.city} is up: {city.health()}", PATIENCE_S)
 
 
 def _await_all_read(city: Neighbour) -> None:
