@@ -274,7 +274,7 @@ def _image(city: ContainerCity) -> str:
 
 
 def _documented(*beginnings: str) -> list[str]:
-    """The commands of docs/containers.md that begin so, without what is said behind them."""
+    """The commands of docs/containers.md that begin so, without what is said after them."""
     lines = [line.strip() for line in (ROOT / "docs" / "containers.md").read_text().splitlines()]
     found = [next(line for line in lines if line.startswith(beginning)) for beginning in beginnings]
     return [line.split("  #")[0] for line in found]
