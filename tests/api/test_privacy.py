@@ -32,7 +32,6 @@ PATHS = [
     f"/v1/series/{IMPORT.name}",
     f"/v1/series/{IMPORT.name}?class=commercial",
     "/v1/nothing",
-    "/v1/publications",
     "/openapi.json",
     "/healthz",
 ]
