@@ -6,20 +6,7 @@ from typer.testing import CliRunner
 
 from ingest.tables.profile_file import shipped_profiles
 from node.cli import app, main
-
-PROFILE = """
-title = "Loads"
-metric = "waste.collected"
-[source]
-text = "{lorry}"
-[time]
-columns = "time"
-formats = "%Y-%m-%d %H:%M"
-zone = "UTC"
-[value]
-column = "kg"
-unit = "kg"
-"""
+from tests.ingest.tables.loads import LOADS
 
 
 def run(*words: str) -> str:
@@ -30,7 +17,7 @@ def run(*words: str) -> str:
 
 def test_it_shows_what_would_be_sent_and_why_each_line_would_not(tmp_path: Path) -> None:
     table, profile = tmp_path / "loads.csv", tmp_path / "loads.toml"
-    profile.write_text(PROFILE)
+    profile.write_text(LOADS)
     lines = ["A,2026-07-01 10:00,1.5", "B,2026-07-01 11:00,2", "A,2026-07-02 10:00,many", "A,2026-07-01 10:00,3"]
     table.write_text("lorry,time,kg\n" + "".join(line + "\n" for line in lines) + "B,2026-07-01 12:00,100001\n")
     said = run("try", str(table), "--profile", str(profile))
@@ -56,7 +43,7 @@ def test_the_profiles_of_the_package_are_listed() -> None:
 
 def test_a_wrong_profile_is_one_sentence(tmp_path: Path, monkeypatch, capsys) -> None:
     profile = tmp_path / "loads.toml"
-    profile.write_text(PROFILE.replace("%H:%M", "%X"))
+    profile.write_text(LOADS.replace("%H:%M", "%X"))
     monkeypatch.setattr("sys.argv", ["sistercity", "sources", "try", str(profile), "--profile", str(profile)])
     try:
         main()

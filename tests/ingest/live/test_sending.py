@@ -18,20 +18,7 @@ from store.arrivals import FinishedArrival
 from store.deliveries import Refused
 from tests.ingest.account import RecordingWriter
 from tests.ingest.files.imports import NOW, PARTITIONS, Journal, register, rows
-
-LOADS = """
-title = "Loads"
-metric = "waste.collected"
-[source]
-text = "{lorry}"
-[time]
-columns = "time"
-formats = "%Y-%m-%d %H:%M"
-zone = "UTC"
-[value]
-column = "kg"
-unit = "kg"
-"""
+from tests.ingest.tables.loads import LOADS
 
 
 class Sender:
