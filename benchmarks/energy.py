@@ -18,7 +18,7 @@ import os
 import platform
 import statistics
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
@@ -30,13 +30,14 @@ from embedded.services import Services
 from eventlog.confluent import ConfluentLog
 from eventlog.kafka import KafkaLog
 from eventlog.protocol import Record, TopicPartition
-from ingest.batches import ReadingColumns, messages, tick
+from ingest.batches import Message, ReadingColumns, messages, tick
 from processors.fold import Fold
 from processors.plan import Plan
 from processors.reading_fold import ReadingFoldFactory
 from processors.runner import Runner
-from schemas.batch import ACTUAL
+from schemas.batch import ACTUAL, ROW, encode
 from schemas.catalogue import catalogue, metrics_of
+from schemas.registry import newest
 from schemas.topics import settings
 from store.accounts import stream_accounts
 from store.database import connect, create_database
@@ -72,23 +73,20 @@ class EnergyRound:
     whole: Spent
 
 
-def fill(log: KafkaLog, sources: int, hours: int, drift_ms: int) -> EnergyWorkload:
-    """Write hours of 15-minute readings of `sources` meters in random order, some twice, and a closing tick.
+def simulated(sources: int, hours: int, drift_ms: int) -> Iterator[ReadingColumns]:
+    """Hours of 15-minute readings of `sources` meters, one quarter at a time, in random order, some twice.
 
-    Every meter's clock is off by up to `drift_ms`, always by the same.
+    Every meter's clock is off by up to `drift_ms`, always by the same. The same arguments give the same readings.
     """
-    log.create(TOPIC, PARTITIONS, settings(DATASET))
-    writer, rng = log.writer(), np.random.default_rng(1)
-    metric = catalogue()["energy.import"]
+    rng, metric = np.random.default_rng(1), catalogue()["energy.import"]
     number, contributor = (rng.permutation(sources).astype(np.uint32) for _ in range(2))
     off = rng.integers(-drift_ms, drift_ms + 1, sources)
     area = rng.integers(1, AREAS + 1, sources).astype(np.int32)
     class_ = (rng.random(sources) < 0.13).astype(np.uint8)
-    sent = count = size = 0
     for step in range(hours * HOUR_MS // INTERVAL_MS):
         again = rng.choice(sources, int(sources * DUPLICATES), replace=False)
         which = np.concatenate((rng.permutation(sources), again))
-        readings = ReadingColumns(
+        yield ReadingColumns(
             metric=metric,
             interval=INTERVAL_MS,
             area=area[which],
@@ -99,26 +97,60 @@ def fill(log: KafkaLog, sources: int, hours: int, drift_ms: int) -> EnergyWorklo
             value=rng.integers(0, 2_000, len(which)).astype(np.float64) * 900_000,
             quality=np.full(len(which), ACTUAL, np.uint8),
         )
-        for message in messages(readings):
-            writer.send(TOPIC, message.key, message.value, message.readings)
+
+
+def fill(
+    log: KafkaLog, sources: int, hours: int, drift_ms: int, *, topic: str = TOPIC, one_each: bool = False
+) -> EnergyWorkload:
+    """Write what `simulated` gives for the same arguments to a new topic, and a closing tick.
+
+    Batches are the product's, or, with `one_each`, have one reading each.
+    """
+    log.create(topic, PARTITIONS, settings(DATASET))
+    writer = log.writer()
+    sent = count = size = 0
+    for readings in simulated(sources, hours, drift_ms):
+        for message in single_messages(readings) if one_each else messages(readings):
+            writer.send(topic, message.key, message.value, message.readings)
             sent, count, size = sent + message.readings, count + 1, size + len(message.value)
     for partition in range(PARTITIONS):
-        writer.send_to(TOPIC, partition, tick(DATASET, START_MS + (hours + 2) * HOUR_MS))
+        writer.send_to(topic, partition, tick(DATASET, START_MS + (hours + 2) * HOUR_MS))
     writer.close()
     return EnergyWorkload(sent, count + PARTITIONS, size)
 
 
-def process(log: KafkaLog, group: str, database_url: str) -> Spent:
+def single_messages(readings: ReadingColumns) -> Iterator[Message]:
+    """The readings as messages of one row each, in their order."""
+    rows = np.zeros(len(readings), ROW)
+    rows["source"], rows["contributor"] = readings.source, readings.contributor
+    rows["value"], rows["quality"] = readings.value, readings.quality
+    schema, metric = newest(DATASET).id, readings.metric
+    heads = zip(readings.area.tolist(), readings.class_.tolist(), readings.start.tolist(), strict=True)
+    for row, (area, class_, start) in enumerate(heads):
+        value = encode(
+            schema,
+            metric=metric.name,
+            area=area,
+            class_=metric.classes[class_],
+            interval=readings.interval,
+            start=start,
+            rows=rows[row : row + 1],
+            feeder="",
+        )
+        yield Message(b"%d" % area, value, 1, start)
+
+
+def process(log: KafkaLog, group: str, database_url: str, topic: str = TOPIC) -> Spent:
     """Time to process every message into committed rows."""
     store = TimedStore(database_url)
-    Runner(log, store, _folds(), Plan(group, until_caught_up=True)).run(Event())
+    Runner(log, store, _folds(topic), Plan(group, until_caught_up=True)).run(Event())
     store.close()
     return store.spent
 
 
 def fold_alone(polled: Sequence[tuple[TopicPartition, Sequence[Record]]]) -> Spent:
     """Time to fold these records, poll by poll, until every window is closed."""
-    factory = _folds()
+    factory = _folds(TOPIC)
     folds: dict[TopicPartition, Fold] = {}
     began = now()
     for partition, records in polled:
@@ -134,8 +166,8 @@ def fold_alone(polled: Sequence[tuple[TopicPartition, Sequence[Record]]]) -> Spe
     return spent
 
 
-def _folds() -> ReadingFoldFactory:
-    return ReadingFoldFactory({TOPIC: metrics_of(DATASET)}, "Asia/Ho_Chi_Minh")
+def _folds(topic: str) -> ReadingFoldFactory:
+    return ReadingFoldFactory({topic: metrics_of(DATASET)}, "Asia/Ho_Chi_Minh")
 
 
 def check(database_url: str, workload: EnergyWorkload) -> None:
