@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 HOME_DIR := .sistercity
 # Many tests wait for other processes most of the time, so there are more workers than cores.
 WORKERS ?= 4
+BENCHMARKS := energy singles waste curves frames passes serve register
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --upgrade
 # Hundreds of processes of the tests and of the demo would otherwise compile the same modules, each for itself.
@@ -32,6 +33,10 @@ $(VENV)/installed-project: pyproject.toml $(VENV)/installed-embedded
 
 $(VENV)/installed-test: requirements/test.txt $(VENV)/installed-embedded
 	@$(PIP) install --require-hashes -r requirements/test.txt 2> $(VENV)/pip.log || $(INSTALL_FAILED)
+	@touch $@
+
+$(VENV)/installed-bench: requirements/bench.txt $(VENV)/installed-embedded
+	@$(PIP) install --require-hashes -r requirements/bench.txt 2> $(VENV)/pip.log || $(INSTALL_FAILED)
 	@touch $@
 
 $(HOME_DIR)/installed-services: embedded/kafka.lock $(VENV)/installed-project
@@ -66,14 +71,16 @@ lint: $(VENV)/installed-test ## ruff, and the contracts of imports
 types: $(VENV)/installed-test ## mypy
 	@$(BIN)/mypy
 
-bench: install ## readings/s and pictures/s of one process, beside a bare poll of the same topic, a register of 5 M sources, a partner's year, and /healthz beside slow clients, and tables by profiles; ONLY=backup, energy, frames, health, passes, pull, replay, register, serve or tables
-	@for name in $(or $(ONLY),backup energy frames health passes pull replay register serve tables); do $(BIN)/python -m benchmarks.$$name || exit 1; done
+bench: install $(VENV)/installed-bench ## every benchmark, and the page of their figures (docs/benchmarks.md); ONLY="energy passes" for some
+	@for name in $(or $(ONLY),$(BENCHMARKS)); do echo "benchmarks.$$name"; \
+	  $(BIN)/python -m benchmarks.$$name --output benchmarks/results/$$name.json || exit 1; done
+	@$(BIN)/python -m benchmarks.report
 
 train: ## the plate network from scratch, from images beside the project (needs Debian's python3-torch and python3-opencv)
 	@/usr/bin/python3 -m training ../shared/data/plates
 
 lock: ## resolve the dependencies anew into requirements/ (needs uv)
-	@for extra in client node fast pictures embedded test; do \
+	@for extra in client node fast pictures embedded bench test; do \
 	  $(COMPILE) --extra $$extra pyproject.toml --output-file requirements/$$extra.txt || exit 1; done
 	@for tool in build sbom; do $(COMPILE) requirements/$$tool.in --output-file requirements/$$tool.txt || exit 1; done
 

@@ -8,13 +8,13 @@ process's, before and after. Ends without a figure if the restored tables have o
     nice make bench ONLY=backup
 """
 
-import os
 import time
 from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from benchmarks.pull import CITY, machine, measure_year, memory_mb, publish_year, signed_city
+from benchmarks.pull import CITY, measure_year, publish_year, signed_city
+from benchmarks.result import peak_mb
 from benchmarks.timed import now
 from node.backup.archive import opened
 from node.backup.restoring import check_backup, restore_backup
@@ -33,7 +33,6 @@ FROM publications, json_array_elements(convert_from(body, 'UTF8')::json -> 'cell
 
 def run(server_url: str, publications: int, areas: int) -> dict[str, object]:
     """All figures of one backup and restore of so many hours, with the days in them."""
-    load = os.getloadavg()[0]
     here, there = (create_database(server_url, f"bench_{name}") for name in ("here", "there"))
     now_ms = time.time_ns() // 1_000_000
     city = signed_city(CITY.id, now_ms)
@@ -42,7 +41,7 @@ def run(server_url: str, publications: int, areas: int) -> dict[str, object]:
         save_own_identity(connection, city.thumbprint, city.city, 1, city.document, city.expires_at)
         size = publish_year(connection, city, publications, areas, now_ms)
         cells = connection.execute(CELLS).rowcount
-    begun_mb = memory_mb()
+    begun_mb = round(peak_mb())
     with TemporaryDirectory() as folder:
         file = Path(folder, "backup.zip")
         begun = now()
@@ -54,7 +53,7 @@ def run(server_url: str, publications: int, areas: int) -> dict[str, object]:
             restore_backup(backup, there)
         restored = now() - begun
         file_mb = file.stat().st_size / 1e6
-    peak_mb = memory_mb()
+    restored_mb = round(peak_mb())
     with connect(there) as connection:
         for table in made.tables:
             found = connection.execute(f'SELECT count(*) FROM "{table.name}"').fetchone()
@@ -66,10 +65,9 @@ def run(server_url: str, publications: int, areas: int) -> dict[str, object]:
         "cells": cells,
         "megabytes": {"bodies": round(size / 1e6, 1), "file": round(file_mb, 1)},
         **{name: {unit: round(value, 2) for unit, value in each.items()} for name, each in spent.items()},
-        "peak_memory_mb": {"begun": begun_mb, "ended": peak_mb},
-        **machine(load),
+        "peak_memory_mb": {"begun": begun_mb, "ended": restored_mb},
     }
 
 
 if __name__ == "__main__":
-    measure_year(__doc__, run)
+    measure_year("backup", "Backup and restore of a year", __doc__, run)

@@ -16,9 +16,6 @@ process, nor how well plates are found.
 """
 
 import argparse
-import json
-import os
-import platform
 import statistics
 import sys
 import time
@@ -29,8 +26,8 @@ from pathlib import Path
 from threading import Event
 
 import cv2
-import numpy as np
 
+from benchmarks.result import SOFTWARE, MeasuredRun, MeasuredSystem, Measuring, ResultTable, peak_mb
 from benchmarks.timed import Spent, TimedStore, bare_poll, now, own_services
 from embedded.services import Services
 from eventlog.kafka import KafkaLog
@@ -166,8 +163,10 @@ def parts(pictures: Sequence[bytes]) -> tuple[Spent, Spent, Spent]:
     return scaled, full, detected
 
 
-def measure(running: Services, width: int, height: int, pictures: int, rounds: int) -> Mapping[str, object]:
-    """Fill a topic once, then measure detection and its parts in turns. Returns the summary of a size."""
+def measure(
+    running: Services, width: int, height: int, pictures: int, rounds: int
+) -> tuple[MeasuredSystem, Mapping[str, object]]:
+    """Fill a topic once, then measure detection and its parts in turns. Returns detection, and its parts in a row."""
     log = KafkaLog(running.kafka)
     workload = fill(log, width, height, pictures)
     sample = [frame.picture or b"" for frame in drawn(width, height, min(SAMPLE, pictures))]
@@ -212,20 +211,17 @@ def describe(measured: Round) -> str:
     return f"{speeds}   processor ms a picture: {milliseconds}"
 
 
-def summary(workload: FramesWorkload, rounds: Sequence[Round]) -> Mapping[str, object]:
-    """The medians over the rounds, and the range of pictures per second and core."""
+def summary(workload: FramesWorkload, rounds: Sequence[Round]) -> tuple[MeasuredSystem, Mapping[str, object]]:
+    """Detection of a size, and milliseconds of processor time a picture of its parts: medians over the rounds."""
+    many = workload.pictures
+    runs = [MeasuredRun(each.detect.wall * many, each.detect.cpu * many, peak_mb()) for each in rounds]
+    verified = "every picture processed, none discarded, the regions of each acknowledged"
+    system = MeasuredSystem(f"detect, {workload.size}", many, runs, verified)
     names = [*(field.name for field in fields(Round)), "other"]
-    per_core = [1 / measured.detect.cpu for measured in rounds]
-    return {
+    return system, {
         "size": workload.size,
-        "pictures": workload.pictures,
-        "bytes_per_picture": workload.bytes // workload.pictures,
-        "frames_per_s_per_core": round(statistics.median(per_core), 1),
-        "range": [round(min(per_core), 1), round(max(per_core), 1)],
-        "frames_per_s": round(statistics.median(1 / measured.detect.wall for measured in rounds), 1),
-        "network_share": round(statistics.median(measured.network.cpu / measured.detect.cpu for measured in rounds), 3),
-        "cpu_ms": {name: _ms([getattr(measured, name).cpu for measured in rounds]) for name in names},
-        "wall_ms": {name: _ms([getattr(measured, name).wall for measured in rounds]) for name in names},
+        "bytes a picture": workload.bytes // workload.pictures,
+        **{f"{name}, ms": _ms([getattr(measured, name).cpu for measured in rounds]) for name in names},
     }
 
 
@@ -249,21 +245,14 @@ def main() -> None:
     options.add_argument("--output", type=Path)
     chosen = options.parse_args()
     prepare_opencv()
+    settings = {"opencv_threads": cv2.getNumThreads(), "weights": card().version, "rounds": chosen.rounds}
+    measuring = Measuring("frames", "Pictures to plate regions", "picture", settings, seed=None)
     with own_services(chosen.installed) as running:
         sizes = [measure(running, w, h, chosen.pictures, chosen.rounds) for w, h in chosen.sizes]
-    result = {
-        "sizes": sizes,
-        "weights": card().version,
-        "rounds": chosen.rounds,
-        "opencv_threads": cv2.getNumThreads(),
-        "opencv": cv2.__version__,
-        "numpy": np.__version__,
-        "python": platform.python_version(),
-        "cores": os.cpu_count(),
-    }
-    print(json.dumps(result, indent=2))
-    if chosen.output is not None:
-        chosen.output.write_text(json.dumps(result, indent=2) + "\n")
+    measuring.systems += [system for system, _ in sizes]
+    parts_of_all = ResultTable.of("Processor time a picture, and of its parts", [row for _, row in sizes])
+    measuring.tables.append(parts_of_all)
+    measuring.write(chosen.output, [*SOFTWARE, "opencv-python-headless"])
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ balancer do: from connecting to the end of the answer. First without slow client
 
 import argparse
 import asyncio
-import json
 import multiprocessing
 import socket
 import time
@@ -18,6 +17,7 @@ from statistics import quantiles
 from typing import Any
 
 from api.serving import allow_connections
+from benchmarks.result import Measuring, ResultTable
 from benchmarks.serve import Servers
 from benchmarks.timed import own_services
 from store.database import connect, create_database
@@ -108,12 +108,16 @@ def main() -> None:
     parser.add_argument("--installed", type=Path, default=Path(".sistercity"))
     parser.add_argument("--connections", type=int, default=1000)
     parser.add_argument("--times", type=int, default=1000)
+    parser.add_argument("--output", type=Path)
     given = parser.parse_args()
+    settings = {"slow_connections": given.connections, "answers": given.times}
+    measuring = Measuring("health", "/healthz beside slow clients", "answer", settings, seed=None)
     with own_services(given.installed) as services:
         url = create_database(services.database_url, "bench_health")
         migrate(url)
-        for figures in run(url, given.connections, given.times):
-            print(json.dumps(figures), flush=True)
+        figures = run(url, given.connections, given.times)
+    measuring.tables.append(ResultTable.of("Time to an answer on a new connection", figures))
+    measuring.write(given.output)
 
 
 if __name__ == "__main__":

@@ -14,9 +14,6 @@ It doesn't measure Kafka and PostgreSQL (see `benchmarks.energy`), more than one
 """
 
 import argparse
-import json
-import os
-import platform
 import statistics
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,6 +24,7 @@ from time import process_time
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.result import Measuring, ResultTable
 from eventlog.memory import MemoryRecord
 from ingest.cameras.rendered import RenderedCamera, RenderedPlate
 from processors.reading_fold import ReadingFoldFactory
@@ -139,8 +137,11 @@ def before(streets: Sequence[Street]) -> tuple[float, Sequence[int]]:
     return (process_time() - begun) / sum(len(film) for film in streets) * 1e6, found
 
 
-def measure(seconds: int, sizes: Sequence[tuple[int, int]], rounds: int) -> Mapping[str, object]:
-    """Go through cameras and partitions `sizes` in turns with the reference."""
+def measure(
+    seconds: int, sizes: Sequence[tuple[int, int]], rounds: int
+) -> tuple[Sequence[Mapping[str, object]], Mapping[str, object]]:
+    """Go through cameras and partitions `sizes` in turns with the reference. Returns a row for each, and what holds for
+    all of them."""
     streets = [street(seed, seconds * RATE) for seed in range(STREETS)]
     boxes = sum(len(regions) for film in streets for regions in film) / (STREETS * seconds * RATE)
     reference: list[float] = []
@@ -152,12 +153,10 @@ def measure(seconds: int, sizes: Sequence[tuple[int, int]], rounds: int) -> Mapp
         messages = records(streets, cameras, partitions)
         measured = [measure_round(messages, expected) for _ in range(rounds + 1)][1:]  # the first one warms up
         rows.append(_row(cameras, partitions, measured))
-        print(json.dumps(rows[-1]), flush=True)
-    return {
-        "seconds": seconds,
-        "boxes_per_picture": round(boxes, 2),
-        "before_us": round(statistics.median(reference), 1),
-        "sizes": rows,
+        print(rows[-1], flush=True)
+    return rows, {
+        "regions a picture": round(boxes, 2),
+        "one camera at a time, us": round(statistics.median(reference), 1),
     }
 
 
@@ -182,16 +181,16 @@ def main() -> None:
     options.add_argument("--output", type=Path)
     chosen = options.parse_args()
     sizes = [(100, 1), (200, 1), (400, 1), (400, 32)]
-    result = {
-        **measure(chosen.seconds, sizes, chosen.rounds),
-        "rounds": chosen.rounds,
-        "numpy": np.__version__,
-        "python": platform.python_version(),
-        "cores": os.cpu_count(),
-    }
-    print(json.dumps(result, indent=2))
-    if chosen.output is not None:
-        chosen.output.write_text(json.dumps(result, indent=2) + "\n")
+    measuring = Measuring(
+        "passes",
+        "Vehicle passes from plate regions",
+        "picture",
+        {"seconds": chosen.seconds, "rounds": chosen.rounds},
+        seed=None,
+    )
+    rows, common = measure(chosen.seconds, sizes, chosen.rounds)
+    measuring.tables += [ResultTable.of("By cameras and partitions", rows), ResultTable.of("Of all", [common])]
+    measuring.write(chosen.output)
 
 
 if __name__ == "__main__":

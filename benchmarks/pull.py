@@ -9,8 +9,8 @@ Then, in the same process:
 * `verify`: chains, heads and bodies, from the database, as `sistercity verify` does.
 
 Each is given by the clock and as processor time of the puller's process (`cpu`), without PostgreSQL's and the server's.
-`peak_memory_mb` is the puller's at the end of `pull`, and at its beginning. `waiting` is the load of the machine (the
-mean of a minute) before and after. Ends without a figure if what was stored is not the year, signed to its end.
+`peak_memory_mb` is the puller's at the end of `pull`, and at its beginning. Ends without a figure if what was stored is
+not the year, signed to its end.
 
     nice make bench ONLY=pull
     nice .venv/bin/python -m benchmarks.pull --publications 8760
@@ -20,22 +20,20 @@ import argparse
 import asyncio
 import json
 import multiprocessing
-import os
-import platform
-import re
 import socket
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Literal
+from typing import Any, Literal
 
 from joserfc.jwk import OKPKey
 
 from api.exchange.app import create_partner_api
 from api.serving import BoundedServer, Listening
+from benchmarks.result import Measuring, ResultTable, peak_mb
 from benchmarks.timed import Spent, now, own_services
 from federation import jose
 from federation.city import CityFacts
@@ -205,13 +203,6 @@ def _serve(url: str, listening: socket.socket) -> None:
     BoundedServer(create_partner_api(CITY, url), Listening("127.0.0.1", 0), log_level="error").run([listening])
 
 
-def memory_mb() -> int:
-    """The largest memory that this process has had since it began: `ru_maxrss` would count its parent's too."""
-    found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
-    assert found is not None
-    return int(found[1]) // 1024
-
-
 def verify(url: str) -> tuple[int, int]:
     """Verify what is stored of the partner; its entries and bodies. Raises what `sistercity verify` does."""
     with connect(url) as connection, one_state(connection):
@@ -239,12 +230,12 @@ def parse(url: str) -> Spent:
 
 def _pull(url: str, key: Path, expected: int, output: Path) -> None:
     """What the puller's process does; its figures are in `output`, as JSON."""
-    begun_mb = memory_mb()
+    begun_mb = round(peak_mb())
     pulling = Pulling(url, [read_key(key, "access")], network=Network(private_addresses=True))
     begun = now()
     [done] = asyncio.run(pull(pulling))
     pulled = now() - begun
-    peak_mb = memory_mb()
+    pulled_mb = round(peak_mb())
     if done.failure is not None or done.result is None:
         raise SystemExit(f"the pull failed: {done.failure}")
     parsed = parse(url)
@@ -255,12 +246,11 @@ def _pull(url: str, key: Path, expected: int, output: Path) -> None:
         raise SystemExit(f"{expected} publications, but {done.result} and {counted} verified")
     spent = {name: asdict(each) for name, each in (("pull", pulled), ("parse", parsed), ("verify", verified))}
     seconds = {name: {unit: round(value, 2) for unit, value in each.items()} for name, each in spent.items()}
-    output.write_text(json.dumps({**seconds, "peak_memory_mb": {"begun": begun_mb, "pulled": peak_mb}}))
+    output.write_text(json.dumps({**seconds, "peak_memory_mb": {"begun": begun_mb, "pulled": pulled_mb}}))
 
 
 def run(server_url: str, publications: int, areas: int) -> Mapping[str, object]:
     """All figures of one pull of so many hours, with the days in them."""
-    load = os.getloadavg()[0]
     giving, taking = (create_database(server_url, f"bench_{name}") for name in ("giving", "taking"))
     now_ms = time.time_ns() // 1_000_000
     giver, taker = signed_city(CITY.id, now_ms), signed_city("taker", now_ms)
@@ -288,29 +278,41 @@ def run(server_url: str, publications: int, areas: int) -> Mapping[str, object]:
         "cells_per_publication": {metric.name: areas * len(metric.classes) for metric in (HOURLY, DAILY)},
         "megabytes": round(size / 1e6, 1),
         **figures,
-        **machine(load),
     }
 
 
-def machine(load: float) -> dict[str, object]:
-    """What the figures were measured on; `load` is how many processes were waiting for a core at the beginning."""
-    return {
-        "waiting": [round(load, 1), round(os.getloadavg()[0], 1)],
-        "python": platform.python_version(),
-        "cores": os.cpu_count(),
-    }
+def tables(figures: Mapping[str, Any]) -> Sequence[ResultTable]:
+    """The steps, which are the mappings with the time by the clock, and all other figures."""
+    steps, others = [], []
+    for name, figure in figures.items():
+        if not isinstance(figure, Mapping):
+            others.append((name, figure))
+        elif "wall" in figure:
+            steps.append((name, figure["wall"], figure["cpu"]))
+        else:
+            others += [(f"{name}, {part}", value) for part, value in figure.items()]
+    return [
+        ResultTable("Seconds of each step", ["step", "by the clock", "processor time"], steps),
+        ResultTable("Size and memory", ["what", "how much"], others),
+    ]
 
 
-def measure_year(description: str | None, run: Callable[[str, int, int], Mapping[str, object]]) -> None:
-    """Measure with services of its own and print one line of JSON. `run` takes database, publications and areas."""
+def measure_year(
+    name: str, title: str, description: str | None, run: Callable[[str, int, int], Mapping[str, Any]]
+) -> None:
+    """Measure with services of its own and write the result. `run` takes database, publications and areas."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--installed", type=Path, default=Path(".sistercity"))
     parser.add_argument("--publications", type=int, default=8760, help="hours; a day is one publication more")
     parser.add_argument("--areas", type=int, default=23, help="of each metric; the hourly one has two classes in each")
+    parser.add_argument("--output", type=Path)
     given = parser.parse_args()
+    measuring = Measuring(name, title, "publication", {"areas": given.areas}, seed=None)
     with own_services(given.installed) as services:
-        print(json.dumps(run(services.database_url, given.publications, given.areas)), flush=True)
+        figures = run(services.database_url, given.publications, given.areas)
+    measuring.tables += tables(figures)
+    measuring.write(given.output)
 
 
 if __name__ == "__main__":
-    measure_year(__doc__, run)
+    measure_year("pull", "A partner's year, pulled and verified", __doc__, run)

@@ -11,9 +11,6 @@ network, a disk that is slower than this one, or other loads at the same time.
 """
 
 import argparse
-import json
-import os
-import platform
 import resource
 import sys
 import tempfile
@@ -26,6 +23,7 @@ import numpy as np
 import psutil
 from numpy.typing import NDArray
 
+from benchmarks.result import Measuring, ResultTable
 from benchmarks.timed import now, own_services
 from ingest.cities import City, load_city
 from ingest.register_file import load_register
@@ -84,8 +82,8 @@ def _restarted(connection: Connection, at_ms: int, ids: Sequence[str]) -> NDArra
     return SourceReader(connection, METRIC.name, METRIC.classes).at(at_ms).rows_of(ids)
 
 
-def measure(database_url: str, path: Path, city: City, sources: int) -> Mapping[str, object]:
-    """Load, read and look up; ends the program if a result is wrong."""
+def measure(database_url: str, path: Path, city: City, sources: int) -> Sequence[ResultTable]:
+    """Load, read and look up; ends the program if a result is wrong. Returns seconds by step, and memory."""
     now_ms = time.time_ns() // 1_000_000
     noon_ms = now_ms // DAY_MS * DAY_MS - DAY_MS // 2
     with connect(database_url) as connection:
@@ -116,18 +114,19 @@ def measure(database_url: str, path: Path, city: City, sources: int) -> Mapping[
         print(f"restart at noon {restart}", flush=True)
         if (restarted < 0).any():
             sys.exit("a source was not found after the restart")
-    return {
-        "sources": sources,
-        "load_s": load,
-        "read_s": read,
-        "another_time_s": another,
-        "look_up_all_s": look_up,
-        "load_again_s": reload,
-        "restart_at_noon_s": restart,
-        "peak_memory_mb": {"begun": begun_mb, "loaded": loaded_mb, "read": read_mb, "loaded_again": reloaded_mb},
-        "python": platform.python_version(),
-        "cores": os.cpu_count(),
+    steps = {
+        "load into an empty register": load,
+        "read all": read,
+        "go on to another time": another,
+        "look up every source": look_up,
+        "load again, unchanged": reload,
+        "restart at noon, look up every source": restart,
     }
+    memory = {"begun": begun_mb, "loaded": loaded_mb, "read": read_mb, "loaded again": reloaded_mb}
+    return [
+        ResultTable.of("Seconds of each step", [{"step": step, **seconds} for step, seconds in steps.items()]),
+        ResultTable.of("Largest memory of the process so far, MB", [memory]),
+    ]
 
 
 def main() -> None:
@@ -137,6 +136,7 @@ def main() -> None:
     options.add_argument("--installed", type=Path, default=Path(".sistercity"))
     options.add_argument("--output", type=Path)
     chosen = options.parse_args()
+    measuring = Measuring("register", "The register", "source", {"sources": chosen.sources})
     city = load_city(CITY)
     with tempfile.TemporaryDirectory(prefix="sistercity-bench-") as folder:
         path = Path(folder) / "register.csv"
@@ -145,10 +145,8 @@ def main() -> None:
         with own_services(chosen.installed) as running:
             url = create_database(running.database_url, "bench_register")
             migrate(url)
-            result = measure(url, path, city, chosen.sources)
-    print(json.dumps(result, indent=2))
-    if chosen.output is not None:
-        chosen.output.write_text(json.dumps(result, indent=2) + "\n")
+            measuring.tables += measure(url, path, city, chosen.sources)
+    measuring.write(chosen.output)
 
 
 if __name__ == "__main__":

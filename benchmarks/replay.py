@@ -10,7 +10,6 @@ nor decoding its batches, nor PostgreSQL (one look-up of dead letters a poll).
 """
 
 import argparse
-import json
 import statistics
 import tempfile
 from collections.abc import Sequence
@@ -18,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.result import Measuring, ResultTable
 from benchmarks.timed import now
 from eventlog.memory import MemoryRecord
 from ingest.batches import ReadingColumns, messages
@@ -106,6 +106,12 @@ def main() -> None:
     options.add_argument("--rounds", type=int, default=3)
     options.add_argument("--output", type=Path)
     chosen = options.parse_args()
+    measuring = Measuring(
+        "replay",
+        "A restart: the open windows of the largest city are read again",
+        "reading",
+        {"meters": METERS, "memory_mb": chosen.memory, "areas": chosen.areas, "rounds": chosen.rounds},
+    )
     records, readings = open_messages(METERS // PARTITIONS, chosen.areas)
     result = []
     for partitions in chosen.partitions:
@@ -118,9 +124,9 @@ def main() -> None:
             "wall_s": round(statistics.median(wall for _, wall in rounds), 2),
             "readings_per_cpu_s": round(readings * partitions / cpu),
         })  # fmt: skip
-        print(json.dumps(result[-1]), flush=True)
-    if chosen.output is not None:
-        chosen.output.write_text(json.dumps(result, indent=2) + "\n")
+        print(result[-1], flush=True)
+    measuring.tables.append(ResultTable.of("One process, by its partitions", result))
+    measuring.write(chosen.output)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ SOFTWARE = ("numpy", "kafka-python", "confluent-kafka", "crc32c", "psycopg")
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class MeasuredRun:
     """One run of a system: seconds by the clock; seconds of processor time, user and system, and the largest memory in
     MB (10^6 bytes), of all of its processes. Memory is 0 where it was not measured."""
 
@@ -34,7 +34,7 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
-class System:
+class MeasuredSystem:
     """What did the work, and its runs.
 
     `count`: the units of each run. `verified`: what was compared. `leaves_out`: what others in the table do besides.
@@ -43,7 +43,7 @@ class System:
 
     name: str
     count: int
-    runs: Sequence[Run]
+    runs: Sequence[MeasuredRun]
     verified: str
     leaves_out: str = ""
     stated: Mapping[str, object] = field(default_factory=dict)
@@ -71,12 +71,17 @@ class System:
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class ResultTable:
     """Figures that are no system's: rows of as many values as there are columns."""
 
     title: str
     columns: Sequence[str]
     rows: Sequence[Sequence[object]]
+
+    @classmethod
+    def of(cls, title: str, rows: Sequence[Mapping[str, object]]) -> "ResultTable":
+        """A table of rows that all have the same names."""
+        return cls(title, list(rows[0]), [list(row.values()) for row in rows])
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +104,13 @@ class Measuring:
         self.name, self._title, self._unit = name, title, unit
         self._settings, self._seed = dict(settings), seed
         self._load, self._began = os.getloadavg()[0], time.time()
-        self.systems: list[System] = []
-        self.tables: list[Table] = []
+        self.systems: list[MeasuredSystem] = []
+        self.tables: list[ResultTable] = []
         self.curves: list[Curve] = []
+
+    def set(self, name: str, value: object) -> None:
+        """Add to the settings what was only known later."""
+        self._settings[name] = value
 
     def result(self, packages: Sequence[str] = SOFTWARE) -> Mapping[str, Any]:
         """All of it, ready for JSON. `packages` are the distributions whose versions it names."""

@@ -14,7 +14,6 @@ compared with what was stored.
 
 import argparse
 import asyncio
-import json
 import multiprocessing
 import socket
 import statistics
@@ -34,6 +33,7 @@ from starlette.routing import Route
 
 from api.exchange.app import create_partner_api
 from api.serving import BoundedServer, Listening
+from benchmarks.result import Measuring, ResultTable
 from benchmarks.timed import own_services
 from federation.city import CityFacts
 from federation.publications.entries import body_bytes
@@ -243,8 +243,8 @@ def tags(port: int, asked: dict[str, bytes]) -> dict[str, str]:
     return found
 
 
-def run(url: str, areas: int, seconds: float, rounds: int) -> dict[str, Any]:
-    """All figures of a city of so many areas."""
+def run(url: str, areas: int, seconds: float, rounds: int) -> list[dict[str, object]]:
+    """All figures of a city of so many areas: a row for each of what is asked."""
     with connect(url) as connection:
         pages = city_day(connection, areas)
         agree(connection)
@@ -270,13 +270,13 @@ def run(url: str, areas: int, seconds: float, rounds: int) -> dict[str, Any]:
                     taken[name].append(figures)
     finally:
         servers.stop()
-    return {
-        "areas": areas,
-        "pages": len(pages),
-        "bytes_per_page": sum(map(len, pages.values())) // len(pages),
-        **{name: _medians(each) for name, each in taken.items()},
-        "of_bare": round(statistics.median(map(_ratio, taken["stored"], taken["bare"])), 2),
-    }
+    page = {"areas": areas, "bytes a page": sum(map(len, pages.values())) // len(pages)}
+    of_bare = {"of bare, %": round(100 * statistics.median(map(_ratio, taken["stored"], taken["bare"])))}
+    unrelated = {"of bare, %": ""}
+    return [
+        {**page, "asked": name, **_medians(each), **(of_bare if name == "stored" else unrelated)}
+        for name, each in taken.items()
+    ]
 
 
 def _medians(rounds: Sequence[ServedRound]) -> dict[str, float]:
@@ -296,12 +296,18 @@ def main() -> None:
     parser.add_argument("--areas", type=int, nargs="*", default=[15, 600])
     parser.add_argument("--seconds", type=float, default=5.0)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--output", type=Path)
     given = parser.parse_args()
+    settings = {"connections": CONNECTIONS, "seconds": given.seconds, "rounds": given.rounds}
+    measuring = Measuring("serve", "The partners' API", "request", settings, seed=None)
+    rows: list[dict[str, object]] = []
     with own_services(given.installed) as services:
         for areas in given.areas:
             url = create_database(services.database_url, f"bench_{areas}")
             migrate(url)
-            print(json.dumps(run(url, areas, given.seconds, given.rounds)), flush=True)
+            rows += run(url, areas, given.seconds, given.rounds)
+    measuring.tables.append(ResultTable.of("A city-day, a page for each metric", rows))
+    measuring.write(given.output, ["uvicorn", "fastapi", "starlette", "psycopg"])
 
 
 if __name__ == "__main__":

@@ -10,9 +10,6 @@ The sum of all amounts is compared with that of the numbers that were written, o
 
 import argparse
 import csv
-import json
-import os
-import platform
 import random
 import resource
 import sys
@@ -22,6 +19,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+from benchmarks.result import Measuring, ResultTable
 from benchmarks.timed import now
 from ingest.files.reading import Note
 from ingest.tables.profile import Said
@@ -109,6 +107,7 @@ def main() -> None:
     options.add_argument("--readings", type=int, default=1_000_000)
     options.add_argument("--output", type=Path)
     chosen = options.parse_args()
+    measuring = Measuring("tables", "Tables by profiles", "reading", {"readings": chosen.readings})
     zone, dice = ZoneInfo("UTC"), random.Random(1)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "table.csv")
@@ -118,9 +117,9 @@ def main() -> None:
         wanted = write_plant(path, chosen.readings, dice)
         plant = measure(Table(load_profile("solar"), Said(unit="W"), zone), path, ",", wanted)
         print(f"plant {plant}", flush=True)
-    figures = {"meters": meters, "plant": plant, "python": platform.python_version(), "cores": os.cpu_count()}
-    if chosen.output is not None:
-        chosen.output.write_text(json.dumps(figures, indent=2) + "\n")
+    rows = [{"file": name, **row} for name, row in (("many meters", meters), ("one plant", plant))]
+    measuring.tables.append(ResultTable.of("From bytes to columns", rows))
+    measuring.write(chosen.output)
 
 
 if __name__ == "__main__":
