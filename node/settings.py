@@ -117,8 +117,8 @@ class Settings(BaseSettings):
     cell_days: int = Field(
         1096,
         ge=0,
-        description="days after its publication left until `publish` removes a window's cells: 100 at least, or 0,"
-        " which keeps all",
+        description="days after its publication left, or after the end of a window that will not be published, until"
+        " `publish` removes the window's cells: 100 at least, or 0, which keeps all",
     )
     database_budget_gb: float | None = Field(
         None, gt=0, description="GB that the database may take: doctor warns three days before"

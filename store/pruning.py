@@ -3,10 +3,12 @@
 Times are milliseconds since 1970, UTC. Connections are those of `store.database.connect`.
 """
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from store.database import Connection
 from store.moments import milliseconds, moment
+from store.publishing import begins, published_until
 
 _SAMPLES = 30
 """Days of which the size is kept."""
@@ -22,7 +24,18 @@ DELETE FROM cells WHERE ctid = ANY(ARRAY(
       AND %(before)s > (SELECT max(left_at) FROM publications AS made
                         WHERE made.metric = old.metric AND made.window_start = old.window_start)
       AND NOT EXISTS (SELECT FROM corrections AS made WHERE made.topic = old.topic AND made.metric = old.metric
-                      AND made.window_start = old.window_start AND NOT decided)
+                      AND made.window_start = old.window_start AND outcome = 'corrected' AND NOT decided)
+    ORDER BY old.window_start LIMIT %(most)s))
+"""
+# A cell of a running stream whose window the publisher has passed, or never comes to. Nothing is decided on its
+# corrections either.
+_PRUNE_UNPUBLISHED = """
+DELETE FROM cells WHERE ctid = ANY(ARRAY(
+    SELECT old.ctid FROM cells AS old JOIN stream_offsets USING (topic, partition)
+    WHERE old.metric = %(metric)s AND old.window_start < %(until)s AND old.window_end <= %(until)s
+      AND old.topic = ANY(%(topics)s) AND old.last_offset < resume_offset
+      AND NOT EXISTS (SELECT FROM publications AS made
+                      WHERE made.metric = old.metric AND made.window_start = old.window_start)
     ORDER BY old.window_start LIMIT %(most)s))
 """
 _FOLD = """
@@ -59,6 +72,26 @@ def prune_cells(connection: Connection, before: int, most: int) -> int:
     return sum(
         connection.execute(_PRUNE_CELLS, {"metric": metric, "before": moment(before), "most": most}).rowcount
         for (metric,) in metrics
+    )
+
+
+def prune_unpublished_cells(
+    connection: Connection, topics: Sequence[str], never: Collection[str], before: int, most: int
+) -> int:
+    """Remove up to `most` cells of each metric whose windows ended before this and will not be published; how many.
+
+    `topics` are those of running streams: what came by another, an import, may be published at any time. A window of
+    them is passed when a later one was published or skipped, or when it began before the metric's publishing did. Of
+    the metrics `never`, no window is published. Those cells stay that a replay may need.
+    """
+    until = dict.fromkeys(never, before)
+    for metric, since in begins(connection).items():
+        until[metric] = min(before, published_until(connection, metric, since))
+    return sum(
+        connection.execute(
+            _PRUNE_UNPUBLISHED, {"metric": metric, "topics": topics, "until": moment(end), "most": most}
+        ).rowcount
+        for metric, end in sorted(until.items())
     )
 
 

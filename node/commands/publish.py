@@ -82,7 +82,7 @@ def publish(
         stop=stop,
         signer=head_signer(),
         report=health.report,
-        after_turn=PublisherHousekeeping(AuditPruning(settings().audit_days), settings().cell_days),
+        after_turn=PublisherHousekeeping(AuditPruning(settings().audit_days), settings().cell_days, city.id),
     ).run()
 
 

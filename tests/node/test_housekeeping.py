@@ -3,12 +3,14 @@
 import pytest
 
 from federation.access.pruning import AuditPruning
+from federation.publications.publisher import publish_due
+from federation.publications.schedule import Since, Stream
 from node.housekeeping import PRUNE_AT_ONCE, Housekeeping
 from node.publisher_housekeeping import PublisherHousekeeping
 from store.database import connect
 from store.pruning import database_size
-from tests.federation.city import HOUR
-from tests.federation.restoring import due_at, publish_hours_until, twelve_hours
+from tests.federation.city import HOUR, IMPORT, T0, TOPIC
+from tests.federation.restoring import CITY, at_work, due_at, twelve_hours
 
 
 class Letters:
@@ -44,17 +46,20 @@ def test_nothing_is_removed_with_0_days():
 
 @pytest.mark.services
 def test_the_publisher_removes_old_cells_once_an_hour_and_notes_the_size(database_url, tmp_path):
+    """Those of six hours that were published, and of two before, which never will be; four hours are to come."""
+
     def cells() -> int:
         return connection.execute("SELECT count(*) FROM cells").fetchone()[0]
 
     twelve_hours(database_url)
-    publish_hours_until(database_url, tmp_path / "ledger.jsonl", 7)
+    with at_work(database_url, tmp_path / "ledger.jsonl", due_at(7)) as appender:
+        publish_due(appender, [Stream(TOPIC, [IMPORT])], "UTC", due_at(7), Since(T0 + 2 * HOUR))
     late = due_at(7) + 101 * 24 * HOUR
     with connect(database_url) as connection:
         connection.execute("UPDATE stream_offsets SET resume_offset = 2, next_offset = 2, messages = 2, decoded = 2")
-        PublisherHousekeeping(AuditPruning(0), 0)(connection, late)
+        PublisherHousekeeping(AuditPruning(0), 0, CITY)(connection, late)
         assert cells() == 12
-        tidy = PublisherHousekeeping(AuditPruning(0), 100)
+        tidy = PublisherHousekeeping(AuditPruning(0), 100, CITY)
         tidy(connection, late - 2 * 24 * HOUR)
         assert cells() == 12
         tidy(connection, late)

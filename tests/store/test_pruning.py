@@ -1,21 +1,26 @@
 """Old cells and runs go by age; what is still needed stays, and the account stays what it was."""
 
 from collections.abc import Iterator
+from functools import partial
 from uuid import UUID, uuid4
 
 import pytest
 
 from eventlog.protocol import Acknowledged
+from federation.publications.publisher import publish_due
+from federation.publications.schedule import Since, Stream
+from schemas.topics import history
 from store.database import Connection, connect
 from store.deliveries import DeliveryTotals, record_deliveries, totals
 from store.moments import moment
-from store.pruning import database_size, fold_deliveries, note_size, prune_cells
-from tests.federation.city import HOUR, T0
-from tests.federation.restoring import due_at, publish_hours_until, twelve_hours
+from store.pruning import database_size, fold_deliveries, note_size, prune_cells, prune_unpublished_cells
+from tests.federation.city import HOUR, IMPORT, T0, TOPIC, add_cell, open_topic
+from tests.federation.restoring import at_work, due_at, publish_hours_until, twelve_hours
 
 pytestmark = pytest.mark.services
 
 DAY = 24 * HOUR
+IMPORTED = history("isfahan", "energy.readings", "of-before")
 
 
 @pytest.fixture
@@ -30,6 +35,16 @@ def left(connection: Connection) -> list[int]:
     return [(start - T0) // HOUR for (start,) in rows]
 
 
+def correct(connection: Connection, hour: int, outcome: str) -> None:
+    """An hour to which readings came late has been read again; the publisher has not decided on it."""
+    start, end = moment(T0 + hour * HOUR), moment(T0 + (hour + 1) * HOUR)
+    connection.execute(
+        "INSERT INTO corrections (topic, partition, metric, window_start, step, window_end, bound, outcome)"
+        " VALUES (%s, 0, %s, %s, 1, %s, 1, %s)",
+        (TOPIC, IMPORT.name, start, end, outcome),
+    )
+
+
 def test_cells_go_when_their_publications_left_long_ago_and_those_that_are_needed_stay(
     connection, database_url, tmp_path
 ) -> None:
@@ -41,12 +56,39 @@ def test_cells_go_when_their_publications_left_long_ago_and_those_that_are_neede
     connection.execute(
         "UPDATE publications SET left_at = %s WHERE window_start = %s", (moment(due_at(9)), moment(T0 + 2 * HOUR))
     )
+    correct(connection, 3, "unchanged")
+    correct(connection, 7, "corrected")
     assert prune_cells(connection, due_at(0), 100) == 0
     assert prune_cells(connection, due_at(5), 1) == 1
     assert prune_cells(connection, due_at(5), 100) == 2
     assert left(connection) == [1, 2, *range(5, 12)]
-    assert prune_cells(connection, due_at(99), 100) == 4
-    assert left(connection) == [1, *range(8, 12)]
+    assert prune_cells(connection, due_at(99), 100) == 3
+    assert left(connection) == [1, *range(7, 12)]
+
+
+def test_cells_of_windows_that_will_not_be_published_go_by_age_and_those_that_still_may_be_stay(
+    connection, database_url, tmp_path
+) -> None:
+    """Published are hours 4 to 7: those before began before publishing did, those after are still to come."""
+    twelve_hours(database_url)
+    with at_work(database_url, tmp_path / "ledger.jsonl", due_at(7)) as appender:
+        publish_due(appender, [Stream(TOPIC, [IMPORT])], "UTC", due_at(7), Since(T0 + 4 * HOUR))
+    connection.execute("UPDATE stream_offsets SET resume_offset = 2, next_offset = 2, messages = 2, decoded = 2")
+    connection.execute("UPDATE cells SET last_offset = 2 WHERE window_start = %s", (moment(T0),))
+    correct(connection, 1, "corrected")
+    open_topic(connection, IMPORTED)
+    [area] = connection.execute("SELECT DISTINCT area FROM cells").fetchone()
+    add_cell(connection, -5, area, value=1, topic=IMPORTED)
+    pruned = partial(prune_unpublished_cells, connection, [TOPIC], [])
+    assert pruned(T0 + HOUR, 100) == 0
+    assert pruned(T0 + 3 * HOUR, 1) == 1
+    assert pruned(T0 + 3 * HOUR, 100) == 1
+    assert left(connection) == [-5, 0, *range(3, 12)]
+    assert pruned(T0 + 999 * HOUR, 100) == 1
+    assert left(connection) == [-5, 0, *range(4, 12)]
+    connection.execute("UPDATE cells SET metric = 'inside' WHERE window_start >= %s", (moment(T0 + 10 * HOUR),))
+    assert prune_unpublished_cells(connection, [TOPIC], ["inside"], T0 + 11 * HOUR, 100) == 1
+    assert left(connection) == [-5, 0, *range(4, 10), 11]
 
 
 def test_of_old_runs_the_sum_stays(connection) -> None:
