@@ -23,7 +23,7 @@ LEFT_OUT = {ROOT / "CHANGELOG.md", *(ROOT / "docs" / "decisions").glob("*.md")}
 _BEFORE = r"(?:\.venv/bin/)?sistercity|docker compose run (?:--[a-z-]+ )*(?:cli|detect)(?: sistercity)?"
 _LINE = re.compile(rf"^ *(?:{_BEFORE}) +(?P<words>[a-z].*)$", re.MULTILINE)
 _SPAN = re.compile(rf"`(?:{_BEFORE})\s+(?P<words>[a-z][^`]*)`")
-_SHORT_SPAN = re.compile(r"`(?P<words>[a-z-]+ [^`]*--[^`]+)`")
+_SHORT_SPAN = re.compile(r"`(?P<words>[a-z-]+ [^`]+)`")
 # A command ends at what a shell would take, and in a list of commands at the blanks before its description.
 _END = re.compile(r"\s(?:[|#<>&;]|2>)|\\$|\s{2,}")
 _HOLE = re.compile(r"\{[^{}]*\}")
@@ -42,11 +42,19 @@ def named_in(text: str, *, lines: bool) -> Iterator[tuple[int, Sequence[str]]]:
     for pattern in [_LINE, _SPAN, _SHORT_SPAN] if lines else [_SPAN]:
         for match in pattern.finditer(text):
             written = match["words"] if pattern is _LINE else " ".join(match["words"].split())
+            if pattern is _SHORT_SPAN and not _stands_for_a_command(written):
+                continue
             words = shlex.split(_END.split(_HOLE.sub("X", written))[0])
             if words[-1] == "..." and not words[-2].startswith("-"):
                 words.pop()  # stands for any words
-            if pattern is not _SHORT_SPAN or words[0] in commands_of(PROGRAM):
-                yield text.count("\n", 0, match.start()) + 1, words
+            yield text.count("\n", 0, match.start()) + 1, words
+
+
+def _stands_for_a_command(written: str) -> bool:
+    """Whether what is written without `sistercity` before it is a command: it has an option, or is of a group."""
+    first, second, *_ = written.split()
+    known = commands_of(PROGRAM)
+    return first in known and ("--" in written or second in commands_of(known[first]))
 
 
 def texts_of(path: Path) -> Iterator[tuple[int, str]]:
@@ -59,6 +67,17 @@ def texts_of(path: Path) -> Iterator[tuple[int, str]]:
             yield node.lineno, "".join(str(v.value) if isinstance(v, ast.Constant) else "{}" for v in node.values)
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
             yield node.lineno, node.value
+
+
+def lacks_arguments(words: Sequence[str]) -> bool:
+    """Whether the words are the name of a command alone, which could not be given without more."""
+    command: Any = PROGRAM
+    for word in words:
+        commands = commands_of(command)
+        if word not in commands:
+            return False
+        command = commands[word]
+    return any(param.required for param in command.params)
 
 
 def fault(words: Sequence[str]) -> str | None:

@@ -39,15 +39,24 @@ def node_url(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 @contextmanager
-def contradicted(database_url: str) -> Iterator[tuple[Place, Pulling]]:
-    """A node of ours after it has pulled two stories of the lying node."""
-    with every_node([LIE]) as places:
-        place = places[LIE]
+def met(database_url: str, lie: str) -> Iterator[tuple[Place, Pulling]]:
+    """A node of ours that has an agreement with a lying node, and has not pulled yet."""
+    with every_node([lie]) as places:
+        place = places[lie]
         own = GUEST.keys.thumbprint
         with connect(database_url) as connection:
             save_own_identity(connection, own, GUEST.city, 1, GUEST.identity(), NOW + 30 * DAY)
             install(connection, replace(as_installed(place.agreement, own), addresses=(place.url,)), None)
-        pulling = Pulling(database_url, [GUEST.keys.access], FetchLimits(attempts=1), Network(private_addresses=True))
+        yield (
+            place,
+            Pulling(database_url, [GUEST.keys.access], FetchLimits(attempts=1), Network(private_addresses=True)),
+        )
+
+
+@contextmanager
+def contradicted(database_url: str) -> Iterator[tuple[Place, Pulling]]:
+    """A node of ours after it has pulled two stories of the lying node."""
+    with met(database_url, LIE) as (place, pulling):
         assert visit(pulling).failure is None
         place.node.visit = 2
         assert "`sistercity partner show" in str(visit(pulling).failure)
