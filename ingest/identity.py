@@ -10,6 +10,10 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
+import numpy as np
+
+from store.texts import Texts
+
 LONGEST_ID = 200
 
 _PERSIAN = str.maketrans({"\u064a": "\u06cc", "\u0649": "\u06cc", "\u0643": "\u06a9"})
@@ -64,6 +68,15 @@ def skeletons(ids: Sequence[str]) -> Sequence[str]:
         return _skeletons(joined).split("\n")
     upper = joined.upper()
     return ids if upper == joined else upper.split("\n")
+
+
+def comparable(ids: Texts) -> Texts:
+    """`skeletons` of packed texts in columns: the same object if all are their own."""
+    written = ids.data.tobytes()
+    if written.isascii() and b"  " not in written:
+        upper = written.upper()
+        return ids if upper == written else Texts(np.frombuffer(upper, np.uint8), ids.start, ids.length)
+    return Texts.of(skeletons(ids.strings()))
 
 
 def _skeletons(text: str) -> str:

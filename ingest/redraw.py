@@ -19,7 +19,7 @@ from store import areas as stored
 from store.areas import Area, AreaVersion
 from store.database import Connection
 from store.moments import moment
-from store.register import RegisterError
+from store.register_columns import RegisterError
 
 
 class RedrawRefused(OperatorError):

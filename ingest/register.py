@@ -85,7 +85,7 @@ class Register:
         self._cached: dict[str, tuple[MetricSources, int]] = {}
 
     def at(self, metric: Metric, time_ms: int) -> MetricSources:
-        """The sources of a metric at a time. Raises `store.register.RegisterError` if they can't be used."""
+        """The sources of a metric at a time. Raises `store.register_columns.RegisterError` if they can't be used."""
         now = self._clock()
         cached = self._cached.get(metric.name)
         if cached is not None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from ingest.cities import City
-from ingest.identity import skeletons
+from ingest.identity import comparable
 from ingest.redraw import Drawn, draw_first, refuse_dropped
 from ingest.register_changes import changes_hold_from
 from ingest.register_rows import RegisterRows
@@ -23,7 +23,7 @@ from store import areas as stored
 from store import register as store
 from store.database import Connection
 from store.moments import moment
-from store.register import Loaded, RegisterError
+from store.register_columns import Loaded, RegisterError
 from store.source_history import BEGINNING_MS
 
 
@@ -54,7 +54,7 @@ def load_register(
     rows = RegisterRows(city, dates)
     with connection.transaction(), _without_collection():
         blocks = blocks_of_file(path_or_rows) if isinstance(path_or_rows, Path) else blocks_of_rows(path_or_rows)
-        loaded = store.load(connection, map(rows.columns, blocks), comparable=skeletons)
+        loaded = store.load(connection, map(rows.columns, blocks), comparable=comparable)
         total = city.population if people is None else people
         metrics = [metric for metric in catalogue().values() if metric.name in rows.districts]
         drawn = [draw_first(connection, city, metric, clock(), total) for metric in metrics]

@@ -9,7 +9,7 @@ from ingest.identity import LONGEST_ID, holds_unseen, normal, normals, unseen
 from ingest.register_table import Block
 from ingest.register_times import DateOrder, register_time
 from schemas.catalogue import catalogue
-from store.register import RegisterColumns, RegisterError
+from store.register_columns import RegisterColumns, RegisterError
 
 TIMES_KEPT = 100_000
 """Times that are not parsed again in the next blocks."""
@@ -63,7 +63,7 @@ class RegisterRows:
         fact = _facts(block, metric, class_) if block.facts else None
         for name, of_source, _ in places:
             self.districts[name].add(of_source)
-        return RegisterColumns(
+        return RegisterColumns.of(
             line=block.lines,
             source=source,
             metric=metric,

@@ -22,6 +22,7 @@ from store import unification as stored
 from store.database import Connection
 from store.source_history import NEVER_MS
 from store.spellings import Spellings, numbered
+from store.texts import Texts
 from store.unification import Spelled
 
 Kind = Literal["contributor", "source"]
@@ -105,10 +106,10 @@ def unify(
 
 def _groups(connection: Connection, kind: Kind, now_ms: int) -> Sequence[SpellingGroup]:
     table = _TABLES[kind]
-    found = Spellings(lambda ids: skeletons(normals(ids)))
+    found = Spellings(lambda ids: Texts.of(skeletons(normals(ids.strings()))))
     first: dict[str, int] = {}
     for numbers, ids in numbered(connection, table):
-        found.add(ids, numbers)
+        found.add(Texts.of(ids), numbers)
         if not "".join(ids).isascii() or any(text != text.strip() for text in ids):
             for number, text in zip(numbers.tolist(), ids, strict=True):
                 if normal(text) != text:

@@ -18,7 +18,7 @@ from typing import Any, TextIO
 
 from ingest.facts import FACTS
 from ingest.identity import normal
-from store.register import RegisterError
+from store.register_columns import RegisterError
 
 COLUMNS = ("source", "metric", "district", "contributor", "class", "valid_from", "valid_to")
 

@@ -5,22 +5,21 @@ Sources are looked up in `store.resolution`; the areas of a metric are in `store
 """
 
 import os
-import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from itertools import chain
-from typing import Literal, LiteralString
+from collections.abc import Iterable, Iterator, Mapping
+from typing import LiteralString
 
 import numpy as np
 from numpy.typing import NDArray
 
-from errors import OperatorError
+from store import binary_rows as binary
+from store import register_indices as indices
 from store.database import Connection
-from store.moments import milliseconds, moment
-from store.spellings import Comparable, Spellings, numbered
-
-REBUILT_FROM = 50_000
-"""From so many rows on, a load of more rows than the register has builds the indices anew instead of extending them."""
+from store.first_register import COPIED_AT_ONCE, FirstRows, load_first
+from store.moments import milliseconds
+from store.register_columns import NOT_SAID, EarliestChange, Loaded, RegisterColumns, RegisterError
+from store.register_indices import REBUILT_FROM
+from store.spellings import Comparable, Spellings, numbered, refuse_nearly_equal
+from store.texts import Texts
 
 # A sort or a hash table of millions of rows fits, or needs few passes. PostgreSQL may use a few times as much.
 _MEMORY = "SET LOCAL work_mem = '256MB'; SET LOCAL maintenance_work_mem = '512MB'; SET LOCAL jit = off"
@@ -38,10 +37,11 @@ CREATE TEMPORARY TABLE differing (
 _DROP = "DROP TABLE register_rows, repeated_lines, differing"
 _COPY = """
 COPY register_rows (
-    line, source, metric, district, contributor, class, valid_from, valid_to, source_order, contributor_hash{fact}
-) FROM STDIN
+    line, metric, district, class, source, contributor, valid_from, valid_to, source_order, contributor_hash, fact
+) FROM STDIN (FORMAT binary)
 """
-_COPY_REPEATED = "COPY repeated_lines FROM STDIN"
+_COPY_REPEATED = "COPY repeated_lines FROM STDIN (FORMAT binary)"
+_LOCK = "LOCK TABLE contributors, sources IN SHARE ROW EXCLUSIVE MODE"
 _COUNT = "SELECT coalesce(max(number) + 1, 0) FROM sources"  # numbers are dense
 _LAST_CHANGE = "SELECT coalesce(max(change), 0) FROM source_changes"
 _TWICE = """
@@ -83,11 +83,11 @@ INSERT INTO contributors (number, contributor)
 SELECT (SELECT coalesce(max(number), -1) FROM contributors)
        + row_number() OVER (ORDER BY contributor_hash, contributor), contributor
 FROM (
-    SELECT DISTINCT ON (contributor_hash, contributor) contributor_hash, contributor FROM register_rows r {unknown}
+    SELECT DISTINCT ON (contributor_hash, contributor) contributor_hash, contributor FROM register_rows r
+    WHERE NOT EXISTS (SELECT FROM contributors c WHERE c.contributor = r.contributor)
     ORDER BY contributor_hash, contributor
 ) unnumbered
 """
-_UNKNOWN = "WHERE NOT EXISTS (SELECT FROM contributors c WHERE c.contributor = r.contributor)"
 _UNKNOWN_IDS: Mapping[str, LiteralString] = {
     "source": """
 SELECT min(r.line), r.source FROM register_rows r JOIN differing d USING (line)
@@ -117,7 +117,7 @@ _CHANGES = """
 SELECT DISTINCT ON (metric) metric, changed_from, line, changed FROM (
     SELECT metric, s.valid_from AS changed_from, line, 'valid_from' AS changed
     FROM sources s JOIN register_rows USING (source, metric, valid_from)
-    WHERE %(before)s > 0 AND number >= %(before)s AND EXISTS (
+    WHERE number >= %(before)s AND EXISTS (
         SELECT FROM sources known
         WHERE (known.source, known.metric) = (s.source, s.metric) AND known.number < %(before)s
     )
@@ -128,7 +128,7 @@ SELECT DISTINCT ON (metric) metric, changed_from, line, changed FROM (
 _OVERLAPPING = """
 WITH suspects AS MATERIALIZED (
     SELECT source, metric FROM register_rows WHERE line IN (SELECT line FROM repeated_lines)
-    UNION SELECT source, metric FROM sources WHERE %(before)s > 0 AND number >= %(before)s
+    UNION SELECT source, metric FROM sources WHERE number >= %(before)s
     UNION SELECT s.source, metric FROM source_changes c JOIN sources s ON number = c.source WHERE change > %(change)s
 )
 SELECT coalesce(later.line, earlier.line) FROM (
@@ -140,78 +140,6 @@ LEFT JOIN register_rows earlier USING (source, metric, valid_from)
 LEFT JOIN register_rows later ON (later.source, later.metric, later.valid_from) = (s.source, s.metric, s.next)
 WHERE s.ends > s.next ORDER BY 1 LIMIT 1
 """
-# Building an index from millions of rows takes a fraction of the time of extending it by each, also where the rows
-# come in its order; the same goes for the check of a foreign key. Other tables need the primary key of `sources`.
-_DROP_INDICES = """
-ALTER TABLE sources DROP CONSTRAINT sources_contributor_fkey, DROP CONSTRAINT sources_source_metric_valid_from_key;
-ALTER TABLE contributors DROP CONSTRAINT contributors_contributor_key, DROP CONSTRAINT contributors_pkey;
-DROP INDEX sources_metric_number_idx
-"""
-_BUILD_CONTRIBUTORS = """
-ALTER TABLE contributors ADD PRIMARY KEY (number), ADD UNIQUE (contributor);
-ANALYZE contributors
-"""
-_BUILD_SOURCES = """
-ALTER TABLE sources ADD UNIQUE (source, metric, valid_from), ADD FOREIGN KEY (contributor) REFERENCES contributors;
-CREATE INDEX sources_metric_number_idx ON sources (metric, number);
-ANALYZE sources
-"""
-_TO_ESCAPE = re.compile(r"[\\\t\n\r]")
-_ESCAPES = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
-_TIMES_KEPT = 100_000
-
-
-class RegisterError(OperatorError):
-    """A register that can't be loaded or used. `line` and `column` are the place in the file; ids are not repeated."""
-
-    def __init__(self, problem: str, line: int | None = None, column: str | None = None) -> None:
-        where = "" if line is None else f"line {line}" + (f", column {column}" if column else "") + ": "
-        super().__init__(where + problem)
-        self.line = line
-        self.column = column
-
-
-@dataclass(frozen=True, slots=True)
-class RegisterColumns:
-    """Rows of the register as columns of equal length. A row is a source of a metric for a span of time.
-
-    Times are ms since 1970, UTC. `valid_to_ms` is the first time after the span, None for an open end; `line` is the
-    row's place in the file, for errors. `fact` is what is known of a source in the unit of its metric, 0 if nothing
-    is, None where the file says nothing about it.
-    """
-
-    line: Sequence[int]
-    source: Sequence[str]
-    metric: Sequence[str]
-    district: Sequence[str]
-    contributor: Sequence[str]
-    class_: Sequence[str]
-    valid_from_ms: Sequence[int]
-    valid_to_ms: Sequence[int | None]
-    fact: Sequence[int | None] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class EarliestChange:
-    """Of all changes of known sources that a load brings, the one that holds from the earliest time on.
-
-    A new row, or an end that has moved, by `column`. `from_ms` is milliseconds since 1970; `line` is that of the row.
-    """
-
-    from_ms: int
-    line: int
-    column: Literal["valid_from", "valid_to"]
-
-
-@dataclass(frozen=True, slots=True)
-class Loaded:
-    """The outcome of a load: numbers of rows, and by metric the earliest change of sources that were known before."""
-
-    sources_new: int
-    sources_updated: int
-    sources_unchanged: int
-    contributors_new: int
-    changes: Mapping[str, EarliestChange] = field(default_factory=dict, repr=False, compare=False)
 
 
 def load(
@@ -230,143 +158,117 @@ def load(
     """
     with connection.transaction():
         connection.execute(_MEMORY)
-        connection.execute(_CREATE)
-        spellings = None if _number(connection, _COUNT) else (Spellings(comparable), Spellings(comparable))
-        count, repeated = _copy_in(connection, blocks, spellings)
-        connection.execute("ANALYZE register_rows")
-        connection.execute("LOCK TABLE contributors, sources IN SHARE ROW EXCLUSIVE MODE")
-        before, change = _number(connection, _COUNT), _number(connection, _LAST_CHANGE)
-        if len(repeated):
-            _copy_repeated(connection, repeated)
-            if twice := connection.execute(_TWICE).fetchone():
-                raise RegisterError(f"the same source, metric and valid_from as line {twice[1]}", twice[0], "source")
-        added, updated = _compare(connection) if before else (count, 0)
-        if added:
-            _refuse_nearly_equal(connection, before, spellings, comparable)
-        rebuilt = count >= rebuilt_from and count > before
-        if rebuilt:
-            connection.execute(_DROP_INDICES)
-        contributors = _add_contributors(connection, _UNKNOWN if before else "") if added else 0
-        if rebuilt:
-            connection.execute(_BUILD_CONTRIBUTORS)
-        if added:
-            connection.execute(_NEW_SOURCES)
-        if rebuilt:
-            connection.execute(_BUILD_SOURCES)
-        if updated:
-            connection.execute(_UPDATE)
-        if overlap := connection.execute(_OVERLAPPING, {"before": before, "change": change}).fetchone():
-            raise RegisterError("the source is valid in another row at the same time", overlap[0], "valid_from")
-        changes = {
-            metric: EarliestChange(milliseconds(changed_from), line, column)
-            for metric, changed_from, line, column in connection.execute(_CHANGES, {"before": before})
-        }
-        connection.execute(_DROP)
+        if not _number(connection, _COUNT):
+            held = FirstRows(comparable)
+            for block in blocks:
+                held.add(block)
+            connection.execute(_LOCK)
+            if not _number(connection, _COUNT):
+                return load_first(connection, held, rebuilt_from)
+            blocks = [held.columns()]  # another load has come first
+        return _add(connection, blocks, comparable, rebuilt_from)
+
+
+def _add(
+    connection: Connection, blocks: Iterable[RegisterColumns], comparable: Comparable, rebuilt_from: int
+) -> Loaded:
+    """Add to a register that has rows."""
+    connection.execute(_CREATE)
+    count, repeated = _copy_in(connection, blocks)
+    connection.execute("ANALYZE register_rows")
+    connection.execute(_LOCK)
+    before, change = _number(connection, _COUNT), _number(connection, _LAST_CHANGE)
+    if len(repeated):
+        _copy_repeated(connection, repeated)
+        if twice := connection.execute(_TWICE).fetchone():
+            raise RegisterError(f"the same source, metric and valid_from as line {twice[1]}", twice[0], "source")
+    added, updated = _compare(connection)
+    rebuilt = count >= rebuilt_from and count > before
+    contributors = 0
+    if added:
+        _refuse_like_known(connection, comparable)
+    if rebuilt:
+        indices.drop(connection)
+    if added:
+        contributors = connection.execute(_NEW_CONTRIBUTORS).rowcount
+    if rebuilt:
+        indices.build_contributors(connection)
+    if added:
+        connection.execute(_NEW_SOURCES)
+    if rebuilt:
+        indices.build_sources(connection)
+    if updated:
+        connection.execute(_UPDATE)
+    if overlap := connection.execute(_OVERLAPPING, {"before": before, "change": change}).fetchone():
+        raise RegisterError("the source is valid in another row at the same time", overlap[0], "valid_from")
+    changes = {
+        metric: EarliestChange(milliseconds(changed_from), line, column)
+        for metric, changed_from, line, column in connection.execute(_CHANGES, {"before": before})
+    }
+    connection.execute(_DROP)
     return Loaded(added, updated, count - added - updated, contributors, changes)
 
 
-def _copy_in(
-    connection: Connection, blocks: Iterable[RegisterColumns], spellings: tuple[Spellings, Spellings] | None
-) -> tuple[int, NDArray[np.int64]]:
+def _copy_in(connection: Connection, blocks: Iterable[RegisterColumns]) -> tuple[int, NDArray[np.int64]]:
     """Copy the rows into `register_rows`: how many they are, and the lines of all whose source may be there twice.
-
-    All sources and all contributors are added to `spellings`, each with its line.
 
     Sources with the same id and metric have the same hash. So what is checked for repetitions is a few rows, unless
     many sources change within the file.
     """
-    lines, hashes = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
-    texts = _Texts()
-    remaining = iter(blocks)
-    first = next(remaining, None)
-    facts = first is not None and first.fact is not None
-    with connection.cursor() as cursor, cursor.copy(_COPY.format(fact=", fact" if facts else "")) as copy:
-        for block in () if first is None else chain([first], remaining):
-            copy.write(texts.of(block))
-            if spellings is not None:
-                spellings[0].add(block.source, block.line)
-                spellings[1].add(block.contributor, block.line)
-            lines.append(np.array(block.line, np.int64))
-            keys = zip(block.source, block.metric, strict=True)
-            hashes.append(np.fromiter(map(hash, keys), np.int64, len(block.line)))
+    lines, hashes = [np.zeros(0, np.int64)], [np.zeros(0, np.uint64)]
+
+    def pieces() -> Iterator[bytes]:
+        for block in blocks:
+            for begin in range(0, len(block), COPIED_AT_ONCE):
+                piece = block.take(np.arange(begin, min(begin + COPIED_AT_ONCE, len(block))))
+                lines.append(piece.line)
+                hashes.append(piece.source.hashes())
+                yield _encoded(piece)
+
+    binary.copy(connection, _COPY, pieces())
     line, hashed = np.concatenate(lines), np.concatenate(hashes)
     ordered = np.sort(hashed)
     return len(line), np.unique(line[np.isin(hashed, ordered[1:][ordered[1:] == ordered[:-1]])])
 
 
-class _Texts:
-    """Rows in PostgreSQL's text format, each with the order of its source and the hash of its contributor."""
-
-    def __init__(self) -> None:
-        self._times: dict[int | None, str] = {}
-        self._secret = os.urandom(16).hex()
-
-    def of(self, block: RegisterColumns) -> bytes:
-        count, times = len(block.line), self._times
-        if not count:
-            return b""
-        if len(times) > _TIMES_KEPT:
-            times.clear()
-        for time_ms in {*block.valid_from_ms, *block.valid_to_ms} - times.keys():
-            times[time_ms] = r"\N" if time_ms is None else moment(time_ms).isoformat()
-        texts = (block.source, block.metric, block.district, block.contributor, block.class_)
-        rows = zip(
-            map(str, block.line),
-            *map(_escaped, texts),
-            map(times.__getitem__, block.valid_from_ms),
-            map(times.__getitem__, block.valid_to_ms),
-            map(str, np.frombuffer(os.urandom(8 * count), np.int64).tolist()),
-            map(str, map(hash, map(self._secret.__add__, block.contributor))),
-            *([] if block.fact is None else [[r"\N" if fact is None else str(fact) for fact in block.fact]]),
-            strict=True,
-        )
-        return ("\n".join(map("\t".join, rows)) + "\n").encode()
-
-
-def _escaped(column: Sequence[str]) -> Sequence[str]:
-    return [text.translate(_ESCAPES) for text in column] if _TO_ESCAPE.search("".join(column)) else column
+def _encoded(rows: RegisterColumns) -> bytes:
+    """Rows in PostgreSQL's format, each with the order of its source and the hash of its contributor."""
+    fact = np.full(len(rows), NOT_SAID) if rows.fact is None else rows.fact
+    return binary.rows(
+        [
+            binary.integers(rows.line),
+            binary.chosen(rows.places, rows.place),
+            binary.texts(rows.source),
+            binary.texts(rows.contributor),
+            binary.times(rows.valid_from_ms),
+            binary.times(rows.valid_to_ms),
+            binary.integers(np.frombuffer(os.urandom(8 * len(rows)), np.int64)),
+            binary.integers(rows.contributor.hashes().view(np.int64)),
+            binary.integers(fact, fact != NOT_SAID),
+        ]
+    )
 
 
 def _copy_repeated(connection: Connection, lines: NDArray[np.int64]) -> None:
-    with connection.cursor() as cursor, cursor.copy(_COPY_REPEATED) as copy:
-        copy.write("".join(f"{line}\n" for line in lines.tolist()))
+    binary.copy(connection, _COPY_REPEATED, [binary.rows([binary.integers(lines)])])
     connection.execute("ANALYZE repeated_lines")
 
 
-def _refuse_nearly_equal(
-    connection: Connection, before: int, spellings: tuple[Spellings, Spellings] | None, comparable: Comparable
-) -> None:
-    """Refuse a new source or contributor that is nearly equal to another; `spellings` are those of the whole load."""
-    for index, (table, column) in enumerate((("sources", "source"), ("contributors", "contributor"))):
-        if before:
-            new = connection.execute(_UNKNOWN_IDS[column]).fetchall()
-            found = Spellings(comparable)
-            found.add([text for _, text in new], [line for line, _ in new])
-            for _, ids in numbered(connection, table) if new else ():
-                found.add(ids, np.zeros(len(ids), np.int64))
-            groups = found.groups()
-        else:
-            groups = () if spellings is None else spellings[index].groups()
-        # What was loaded before has the label 0, and may be nearly equal to something else that was.
-        wrong = [(labels[0], group[0][0]) for group in groups for labels in group[1:] if labels[0]]
-        if wrong:
-            line, other = min(wrong)
-            where = (
-                f"on line {other}: if it is the same {column}, spell it the same way there and here"
-                if other
-                else f"in the register: spell the {column} as it is there (`sistercity register spellings` lists them)"
-            )
-            raise RegisterError(
-                f"differs in case, width, blanks or signs that are not seen from one {where}", line, column
-            )
+def _refuse_like_known(connection: Connection, comparable: Comparable) -> None:
+    """Refuse a new source or contributor that is nearly equal to another, a new one or one of the register."""
+    for table, column in (("sources", "source"), ("contributors", "contributor")):
+        new = connection.execute(_UNKNOWN_IDS[column]).fetchall()
+        if not new:
+            continue
+        found = Spellings(comparable)
+        found.add(Texts.of([text for _, text in new]), np.array([line for line, _ in new], np.int64))
+        for _, ids in numbered(connection, table):
+            found.add(Texts.of(ids), np.zeros(len(ids), np.int64))
+        refuse_nearly_equal(found.groups(), column)
 
 
 def _number(connection: Connection, query: LiteralString) -> int:
     return int((connection.execute(query).fetchone() or (0,))[0])
-
-
-def _add_contributors(connection: Connection, unknown: LiteralString) -> int:
-    return connection.execute(_NEW_CONTRIBUTORS.format(unknown=unknown)).rowcount
 
 
 def _compare(connection: Connection) -> tuple[int, int]:

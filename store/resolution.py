@@ -15,7 +15,7 @@ from psycopg import IsolationLevel
 from store.areas import version_at
 from store.database import Connection
 from store.moments import milliseconds, moment
-from store.register import RegisterError
+from store.register_columns import RegisterError
 from store.source_history import NEVER_MS, Resolved, SourceHistory, SourceRows
 
 PAGE = 50_000

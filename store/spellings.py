@@ -6,9 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from store.database import Connection
+from store.register_columns import RegisterError
+from store.texts import Texts
 
-Comparable = Callable[[Sequence[str]], Sequence[str]]
-"""Ids -> the forms of them that nearly equal ids share, in this order."""
+Comparable = Callable[[Texts], Texts]
+"""Ids -> the forms of them that nearly equal ids share, in this order; the same object if it is all of them."""
 
 PAGE = 50_000
 """Ids that are read at once."""
@@ -33,14 +35,17 @@ class Spellings:
 
     def __init__(self, comparable: Comparable) -> None:
         self._comparable = comparable
-        self._parts: list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]] = []
+        self._parts: list[tuple[NDArray[np.uint64], NDArray[np.uint64], NDArray[np.int64]]] = []
 
-    def add(self, ids: Sequence[str], labels: Sequence[int] | NDArray[np.int64]) -> None:
+    def add(self, ids: Texts, labels: NDArray[np.int64]) -> None:
         """Add ids, which may be there already, with whole numbers that `groups` gives back."""
         forms = self._comparable(ids)
-        exact = np.fromiter(map(hash, ids), np.int64, len(ids))
-        alike = exact if forms is ids else np.fromiter(map(hash, forms), np.int64, len(ids))
-        self._parts.append((exact, alike, np.array(labels, np.int64)))
+        exact = ids.hashes()
+        self._parts.append((exact, exact if forms is ids else forms.hashes(), labels))
+
+    def hashes(self) -> NDArray[np.uint64]:
+        """`Texts.hashes` of all ids, in the order in which they were added."""
+        return np.concatenate([exact for exact, _, _ in self._parts] or [np.zeros(0, np.uint64)])
 
     def groups(self) -> Sequence[Sequence[Sequence[int]]]:
         """Of ids that are nearly equal, the labels of each spelling in ascending order; by the first label."""
@@ -61,6 +66,22 @@ class Spellings:
         return sorted(sorted(sorted(labels) for labels in spellings.values()) for spellings in found.values())
 
 
+def refuse_nearly_equal(groups: Sequence[Sequence[Sequence[int]]], column: str) -> None:
+    """Raise `RegisterError` if ids of a column are nearly equal. Labels are lines, 0 for what was loaded before.
+
+    What was loaded before may be nearly equal to something else that was.
+    """
+    wrong = [(labels[0], group[0][0]) for group in groups for labels in group[1:] if labels[0]]
+    if wrong:
+        line, other = min(wrong)
+        where = (
+            f"on line {other}: if it is the same {column}, spell it the same way there and here"
+            if other
+            else f"in the register: spell the {column} as it is there (`sistercity register spellings` lists them)"
+        )
+        raise RegisterError(f"differs in case, width, blanks or signs that are not seen from one {where}", line, column)
+
+
 def numbered(connection: Connection, table: str) -> Iterator[tuple[NDArray[np.int64], Sequence[str]]]:
     """All ids of "sources" or "contributors" in pages: numbers, shape (n,), and ids. Numbers are dense."""
     last = int((connection.execute(_LAST[table]).fetchone() or (-1,))[0])
@@ -71,5 +92,5 @@ def numbered(connection: Connection, table: str) -> Iterator[tuple[NDArray[np.in
         yield np.arange(begin, begin + len(ids)), ids
 
 
-def _different(hashes: NDArray[np.int64]) -> int:
+def _different(hashes: NDArray[np.uint64]) -> int:
     return 1 + int(np.count_nonzero(np.diff(np.sort(hashes)))) if len(hashes) else 0

@@ -12,7 +12,7 @@ from ingest.register_changes import changes_hold_from
 from ingest.register_file import load_register
 from schemas.catalogue import catalogue
 from store.database import Connection, connect
-from store.register import RegisterError
+from store.register_columns import RegisterError
 from tests.ingest.clocks import clock_at
 from tests.ingest.small_city import city
 from tests.soak import amount, soak

@@ -28,7 +28,7 @@ from schemas.catalogue import catalogue
 from store import deliveries
 from store.areas import versions
 from store.database import Connection, connect
-from store.register import Loaded, RegisterError
+from store.register_columns import Loaded, RegisterError
 from tests.ingest.clocks import clock_at
 from tests.ingest.small_city import END, HOUR, city
 

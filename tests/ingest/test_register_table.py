@@ -12,7 +12,8 @@ from ingest.cities import load_city
 from ingest.register_rows import RegisterRows
 from ingest.register_table import COLUMNS, blocks_of_file
 from ingest.register_times import DateOrder
-from store.register import RegisterColumns, RegisterError
+from store.register_columns import NOT_SAID, RegisterColumns, RegisterError
+from store.source_history import NEVER_MS
 from tests.ingest.cases import case
 from tests.ingest.small_city import city
 
@@ -29,9 +30,17 @@ def read(path: Path, dates: DateOrder | None = None) -> list[Source]:
 
 
 def sources(columns: RegisterColumns) -> list[Source]:
-    texts = (columns.source, columns.metric, columns.district, columns.contributor, columns.class_)
-    fact = columns.fact or [None] * len(columns.line)
-    return list(zip(*texts, columns.valid_from_ms, columns.valid_to_ms, fact, strict=True))
+    places = (columns.places[place] for place in columns.place.tolist())
+    ends = (None if end == NEVER_MS else end for end in columns.valid_to_ms.tolist())
+    facts = [NOT_SAID] * len(columns) if columns.fact is None else columns.fact.tolist()
+    said = (None if fact == NOT_SAID else fact for fact in facts)
+    texts = zip(columns.source.strings(), places, columns.contributor.strings(), strict=True)
+    return [
+        (source, metric, district, contributor, class_, begins, end, fact)
+        for (source, (metric, district, class_), contributor), begins, end, fact in zip(
+            texts, columns.valid_from_ms.tolist(), ends, said, strict=True
+        )
+    ]
 
 
 def written(folder: Path, text: str, encoding: str = "utf-8") -> Path:
@@ -229,4 +238,5 @@ def test_the_cases_are_read_or_refused_with_what_to_change(name: str) -> None:
             [rows.columns(block) for block in blocks_of_file(case(name))]
         assert str(caught.value).startswith(expected)
     else:
-        assert [source for block in blocks_of_file(case(name)) for source in rows.columns(block).source] == expected
+        read = (rows.columns(block) for block in blocks_of_file(case(name)))
+        assert [source for columns in read for source in columns.source.strings()] == expected

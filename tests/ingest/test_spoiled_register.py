@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ingest.register_rows import RegisterRows
 from ingest.register_table import COLUMNS, blocks_of_file
-from store.register import RegisterError
+from store.register_columns import RegisterError
 from tests.ingest.files.imports import peak_bytes
 from tests.ingest.files.spoiling import FILES, spoiled
 from tests.ingest.small_city import city
@@ -29,8 +29,9 @@ def loaded(path: Path) -> list[Row] | None:
     try:
         for block in blocks_of_file(path):
             columns = rows.columns(block)
-            texts = (columns.source, columns.metric, columns.district, columns.contributor, columns.class_)
-            found += zip(*texts, strict=True)
+            places = (columns.places[place] for place in columns.place.tolist())
+            ids = zip(columns.source.strings(), columns.contributor.strings(), places, strict=True)
+            found += [(source, place[0], place[1], contributor, place[2]) for source, contributor, place in ids]
     except RegisterError as error:
         assert error.line is not None  # an operator is told where
         return None

@@ -3,10 +3,10 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ingest.identity import skeletons
+from ingest.identity import comparable
 from store import register
 from store.database import Connection
-from store.register import Loaded, RegisterColumns
+from store.register_columns import Loaded, RegisterColumns
 
 
 @dataclass(frozen=True)
@@ -25,17 +25,17 @@ class RegisterRow:
 def load(connection: Connection, rows: Iterable[RegisterRow], **options: int) -> Loaded:
     """Load rows, each a block of its own."""
     blocks = (
-        RegisterColumns(
-            [row.line],
-            [row.source],
-            [row.metric],
-            [row.district],
-            [row.contributor],
-            [row.class_],
-            [row.valid_from_ms],
-            [row.valid_to_ms],
-            [row.fact],
+        RegisterColumns.of(
+            line=[row.line],
+            source=[row.source],
+            metric=[row.metric],
+            district=[row.district],
+            contributor=[row.contributor],
+            class_=[row.class_],
+            valid_from_ms=[row.valid_from_ms],
+            valid_to_ms=[row.valid_to_ms],
+            fact=[row.fact],
         )
         for row in rows
     )
-    return register.load(connection, blocks, comparable=skeletons, **options)
+    return register.load(connection, blocks, comparable=comparable, **options)

@@ -2,14 +2,16 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import psycopg
 import pytest
 
 from store.areas import Area, contributors, create_version, version_at, versions
 from store.database import Connection, connect
-from store.register import Loaded, RegisterError
+from store.register_columns import Loaded, RegisterError
 from store.resolution import SourceReader, resolve
 from store.source_history import BEGINNING_MS, NEVER_MS, Resolved
+from store.texts import Texts
 from tests.store.registers import RegisterRow, load
 
 pytestmark = pytest.mark.services
@@ -101,7 +103,7 @@ def test_indices_that_are_built_anew_are_the_same_and_hold_the_same_rows(connect
 
 
 def test_ids_with_the_same_hash_are_told_apart(connection: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("store.register.hash", lambda key: 7, raising=False)
+    monkeypatch.setattr(Texts, "hashes", lambda texts: np.full(len(texts), 7, np.uint64))
     rows = [row(n, contributor=f"customer {n % 7}") for n in range(40)]
     assert load(connection, rows) == Loaded(40, 0, 0, 7)
     assert load(connection, [*rows, row(50, contributor="customer 3")]) == Loaded(1, 0, 40, 0)
@@ -305,3 +307,16 @@ def test_an_error_of_a_reader_is_over_once_the_register_is_right(connection: Con
         reader.at(T0)
     one_area(connection)
     assert len(reader.at(T0)) == 2
+
+
+def test_a_load_that_another_one_has_come_before_adds_to_what_that_one_left(
+    connection: Connection, database_url: str
+) -> None:
+    def rows() -> Iterator[RegisterRow]:
+        yield from (row(n) for n in range(3))
+        with connect(database_url) as other:
+            load(other, [row(2), row(3)])
+        yield row(4)
+
+    assert load(connection, rows()) == Loaded(3, 0, 1, 3)
+    assert sorted(numbers(connection, "sources")) == list(range(5))

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingest.identity import skeletons
+from ingest.identity import comparable
 from store import register
 from store.areas import Area, create_version
 from store.database import Connection, connect
-from store.register import RegisterColumns
+from store.register_columns import RegisterColumns
 from store.resolution import SourceReader, resolve
 from store.source_history import BEGINNING_MS, NEVER_MS, Resolved, SourceHistory, SourceRows
 from tests.soak import amount, soak
@@ -184,7 +184,7 @@ def follows(connection: Connection, spans: list[Span], portion: int, data: st.Da
                 if (span.ends or LAST) > span.begins + 1 and data.draw(st.booleans()):
                     ends, fact = st.integers(span.begins + 1, span.ends or LAST), st.integers(0, 2)
                     loaded[key] = replace(span, ends=data.draw(ends), fact=data.draw(fact))
-            register.load(connection, [block(list(loaded.values()))], comparable=skeletons)
+            register.load(connection, [block(list(loaded.values()))], comparable=comparable)
             for time in data.draw(st.lists(st.integers(0, LAST + 1), min_size=1, max_size=4)):
                 same_sources(reader.at(time), resolve(connection, METRIC, time, CLASSES))
                 assert reader.at(time).ids() == sorted(span.id for span in loaded.values() if span.valid(time))
@@ -202,7 +202,7 @@ def same_sources(resolved: Resolved, fresh: Resolved) -> None:
 
 
 def block(spans: Sequence[Span]) -> RegisterColumns:
-    return RegisterColumns(
+    return RegisterColumns.of(
         line=list(range(2, 2 + len(spans))),
         source=[span.id for span in spans],
         metric=[METRIC] * len(spans),

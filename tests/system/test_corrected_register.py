@@ -23,7 +23,7 @@ from schemas.batch import ACTUAL, ESTIMATED
 from schemas.catalogue import catalogue
 from schemas.topics import live, settings
 from store.database import connect
-from store.register import RegisterError
+from store.register_columns import RegisterError
 from tests.ingest.small_city import city as small_city
 from tests.system.streams import process_undisturbed, table
 
