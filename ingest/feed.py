@@ -54,13 +54,18 @@ class Feed:
 
         Raises `eventlog.protocol.DeliveryFailed` as the writer does, and what the routes do.
         """
-        for message in messages:
-            topic = topic_at(self._routes.current(), message.start)
-            self._writer.send(topic, message.key, message.value, message.readings)
-            self.messages += 1
-            self.readings += message.readings
-            MESSAGES.labels(self._dataset).inc()
-            READINGS.labels(self._dataset).inc(message.readings)
+        count = readings = 0
+        try:
+            for message in messages:
+                topic = topic_at(self._routes.current(), message.start)
+                self._writer.send(topic, message.key, message.value, message.readings)
+                count += 1
+                readings += message.readings
+        finally:
+            self.messages += count
+            self.readings += readings
+            MESSAGES.labels(self._dataset).inc(count)
+            READINGS.labels(self._dataset).inc(readings)
 
     def tick(self, time_ms: int) -> None:
         """Send every partition a tick: the source's time has come as far as `time_ms`.

@@ -1,11 +1,11 @@
 """Readings that are more than their source can deliver or draw, by the power that the register has of it."""
 
-from collections import defaultdict
-from collections.abc import Sequence
+import numpy as np
+from numpy.typing import NDArray
 
 from ingest.facts import POWER
-from ingest.files.reading import Parsed
-from ingest.identity import normal
+from ingest.files.ordering import Placed
+from ingest.files.source_codes import SourceCodes
 
 MOST_TIMES = 2
 """How many times the rated power a reading may be: meters and inverters are rated for what they bear all day."""
@@ -25,22 +25,34 @@ class RatedPower:
     strays, which are refused one by one, or all readings of the source are refused.
     """
 
-    def __init__(self) -> None:
-        self._counts: dict[tuple[str, str | None], list[int]] = defaultdict(lambda: [0] * _BINS)
+    def __init__(self, sources: SourceCodes) -> None:
+        self._sources = sources
+        self._counts = np.zeros((0, _BINS), np.uint32)
         self._highest: float | None = None
 
-    def add(self, parsed: Parsed) -> None:
-        """Count a reading, if it is of energy."""
-        if parsed.interval_ms and parsed.metric in POWER.metrics:
-            self._counts[_key(parsed)][min(_watts(parsed).bit_length(), _BINS - 1)] += 1
+    def add(self, rows: Placed) -> None:
+        """Count readings of one metric, if it is one of energy."""
+        if not len(rows) or self._sources.metrics[int(rows["source"][0])] not in POWER.metrics:
+            return
+        interval = rows["interval"]
+        if not interval.all():
+            rows = rows[interval != 0]
+        keys = self._sources.keys(rows["source"])
+        self._grow(len(self._sources.key_metrics))
+        np.add.at(self._counts.ravel(), keys.astype(np.int64) * _BINS + _bits(_watts(rows)), 1)
 
-    def impossible(self, parsed: Parsed, power_w: int) -> bool:
-        """Whether a reading is refused, where the register has this power of its source, or 0 for none."""
-        if not power_w or not parsed.interval_ms or parsed.metric not in POWER.metrics:
-            return False
-        self._highest = max(self._highest or 0.0, _watts(parsed) / power_w)
-        limit = MOST_TIMES * power_w
-        return _watts(parsed) > limit or self._in_a_wrong_unit(self._counts[_key(parsed)], limit)
+    def impossible(self, rows: Placed, power_w: NDArray[np.uint32]) -> NDArray[np.bool_]:
+        """Which readings of one metric are refused, where the register has this power of their source, or 0."""
+        refused = np.zeros(len(rows), np.bool_)
+        if not len(rows) or self._sources.metrics[int(rows["source"][0])] not in POWER.metrics:
+            return refused
+        at = np.flatnonzero((power_w != 0) & (rows["interval"] != 0))
+        if len(at):
+            watts, power = _watts(rows[at]), power_w[at].astype(np.int64)
+            self._highest = max(self._highest or 0.0, float((watts / power).max()))
+            limit = MOST_TIMES * power
+            refused[at] = (watts > limit) | self._in_a_wrong_unit(self._sources.keys(rows["source"][at]), limit)
+        return refused
 
     def remark(self) -> str | None:
         """What is odd about readings that are all far below the power of their source; None if none were compared."""
@@ -48,16 +60,27 @@ class RatedPower:
             return None
         return f"no reading is {LEAST_PERCENT} % of the power in the register: check the unit, which may be too small"
 
-    @staticmethod
-    def _in_a_wrong_unit(counts: Sequence[int], limit: int) -> bool:
-        above = sum(counts[limit.bit_length() + 1 :])
-        return above * 100 > STRAY_PERCENT * sum(counts[1:])
+    def _in_a_wrong_unit(self, keys: NDArray[np.int32], limit: NDArray[np.int64]) -> NDArray[np.bool_]:
+        distinct, inverse = np.unique(keys, return_inverse=True)
+        counts = self._counts[distinct].astype(np.int64)
+        above = np.zeros((len(distinct), _BINS + 2), np.int64)  # readings in a bin or a higher one
+        above[:, :_BINS] = counts[:, ::-1].cumsum(axis=1)[:, ::-1]
+        wrong: NDArray[np.bool_] = above[inverse, _bits(limit) + 1] * 100 > STRAY_PERCENT * above[inverse, 1]
+        return wrong
+
+    def _grow(self, keys: int) -> None:
+        if len(self._counts) < keys:
+            grown = np.zeros((keys + keys // 2 + 16, _BINS), np.uint32)
+            grown[: len(self._counts)] = self._counts
+            self._counts = grown
 
 
-def _key(parsed: Parsed) -> tuple[str, str | None]:
-    return parsed.metric, None if parsed.source is None else normal(parsed.source)
-
-
-def _watts(parsed: Parsed) -> int:
+def _watts(rows: Placed) -> NDArray[np.int64]:
     """Millijoules in milliseconds are watts."""
-    return abs(parsed.value) // parsed.interval_ms
+    watts: NDArray[np.int64] = np.abs(rows["value"]) // rows["interval"]
+    return watts
+
+
+def _bits(watts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """How many bits each number has: exact, since no metric of energy has a value of 2^53."""
+    return np.frexp(watts.astype(np.float64))[1].astype(np.int64)

@@ -5,16 +5,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ingest.files.clashes import Clashes
-from ingest.files.importing import in_range
+import numpy as np
+
 from ingest.files.ordering import Placed, TimeOrder
-from ingest.files.reading import Empty, FileFormat, Note, Parsed
-from ingest.files.reasons import OUT_OF_RANGE
+from ingest.files.reading import FileFormat, Parsed
+from ingest.files.sieve import Sieve
 from ingest.files.unpacking import unpacked
 from store.deliveries import Refused
 
 MOST_SOURCES = 10_000
 """Sources whose sums are kept apart."""
+_STEP = 20_000
+_LOW = (1 << 32) - 1
 
 
 @dataclass(slots=True)
@@ -26,11 +28,11 @@ class SourceSum:
     first_ms: int = 0
     until_ms: int = 0
 
-    def add(self, parsed: Parsed) -> None:
-        self.first_ms = min(self.first_ms, parsed.start_ms) if self.readings else parsed.start_ms
-        self.until_ms = max(self.until_ms, parsed.start_ms + parsed.interval_ms)
-        self.readings += 1
-        self.value += parsed.value
+    def add(self, readings: int, value: int, first_ms: int, until_ms: int) -> None:
+        self.first_ms = min(self.first_ms, first_ms) if self.readings else first_ms
+        self.until_ms = max(self.until_ms, until_ms)
+        self.readings += readings
+        self.value += value
 
 
 @dataclass(slots=True)
@@ -50,10 +52,22 @@ class Tried:
     empty: Counter[str] = field(default_factory=Counter)
     notes: list[str] = field(default_factory=list)
 
-    def refuse(self, refused: Refused, most: int) -> None:
-        self.refused[refused.reason] += 1
-        if self.refused[refused.reason] <= most:
-            self.refusals.append(refused)
+    def add(self, rows: Placed, sieve: Sieve, most: int) -> None:
+        """Count readings that would be sent, which are in the order of time."""
+        self.sent += len(rows)
+        self.first += sieve.parsed(rows[: most - len(self.first)])
+        rows = rows[np.argsort(rows["source"], kind="stable")]
+        codes, begins = np.unique(rows["source"], return_index=True)
+        high, low = (np.add.reduceat(part, begins).tolist() for part in (rows["value"] >> 32, rows["value"] & _LOW))
+        counts = np.diff(np.append(begins, len(rows))).tolist()
+        first = rows["start"][begins].tolist()
+        until = np.maximum.reduceat(rows["start"] + rows["interval"], begins).tolist()
+        for place, code in enumerate(codes.tolist()):
+            key = sieve.sources.metrics[code], sieve.sources.ids[code] or ""
+            if key not in self.sums and len(self.sums) >= MOST_SOURCES:
+                key = key[0], "all others"
+            value = (high[place] << 32) + low[place]  # 64 bits may be too few for a sum
+            self.sums.setdefault(key, SourceSum()).add(counts[place], value, first[place], until[place])
 
 
 def tried(form: FileFormat, path: Path, most: int) -> Tried:
@@ -62,33 +76,22 @@ def tried(form: FileFormat, path: Path, most: int) -> Tried:
     Sources are not looked up, so what only the register knows (sources, rated power) is not checked.
     """
     found = Tried()
+
+    def refuse(file: int, refused: Sequence[Refused]) -> None:
+        del file
+        for item in refused:
+            found.refused[item.reason] += 1
+            if found.refused[item.reason] <= most:
+                found.refusals.append(item)
+
     with TimeOrder() as order, unpacked(path) as plain:
-        for outcome in form.read(plain):
-            if isinstance(outcome, Note):
-                found.notes.append(outcome.text)
-                continue
-            found.read += 1
-            if isinstance(outcome, Empty):
-                found.empty[outcome.reason] += 1
-            elif isinstance(outcome, Refused):
-                found.refuse(outcome, most)
-            elif in_range(outcome):
-                order.add(Placed(0, outcome))
-            else:
-                found.refuse(Refused(outcome.position, OUT_OF_RANGE, outcome.original), most)
-        clashes = Clashes(placed.parsed for placed in order)
-        for _, parsed in order:
-            reason = clashes.reason(parsed)
-            if reason is not None:
-                found.refuse(Refused(parsed.position, reason, parsed.original), most)
-                continue
-            found.sent += 1
-            if len(found.first) < most:
-                found.first.append(parsed)
-            key = parsed.metric, parsed.source or ""
-            if key not in found.sums and len(found.sums) >= MOST_SOURCES:
-                key = parsed.metric, "all others"
-            found.sums.setdefault(key, SourceSum()).add(parsed)
+        sieve = Sieve(order, refuse)
+        for _ in sieve.take(form, plain, 0, _STEP):
+            pass
+        for rows in sieve.ordered(_STEP):
+            if len(rows):
+                found.add(rows, sieve, most)
+    found.read, found.empty, found.notes = sieve.read, sieve.empty, sieve.notes
     found.refusals.sort(key=lambda refused: refused.position)
     return found
 

@@ -9,7 +9,8 @@ from threading import Event
 from eventlog.protocol import Writer
 from ingest.feed import Feed
 from ingest.files.importing import FileImport, named
-from ingest.files.reading import FileFormat, NotSuchFile, Outcome
+from ingest.files.pieces import MOST_OUTCOMES, FilePiece, pieces
+from ingest.files.reading import FileFormat, Note, NotSuchFile, Outcome
 from ingest.journal import Arrivals, Journal
 from ingest.live.adapter import Adapter, Delivered
 from ingest.register import Register
@@ -111,6 +112,11 @@ class _Watched:
     def read(self, path: Path) -> Iterator[Outcome]:
         self.current = path.name
         yield from self._form.read(path)
+        self.current = ""
+
+    def pieces(self, path: Path) -> Iterator[FilePiece | Note]:
+        self.current = path.name
+        yield from pieces(self._form, path, MOST_OUTCOMES)
         self.current = ""
 
 

@@ -6,6 +6,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
+from ingest.files.pieces import FilePiece, Readings
 from ingest.files.reading import KEPT_BYTES, Note, Outcome
 from ingest.files.reasons import CUT, INTERVAL, SPACING, TIME, UNREADABLE
 from ingest.files.spacing import Spacing
@@ -24,7 +25,6 @@ from ingest.tables.columns import (
 from ingest.tables.faults import LEAST, Memo, Numbers, fault, numbers, reason_of
 from ingest.tables.layout import Survey, TableLayout, unit_of, value_column
 from ingest.tables.profile import Profile, RepeatedColumn, Said
-from ingest.tables.readings import Readings, TablePiece
 from ingest.tables.streams import stream_columns
 from ingest.tables.text import TableRows, header, rows
 from ingest.tables.times import Clock, month_span
@@ -56,7 +56,7 @@ class Table:
             else:
                 yield from piece.outcomes()
 
-    def pieces(self, path: Path) -> Iterator[TablePiece | Note]:
+    def pieces(self, path: Path) -> Iterator[FilePiece | Note]:
         """The outcomes of a file as columns, in its order and in bounded memory. Raises `NotSuchFile`."""
         yield from _Reader(self.profile, self.metric, self._said, self._zone, path).pieces()
 
@@ -80,7 +80,7 @@ class _Reader:
         self._spacing: Spacing | None = None
         self._unit = ""
 
-    def pieces(self) -> Iterator[TablePiece | Note]:
+    def pieces(self) -> Iterator[FilePiece | Note]:
         survey = Survey(self._layout, self._profile, self._said, self._clock)
         measured = None
         if not survey.measures:  # what the header leaves open is asked for before the lines are read
@@ -166,20 +166,20 @@ class _Reader:
         refused.append(Refused(piece.cut * places, CUT, piece.originals[-1].rstrip(b"\r")[:KEPT_BYTES]))
         return TableRows(piece.numbers[:-1], piece.fields[:-1], piece.originals[:-1], piece.unreadable, None), refused
 
-    def _piece(self, piece: TableRows) -> TablePiece:
+    def _piece(self, piece: TableRows) -> FilePiece:
         whole, refused = self._without_cut(piece)
         if not len(whole.numbers):
-            return TablePiece([], refused)
+            return FilePiece([], refused)
         streams = self._profile.streams
         if streams is None:
             readings = self._readings(whole, "", self._value, 0, 1, refused, {})
-            return TablePiece([readings], refused)
+            return FilePiece([readings], refused)
         empty: dict[str, int] = {}
         readings_of = [
             self._readings(whole, stream, place, number, streams.places, refused, empty)
             for number, (stream, place) in enumerate(self._values.items(), 1)
         ]
-        return TablePiece(readings_of, refused, empty)
+        return FilePiece(readings_of, refused, empty)
 
     def _readings(
         self,

@@ -8,13 +8,13 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from ingest.files.clocks import day_start
+from ingest.files.pieces import FilePiece, Readings
 from ingest.files.reading import KEPT_BYTES
 from ingest.files.reasons import INTERVAL, QUALITY, TIME, UNIT, UNREADABLE
 from ingest.tables.columns import AmountColumns, Sources, accepted, intervals, qualities
 from ingest.tables.faults import LEAST, Memo, fault, reason_of
 from ingest.tables.layout import TableLayout
 from ingest.tables.profile import Profile
-from ingest.tables.readings import Readings, TablePiece
 from ingest.tables.text import TableRows
 from ingest.tables.times import DAY_MS, Clock
 from ingest.tables.units import known
@@ -47,11 +47,11 @@ class WideLines:
             (place, match[1]) for place, name in enumerate(layout.names) if (match := _CLOCK.fullmatch(name.strip()))
         ]
 
-    def piece(self, rows: TableRows, ranges: Sequence[Sequence[tuple[int, int, str]]] | None) -> TablePiece:
+    def piece(self, rows: TableRows, ranges: Sequence[Sequence[tuple[int, int, str]]] | None) -> FilePiece:
         """The readings of some lines; `ranges` are the qualities that lines of their own say of each."""
         refused = [Refused(number * PLACES, UNREADABLE, line) for number, line in rows.unreadable]
         empty: dict[str, int] = {}
-        found: list[tuple[int, str | None, int, int, int, int, bytes]] = []
+        found: list[tuple[int, str | None, int, int, int, int, int]] = []
         sources, faults = self._sources.of(rows.fields) if len(rows.fields) else (None, None)
         for row, fields in enumerate(rows.fields):
             number, original = rows.numbers[row], rows.originals[row].rstrip(b"\r")[:KEPT_BYTES]
@@ -66,8 +66,8 @@ class WideLines:
                 if worst < LEAST:
                     refused.append(Refused(number * PLACES + place, reason_of(worst), original))
                 else:
-                    found.append((number * PLACES + place, source, start, length, value, quality, original))
-        return TablePiece([_columns(self._metric.name, found, sources is not None)], refused, empty)
+                    found.append((number * PLACES + place, source, start, length, value, quality, row))
+        return FilePiece([_columns(self._metric.name, found, rows.originals, sources is not None)], refused, empty)
 
     def _line(
         self, fields: Sequence[str], ranges: Sequence[tuple[int, int, str]]
@@ -141,8 +141,13 @@ class WideLines:
         return marks
 
 
-def _columns(metric: str, found: Sequence[tuple[int, str | None, int, int, int, int, bytes]], named: bool) -> Readings:
-    position, source, start, length, value, quality, original = zip(*found, strict=True) if found else ((),) * 7
+def _columns(
+    metric: str,
+    found: Sequence[tuple[int, str | None, int, int, int, int, int]],
+    originals: Sequence[bytes],
+    named: bool,
+) -> Readings:
+    position, source, start, length, value, quality, row = zip(*found, strict=True) if found else ((),) * 7
     return Readings(
         metric,
         np.array(position, np.int64),
@@ -151,5 +156,6 @@ def _columns(metric: str, found: Sequence[tuple[int, str | None, int, int, int, 
         np.array(length, np.int64),
         np.array(value, np.int64),
         np.array(quality, np.uint8),
-        list(original),
+        originals,
+        np.array(row, np.int64),
     )

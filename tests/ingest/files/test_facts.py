@@ -4,17 +4,20 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from ingest.files.clashes import Clashes
 from ingest.files.lorawan import LoraWan
 from ingest.files.rated import RatedPower
 from ingest.files.reading import NotSuchFile, Parsed
+from ingest.files.source_codes import SourceCodes
 from ingest.register import Register, facts_of
 from schemas.batch import ACTUAL
 from schemas.catalogue import catalogue
 from tests.ingest.cases import case
 from tests.ingest.files.imports import imported, rows, sources
+from tests.ingest.files.placing import placed
 from tests.ingest.files.profiled import solar
 from tests.ingest.registers import InMemorySources
 
@@ -84,17 +87,22 @@ def test_a_file_in_kilowatts_that_is_said_to_be_in_watts_gets_a_remark() -> None
 
 
 def test_only_energy_of_intervals_has_a_power() -> None:
-    rated = RatedPower()
+    codes = SourceCodes()
+    rated = RatedPower(codes)
     reading = Parsed(1, "P", "energy.import", 0, QUARTER, 100 * QUARTER, ACTUAL, b"")
+
+    def impossible(reading: Parsed, power_w: int) -> bool:
+        return bool(rated.impossible(placed(codes, [reading]), np.array([power_w], np.uint32))[0])
+
     for metric, interval in (("waste.fill", 0), ("energy.import", 0)):
         other = replace(reading, metric=metric, interval_ms=interval)
-        rated.add(other)
-        assert not rated.impossible(other, 1)
-    assert not rated.impossible(reading, 0)
-    rated.add(reading)
-    assert not rated.impossible(reading, 50)
-    assert rated.impossible(reading, 49)
-    assert rated.impossible(replace(reading, source="\u00a0P "), 10)
+        rated.add(placed(codes, [other]))
+        assert not impossible(other, 1)
+    assert not impossible(reading, 0)
+    rated.add(placed(codes, [reading]))
+    assert not impossible(reading, 50)
+    assert impossible(reading, 49)
+    assert impossible(replace(reading, source="\u00a0P "), 10)
 
 
 def test_the_depth_of_a_container_is_that_of_the_register() -> None:
@@ -118,5 +126,6 @@ def test_the_depth_of_a_container_is_that_of_the_register() -> None:
 def test_a_source_in_two_spellings_may_not_contradict_itself() -> None:
     one = Parsed(1, "Điểm 1", "energy.import", 0, QUARTER, 5, ACTUAL, b"")
     other = replace(one, source="Đie\u0302\u0309m 1", value=6)
-    clashes = Clashes([one, other])
-    assert (clashes.reason(one), clashes.reason(other)) == ("contradiction", "contradiction")
+    codes = SourceCodes()
+    rows = placed(codes, [one, other])
+    assert Clashes(codes, [rows]).reasons(rows) == {0: "contradiction", 1: "contradiction"}
