@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 HOME_DIR := .sistercity
 # Many tests wait for other processes most of the time, so there are more workers than cores.
 WORKERS ?= 4
-BENCHMARKS := energy singles waste curves frames passes serve register
+BENCHMARKS := energy singles waste curves frames passes mix latency serve register
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --upgrade
 # Hundreds of processes of the tests and of the demo would otherwise compile the same modules, each for itself.

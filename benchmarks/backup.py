@@ -19,7 +19,7 @@ from benchmarks.timed import now
 from node.backup.archive import opened
 from node.backup.restoring import check_backup, restore_backup
 from node.backup.taking import take_backup
-from store.database import connect, create_database
+from store.database import Connection, connect, create_database
 from store.identities import save_own_identity
 from store.migrations import migrate
 
@@ -29,6 +29,28 @@ SELECT position, (cell ->> 'area')::integer, cell ->> 'class', cell ->> 'status'
        cell ->> 'coverage', cell ->> 'rule'
 FROM publications, json_array_elements(convert_from(body, 'UTF8')::json -> 'cells') AS cell
 """
+
+# What a processor stores of the same cells, without the rows that they refer to. Of a superuser alone.
+OWN_CELLS = """
+SET session_replication_role = replica;
+INSERT INTO cells (metric, window_start, window_end, area, class, topic, partition, value, readings, contributors,
+                   largest, absolute, covered_ms, first_offset, last_offset, incomplete)
+SELECT metric, window_start, window_end, area, class, 'bench.energy.readings.v1', area % 32, value, 800, 200,
+       value / 50, value, 720000000, position * 100, position * 100 + 99, false
+FROM published_cells JOIN publications USING (position);
+"""
+
+
+def bytes_a_row(connection: Connection) -> dict[str, float]:
+    """On disk, with indexes and what is stored out of line, as these tables are after they were filled."""
+    connection.execute(OWN_CELLS)
+    found = {}
+    for table in ("cells", "published_cells", "publications"):
+        [(size, rows)] = connection.execute(
+            f"SELECT pg_total_relation_size('{table}'), (SELECT count(*) FROM {table})"
+        ).fetchall()
+        found[table] = round(size / rows, 1)
+    return found
 
 
 def run(server_url: str, publications: int, areas: int) -> dict[str, object]:
@@ -59,12 +81,14 @@ def run(server_url: str, publications: int, areas: int) -> dict[str, object]:
             found = connection.execute(f'SELECT count(*) FROM "{table.name}"').fetchone()
             if found is None or found[0] != table.rows:
                 raise SystemExit(f"{table.name} has {found} rows, not {table.rows}")
+        row_bytes = bytes_a_row(connection)
     spent = {"backup": asdict(taken), "restore": asdict(restored)}
     return {
         "publications": publications + publications // 24,
         "cells": cells,
         "megabytes": {"bodies": round(size / 1e6, 1), "file": round(file_mb, 1)},
         **{name: {unit: round(value, 2) for unit, value in each.items()} for name, each in spent.items()},
+        "bytes a row": row_bytes,
         "peak_memory_mb": {"begun": begun_mb, "ended": restored_mb},
     }
 

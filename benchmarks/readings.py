@@ -54,6 +54,7 @@ class SourceStream:
     partitions: int = 32
     rows: int = 500
     city: str = "bench"
+    start_ms: int = START_MS
 
     @property
     def topic(self) -> str:
@@ -128,15 +129,9 @@ def fill(log: Log, stream: SourceStream, written: Written | None = None) -> Iter
     writer = log.writer()
     written = written or Written()
     for readings in steps(stream, written):
-        for message in cut(readings, stream.rows):
-            writer.send(stream.topic, message.key, message.value, message.readings)
-            written.readings += message.readings
-            written.messages += 1
-            written.bytes += len(message.value)
-        writer.flush()
+        write(writer, stream, readings, written)
         yield written
-    _close(writer, stream)
-    written.messages += stream.partitions
+    close(writer, stream, written)
     yield written
 
 
@@ -148,10 +143,22 @@ def filled(log: Log, stream: SourceStream) -> Written:
     return written
 
 
-def _close(writer: Writer, stream: SourceStream) -> None:
-    end = START_MS + stream.steps * stream.step_ms + CLOSING_MS
+def write(writer: Writer, stream: SourceStream, readings: ReadingColumns, written: Written) -> None:
+    """Encode a step and send it, as ingest does; returns when the log has it."""
+    for message in cut(readings, stream.rows):
+        writer.send(stream.topic, message.key, message.value, message.readings)
+        written.readings += message.readings
+        written.messages += 1
+        written.bytes += len(message.value)
+    writer.flush()
+
+
+def close(writer: Writer, stream: SourceStream, written: Written) -> None:
+    """Send each partition a tick that closes every window, and close the writer."""
+    end = stream.start_ms + stream.steps * stream.step_ms + CLOSING_MS
     for partition in range(stream.partitions):
         writer.send_to(stream.topic, partition, tick(stream.dataset, end))
+    written.messages += stream.partitions
     writer.close()
 
 
@@ -162,7 +169,7 @@ def steps(stream: SourceStream, written: Written) -> Iterator[ReadingColumns]:
     for step in range(stream.steps):
         again = rng.choice(stream.sources, int(stream.sources * stream.twice), replace=False)
         which = np.sort(np.concatenate((np.arange(stream.sources), again)), kind="stable")
-        start = START_MS + step * stream.step_ms + sources.off[which]
+        start = stream.start_ms + step * stream.step_ms + sources.off[which]
         value = rng.integers(0, stream.largest, len(which)) * stream.unit
         written.twice += len(again)
         last = np.append(which[1:] != which[:-1], True)  # the later of two counts
@@ -246,7 +253,7 @@ def check(connection: Connection, stream: SourceStream, written: Written) -> str
         sys.exit(f"the account is wrong: {account}; {written.readings} readings were written")
     if account.duplicate != written.twice or account.aggregated != written.readings - written.twice:
         sys.exit(f"the account is wrong: {account}; {written.twice} readings were written twice")
-    found, wanted = dict(_stored(connection, stream)), expected(stream, written)
+    found, wanted = dict(stored(connection, stream)), expected(stream, written)
     if found != wanted:
         wrong = [key for key in found.keys() | wanted.keys() if found.get(key) != wanted.get(key)]
         sys.exit(f"{len(wrong)} cells of {len(wanted)} are wrong, {wrong[0]} among them")
@@ -254,7 +261,8 @@ def check(connection: Connection, stream: SourceStream, written: Written) -> str
     return f"every reading accounted for, {written.twice:,} found to have come twice, {cells}"
 
 
-def _stored(connection: Connection, stream: SourceStream) -> Iterator[tuple[CellKey, CellAmounts]]:
+def stored(connection: Connection, stream: SourceStream) -> Iterator[tuple[CellKey, CellAmounts]]:
+    """The cells that processors made of the stream."""
     rows = connection.execute(
         "SELECT (extract(epoch FROM window_start) * 1000)::bigint, area, class, value, readings FROM cells"
         " WHERE metric = %s AND topic = %s",
