@@ -3,6 +3,10 @@
 Times are milliseconds since 1970, UTC. Amounts are whole numbers of the partner's smallest unit.
 """
 
+from collections.abc import Sequence
+
+from psycopg.rows import TupleRow
+
 from store.database import Connection
 from store.moments import milliseconds, moment
 from store.publication_log import CellColumns
@@ -45,28 +49,9 @@ def partner_series(
         " ORDER BY window_start, revision DESC LIMIT %s",
         (city, metric, moment(start), moment(end), limit + 1),
     ).fetchall()
-    terms: dict[str, object] = {"city": city, "metric": metric, "area": area, "class": class_}
-    terms |= {"starts": [row[0] for row in headers[:limit]], "revisions": [row[2] for row in headers[:limit]]}
-    sizes: dict[object, int] = dict(
-        connection.execute(f"SELECT window_start, count(*) {_CELLS} GROUP BY window_start", terms).fetchall()
-    )
-    kept, total = 0, 0
-    for header in headers[:limit]:
-        total += sizes.get(header[0], 0)
-        if kept and total > most_cells:
-            break
-        kept += 1
-    terms |= {"starts": [row[0] for row in headers[:kept]], "revisions": [row[2] for row in headers[:kept]]}
-    columns = {
-        at: CellColumns(*lists)
-        for at, *lists in connection.execute(
-            "SELECT window_start, array_agg(area ORDER BY area, class), array_agg(class ORDER BY area, class),"
-            " array_agg(status ORDER BY area, class), array_agg(value ORDER BY area, class),"
-            " array_agg(coverage ORDER BY area, class), array_agg(rule ORDER BY area, class)"
-            f" {_CELLS} GROUP BY window_start",
-            terms,
-        )
-    }
+    cells: dict[str, object] = {"city": city, "metric": metric, "area": area, "class": class_}
+    kept = _fitting(connection, headers[:limit], cells, most_cells)
+    columns = _columns(connection, headers[:kept], cells)
     found = [
         (
             Header(
@@ -78,6 +63,39 @@ def partner_series(
         for begin, finish, revision, sequence, at, kind, reason in headers[:kept]
     ]
     return found, milliseconds(headers[kept][0]) if kept < len(headers) else None
+
+
+def _fitting(connection: Connection, headers: Sequence[TupleRow], cells: dict[str, object], most_cells: int) -> int:
+    """How many of these windows, from the first on, have at most so many cells; at least one."""
+    sizes: dict[object, int] = dict(
+        connection.execute(
+            f"SELECT window_start, count(*) {_CELLS} GROUP BY window_start", cells | _revisions(headers)
+        ).fetchall()
+    )
+    total = 0
+    for count, header in enumerate(headers):
+        total += sizes.get(header[0], 0)
+        if count and total > most_cells:
+            return count
+    return len(headers)
+
+
+def _columns(
+    connection: Connection, headers: Sequence[TupleRow], cells: dict[str, object]
+) -> dict[object, CellColumns]:
+    """The cells of these windows, by their start."""
+    rows = connection.execute(
+        "SELECT window_start, array_agg(area ORDER BY area, class), array_agg(class ORDER BY area, class),"
+        " array_agg(status ORDER BY area, class), array_agg(value ORDER BY area, class),"
+        " array_agg(coverage ORDER BY area, class), array_agg(rule ORDER BY area, class)"
+        f" {_CELLS} GROUP BY window_start",
+        cells | _revisions(headers),
+    )
+    return {start: CellColumns(*lists) for start, *lists in rows}
+
+
+def _revisions(headers: Sequence[TupleRow]) -> dict[str, object]:
+    return {"starts": [row[0] for row in headers], "revisions": [row[2] for row in headers]}
 
 
 _CELLS = """

@@ -53,12 +53,7 @@ def publish(
     last: Annotated[str | None, typer.Option("--until", help="of the import: the local day after the last")] = None,
 ) -> None:
     """Publish every window in its slot: its cells released or suppressed, or all of them incomplete. Until stopped."""
-    from federation.access.pruning import AuditPruning
-    from federation.publications.publisher import Publisher
-
     stop = lifecycle.start("publish", health := RoleHealth("publish", silent_s=every + _LONGEST_TURN_S))
-    city = wiring.city()
-    ledger = wiring.ledger_path(city.id)
     if resume:
         _resume()
         return
@@ -69,16 +64,24 @@ def publish(
         raise wiring.CommandError(
             "--metric, --from and --until name what is published of an import: give --history too"
         )
-    begin = _since(since or [], city.zone)
+    begin = _since(since or [], wiring.city().zone)
     _level_revocations()
     if once:
         _publish_what_is_due(begin, stop)
-        return
+    else:
+        _publish_until_stopped(begin, every, health, stop)
+
+
+def _publish_until_stopped(begin: "Since", poll_s: float, health: RoleHealth, stop: "Event") -> None:
+    from federation.access.pruning import AuditPruning
+    from federation.publications.publisher import Publisher
+
+    city = wiring.city()
     Publisher(
-        *(wiring.database_url(), ledger, city.id, city.zone, streams),
+        *(wiring.database_url(), wiring.ledger_path(city.id), city.id, city.zone, streams),
         since=begin,
         clock=now_ms,
-        poll_s=every,
+        poll_s=poll_s,
         stop=stop,
         signer=head_signer(),
         report=health.report,

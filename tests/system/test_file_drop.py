@@ -132,15 +132,17 @@ def test_what_is_dropped_while_the_process_is_killed_counts_once(command, kafka,
         assert process.wait(60) == 0
     assert [lines[1].split(",", 2)[1] for lines in rejects] == ["unreadable"] * 4
     assert [lines[1].split(",")[0] for lines in rejects] == [str(half * 10 + 2)] * 4
-
     consumer.close()
+    assert_each_reading_counts_once(command, topic, paths, now - timedelta(hours=2))
 
+
+def assert_each_reading_counts_once(command, topic, paths, until_hour):
     command("process", "--until-caught-up")
     rows = csv.DictReader(io.StringIO(command("query", "energy.import")))
     found: dict[str, int] = defaultdict(int)
     for row in rows:
         found[row["window_start"]] += int(row["value"])
-    wanted = hourly(paths, now - timedelta(hours=2))
+    wanted = hourly(paths, until_hour)
     assert {hour: found[hour] for hour in wanted} == wanted
     assert len(wanted) == 3
     status = json.loads(command("status", "--json"))

@@ -249,10 +249,12 @@ def test_every_real_file_is_exact_as_history(command, tmp_path):
         day, ((BOTH, "residual", when, grams) for _, when, grams in wheels), "one"
     )
     assert cells(command, "waste.tonnage") == sums(day, of_rounds, "two")  # months begin with a day
+    assert_account(command, sent=10_000 + 87 + 989 + 362 + 6 + 4_379 + 96)
 
+
+def assert_account(command, sent):
     status = json.loads(command("status", "--json"))
     account = {outcome: sum(stream["account"][outcome] for stream in status["streams"]) for outcome in OUTCOMES}
-    sent = 10_000 + 87 + 989 + 362 + 6 + 4_379 + 96
     assert account == {"readings": sent, "aggregated": sent} | dict.fromkeys(OUTCOMES[2:], 0)
     assert sum(stream["acknowledged"]["readings"] for stream in status["streams"]) == sent
     assert status["refused"] == {"contradiction": 4, "sensor-fault": 9}
