@@ -1,24 +1,39 @@
-"""Fill levels from the LoRaWAN uplinks of ultrasonic bin sensors.
+"""Readings from LoRaWAN uplinks, by the codecs of their devices.
 
-A file holds one uplink, a list of them, or one on each line. The sensor is in the container's lid, so the level follows
-from the distance that it measures and the depth of the container, which the register or the operator
-knows.
+A file holds one uplink, a list of them, or one on each line. Where a sensor is in a container's lid, the level follows
+from the distance that it measures and the depth of the container, which the register or the operator knows.
 """
 
 import codecs
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 from typing import ClassVar
 
+from ingest.codecs.device import LENGTHS, Device, FieldReading, at, load_device
+from ingest.codecs.sandbox import BATCH, LONGEST_PAYLOAD, CodecResult, Payload
 from ingest.files.documents import load, read_bounded
 from ingest.files.lines import lines
-from ingest.files.milesight import BadPayload, Tilt, measured
-from ingest.files.reading import KEPT_BYTES, Empty, NotSuchFile, Outcome, Parsed
-from ingest.files.reasons import HISTORY, MISSING, MORE_BLOCKS, NO_DEPTH, NOT_AN_UPLINK, SENSOR_FAULT, UNREADABLE
-from ingest.files.uplinks import BadUplink, read_uplink
+from ingest.files.reading import KEPT_BYTES, Empty, Note, NotSuchFile, Outcome, Parsed
+from ingest.files.reasons import (
+    CODEC,
+    CODEC_STOPPED,
+    CODEC_WARNING,
+    MISSING,
+    NO_CODEC,
+    NO_DEPTH,
+    NOT_AN_UPLINK,
+    NUMBER,
+    OTHER_PORT,
+    PAYLOAD,
+    SENSOR_FAULT,
+    UNREADABLE,
+)
+from ingest.files.uplinks import BadUplink, Sent, read_uplink
 from ingest.register import UNKNOWN_SOURCE
 from schemas.batch import ACTUAL, ESTIMATED
 from store.deliveries import Refused
@@ -26,84 +41,123 @@ from store.deliveries import Refused
 METRIC = "waste.fill"
 FULL = 10_000
 
-FARTHEST_MM = 10_000
-"""The range of the sensor that sees furthest, the EM500-UDL. A sensor reports 0 without an echo from within its
-range."""
-
 LARGEST_LIST = 64 << 20
 LARGEST_UPLINK = 1 << 20
 LONGEST_LINE = 64 << 10
+_MOST_NOTES = 5
+_LARGEST = Fraction(10) ** 30
+"""No number of a codec is larger: it could not be one of its unit, and would only take time."""
 
 
-@dataclass(frozen=True, slots=True)
-class Uplink:
-    """An uplink: `device` is the sensor's EUI in lower case, `time_ms` when it was received, milliseconds since 1970.
-
-    `battery` is a percentage, `distance_mm` from the sensor to the surface below it. Absent values are None. `stored`
-    is the number of distances of earlier times that it holds, too; `unknown`: a block of an unknown kind follows.
-    """
-
-    device: str
-    time_ms: int
-    battery: int | None
-    distance_mm: int | None
-    position: Tilt | None
-    stored: int = 0
-    unknown: bool = False
+def _udl() -> Sequence[Device]:
+    return (load_device("milesight-udl"),)
 
 
 @dataclass(frozen=True, slots=True)
 class LoraWan:
-    """Implements `FileFormat`: fill levels of containers.
+    """Implements `FileFormat`: readings of `devices`, by the first of them that fits an uplink's EUI.
 
-    `depth_mm` is from the sensor to the container's floor, `depths` the same by device. A depth without a device is for
+    `depth_mm` is from a sensor to the container's floor, `depths` the same by source. A depth without a device is for
     the files of one device only: a file of several does not say which of them it is for. Before both goes what
-    `registered` gives for a device and a time: 0 if the register has no depth of it, None if it has no such source.
-    A source is a device's EUI in lower case. The level of a tilted sensor is estimated: it may measure past the
-    container. Positions are the lines' numbers, and places in a list from 1.
+    `registered` gives for a source and a time: 0 if the register has no depth of it, None if it has no such source.
+    Positions are the lines' numbers, and places in a list from 1; of an uplink's second reading and those that follow,
+    100 million higher for each.
     """
 
     depth_mm: int | None = None
     depths: Mapping[str, int] = field(default_factory=dict)
     registered: Callable[[str, int], int | None] = field(default=lambda device, time_ms: 0, repr=False)
+    devices: Sequence[Device] = field(default_factory=_udl, repr=False)
     _without: list[str] = field(default_factory=list, init=False, repr=False)
     """The device that `depth_mm` was used for."""
 
-    dataset: ClassVar[str] = "waste.fill-levels"
     noun: ClassVar[str] = "uplinks"
 
-    def read(self, path: Path) -> Iterator[Outcome]:
-        for position, document in _documents(path):
-            yield from self._outcomes(path, position, document)
+    @property
+    def dataset(self) -> str:
+        """The dataset of the devices, which must have one."""
+        return self.devices[0].dataset
 
-    def _outcomes(self, path: Path, position: int, document: "bytes | _Listed") -> Iterator[Outcome]:
-        kept = document[:KEPT_BYTES] if isinstance(document, bytes) else document.original()
-        try:
-            uplink = decode_uplink(document) if isinstance(document, bytes) else _decoded(document.item)
-        except BadUplink as error:
-            yield Refused(position, error.reason, kept)
+    def read(self, path: Path) -> Iterator[Outcome]:
+        """The outcomes of a file. Raises `NotSuchFile`, and `ingest.codecs.sandbox.CodecError` for a useless codec."""
+        documents = _documents(path)
+        told: set[str] = set()
+        while batch := list(islice(documents, BATCH)):
+            items = [_item(position, document) for position, document in batch]
+            decoded = self._decoded(items)
+            for place, item in enumerate(items):
+                if isinstance(item, Refused | Empty):
+                    yield item
+                elif place not in decoded:
+                    yield Refused(item.position, NO_CODEC, item.kept)
+                else:
+                    device, found = decoded[place]
+                    for words in filter(None, (found.error, *found.warnings)):
+                        if len(told) < _MOST_NOTES and words not in told:
+                            told.add(words)
+                            yield Note(f"{device.codec.name} says: {words}")
+                    yield from self._outcomes(path, item, device, found)
+
+    def _decoded(self, items: "Sequence[_Uplink | Refused | Empty]") -> Mapping[int, tuple[Device, CodecResult]]:
+        """By the places of the uplinks that are of a device."""
+        places: dict[int, list[int]] = defaultdict(list)
+        for place, item in enumerate(items):
+            if isinstance(item, _Uplink):
+                number = next((n for n, device in enumerate(self.devices) if device.fits(item.sent.device)), None)
+                if number is not None:
+                    places[number].append(place)
+        found: dict[int, tuple[Device, CodecResult]] = {}
+        for number, theirs in places.items():
+            device = self.devices[number]
+            sent = [item.sent for item in map(items.__getitem__, theirs) if isinstance(item, _Uplink)]
+            payloads = [Payload(each.payload, each.port, each.time_ms) for each in sent]
+            for place, decoded in zip(theirs, device.codec.decode(payloads), strict=True):
+                found[place] = device, decoded
+        return found
+
+    def _outcomes(self, path: Path, item: "_Uplink", device: Device, decoded: CodecResult) -> Iterator[Outcome]:
+        if device.ports and item.sent.port not in device.ports:
+            yield Empty(OTHER_PORT)
             return
-        if uplink is None:
-            yield Empty(NOT_AN_UPLINK)
+        if decoded.error:
+            yield Refused(item.position, CODEC_STOPPED if decoded.stopped else CODEC, item.kept)
             return
-        for _ in range(uplink.stored):
-            yield Empty(HISTORY)
-        if uplink.unknown:
-            yield Empty(MORE_BLOCKS)
-        if uplink.distance_mm is None:
-            if not uplink.stored:
-                yield Refused(position, MISSING, kept)
-            return
-        known = self.registered(uplink.device, uplink.time_ms)
-        depth = self._depth(path, uplink.device, known or 0)
-        if not 0 < uplink.distance_mm <= FARTHEST_MM:
-            yield Refused(position, SENSOR_FAULT, kept)
-        elif depth is None:
-            yield Refused(position, UNKNOWN_SOURCE if known is None else NO_DEPTH, kept)
+        for _ in decoded.warnings:
+            yield Empty(CODEC_WARNING)
+        readings = 0
+        for number, reading in enumerate(device.readings):
+            value = at(decoded.data, reading.path)
+            if value is not None:
+                readings += 1
+                yield self._reading(path, item, number, reading, decoded.data, value)
+        if not readings and not decoded.warnings:
+            yield Refused(item.position, MISSING, item.kept)
+
+    def _reading(
+        self, path: Path, item: "_Uplink", number: int, reading: FieldReading, data: Mapping[str, object], value: object
+    ) -> Outcome:
+        position, sent = item.position + number * 100_000_000, item.sent
+        if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) > _LARGEST:
+            return Refused(position, NUMBER, item.kept)
+        amount = Fraction(str(value))
+        if (reading.least is not None and amount < reading.least) or (
+            reading.most is not None and amount > reading.most
+        ):
+            return Refused(position, SENSOR_FAULT, item.kept)
+        source = reading.source.replace("{device}", sent.device)
+        if reading.unit in LENGTHS:
+            known = self.registered(source, sent.time_ms)
+            depth = self._depth(path, source, known or 0)
+            if depth is None:
+                return Refused(position, UNKNOWN_SOURCE if known is None else NO_DEPTH, item.kept)
+            whole = fill_level(amount * LENGTHS[reading.unit], depth)
         else:
-            quality = ESTIMATED if uplink.position == "tilt" else ACTUAL
-            value = fill_level(uplink.distance_mm, depth)
-            yield Parsed(position, uplink.device, METRIC, uplink.time_ms, 0, value, quality, kept)
+            whole = reading.value(amount)
+        estimated = reading.estimated_is and at(data, reading.estimated_path) == reading.estimated_is
+        length = reading.interval_ms
+        start = sent.time_ms // length * length - length if length else sent.time_ms
+        quality = ESTIMATED if estimated else ACTUAL
+        return Parsed(position, source, reading.metric.name, start, length, whole, quality, item.kept)
 
     def _depth(self, path: Path, device: str, registered: int) -> int | None:
         """The depth of a device's container.
@@ -129,31 +183,36 @@ class LoraWan:
         return self.depth_mm
 
 
-def fill_level(distance_mm: int, depth_mm: int) -> int:
+def fill_level(distance_mm: Fraction | int, depth_mm: int) -> int:
     """Fill level in hundredths of a percent, from 0 to `FULL`; halves are rounded to even."""
-    return min(max(round(Fraction(FULL * (depth_mm - distance_mm), depth_mm)), 0), FULL)
+    return min(max(round(Fraction(FULL * (depth_mm - distance_mm)) / depth_mm), 0), FULL)
 
 
-def decode_uplink(content: bytes) -> Uplink | None:
-    """Read a sensor's uplink in any of the known envelopes; None for another event. Raises `BadUplink`."""
+@dataclass(frozen=True, slots=True)
+class _Uplink:
+    position: int
+    sent: Sent
+    kept: bytes
+
+
+def _item(position: int, document: "bytes | _Listed") -> "_Uplink | Refused | Empty":
+    kept = document[:KEPT_BYTES] if isinstance(document, bytes) else document.original()
     try:
-        document = load(content)
+        sent = read_uplink(_loaded(document) if isinstance(document, bytes) else document.item)
+    except BadUplink as error:
+        return Refused(position, error.reason, kept)
+    if sent is None:
+        return Empty(NOT_AN_UPLINK)
+    if len(sent.payload) > LONGEST_PAYLOAD:
+        return Refused(position, PAYLOAD, kept)
+    return _Uplink(position, sent, kept)
+
+
+def _loaded(content: bytes) -> object:
+    try:
+        return load(content)
     except ValueError as error:
         raise BadUplink(f"not JSON: {error}", UNREADABLE) from None
-    return _decoded(document)
-
-
-def _decoded(document: object) -> Uplink | None:
-    sent = read_uplink(document)
-    if sent is None:
-        return None
-    try:
-        found = measured(sent.payload)
-    except BadPayload as error:
-        raise BadUplink(str(error), error.reason) from None
-    return Uplink(
-        sent.device, sent.time_ms, found.battery, found.distance_mm, found.position, found.stored, found.unknown
-    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,13 +32,15 @@ REPEATED_HOUR = "repeated-hour"
 ENVELOPE = "envelope"
 DEVICE = "device"
 PAYLOAD = "payload"
-UNKNOWN_BLOCK = "unknown-block"
+CODEC = "codec"
+CODEC_STOPPED = "codec-stopped"
+NO_CODEC = "no-codec"
 NO_DEPTH = "no-depth"
 SENSOR_FAULT = "sensor-fault"
 
 NOT_AN_UPLINK = "not-an-uplink"
-HISTORY = "history"
-MORE_BLOCKS = "more-blocks"
+CODEC_WARNING = "codec-warning"
+OTHER_PORT = "other-port"
 NOT_COLLECTED = "not-collected"
 REPEATED_ZERO = "repeated-zero"
 
@@ -69,7 +71,9 @@ WHAT_TO_DO: Mapping[str, str] = {
     ENVELOPE: "of no network server whose JSON is known: export it as the server's own uplink JSON",
     DEVICE: "the device has no EUI of 16 hexadecimal digits",
     PAYLOAD: "the payload cannot be decoded, or is cut",
-    UNKNOWN_BLOCK: "no distance before a block of an unknown kind: the device is none that is known",
+    CODEC: "the device's codec refuses the payload: see what it says, and whether the device is of that kind",
+    CODEC_STOPPED: "the device's codec took too much time or memory: it may be spoiled, fetch its file again",
+    NO_CODEC: "no device file is for this EUI: see their keys devices",
     NO_DEPTH: "the depth of this device's container is not known: register it with depth_mm, or say --depth-mm EUI=MM",
     SENSOR_FAULT: "the sensor failed, or saw no echo within its range",
 }

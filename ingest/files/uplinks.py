@@ -31,12 +31,13 @@ class BadUplink(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """What a device sent: its EUI in lower case, when it was received (milliseconds since 1970, UTC), and the
-    payload."""
+    """What a device sent: its EUI in lower case, when it was received (milliseconds since 1970, UTC), the payload, and
+    its port; None where the server does not say it."""
 
     device: str
     time_ms: int
     payload: bytes
+    port: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,7 @@ class _Envelope:
     times: Sequence[Sequence[str]]
     payload: Sequence[str]
     decode: Callable[[str], bytes]
+    port: Sequence[str]
     seconds: bool = False
 
 
@@ -66,14 +68,22 @@ _ENVELOPES = (
         (("uplink_message", "received_at"),),
         ("uplink_message", "frm_payload"),
         _from_base64,
+        ("uplink_message", "f_port"),
     ),
-    _Envelope(("deviceInfo", "devEui"), ("fPort", "data"), (("time",),), ("data",), _from_base64),  # ChirpStack 4
+    _Envelope(  # ChirpStack 4
+        ("deviceInfo", "devEui"), ("fPort", "data"), (("time",),), ("data",), _from_base64, ("fPort",)
+    ),
     # Milesight's own gateways; ChirpStack 3, which has the time only where a gateway has a clock
     _Envelope(
-        ("devEUI",), ("fPort", "data"), (("time",), ("rxInfo", "time"), ("publishedAt",)), ("data",), _from_base64
+        ("devEUI",),
+        ("fPort", "data"),
+        (("time",), ("rxInfo", "time"), ("publishedAt",)),
+        ("data",),
+        _from_base64,
+        ("fPort",),
     ),
     _Envelope(
-        ("EUI",), ("data",), (("ts",),), ("data",), bytes.fromhex
+        ("EUI",), ("data",), (("ts",),), ("data",), bytes.fromhex, ("port",)
     ),  # LORIOT: of the device (rx), of gateways (gw)
     _Envelope(  # Actility ThingPark
         ("DevEUI_uplink", "DevEUI"),
@@ -81,8 +91,11 @@ _ENVELOPES = (
         (("DevEUI_uplink", "Time"),),
         ("DevEUI_uplink", "payload_hex"),
         bytes.fromhex,
+        ("DevEUI_uplink", "FPort"),
     ),
-    _Envelope(("dev_eui",), ("payload",), (("reported_at",),), ("payload",), _from_base64, seconds=True),  # Helium
+    _Envelope(  # Helium
+        ("dev_eui",), ("payload",), (("reported_at",),), ("payload",), _from_base64, ("port",), seconds=True
+    ),
 )
 _EUI = re.compile(r"[0-9A-Fa-f]{16}", re.ASCII)
 _EUI_BYTES = 8
@@ -113,7 +126,8 @@ def read_uplink(document: object) -> Sent | None:
     time_ms = next((time for time in times if time is not None), None)
     if time_ms is None or time_ms < EARLIEST_MS:
         raise BadUplink("the time is none, or before there were such devices", TIME)
-    return Sent(device, time_ms, _payload(_at(unwrapped, envelope.payload), envelope.decode))
+    payload = _payload(_at(unwrapped, envelope.payload), envelope.decode)
+    return Sent(device, time_ms, payload, _port(_at(unwrapped, envelope.port)))
 
 
 def _unwrapped(document: Document) -> Document | None:
@@ -137,6 +151,13 @@ def _eui(written: object) -> str:
     if len(decoded) != _EUI_BYTES:
         raise BadUplink("the device has no EUI of 16 hexadecimal digits", DEVICE)
     return decoded.hex()
+
+
+def _port(written: object) -> int | None:
+    """A port; ThingPark writes it as text."""
+    if isinstance(written, str) and written.isascii() and written.isdigit() and len(written) < 4:
+        written = int(written)
+    return written if isinstance(written, int) and not isinstance(written, bool) and 0 <= written < 256 else None
 
 
 def _payload(written: object, decode: Callable[[str], bytes]) -> bytes:

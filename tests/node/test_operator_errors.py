@@ -27,7 +27,6 @@ import federation.publications.entries
 import federation.strict_json
 import ingest.cameras.live.protocol
 import ingest.cameras.sources
-import ingest.files.milesight
 import ingest.files.spacing
 import ingest.files.uplinks
 import ingest.tables.keys
@@ -70,7 +69,6 @@ HANDLED = {
     federation.disclosure.rules.UnknownRule: "a defect: the catalogue names a rule that is not written",
     ingest.cameras.live.protocol.CameraUnavailable: "the camera's loop, which tries again",
     ingest.cameras.sources.NoSource: "the commands, which name the file",
-    ingest.files.milesight.BadPayload: "the reader of uplinks, which refuses the uplink",
     ingest.files.spacing.UnclearInterval: "the file formats, which name the file",
     ingest.files.uplinks.BadUplink: "the import, which counts the line",
     ingest.tables.keys.WrongKey: "the reader of profiles, which names the file",

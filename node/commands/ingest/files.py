@@ -89,15 +89,22 @@ def lorawan(
             "once for each device, or of the only one",
         ),
     ] = None,
+    device: Annotated[
+        list[str] | None,
+        typer.Option(help="a device of the package, or the path of a device file (docs/devices.md); several: one each"),
+    ] = None,
     name: ImportName = None,
 ) -> None:
-    """Import fill levels from bin sensors' LoRaWAN uplinks. A source is a device's EUI in lower case."""
+    """Import readings from LoRaWAN uplinks by their devices' codecs. A source is a device's EUI in lower case."""
+    from ingest.codecs.device import load_devices
     from ingest.files.lorawan import METRIC, LoraWan
     from ingest.register import facts_of
     from schemas.catalogue import catalogue
 
     depth, depths = _depths(depth_mm or [])
-    _import(lambda city, register: LoraWan(depth, depths, facts_of(register, catalogue()[METRIC])), files, name)
+    devices = load_devices(device or ["milesight-udl"])
+    metric = catalogue()[METRIC]
+    _import(lambda city, register: LoraWan(depth, depths, facts_of(register, metric), devices), files, name)
 
 
 def trash_wheel(files: Files, name: ImportName = None, zone: Zone = None, ton: Tons = "short") -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Annotated
+from zoneinfo import ZoneInfo
 
 import typer
 
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
     from eventlog.protocol import Log, Writer
     from ingest.feed import Feed
     from ingest.journal import Journal
-    from ingest.live.sending import LiveSource
-    from ingest.live.sources_file import FolderSource
+    from ingest.live.adapter import Adapter
+    from ingest.live.sources_file import FolderSource, SourceContent
     from ingest.routes import Routes
     from store.database import Connection
 
@@ -43,9 +44,7 @@ def run(
 
     from eventlog.protocol import DeliveryFailed, LogUnavailable
     from ingest.live.folder import Folder
-    from ingest.live.sending import LiveSource
     from ingest.live.sources_file import load_sources
-    from ingest.tables.table import Table
 
     listed = load_sources(sources)
     health = RoleHealth("ingest")
@@ -53,18 +52,18 @@ def run(
     city = zone_named(wiring.city().zone)
     with ExitStack() as stack:
         folders: list[Folder] = []
-        live: list[LiveSource] = []
+        live: list[tuple[Adapter, SourceContent]] = []
         for source in listed:
             _lock(stack, source)
             spool = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sistercity-")))
             folder = Folder(source.name, source.path, source.pattern, source.settle_ms, spool, now_ms)
             folders.append(folder)
-            live.append(LiveSource(folder, Table(source.profile, source.said, city), source.source))
+            live.append((folder, source.content))
         logger.info("watching %d folders", len(live))
         while not stop.is_set():
             try:
                 with wiring.database("ingest") as connection:
-                    _until_stopped(connection, live, health, stop)
+                    _until_stopped(connection, live, city, health, stop)
             except (DeliveryFailed, LogUnavailable, psycopg.OperationalError, OSError) as error:
                 logger.warning("%s; trying again in %g s", str(error).strip(), _AGAIN_S)
                 health.report(str(error).strip())
@@ -73,13 +72,22 @@ def run(
                 stop.wait(_AGAIN_S)
 
 
-def _until_stopped(connection: "Connection", live: "Sequence[LiveSource]", health: RoleHealth, stop: Event) -> None:
+def _until_stopped(
+    connection: "Connection",
+    live: "Sequence[tuple[Adapter, SourceContent]]",
+    zone: ZoneInfo,
+    health: RoleHealth,
+    stop: Event,
+) -> None:
     """Send what comes, until stopped. Raises what `SourceSender.turn` does."""
     from ingest.feed import feeder_named
+    from ingest.files.lorawan import METRIC
     from ingest.journal import StoreArrivals, StoreJournal
-    from ingest.live.sending import SourceSender
-    from ingest.register import stored_register
+    from ingest.live.sending import LiveSource, SourceSender
+    from ingest.live.sources_file import TableContent, form_of
+    from ingest.register import facts_of, stored_register
     from ingest.routes import stored_routes
+    from schemas.catalogue import catalogue
     from schemas.topics import live as live_topic
     from store.database import require_answer
 
@@ -88,27 +96,22 @@ def _until_stopped(connection: "Connection", live: "Sequence[LiveSource]", healt
     senders: list[SourceSender] = []
     feeds: list[Feed] = []
     with ExitStack() as stack:
-        for source in live:
-            topic = live_topic(city.id, source.form.dataset)
+        for adapter, content in live:
+            source = content.source if isinstance(content, TableContent) else None
+            register = stored_register(connection, now_ms, source)
+            form = form_of(content, zone, facts_of(register, catalogue()[METRIC]))
+            topic = live_topic(city.id, form.dataset)
             wiring.ensure_topic(log, topic)
             writer = log.writer()
             stack.callback(writer.close)
-            routes = stored_routes(connection, city.id, source.form.dataset, now_ms)
-            feeder = feeder_named("folder", source.adapter.name)
-
+            routes = stored_routes(connection, city.id, form.dataset, now_ms)
+            feeder = feeder_named("folder", adapter.name)
             stream = _Stream(writer, topic, feeder, routes, health.report)
             journal = StoreJournal(connection, uuid.uuid4())
             feeds.append(stream.feed(journal))
-            senders.append(
-                SourceSender(
-                    source,
-                    stream.feed,
-                    journal,
-                    StoreArrivals(connection),
-                    stored_register(connection, now_ms, source.source),
-                    now_ms,
-                )
-            )
+            listed = LiveSource(adapter, form, source)
+            arrivals = StoreArrivals(connection)
+            senders.append(SourceSender(listed, stream.feed, journal, arrivals, register, now_ms))
         silent_s = _ASK_S
         while not stop.is_set():
             done = sum(sender.turn(stop) for sender in senders)

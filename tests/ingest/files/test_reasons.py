@@ -5,7 +5,7 @@ from ingest.files import reasons
 from ingest.files.reasons import WHAT_TO_DO
 
 MANUAL = Path(__file__).parents[3] / "docs/files.md"
-COUNTED = {"not-an-uplink", "history", "more-blocks", "not-collected", "repeated-zero"}
+COUNTED = {"not-an-uplink", "codec-warning", "other-port", "not-collected", "repeated-zero"}
 
 
 def test_every_reason_says_what_to_do_and_is_in_the_manual_and_on_the_page() -> None:
