@@ -20,8 +20,11 @@ def explain(error: Exception) -> str | None:
         return _NOT_INSTALLED[error.name]
     import psycopg
 
-    if isinstance(error, psycopg.errors.UndefinedTable):
-        return "the database has no tables of ours, or old ones: run `sistercity migrate`"
+    if isinstance(error, psycopg.errors.UndefinedTable | psycopg.errors.UndefinedColumn):
+        return (
+            "the database has no tables of ours, or those of another version: run `sistercity migrate`; if it says that they"
+            f" are newer, install the program that migrated them ({str(error).splitlines()[0]})"
+        )
     rights = psycopg.errors.InsufficientPrivilege
     if isinstance(error, PermissionError) and error.filename is not None:
         return _without_permission(error)

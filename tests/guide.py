@@ -13,7 +13,7 @@ CONTAINERS = "Containers"
 
 _FENCED = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 _INDENTED = re.compile(r"^ {4,}(?P<line>\S(?:\\\n|.)*)$", re.MULTILINE)
-_SPAN = re.compile(r"`(?P<line>(?:docker compose|chmod) [^`]+)`")
+_SPAN = re.compile(r"`(?P<line>(?:docker compose|chmod|sudo) [^`]+)`")
 _SAID = re.compile(r"\s{2,}#.*$|\\\n\s*")
 
 

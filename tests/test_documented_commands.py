@@ -20,7 +20,7 @@ ROOMS = ("api", "embedded", "eventlog", "federation", "ingest", "node", "process
 LEFT_OUT = {ROOT / "CHANGELOG.md", *(ROOT / "docs" / "decisions").glob("*.md")}
 
 # What stands before the words of a command: on a line of its own, or in backticks.
-_BEFORE = r"(?:\.venv/bin/)?sistercity|docker compose run (?:--[a-z-]+ )*(?:cli|detect)(?: sistercity)?"
+_BEFORE = r"(?:\.venv/bin/)?sistercity|docker compose run (?:--[a-z-]+ (?:\"[^\"]*\" )?)*(?:cli|detect)(?: sistercity)?"
 _LINE = re.compile(rf"^ *(?:{_BEFORE}) +(?P<words>[a-z].*)$", re.MULTILINE)
 _SPAN = re.compile(rf"`(?:{_BEFORE})\s+(?P<words>[a-z][^`]*)`")
 _SHORT_SPAN = re.compile(r"`(?P<words>[a-z-]+ [^`]+)`")

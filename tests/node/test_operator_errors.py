@@ -133,7 +133,14 @@ def test_an_operators_error_is_one_message_and_exit_code_1(kind, monkeypatch, ca
         (psycopg.OperationalError("no answer"), "no answer"),
         (psycopg.errors.ConnectionTimeout("no answer in time"), "no answer in time"),
         (psycopg.ProgrammingError("missing ="), "missing ="),
-        (psycopg.errors.UndefinedTable("relation x"), "the database has no tables of ours, or old ones: run"),
+        (
+            psycopg.errors.UndefinedTable("relation x"),
+            "the database has no tables of ours, or those of another version",
+        ),
+        (
+            psycopg.errors.UndefinedColumn("column y"),
+            "the database has no tables of ours, or those of another version",
+        ),
         (PermissionError(13, "Permission denied", "folder"), "folder: Permission denied: this process runs as user"),
     ],
 )

@@ -228,19 +228,12 @@ class GuidedCity:
         [ledger] = self.home.glob("ledger-*.jsonl")
         ledger.unlink()
 
-    def given_by_make(self, target: str) -> list[str]:
-        """The words that make would give to `sistercity`."""
-        root = Path(__file__).parents[2]
-        said = subprocess.run(["make", "--dry-run", target], cwd=root, capture_output=True, text=True, check=True)
-        return re.findall(r"bin/sistercity (.*)", said.stdout)[-1].split()
-
-    def scratch(self, name: str) -> Command:
-        """The same city in a home of its own, where nothing is that the city needs."""
-        home = self.folder / name
+    def another_identity(self) -> Command:
+        """The same city with an identity of its own, on a machine without a node."""
+        home = self.folder / "another"
         home.mkdir()
         made = Command(_CITY_FILE, "127.0.0.1:1", "", home)
-        for installed in (each for each in INSTALLED.iterdir() if each.name != "demo"):
-            (home / installed.name).symlink_to(installed)
+        made("identity", "create", "--contact", "exchange@city.example", "--address", self.address)
         return made
 
 
