@@ -116,6 +116,8 @@ class _Sorted:
 
     @classmethod
     def of(cls, rows: Placed, keys: NDArray[np.integer]) -> "_Sorted":
+        if len(keys) and keys.max() < 2**16:
+            keys = keys.astype(np.uint16)  # sorted by radix
         order = np.argsort(keys, kind="stable") if len(keys) and (keys != keys[0]).any() else slice(None)
         columns = (rows[name][order].astype(np.int64) for name in ("start", "interval", "value", "quality"))
         return cls(keys[order].astype(np.int64), *columns)
@@ -148,12 +150,12 @@ class Clashes:
     def __init__(self, sources: SourceCodes, steps: Iterable[Placed]) -> None:
         """Raises `NotSuchFile` if there are more than `MOST_CLASHES` of them."""
         self._sources = sources
-        keys = len(sources.key_metrics)
+        keys = sources.key_count
         self._found: dict[int, list[_Stretch]] = {}
         self._count = 0
         self._open = _Open.of(keys)
         self._spacings = _Spacings(keys)
-        self._spaced = np.array([metric in POWER.metrics for metric in sources.key_metrics], np.bool_)
+        self._spaced = sources.keys_of(POWER.metrics)
         for rows in steps:
             self._add(_Sorted.of(rows, sources.keys(rows["source"])))
         self._close_open(np.arange(keys))

@@ -17,6 +17,7 @@ from ingest.files.ordering import Placed, TimeOrder
 from ingest.files.reading import FileFormat
 from ingest.files.reasons import ABOVE_POWER
 from ingest.files.sieve import Sieve
+from ingest.files.source_codes import SourceCodes
 from ingest.files.unpacking import unpacked
 from ingest.journal import Journal
 from ingest.register import UNKNOWN_SOURCE, Register
@@ -105,8 +106,8 @@ class FileImport:
                             return tally.report(sieve, complete=False)
             looked_up = LookedUp(self._register, sieve.sources, self._source)
             for step in sieve.ordered(_STEP):
-                for part in _slices(step, sieve.sources.metrics):
-                    for rows in _alike(part, sieve.sources.metrics):
+                for part in _slices(step, sieve.sources):
+                    for rows in _alike(part, sieve.sources):
                         self._send_alike(rows, sieve, looked_up, tally)
                 self._feed.flush()
                 if stop is not None and stop.is_set():
@@ -122,7 +123,7 @@ class FileImport:
 
     def _send_alike(self, rows: Placed, sieve: Sieve, looked_up: LookedUp, tally: _Tally) -> None:
         """Send readings of one metric and interval length, in spans in which the register does not change."""
-        metric = catalogue()[sieve.sources.metrics[int(rows["source"][0])]]
+        metric = catalogue()[sieve.sources.metric(int(rows["source"][0]))]
         interval = int(rows["interval"][0])
         for found, of_found in looked_up.spans(metric, rows):
             some, sources = found, of_found
@@ -161,7 +162,7 @@ def named(paths: Sequence[Path]) -> Mapping[str, Path]:
     return {os.fsencode(Path(*path.parts[-parts:])).decode("utf-8", "backslashreplace"): path for path in distinct}
 
 
-def _slices(step: Placed, metrics: Sequence[str]) -> Iterator[Placed]:
+def _slices(step: Placed, codes: SourceCodes) -> Iterator[Placed]:
     """Parts within which messages may be sent in any order without making a reading late.
 
     A message holds one area and class, so time goes back from one message to the next. Within the metric's lateness
@@ -171,7 +172,8 @@ def _slices(step: Placed, metrics: Sequence[str]) -> Iterator[Placed]:
     if not len(step) or ((sources == sources[0]).all() and (intervals == intervals[0]).all()):
         yield step
         return
-    lateness = min(catalogue()[metrics[code]].lateness_ms for code in np.unique(sources).tolist())
+    metrics = (codes.metrics[kind] for kind in np.unique(codes.kinds(sources)).tolist())
+    lateness = min(catalogue()[metric].lateness_ms for metric in metrics)
     start = np.ascontiguousarray(step["start"])
     begin = 0
     while begin < len(step):
@@ -180,17 +182,14 @@ def _slices(step: Placed, metrics: Sequence[str]) -> Iterator[Placed]:
         begin = end
 
 
-def _alike(part: Placed, metrics: Sequence[str]) -> Iterator[Placed]:
+def _alike(part: Placed, codes: SourceCodes) -> Iterator[Placed]:
     """Those of each metric and length of the interval; each group keeps the order."""
-    if not len(part):
+    kinds, intervals = codes.kinds(part["source"]), part["interval"]
+    if (kinds == kinds[:1]).all() and (intervals == intervals[:1]).all():
+        if len(part):
+            yield part
         return
-    codes, inverse = np.unique(part["source"], return_inverse=True)
-    names = list(dict.fromkeys(metrics[code] for code in codes.tolist()))
-    metric = np.array([names.index(metrics[code]) for code in codes.tolist()], np.int64)[inverse]
-    lengths, length = np.unique(part["interval"], return_inverse=True)
-    if len(names) == len(lengths) == 1:
-        yield part
-        return
-    kinds = metric * len(lengths) + length
-    for kind in np.unique(kinds).tolist():
-        yield part[kinds == kind]
+    lengths, length = np.unique(intervals, return_inverse=True)
+    groups = kinds * len(lengths) + length
+    for group in np.unique(groups).tolist():
+        yield part[groups == group]

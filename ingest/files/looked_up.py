@@ -38,8 +38,9 @@ class LookedUp:
             begin = end
 
     def _of(self, kept: "_Kept", codes: NDArray[np.int32]) -> SourceColumns:
-        new = np.unique(codes[~kept.asked[codes]])
-        if len(new):
+        asked = kept.asked[codes]
+        if not asked.all():
+            new = np.unique(codes[~asked])
             ids = [self._sources.ids[code] for code in new.tolist()]
             kept.put(new, kept.state.look_up([self._unnamed if source is None else source for source in ids]))
         return kept.columns.take(codes)

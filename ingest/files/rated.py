@@ -31,20 +31,19 @@ class RatedPower:
         self._highest: float | None = None
 
     def add(self, rows: Placed) -> None:
-        """Count readings of one metric, if it is one of energy."""
-        if not len(rows) or self._sources.metrics[int(rows["source"][0])] not in POWER.metrics:
-            return
-        interval = rows["interval"]
-        if not interval.all():
-            rows = rows[interval != 0]
+        """Count readings of energy among these."""
         keys = self._sources.keys(rows["source"])
-        self._grow(len(self._sources.key_metrics))
-        np.add.at(self._counts.ravel(), keys.astype(np.int64) * _BINS + _bits(_watts(rows)), 1)
+        counted = (rows["interval"] != 0) & self._sources.are_of(POWER.metrics, rows["source"])
+        if not counted.all():
+            rows, keys = rows[counted], keys[counted]
+        self._grow(self._sources.key_count)
+        places = keys.astype(np.int64) * _BINS + _bits(_watts(rows))
+        np.add.at(self._counts.reshape(-1), places, np.uint32(1))
 
     def impossible(self, rows: Placed, power_w: NDArray[np.uint32]) -> NDArray[np.bool_]:
         """Which readings of one metric are refused, where the register has this power of their source, or 0."""
         refused = np.zeros(len(rows), np.bool_)
-        if not len(rows) or self._sources.metrics[int(rows["source"][0])] not in POWER.metrics:
+        if not len(rows) or self._sources.metric(int(rows["source"][0])) not in POWER.metrics:
             return refused
         at = np.flatnonzero((power_w != 0) & (rows["interval"] != 0))
         if len(at):

@@ -49,7 +49,7 @@ class Sieve:
 
         Raises `NotSuchFile` if too many contradict each other.
         """
-        clashes = Clashes(self.sources, self._order.steps(most))
+        clashes = Clashes(self.sources, self._counted(most))
         for step in self._order.steps(most):
             reasons = clashes.reasons(step)
             if reasons:
@@ -59,6 +59,11 @@ class Sieve:
                 yield step[sound]
             else:
                 yield step
+
+    def _counted(self, most: int) -> Iterator[Placed]:
+        for step in self._order.steps(most):
+            self.rated.add(step)
+            yield step
 
     def refuse(self, rows: Placed, reasons: Sequence[str]) -> None:
         """Refuse readings, a reason each."""
@@ -74,7 +79,7 @@ class Sieve:
         names = ("position", "source", "start", "interval", "value", "quality", "original", "length")
         return [
             Parsed(
-                *(position, self.sources.ids[code], self.sources.metrics[code], start, interval, value, quality),
+                *(position, self.sources.ids[code], self.sources.metric(code), start, interval, value, quality),
                 self._order.original(at, length),
             )
             for position, code, start, interval, value, quality, at, length in zip(
@@ -108,5 +113,4 @@ class Sieve:
             self._refuse(file, refused)
             line = (line if line is not None else np.arange(len(readings)))[possible]
             rows = rows[possible]
-        self.rated.add(rows)
         self._order.add(rows, originals, line)

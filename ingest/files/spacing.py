@@ -52,7 +52,8 @@ class Times:
 
     def spacing(self, given_ms: int | None) -> Spacing:
         """The interval that was given, or else the spacing of most of the times. Raises `UnclearInterval`."""
-        distinct = np.unique(np.frombuffer(self._times, np.int64)) if self._times else np.empty(0, np.int64)
+        times = np.frombuffer(self._times, np.int64) if self._times else np.empty(0, np.int64)
+        distinct = times if (times[1:] > times[:-1]).all() else np.unique(times)
         apart = np.diff(distinct)
         interval, words = _usual(apart, given_ms)
         return Spacing(interval, words, _other_runs(distinct, apart, interval))

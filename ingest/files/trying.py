@@ -63,7 +63,7 @@ class Tried:
         first = rows["start"][begins].tolist()
         until = np.maximum.reduceat(rows["start"] + rows["interval"], begins).tolist()
         for place, code in enumerate(codes.tolist()):
-            key = sieve.sources.metrics[code], sieve.sources.ids[code] or ""
+            key = sieve.sources.metric(code), sieve.sources.ids[code] or ""
             if key not in self.sums and len(self.sums) >= MOST_SOURCES:
                 key = key[0], "all others"
             value = (high[place] << 32) + low[place]  # 64 bits may be too few for a sum

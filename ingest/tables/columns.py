@@ -7,6 +7,7 @@ import numpy as np
 
 from ingest.files.reasons import CONTRADICTION, INTERVAL, NO_INTERVAL, QUALITY, REPEATED_HOUR, TIME, UNIT, UNREADABLE
 from ingest.tables.faults import LEAST, Memo, Numbers, fault, numbers
+from ingest.tables.fields import Fields
 from ingest.tables.layout import TableLayout, joined
 from ingest.tables.numbers import BLANKS, AmountsOf
 from ingest.tables.profile import OnlyPart, Profile, QualityPart, RepeatedColumn
@@ -14,8 +15,6 @@ from ingest.tables.times import MONTHS, Clock
 from ingest.tables.units import known, scale
 from schemas.batch import ACTUAL
 from schemas.catalogue import Metric
-
-Fields = Sequence[Sequence[str]]
 
 ESTIMATED = 0
 _MOST_DIGITS = 6
@@ -39,7 +38,7 @@ class Sources:
         if self._part is None:
             return None, None
         around = " \t\u00a0" + self._part.strip
-        parts = [[row[place].strip(around) for row in fields] for place in self._places]
+        parts = [[text.strip(around) for text in fields.column(place)] for place in self._places]
         faults = None
         if any("" in part for part in parts):
             empty = np.array([not all(texts) for texts in zip(*parts, strict=True)])
@@ -83,7 +82,7 @@ class TimeColumns:
             self._settle(found, texts, fields, sources, others)
         if self._sequence is not None:
             place = self._sequence
-            added = numbers(self._numbers, [row[place] for row in fields])
+            added = numbers(self._numbers, fields.column(place))
             found = np.where(added < LEAST, added, np.where(found < LEAST, found, found + added))
         if self._month is not None and self._year is not None:
             agrees = numbers(self._months, joined(fields, [self._month, self._year]))
@@ -106,7 +105,7 @@ class TimeColumns:
         if self._which is not None:
             for row, text in enumerate(texts):
                 if text in both:
-                    found[row] = self._by_column(fields[row][self._which], *both[text])
+                    found[row] = self._by_column(fields.line(row)[self._which], *both[text])
             return
         names = sources if sources is not None else [""] * len(texts)
         for row, (text, source) in enumerate(zip(texts, names, strict=True)):

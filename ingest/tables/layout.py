@@ -8,6 +8,7 @@ import numpy as np
 from ingest.files.reading import NotSuchFile
 from ingest.files.spacing import Spacing, Times, UnclearInterval
 from ingest.tables.faults import LEAST
+from ingest.tables.fields import Fields
 from ingest.tables.profile import Profile, Said
 from ingest.tables.text import TableRows
 from ingest.tables.times import Clock
@@ -123,12 +124,11 @@ class Survey:
         return tuple(map(self.layout.place, columns))
 
 
-def joined(fields: Sequence[Sequence[str]], places: Sequence[int]) -> Sequence[str]:
+def joined(fields: Fields, places: Sequence[int]) -> Sequence[str]:
     """The texts of one column, or of several with a blank between them."""
     if len(places) == 1:
-        [place] = places
-        return [row[place] for row in fields]
-    return [" ".join([row[place] for place in places]) for row in fields]
+        return fields.column(places[0])
+    return list(map(" ".join, zip(*map(fields.column, places), strict=True)))
 
 
 def _numbers(fields: Sequence[str], places: Sequence[int]) -> Sequence[float] | None:

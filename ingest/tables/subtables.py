@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from ingest.files.reading import KEPT_BYTES
+from ingest.tables.fields import UnevenFields
 from ingest.tables.profile import Records
 from ingest.tables.text import TableRows
 
@@ -110,7 +111,7 @@ class SubTables:
 def _rows(held: Sequence[_Held], unreadable: Sequence[tuple[int, bytes]], cut: int | None) -> tuple[TableRows, Ranges]:
     rows = TableRows(
         [line.number for line in held],
-        [line.fields for line in held],
+        UnevenFields([line.fields for line in held]),
         [line.original for line in held],
         unreadable,
         cut,

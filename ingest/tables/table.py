@@ -13,7 +13,6 @@ from ingest.files.spacing import Spacing
 from ingest.tables import subtables
 from ingest.tables.columns import (
     AmountColumns,
-    Fields,
     Sources,
     TimeColumns,
     accepted,
@@ -23,6 +22,7 @@ from ingest.tables.columns import (
     zone_of,
 )
 from ingest.tables.faults import LEAST, Memo, Numbers, fault, numbers, reason_of
+from ingest.tables.fields import Fields
 from ingest.tables.layout import Survey, TableLayout, unit_of, value_column
 from ingest.tables.profile import Profile, RepeatedColumn, Said
 from ingest.tables.streams import stream_columns
@@ -32,6 +32,9 @@ from ingest.tables.wide import WideLines
 from schemas.batch import ACTUAL
 from schemas.catalogue import Metric, catalogue
 from store.deliveries import Refused
+
+_BLANK = 1
+"""Among faults: a place that may be empty."""
 
 
 class Table:
@@ -164,7 +167,7 @@ class _Reader:
         if piece.cut is None or not piece.numbers or piece.numbers[-1] != piece.cut or not self._may_be_cut:
             return piece, refused
         refused.append(Refused(piece.cut * places, CUT, piece.originals[-1].rstrip(b"\r")[:KEPT_BYTES]))
-        return TableRows(piece.numbers[:-1], piece.fields[:-1], piece.originals[:-1], piece.unreadable, None), refused
+        return _but_last(piece), refused
 
     def _piece(self, piece: TableRows) -> FilePiece:
         whole, refused = self._without_cut(piece)
@@ -196,7 +199,7 @@ class _Reader:
         sources, of_sources = self._sources.of(fields, stream)
         others = np.zeros(len(fields), np.int64)
         for place, memo in self._only:
-            mark(others, numbers(memo, [row[place] for row in fields]))
+            mark(others, numbers(memo, fields.column(place)))
         start, length = self._times(fields, sources, others)
         faults = np.zeros(len(fields), np.int64)
         mark(faults, np.where(start == fault(UNREADABLE), start, 0))
@@ -204,18 +207,7 @@ class _Reader:
             if column is not None:
                 mark(faults, column)
         whole_line = faults.copy()
-        texts = [row[value_place] for row in fields]
-        lengths = np.where(length > LEAST, length, 0)
-        value = self._valued(texts, fields, lengths)
-        for place in self._added:
-            more = self._valued([row[place] for row in fields], fields, lengths)
-            value = np.where(value < LEAST, value, np.where(more < LEAST, more, value + more))
-        if self._profile.streams is not None:
-            blank = np.array([not text.strip() for text in texts])
-            empty[self._profile.streams.empty] = empty.get(self._profile.streams.empty, 0) + int(
-                (blank & (faults == 0)).sum()
-            )
-            faults[blank & (faults == 0)] = 1
+        value = self._values_of(fields, value_place, length, faults, empty)
         mark(faults, value)
         if self._spacing is not None:
             mark(faults, np.where(np.isin(start, self._spacing.contradicting), fault(SPACING), 0))
@@ -223,7 +215,7 @@ class _Reader:
         quality = np.full(len(fields), ACTUAL, np.int64)
         if self._quality is not None:
             place, memo = self._quality
-            quality = numbers(memo, [row[place] for row in fields])
+            quality = numbers(memo, fields.column(place))
             mark(faults, quality)
         positions = np.fromiter(piece.numbers, np.int64, len(fields)) * places
         for row in np.flatnonzero(faults < 0).tolist():
@@ -233,6 +225,23 @@ class _Reader:
                 original = piece.originals[row].rstrip(b"\r")[:KEPT_BYTES]
                 refused.append(Refused(position, reason_of(int(faults[row])), original))
         return _taken(self._metric.name, piece, sources, positions + number, start, length, value, quality, faults == 0)
+
+    def _values_of(
+        self, fields: Fields, place: int, length: Numbers, faults: Numbers, empty: dict[str, int]
+    ) -> Numbers:
+        """The amounts of a column with those that are added, or faults; blank places of a stream are noted as such."""
+        texts = fields.column(place)
+        lengths = np.where(length > LEAST, length, 0)
+        value = self._valued(texts, fields, lengths)
+        for added in self._added:
+            more = self._valued(fields.column(added), fields, lengths)
+            value = np.where(value < LEAST, value, np.where(more < LEAST, more, value + more))
+        if self._profile.streams is not None:
+            blank = np.array([not text.strip() for text in texts]) & (faults == 0)
+            reason = self._profile.streams.empty
+            empty[reason] = empty.get(reason, 0) + int(blank.sum())
+            faults[blank] = _BLANK
+        return value
 
     def _times(self, fields: Fields, sources: Sequence[str] | None, others: Numbers) -> tuple[Numbers, Numbers]:
         """Start and length of each line's interval, or faults."""
@@ -244,7 +253,7 @@ class _Reader:
         start = self._moments.of(fields, sources, others)
         if part.kind == "column":
             place = self._layout.place(part.column)
-            length = numbers(self._lengths, [row[place] for row in fields])
+            length = numbers(self._lengths, fields.column(place))
         else:
             fixed = self._spacing.interval_ms if self._spacing is not None else part.fixed_ms
             length = np.full(count, fixed, np.int64)
@@ -258,8 +267,13 @@ class _Reader:
         if self._unit and self._profile.interval.kind not in ("column", "month"):
             return self._amounts.of(self._unit, int(length[0])).many(texts)
         column = self._profile.value.unit_column
-        units = [row[self._layout.place(column)] for row in fields] if column else [self._unit] * len(fields)
+        units = fields.column(self._layout.place(column)) if column else [self._unit] * len(fields)
         return self._amounts.each(texts, units, length.tolist())
+
+
+def _but_last(piece: TableRows) -> TableRows:
+    count = len(piece.numbers) - 1
+    return TableRows(piece.numbers[:count], piece.fields.first(count), piece.originals[:count], piece.unreadable, None)
 
 
 def clock_of(profile: Profile, zone: ZoneInfo) -> Clock:

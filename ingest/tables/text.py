@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from ingest.files.reading import KEPT_BYTES, NotSuchFile
+from ingest.tables.fields import EvenFields, Fields, fields_of
 from ingest.tables.profile import Shape
 
 BLOCK = 64 << 10
@@ -35,7 +36,7 @@ class TableRows:
     """
 
     numbers: Sequence[int]
-    fields: Sequence[Sequence[str]]
+    fields: Fields
     originals: Sequence[bytes]
     unreadable: Sequence[tuple[int, bytes]]
     cut: int | None
@@ -133,8 +134,8 @@ def _taken_apart(chunk: Lines, shape: Shape, encoding: str, width: int | None) -
     last = chunk.first + len(contents) - 1
     cut = None if chunk.ended else last
     if max(map(len, contents)) <= shape.longest:
-        fields = _together(contents, shape, encoding)
-        if fields is not None and (width is None or set(map(len, fields)) == {width}):
+        fields = _together(contents, shape, encoding, width)
+        if fields is not None:
             return TableRows(range(chunk.first, last + 1), fields, contents, (), cut)
     numbers: list[int] = []
     good: list[Sequence[str]] = []
@@ -151,10 +152,10 @@ def _taken_apart(chunk: Lines, shape: Shape, encoding: str, width: int | None) -
             numbers.append(number)
             good.append(found)
             originals.append(stripped)
-    return TableRows(numbers, good, originals, unreadable, cut)
+    return TableRows(numbers, fields_of(good, width), originals, unreadable, cut)
 
 
-def _together(contents: Sequence[bytes], shape: Shape, encoding: str) -> Sequence[Sequence[str]] | None:
+def _together(contents: Sequence[bytes], shape: Shape, encoding: str, width: int | None) -> Fields | None:
     """The fields of all lines at once; None if one of them has to be looked at by itself."""
     joined = b"\n".join(contents)
     try:
@@ -165,17 +166,38 @@ def _together(contents: Sequence[bytes], shape: Shape, encoding: str) -> Sequenc
         text = (text + "\n").replace("\r\n", "\n")[:-1]
         if "\r" in text:
             return None
-    texts = text.split("\n")
-    if len(texts) != len(contents):
-        return None
     if not shape.quote or shape.quote not in text:
-        delimiter = shape.delimiter
-        return None if "" in texts else [line.split(delimiter) for line in texts]
+        return _unquoted(text, len(contents), shape.delimiter, width)
+    found = _quoted(text.split("\n"), shape)
+    if found is None or len(found) != len(contents) or (width is not None and set(map(len, found)) != {width}):
+        return None
+    return fields_of(found, width)
+
+
+def _quoted(texts: Sequence[str], shape: Shape) -> Sequence[Sequence[str]] | None:
+    """The fields of lines that may have quotes; None if one of them is blank, or not closed."""
     try:
         found = list(csv.reader(texts, delimiter=shape.delimiter, quotechar=shape.quote, strict=True))
     except csv.Error:
         return None
     return found if len(found) == len(texts) and all(found) else None
+
+
+def _unquoted(text: str, count: int, delimiter: str, width: int | None) -> Fields | None:
+    """The fields of `count` lines without quotes; all are split at once if each has `width` of them."""
+    if width is None or width < 2:
+        texts = text.split("\n")
+        found = None if "" in texts or len(texts) != count else [line.split(delimiter) for line in texts]
+        return None if found is None or (width and set(map(len, found)) != {width}) else fields_of(found, width)
+    texts = text.replace("\n", f"\n{delimiter}").split(delimiter)
+    if len(texts) != count * width:
+        return None
+    # A field has a line end only at its own end. If each last field but the last has one, no line is longer or shorter.
+    last = "".join(texts[width - 1 :: width]).split("\n")
+    if len(last) != count or text.count("\n") != count - 1:
+        return None
+    texts[width - 1 :: width] = last
+    return EvenFields(texts, width)
 
 
 def _fields(line: bytes, shape: Shape, encoding: str) -> list[str] | None:

@@ -143,10 +143,8 @@ class Clock:
         """The moments of a column, or faults, shape (len(texts),)."""
         if self._halves is None or repeat_enough(texts):
             return numbers(self.texts, texts)
-        between = self._between
-        parts = [text.partition(between) for text in texts]
-        base = numbers(self._heads, [part[0] for part in parts])
-        after = numbers(self._tails, [part[2] for part in parts])
+        heads, tails = _split(texts, self._between)
+        base, after = numbers(self._heads, heads), numbers(self._tails, tails)
         sure = (base > LEAST) & (after > LEAST)
         found = np.where(sure, base, 0) + np.where(sure, after, 0)
         for row in np.flatnonzero(~sure | (found < 0) | (found >= LAST_MS)).tolist():
@@ -241,6 +239,18 @@ def _halves(text: str) -> "tuple[str, tuple[Form, Form] | None]":
                 break
             return between, (Form(day), Form(clock, clock_only=True))
     return "", None
+
+
+def _split(texts: Sequence[str], between: str) -> tuple[Sequence[str], Sequence[str]]:
+    """What stands before and after the first sign `between` in each text."""
+    place, length = texts[0].find(between), len(texts[0])
+    # Times of one form have it at one place, where slices are faster than a search in each.
+    if place > 0 and set(map(len, texts)) == {length} and {text[place] for text in texts} == {between}:
+        heads, tails = [text[:place] for text in texts], [text[place + 1 :] for text in texts]
+        if between not in "".join(heads):
+            return heads, tails
+    parts = [text.partition(between) for text in texts]
+    return [part[0] for part in parts], [part[2] for part in parts]
 
 
 def _since_1970(text: str, unit_ms: int) -> int:

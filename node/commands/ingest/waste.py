@@ -18,8 +18,13 @@ from node.health import ANSWER_S, SILENT_S, RoleHealth
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from threading import Event
 
+    from eventlog.protocol import Writer
+    from ingest.feed import Feed
+    from ingest.journal import Journal
     from ingest.simulated.simulator import Simulator
+    from store.database import Connection
 
 logger = logging.getLogger(__name__)
 
@@ -43,23 +48,20 @@ def simulate_waste(
 
     The collection rounds' statements of the last two months are sent first.
     """
-    from ingest.feed import Feed, feeder_named
     from ingest.journal import StoreJournal
     from ingest.register import stored_register
-    from ingest.routes import stored_routes
     from ingest.simulated.bins import Bins
     from ingest.simulated.faults import NO_FAULTS, OFTEN
     from ingest.simulated.premises import Premises
     from ingest.simulated.rounds import Rounds
     from ingest.simulated.simulator import Simulator, follow
-    from schemas.topics import dataset_of, live
+    from schemas.topics import live
 
     health = RoleHealth("ingest", silent_s=3 * SILENT_S)
     stop = lifecycle.start("ingest", health if go_on else None)
     city, log = wiring.city(), wiring.log()
-    topics = [live(city.id, dataset) for dataset in (FILL_LEVELS, COLLECTIONS)]
-    for topic in topics:
-        wiring.ensure_topic(log, topic)
+    for dataset in (FILL_LEVELS, COLLECTIONS):
+        wiring.ensure_topic(log, live(city.id, dataset))
     bins, weighed = Bins(city, containers, seed), Premises(city, premises, seed)
     rounds = Rounds(city, weighed.people, seed)
     with wiring.database("ingest") as connection:
@@ -69,32 +71,47 @@ def simulate_waste(
         register = stored_register(connection, now_ms)
         journal = StoreJournal(connection, uuid.uuid4())
         writer = log.writer()
-        feeder = feeder_named("simulator", f"waste/{city.id}/{seed}")
-        feeds = [
-            Feed(
-                *(writer, topic, journal, feeder, stored_routes(connection, city.id, dataset_of(topic), now_ms)),
-                health.report,
-            )
-            for topic in topics
-        ]
-        rates = OFTEN if faults else NO_FAULTS
-        simulators = [
-            Simulator(bins, feeds[0], journal, register, now_ms, rates),
-            Simulator(weighed, feeds[1], journal, register, now_ms, rates),
-        ]
+        feeds = _feeds(connection, writer, journal, city.id, seed, health)
+        others = (journal, register, now_ms, OFTEN if faults else NO_FAULTS)
+        simulators = [Simulator(bins, feeds[0], *others), Simulator(weighed, feeds[1], *others)]
         spans = _spans(simulators, now := now_ms())
         for simulator, (start, _) in zip(simulators, spans, strict=True):
             measure_simulated(connection, simulator.sources, register, start, measured_days)
         rounds.send_last(feeds[1], register, now)
-        for simulator, (start, end) in zip(simulators, spans, strict=True):
-            logger.info("replaying %d hours", (end - start) // 3_600_000)
-            logger.info("%s", simulator.replay(start, end, stop))
-        if report is not None and not stop.is_set():
-            sent = [asdict(simulator.expected) for simulator in simulators]
-            write_report(report, dict(zip((FILL_LEVELS, COLLECTIONS), sent, strict=True)))
+        _replay(simulators, spans, stop, report)
         if go_on:
             follow(simulators, stop, spans[0][1], wiring.log(patience_s=ANSWER_S))
         writer.close()
+
+
+def _feeds(
+    connection: "Connection", writer: "Writer", journal: "Journal", city: str, seed: int, health: RoleHealth
+) -> "Sequence[Feed]":
+    """The feeds of fill levels and of weighings."""
+    from ingest.feed import Feed, feeder_named
+    from ingest.routes import stored_routes
+    from schemas.topics import live
+
+    feeder = feeder_named("simulator", f"waste/{city}/{seed}")
+    return [
+        Feed(
+            *(writer, live(city, dataset), journal, feeder, stored_routes(connection, city, dataset, now_ms)),
+            health.report,
+        )
+        for dataset in (FILL_LEVELS, COLLECTIONS)
+    ]
+
+
+def _replay(
+    simulators: "Sequence[Simulator]", spans: "Sequence[tuple[int, int]]", stop: "Event", report: Path | None
+) -> None:
+    """Replay each simulator's span, and write what was sent unless that was stopped."""
+    for simulator, (start, end) in zip(simulators, spans, strict=True):
+        logger.info("replaying %d hours", (end - start) // 3_600_000)
+        logger.info("%s", simulator.replay(start, end, stop))
+    if report is not None and not stop.is_set():
+        sent = [asdict(simulator.expected) for simulator in simulators]
+        write_report(report, dict(zip((FILL_LEVELS, COLLECTIONS), sent, strict=True)))
 
 
 def _spans(simulators: "Sequence[Simulator]", now: int) -> tuple[tuple[int, int], tuple[int, int]]:
