@@ -22,8 +22,8 @@ def explain(error: Exception) -> str | None:
 
     if isinstance(error, psycopg.errors.UndefinedTable | psycopg.errors.UndefinedColumn):
         return (
-            "the database has no tables of ours, or those of another version: run `sistercity migrate`; if it says that they"
-            f" are newer, install the program that migrated them ({str(error).splitlines()[0]})"
+            "the database has no tables of ours, or those of another version: run `sistercity migrate`; if it says that"
+            f" they are newer, install the program that migrated them ({str(error).splitlines()[0]})"
         )
     rights = psycopg.errors.InsufficientPrivilege
     if isinstance(error, PermissionError) and error.filename is not None:
