@@ -219,4 +219,7 @@ def read_again() -> Settings:
 def _in_words(error: "ErrorDetails") -> str:
     if not error["loc"]:  # of several settings together: the text names them
         return error["msg"].removeprefix("Value error, ")
-    return f"{PREFIX}{'_'.join(map(str, error['loc'])).upper()}: {error['msg']}"
+    name = f"{PREFIX}{'_'.join(map(str, error['loc'])).upper()}"
+    if error["type"] == "path_not_file":
+        return f"{name} names {error['input']}, and there is no such file: correct the setting, or put the file there"
+    return f"{name}: {error['msg']}"

@@ -31,7 +31,7 @@ _LONGEST_S = 12.0
 def examine() -> Iterator[Finding]:
     """Examine the whole node; changes nothing. Takes at most half a minute, if nothing answers."""
     from node.doctor.database import judge_database
-    from node.doctor.kafka import judge_cluster
+    from node.doctor.kafka import judge_cluster, unused_topics
     from node.doctor.partners import judge_partners
     from node.doctor.streams import judge_streams
     from node.topic_plan import planned_topics
@@ -46,7 +46,10 @@ def examine() -> Iterator[Finding]:
     grown = {} if database is None or database.contents is None else database.contents.generations
     plan = [] if city is None else planned_topics(city.id, settings().partitions, grown)
     cluster, failed = Examination("kafka", _LONGEST_S, lambda: _read_kafka(city, plan)).result()
-    yield from _only(failed) if cluster is None else judge_cluster(cluster, plan)
+    unused: frozenset[str] = frozenset()
+    if database is not None and database.contents is not None:
+        unused = unused_topics(plan, database.contents.registered, database.contents.processed)
+    yield from _only(failed) if cluster is None else judge_cluster(cluster, plan, unused)
     yield from _only(without_database) if database is None else judge_database(database, list(catalogue()))
     if database is not None and database.contents is not None:
         if cluster is not None and city is not None:

@@ -1,9 +1,10 @@
 """Kafka: whether it answers, and whether its topics are as planned."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from node.doctor.finding import WARN_S, Finding, Level, judge_clock
+from schemas.catalogue import catalogue
 from schemas.topics import FRAMES, REGIONS, dataset_of
 
 if TYPE_CHECKING:
@@ -15,11 +16,28 @@ _SHORT = ("retention.ms", "segment.ms")
 """Settings that decide how long messages stay. Pictures may not stay longer than planned (P1)."""
 
 
-def judge_cluster(state: "ClusterState", plan: "Sequence[PlannedTopic]") -> Iterator[Finding]:
-    """Compare a cluster with the plan of its topics."""
+def unused_topics(
+    plan: "Sequence[PlannedTopic]", registered: Collection[str], processed: Collection[str]
+) -> frozenset[str]:
+    """The topics of datasets that no registered source sends to, and that nobody ever read; none without a register."""
+    used = {catalogue()[metric].dataset for metric in registered if metric in catalogue()}
+    if REGIONS in used:
+        used.add(FRAMES)  # where regions are found
+    unread = {planned.topic for planned in plan if registered} - set(processed)
+    return frozenset(topic for topic in unread if dataset_of(topic) not in used)
+
+
+def judge_cluster(
+    state: "ClusterState", plan: "Sequence[PlannedTopic]", unused: Collection[str] = ()
+) -> Iterator[Finding]:
+    """Compare a cluster with the plan of its topics. Those that are `unused` need not be there."""
     yield Finding("ok", "kafka", f"{state.brokers} broker{'s' if state.brokers != 1 else ''} answer")
     for planned in plan:
-        yield _judge_topic(planned, state)
+        if planned.topic in unused and planned.topic not in state.topics:
+            words = "is not there, and not used: no source in the register sends to it"
+            yield Finding("ok", planned.topic, words)
+        else:
+            yield _judge_topic(planned, state)
     yield from _judge_copies(state)
     yield _judge_clock(state)
 

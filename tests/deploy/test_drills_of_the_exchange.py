@@ -1,6 +1,5 @@
 """Drills: what may go wrong between cities is done to the real parts, and its alert fires and clears."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,24 +15,12 @@ from store.identities import save_own_identity
 from tests.deploy.drill import Scrape, assert_fires_and_clears, scrape
 from tests.federation.city import T0, TOPIC
 from tests.federation.identity.cities import DAY, NOW, online
-from tests.federation.stage import Stage, staged
+from tests.federation.stage import Stage
 from tests.federation.talking import HOUR, IMPORT, US, Reply, TalkingCity
 from tests.federation.test_publisher import SLOT, a_city
 from tests.publishing import publish_until
 
 pytestmark = pytest.mark.services
-
-
-@pytest.fixture(scope="module")
-def theatre(module_database_url: str) -> Iterator[Stage]:
-    with staged(module_database_url) as found:
-        yield found
-
-
-@pytest.fixture
-def stage(theatre: Stage) -> Stage:
-    theatre.begin()
-    return theatre
 
 
 @pytest.fixture

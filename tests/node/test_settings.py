@@ -12,7 +12,7 @@ from eventlog.confluent import ConfluentLog
 from eventlog.kafka import KafkaLog
 from node import settings, wiring
 from node.explain import explain
-from node.settings import Settings
+from node.settings import Settings, SettingsError
 from store.database import url_of
 
 
@@ -70,9 +70,13 @@ def test_what_does_not_fit_together_is_said_without_the_secret(values, words, gi
     assert "geheim" not in str(wrong.value)
 
 
-def test_a_certificate_that_is_no_file_is_refused(given):
-    with pytest.raises(ValidationError, match="does not point to a file"):
-        given(kafka="k:1", kafka_security_protocol="SSL", kafka_ca_file="/no/such/file")
+def test_a_file_that_is_not_there_is_named_with_its_setting_and_what_to_do(monkeypatch):
+    monkeypatch.setenv("SISTERCITY_PARTNER_CA_FILE", "/no/such/file")
+    with pytest.raises(
+        SettingsError, match=r"^SISTERCITY_PARTNER_CA_FILE names /no/such/file, .*: correct the setting"
+    ):
+        settings.read_again()
+    settings.settings.cache_clear()
 
 
 def test_an_empty_variable_counts_as_not_set(given):

@@ -54,8 +54,13 @@ def test_a_new_node_learns_step_by_step_what_to_do_next(command, kafka_log, city
     assert found[topic] == ("fail", "is not there: `sistercity topics create` makes it")
     assert found["register"] == ("fail", "has no valid source: run `sistercity register load FILE`")
 
-    assert command("topics", "create").count(": made") == 5
     load_register(command, tmp_path)
+    found = examined(command)[1]
+    assert found[topic] == ("fail", "is not there: `sistercity topics create` makes it")
+    unused = ("ok", "is not there, and not used: no source in the register sends to it")
+    assert found[live(city, FRAMES)] == found[live(city, "waste.collections")] == unused
+
+    assert command("topics", "create").count(": made") == 5
     code, found = examined(command)
     assert code == 0, found
     assert found[topic] == ("ok", "4 partitions, settings as planned")
