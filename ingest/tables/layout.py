@@ -35,6 +35,8 @@ class TableLayout:
 
     def place(self, column: str) -> int:
         """The place of a column that the file has, from 0."""
+        if column in self.names:
+            return self.names.index(column)
         return [name.casefold() for name in self.names].index(column.casefold())
 
 

@@ -1,4 +1,4 @@
-"""A profile: what a delimited table looks like, and which readings its lines are."""
+"""A profile: what a delimited table or JSON looks like, and which readings its lines or records are."""
 
 import re
 from collections.abc import Mapping
@@ -42,6 +42,17 @@ class Records:
     context: str
     quality: str = ""
     known: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class JsonPart:
+    """Records of JSON instead of lines: the elements of the array at a path of keys, or the documents of the lines.
+
+    Columns are keys of a record, or paths of keys and places, joined by dots.
+    """
+
+    records: tuple[str, ...] = ()
+    lines: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +193,7 @@ class Profile:
     time: TimePart
     value: ValuePart
     interval: IntervalPart
+    json: JsonPart | None = None
     records: Records | None = None
     streams: StreamsPart | None = None
     wide: WidePart | None = None

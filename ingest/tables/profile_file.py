@@ -14,6 +14,7 @@ from ingest.tables.faults import REASONS
 from ingest.tables.keys import TomlKeys, WrongKey
 from ingest.tables.profile import (
     IntervalPart,
+    JsonPart,
     OnlyPart,
     Profile,
     QualityPart,
@@ -32,7 +33,7 @@ from ingest.tables.units import is_power, units_of
 from schemas.catalogue import Metric, catalogue
 
 _TOP = (
-    *("title", "metric", "noun", "file", "records", "source", "time", "value", "interval", "streams", "wide"),
+    *("title", "metric", "noun", "file", "json", "records", "source", "time", "value", "interval", "streams", "wide"),
     *("quality", "only"),
 )
 _FILE = (
@@ -102,18 +103,20 @@ def _profile(top: TomlKeys, name: str) -> Profile:
     interval = _interval(top, metric)
     streams = _streams(top)
     wide = _wide(top, interval)
+    of_json = _json(top, shaped="file" in top, wide=wide is not None, streams=streams)
     if streams is not None and wide is not None:
         raise WrongKey("the profile has both [streams] and [wide]; it may have one of them")
     return Profile(
         name=name,
         title=top.text("title"),
         metric=metric.name,
-        noun=top.text("noun", "readings" if streams or wide else "lines"),
+        noun=top.text("noun", "readings" if streams or wide else "records" if of_json else "lines"),
         shape=shape,
         source=_source(top, streams is not None),
         time=_time(top, interval, wide),
-        value=_value(top, metric, has_columns=streams is None and wide is None, interval=interval),
+        value=_value(top, metric, has_columns=streams is None and wide is None, interval=interval, of_json=of_json),
         interval=interval,
+        json=of_json,
         records=_records(top, wide),
         streams=streams,
         wide=wide,
@@ -232,7 +235,21 @@ def _is_text(keys: TomlKeys) -> bool:
     return True
 
 
-def _value(top: TomlKeys, metric: Metric, *, has_columns: bool, interval: IntervalPart) -> ValuePart:
+def _json(top: TomlKeys, *, shaped: bool, wide: bool, streams: StreamsPart | None) -> JsonPart | None:
+    keys = top.table("json", ("records", "lines"))
+    if keys is None:
+        return None
+    if shaped or wide or (streams is not None and streams.pattern is not None):
+        raise WrongKey("a profile with [json] has neither [file] nor [wide], nor a pattern of [streams]")
+    records, of_lines = keys.any_text("records", ""), keys.flag("lines", default=False)
+    if of_lines and records:
+        raise keys.wrong("lines", "each line is a record, so records names no array")
+    return JsonPart(tuple(records.split(".")) if records else (), of_lines)
+
+
+def _value(
+    top: TomlKeys, metric: Metric, *, has_columns: bool, interval: IntervalPart, of_json: JsonPart | None
+) -> ValuePart:
     keys = top.table("value", _VALUE)
     if keys is None:
         raise WrongKey("the profile needs [value]")
@@ -250,6 +267,8 @@ def _value(top: TomlKeys, metric: Metric, *, has_columns: bool, interval: Interv
         raise keys.wrong("unit", "it must be one of units")
     if interval.kind == "moment" and any(map(is_power, (unit, *units))):
         raise keys.wrong("unit", "power is an amount only with [interval]")
+    if of_json and (prefix or keys.flag("unit_in_name", default=False)):
+        raise WrongKey("[value] of a profile with [json] needs column, the whole name, and unit, units or unit_column")
     factors = keys.texts("volts_amperes", ())
     if factors and len(factors) != 2:
         raise keys.wrong("volts_amperes", "it must be two columns")
@@ -264,7 +283,7 @@ def _value(top: TomlKeys, metric: Metric, *, has_columns: bool, interval: Interv
         volts_amperes=factors,
         missing=frozenset(keys.texts("missing", [""])),
         signed=keys.flag("signed", default=True),
-        exponent=keys.flag("exponent", default=False),
+        exponent=keys.flag("exponent", default=of_json is not None),
     )
 
 

@@ -23,6 +23,7 @@ from ingest.tables.columns import (
 )
 from ingest.tables.faults import LEAST, Memo, Numbers, fault, numbers, reason_of
 from ingest.tables.fields import Fields
+from ingest.tables.json_rows import json_rows
 from ingest.tables.layout import Survey, TableLayout, unit_of, value_column
 from ingest.tables.profile import Profile, RepeatedColumn, Said
 from ingest.tables.streams import stream_columns
@@ -74,9 +75,8 @@ class _Reader:
         self._zone = zone
         self._path = path
         self._clock = clock_of(profile, zone)
-        names = subtables.names(profile.records) if profile.records else header(path, profile.shape)
         where = "the first line" if profile.shape.skip == 0 else f"line {profile.shape.skip + 1}"
-        self._layout = TableLayout(path.name, names, where)
+        self._layout = TableLayout(path.name, self._named(), where)
         self._column = value_column(self._layout, profile, said)
         self._streams = stream_columns(self._layout, profile)
         self._layout.require(self._used())
@@ -104,26 +104,27 @@ class _Reader:
             for piece in self._rows():
                 yield self._piece(piece)
 
+    def _named(self) -> Sequence[str]:
+        """The columns of the file: for JSON, those that are read."""
+        profile = self._profile
+        if profile.records is not None:
+            return subtables.names(profile.records)
+        if profile.json is None:
+            return header(self._path, profile.shape)
+        values = list(profile.streams.names) if profile.streams else [self._said.column or profile.value.column]
+        return list(dict.fromkeys((*columns_of(profile), *values)))
+
     def _rows(self) -> Iterator[TableRows]:
+        if self._profile.json is not None:
+            return json_rows(self._path, self._profile.json, self._layout.names)
         width = None if self._profile.records else len(self._layout.names)
         return rows(self._path, self._profile.shape, width)
 
     def _used(self) -> Sequence[str]:
         """The columns that are read."""
         profile = self._profile
-        time, repeated = profile.time, profile.time.repeated
-        columns = [
-            *(profile.source.columns if profile.source else ()),
-            *time.columns,
-            *(time.sequence, time.month, time.year, profile.value.unit_column, profile.interval.column),
-            *profile.value.plus,
-            *(self._streams if profile.streams else [self._column] if not profile.wide else []),
-            *([profile.wide.first, profile.wide.stop] if profile.wide else []),
-            *([repeated.column] if isinstance(repeated, RepeatedColumn) else []),
-            *([profile.quality.column] if profile.quality else []),
-            *(part.column for part in profile.only),
-        ]
-        return [column for column in columns if column and column != "stream"]
+        values = self._streams if profile.streams else [] if profile.wide else [self._column]
+        return [*columns_of(profile), *values]
 
     def _notes(self) -> Iterator[Note]:
         name, profile = self._path.name, self._profile
@@ -135,7 +136,7 @@ class _Reader:
             added = [stream for column, stream in self._streams.items() if column not in profile.streams.names]
             if added:
                 yield Note(f"{name}: streams besides the known ones: {', '.join(added)}")
-        if not profile.records and not profile.wide and profile.shape.header:
+        if not (profile.records or profile.wide or profile.json) and profile.shape.header:
             read = {column.casefold() for column in (*self._used(), *profile.shape.of_no_interest)}
             read |= {column.casefold() for column in profile.value.volts_amperes}
             if others := [column for column in self._layout.names if column and column.casefold() not in read]:
@@ -152,7 +153,7 @@ class _Reader:
         self._quality = None if quality is None else (layout.place(quality.column), Memo(qualities(quality)))
         self._months = self._clock, self._zone
         last = layout.names[-1].casefold() if layout.names else ""
-        self._may_be_cut = last in {column.casefold() for column in self._used()}
+        self._may_be_cut = profile.json is None and last in {column.casefold() for column in self._used()}
         self._added = [layout.place(name) for name in profile.value.plus]
         self._values = {stream: layout.place(column) for column, stream in self._streams.items()}
         self._value = layout.place(self._column) if not profile.streams and not profile.wide else -1
@@ -269,6 +270,22 @@ class _Reader:
         column = self._profile.value.unit_column
         units = fields.column(self._layout.place(column)) if column else [self._unit] * len(fields)
         return self._amounts.each(texts, units, length.tolist())
+
+
+def columns_of(profile: Profile) -> Sequence[str]:
+    """The columns that a profile names, besides those of the amounts."""
+    time, repeated = profile.time, profile.time.repeated
+    columns = [
+        *(profile.source.columns if profile.source else ()),
+        *time.columns,
+        *(time.sequence, time.month, time.year, profile.value.unit_column, profile.interval.column),
+        *profile.value.plus,
+        *([profile.wide.first, profile.wide.stop] if profile.wide else []),
+        *([repeated.column] if isinstance(repeated, RepeatedColumn) else []),
+        *([profile.quality.column] if profile.quality else []),
+        *(part.column for part in profile.only),
+    ]
+    return [column for column in columns if column and column != "stream"]
 
 
 def _but_last(piece: TableRows) -> TableRows:

@@ -1,13 +1,15 @@
-"""Every profile of the package on a small file of its format, beside sums by the module `csv`."""
+"""Every profile of the package on a small file of its format, beside sums by the modules `csv` and `json`."""
 
 import csv
 import io
+import json
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -155,7 +157,70 @@ AUSTIN = (
     "12/08/2025,RECYCLING,12/08/2025 10:00:00 AM,,MRF,RECYCLING,RW04,538701\n"
     "11/02/2025,RECYCLING,11/02/2025 01:30:00 AM,100,MRF,RECYCLING,RW04,538702\n"
 )
+BIGBELLY = """{
+    "assets": [
+        {"latestFullness": 8, "reason": "NOT_READY", "serialNumber": 1512345, "accountName": "Town", "latitude": 61.392,
+         "stationSerialNumber": 1512345, "description": "Torget", "ageThreshold": 0, "fullnessThreshold": 6,
+         "lastCall": 1764949151000, "accountId": 1, "disposition": "OPERATIONAL", "streamType": "TRASH",
+         "groupIds": [10157], "lastCollection": {"percentFull": 0, "timestamp": 1764872214000}, "position": "left",
+         "longitude": 18.306, "status": "IN_SERVICE"},
+        {"latestFullness": 3, "serialNumber": 1512346, "lastCall": 1764949151000, "streamType": "BOTTLES_CANS"},
+        {"latestFullness": null, "serialNumber": 1512347, "lastCall": 1764949151000, "streamType": "TRASH"},
+        {"latestFullness": 0, "serialNumber": 1512348, "lastCall": null, "streamType": "TRASH"}
+    ],
+    "errorCode": "STATUS_OK"
+}
+"""
+AUSTIN_JSON = """[{"load_id":"538699","report_date":"2025-12-08T00:00:00.000","load_type":"GARBAGE COLLECTIONS",
+"load_time":"2025-12-08T15:02:00.000","load_weight":"5220","dropoff_site":"TDS LANDFILL","route_type":"GARBAGE",
+"route_number":"PH13"}
+,{"load_id":"538700","load_type":"GARBAGE COLLECTIONS","load_time":"2025-12-08T09:30:00.000","load_weight":"11140.5",
+"route_number":"PH13"}
+,{"load_id":"538701","load_type":"RECYCLING","load_time":"2025-12-08T10:00:00.000","route_number":"RW04"}
+,{"load_id":"538702","load_type":"RECYCLING","load_time":"2025-11-02T01:30:00.000","load_weight":"100",
+"route_number":"RW04"}]
+"""
+
+
+def by_record(records: Sequence[Any], amount: Callable[[Any], tuple[str, Fraction | None]]) -> Sums:
+    """The sums of the records that `amount` knows."""
+    sums: dict[str, int] = defaultdict(int)
+    for record in records:
+        source, value = amount(record)
+        if value is not None:
+            sums[source] += round(value)
+    return sums
+
+
 SAMPLES = {
+    "bigbelly": Sample(
+        BIGBELLY,
+        lambda text: by_record(
+            json.loads(text)["assets"],
+            lambda bin_: (
+                f"{bin_['serialNumber']}/{bin_['streamType']}",
+                Fraction(bin_["latestFullness"]) * 1_000 if bin_["lastCall"] and bin_["latestFullness"] else None,
+            ),
+        ),
+        "2025-12-05 15:39",
+        2,
+        {3: "missing", 4: "time"},
+    ),
+    "austin-loads-json": Sample(
+        AUSTIN_JSON,
+        lambda text: by_record(
+            json.loads(text),
+            lambda load: (
+                f"{load['route_number']}/{load['load_type']}",
+                Fraction(load["load_weight"]) * POUND
+                if "load_weight" in load and "2025-11-02" not in load["load_time"]
+                else None,
+            ),
+        ),
+        "2025-12-08 15:30",
+        2,
+        {3: "missing", 4: "repeated-hour"},
+    ),
     "fluvius": Sample(
         FLUVIUS,
         lambda text: by(
@@ -285,7 +350,7 @@ def read(name: str, path: Path, text: str) -> Table:
 
 
 @pytest.mark.parametrize("name", SAMPLES)
-def test_a_sample_has_the_sums_that_csv_finds(name: str, tmp_path: Path) -> None:
+def test_a_sample_has_the_sums_that_independent_code_finds(name: str, tmp_path: Path) -> None:
     sample, path = SAMPLES[name], tmp_path / "sample.csv"
     table = read(name, path, sample.text)
     found = parsed(table, path)
