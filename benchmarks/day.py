@@ -59,9 +59,10 @@ class _Watch:
 def filled_aloud(running: Services, stream: SourceStream) -> tuple[Written, float]:
     """Fill the topic, saying how far it is; also the seconds that it took."""
     began, written = time.monotonic(), Written()
-    for number, _ in enumerate(fill(ConfluentLog(running.kafka), stream, written), 1):
+    whole = stream.sources * stream.steps
+    for _ in fill(ConfluentLog(running.kafka), stream, written):
         seconds = time.monotonic() - began
-        print(f"filling: step {number} of {stream.steps}, {written.readings / 1e6:.1f} M, {seconds:.0f} s", flush=True)
+        print(f"filling: {written.readings / 1e6:.1f} of {whole / 1e6:.1f} M, {seconds:.0f} s", flush=True)
     return written, time.monotonic() - began
 
 

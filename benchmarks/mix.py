@@ -19,16 +19,20 @@ from dataclasses import dataclass
 
 from benchmarks.energy import options
 from benchmarks.passes import RATE, STREETS, TOPIC, before, records, street
-from benchmarks.readings import SEED, SourceStream, Written, check, close, energy, steps, waste, write
+from benchmarks.readings import SEED, ZONE, SourceStream, Written, check, close, energy, steps, waste, write
 from benchmarks.result import MeasuredRun, MeasuredSystem, Measuring, ResultTable
-from benchmarks.timed import Spent, now, own_services
+from benchmarks.timed import Spent, now, own_services, polls
 from benchmarks.workers import CLIENTS, Work, process
 from embedded.services import Services
+from eventlog.confluent import ConfluentLog
 from eventlog.protocol import Log
-from schemas.topics import REGIONS, settings
+from processors.reading_fold import ReadingFoldFactory
+from schemas.catalogue import metrics_of
+from schemas.topics import REGIONS, dataset_of, settings
 from store.accounts import stream_accounts
 from store.database import Connection, connect, create_database
 from store.migrations import migrate
+from store.processing import Position
 
 METERS, CAMERAS, BINS = 5_000_000, 10_000, 100_000
 PARTITIONS = 32
@@ -84,12 +88,13 @@ def sent_pictures(log: Log, cameras: int, seconds: int) -> PictureShare:
     log.create(TOPIC, 1, settings(REGIONS))
     writer = log.writer()
     [messages] = records(streets, cameras, 1)
-    values = [message.value or b"" for message in messages]
-    for value in values:
-        writer.send_to(TOPIC, 0, value)
+    size = 0
+    for message in messages:
+        writer.send(TOPIC, message.key or b"", message.value or b"", 1)
+        size += len(message.value or b"")
     writer.close()
     found = sum(passes[camera % STREETS] for camera in range(cameras))
-    return PictureShare(cameras * seconds * RATE, found, sum(map(len, values)))
+    return PictureShare(cameras * seconds * RATE, found, size)
 
 
 def sent_readings(log: Log, stream: SourceStream) -> tuple[StreamShare, Spent]:
@@ -124,6 +129,17 @@ def size_of(share: Share) -> float:
     return (share.bytes if isinstance(share, PictureShare) else share.written.bytes) / counted(share)
 
 
+def open_bytes(running: Services, share: Share) -> float:
+    """Bytes in memory for each reading whose window is open, as the fold counts them."""
+    messages = share.pictures + 1 if isinstance(share, PictureShare) else share.written.messages
+    log = ConfluentLog(running.kafka)
+    records = [record for _, part in polls(log, f"open-{share.topic}", share.topic, messages) for record in part]
+    factory = ReadingFoldFactory({share.topic: metrics_of(dataset_of(share.topic))}, ZONE)
+    fold = factory.create(share.topic, Position(), lambda first, until: frozenset(), gap=False)
+    fold.feed(records[:-1])  # the last one closes every window
+    return fold.held[0] / fold.buffered
+
+
 def measure(running: Services, shares: Mapping[str, Share], client: str, rounds: int) -> list[MeasuredSystem]:
     """Each stream alone and all together, in turns; the last is all together."""
     whole = list(shares.values())
@@ -141,8 +157,13 @@ def measure(running: Services, shares: Mapping[str, Share], client: str, rounds:
     ]
 
 
-def cores(client: str, shares: Mapping[str, Share], systems: Sequence[MeasuredSystem]) -> Sequence[ResultTable]:
-    """What the whole city takes, stream by stream; and whether together is the sum of each."""
+def cores(
+    client: str, shares: Mapping[str, Share], opened: Mapping[str, float], systems: Sequence[MeasuredSystem]
+) -> Sequence[ResultTable]:
+    """What the whole city takes, stream by stream; and whether together is the sum of each.
+
+    `opened`: bytes in memory for each reading of an open window.
+    """
     *alone, together = [statistics.median(run.cpu_s for run in system.runs) for system in systems]
     rows: list[dict[str, object]] = []
     for (name, share), seconds in zip(shares.items(), alone, strict=True):
@@ -151,11 +172,12 @@ def cores(client: str, shares: Mapping[str, Share], systems: Sequence[MeasuredSy
             "stream": name,
             "readings a second": round(RATES[name], 1),
             "bytes a reading": round(size_of(share), 1),
+            "bytes of it while open": round(opened[name], 1),
             "CPU us a reading": round(each * 1e6, 3),
-            "cores": round(RATES[name] * each, 3),
+            "cores": round(RATES[name] * each, 5),
         })  # fmt: skip
     total = sum(RATES[name] * s / counted(share) for (name, share), s in zip(shares.items(), alone, strict=True))
-    rows.append({**dict.fromkeys(rows[0], ""), "stream": "all", "cores": round(total, 3)})
+    rows.append({**dict.fromkeys(rows[0], ""), "stream": "all", "cores": round(total, 5)})
     sums = {
         "alone, s of CPU": round(sum(alone), 2),
         "together, s of CPU": round(together, 2),
@@ -189,10 +211,11 @@ def main() -> None:
         ]
         measuring.tables.append(ResultTable.of(f"Encoding and sending, {chosen.clients[0]}", ingest))
         shares: Mapping[str, Share] = {"meters": meters, "cameras": cameras, "bins": bins}
+        opened = {name: open_bytes(running, share) for name, share in shares.items()}
         for client in chosen.clients:
             systems = measure(running, shares, client, chosen.rounds)
             measuring.systems += systems
-            measuring.tables += cores(client, shares, systems)
+            measuring.tables += cores(client, shares, opened, systems)
     measuring.write(chosen.output)
 
 

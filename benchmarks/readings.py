@@ -197,8 +197,11 @@ def _expect(
 ) -> None:
     """Add a step's winners to the cells. Each sum of a step is exact: below 2^53."""
     numbers = windows.numbers(start)
-    for window in np.unique(numbers).tolist():
-        here, begin = numbers == window, windows.bounds(window)[0]
+    for window in range(int(numbers.min()), int(numbers.max()) + 1):
+        here = numbers == window
+        if not here.any():  # numbers are not gap-free
+            continue
+        begin = windows.bounds(window)[0]
         sums = np.bincount(cell[here], value[here])
         counts = np.bincount(cell[here])
         for number in np.flatnonzero(counts).tolist():

@@ -32,6 +32,7 @@ from node.commands import (
     serve,
     serve_partners,
     services,
+    size,
     sources,
     standing,
     status,
@@ -57,6 +58,7 @@ app = typer.Typer(
 )
 app.command()(demo.demo)
 app.command()(services.services)
+app.command()(size.size)
 app.command()(migrate.migrate)
 app.command()(backup.backup)
 app.command()(backup.restore)
