@@ -12,11 +12,7 @@ readings and their sum are counted in what was sent, outside the timed part.
 
 import argparse
 import importlib
-import json
-import os
-import platform
 import random
-import statistics
 import sys
 import tempfile
 import uuid
@@ -27,6 +23,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
+from benchmarks.result import MeasuredRun, MeasuredSystem, Measuring, peak_mb
 from benchmarks.tables import METERS, read_whole, write_meters, write_plant
 from benchmarks.timed import Spent, now, own_services
 from benchmarks.workers import CLIENTS
@@ -115,33 +112,29 @@ def bare(path: Path, delimiter: str) -> Mapping[str, Callable[[], object]]:
 
 
 def measure(
-    url: str, log: KafkaLog, table: Table, path: Path, delimiter: str, wanted: int, rounds: int
-) -> Mapping[str, object]:
-    """Readings per second of processor time, medians of the rounds, which take turns."""
-    spent: dict[str, list[Spent]] = {}
-    for number in range(rounds):
-        whole = run_import(url, log, table, path, wanted)
-        spent.setdefault("import", []).append(whole)
+    url: str, log: KafkaLog, what: str, table: Table, path: Path, delimiter: str, wanted: int, rounds: int
+) -> list[MeasuredSystem]:
+    """The import of a file, and what is beside it, in turns. `what`: the file, in words."""
+    runs: dict[str, list[MeasuredRun]] = {}
+
+    def note(name: str, spent: Spent) -> None:
+        runs.setdefault(name, []).append(MeasuredRun(spent.wall, spent.cpu, peak_mb()))
+
+    readings = 0
+    for _ in range(rounds):
+        note("import", run_import(url, log, table, path, wanted))
         began = now()
         readings = read_whole(table, path, wanted)
-        spent.setdefault("reader", []).append(now() - began)
+        note("reader alone", now() - began)
         for name, parse in bare(path, delimiter).items():
             began = now()
             parse()
-            spent.setdefault(name, []).append(now() - began)
-        print(
-            f"round {number}: { ({name: round(readings / times[-1].cpu) for name, times in spent.items()}) }",
-            flush=True,
-        )
-    return {
-        "readings": readings,
-        "per_cpu_second": {
-            name: round(readings / statistics.median(some.cpu for some in times)) for name, times in spent.items()
-        },
-        "per_second": {
-            name: round(readings / statistics.median(some.wall for some in times)) for name, times in spent.items()
-        },
-    }
+            note(name, now() - began)
+    verified = {"import": "every reading acknowledged, their sum", "reader alone": "the sum of all amounts"}
+    return [
+        MeasuredSystem(f"{name}, {what}", readings, taken, verified.get(name, "nothing"))
+        for name, taken in runs.items()
+    ]
 
 
 def main() -> None:
@@ -153,6 +146,8 @@ def main() -> None:
     options.add_argument("--installed", type=Path, default=Path(".sistercity"))
     options.add_argument("--output", type=Path)
     chosen = options.parse_args()
+    terms = {"readings": chosen.readings, "client": chosen.client, "rounds": chosen.rounds}
+    measuring = Measuring("importing", "Imports of tables", "reading", terms)
     zone, dice = ZoneInfo("UTC"), random.Random(1)
     with own_services(chosen.installed) as running, tempfile.TemporaryDirectory() as folder:
         url = create_database(running.database_url, "bench")
@@ -161,16 +156,11 @@ def main() -> None:
         path = Path(folder, "table.csv")
         wanted = write_meters(path, chosen.readings, dice)
         table = Table(parse_profile(METERS, "meters", "meters"), Said(), zone)
-        meters = measure(url, log, table, path, ";", wanted, chosen.rounds)
-        print(f"meters {meters}", flush=True)
+        measuring.systems += measure(url, log, "many meters", table, path, ";", wanted, chosen.rounds)
         wanted = write_plant(path, chosen.readings, dice)
         table = Table(load_profile("solar"), Said(unit="W"), zone)
-        plant = measure(url, log, table, path, ",", wanted, chosen.rounds)
-        print(f"plant {plant}", flush=True)
-    figures = {"client": chosen.client, "meters": meters, "plant": plant}
-    figures |= {"python": platform.python_version(), "cores": os.cpu_count(), "load": os.getloadavg()}
-    if chosen.output is not None:
-        chosen.output.write_text(json.dumps(figures, indent=2) + "\n")
+        measuring.systems += measure(url, log, "one plant", table, path, ",", wanted, chosen.rounds)
+    measuring.write(chosen.output)
 
 
 if __name__ == "__main__":
