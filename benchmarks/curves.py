@@ -40,7 +40,7 @@ def curve(
 def main() -> None:
     """Measure, print the result, and write it to `--output`."""
     parser = options(__doc__)
-    parser.add_argument("--readings", type=int, default=5_000_000, help="about so many at every point")
+    parser.add_argument("--readings", type=int, default=3_000_000, help="about so many at every point")
     parser.set_defaults(clients=["confluent-kafka"])
     chosen = parser.parse_args()
     settings = {"readings": chosen.readings, "rounds": chosen.rounds}

@@ -239,8 +239,8 @@ def main() -> None:
     """Measure, print the result, and write it to `--output`."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--sizes", type=_size, nargs="+", default=[(640, 384), (1920, 1080)], metavar="WIDTHxHEIGHT")
-    options.add_argument("--pictures", type=int, default=800)
-    options.add_argument("--rounds", type=int, default=5)
+    options.add_argument("--pictures", type=int, default=300)
+    options.add_argument("--rounds", type=int, default=3)
     options.add_argument("--installed", type=Path, default=Path(".sistercity"))
     options.add_argument("--output", type=Path)
     chosen = options.parse_args()

@@ -275,7 +275,7 @@ def _table(
 def main() -> None:
     """Measure, print the result, and write it to `--output`."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--hours", type=int, default=60, help="of city time")
+    parser.add_argument("--hours", type=int, default=48, help="of city time")
     parser.add_argument("--hour-s", type=float, default=1.6, help="seconds that an hour of city time takes")
     parser.add_argument("--meters", type=int, default=20_000)
     parser.add_argument("--publish-s", type=float, default=0.5)

@@ -176,7 +176,7 @@ def _row(cameras: int, partitions: int, measured: Sequence[PassesRound]) -> Mapp
 def main() -> None:
     """Measure, print, and write the numbers to a file if one is named."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--seconds", type=int, default=120, help="of the window that have pictures")
+    options.add_argument("--seconds", type=int, default=60, help="of the window that have pictures")
     options.add_argument("--rounds", type=int, default=3)
     options.add_argument("--output", type=Path)
     chosen = options.parse_args()

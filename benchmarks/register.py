@@ -132,7 +132,7 @@ def measure(database_url: str, path: Path, city: City, sources: int) -> Sequence
 def main() -> None:
     """Measure and print; write the figures to `--output` as JSON."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--sources", type=int, default=5_000_000)
+    options.add_argument("--sources", type=int, default=1_000_000)
     options.add_argument("--installed", type=Path, default=Path(".sistercity"))
     options.add_argument("--output", type=Path)
     chosen = options.parse_args()
