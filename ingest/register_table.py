@@ -8,17 +8,18 @@ The text is UTF-8 or, with its mark, UTF-16.
 import codecs
 import csv
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from io import TextIOWrapper
+from io import StringIO, TextIOWrapper
 from itertools import accumulate, chain, islice
-from operator import itemgetter
 from pathlib import Path
-from typing import Any, TextIO
+from typing import BinaryIO, TextIO
 
 from ingest.facts import FACTS
 from ingest.identity import normal
+from ingest.plain_fields import PlainFields, plain_fields
 from store.register_columns import RegisterError
+from store.texts import Texts
 
 COLUMNS = ("source", "metric", "district", "contributor", "class", "valid_from", "valid_to")
 
@@ -34,6 +35,8 @@ _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
 _LINE_BREAK = re.compile(r"\r\n|\r|\n")
 _LONGEST_HEADER = 10_000
 _HEAD_BYTES = 1_000
+_CHUNK_BYTES = 2**20
+_UTF_8 = ("utf-8", "surrogateescape")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,33 +54,110 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """Where a row has its columns: `pick` gives those of `COLUMNS` and then `facts`. `width` counts its fields."""
+    """Where a row has its columns: `places` are those of `COLUMNS` and then of `facts`. `width` counts its fields."""
 
-    pick: "itemgetter[Any]"
+    places: tuple[int, ...]
     facts: tuple[str, ...]
     width: int
-    comma: bool
+    delimiter: str
 
     def block(self, lines: Sequence[int], rows: Sequence[Row]) -> Block:
-        columns = self.pick(list(zip(*rows, strict=True)))
-        return Block(
-            lines, columns[: len(COLUMNS)], dict(zip(self.facts, columns[len(COLUMNS) :], strict=True)), self.comma
-        )
+        fields = list(zip(*rows, strict=True))
+        columns = [fields[place] for place in self.places]
+        facts = dict(zip(self.facts, columns[len(COLUMNS) :], strict=True))
+        return Block(lines, columns[: len(COLUMNS)], facts, self.delimiter == ",")
 
 
-def blocks_of_file(path: Path) -> Iterator[Block]:
+@dataclass(frozen=True, slots=True)
+class PlainBlock:
+    """Rows that needed no parser; `before` is the line before the first of them."""
+
+    fields: PlainFields
+    text: bytes
+    before: int
+    layout: _Layout
+
+    @property
+    def columns(self) -> Sequence[Texts]:
+        """Those of `COLUMNS`, in that order."""
+        return [self.fields.column(place) for place in self.layout.places[: len(COLUMNS)]]
+
+    @property
+    def facts(self) -> Mapping[str, Texts]:
+        """By name of the fact."""
+        places = self.layout.places[len(COLUMNS) :]
+        return {name: self.fields.column(place) for name, place in zip(self.layout.facts, places, strict=True)}
+
+    @property
+    def comma(self) -> bool:
+        """Whether fields were separated by commas."""
+        return self.layout.delimiter == ","
+
+    def blocks(self) -> Iterator[Block]:
+        """The same rows as they are without a short cut."""
+        yield from _rows(_lines_of([self.text]), self.before, self.layout)
+
+
+def blocks_of_file(path: Path) -> Iterator[Block | PlainBlock]:
     """The rows of a register file. Raises `RegisterError`, also for a header that isn't the register's.
 
     What comes before a line that can't be read is a block, too: the first error is the one to name.
     """
-    with _opened(path) as file:
-        line, header = 1, file.readline(_LONGEST_HEADER)
-        delimiter = None
-        while header and (not header.strip() or (delimiter is None and _SEPARATOR_LINE.fullmatch(header))):
-            if match := _SEPARATOR_LINE.fullmatch(header):
-                delimiter = match[1]
-            line, header = line + 1, file.readline(_LONGEST_HEADER)
-        yield from _blocks(chain([header], file), line - 1, delimiter or _delimiter(header))
+    with path.open("rb") as file:
+        encoding = _utf_16(file.peek(_HEAD_BYTES)[:_HEAD_BYTES])  # stays unread: a pipe can be read only once
+        if encoding is not None:
+            lines: TextIO = TextIOWrapper(file, encoding=encoding, errors="replace", newline="")
+            yield from _blocks(lines, *_begun(lines))
+            return
+        chunks = _chunks(file)
+        first = next(chunks, b"").removeprefix(codecs.BOM_UTF8)
+        lines = StringIO(first.decode(*_UTF_8), newline="")
+        line, header, delimiter = _begun(lines)
+        if b'"' in first or b"\0" in first or not header.endswith(("\n", "\r")):
+            yield from _blocks(chain(lines, _lines_of(chunks)), line, header, delimiter)
+            return
+        layout = _layout(header.rstrip("\r\n").split(delimiter), line, delimiter)
+        yield from _pieces(chain([lines.read().encode(*_UTF_8)], chunks), line, layout)
+
+
+def _begun(lines: TextIO) -> tuple[int, str, str]:
+    """The line of the header, the header, and the delimiter; what is read next comes after it."""
+    line, header = 1, lines.readline(_LONGEST_HEADER)
+    delimiter = None
+    while header and (not header.strip() or (delimiter is None and _SEPARATOR_LINE.fullmatch(header))):
+        if match := _SEPARATOR_LINE.fullmatch(header):
+            delimiter = match[1]
+        line, header = line + 1, lines.readline(_LONGEST_HEADER)
+    return line, header, delimiter or _delimiter(header)
+
+
+def _chunks(file: BinaryIO) -> Iterator[bytes]:
+    """The file in pieces of whole lines."""
+    begun = b""
+    while piece := file.read(_CHUNK_BYTES):
+        # A CR at the end of the piece may have its LF in the next one. A line of such a length is refused in any case.
+        end = (piece.rfind(b"\n") + 1) or (piece.rfind(b"\r", 0, -1) + 1) or len(piece)
+        yield begun + piece[:end]
+        begun = piece[end:]
+    yield begun
+
+
+def _lines_of(chunks: Iterable[bytes]) -> Iterator[str]:
+    """The lines with their ends. Bytes that are not UTF-8 become single surrogates, which no id can hold."""
+    for chunk in chunks:
+        yield from StringIO(chunk.decode(*_UTF_8), newline="")
+
+
+def _pieces(chunks: Iterator[bytes], line: int, layout: _Layout) -> Iterator[Block | PlainBlock]:
+    """The rows of chunks of whole lines after `line` others, without a parser where that is possible."""
+    for chunk in chunks:
+        if b'"' in chunk:  # a quoted field may go on in the next chunk
+            yield from _rows(_lines_of(chain([chunk], chunks)), line, layout)
+        elif fields := plain_fields(chunk, layout.delimiter, layout.width):
+            yield PlainBlock(fields, chunk, line, layout)
+            line += len(fields)
+        else:
+            line = yield from _rows(_lines_of([chunk]), line, layout)
 
 
 def blocks_of_rows(rows: Iterable[Mapping[str, str]]) -> Iterator[Block]:
@@ -95,16 +175,13 @@ def blocks_of_rows(rows: Iterable[Mapping[str, str]]) -> Iterator[Block]:
         line += len(block)
 
 
-def _opened(path: Path) -> TextIO:
-    """The file as text. Bytes that are not UTF-8 become single surrogates, which no id can hold: they have a place."""
-    file = path.open("rb")
-    head = file.peek(_HEAD_BYTES)[:_HEAD_BYTES]  # stays unread: a pipe (/dev/stdin) can be read only once
+def _utf_16(head: bytes) -> str | None:
+    """The encoding of a file that begins so, if it is UTF-16."""
     if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return TextIOWrapper(file, encoding="utf-16", errors="replace", newline="")
+        return "utf-16"
     if b"\0" in head[:2]:  # UTF-16 without its mark: one byte of every letter of the header is zero
-        encoding = "utf-16-be" if head.startswith(b"\0") else "utf-16-le"
-        return TextIOWrapper(file, encoding=encoding, errors="replace", newline="")
-    return TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="")
+        return "utf-16-be" if head.startswith(b"\0") else "utf-16-le"
+    return None
 
 
 def _delimiter(header: str) -> str:
@@ -134,31 +211,43 @@ def _layout(header: Row, line: int, delimiter: str) -> _Layout:
             f"the header must name the columns {', '.join(COLUMNS)}, each once, {may}: {'; '.join(problems)}", line
         )
     facts = tuple(name for name in FACTS if name in names)
-    pick: itemgetter[Any] = itemgetter(*(names.index(name) for name in (*COLUMNS, *facts)))
-    return _Layout(pick, facts, len(names), delimiter == ",")
+    places = tuple(names.index(name) for name in (*COLUMNS, *facts))
+    return _Layout(places, facts, len(names), delimiter)
 
 
-def _blocks(lines: Iterable[str], before: int, delimiter: str) -> Iterator[Block]:
-    """The rows after the header, which is the first of these lines, after `before` others."""
-    reader = csv.reader(lines, delimiter=delimiter, strict=True)
-    rows: list[Row] = []
-    layout: _Layout | None = None
-    first = before
+def _blocks(lines: Iterator[str], line: int, header: str, delimiter: str) -> Iterator[Block]:
+    """The rows of a table whose header, on this line, is not parsed yet; it may go on in the lines after it."""
+    reader = csv.reader(chain([header], lines), delimiter=delimiter, strict=True)
     try:
-        layout = _layout(next(reader, []), first + 1, delimiter)
+        layout = _layout(next(reader, []), line, delimiter)
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise _unreadable(error, line - 1 + reader.line_num) from error
+    yield from _rows(lines, line - 1 + reader.line_num, layout)
+
+
+def _rows(lines: Iterable[str], first: int, layout: _Layout) -> Generator[Block, None, int]:
+    """The rows of these lines, which `first` others come before; how many lines have come then."""
+    reader = csv.reader(lines, delimiter=layout.delimiter, strict=True)
+    rows: list[Row] = []
+    before = first
+    try:
         while True:
             before, rows = first + reader.line_num, []
             rows.extend(islice(reader, BLOCK))  # keeps what it has got if a line can't be read
             if not rows:
-                return
+                return before
             yield from _whole(_lines(rows, before, first + reader.line_num), rows, layout)
     except (csv.Error, UnicodeDecodeError) as error:
         line = first + reader.line_num
-        if rows and layout is not None:
+        if rows:
             yield from _whole(_lines(rows, before, None), rows, layout)
-        if isinstance(error, csv.Error):
-            raise RegisterError(f"not CSV: {error}", max(line, 1)) from error
-        raise RegisterError("not UTF-16 on this line or soon after it", line + 1) from error
+        raise _unreadable(error, line) from error
+
+
+def _unreadable(error: csv.Error | UnicodeDecodeError, line: int) -> RegisterError:
+    if isinstance(error, csv.Error):
+        return RegisterError(f"not CSV: {error}", max(line, 1))
+    return RegisterError("not UTF-16 on this line or soon after it", line + 1)
 
 
 def _lines(rows: Sequence[Row], before: int, last: int | None) -> Sequence[int]:

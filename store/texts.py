@@ -62,11 +62,19 @@ class Texts:
 
     def strings(self) -> list[str]:
         """The texts as strings."""
-        return [self.bytes_of(row).decode("utf-8", "surrogatepass") for row in range(len(self))]
+        packed = self.packed()
+        data = packed.data.tobytes()
+        bounds = zip(packed.start.tolist(), (packed.start + packed.length).tolist(), strict=True)
+        if data.isascii():
+            whole = data.decode()
+            return [whole[start:end] for start, end in bounds]
+        return [data[start:end].decode("utf-8", "surrogatepass") for start, end in bounds]
 
     def used(self, width: int) -> NDArray[np.bool_]:
         """Which bytes of a row of `padded` belong to its text: shape (n, width)."""
-        used: NDArray[np.bool_] = np.arange(width) < self.length[:, None]
+        if len(self) and int(self.length.min()) >= width:
+            return np.ones((len(self), width), np.bool_)
+        used: NDArray[np.bool_] = np.arange(width, dtype=np.uint32) < self.length.astype(np.uint32)[:, None]
         return used
 
     def padded(self, multiple: int = 1) -> NDArray[np.uint8]:
@@ -81,7 +89,8 @@ class Texts:
         if late.any():
             tail = np.concatenate([self.data[last:], np.zeros(longest, np.uint8)])
             found[late, :longest] = _pieces(tail, self.start[late] - last, longest)
-        found[~self.used(found.shape[1])] = 0
+        if int(self.length.min()) < longest:
+            found *= self.used(found.shape[1])
         return found
 
     def hashes(self) -> NDArray[np.uint64]:

@@ -3,10 +3,13 @@
 import codecs
 import os
 import unicodedata
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ingest.cities import load_city
 from ingest.register_rows import RegisterRows
@@ -240,3 +243,68 @@ def test_the_cases_are_read_or_refused_with_what_to_change(name: str) -> None:
     else:
         read = (rows.columns(block) for block in blocks_of_file(case(name)))
         assert [source for columns in read for source in columns.source.strings()] == expected
+
+
+FIELDS: Mapping[str, Sequence[str]] = {
+    "source": ["M-1", "m 2", "M-10", " M-3", "M-3 ", "đồng hồ", "", " ", "x" * 200, "x" * 201, "M\u00ad1", "a\x7fb"],
+    "metric": ["energy.import", "energy.solar", " energy.import", "waste.fill", "Energy.import", "energy.none"],
+    "district": ["town-a", "town-b", "town-a ", "nowhere"],
+    "contributor": ["C-1", "C-2", "C 3", "\t", "", "C\t1"],
+    "class": ["residential", "commercial", "container", "residential "],
+    "valid_from": ["2026-01-01", "1.7.2025", " 2026-01-01", "1404/10/11", "01/02/2026", "2026-02-30", ""],
+    "valid_to": ["", " ", "2026-07-01", "2026-01-01", "2020-01-01", "never"],
+    "power_kw": ["", "5", "5.5", "600", "1,250", "many"],
+}
+"""Fields by column: the first is right, and so are some of the others."""
+
+
+@st.composite
+def registers(draw: st.DrawFn) -> tuple[str, list[str]]:
+    """The header and the lines of a register, most of them right, with their ends."""
+    delimiter, end = draw(st.sampled_from([",", ";", "\t"])), draw(st.sampled_from(["\n", "\r\n", "\r"]))
+    names = draw(st.permutations([*COLUMNS, *draw(st.sampled_from([[], ["power_kw"]]))]))
+    rows = draw(
+        st.lists(
+            st.tuples(*(st.sampled_from([FIELDS[n][0]] * 4 + [*FIELDS[n][:3]] * 2 + [*FIELDS[n]]) for n in names))
+            | st.just(("",) * len(names)),
+            max_size=8,
+        )
+    )
+    lines = [delimiter.join(row) for row in rows]
+    odd = draw(st.sampled_from([None, None, None, "", delimiter, f'"M-1"{delimiter}', "\0"]))
+    if odd is not None:
+        lines.insert(draw(st.integers(0, len(lines))), odd)
+    last = draw(st.sampled_from(["", end]))
+    return delimiter.join(names) + end, [line + end for line in lines[:-1]] + [line + last for line in lines[-1:]]
+
+
+def outcome(path: Path) -> list[Source] | tuple[int | None, str | None, str]:
+    try:
+        return read(path)
+    except RegisterError as error:
+        return error.line, error.column, str(error)
+
+
+@given(registers())
+def test_lines_that_need_no_parser_are_read_or_refused_as_with_one(
+    tmp_path_factory: pytest.TempPathFactory, register: tuple[str, list[str]]
+) -> None:
+    header, lines = register
+    folder = tmp_path_factory.mktemp("registers")
+    plain = outcome(written(folder, header + "".join(lines)))
+    name = COLUMNS[0]
+    parsed = outcome(written(folder, header.replace(name, f'"{name}"') + "".join(lines)))
+    assert plain == parsed
+
+
+def test_rows_are_the_same_wherever_the_file_is_cut_into_pieces(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = [LINE, LINE.replace("M-1", "M-2"), f'{LINE}"\n"', LINE.replace("M-1", "đ"), "", LINE]
+    for end in ("\n", "\r\n", "\r"):
+        path = written(tmp_path, end.join([HEADER, *lines, LINE.replace("town-a", "nowhere")]))
+        wanted = outcome(path)
+        for size in range(len(HEADER) + 2, path.stat().st_size, 3):
+            monkeypatch.setattr("ingest.register_table._CHUNK_BYTES", size)
+            assert outcome(path) == wanted
+        assert wanted[0] == 9
