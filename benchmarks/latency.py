@@ -290,7 +290,7 @@ def main() -> None:
     with own_services(chosen.installed) as running:
         table, verified = run(running, chosen.hours, chosen.meters, chosen)
     measuring.tables.append(table)
-    measuring.set("verified:", verified)
+    measuring.set("verified", verified)
     measuring.write(chosen.output)
 
 

@@ -68,12 +68,13 @@ def _systems(systems: Sequence[Mapping[str, Any]], unit: str) -> str:
         [s["name"], s["cpu_ns"], s["per_cpu_second"], s["count"], s["wall_s"], s["peak_mb"] or "", _spread(s)]
         for s in systems
     ]
-    remarks = []
+    remarks: dict[str, list[str]] = {}
     for system in systems:
         stated = [f"{name} {_text(value)}" for name, value in system["stated"].items()]
         left_out = [f"it leaves out {system['leaves_out']}"] if system["leaves_out"] else []
-        remarks.append(f"* **{system['name']}**: {'; '.join([system['verified'], *left_out, *stated])}.\n")
-    return markdown(columns, rows) + "\n" + "".join(remarks)
+        remarks.setdefault("; ".join([system["verified"], *left_out, *stated]), []).append(system["name"])
+    said = "".join(f"* **{'; '.join(names)}**: {remark}.\n" for remark, names in remarks.items())
+    return markdown(columns, rows) + "\n" + said
 
 
 def _spread(system: Mapping[str, Any]) -> str:
@@ -85,12 +86,12 @@ def _spread(system: Mapping[str, Any]) -> str:
 def _circumstances(result: Mapping[str, Any]) -> str:
     machine, load = result["machine"], result["load"]
     versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
-    chosen = ", ".join(f"{name} {_text(value)}" for name, value in result["settings"].items())
-    seed = "" if result["seed"] is None else f" Seed {result['seed']}."
+    settings = result["settings"] if result["seed"] is None else {**result["settings"], "seed": result["seed"]}
+    chosen = "; ".join(f"{name}: {_text(value)}" for name, value in settings.items())
     return (
         f"Measured {result['measured_at']} at commit {result['commit'] or 'unknown'}, in {_text(result['took_s'])} s;"
         f" load {load['begun']} at the beginning, {load['ended']} at the end. {machine['processor']},"
-        f" {machine['cores']} cores, {machine['memory_gb']} GB, {machine['system']}. {versions}. {chosen}.{seed}\n"
+        f" {machine['cores']} cores, {machine['memory_gb']} GB, {machine['system']}; {versions}. Settings: {chosen}.\n"
     )
 
 

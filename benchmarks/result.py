@@ -179,13 +179,17 @@ def _versions(packages: Sequence[str]) -> Mapping[str, str]:
 
 
 def _commit() -> str:
-    """The commit of the source, with a mark if files differ from it; empty where there is no git."""
+    """The commit of the source, with a mark if what is measured differs from it; empty where there is no git."""
     folder = Path(__file__).parent.parent
+    written = [":(exclude)benchmarks/results", ":(exclude)docs", ":(exclude)node/sizing.toml"]
     try:
-        command = ["git", "describe", "--always", "--dirty", "--exclude=*"]
-        return subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True).stdout.strip()
+        head = subprocess.run(
+            ["git", "rev-parse", "--short", "HEAD"], cwd=folder, check=True, capture_output=True, text=True
+        )
+        changed = subprocess.run(["git", "diff", "--quiet", "HEAD", "--", ".", *written], cwd=folder, check=False)
     except (OSError, subprocess.CalledProcessError):
         return ""
+    return head.stdout.strip() + (" with changes" if changed.returncode else "")
 
 
 def _significant(value: float) -> float:
