@@ -47,12 +47,13 @@ def value_column(layout: TableLayout, profile: Profile, said: Said) -> str:
         return said.column
     if not value.prefix:
         return value.column
-    found = [name for name in layout.names if name.casefold().startswith(value.prefix.casefold())]
+    prefix, suffix = value.prefix.casefold(), value.suffix.casefold()
+    found = [name for name in layout.names if (n := name.casefold()).startswith(prefix) and n.endswith(suffix)]
     if len(found) > 1:
         raise NotSuchFile(
             f"{layout.name}: has several columns of values ({', '.join(found)}): choose one with --column"
         )
-    return found[0] if found else value.prefix
+    return found[0] if found else value.prefix + (f" ... {value.suffix}" if value.suffix else "")
 
 
 def unit_of(layout: TableLayout, profile: Profile, said: Said, column: str, measured: str | None) -> str:

@@ -95,7 +95,7 @@ class TimePart:
 
 @dataclass(frozen=True, slots=True)
 class ValuePart:
-    """The amount: its column by name, or by the beginning of its name, where only one begins so.
+    """The amount: its column by name, or by the beginning and end of its name, where only one column has them.
 
     Its unit is `unit`, or what `unit_column` says, or the end of the column's name, or what columns of volts and
     amperes tell; where `units` has several, the operator may choose one.
@@ -103,6 +103,7 @@ class ValuePart:
 
     column: str = ""
     prefix: str = ""
+    suffix: str = ""
     plus: tuple[str, ...] = ()
     """Columns whose amounts are added: the tariffs of one meter."""
     unit: str = ""
@@ -120,6 +121,7 @@ class IntervalPart:
     """How long an interval is: `fixed` milliseconds, the times' `spacing`, a local `month`, or what a `column` says.
 
     A number in that column is of `unit_ms` milliseconds; `words` are other texts in it, with their milliseconds.
+    Columns of `until` say when it ends, in the formats of the times: a line that says otherwise is refused.
     """
 
     kind: Literal["moment", "fixed", "spacing", "month", "column"]
@@ -127,6 +129,7 @@ class IntervalPart:
     column: str = ""
     unit_ms: int = 0
     words: Mapping[str, int] = field(default_factory=dict)
+    until: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,6 +45,7 @@ _VALUE = (
     *(
         "column",
         "begins_with",
+        "ends_with",
         "plus",
         "unit",
         "units",
@@ -198,6 +199,8 @@ def _time(top: TomlKeys, interval: IntervalPart, wide: WidePart | None) -> TimeP
             ZoneInfo(zone)
         except (KeyError, OSError, ValueError):
             raise keys.wrong("zone", 'it must be a zone such as "Europe/Oslo", or "city", or "text"') from None
+    if interval.until and (wide is not None or "sequence" in keys or keys.any_text("marks", "") == "end"):
+        raise WrongKey("[interval] until belongs to a profile whose times begin intervals, a line for each")
     month, year = keys.any_text("month", ""), keys.any_text("year", "")
     if bool(month) != bool(year):
         raise keys.wrong("month" if month else "year", "columns of month and year belong together")
@@ -256,6 +259,9 @@ def _value(
     column, prefix = keys.any_text("column", ""), keys.any_text("begins_with", "")
     if has_columns != (bool(column) != bool(prefix)):
         raise WrongKey("[value] needs either column or begins_with, and neither beside [streams] or [wide]")
+    suffix = keys.any_text("ends_with", "")
+    if suffix and not prefix:
+        raise keys.wrong("ends_with", "it belongs to begins_with")
     unit, units = keys.any_text("unit", ""), keys.texts("units", ())
     unit_column = keys.any_text("unit_column", "")
     for key, named in (("unit", (unit,) if unit else ()), ("units", units)):
@@ -275,6 +281,7 @@ def _value(
     return ValuePart(
         column=column,
         prefix=prefix,
+        suffix=suffix,
         plus=keys.texts("plus", ()),
         unit=unit,
         units=units,
@@ -288,7 +295,7 @@ def _value(
 
 
 def _interval(top: TomlKeys, metric: Metric) -> IntervalPart:
-    keys = top.table("interval", ("seconds", "spacing", "month", "column", "unit", "words"))
+    keys = top.table("interval", ("seconds", "spacing", "month", "column", "unit", "words", "until"))
     if keys is None:
         if metric.reading != "moment":
             raise WrongKey(f"the profile needs [interval]: {metric.name} is of intervals")
@@ -300,16 +307,19 @@ def _interval(top: TomlKeys, metric: Metric) -> IntervalPart:
         raise WrongKey("[interval] needs one of seconds, spacing = true, month = true, column")
     if chosen == ["seconds"]:
         length = keys.whole("seconds", 1, metric.longest_window_ms // 1_000) * 1_000
-        return IntervalPart("fixed", length)
+        return IntervalPart("fixed", length, until=keys.texts("until", ()))
     if chosen == ["column"]:
         unit = _LENGTHS[keys.one_of("unit", list(_LENGTHS))] if "unit" in keys else 0
         words = {text: _milliseconds(keys, seconds) for text, seconds in keys.names("words").items()}
         if not unit and not words:
             raise keys.wrong("column", "say the unit of its numbers (seconds, minutes), or words with their seconds")
-        return IntervalPart("column", column=keys.text("column"), unit_ms=unit, words=words)
+        until = keys.texts("until", ())
+        return IntervalPart("column", column=keys.text("column"), unit_ms=unit, words=words, until=until)
     if not keys.flag(chosen[0], default=True):
         raise keys.wrong(chosen[0], "it must be true, or not be there")
-    return IntervalPart("spacing" if chosen == ["spacing"] else "month")
+    if chosen == ["month"] and "until" in keys:
+        raise keys.wrong("until", "a month needs none")
+    return IntervalPart("spacing" if chosen == ["spacing"] else "month", until=keys.texts("until", ()))
 
 
 def _milliseconds(keys: TomlKeys, seconds: str) -> int:

@@ -92,7 +92,9 @@ def _fits(profile: Profile, path: Path) -> bool:
         return False
     value = profile.value
     needed = {*profile.time.columns, *(profile.source.columns if profile.source else ()), value.column, "stream", ""}
-    found = not value.prefix or any(name.startswith(value.prefix.casefold()) for name in names)
+    found = not value.prefix or any(
+        name.startswith(value.prefix.casefold()) and name.endswith(value.suffix.casefold()) for name in names
+    )
     return found and {name.casefold() for name in needed} - {"stream", ""} <= names
 
 

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from ingest.files.pieces import FilePiece, Readings
-from ingest.files.reading import KEPT_BYTES, Note, Outcome
+from ingest.files.reading import KEPT_BYTES, Note, NotSuchFile, Outcome
 from ingest.files.reasons import CUT, INTERVAL, SPACING, TIME, UNREADABLE
 from ingest.files.spacing import Spacing
 from ingest.tables import subtables
@@ -24,7 +24,7 @@ from ingest.tables.columns import (
 from ingest.tables.faults import LEAST, Memo, Numbers, fault, numbers, reason_of
 from ingest.tables.fields import Fields
 from ingest.tables.json_rows import json_rows
-from ingest.tables.layout import Survey, TableLayout, unit_of, value_column
+from ingest.tables.layout import Survey, TableLayout, joined, unit_of, value_column
 from ingest.tables.profile import Profile, RepeatedColumn, Said
 from ingest.tables.streams import stream_columns
 from ingest.tables.text import TableRows, header, rows
@@ -34,6 +34,7 @@ from schemas.batch import ACTUAL
 from schemas.catalogue import Metric, catalogue
 from store.deliveries import Refused
 
+_CHANGE_MS = 3_600_000
 _BLANK = 1
 """Among faults: a place that may be empty."""
 
@@ -84,6 +85,14 @@ class _Reader:
         self._unit = ""
 
     def pieces(self) -> Iterator[FilePiece | Note]:
+        yield from self._pieces()
+        if self._clock.swapped:
+            raise NotSuchFile(
+                f"{self._path.name}: {self._clock.swapped} has day and month in another order than the profile "
+                f"{self._profile.name}, and so may all others"
+            )
+
+    def _pieces(self) -> Iterator[FilePiece | Note]:
         survey = Survey(self._layout, self._profile, self._said, self._clock)
         measured = None
         if not survey.measures:  # what the header leaves open is asked for before the lines are read
@@ -258,10 +267,22 @@ class _Reader:
         else:
             fixed = self._spacing.interval_ms if self._spacing is not None else part.fixed_ms
             length = np.full(count, fixed, np.int64)
+        if part.until:
+            self._compare_ends(start, length, joined(fields, [self._layout.place(name) for name in part.until]))
         if self._profile.time.ends:
             start = np.where((start > LEAST) & (length > LEAST), start - length, start)
             start[(start > LEAST) & (start < 0)] = fault(TIME)
         return start, length
+
+    def _compare_ends(self, start: Numbers, length: Numbers, texts: Sequence[str]) -> None:
+        """Refuse intervals that end at another time than the line says, or may say where the clock changes."""
+        ends = self._clock.many(texts)
+        start[(start > LEAST) & (ends == fault(TIME))] = fault(TIME)
+        off = np.abs(ends - start - length)
+        wrong = (start > LEAST) & (ends > LEAST) & (length > LEAST) & (off != 0)
+        for begin, end in self._clock.changing if wrong.any() else ():
+            wrong &= ~((start >= begin) & (start < end) & (off <= _CHANGE_MS))
+        start[wrong] = fault(INTERVAL)
 
     def _valued(self, texts: Sequence[str], fields: Fields, length: Numbers) -> Numbers:
         """The amounts, or faults."""
@@ -279,6 +300,7 @@ def columns_of(profile: Profile) -> Sequence[str]:
         *(profile.source.columns if profile.source else ()),
         *time.columns,
         *(time.sequence, time.month, time.year, profile.value.unit_column, profile.interval.column),
+        *profile.interval.until,
         *profile.value.plus,
         *([profile.wide.first, profile.wide.stop] if profile.wide else []),
         *([repeated.column] if isinstance(repeated, RepeatedColumn) else []),

@@ -102,7 +102,8 @@ def header(path: Path, shape: Shape) -> Sequence[str]:
         return [str(number) for number in range(1, len(names) + 1)]
     folded = [name.casefold() for name in names if name]
     if twice := {name for name in folded if folded.count(name) > 1}:
-        raise NotSuchFile(f"{path.name}: the first line names {', '.join(sorted(twice))} twice")
+        where = "the first line" if shape.skip == 0 else f"line {shape.skip + 1}"
+        raise NotSuchFile(f"{path.name}: {where} names {', '.join(sorted(twice))} twice")
     return names
 
 

@@ -135,6 +135,7 @@ class Clock:
         """Texts in an hour that the clock repeated -> the two moments."""
         self.changing: set[tuple[int, int]] = set()
         """Spans of milliseconds around the days met on which the clock changes: only there a time may be repeated."""
+        self._swapped, self._ordered = "", False
         self.texts = Memo(self._decode)
         self._between, self._halves = _halves(formats[0]) if not self._unit else ("", None)
         self._heads, self._tails = Memo(self._head), Memo(self._tail)
@@ -157,6 +158,21 @@ class Clock:
         return next((local for form in self._forms if (local := form.local(text)) is not None), None)
 
     def _decode(self, text: str) -> int:
+        moment = self._moment(text)
+        if not self._ordered:
+            local = self.local(text)
+            if local is not None and moment != _TIME:
+                self._ordered = local.day > 12
+            elif local is not None and local.month > 12 and 1 <= local.day <= 12:
+                self._swapped = self._swapped or text.strip(BLANKS)
+        return moment
+
+    @property
+    def swapped(self) -> str:
+        """A text that is no time, but would be one if its day were its month, where no text shows that it is not."""
+        return "" if self._ordered else self._swapped
+
+    def _moment(self, text: str) -> int:
         text = text.strip(BLANKS)
         if self._unit is not None:
             return _since_1970(text, self._unit)
@@ -189,6 +205,7 @@ class Clock:
             return _TIME
         key = local.year, local.month, local.day
         base = _regular(key, UTC_ZONE) if "z" in self._halves[1].names else self._day(*key)
+        self._ordered |= base is not None and local.day > 12
         return _TIME if base is None else base
 
     def _tail(self, text: str) -> int:

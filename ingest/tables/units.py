@@ -39,13 +39,19 @@ def scale(metric: Metric, unit: str, interval_ms: int) -> Fraction:
 
 
 def known(text: str, metric: Metric) -> str | None:
-    """The unit that a file names, in capital or small letters."""
-    return next((unit for unit in units_of(metric) if unit.casefold() == text.strip().casefold()), None)
+    """The unit that a file names, in capital or small letters; but a small m is milli and not mega."""
+    text = text.strip()
+    return next((unit for unit in units_of(metric) if _is_unit(text, unit)), None)
 
 
 def unit_in(name: str, units: Collection[str]) -> str | None:
     """The one of these units that a column's name ends with: `ac_power_kw`, `Power (W)`."""
     for unit in units:
-        if re.fullmatch(rf"(?:.*[_ (\[])?{re.escape(unit)}[)\]]?", name.strip(), re.IGNORECASE):
+        match = re.fullmatch(rf"(?:.*[_ (\[])?({re.escape(unit)})[)\]]?", name.strip(), re.IGNORECASE)
+        if match is not None and _is_unit(match[1], unit):
             return unit
     return None
+
+
+def _is_unit(text: str, unit: str) -> bool:
+    return text.casefold() == unit.casefold() and not (unit.startswith("M") and text.startswith("m"))

@@ -3,13 +3,14 @@
 import re
 from collections.abc import Sequence
 from datetime import date, timedelta
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import numpy as np
 
 from ingest.files.clocks import day_start
 from ingest.files.pieces import FilePiece, Readings
-from ingest.files.reading import KEPT_BYTES
+from ingest.files.reading import KEPT_BYTES, NotSuchFile
 from ingest.files.reasons import INTERVAL, QUALITY, TIME, UNIT, UNREADABLE
 from ingest.tables.columns import AmountColumns, Sources, accepted, intervals, qualities
 from ingest.tables.faults import LEAST, Memo, fault, reason_of
@@ -23,7 +24,8 @@ from schemas.catalogue import Metric
 from store.deliveries import Refused
 
 PLACES = 1_000
-_CLOCK = re.compile(r"(\d{1,2}:\d\d)(?::00)?", re.ASCII)
+_CLOCK = re.compile(r"(\d{1,2}):(\d\d)(?::00)?", re.ASCII)
+_DAY_MINUTES = 24 * 60
 Spans = Sequence[tuple[int, int] | None]
 
 
@@ -43,9 +45,7 @@ class WideLines:
         self._only = [(layout.place(part.column), Memo(accepted(part))) for part in profile.only]
         self._meaning = Memo(qualities(profile.quality)) if profile.quality else None
         self._when = [layout.place(name) for name in profile.time.columns]
-        self._named = [
-            (place, match[1]) for place, name in enumerate(layout.names) if (match := _CLOCK.fullmatch(name.strip()))
-        ]
+        self._named = _clocks(profile, layout) if profile.wide.by_clock else []
 
     def piece(self, rows: TableRows, ranges: Sequence[Sequence[tuple[int, int, str]]] | None) -> FilePiece:
         """The readings of some lines; `ranges` are the qualities that lines of their own say of each."""
@@ -139,6 +139,28 @@ class WideLines:
         for first, last, mark in ranges:
             marks[first - 1 : last] = [self._meaning[mark]] * len(marks[first - 1 : last])
         return marks
+
+
+def _clocks(profile: Profile, layout: TableLayout) -> Sequence[tuple[int, str]]:
+    """The places of the columns that are times of day, and these; at an end of an interval, 00:00 is 24:00.
+
+    Raises `NotSuchFile` unless they are the times of intervals that follow each other.
+    """
+    found = [(place, match) for place, name in enumerate(layout.names) if (match := _CLOCK.fullmatch(name.strip()))]
+    minutes = [int(match[1]) * 60 + int(match[2]) for _, match in found]
+    if len(minutes) > 1 and minutes[-1] == 0:
+        minutes[-1] = _DAY_MINUTES
+    if minutes and (profile.time.ends, True) in ((False, minutes[-1] == _DAY_MINUTES), (True, minutes[0] == 0)):
+        which, mark = ("beginnings", "beginning") if profile.time.ends else ("ends", "end")
+        raise NotSuchFile(f'{layout.name}: its columns name {which} of intervals: say marks = "{mark}" in the profile')
+    apart = {later - sooner for sooner, later in pairwise(minutes)}
+    step = profile.interval.fixed_ms // 60_000
+    if not minutes or len(apart) > 1 or min(apart, default=1) <= 0 or (step and apart not in ({step}, set())):
+        raise NotSuchFile(
+            f"{layout.name}: the profile {profile.name} needs a column for each interval, in order, named by its time "
+            f"of day; the file has {len(found)} such columns, which are not {step or 'equally many'} minutes apart"
+        )
+    return [(place, f"{minute // 60:02}:{minute % 60:02}") for (place, _), minute in zip(found, minutes, strict=True)]
 
 
 def _columns(

@@ -321,6 +321,12 @@ SAMPLES = {
         "2026-07-01 12:00",
         2,
     ),
+    "half-hours-by-day-ends": Sample(
+        f"MPAN,Date,{','.join([*CLOCKS[1:], '24:00'])}\n1012345678901,30/06/2026,{','.join(['0.5'] * 48)}\n",
+        lambda text: {"1012345678901": round(48 * Fraction("0.5") * KWH)},
+        "2026-06-29 23:00",
+        48,
+    ),
     "austin-loads": Sample(
         AUSTIN,
         lambda text: by(
