@@ -15,10 +15,10 @@ COLLECT = $(BIN)/python -m pytest --collect-only
 PARALLEL = $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
 INSTALL_FAILED = { echo "make: an installation failed; check the network and the package index that pip is set to use (what pip said is in $(VENV)/pip.log), then run the same command again." >&2; exit 1; }
 
-.PHONY: help install demo test soak containers unit lint types bench train lock clean
+.PHONY: help install demo test soak containers unit lint types bench bench-peers train lock clean
 
 help: ## show this list
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 13
 
 $(VENV)/installed-embedded: requirements/build.txt requirements/embedded.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "make: $(PYTHON) is older than Python 3.11; say which to use: make PYTHON=python3.12 ..."; exit 1; }
@@ -76,13 +76,17 @@ bench: install $(VENV)/installed-bench ## every benchmark, and the page of their
 	  $(BIN)/python -m benchmarks.$$name --output benchmarks/results/$$name.json || exit 1; done
 	@$(BIN)/python -m benchmarks.report
 
+bench-peers: install $(VENV)/installed-bench ## Kafka Streams, Flink SQL, Quix Streams and Pathway beside the product on the same topics; ONLY="own flink" for some
+	@$(BIN)/python -m benchmarks.peers $(if $(ONLY),--only $(ONLY)); failed=$$?; $(BIN)/python -m benchmarks.report && exit $$failed
+
 train: ## the plate network from scratch, from images beside the project (needs Debian's python3-torch and python3-opencv)
 	@/usr/bin/python3 -m training ../shared/data/plates
 
 lock: ## resolve the dependencies anew into requirements/ (needs uv)
 	@for extra in client node fast pictures embedded bench test; do \
 	  $(COMPILE) --extra $$extra pyproject.toml --output-file requirements/$$extra.txt || exit 1; done
-	@for tool in build sbom; do $(COMPILE) requirements/$$tool.in --output-file requirements/$$tool.txt || exit 1; done
+	@for tool in requirements/build requirements/sbom benchmarks/peers/quix benchmarks/peers/pathway; do \
+	  $(COMPILE) $$tool.in --output-file $$tool.txt || exit 1; done
 
 clean: ## remove what was installed and every embedded service's data
 	@test ! -x $(BIN)/python || $(BIN)/python -m embedded.remove $(HOME_DIR)

@@ -1,0 +1,33 @@
+import java.io.IOException;
+
+/** What a peer tells the benchmark on its standard output: when it begins to read, its cells, when it has ended. */
+final class Report {
+    private static boolean begun;
+
+    private Report() {}
+
+    static synchronized void begin() {
+        if (!begun) {
+            begun = true;
+            say("begin");
+        }
+    }
+
+    /** One cell: the window's beginning, milliseconds since 1970; the sum in mJ; the number of rows. */
+    static void cell(long window, int area, String className, long sum, long rows) {
+        say("cell " + window + " " + area + " " + className + " " + sum + " " + rows);
+    }
+
+    /** Says so, and waits until the benchmark has read what the process took. */
+    static void end() throws IOException {
+        say("end");
+        while (System.in.read() >= 0) {
+            // nothing is sent
+        }
+    }
+
+    private static void say(String line) {
+        System.out.println(line);
+        System.out.flush();
+    }
+}

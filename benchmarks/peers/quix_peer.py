@@ -1,0 +1,55 @@
+"""Quix Streams: sum and number of rows by hour, area and class. Arguments: bootstrap, topic, group, folder, messages.
+
+The key of a message is its area, so nothing is grouped anew. A message's rows are added up by numpy before the window
+sees them; a window's state, in RocksDB with its changelog, holds both classes of its area.
+"""
+
+import sys
+from datetime import timedelta
+from typing import Any
+
+from quixstreams import Application
+
+from benchmarks.peers.unpack import HOUR_MS, end, parts, say
+
+Amounts = dict[str, list[int]]
+LONGER_MS = 3 * HOUR_MS
+
+
+def plus(amounts: Amounts, part: list[Any]) -> Amounts:
+    """A window's amounts with one more part."""
+    _, _, class_, total, rows = part
+    before = amounts.get(class_, [0, 0])
+    amounts[class_] = [before[0] + total, before[1] + rows]
+    return amounts
+
+
+def main() -> None:
+    bootstrap, topic, group, folder, messages = sys.argv[1:]
+    cells: dict[tuple[int, int, str], tuple[int, int]] = {}
+    application = Application(
+        broker_address=bootstrap,
+        consumer_group=group,
+        state_dir=folder,
+        auto_offset_reset="earliest",
+        commit_interval=1.0,
+        loglevel="ERROR",
+        consumer_extra_config={"fetch.wait.max.ms": 100},
+    )
+    stream = application.dataframe(application.topic(topic, key_deserializer="bytes", value_deserializer="bytes"))
+    stream = stream.apply(lambda message: [list(part) for part in parts(message)], expand=True)
+    stream = stream.set_timestamp(lambda part, key, timestamp, headers: part[0])
+
+    def keep(window: dict[str, Any], key: bytes, timestamp: int, headers: Any) -> None:
+        for class_, (total, rows) in window["value"].items():
+            cells[window["start"], int(key), class_] = (total, rows)
+
+    windows = stream.tumbling_window(timedelta(hours=1), grace_ms=timedelta(milliseconds=LONGER_MS))
+    windows.reduce(plus, lambda part: plus({}, part)).current().update(keep, metadata=True)
+    say("begin")
+    application.run(count=int(messages))
+    end(cells)
+
+
+if __name__ == "__main__":
+    main()
