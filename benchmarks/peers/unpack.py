@@ -65,8 +65,9 @@ def say(line: str) -> None:
 
 
 def end(cells: dict[tuple[int, int, str], tuple[int, int]]) -> None:
-    """Give the cells (sum and number of rows by hour, area and class); wait until the benchmark has measured."""
-    for (hour, area, class_), (total, rows) in cells.items():
-        say(f"cell {hour} {area} {class_} {total} {rows}")
+    """The work is done. Wait until the benchmark has read what it used, and give the cells: sum and rows."""
     say("end")
     sys.stdin.read()
+    for (hour, area, class_), (total, rows) in cells.items():
+        say(f"cell {hour} {area} {class_} {total} {rows}")
+    say("done")

@@ -1,10 +1,10 @@
-"""A system in a process of its own: it says `begin`, gives its cells and says `end`; between, its use is measured.
+"""A system in a process of its own, and what it uses between its `begin` and its `end`; then it gives its cells.
 
 Processor time is that of /proc, user and system of all threads, in steps of 10 ms. What a process uses before it says
-`begin` is apart: starting, compiling a plan, joining a group.
+`begin` is apart: starting, compiling a plan, joining a group. After `end` it waits until its standard input is closed;
+after its cells it says `done`.
 """
 
-import os
 import subprocess
 import threading
 import time
@@ -66,25 +66,18 @@ class ServiceProcesses:
         return broker.user + broker.system, postgres
 
 
-def watch(
-    command: Sequence[str], services: ServiceProcesses, log: Path, limit_s: float, environment: Mapping[str, str] = {}
-) -> Watched:
+def watch(command: Sequence[str], services: ServiceProcesses, log: Path, limit_s: float) -> Watched:
     """Run a system to its end. Its errors go to `log`. Raises PeerFailed."""
     cells: dict[CellKey, CellAmounts] = {}
     begun: tuple[float, float, float, float] | None = None
+    spent: list[float] = []
+    memory = 0.0
     with log.open("wb") as errors:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            text=True,
-            env={**os.environ, **environment},
-        )
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True)
         overdue = threading.Timer(limit_s, process.kill)
         overdue.start()
+        assert process.stdin is not None and process.stdout is not None
         try:
-            assert process.stdout is not None
             for line in process.stdout:
                 match line.split():
                     case ["begin"]:
@@ -92,14 +85,17 @@ def watch(
                     case ["cell", hour, area, class_, total, rows]:
                         cells[CellKey(int(hour), int(area), class_)] = CellAmounts(int(total), int(rows))
                     case ["end"] if begun is not None:
-                        wall, cpu, broker, postgres = (
-                            now - then for now, then in zip(_moment(process.pid, services), begun, strict=True)
-                        )
-                        return Watched(cells, wall, cpu, begun[1], peak_mb(process.pid), broker, postgres)
+                        spent = [now - then for now, then in zip(_moment(process.pid, services), begun, strict=True)]
+                        memory = peak_mb(process.pid)
+                        process.stdin.close()
+                    case ["done"] if begun is not None and spent:
+                        wall, cpu, broker, postgres = spent
+                        return Watched(cells, wall, cpu, begun[1], memory, broker, postgres)
         finally:
             overdue.cancel()
             process.kill()
-            process.communicate()
+            process.stdout.close()
+            process.wait()
     last = "\n".join(log.read_text(errors="replace").splitlines()[-_LAST_LINES:])
     raise PeerFailed(f"{command[0]} ended without a result, or took over {limit_s:.0f} s:\n{last}")
 

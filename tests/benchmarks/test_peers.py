@@ -21,12 +21,12 @@ CELL = CellKey(3_600_000, 7, "residential")
 @pytest.mark.parametrize("rows", [500, 1], ids=["batches", "single readings"])
 def test_what_python_peers_make_of_messages_is_what_was_written(rows):
     stream = energy(2_000, 5, areas=2, rows=rows)
-    cells = defaultdict(lambda: (0, 0))
+    cells = defaultdict(lambda: CellAmounts(0, 0))
     for readings in steps(stream, Written()):
         for message in cut(readings, stream.rows):
             for hour, area, class_, total, count in parts(message.value):
                 before = cells[CellKey(hour, area, class_)]
-                cells[CellKey(hour, area, class_)] = CellAmounts(before[0] + total, before[1] + count)
+                cells[CellKey(hour, area, class_)] = CellAmounts(before.value + total, before.readings + count)
     assert cells == every_reading(stream)
     assert len({key.window for key in cells}) > 2  # drifted clocks cross an hour within a message
     assert sum(cell.readings for cell in cells.values()) == 2_000 * 5 * 101 // 100
@@ -42,16 +42,19 @@ def watched(tmp_path, program):
     return watch(command, ServiceProcesses(here, here), tmp_path / "log", 20)
 
 
-def test_what_a_system_says_between_its_begin_and_its_end_is_its_result(tmp_path):
+def test_the_cells_that_a_system_gives_are_its_result(tmp_path):
     seen = watched(
         tmp_path,
-        "print('begin\\nanything else\\ncell 3600000 7 residential 12 3\\nend', flush=True)\nsys.stdin.read()",
+        "print('begin\\nanything else\\nend', flush=True)\nsys.stdin.read()\n"
+        "print('cell 3600000 7 residential 12 3\\ndone')",
     )
     assert seen.cells == {CELL: CellAmounts(12, 3)}
     assert seen.peak_mb > 1
 
 
-@pytest.mark.parametrize("program", ["print('begin')", "print('end')", "print('begin'); sys.exit('no such topic')"])
+@pytest.mark.parametrize(
+    "program", ["print('begin\\nend')", "print('end\\ndone')", "print('begin'); sys.exit('no such topic')"]
+)
 def test_a_system_that_ends_without_a_result_has_no_figure(tmp_path, program):
     with pytest.raises(PeerFailed, match="ended without a result") as failed:
         watched(tmp_path, program)

@@ -24,6 +24,7 @@ public final class FlinkPeer {
             settings.setString("execution.checkpointing.interval", arguments[4]);
         }
         settings.setString("rest.bind-port", "0");
+        settings.setString("restart-strategy.type", "none"); // a fault ends the run
         TableEnvironment tables = TableEnvironment.create(
                 EnvironmentSettings.newInstance().inStreamingMode().withConfiguration(settings).build());
         String[] statements = Files.readString(Path.of(arguments[3]))
@@ -40,6 +41,7 @@ public final class FlinkPeer {
                 done.await();
             }
         }
+        Report.end();
         TableResult result = tables.executeSql(statements[statements.length - 1]);
         try (CloseableIterator<Row> rows = result.collect()) {
             while (rows.hasNext()) {
@@ -49,7 +51,7 @@ public final class FlinkPeer {
                         (long) row.getField(4));
             }
         }
-        Report.end();
+        Report.done();
         System.exit(0);
     }
 }

@@ -1,6 +1,6 @@
 import java.io.IOException;
 
-/** What a peer tells the benchmark on its standard output: when it begins to read, its cells, when it has ended. */
+/** What a peer tells the benchmark on its standard output: when it begins to read, when its work is done, its cells. */
 final class Report {
     private static boolean begun;
 
@@ -18,12 +18,17 @@ final class Report {
         say("cell " + window + " " + area + " " + className + " " + sum + " " + rows);
     }
 
-    /** Says so, and waits until the benchmark has read what the process took. */
+    /** Its work is done. Waits until the benchmark has read what the process used. */
     static void end() throws IOException {
         say("end");
         while (System.in.read() >= 0) {
             // nothing is sent
         }
+    }
+
+    /** It has given all cells. */
+    static void done() {
+        say("done");
     }
 
     private static void say(String line) {

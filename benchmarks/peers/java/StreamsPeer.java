@@ -143,13 +143,14 @@ public final class StreamsPeer {
         streams.start();
         done.await();
         streams.close(); // commits: the cache goes to the state, its changelog and the map
+        Report.end();
         cells.forEach((name, cell) -> {
             String[] parts = name.split(" ");
             for (int i = 0; i < Batch.CLASSES.length; i++) {
                 Report.cell(Long.parseLong(parts[0]), Integer.parseInt(parts[1]), Batch.CLASSES[i], cell.sums[i], cell.rows[i]);
             }
         });
-        Report.end();
+        Report.done();
         System.exit(0);
     }
 
