@@ -1,4 +1,4 @@
-"""Quix Streams: sum and number of rows by hour, area and class. Arguments: bootstrap, topic, group, folder, messages.
+"""Quix Streams: sum and number of rows by hour, area and class. Arguments: bootstrap, topic, group, folder, readings.
 
 The key of a message is its area, so nothing is grouped anew. A message's rows are added up by numpy before the window
 sees them; a window's state, in RocksDB with its changelog, holds both classes of its area.
@@ -12,11 +12,11 @@ from quixstreams import Application
 
 from benchmarks.peers.unpack import HOUR_MS, end, parts, say
 
-Amounts = dict[str, list[int]]
+WindowState = dict[str, list[int]]
 LONGER_MS = 3 * HOUR_MS
 
 
-def plus(amounts: Amounts, part: list[Any]) -> Amounts:
+def plus(amounts: WindowState, part: list[Any]) -> WindowState:
     """A window's amounts with one more part."""
     _, _, class_, total, rows = part
     before = amounts.get(class_, [0, 0])
@@ -25,7 +25,8 @@ def plus(amounts: Amounts, part: list[Any]) -> Amounts:
 
 
 def main() -> None:
-    bootstrap, topic, group, folder, messages = sys.argv[1:]
+    bootstrap, topic, group, folder, readings = sys.argv[1:]
+    left = int(readings)
     cells: dict[tuple[int, int, str], tuple[int, int]] = {}
     application = Application(
         broker_address=bootstrap,
@@ -37,7 +38,16 @@ def main() -> None:
         consumer_extra_config={"fetch.wait.max.ms": 100},
     )
     stream = application.dataframe(application.topic(topic, key_deserializer="bytes", value_deserializer="bytes"))
-    stream = stream.apply(lambda message: [list(part) for part in parts(message)], expand=True)
+
+    def unpacked(message: bytes) -> list[list[Any]]:
+        nonlocal left
+        found: list[list[Any]] = [list(part) for part in parts(message)]
+        left -= sum(part[4] for part in found)
+        if not left:
+            application.stop()  # when this message is processed
+        return found
+
+    stream = stream.apply(unpacked, expand=True)
     stream = stream.set_timestamp(lambda part, key, timestamp, headers: part[0])
 
     def keep(window: dict[str, Any], key: bytes, timestamp: int, headers: Any) -> None:
@@ -47,7 +57,7 @@ def main() -> None:
     windows = stream.tumbling_window(timedelta(hours=1), grace_ms=timedelta(milliseconds=LONGER_MS))
     windows.reduce(plus, lambda part: plus({}, part)).current().update(keep, metadata=True)
     say("begin")
-    application.run(count=int(messages))
+    application.run()
     end(cells)
 
 

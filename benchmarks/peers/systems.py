@@ -20,7 +20,7 @@ _OPENED = [f"--add-opens=java.base/java.{package}=ALL-UNNAMED" for package in ("
 
 @dataclass(frozen=True, slots=True)
 class TopicRun:
-    """A topic and what one run on it is given. `messages` are those with readings; `name` is no other run's.
+    """A topic and what one run on it is given. `name` is no other run's.
 
     `database` is how libpq connects to a database of this run, with a table for cells.
     """
@@ -28,7 +28,6 @@ class TopicRun:
     bootstrap: str
     topic: str
     readings: int
-    messages: int
     name: str
     folder: Path
     database: str
@@ -104,7 +103,7 @@ SYSTEMS = (
     ComparedSystem(
         "Quix Streams, sums by message",
         "quix",
-        _python("quix", lambda run: str(run.folder), lambda run: str(run.messages)),
+        _python("quix", lambda run: str(run.folder), lambda run: str(run.readings)),
         _EVERY,
         slow=("singles",),
     ),

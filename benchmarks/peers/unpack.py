@@ -12,11 +12,11 @@ HOUR_MS = 3_600_000
 ROW = np.dtype([("source", "<u4"), ("contributor", "<u4"), ("after", "<f4"), ("value", "<f8"), ("quality", "u1")])
 _SINGLE = struct.Struct("<8xfdx")
 
-Part = tuple[int, int, str, int, int]
+HourPart = tuple[int, int, str, int, int]
 """The rows of a message in one hour: its beginning (ms since 1970), area, class, sum (mJ), number of rows."""
 
 
-def parts(message: bytes) -> list[Part]:
+def parts(message: bytes) -> list[HourPart]:
     """A message's rows, added up by hour. A tick has none."""
     at, length = _varint(message, 5)
     at, area = _varint(message, at + length)
