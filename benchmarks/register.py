@@ -2,9 +2,10 @@
 
 A file of `--sources` meters in the districts of a shipped city, with beginnings on different days, of which one in a
 hundred has changed its customer, is loaded into an empty register, read by one process as of now, resolved as of an
-earlier day, looked up source by source, and loaded again unchanged. Then a restart in the middle of a day: a reader
-without anything in memory reads all as of noon and looks up every source. Each figure is given by the clock and as
-processor time: of this process, and of the PostgreSQL process that serves it (not of its parallel workers).
+earlier day, looked up source by source, and loaded again unchanged. Then a restart in the middle of a day: a process
+reads all as of noon and looks up every source. Loading, reading, loading again and the restart have a process each,
+whose largest memory is given, with the seconds by the clock and of processor time: of that process, and of all of
+PostgreSQL's.
 
 The result is checked outside the timed part: every source is found, under a number of its own. It doesn't measure a
 network, a disk that is slower than this one, or other loads at the same time.
@@ -15,18 +16,21 @@ import resource
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 import psutil
-from numpy.typing import NDArray
 
 from benchmarks.result import Measuring, ResultTable
 from benchmarks.timed import now, own_services
 from ingest.cities import City, load_city
-from ingest.register_file import load_register
+from ingest.register_file import LoadReport, load_register
 from ingest.register_table import COLUMNS
 from ingest.simulated.sources import marks, places
 from schemas.catalogue import catalogue
@@ -63,70 +67,104 @@ def lines(city: City, sources: int) -> Iterator[str]:
             yield f"{source},CUSTOMER-{owner:010d},{class_},{valid_from},{valid_to}\n"
 
 
+@dataclass(frozen=True, slots=True)
+class LargeRegister:
+    """Where the register is, from what, and as of when it is read, in milliseconds since 1970."""
+
+    database_url: str
+    path: Path
+    sources: int
+    now_ms: int
+
+    @property
+    def noon_ms(self) -> int:
+        """The middle of the day before."""
+        return self.now_ms // DAY_MS * DAY_MS - DAY_MS // 2
+
+
+Steps = Mapping[str, Mapping[str, float]]
+"""By step: seconds by the clock, of processor time of the process, and of PostgreSQL; the process's largest memory."""
+
+
 def timed(connection: Connection, run: Callable[[], T]) -> tuple[T, Mapping[str, float]]:
-    """What `run` returns, with the seconds that it took."""
-    server = psutil.Process(connection.info.backend_pid)
-    began, before = now(), sum(server.cpu_times()[:2])
+    """What `run` returns, with what it took."""
+    postmaster = psutil.Process(connection.info.backend_pid).parent()
+    assert postmaster is not None
+    began, before = now(), _server_cpu(postmaster)
     result = run()
     spent = now() - began
-    seconds = {"wall": spent.wall, "cpu": spent.cpu, "postgres_cpu": sum(server.cpu_times()[:2]) - before}
-    return result, {name: round(value, 2) for name, value in seconds.items()}
+    taken = {"wall_s": spent.wall, "cpu_s": spent.cpu, "postgres_cpu_s": _server_cpu(postmaster) - before}
+    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
+    return result, {name: round(value, 2) for name, value in taken.items()} | {"peak_mb": round(peak_mb)}
 
 
-def peak_mb() -> int:
-    """The largest memory that this process has had so far."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+def _server_cpu(postmaster: psutil.Process) -> float:
+    """Processor time of a server's processes: those that run, and those that have ended."""
+    total = float(sum(postmaster.cpu_times()[:4]))
+    for child in postmaster.children():
+        with suppress(psutil.NoSuchProcess):
+            total += sum(child.cpu_times()[:2])
+    return total
 
 
-def _restarted(connection: Connection, at_ms: int, ids: Sequence[str]) -> NDArray[np.int64]:
-    return SourceReader(connection, METRIC.name, METRIC.classes).at(at_ms).rows_of(ids)
+def load(of: LargeRegister) -> Steps:
+    """Load into an empty register. Ends the program if the result is wrong."""
+    with connect(of.database_url) as connection:
+        report, taken = timed(connection, lambda: _loaded(connection, of))
+    if report.rows.sources_updated or not report.drawn:
+        sys.exit(f"a first load found something to change, or drew no areas: {report}")
+    return {"load into an empty register, areas drawn": taken}
 
 
-def measure(database_url: str, path: Path, city: City, sources: int) -> Sequence[ResultTable]:
-    """Load, read and look up; ends the program if a result is wrong. Returns seconds by step, and memory."""
-    now_ms = time.time_ns() // 1_000_000
-    noon_ms = now_ms // DAY_MS * DAY_MS - DAY_MS // 2
-    with connect(database_url) as connection:
-        begun_mb = peak_mb()
-        report, load = timed(connection, lambda: load_register(connection, city, path, lambda: now_ms))
-        print(f"load {load}, {report.rows}", flush=True)
-        loaded_mb = peak_mb()
+def load_again(of: LargeRegister) -> Steps:
+    """Load the same file again. Ends the program if that changes anything."""
+    with connect(of.database_url) as connection:
+        report, taken = timed(connection, lambda: _loaded(connection, of))
+    if report.rows.sources_new or report.rows.sources_updated or report.drawn:
+        sys.exit(f"loading the same file again changed the register: {report}")
+    return {"load again, unchanged": taken}
+
+
+def _loaded(connection: Connection, of: LargeRegister) -> LoadReport:
+    return load_register(connection, load_city(CITY), of.path, lambda: of.now_ms)
+
+
+def read(of: LargeRegister) -> Steps:
+    """Read all, go on to another time, and look up. Ends the program if the result is wrong."""
+    with connect(of.database_url) as connection:
         reader = SourceReader(connection, METRIC.name, METRIC.classes)
-        resolved, read = timed(connection, lambda: reader.at(now_ms))
-        print(f"read {read}", flush=True)
-        read_mb = peak_mb()
-        earlier, another = timed(connection, lambda: reader.at(now_ms - 4_000 * DAY_MS // 3))
-        print(f"another time {another}", flush=True)
+        resolved, reading = timed(connection, lambda: reader.at(of.now_ms))
+        earlier, another = timed(connection, lambda: reader.at(of.now_ms - 4_000 * DAY_MS // 3))
         ids = resolved.ids()
         found, look_up = timed(connection, lambda: resolved.rows_of(ids))
-        print(f"look up {look_up}", flush=True)
-        if len(ids) != sources or (found < 0).any() or earlier.holds(now_ms):
-            sys.exit(f"{len(ids)} sources were found of {sources}")
-        if len(np.unique(resolved.values(found).number)) != sources:
-            sys.exit("two sources have the same number")
-        again, reload = timed(connection, lambda: load_register(connection, city, path, lambda: now_ms))
-        print(f"load again {reload}", flush=True)
-        if again.rows.sources_new or again.rows.sources_updated or again.drawn:
-            sys.exit(f"loading the same file again changed the register: {again}")
-        reloaded_mb = peak_mb()
-    with connect(database_url) as connection:
-        restarted, restart = timed(connection, lambda: _restarted(connection, noon_ms, ids))
-        print(f"restart at noon {restart}", flush=True)
-        if (restarted < 0).any():
-            sys.exit("a source was not found after the restart")
-    steps = {
-        "load into an empty register": load,
-        "read all": read,
-        "go on to another time": another,
-        "look up every source": look_up,
-        "load again, unchanged": reload,
-        "restart at noon, look up every source": restart,
-    }
-    memory = {"begun": begun_mb, "loaded": loaded_mb, "read": read_mb, "loaded again": reloaded_mb}
-    return [
-        ResultTable.of("Seconds of each step", [{"step": step, **seconds} for step, seconds in steps.items()]),
-        ResultTable.of("Largest memory of the process so far, MB", [memory]),
-    ]
+    if len(ids) != of.sources or (found < 0).any() or earlier.holds(of.now_ms):
+        sys.exit(f"{len(ids)} sources were found of {of.sources}")
+    if len(np.unique(resolved.values(found).number)) != of.sources:
+        sys.exit("two sources have the same number")
+    return {"read all as of now": reading, "go on to another time": another, "look up every source": look_up}
+
+
+def restart(of: LargeRegister) -> Steps:
+    """Read all as of noon, and look up. Ends the program if a source is not found."""
+    with connect(of.database_url) as connection:
+        reader = SourceReader(connection, METRIC.name, METRIC.classes)
+        resolved, reading = timed(connection, lambda: reader.at(of.noon_ms))
+        ids = resolved.ids()
+        found, look_up = timed(connection, lambda: resolved.rows_of(ids))
+    if len(ids) != of.sources or (found < 0).any():
+        sys.exit("a source was not found after the restart")
+    return {"restart: read all as of noon": reading, "restart: look up every source": look_up}
+
+
+def measure(of: LargeRegister) -> ResultTable:
+    """Each stage in a process of its own."""
+    rows: list[Mapping[str, object]] = []
+    for stage in (load, read, load_again, restart):
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
+            for step, taken in process.submit(stage, of).result().items():
+                print(step, taken, flush=True)
+                rows.append({"step": step, **taken})
+    return ResultTable.of("Seconds of each step, and the largest memory of its process until then", rows)
 
 
 def main() -> None:
@@ -145,7 +183,8 @@ def main() -> None:
         with own_services(chosen.installed) as running:
             url = create_database(running.database_url, "bench_register")
             migrate(url)
-            measuring.tables += measure(url, path, city, chosen.sources)
+            of = LargeRegister(url, path, chosen.sources, time.time_ns() // 1_000_000)
+            measuring.tables.append(measure(of))
     measuring.write(chosen.output)
 
 
