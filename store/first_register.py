@@ -1,11 +1,11 @@
 """The first load of a register, into empty tables: rows are checked and numbered in memory, and copied once.
 
-A row takes about 100 bytes and its ids. `store.register` adds to a register that has rows.
+A row takes about 130 bytes and its ids. `store.register` adds to a register that has rows.
 """
 
 import os
-from collections.abc import Iterator
-from typing import LiteralString
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, LiteralString, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from store import binary_rows as binary
 from store import register_indices as indices
 from store.database import Connection
-from store.register_columns import Loaded, RegisterColumns, RegisterError, in_one
+from store.register_columns import Loaded, RegisterColumns, RegisteredPlace, RegisterError
 from store.spellings import Comparable, Spellings, refuse_nearly_equal
 from store.texts import Texts
 
-COPIED_AT_ONCE = 50_000
+COPIED_AT_ONCE = 20_000
 """Rows that are brought into PostgreSQL's format at once."""
 
 _CONTRIBUTORS: LiteralString = "COPY contributors (number, contributor) FROM STDIN (FORMAT binary)"
@@ -27,59 +27,108 @@ FROM STDIN (FORMAT binary)
 """
 _FACTOR = np.uint64(0x9E3779B97F4A7C15)  # odd: metrics change the hash of a source to different ones
 
+Number = TypeVar("Number", bound=np.generic)
+
+
+class _HeldIds:
+    """The ids of a column in the order of the rows: bytes, a short length for each, and its hash."""
+
+    def __init__(self, comparable: Comparable) -> None:
+        self._data: list[NDArray[np.uint8]] = []
+        self._length: list[NDArray[np.uint16]] = []
+        self._spellings = Spellings(comparable)
+
+    def add(self, ids: Texts, line: NDArray[np.int64]) -> None:
+        self._data.append(ids.data)
+        self._length.append(ids.length.astype(np.uint16))
+        self._spellings.add(ids, line)
+
+    def nearly_equal(self) -> Sequence[Sequence[Sequence[int]]]:
+        return self._spellings.groups()
+
+    def taken(self) -> tuple[Texts, NDArray[np.uint64]]:
+        """All ids and their hashes, which are not held afterwards."""
+        hashes = self._spellings.hashes()
+        self._spellings.clear()
+        return Texts.end_to_end(_whole(self._data, np.uint8), _whole(self._length, np.int64)), hashes
+
 
 class FirstRows:
     """The rows of a load, taken in blocks. `comparable` gives the forms that nearly equal ids share."""
 
     def __init__(self, comparable: Comparable) -> None:
-        self._blocks: list[RegisterColumns] = []
-        self._sources, self._contributors = Spellings(comparable), Spellings(comparable)
+        self._source, self._contributor = _HeldIds(comparable), _HeldIds(comparable)
+        self._line: list[NDArray[np.int64]] = []
+        self._places: dict[RegisteredPlace, int] = {}
+        self._place: list[NDArray[np.int32]] = []
+        self._begins: list[NDArray[np.int64]] = []
+        self._ends: list[NDArray[np.int64]] = []
+        self._fact: list[NDArray[np.int64]] = []
 
     def add(self, block: RegisterColumns) -> None:
-        """Keep the rows of a block."""
-        self._blocks.append(block)
-        self._sources.add(block.source, block.line)
-        self._contributors.add(block.contributor, block.line)
+        """Keep the rows of a block; either all blocks have facts or none has."""
+        self._source.add(block.source, block.line)
+        self._contributor.add(block.contributor, block.line)
+        self._line.append(block.line)
+        places = [self._places.setdefault(place, len(self._places)) for place in block.places]
+        self._place.append(np.array(places, np.int32)[block.place])
+        self._begins.append(block.valid_from_ms)
+        self._ends.append(block.valid_to_ms)
+        if block.fact is not None:
+            self._fact.append(block.fact)
 
-    def columns(self) -> RegisterColumns:
-        """All rows, which are not held afterwards."""
-        return in_one(self._blocks)
+    def nearly_equal(self) -> Mapping[str, Sequence[Sequence[Sequence[int]]]]:
+        """`Spellings.groups` of both columns of ids, by the lines of their rows."""
+        return {"source": self._source.nearly_equal(), "contributor": self._contributor.nearly_equal()}
 
-    def source_hashes(self) -> NDArray[np.uint64]:
-        """`Texts.hashes` of each row's source."""
-        return self._sources.hashes()
-
-    def contributor_hashes(self) -> NDArray[np.uint64]:
-        """`Texts.hashes` of each row's contributor."""
-        return self._contributors.hashes()
-
-    def refuse_nearly_equal(self) -> None:
-        """Raise `RegisterError` if two sources, or two contributors, are nearly equal."""
-        refuse_nearly_equal(self._sources.groups(), "source")
-        refuse_nearly_equal(self._contributors.groups(), "contributor")
+    def taken(self) -> tuple[RegisterColumns, NDArray[np.uint64], NDArray[np.uint64]]:
+        """All rows, with the hashes of their sources and of their contributors; afterwards none are held."""
+        source, source_hashes = self._source.taken()
+        contributor, contributor_hashes = self._contributor.taken()
+        rows = RegisterColumns(
+            _whole(self._line, np.int64),
+            source,
+            contributor,
+            list(self._places),
+            _whole(self._place, np.int64),
+            _whole(self._begins, np.int64),
+            _whole(self._ends, np.int64),
+            _whole(self._fact, np.int64) if self._fact else None,
+        )
+        return rows, source_hashes, contributor_hashes
 
 
 def load_first(connection: Connection, held: FirstRows, rebuilt_from: int) -> Loaded:
     """Load the rows into a register that has none and that the transaction has locked. See `store.register.load`."""
-    rows = held.columns()
-    again, same = _repeated(rows, held.source_hashes())
+    nearly = held.nearly_equal()
+    rows, source_hashes, contributor_hashes = held.taken()
+    again, same = _repeated(rows, source_hashes)
+    del source_hashes  # what is not needed any more is large
     _refuse_twice(again, same)
-    held.refuse_nearly_equal()
+    for column, groups in nearly.items():
+        refuse_nearly_equal(groups, column)
     _refuse_overlap(again, same)
-    first, which = rows.contributor.told_apart(held.contributor_hashes())
-    shuffled = _shuffled(len(first))
-    number = np.empty(len(first), np.int64)
-    number[shuffled] = np.arange(len(first))
+    first, contributor = _numbered(rows.contributor, contributor_hashes)
+    del contributor_hashes
     rebuilt = len(rows) >= rebuilt_from
     if rebuilt:
         indices.drop(connection)
-    binary.copy(connection, _CONTRIBUTORS, _contributors(rows.contributor, first[shuffled]))
+    binary.copy(connection, _CONTRIBUTORS, _contributors(rows.contributor, first))
     if rebuilt:
         indices.build_contributors(connection)
-    binary.copy(connection, _SOURCES, _sources(rows, number[which]))
+    binary.copy(connection, _SOURCES, _sources(rows, contributor))
     if rebuilt:
         indices.build_sources(connection)
     return Loaded(len(rows), 0, 0, len(first))
+
+
+def _numbered(ids: Texts, hashes: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """A row of each different id, in random order, and the place of each row's id in that order."""
+    first, which = ids.told_apart(hashes)
+    shuffled = _shuffled(len(first))
+    number = np.empty(len(first), np.int64)
+    number[shuffled] = np.arange(len(first))
+    return first[shuffled], number[which]
 
 
 def _repeated(rows: RegisterColumns, hashes: NDArray[np.uint64]) -> tuple[RegisterColumns, NDArray[np.bool_]]:
@@ -87,13 +136,15 @@ def _repeated(rows: RegisterColumns, hashes: NDArray[np.uint64]) -> tuple[Regist
 
     And whether each of them but the first has the source and the metric of the one before.
     """
-    metric = rows.metrics()
-    keys = hashes + metric.astype(np.uint64) * _FACTOR
+    keys = rows.metrics().view(np.uint64) * _FACTOR
+    keys += hashes
     order = np.argsort(keys)
-    equal = np.diff(keys[order]) == 0
+    keys = keys[order]
+    equal = keys[1:] == keys[:-1]
     at = np.unique(np.concatenate([order[1:][equal], order[:-1][equal]]))
     _, which = rows.source.take(at).told_apart(hashes[at])
-    group = which * (int(metric.max(initial=0)) + 1) + metric[at]
+    metric = rows.metrics()[at]
+    group = which * (int(metric.max(initial=0)) + 1) + metric
     by_time = np.lexsort((rows.line[at], rows.valid_from_ms[at], group))
     group = group[by_time]
     return rows.take(at[by_time]), group[1:] == group[:-1]
@@ -150,3 +201,10 @@ def _sources(rows: RegisterColumns, contributor: NDArray[np.int64]) -> Iterator[
                 binary.integers(fact, fact > 0),
             ]
         )
+
+
+def _whole(parts: list[NDArray[Any]], kind: type[Number]) -> NDArray[Number]:
+    """All parts in one; the list is emptied, because together both are large."""
+    whole = np.concatenate([np.zeros(0, kind), *parts], dtype=kind)
+    parts.clear()
+    return whole

@@ -165,7 +165,7 @@ def load(
             connection.execute(_LOCK)
             if not _number(connection, _COUNT):
                 return load_first(connection, held, rebuilt_from)
-            blocks = [held.columns()]  # another load has come first
+            blocks = [held.taken()[0]]  # another load has come first
         return _add(connection, blocks, comparable, rebuilt_from)
 
 

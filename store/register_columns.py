@@ -125,30 +125,18 @@ class Loaded:
     changes: Mapping[str, EarliestChange] = field(default_factory=dict, repr=False, compare=False)
 
 
-def in_one(blocks: list[RegisterColumns]) -> RegisterColumns:
-    """All rows of these blocks. The list is emptied: what it held is let go as soon as it is copied."""
+def in_one(blocks: Sequence[RegisterColumns]) -> RegisterColumns:
+    """All rows of these blocks, of which there is at least one; either all of them have facts or none has."""
     places = {place: number for number, place in enumerate(dict.fromkeys(p for b in blocks for p in b.places))}
     index = [np.array([places[place] for place in block.places], np.int64)[block.place] for block in blocks]
-    facts = None
-    if any(block.fact is not None for block in blocks):
-        facts = [np.full(len(block), NOT_SAID) if block.fact is None else block.fact for block in blocks]
-    sources, contributors = [block.source for block in blocks], [block.contributor for block in blocks]
-    numbers = [[b.line for b in blocks], [b.valid_from_ms for b in blocks], [b.valid_to_ms for b in blocks]]
-    blocks.clear()
-    line, begins, ends = map(_whole, numbers)
+    facts = [block.fact for block in blocks if block.fact is not None]
     return RegisterColumns(
-        line,
-        joined(sources),
-        joined(contributors),
+        np.concatenate([block.line for block in blocks]),
+        joined([block.source for block in blocks]),
+        joined([block.contributor for block in blocks]),
         list(places),
-        _whole(index),
-        begins,
-        ends,
-        None if facts is None else _whole(facts),
+        np.concatenate(index),
+        np.concatenate([block.valid_from_ms for block in blocks]),
+        np.concatenate([block.valid_to_ms for block in blocks]),
+        np.concatenate(facts) if facts else None,
     )
-
-
-def _whole(parts: list[NDArray[np.int64]]) -> NDArray[np.int64]:
-    whole = np.concatenate(parts) if parts else np.zeros(0, np.int64)
-    parts.clear()
-    return whole

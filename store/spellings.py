@@ -47,6 +47,10 @@ class Spellings:
         """`Texts.hashes` of all ids, in the order in which they were added."""
         return np.concatenate([exact for exact, _, _ in self._parts] or [np.zeros(0, np.uint64)])
 
+    def clear(self) -> None:
+        """Let all ids go."""
+        self._parts.clear()
+
     def groups(self) -> Sequence[Sequence[Sequence[int]]]:
         """Of ids that are nearly equal, the labels of each spelling in ascending order; by the first label."""
         if all(exact is alike for exact, alike, _ in self._parts):

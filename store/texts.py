@@ -140,12 +140,10 @@ class Texts:
         return equal
 
 
-def joined(parts: list[Texts]) -> Texts:
-    """The texts of all parts, each of which is packed. The list is emptied."""
-    data = np.concatenate([part.data for part in parts]) if parts else np.zeros(0, np.uint8)
-    lengths = np.concatenate([part.length for part in parts]) if parts else np.zeros(0, np.int64)
-    parts.clear()
-    return Texts.end_to_end(data, lengths)
+def joined(parts: Sequence[Texts]) -> Texts:
+    """The texts of all parts, each of which is packed."""
+    data = np.concatenate([np.zeros(0, np.uint8), *(part.data for part in parts)])
+    return Texts.end_to_end(data, np.concatenate([np.zeros(0, np.int64), *(part.length for part in parts)]))
 
 
 def _pieces(data: NDArray[np.uint8], start: NDArray[np.int64], length: int) -> NDArray[np.uint8]:
