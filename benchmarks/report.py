@@ -11,7 +11,7 @@ import argparse
 import json
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +51,7 @@ def section(name: str, result: Mapping[str, Any]) -> str:
     if result["systems"]:
         parts.append(_systems(result["systems"], result["unit"]))
     parts += [f"{table['title']}:\n\n{markdown(table['columns'], table['rows'])}" for table in result["tables"]]
-    for number, curve in enumerate(result["curves"], 1):
+    for number, curve in _drawn(result):
         parts.append(f"![{curve['title']}]({IMAGES}/{name}-{number}.png)\n")
     return "\n".join([*parts, _circumstances(result)])
 
@@ -105,6 +105,13 @@ def _text(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
+def _drawn(result: Mapping[str, Any]) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    """The curves that have points, with their numbers."""
+    for number, curve in enumerate(result["curves"], 1):
+        if any(curve["series"].values()):
+            yield number, curve
+
+
 def plot(name: str, result: Mapping[str, Any], folder: Path) -> None:
     """Draw the curves of a result as PNG files. Ends the program without matplotlib."""
     try:
@@ -112,7 +119,7 @@ def plot(name: str, result: Mapping[str, Any], folder: Path) -> None:
     except ImportError:
         sys.exit("plots need matplotlib: .venv/bin/python -m pip install --require-hashes -r requirements/bench.txt")
     folder.mkdir(parents=True, exist_ok=True)
-    for number, curve in enumerate(result["curves"], 1):
+    for number, curve in _drawn(result):
         figure = Figure(figsize=(7, 4), layout="constrained")
         axes = figure.subplots()
         for label, points in curve["series"].items():
