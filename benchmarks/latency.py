@@ -15,7 +15,8 @@ and the margin (75 minutes). That is left out. Measured for each window, by the 
 Looking for what is new happens every `--publish-s` and `--pull-s` seconds, by default more often than the commands do
 (5 and 30): with their defaults the last three figures are longer by half of that in the middle.
 
-The result is checked: every publication left whole, in its slot, and arrived with the same bytes; every cell is right.
+The result is checked: every publication arrived with the same bytes, and every cell is right. A window whose cells come
+later than its slot leaves incomplete: these are counted, and have no times here.
 """
 
 import argparse
@@ -61,7 +62,7 @@ from store.publications import Window
 WARMING = 3
 """Windows at the beginning that are not counted."""
 _METRIC = catalogue()["energy.import"]
-_STARTING_S = 8.0
+_STARTING_S = 10.0
 """From the start of the roles to the first readings."""
 _PATIENCE_S = 30.0
 _WRITTEN_AT = "ALTER TABLE {} ADD COLUMN written_at timestamptz NOT NULL DEFAULT clock_timestamp()"
@@ -190,17 +191,20 @@ def run(running: Services, hours: int, meters: int, chosen: argparse.Namespace) 
         _await_bodies(taking, len(whole), city_time.clock_s(slot(_METRIC, whole[-1])) + _PATIENCE_S)
         roles.check()
     print(f"a quarter hour was sent {late_s:.2f} s late at most", flush=True)
-    found = _moments(giving, taking, whole)
-    _check(giving, stream, written, whole)
-    return _table(
-        found, whole[WARMING:], city_time
-    ), f"{len(whole)} publications, whole, each with the same bytes at the partner"
+    counted = whole[WARMING:]
+    found = _moments(giving, taking, counted)
+    _check(giving, stream, written, counted)
+    verified = "each publication has the same bytes at the partner; every cell"
+    return _table(found, len(counted), city_time), verified
 
 
 def _await_bodies(url: str, count: int, until_s: float) -> None:
     with connect(url) as connection:
         while True:
-            [(found,)] = connection.execute("SELECT count(*) FROM partner_bodies").fetchall()
+            [(found,)] = connection.execute(
+                "SELECT count(*) FROM partner_bodies JOIN partner_entries USING (thumbprint, metric, sequence)"
+                " WHERE revision = 0"
+            ).fetchall()
             if found >= count:
                 return
             if time.time() > until_s:
@@ -211,7 +215,8 @@ def _await_bodies(url: str, count: int, until_s: float) -> None:
 def _moments(giving: str, taking: str, windows: Sequence[Window]) -> Mapping[Window, tuple[float, float, float]]:
     """When the last cell, the publication and the partner's body of each window were written, seconds by the clock.
 
-    Ends the program unless each window left once, whole, in its slot, and arrived with the same bytes.
+    Without those that left incomplete, because not all of their cells were there in time. Ends the program where a body
+    arrived with other bytes, or if more than one window in ten left incomplete.
     """
     seconds = "extract(epoch FROM {})::double precision"
     start = "(extract(epoch FROM window_start) * 1000)::bigint"
@@ -234,12 +239,13 @@ def _moments(giving: str, taking: str, windows: Sequence[Window]) -> Mapping[Win
     found = {}
     for at, published_at, sequence, body in published:
         arrived_at, same = arrived.get(sequence, (0.0, b""))
-        if same == bytes(body):
-            found[Window(at, at + HOUR_MS)] = (cells[at], published_at, arrived_at)
-    missing = [window for window in windows if window not in found]
-    if missing:
-        sys.exit(f"{len(missing)} of {len(windows)} windows did not leave whole in their slot; give more --hour-s")
-    return found
+        if same != bytes(body):
+            sys.exit("a body at the partner is another one")
+        found[Window(at, at + HOUR_MS)] = (cells[at], published_at, arrived_at)
+    whole = {window: found[window] for window in windows if window in found}
+    if len(whole) < 0.9 * len(windows):
+        sys.exit(f"{len(windows) - len(whole)} of {len(windows)} windows left incomplete; give more --hour-s")
+    return whole
 
 
 def _check(giving: str, stream: SourceStream, written: Written, windows: Sequence[Window]) -> None:
@@ -250,12 +256,9 @@ def _check(giving: str, stream: SourceStream, written: Written, windows: Sequenc
         sys.exit("the cells are wrong")
 
 
-def _table(
-    found: Mapping[Window, tuple[float, float, float]], windows: Sequence[Window], city_time: CityTime
-) -> ResultTable:
+def _table(found: Mapping[Window, tuple[float, float, float]], windows: int, city_time: CityTime) -> ResultTable:
     ways: dict[str, list[float]] = {"cells": [], "published": [], "pulled": [], "slot to partner": []}
-    for window in windows:
-        cells_at, published_at, arrived_at = found[window]
+    for window, (cells_at, published_at, arrived_at) in found.items():
         slot_s = city_time.clock_s(slot(_METRIC, window))
         ways["cells"].append(cells_at - city_time.clock_s(window.end + _METRIC.lateness_ms))
         ways["published"].append(published_at - slot_s)
@@ -269,14 +272,14 @@ def _table(
         }
         for name, each in ways.items()
     ]
-    return ResultTable.of(f"{len(windows)} windows", rows)
+    return ResultTable.of(f"{len(found)} windows of {windows}; the others left incomplete", rows)
 
 
 def main() -> None:
     """Measure, print the result, and write it to `--output`."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--hours", type=int, default=48, help="of city time")
-    parser.add_argument("--hour-s", type=float, default=1.6, help="seconds that an hour of city time takes")
+    parser.add_argument("--hours", type=int, default=44, help="of city time")
+    parser.add_argument("--hour-s", type=float, default=2.0, help="seconds that an hour of city time takes")
     parser.add_argument("--meters", type=int, default=20_000)
     parser.add_argument("--publish-s", type=float, default=0.5)
     parser.add_argument("--pull-s", type=float, default=1.0)
