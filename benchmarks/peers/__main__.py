@@ -12,6 +12,7 @@ A peer that can't be installed or fails is named, in words, and the others go on
 """
 
 import argparse
+import signal
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -199,6 +200,7 @@ def main() -> None:
         "singles": replace(energy(chosen.singles // 2, 2, rows=1), city="singles"),
     }
     missing: dict[str, str] = {}
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # no peer goes on without this process
     for kind in chosen.topics:
         measuring = Measuring(f"peers-{kind}", TITLES[kind], "reading", described(streams[kind]), SEED)
         with own_services(chosen.installed) as running:

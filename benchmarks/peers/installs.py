@@ -9,8 +9,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 from embedded.install import fetch_checked, intact, maven_context
@@ -41,12 +42,10 @@ def java_program(folder: Path, name: str, sources: Sequence[str], more_jars: Seq
         digest.update((JAVA / source).read_bytes())
     classes = folder / "classes" / f"{name}-{digest.hexdigest()[:12]}"
     if not classes.exists():
-        unfinished = classes.with_suffix(".new")
-        shutil.rmtree(unfinished, ignore_errors=True)
-        shutil.copytree(JAVA / "META-INF", unfinished / "META-INF")
-        files = [str(JAVA / source) for source in sources]
-        _run(["javac", "-nowarn", "-d", str(unfinished), "-cp", classpath, *files], f"javac could not compile {name}")
-        unfinished.rename(classes)
+        with _unfinished(classes) as made:
+            shutil.copytree(JAVA / "META-INF", made / "META-INF")
+            files = [str(JAVA / source) for source in sources]
+            _run(["javac", "-nowarn", "-d", str(made), "-cp", classpath, *files], f"javac could not compile {name}")
     return f"{classes}:{classpath}"
 
 
@@ -55,22 +54,25 @@ def python_environment(folder: Path, name: str) -> Path:
     requirements = HERE / f"{name}.txt"
     environment = folder / f"{name}-{hashlib.sha256(requirements.read_bytes()).hexdigest()[:12]}"
     if not environment.exists():
-        unfinished = environment.with_suffix(".new")
-        shutil.rmtree(unfinished, ignore_errors=True)
-        _run([sys.executable, "-m", "venv", str(unfinished)], f"no environment could be made for {name}")
-        install = [
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--require-hashes",
-            "--only-binary=:all:",
-            "-r",
-            str(requirements),
-        ]
-        _run([str(unfinished / "bin/python"), *install], f"{name} could not be installed: is there a network?")
-        unfinished.rename(environment)
+        with _unfinished(environment) as made:
+            _run([sys.executable, "-m", "venv", str(made)], f"no environment could be made for {name}")
+            pip = [str(made / "bin/python"), "-m", "pip", "install", "--quiet", "--only-binary=:all:"]
+            _run(
+                [*pip, "--require-hashes", "-r", str(requirements)],
+                f"{name} could not be installed: is there a network?",
+            )
     return environment / "bin/python"
+
+
+@contextmanager
+def _unfinished(folder: Path) -> Iterator[Path]:
+    """An empty folder that gets this name when the block has ended without an error."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".", ignore_cleanup_errors=True) as temporary:
+        made = Path(temporary, "made")
+        made.mkdir()
+        yield made
+        made.rename(folder)
 
 
 def _jars(folder: Path, lock: Path) -> list[Path]:

@@ -7,7 +7,7 @@ from collections import defaultdict
 import psutil
 import pytest
 
-from benchmarks.peers.installs import HERE
+from benchmarks.peers.installs import HERE, NotPossible, java_program
 from benchmarks.peers.oracle import every_reading
 from benchmarks.peers.unpack import parts
 from benchmarks.peers.watched import PeerFailed, ServiceProcesses, watch
@@ -65,3 +65,9 @@ def test_jars_of_the_peers_are_locked_and_have_names_of_their_own():
     for lock in HERE.glob("*.lock"):
         jars = [parse_line(line) for line in lock.read_text().splitlines() if not line.startswith("#")]
         assert len({jar.name for jar in jars}) == len(jars) > 1
+
+
+def test_without_a_compiler_a_java_peer_says_what_is_missing(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(NotPossible, match="there is no `javac`"):
+        java_program(tmp_path, "streams", ["Batch.java"])
