@@ -35,12 +35,12 @@ class _HeldIds:
 
     def __init__(self, comparable: Comparable) -> None:
         self._data: list[NDArray[np.uint8]] = []
-        self._length: list[NDArray[np.uint16]] = []
+        self._length: list[NDArray[np.uint32]] = []
         self._spellings = Spellings(comparable)
 
     def add(self, ids: Texts, line: NDArray[np.int64]) -> None:
         self._data.append(ids.data)
-        self._length.append(ids.length.astype(np.uint16))
+        self._length.append(ids.length.astype(np.uint32))
         self._spellings.add(ids, line)
 
     def nearly_equal(self) -> Sequence[Sequence[Sequence[int]]]:

@@ -1,6 +1,6 @@
 """Rows of the register as columns, and what becomes of a load of them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -126,17 +126,21 @@ class Loaded:
 
 
 def in_one(blocks: Sequence[RegisterColumns]) -> RegisterColumns:
-    """All rows of these blocks, of which there is at least one; either all of them have facts or none has."""
+    """All rows of these blocks; either all of them have facts or none has."""
     places = {place: number for number, place in enumerate(dict.fromkeys(p for b in blocks for p in b.places))}
     index = [np.array([places[place] for place in block.places], np.int64)[block.place] for block in blocks]
     facts = [block.fact for block in blocks if block.fact is not None]
     return RegisterColumns(
-        np.concatenate([block.line for block in blocks]),
+        _after_another(block.line for block in blocks),
         joined([block.source for block in blocks]),
         joined([block.contributor for block in blocks]),
         list(places),
-        np.concatenate(index),
-        np.concatenate([block.valid_from_ms for block in blocks]),
-        np.concatenate([block.valid_to_ms for block in blocks]),
-        np.concatenate(facts) if facts else None,
+        _after_another(index),
+        _after_another(block.valid_from_ms for block in blocks),
+        _after_another(block.valid_to_ms for block in blocks),
+        _after_another(facts) if facts else None,
     )
+
+
+def _after_another(parts: Iterable[NDArray[np.int64]]) -> NDArray[np.int64]:
+    return np.concatenate([np.zeros(0, np.int64), *parts])

@@ -278,6 +278,13 @@ def registers(draw: st.DrawFn) -> tuple[str, list[str]]:
     return delimiter.join(names) + end, [line + end for line in lines[:-1]] + [line + last for line in lines[-1:]]
 
 
+@pytest.mark.parametrize("header", [HEADER, f"{HEADER},power_kw"])
+def test_a_register_of_blank_rows_holds_none(header: str, tmp_path: Path) -> None:
+    blank = "," * header.count(",")
+    assert read(written(tmp_path, f"{header}\n{blank}\n{blank}\n")) == []
+    assert read(written(tmp_path, f"{header}\n")) == []
+
+
 def outcome(path: Path) -> list[Source] | tuple[int | None, str | None, str]:
     try:
         return read(path)
