@@ -1,6 +1,6 @@
 """Ingest's record of its own work: acknowledged messages, refused readings, detectors in use."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Protocol
 from uuid import UUID
 
@@ -14,6 +14,10 @@ from store.deliveries import Refused
 from store.detectors import Detector, record_detector
 
 REFUSED = Counter("sistercity_ingest_refused", "Readings that became no message, by reason", ["reason"])
+
+ARRIVAL_DAYS = 400
+"""How long it is remembered what a live source delivered: the same content is not sent again so long."""
+_PRUNED_AT_ONCE = 10_000
 
 
 class Journal(Protocol):
@@ -75,6 +79,9 @@ class Arrivals(Protocol):
     def record(self, source: str, done: Sequence[FinishedArrival]) -> None:
         """Record what the log has. Repeating it changes nothing."""
 
+    def prune(self, source: str, present: Collection[str]) -> None:
+        """Forget what is older than `ARRIVAL_DAYS`, except for the names in `present`, which are still there."""
+
 
 class StoreArrivals:
     """Implements `Arrivals` in the database."""
@@ -87,3 +94,6 @@ class StoreArrivals:
 
     def record(self, source: str, done: Sequence[FinishedArrival]) -> None:
         arrivals.record_arrivals(self._connection, source, done)
+
+    def prune(self, source: str, present: Collection[str]) -> None:
+        arrivals.prune_arrivals(self._connection, source, present, ARRIVAL_DAYS, _PRUNED_AT_ONCE)

@@ -40,6 +40,9 @@ class Adapter(Protocol):
     def arrived(self, done: Callable[[bytes], bool]) -> Sequence[Delivered]:
         """What has come whole, without what `done` says of its checksum that the log has it."""
 
+    def present(self) -> Sequence[str]:
+        """The names of what is still there and would be delivered again."""
+
     def refuse(self, delivered: Delivered, refused: Sequence[Refused]) -> None:
         """Tell the sender of readings that are not sent. Repeated from the beginning if a delivery is sent again."""
 

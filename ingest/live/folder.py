@@ -78,6 +78,10 @@ class Folder:
                     size += state[1]
         return found
 
+    def present(self) -> Sequence[str]:
+        """The names of all files that are there."""
+        return [name for name, _ in self._files()]
+
     def refuse(self, delivered: Delivered, refused: Sequence[Refused]) -> None:
         """Write beside the file what is refused of it."""
         rows = [

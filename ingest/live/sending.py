@@ -13,6 +13,7 @@ from ingest.files.pieces import MOST_OUTCOMES, FilePiece, pieces
 from ingest.files.reading import FileFormat, Note, NotSuchFile, Outcome
 from ingest.journal import Arrivals, Journal
 from ingest.live.adapter import Adapter, Delivered
+from ingest.live.heard import DELIVERIES, NOT_READ, SENT
 from ingest.register import Register
 from store.arrivals import FinishedArrival
 from store.deliveries import Refused
@@ -34,7 +35,10 @@ class LiveSource:
 
 
 class SourceSender:
-    """Sends what one source delivers. `clock` gives milliseconds since 1970. One thread."""
+    """Sends what one source delivers. `clock` gives milliseconds since 1970. One thread.
+
+    `heard` is called with the source's name and the time of each delivery that is done.
+    """
 
     def __init__(
         self,
@@ -44,7 +48,9 @@ class SourceSender:
         arrivals: Arrivals,
         register: Register,
         clock: Callable[[], int],
+        heard: Callable[[str, int], None] = lambda name, time_ms: None,
     ) -> None:
+        self._heard = heard
         self._live = live
         self._feed_for = feed_for
         self._journal = journal
@@ -86,6 +92,10 @@ class SourceSender:
             return done + len(waiting)
         return done
 
+    def prune(self) -> None:
+        """Forget old deliveries that the sender does not have any more."""
+        self._arrivals.prune(self._live.adapter.name, self._live.adapter.present())
+
     def _finish(self, finished: Sequence[Delivered], told: "_Told", words: str) -> None:
         adapter = self._live.adapter
         for delivered in finished:
@@ -98,6 +108,8 @@ class SourceSender:
         )
         for delivered in finished:
             adapter.acknowledge(delivered)
+            self._heard(adapter.name, delivered.received_ms)
+            DELIVERIES.labels(NOT_READ if words else SENT).inc()
 
 
 class _Watched:

@@ -17,7 +17,8 @@ from ingest.tables.profile_file import load_profile
 from ingest.tables.table import Table
 
 _CONTENT = ("profile", "source", "zone", "unit", "interval_s", "column", "devices")
-_FOLDER = ("name", "path", "pattern", "settle_s", *_CONTENT)
+_FOLDER = ("name", "path", "pattern", "settle_s", "silent_h", *_CONTENT)
+_MOST_SOURCES = 1_000
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,40}", re.ASCII)
 
 
@@ -53,6 +54,8 @@ class FolderSource:
     content: SourceContent
     pattern: str
     settle_ms: int
+    silent_ms: int
+    """After how long without a delivery it is silent; 0 for never."""
 
 
 def form_of(content: SourceContent, zone: ZoneInfo, depth: Callable[[str, int], int | None]) -> FileFormat:
@@ -74,6 +77,8 @@ def load_sources(path: Path) -> Sequence[FolderSource]:
     try:
         top = TomlKeys("the list", document, ("folder",))
         sources = [_folder(keys, path.parent) for keys in top.tables("folder", _FOLDER)]
+        if len(sources) > _MOST_SOURCES:
+            raise WrongKey(f"the list has more than {_MOST_SOURCES} sources; divide it")
         if not sources:
             raise WrongKey("the list has no [[folder]]")
         for what in ("name", "path"):
@@ -121,4 +126,5 @@ def _folder(keys: TomlKeys, beside: Path) -> FolderSource:
         content=_content(keys, beside),
         pattern=keys.text("pattern", "*"),
         settle_ms=keys.whole("settle_s", 1, 86_400, 10) * 1_000,
+        silent_ms=keys.whole("silent_h", 0, 8_784, 48) * 3_600_000,
     )

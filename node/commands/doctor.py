@@ -3,12 +3,18 @@
 import json
 import logging
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 
-def doctor(as_json: Annotated[bool, typer.Option("--json", help="the findings, as JSON")] = False) -> None:
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="the findings, as JSON")] = False,
+    sources: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="examine the live sources of this list, too")
+    ] = None,
+) -> None:
     """Examine settings, Kafka, database, streams, partners and disk; say what is wrong and what to do.
 
     Changes nothing. Exit code 1 if something fails; warnings are no failures.
@@ -18,7 +24,7 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="the findings, a
     for chatty in ("kafka", "httpx", "psycopg"):
         logging.getLogger(chatty).setLevel(logging.CRITICAL)  # what goes wrong is said once, in words
     findings = []
-    for finding in examine():
+    for finding in examine(sources):
         findings.append(finding)
         if not as_json:
             level = finding.level.upper() if finding.level == "fail" else finding.level

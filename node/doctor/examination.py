@@ -28,8 +28,11 @@ _FIRST_ANSWER_S = 5
 _LONGEST_S = 12.0
 
 
-def examine() -> Iterator[Finding]:
-    """Examine the whole node; changes nothing. Takes at most half a minute, if nothing answers."""
+def examine(sources: Path | None = None) -> Iterator[Finding]:
+    """Examine the whole node, and the live sources of a list; changes nothing.
+
+    Takes at most half a minute, if nothing answers.
+    """
     from node.doctor.database import judge_database
     from node.doctor.kafka import judge_cluster, unused_topics
     from node.doctor.partners import judge_partners
@@ -61,6 +64,8 @@ def examine() -> Iterator[Finding]:
         yield from _growth()
         contents = database.contents
         yield from judge_partners(contents.partners, contents.metrics, contents.kept)
+    if sources is not None:
+        yield from _sources(sources)
     yield from _disks()
 
 
@@ -129,6 +134,17 @@ def _agreements() -> Iterator[Finding]:
     state, failed = read.result()
     private = settings().partner_private_addresses
     yield from _only(failed) if state is None else judge_agreements(state, now_ms(), private_addresses=private)
+
+
+def _sources(file: Path) -> Iterator[Finding]:
+    from node.doctor.sources import judge_sources, read_sources
+
+    now = now_ms()
+    read = Examination(
+        "sources", _LONGEST_S, lambda: read_sources(file, wiring.known_database_url(), _FIRST_ANSWER_S, now)
+    )
+    found, failed = read.result()
+    yield from _only(failed) if found is None else judge_sources(found, now)
 
 
 def _disks() -> Iterator[Finding]:

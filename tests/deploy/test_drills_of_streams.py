@@ -13,6 +13,7 @@ from eventlog.memory import MemoryLog
 from eventlog.protocol import TopicPartition
 from ingest.feed import Feed
 from ingest.journal import NoJournal
+from ingest.live.heard import LastHeard
 from ingest.simulated.faults import NO_FAULTS
 from ingest.simulated.fleet import Fleet
 from ingest.simulated.simulator import Simulator
@@ -162,3 +163,13 @@ def test_a_clock_that_is_not_that_of_prometheus(tmp_path: Path) -> None:
     well = scrape()
     wrong = scrape(at_ms=1000 * (well.at_s - 90))
     assert_fires_and_clears("SistercityClockOff", well, [wrong], scrape(), tmp_path)
+
+
+def test_a_listed_source_that_delivers_nothing_any_more(tmp_path: Path) -> None:
+    heard = LastHeard({"head-end": 48 * HOUR, "rare": 0}, {"head-end": T0}, T0)
+    well = scrape("sistercity_live")
+    heard.show(T0 + 49 * HOUR)
+    wrong = scrape("sistercity_live")
+    heard.hear("head-end", T0 + 50 * HOUR)
+    heard.show(T0 + 50 * HOUR)
+    assert_fires_and_clears("SistercityDeliveryMissing", well, [wrong], scrape("sistercity_live"), tmp_path)

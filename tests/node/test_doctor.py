@@ -1,5 +1,6 @@
 """The doctor's judgements: what each thing that can be wrong is called, and what it advises."""
 
+import re
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from node.doctor.database import Contents, DatabaseState, judge_database
 from node.doctor.finding import Examination, Finding, judge_clock
 from node.doctor.kafka import judge_cluster
 from node.doctor.machine import examine_disks, judge_disk
+from node.doctor.sources import ListedSource, judge_sources
 from node.doctor.streams import judge_streams
 from node.topic_plan import planned_topics
 from store.dead_letters import WaitingLetters
@@ -307,3 +309,24 @@ def test_areas_that_can_no_longer_pass_are_named(counts, level, words):
     [found] = judge_areas({"energy.import": areas(*counts)})
     assert (found.level, found.what) == (level, "areas of energy.import")
     assert words in found.words
+
+
+LISTED = ListedSource("head-end", Path("/drop"), True, True, None, 100 * 3_600_000, 48 * 3_600_000)
+
+
+@pytest.mark.parametrize(
+    ("changed", "level", "words"),
+    [
+        ({}, "ok", "last delivery 40 hours ago"),
+        ({"last_ms": None}, "ok", "nothing yet"),
+        ({"last_ms": 90 * 3_600_000}, "warn", r"silent for 50 hours \(silent_h = 48\)"),
+        ({"last_ms": 0, "silent_ms": 0}, "ok", "140 hours ago"),
+        ({"may_write": False}, "fail", "may not write in /drop"),
+        ({"may_read": False}, "fail", "may not read in /drop"),
+        ({"unknown_id": "roof-1 (for energy.solar)"}, "fail", "register does not have it"),
+    ],
+)
+def test_each_listed_source_is_named_with_what_is_wrong_with_it(changed, level, words):
+    [finding] = judge_sources([replace(LISTED, **changed)], 140 * 3_600_000)
+    assert (finding.level, finding.what) == (level, "source head-end")
+    assert re.search(words, finding.words)

@@ -23,6 +23,7 @@ COMMANDS = {
     "serve": "node.commands.serve",
     "serve-partners": "node.commands.serve_partners",
     "ingest": "node.commands.ingest.simulate",
+    "ingest run": "node.commands.ingest.run",
     "cameras": "node.commands.ingest.camera",
     "relay": "node.commands.relay_dead_letters",
 }

@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
+from time import monotonic
 from typing import TYPE_CHECKING, Annotated
 from zoneinfo import ZoneInfo
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from ingest.feed import Feed
     from ingest.journal import Journal
     from ingest.live.adapter import Adapter
+    from ingest.live.heard import LastHeard
     from ingest.live.sources_file import FolderSource, SourceContent
     from ingest.routes import Routes
     from store.database import Connection
@@ -34,6 +36,7 @@ logger = logging.getLogger(__name__)
 _LOOK_S = 1.0
 _ASK_S = 15.0
 _AGAIN_S = 5.0
+_PRUNE_S = 3_600.0
 
 
 def run(
@@ -44,7 +47,9 @@ def run(
 
     from eventlog.protocol import DeliveryFailed, LogUnavailable
     from ingest.live.folder import Folder
+    from ingest.live.heard import LastHeard
     from ingest.live.sources_file import load_sources
+    from store.arrivals import last_arrivals
 
     listed = load_sources(sources)
     health = RoleHealth("ingest")
@@ -63,7 +68,9 @@ def run(
         while not stop.is_set():
             try:
                 with wiring.database("ingest") as connection:
-                    _until_stopped(connection, live, city, health, stop)
+                    limits = {source.name: source.silent_ms for source in listed}
+                    heard = LastHeard(limits, last_arrivals(connection), now_ms())
+                    _until_stopped(connection, live, city, health, heard, stop)
             except (DeliveryFailed, LogUnavailable, psycopg.OperationalError, OSError) as error:
                 logger.warning("%s; trying again in %g s", str(error).strip(), _AGAIN_S)
                 health.report(str(error).strip())
@@ -77,6 +84,7 @@ def _until_stopped(
     live: "Sequence[tuple[Adapter, SourceContent]]",
     zone: ZoneInfo,
     health: RoleHealth,
+    heard: "LastHeard",
     stop: Event,
 ) -> None:
     """Send what comes, until stopped. Raises what `SourceSender.turn` does."""
@@ -111,10 +119,15 @@ def _until_stopped(
             feeds.append(stream.feed(journal))
             listed = LiveSource(adapter, form, source)
             arrivals = StoreArrivals(connection)
-            senders.append(SourceSender(listed, stream.feed, journal, arrivals, register, now_ms))
-        silent_s = _ASK_S
+            senders.append(SourceSender(listed, stream.feed, journal, arrivals, register, now_ms, heard.hear))
+        silent_s, prune_at = _ASK_S, monotonic()
         while not stop.is_set():
             done = sum(sender.turn(stop) for sender in senders)
+            heard.show(now_ms())
+            if monotonic() >= prune_at:
+                prune_at = monotonic() + _PRUNE_S
+                for sender in senders:
+                    sender.prune()
             silent_s = 0.0 if done else silent_s + _LOOK_S
             if silent_s >= _ASK_S:
                 silent_s = 0.0

@@ -1,4 +1,4 @@
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from hashlib import sha256
 from pathlib import Path
 from threading import Event
@@ -44,6 +44,9 @@ class Sender:
                 found.append(delivered)
         return found
 
+    def present(self) -> Sequence[str]:
+        return list(self.files)
+
     def refuse(self, delivered: Delivered, refused: Sequence[Refused]) -> None:
         self.told.setdefault(delivered.name, []).extend((item.position, item.reason) for item in refused)
 
@@ -65,6 +68,9 @@ class Done:
 
     def record(self, source: str, done: Sequence[FinishedArrival]) -> None:
         self.arrivals |= {(source, arrival.checksum): arrival for arrival in done}
+
+    def prune(self, source: str, present: Collection[str]) -> None:
+        self.arrivals = {key: arrival for key, arrival in self.arrivals.items() if arrival.name in present}
 
 
 @pytest.fixture

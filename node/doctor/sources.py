@@ -1,0 +1,86 @@
+"""The sources of `ingest run`: folders, profiles, ids in the register, and when they last delivered."""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from node.doctor.finding import Finding
+
+if TYPE_CHECKING:
+    from store.database import DatabaseUrl
+
+_HOUR_MS = 3_600_000
+
+
+@dataclass(frozen=True, slots=True)
+class ListedSource:
+    """A source of the list. `unknown_id` is the id that the register does not have, if it needs one.
+
+    `last_ms` is when it last delivered, milliseconds since 1970, or None; `silent_ms` 0 for never silent.
+    """
+
+    name: str
+    path: Path
+    may_read: bool
+    may_write: bool
+    unknown_id: str | None
+    last_ms: int | None
+    silent_ms: int
+
+
+def read_sources(file: Path, database_url: "DatabaseUrl", limit_s: int, now_ms: int) -> Sequence[ListedSource]:
+    """Read a list of sources and what is known of each. `limit_s`: seconds for each statement.
+
+    Raises `ingest.live.sources_file.SourcesFileError` and others for a list that can't be used, and psycopg's errors.
+    """
+    from ingest.live.sources_file import TableContent, load_sources
+    from ingest.register import stored_register
+    from schemas.catalogue import catalogue
+    from store.arrivals import last_arrivals
+    from store.inspection import read_only_connection
+
+    found: list[ListedSource] = []
+    listed = load_sources(file)
+    with read_only_connection(database_url, limit_s) as connection:
+        last: Mapping[str, int] = last_arrivals(connection)
+        for source in listed:
+            unknown = None
+            if isinstance(source.content, TableContent) and source.content.source is not None:
+                metric = catalogue()[source.content.profile.metric]
+                register = stored_register(connection, lambda: now_ms, source.content.source)
+                if register.find([metric], source.content.source, now_ms) is None:
+                    unknown = f"{source.content.source} (for {metric.name})"
+            may_read, may_write = (os.access(source.path, mode | os.X_OK) for mode in (os.R_OK, os.W_OK))
+            found.append(
+                ListedSource(
+                    *(source.name, source.path, may_read, may_write, unknown, last.get(source.name)), source.silent_ms
+                )
+            )
+    return found
+
+
+def judge_sources(found: Sequence[ListedSource], now_ms: int) -> Iterator[Finding]:
+    """A finding for each source. Pure."""
+    for source in found:
+        yield _judge(source, now_ms)
+
+
+def _judge(source: ListedSource, now_ms: int) -> Finding:
+    what = f"source {source.name}"
+    if not source.may_read or not source.may_write:
+        may_not = "read" if not source.may_read else "write"
+        return Finding(
+            "fail", what, f"this user may not {may_not} in {source.path}: rejects are written beside the files"
+        )
+    if source.unknown_id is not None:
+        words = "the register does not have it today: every reading will be refused; load it"
+        return Finding("fail", what, f"{source.unknown_id}: {words}")
+    if source.last_ms is None:
+        return Finding("ok", what, f"{source.path}: has delivered nothing yet")
+    hours = (now_ms - source.last_ms) // _HOUR_MS
+    if source.silent_ms and now_ms - source.last_ms > source.silent_ms:
+        limit = source.silent_ms // _HOUR_MS
+        return Finding("warn", what, f"silent for {hours:,} hours (silent_h = {limit}): does the sender run?")
+    return Finding("ok", what, f"last delivery {hours:,} hours ago")
