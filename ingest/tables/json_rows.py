@@ -62,8 +62,9 @@ def json_rows(path: Path, part: JsonPart, columns: Sequence[str]) -> Iterator[Ta
         with path.open("rb") as file:
             records = _of_lines(file) if part.lines else _Document(file).records(part.records)
             while some := list(islice(records, _ROWS)):
-                count += len(some)
-                yield _rows(some, paths, met)
+                rows = _rows(some, paths, met)
+                count += len(rows.numbers)
+                yield rows
     except UnicodeError as error:
         raise NotSuchFile(f"{path.name}: is not in the character set that it begins with: {error}") from None
     except _Unreadable as error:

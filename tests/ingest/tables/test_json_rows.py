@@ -156,6 +156,8 @@ def test_a_line_that_is_no_json_is_refused_alone_and_a_cut_one_refuses_the_file(
     path.write_bytes("\n".join([good, *rubbish, good.replace("3600", "7200"), ""]).encode("utf-8", "surrogateescape"))
     assert [reading.position for reading in parsed(OF_LINES, path)] == [1, 9]
     assert reasons(OF_LINES, path) == dict.fromkeys([2, 3, 4, 5, 6, 8], "unreadable")
+    path.write_text("{]\n" * 3_000)
+    assert reasons(OF_LINES, path) == dict.fromkeys(range(1, 3_001), "unreadable")
     path.write_text(f"{good}\n{good[:-9]}")
     with pytest.raises(NotSuchFile, match="line 2, the last one, is cut"):
         parsed(OF_LINES, path)
