@@ -6,7 +6,7 @@ import itertools
 import os
 import signal
 from collections.abc import Generator, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -153,9 +153,10 @@ def server_url(running_services: Services) -> str:
 
 
 @pytest.fixture(scope="session")
-def databases(server_url: str) -> Databases:
+def databases(server_url: str) -> Iterator[Databases]:
     """The databases of this worker."""
-    return Databases(server_url, WORKER)
+    with closing(Databases(server_url, WORKER)) as own:
+        yield own
 
 
 @pytest.fixture

@@ -58,6 +58,7 @@ class Databases:
         self._free: list[str] = []
         self._template = f"template_{name}"
         migrate(create_database(server_url, self._template))
+        self._server = psycopg.connect(server_url, autocommit=True)
         with connect(database_named(server_url, self._template)) as connection:
             self._structure = _structure(connection)
             self._filled = {table: rows for table in _tables(connection) if (rows := _rows(connection, table))}
@@ -66,28 +67,33 @@ class Databases:
     def fresh(self) -> Iterator[str]:
         """URL of a database with all tables, under a name that no other had: who used the last one can't reach it."""
         name = f"test_{self._name}_{next(self._numbers)}"
-        with psycopg.connect(self._server_url, autocommit=True) as server:
-            if self._free:
-                _run(server, "ALTER DATABASE {} RENAME TO {}", self._free.pop(), name)
-            else:
-                _run(server, "CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy", name, self._template)
+        if self._free:
+            self._run("ALTER DATABASE {} RENAME TO {}", self._free.pop(), name)
+        else:
+            self._run("CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy", name, self._template)
         yield database_named(self._server_url, name)
-        with psycopg.connect(self._server_url, autocommit=True) as server:
-            if self._left(server, name):
-                free = f"free_{name}"
-                _run(server, "ALTER DATABASE {} RENAME TO {}", name, free)
-                if self._emptied(free):
-                    self._free.append(free)
-                    return
-                name = free
-            _run(server, "DROP DATABASE IF EXISTS {} WITH (FORCE)", name)
+        if self._left(name):
+            free = f"free_{name}"
+            self._run("ALTER DATABASE {} RENAME TO {}", name, free)
+            if self._emptied(free):
+                self._free.append(free)
+                return
+            name = free
+        self._run("DROP DATABASE IF EXISTS {} WITH (FORCE)", name)
 
-    def _left(self, server: psycopg.Connection[TupleRow], name: str) -> bool:
+    def close(self) -> None:
+        """End the connection to the server."""
+        self._server.close()
+
+    def _run(self, statement: LiteralString, *names: str) -> None:
+        self._server.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))
+
+    def _left(self, name: str) -> bool:
         """Whether nobody is connected to a database any more. What a test left connected is ended."""
-        ended = server.execute(
+        ended = self._server.execute(
             "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = %s", (name,)
         ).fetchall()
-        found = server.execute("SELECT FROM pg_database WHERE datname = %s", (name,)).fetchone()
+        found = self._server.execute("SELECT FROM pg_database WHERE datname = %s", (name,)).fetchone()
         return found is not None and all(gone for (gone,) in ended)
 
     def _emptied(self, name: str) -> bool:
@@ -107,10 +113,6 @@ class Databases:
                     " FROM pg_sequences WHERE last_value IS NOT NULL"
                 )
         return True
-
-
-def _run(server: psycopg.Connection[TupleRow], statement: LiteralString, *names: str) -> None:
-    server.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))
 
 
 def _structure(connection: psycopg.Connection[TupleRow]) -> list[list[TupleRow]]:

@@ -1,5 +1,8 @@
 """A database that a test gets is as new, whatever an earlier test did with it."""
 
+from collections.abc import Iterator
+from contextlib import closing
+
 import psycopg
 import pytest
 from psycopg import sql
@@ -19,9 +22,10 @@ KEPT = (
 
 
 @pytest.fixture(scope="module")
-def own(server_url: str) -> Databases:
+def own(server_url: str) -> Iterator[Databases]:
     """Databases apart from those of other files."""
-    return Databases(server_url, f"{WORKER}_own")
+    with closing(Databases(server_url, f"{WORKER}_own")) as databases:
+        yield databases
 
 
 def content(url: str) -> list[object]:
