@@ -5,6 +5,7 @@ A row takes about 130 bytes and its ids. `store.register` adds to a register tha
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, LiteralString, TypeVar
 
 import numpy as np
@@ -98,8 +99,17 @@ class FirstRows:
         return rows, source_hashes, contributor_hashes
 
 
-def load_first(connection: Connection, held: FirstRows, rebuilt_from: int) -> Loaded:
-    """Load the rows into a register that has none and that the transaction has locked. See `store.register.load`."""
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class NumberedRows:
+    """The rows of a first load: a row of each contributor in the order of their numbers, and each row's contributor."""
+
+    rows: RegisterColumns
+    contributors: NDArray[np.int64]
+    contributor: NDArray[np.int64]
+
+
+def numbered_rows(held: FirstRows) -> NumberedRows:
+    """Check and number the rows; afterwards none are held. Raises `RegisterError` as `store.register.load` does."""
     nearly = held.nearly_equal()
     rows, source_hashes, contributor_hashes = held.taken()
     again, same = _repeated(rows, source_hashes)
@@ -108,18 +118,22 @@ def load_first(connection: Connection, held: FirstRows, rebuilt_from: int) -> Lo
     for column, groups in nearly.items():
         refuse_nearly_equal(groups, column)
     _refuse_overlap(again, same)
-    first, contributor = _numbered(rows.contributor, contributor_hashes)
-    del contributor_hashes
+    return NumberedRows(rows, *_numbered(rows.contributor, contributor_hashes))
+
+
+def load_first(connection: Connection, load: NumberedRows, rebuilt_from: int) -> Loaded:
+    """Load the rows into a register that has none and that the transaction has locked."""
+    rows = load.rows
     rebuilt = len(rows) >= rebuilt_from
     if rebuilt:
         indices.drop(connection)
-    binary.copy(connection, _CONTRIBUTORS, _contributors(rows.contributor, first))
+    binary.copy(connection, _CONTRIBUTORS, _contributors(rows.contributor, load.contributors))
     if rebuilt:
         indices.build_contributors(connection)
-    binary.copy(connection, _SOURCES, _sources(rows, contributor))
+    binary.copy(connection, _SOURCES, _sources(rows, load.contributor))
     if rebuilt:
         indices.build_sources(connection)
-    return Loaded(len(rows), 0, 0, len(first))
+    return Loaded(len(rows), 0, 0, len(load.contributors))
 
 
 def _numbered(ids: Texts, hashes: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

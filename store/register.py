@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from store import binary_rows as binary
 from store import register_indices as indices
 from store.database import Connection
-from store.first_register import COPIED_AT_ONCE, FirstRows, load_first
+from store.first_register import COPIED_AT_ONCE, FirstRows, load_first, numbered_rows
 from store.moments import milliseconds
 from store.register_columns import NOT_SAID, EarliestChange, Loaded, RegisterColumns, RegisterError
 from store.register_indices import REBUILT_FROM
@@ -42,6 +42,9 @@ COPY register_rows (
 """
 _COPY_REPEATED = "COPY repeated_lines FROM STDIN (FORMAT binary)"
 _LOCK = "LOCK TABLE contributors, sources IN SHARE ROW EXCLUSIVE MODE"
+# Reading and checking a first register takes long, and holds up nobody.
+_PATIENCE = "SET LOCAL idle_in_transaction_session_timeout = 0"
+_LOCK_SOON = f"SET LOCAL idle_in_transaction_session_timeout TO DEFAULT; {_LOCK}"
 _COUNT = "SELECT coalesce(max(number) + 1, 0) FROM sources"  # numbers are dense
 _LAST_CHANGE = "SELECT coalesce(max(change), 0) FROM source_changes"
 _TWICE = """
@@ -159,13 +162,15 @@ def load(
     with connection.transaction():
         connection.execute(_MEMORY)
         if not _number(connection, _COUNT):
+            connection.execute(_PATIENCE)
             held = FirstRows(comparable)
             for block in blocks:
                 held.add(block)
-            connection.execute(_LOCK)
+            first = numbered_rows(held)
+            connection.execute(_LOCK_SOON)
             if not _number(connection, _COUNT):
-                return load_first(connection, held, rebuilt_from)
-            blocks = [held.taken()[0]]  # another load has come first
+                return load_first(connection, first, rebuilt_from)
+            blocks = [first.rows]  # another load has come before
         return _add(connection, blocks, comparable, rebuilt_from)
 
 

@@ -13,6 +13,7 @@ from store.resolution import SourceReader, resolve
 from store.source_history import BEGINNING_MS, NEVER_MS, Resolved
 from store.texts import Texts
 from tests.store.registers import RegisterRow, load
+from tests.waiting import until
 
 pytestmark = pytest.mark.services
 
@@ -320,3 +321,22 @@ def test_a_load_that_another_one_has_come_before_adds_to_what_that_one_left(
 
     assert load(connection, rows()) == Loaded(3, 0, 1, 3)
     assert sorted(numbers(connection, "sources")) == list(range(5))
+
+
+def test_a_first_load_may_take_long_to_read_its_rows(connection: Connection, database_url: str) -> None:
+    busy = (
+        "SELECT FROM pg_stat_activity WHERE pid = %s AND NOT (state = 'idle in transaction'"
+        " AND state_change < clock_timestamp() - interval '0.2 seconds')"
+    )
+    reading, limit = connection.info.backend_pid, "100ms"
+
+    def rows() -> Iterator[RegisterRow]:
+        with connect(database_url) as other:
+            until(
+                lambda: other.execute(busy, (reading,)).fetchone() is None, "the load is idle, or its connection gone"
+            )
+        yield row(1)
+
+    connection.execute(f"SET idle_in_transaction_session_timeout = '{limit}'")
+    assert load(connection, rows()).sources_new == 1
+    assert connection.execute("SHOW idle_in_transaction_session_timeout").fetchone() == (limit,)
