@@ -21,7 +21,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from benchmarks.energy import described, whole
-from benchmarks.peers.installs import NotPossible
+from benchmarks.peers.installs import NotPossible, java_version
 from benchmarks.peers.oracle import every_reading
 from benchmarks.peers.systems import BOTH, SYSTEMS, ComparedSystem, TopicRun
 from benchmarks.peers.watched import PeerFailed, ServiceProcesses, watch
@@ -49,13 +49,14 @@ class _Runs:
 
     verified: str
     leaves_out: str = ""
+    version: str = ""
     runs: list[MeasuredRun] = field(default_factory=list)
     start_cpu_s: list[float] = field(default_factory=list)
     services_cpu_s: list[tuple[float, float]] = field(default_factory=list)
 
     def system(self, name: str, readings: int) -> MeasuredSystem:
         """All of them."""
-        stated: dict[str, object] = {}
+        stated: dict[str, object] = {"version": self.version} if self.version else {}
         if self.services_cpu_s:
             broker, postgres = (min(each) * 1e9 / readings for each in zip(*self.services_cpu_s, strict=True))
             stated |= {"broker, CPU ns a reading": round(broker, 1), "PostgreSQL, CPU ns": round(postgres, 1)}
@@ -120,6 +121,7 @@ class TopicComparison:
             return
         run = MeasuredRun(seen.wall_s, seen.cpu_s, seen.peak_mb)
         runs = self._note(system.name, verified, system.leaves_out, run)
+        runs.version = system.version
         runs.start_cpu_s.append(seen.start_cpu_s)
         runs.services_cpu_s.append((seen.broker_cpu_s, seen.postgres_cpu_s))
 
@@ -202,7 +204,8 @@ def main() -> None:
     missing: dict[str, str] = {}
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # no peer goes on without this process
     for kind in chosen.topics:
-        measuring = Measuring(f"peers-{kind}", TITLES[kind], "reading", described(streams[kind]), SEED)
+        settings = {**described(streams[kind]), "Java": java_version()}
+        measuring = Measuring(f"peers-{kind}", TITLES[kind], "reading", settings, SEED)
         with own_services(chosen.installed) as running:
             comparison = TopicComparison(running, kind, streams[kind], chosen.installed)
             compare(comparison, kind, chosen.only, chosen.rounds)

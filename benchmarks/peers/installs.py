@@ -5,6 +5,7 @@ embedded Kafka has, Kafka Streams takes from there. The compiler is the machine'
 """
 
 import hashlib
+import re
 import shutil
 import subprocess
 import sys
@@ -93,6 +94,22 @@ def _jars(folder: Path, lock: Path) -> list[Path]:
         except OperatorError as error:
             raise NotPossible(str(error)) from error
     return [folder / jar.name for jar in jars]
+
+
+def locked_version(file: str, package: str) -> str:
+    """The version of a package in a lock of this folder."""
+    found = re.search(rf"\b{package}(?::|==)([^ \n]+)", (HERE / file).read_text())
+    assert found is not None, package
+    return found[1]
+
+
+def java_version() -> str:
+    """That of the machine's Java; empty if it has none."""
+    if shutil.which("java") is None:
+        return ""
+    said = subprocess.run(["java", "-version"], check=False, capture_output=True, text=True).stderr
+    found = re.search(r'version "([^"]+)"', said)
+    return found[1] if found else ""
 
 
 def _run(command: Sequence[str], failed: str) -> None:

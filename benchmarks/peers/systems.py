@@ -6,7 +6,7 @@ from pathlib import Path
 
 from psycopg.conninfo import conninfo_to_dict
 
-from benchmarks.peers.installs import JAVA, java_program, python_environment
+from benchmarks.peers.installs import JAVA, java_program, locked_version, python_environment
 from embedded.jars import jar_folder, read_lock
 
 BOTH = ("batches", "singles")
@@ -47,6 +47,7 @@ class ComparedSystem:
 
     name: str
     family: str
+    version: str
     command: Command
     leaves_out: str
     winners: bool = False
@@ -87,14 +88,19 @@ def _python(name: str, *more: Callable[[TopicRun], str]) -> Command:
     return command
 
 
+_STREAMS = locked_version("streams.lock", "kafka-streams")
+_FLINK = locked_version("flink.lock", "flink-core")
 _EVERY = f"{NO_WINNERS}, {_UNCOMMITTED}"
 SYSTEMS = (
-    ComparedSystem("Kafka Streams, row by row", "streams", _streams("rows"), _EVERY),
-    ComparedSystem("Kafka Streams, sums by message", "streams", _streams("messages"), _EVERY, topics=("batches",)),
-    ComparedSystem("Flink SQL", "flink", _flink("sums.sql", "2g", "10 s"), f"{NO_WINNERS}, {_APART}"),
+    ComparedSystem("Kafka Streams, row by row", "streams", _STREAMS, _streams("rows"), _EVERY),
+    ComparedSystem(
+        "Kafka Streams, sums by message", "streams", _STREAMS, _streams("messages"), _EVERY, topics=("batches",)
+    ),
+    ComparedSystem("Flink SQL", "flink", _FLINK, _flink("sums.sql", "2g", "10 s"), f"{NO_WINNERS}, {_APART}"),
     ComparedSystem(
         "Flink SQL with winners",
         "flink",
+        _FLINK,
         _flink("winners.sql", "8g", "none"),
         f"distinct and largest contributors, {_APART}, and checkpoints: its state is in memory alone",
         winners=True,
@@ -103,6 +109,7 @@ SYSTEMS = (
     ComparedSystem(
         "Quix Streams, sums by message",
         "quix",
+        locked_version("quix.txt", "quixstreams"),
         _python("quix", lambda run: str(run.folder), lambda run: str(run.readings)),
         _EVERY,
         slow=("singles",),
@@ -110,6 +117,7 @@ SYSTEMS = (
     ComparedSystem(
         "Pathway, sums by message",
         "pathway",
+        locked_version("pathway.txt", "pathway"),
         _python("pathway"),
         f"{_EVERY}; it reads the topic to its end as a batch, not as a stream",
     ),
