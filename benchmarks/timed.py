@@ -1,5 +1,7 @@
 """Timing for the benchmarks: seconds between two moments, a bare poll, a store that records when it is used."""
 
+import signal
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -97,9 +99,15 @@ class TimedStore(PostgresStore):
         return self.ended - self.began
 
 
+def end_at_sigterm() -> None:
+    """From now on SIGTERM ends this process as an error does, so that what it has made is removed."""
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+
+
 @contextmanager
 def own_services(installed: Path) -> Iterator[Services]:
-    """A Kafka and a PostgreSQL of the benchmark's own; their data is removed at the end."""
+    """A Kafka and a PostgreSQL of the benchmark's own; their data is removed at the end, also if that is a SIGTERM."""
+    end_at_sigterm()
     home = Path(tempfile.mkdtemp(prefix="sistercity-bench-"))
     home.chmod(0o755)
     try:

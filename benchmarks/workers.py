@@ -19,7 +19,7 @@ from threading import Event
 
 from benchmarks.readings import ZONE
 from benchmarks.result import MeasuredRun, peak_mb
-from benchmarks.timed import Spent, TimedStore
+from benchmarks.timed import Spent, TimedStore, end_at_sigterm
 from eventlog.confluent import ConfluentLog
 from eventlog.kafka import KafkaLog
 from node.settings import Settings
@@ -78,6 +78,7 @@ class _GatedStore(TimedStore):
 
 
 def _work(work: Work, gate: Gate, answer: Connection) -> None:
+    end_at_sigterm()
     log = CLIENTS[work.client](work.kafka)
     with (
         tempfile.TemporaryDirectory(prefix="sistercity-bench-") as folder,
