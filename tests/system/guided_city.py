@@ -108,7 +108,7 @@ class GuidedCity:
         ports = free_ports(processes)
         first = ports[0]
         settings |= {"SISTERCITY_METRICS_PORT": str(first)}
-        log = self.folder / f"{'-'.join(words[:1])}.log"
+        log = self.folder / f"{words[0]}.log"
         with self.command.running(log, *words, **settings) as process:
             for port in ports:
                 until(partial(_answers, process, port), f"{words} is healthy")
@@ -116,7 +116,7 @@ class GuidedCity:
             yield settings
             _stop(process, log)
 
-    def load_simulated_register(self) -> Path:
+    def register_file(self) -> Path:
         """A register of simulated meters as a file."""
         path = self.folder / "register.csv"
         write_register(path, Fleet(load_city(CITY), METERS, 1).register())
