@@ -104,10 +104,12 @@ def _rows(file: Path) -> "Iterator[AuditRow]":
 
 def _report(chains: "Iterable[VerifiedAudit]") -> None:
     wrong = []
+    lines = False
     for chain in chains:
         if chain.broken is not None:
             wrong.append(str(chain.broken))
         elif chain.head is not None:
+            lines = True
             gone = f" ({chain.removed} before them were removed by their age)" if chain.removed else ""
             typer.echo(
                 f"{chain.agreement}: {chain.head.sequence - chain.removed} lines{gone}, each as it was written,"
@@ -115,6 +117,8 @@ def _report(chains: "Iterable[VerifiedAudit]") -> None:
             )
     if wrong:
         raise wiring.CommandError("\n".join(wrong))
+    if not lines:
+        typer.echo("there is no line: nobody was given anything")
 
 
 def _write(out: BinaryIO, lines: Iterable[bytes]) -> None:

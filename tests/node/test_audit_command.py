@@ -90,6 +90,10 @@ def test_the_nodes_chains_are_verified_against_its_signed_heads_and_what_partner
     ]
 
 
+def test_a_node_that_has_given_nothing_says_so(connection):
+    assert run("verify") == "there is no line: nobody was given anything\n"
+
+
 def test_what_is_exported_is_verified_without_a_node(connection, tmp_path, monkeypatch):
     rows = chain(3, "one")
     store(connection, rows)
