@@ -100,6 +100,7 @@ def test_the_measurement_of_the_guide_is_a_test_of_the_soak():
 
 
 @runs(
+    "size --people 1500000",
     "migrate",
     "topics plan",
     "status",
