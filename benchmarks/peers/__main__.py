@@ -1,10 +1,11 @@
 """Other systems beside the product, on the same topics in the same run: what a reading costs each of them.
 
-Two topics of `benchmarks.readings`: batches of 500, and one reading a message. Everything goes over a topic in turns:
-the product and a bare poll with either client, as `benchmarks.energy` measures them, and each peer in a process of its
-own with what it needs in .sistercity/peers. A peer's time runs from its first read to its last cell: its start is
-apart, its warm-up by the JIT compiler is not. Each is written as an expert would, and gives its cells, which
-are compared with what was written. What it leaves out is said beside its figure.
+Topics of `benchmarks.readings`: batches of 500, of many meters and, for systems that keep each reading, of fewer; and
+one reading a message. Everything goes over a topic in turns: the product and a bare poll with either client, as
+`benchmarks.energy` measures them, and each peer in a process of its own with what it needs in .sistercity/peers. A
+peer's time runs from its first read to its last cell: its start is apart, its warm-up by the JIT compiler is not. Each
+is written as an expert would, and gives its cells, which are compared with what was written. What it leaves out is said
+beside its figure.
 
 A peer that can't be installed or fails is named, in words, and the others go on.
 
@@ -23,7 +24,7 @@ from urllib.parse import urlsplit
 from benchmarks.energy import described, whole
 from benchmarks.peers.installs import NotPossible, java_version
 from benchmarks.peers.oracle import every_reading
-from benchmarks.peers.systems import BOTH, SYSTEMS, ComparedSystem, TopicRun
+from benchmarks.peers.systems import SYSTEMS, TOPICS, ComparedSystem, TopicRun
 from benchmarks.peers.watched import PeerFailed, ServiceProcesses, watch
 from benchmarks.readings import SEED, CellAmounts, CellKey, SourceStream, energy, filled
 from benchmarks.result import RESULTS, MeasuredRun, MeasuredSystem, Measuring, ResultTable
@@ -34,7 +35,11 @@ from eventlog.confluent import ConfluentLog
 from store.database import connect, create_database
 
 FAMILIES = ("own", "poll", *dict.fromkeys(system.family for system in SYSTEMS))
-TITLES = {"batches": "Peers: energy, in batches of 500", "singles": "Peers: energy, one reading a message"}
+TITLES = {
+    "batches": "Peers: energy, in batches of 500",
+    "winners": "Peers: energy, in batches of 500, one winner of readings that were sent twice",
+    "singles": "Peers: energy, one reading a message",
+}
 _LIMIT_S = 240.0
 _CELLS = """
 CREATE TABLE cells (
@@ -188,9 +193,10 @@ def main() -> None:
     """Measure, and write a result for each topic into `--results`; by default only if every system was chosen."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", choices=FAMILIES, default=FAMILIES, help="the systems")
-    parser.add_argument("--topics", nargs="+", choices=BOTH, default=BOTH)
+    parser.add_argument("--topics", nargs="+", choices=TOPICS, default=TOPICS)
     parser.add_argument("--meters", type=int, default=5_000_000, help="of the topic of batches")
-    parser.add_argument("--steps", type=int, default=4, help="quarter hours, of the topic of batches")
+    parser.add_argument("--steps", type=int, default=4, help="quarter hours, of both topics of batches")
+    parser.add_argument("--fewer-meters", type=int, default=1_000_000, help="of the topic for winners")
     parser.add_argument("--singles", type=int, default=2_000_000, help="readings, each in a message of its own")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--installed", type=Path, default=Path(".sistercity"))
@@ -199,6 +205,7 @@ def main() -> None:
     folder = chosen.results or (RESULTS if set(chosen.only) == set(FAMILIES) else None)
     streams = {
         "batches": replace(energy(chosen.meters, chosen.steps), city="batches"),
+        "winners": replace(energy(chosen.fewer_meters, chosen.steps), city="winners"),
         "singles": replace(energy(chosen.singles // 2, 2, rows=1), city="singles"),
     }
     missing: dict[str, str] = {}
