@@ -6,6 +6,7 @@ import numpy as np
 import psycopg
 import pytest
 
+from store import first_register
 from store.areas import Area, contributors, create_version, version_at, versions
 from store.database import Connection, connect
 from store.register_columns import Loaded, RegisterError
@@ -81,25 +82,27 @@ def test_loading_the_same_rows_again_changes_nothing_and_an_end_can_be_moved(con
     assert load(connection, [row(0)]) == Loaded(0, 1, 0, 0)
 
 
-def test_indices_that_are_built_anew_are_the_same_and_hold_the_same_rows(connection: Connection) -> None:
-    def tables() -> list[Any]:
-        indices = connection.execute(
-            "SELECT indexname, indexdef FROM pg_indexes WHERE tablename IN ('sources', 'contributors') ORDER BY 1"
-        ).fetchall()
-        keys = connection.execute(
-            "SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint"
-            " WHERE conrelid IN ('sources'::regclass, 'contributors'::regclass) ORDER BY 1"
-        ).fetchall()
-        return [indices, keys]
+def structure(connection: Connection) -> list[Any]:
+    """Indices and constraints of the register's tables."""
+    indices = connection.execute(
+        "SELECT indexname, indexdef FROM pg_indexes WHERE tablename IN ('sources', 'contributors') ORDER BY 1"
+    ).fetchall()
+    keys = connection.execute(
+        "SELECT conname, pg_get_constraintdef(oid), convalidated FROM pg_constraint"
+        " WHERE conrelid IN ('sources'::regclass, 'contributors'::regclass) ORDER BY 1"
+    ).fetchall()
+    return [indices, keys]
 
-    before = tables()
+
+def test_indices_that_are_built_anew_are_the_same_and_hold_the_same_rows(connection: Connection) -> None:
+    before = structure(connection)
     assert load(connection, (row(n) for n in range(50)), rebuilt_from=1) == Loaded(50, 0, 0, 50)
     assert load(connection, (row(n) for n in range(120)), rebuilt_from=1) == Loaded(70, 0, 50, 70)
-    assert tables() == before
+    assert structure(connection) == before
     assert sorted(numbers(connection, "sources")) == sorted(numbers(connection, "contributors")) == list(range(120))
     with pytest.raises(RegisterError, match="same time"):
         load(connection, [*(row(n) for n in range(300)), row(7, begins=T0 + DAY)], rebuilt_from=1)
-    assert tables() == before
+    assert structure(connection) == before
     assert len(numbers(connection, "sources")) == 120
 
 
@@ -340,3 +343,28 @@ def test_a_first_load_may_take_long_to_read_its_rows(connection: Connection, dat
     connection.execute(f"SET idle_in_transaction_session_timeout = '{limit}'")
     assert load(connection, rows()).sources_new == 1
     assert connection.execute("SHOW idle_in_transaction_session_timeout").fetchone() == (limit,)
+
+
+def test_a_first_load_that_is_cut_off_leaves_the_register_as_it_was(
+    connection: Connection, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, loading = structure(connection), connection.info.backend_pid
+    encoded = first_register._sources
+
+    def cut_off(*rows: Any) -> Iterator[bytes]:
+        blocks = encoded(*rows)
+        yield next(blocks)
+        with connect(database_url) as other:
+            other.execute("SELECT pg_terminate_backend(%s, 60000)", (loading,))
+        yield from blocks
+
+    with monkeypatch.context() as patched:
+        patched.setattr("store.first_register.COPIED_AT_ONCE", 10)
+        patched.setattr("store.first_register._sources", cut_off)
+        with pytest.raises(psycopg.OperationalError):
+            load(connection, (row(n) for n in range(50)), rebuilt_from=1)
+    with connect(database_url) as after:
+        assert structure(after) == before
+        assert numbers(after, "sources") == numbers(after, "contributors") == []
+        assert load(after, (row(n) for n in range(50)), rebuilt_from=1) == Loaded(50, 0, 0, 50)
+        assert structure(after) == before
