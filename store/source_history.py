@@ -11,6 +11,8 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from store.texts import Texts
+
 BEGINNING_MS = 0
 NEVER_MS = 2**62
 """Bounds of a resolution that no change limits; also the end of a row without an end."""
@@ -64,31 +66,10 @@ class _Columns:
         start = int(self.id_start[row])
         return bytes(self.ids[start : start + int(self.id_length[row])])
 
-    def same_ids(self, rows: NDArray[np.int64], wanted: "_Texts", at: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Whether the id in each row is the text with the number in `at`, byte by byte: shape (len(rows),)."""
-        length = wanted.length[at]
-        same: NDArray[np.bool_] = self.id_length[rows] == length
-        rows, at, length = rows[same], at[same], length[same]
-        # Byte k of all texts, laid end to end, is byte k - before of its own text.
-        before = np.cumsum(length) - length
-        k = np.arange(int(length.sum()))
-        theirs = np.frombuffer(wanted.text, np.uint8)[np.repeat(wanted.start[at] - before, length) + k]
-        ours = np.frombuffer(self.ids, np.uint8)[np.repeat(self.id_start[rows] - before, length) + k]
-        different = np.zeros(len(rows), np.bool_)
-        different[np.repeat(np.arange(len(rows)), length)[ours != theirs]] = True
-        same[same] = ~different
-        return same
-
-
-class _Texts:
-    """Texts as UTF-8, end to end."""
-
-    def __init__(self, texts: Sequence[str]) -> None:
-        joined = "".join(texts)
-        self.text = joined.encode("utf-8", "surrogatepass")
-        lengths = map(len, texts) if joined.isascii() else (len(t.encode("utf-8", "surrogatepass")) for t in texts)
-        self.length = np.fromiter(lengths, np.int64, len(texts))
-        self.start = np.cumsum(self.length) - self.length
+    def same_ids(self, rows: NDArray[np.int64], wanted: Texts) -> NDArray[np.bool_]:
+        """Whether the id in each row is the text in its place: shape (len(rows),)."""
+        written = np.frombuffer(self.ids, np.uint8)
+        return Texts(written, self.id_start[rows], self.id_length[rows].astype(np.int64)).same(wanted)
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -124,14 +105,14 @@ class Resolved:
         keys = np.fromiter(map(hash, ids), np.int64, len(ids))
         rows = np.searchsorted(columns.key, keys)
         pending = np.arange(len(ids))
-        wanted = _Texts(ids)
+        wanted = Texts.of(ids)
         # The rows of one id lie beside each other, with those of any other id that has the same hash.
         while len(pending):
             pending = pending[rows[pending] < len(columns.key)]
             pending = pending[columns.key[rows[pending]] == keys[pending]]
             row = rows[pending]
             matched = self._valid(row)
-            matched[matched] = columns.same_ids(row[matched], wanted, pending[matched])
+            matched[matched] = columns.same_ids(row[matched], wanted.take(pending[matched]))
             found[pending[matched]] = row[matched]
             pending = pending[~matched]
             rows[pending] += 1
@@ -169,9 +150,9 @@ class SourceHistory:
         for place in set(rows.place) - self._places.keys():
             self._places[place] = len(self._places)
         count = len(rows.id)
-        ids = _Texts(rows.id)
+        ids = Texts.of(rows.id)
         start = len(self._ids) + ids.start
-        self._ids += ids.text
+        self._ids += ids.data.tobytes()
         self._added.append(
             (
                 np.fromiter(map(hash, rows.id), np.int64, count),
