@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from threading import Event
 
-PAUSE_S = 0.05
+PAUSE_S = 0.1
 
 
 def until(condition: Callable[[], object], what: str, seconds: float = 180, pause_s: float = PAUSE_S) -> None:
@@ -19,4 +19,4 @@ def until(condition: Callable[[], object], what: str, seconds: float = 180, paus
         if condition():
             return
         assert time.monotonic() < deadline, f"after {seconds:g} s still not: {what}"
-        pause.wait(max(pause_s, min(4 * (time.monotonic() - asked), 0.5)))
+        pause.wait(max(pause_s, min(8 * (time.monotonic() - asked), 0.5)))
