@@ -28,6 +28,8 @@ DEMAND = "demand"
 OTHER_METER = "other-meter"
 QUALITY = "quality"
 REPEATED_HOUR = "repeated-hour"
+REGISTER_FELL = "register-fell"
+REGISTER_STEP = "register-step"
 
 ENVELOPE = "envelope"
 DEVICE = "device"
@@ -67,6 +69,9 @@ WHAT_TO_DO: Mapping[str, str] = {
     DEMAND: "power, where the file has the energy, too: the energy is read",
     OTHER_METER: "of a channel that --meter or the profile does not name",
     QUALITY: "a mark of quality that the profile does not know, or that says there is no value: see the line",
+    REGISTER_FELL: "shows less than before: the register has begun anew, or the meter was replaced; what lies between "
+    "cannot be told",
+    REGISTER_STEP: "not one interval after the state before it: the energy of a gap, or in another order, is unknown",
     REPEATED_HOUR: "in an hour that the clock repeated, and nothing says which: say `repeated` in the profile's [time]",
     ENVELOPE: "of no network server whose JSON is known: export it as the server's own uplink JSON",
     DEVICE: "the device has no EUI of 16 hexadecimal digits",

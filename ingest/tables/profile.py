@@ -114,6 +114,8 @@ class ValuePart:
     missing: frozenset[str] = frozenset({""})
     signed: bool = True
     exponent: bool = False
+    cumulative: bool = False
+    """The amounts are states of a register that only rises: a reading is the difference to the one before."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,20 +42,8 @@ _FILE = (
 )
 _TIME = ("columns", "formats", "zone", "marks", "repeated", "sequence", "month", "year")
 _VALUE = (
-    *(
-        "column",
-        "begins_with",
-        "ends_with",
-        "plus",
-        "unit",
-        "units",
-        "unit_column",
-        "unit_in_name",
-        "volts_amperes",
-        "missing",
-        "signed",
-    ),
-    "exponent",
+    *("column", "begins_with", "ends_with", "plus", "unit", "units", "unit_column", "unit_in_name", "volts_amperes"),
+    *("missing", "signed", "exponent", "cumulative"),
 )
 _LENGTHS: Mapping[str, int] = {"seconds": 1_000, "minutes": 60_000}
 _REPEATED: Mapping[str, Repeated] = {"refuse": "refuse", "first": "first", "order": "order"}
@@ -291,7 +279,19 @@ def _value(
         missing=frozenset(keys.texts("missing", [""])),
         signed=keys.flag("signed", default=True),
         exponent=keys.flag("exponent", default=of_json is not None),
+        cumulative=_cumulative(keys, interval, has_columns, (unit, *units)),
     )
+
+
+def _cumulative(keys: TomlKeys, interval: IntervalPart, has_columns: bool, units: Sequence[str]) -> bool:
+    if not keys.flag("cumulative", default=False):
+        return False
+    if interval.kind not in ("fixed", "spacing") or interval.until or not has_columns or any(map(is_power, units)):
+        raise WrongKey(
+            "[value] cumulative is for states of a register: one column of energy or weight, and an [interval] with "
+            "seconds or spacing"
+        )
+    return True
 
 
 def _interval(top: TomlKeys, metric: Metric) -> IntervalPart:

@@ -21,6 +21,7 @@ from ingest.tables.columns import (
     qualities,
     zone_of,
 )
+from ingest.tables.differences import Differences
 from ingest.tables.faults import LEAST, Memo, Numbers, fault, numbers, reason_of
 from ingest.tables.fields import Fields
 from ingest.tables.json_rows import json_rows
@@ -110,8 +111,10 @@ class _Reader:
             for piece in self._rows():
                 yield wide.piece(self._without_cut(piece)[0], None)
         else:
+            differences = Differences()
             for piece in self._rows():
-                yield self._piece(piece)
+                found = self._piece(piece)
+                yield differences.of(found) if self._profile.value.cumulative else found
 
     def _named(self) -> Sequence[str]:
         """The columns of the file: for JSON, those that are read."""
