@@ -9,7 +9,7 @@ bound to loopback (`api.own.binding`).
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from api.own.figures import CityColumn, Figure, Figures, gather_figures
@@ -18,6 +18,7 @@ from federation.compare import Measure, measured, whole_span
 from schemas.catalogue import Metric
 from schemas.topics import dataset_of, is_live
 from store.accounts import dead_letter_reasons, receptions, refusals_by_reason, topic_accounts
+from store.arrivals import last_arrivals
 from store.database import Connection
 from store.processing import Account
 
@@ -70,13 +71,27 @@ class PartnerRow:
 
 
 @dataclass(frozen=True, slots=True)
+class LiveDeliveries:
+    """How many live sources have delivered; when the newest delivery came, and the last of the source that has been
+    silent longest (ms since 1970, UTC). Their names stay out."""
+
+    sources: int
+    latest: int
+    longest: int
+
+
+@dataclass(frozen=True, slots=True)
 class PageContent:
-    """All of the page. `refused` counts readings that ingest refused before any stream, by reason."""
+    """All of the page. `refused` counts readings that ingest refused before any stream, by reason.
+
+    `deliveries` is None where no live source has delivered.
+    """
 
     cities: Sequence[CityColumn]
     blocks: Sequence[MetricBlock]
     streams: Sequence[DatasetAccount]
     refused: Mapping[str, int]
+    deliveries: LiveDeliveries | None
     partners: Sequence[PartnerRow]
 
 
@@ -89,10 +104,15 @@ def gather(connection: Connection, city: CityFacts, metrics: Mapping[str, Metric
         blocks=[_block(metric, figures) for metric in metrics.values()],
         streams=list(_streams(city.id, topic_accounts(connection), dead_letter_reasons(connection))),
         refused=fixed_words(refusals_by_reason(connection)),
+        deliveries=_deliveries(last_arrivals(connection).values()),
         partners=[
             PartnerRow(column, *received.get(column.id, (0, None))) for column in figures.cities if not column.own
         ],
     )
+
+
+def _deliveries(last: Collection[int]) -> LiveDeliveries | None:
+    return LiveDeliveries(len(last), max(last), min(last)) if last else None
 
 
 def fixed_words(reasons: Mapping[str, int]) -> Mapping[str, int]:

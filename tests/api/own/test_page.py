@@ -20,6 +20,7 @@ from api.own.page.html import rendered
 from api.own.page.languages import CODES, languages
 from federation.compare import comparisons
 from schemas.catalogue import catalogue, datasets, published
+from store.arrivals import FinishedArrival, record_arrivals
 from store.database import connect
 from store.publications import PublishedCell, Window
 from tests.federation.city import (
@@ -231,6 +232,22 @@ def test_topics_of_past_data_are_summed_without_their_names(api: TestClient, dat
     assert [row for row in page.rows if row[0] == "Messages in"] == [["Messages in", "1"], ["Messages in", "2"]]
     assert "Energy readings, past data" in page.text
     assert "4711" not in page.text
+
+
+@pytest.mark.services
+def test_live_sources_are_counted_with_the_time_of_their_deliveries_and_without_names(
+    api: TestClient, database_url: str
+) -> None:
+    assert "deliver by themselves" not in read(api).text
+    hour = 3_600_000
+    with connect(database_url) as connection:
+        for number, source in enumerate(["roof-4711", "roof-4711", "head-end"]):
+            arrival = FinishedArrival(bytes([number]) * 32, f"meter-4711-{number}.csv", (number + 1) * hour)
+            record_arrivals(connection, source, [arrival])
+    text = read(api).text
+    assert "Sources that deliver by themselves: 2 ." in text.replace("2.", "2 .")
+    for language in ("en", "vi", "fa"):
+        assert "4711" not in read(api, f"?lang={language}").text
 
 
 @pytest.mark.services
