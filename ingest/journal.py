@@ -97,3 +97,17 @@ class StoreArrivals:
 
     def prune(self, source: str, present: Collection[str]) -> None:
         arrivals.prune_arrivals(self._connection, source, present, ARRIVAL_DAYS, _PRUNED_AT_ONCE)
+
+
+class NoArrivals:
+    """Implements `Arrivals` for sources without end: what is repeated is sent again, and counts once (R6)."""
+
+    def is_done(self, source: str, checksum: bytes) -> bool:
+        del source, checksum
+        return False
+
+    def record(self, source: str, done: Sequence[FinishedArrival]) -> None:
+        """No record is kept."""
+
+    def prune(self, source: str, present: Collection[str]) -> None:
+        """There is nothing to forget."""

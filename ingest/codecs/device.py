@@ -95,8 +95,13 @@ def load_device(name_or_path: str | Path) -> Device:
 
 
 def load_devices(names_or_paths: Sequence[str | Path]) -> Sequence[Device]:
-    """Read and check the devices of one source, whose metrics must be of one dataset. Raises `DeviceError`."""
+    """Read and check the devices of one source, whose metrics must be of one dataset.
+
+    Raises `DeviceError`, and `ingest.codecs.sandbox.CodecError` for a codec that cannot be loaded.
+    """
     devices = [load_device(name) for name in names_or_paths]
+    for device in devices:
+        device.codec.check()
     if len({device.dataset for device in devices}) > 1:
         words = ", ".join(f"{device.name}: {device.dataset}" for device in devices)
         raise DeviceError(f"the devices of one source must be of one dataset ({words}); make a source of each")

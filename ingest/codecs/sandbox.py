@@ -73,6 +73,11 @@ class Codec:
             DECODED.labels("stopped" if decoded.stopped else "error" if decoded.error else "decoded").inc()
         return found
 
+    def check(self) -> None:
+        """Raise `CodecError` if the codec cannot be loaded."""
+        if self._process is None:
+            self._start()
+
     def close(self) -> None:
         """End the process."""
         process, self._process = self._process, None

@@ -60,7 +60,8 @@ class LoraWan:
     `depth_mm` is from a sensor to the container's floor, `depths` the same by source. A depth without a device is for
     the files of one device only: a file of several does not say which of them it is for. Before both goes what
     `registered` gives for a source and a time: 0 if the register has no depth of it, None if it has no such source.
-    Positions are the lines' numbers, and places in a list from 1; of an uplink's second reading and those that follow,
+    With `each_line` every line stands by itself, whatever the first is. Positions are the lines' numbers, and places in
+    a list from 1; of an uplink's second reading and those that follow,
     100 million higher for each.
     """
 
@@ -68,6 +69,7 @@ class LoraWan:
     depths: Mapping[str, int] = field(default_factory=dict)
     registered: Callable[[str, int], int | None] = field(default=lambda device, time_ms: 0, repr=False)
     devices: Sequence[Device] = field(default_factory=_udl, repr=False)
+    each_line: bool = False
     _without: list[str] = field(default_factory=list, init=False, repr=False)
     """The device that `depth_mm` was used for."""
 
@@ -80,7 +82,7 @@ class LoraWan:
 
     def read(self, path: Path) -> Iterator[Outcome]:
         """The outcomes of a file. Raises `NotSuchFile`, and `ingest.codecs.sandbox.CodecError` for a useless codec."""
-        documents = _documents(path)
+        documents = _lines(path, checked=True) if self.each_line else _documents(path)
         told: set[str] = set()
         while batch := list(islice(documents, BATCH)):
             items = [_item(position, document) for position, document in batch]
@@ -241,8 +243,12 @@ def _documents(path: Path) -> Iterator[tuple[int, bytes | _Listed]]:
         if whole is not None and _is_object(whole):
             yield 1, whole
             return
-        file.seek(0)
-        checked = False
+    yield from _lines(path, checked=False)
+
+
+def _lines(path: Path, *, checked: bool) -> Iterator[tuple[int, bytes]]:
+    """Every line; unless `checked`, the first must be an object. Raises `NotSuchFile`."""
+    with path.open("rb") as file:
         for line in lines(file, LONGEST_LINE):
             if not line.content.strip():
                 continue

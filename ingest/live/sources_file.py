@@ -4,21 +4,34 @@ import re
 import tomllib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
+from socket import gethostname
 from zoneinfo import ZoneInfo
 
 from errors import OperatorError
 from ingest.codecs.device import Device, load_devices
 from ingest.files.lorawan import LoraWan
 from ingest.files.reading import FileFormat
+from ingest.live.mqtt import MqttBroker
+from ingest.live.readings import MOST_OF_A_BODY, SentReadings
 from ingest.tables.keys import TomlKeys, WrongKey
 from ingest.tables.profile import Profile, Said
 from ingest.tables.profile_file import load_profile
 from ingest.tables.table import Table
+from ingest.tables.units import units_of
+from schemas.catalogue import datasets, sent_in
 
-_CONTENT = ("profile", "source", "zone", "unit", "interval_s", "column", "devices")
+_CONTENT = ("profile", "source", "zone", "unit", "interval_s", "column", "devices", "readings")
+_HTTP = ("name", "token_sha256", "requests_per_s", *_CONTENT)
+_MQTT = (
+    *("name", "host", "port", "topics", "client_id", "group", "ca_file", "cert_file", "key_file", "username"),
+    *("password_file", "in_flight", "session_days", "devices", "readings"),
+)
+_LISTEN = ("host", "port", "cert_file", "key_file", "behind_proxy")
 _FOLDER = ("name", "path", "pattern", "settle_s", "silent_h", *_CONTENT)
 _MOST_SOURCES = 1_000
+_SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,40}", re.ASCII)
 
 
@@ -42,7 +55,14 @@ class DeviceContent:
     devices: Sequence[Device]
 
 
-SourceContent = TableContent | DeviceContent
+@dataclass(frozen=True, slots=True)
+class ReadingsContent:
+    """Content that is readings in the JSON of docs/push.md, of the metrics of one dataset."""
+
+    dataset: str
+
+
+SourceContent = TableContent | DeviceContent | ReadingsContent
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +78,67 @@ class FolderSource:
     """After how long without a delivery it is silent; 0 for never."""
 
 
-def form_of(content: SourceContent, zone: ZoneInfo, depth: Callable[[str, int], int | None]) -> FileFormat:
-    """How content is read. `zone` is the city's; `depth` gives that of a container, as `LoraWan.registered` does."""
+@dataclass(frozen=True, slots=True)
+class HttpSource:
+    """A sender that posts: SHA-256 of its tokens, and how many requests a second it may send."""
+
+    name: str
+    content: SourceContent
+    tokens: Sequence[bytes]
+    requests_per_s: int
+
+    @property
+    def media_types(self) -> Sequence[str]:
+        """What its bodies may be."""
+        if isinstance(self.content, TableContent):
+            return ("text/csv",)
+        return ("application/json", "application/x-ndjson")
+
+
+@dataclass(frozen=True, slots=True)
+class MqttSource:
+    """Topics of a broker; each message is one JSON object."""
+
+    name: str
+    content: SourceContent
+    broker: MqttBroker
+
+
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """Where senders post to; `certificate` and `key` are files of TLS."""
+
+    host: str = "127.0.0.1"
+    port: int = 8444
+    certificate: Path | None = None
+    key: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SourcesList:
+    """All that a list names."""
+
+    folders: Sequence[FolderSource]
+    http: Sequence[HttpSource]
+    mqtt: Sequence[MqttSource]
+    listen: Listen
+
+
+def form_of(
+    content: SourceContent, zone: ZoneInfo, depth: Callable[[str, int], int | None], *, each_line: bool = False
+) -> FileFormat:
+    """How content is read. `zone` is the city's; `depth` gives that of a container, as `LoraWan.registered` does.
+
+    `each_line`: each line stands by itself, as messages do.
+    """
     if isinstance(content, DeviceContent):
-        return LoraWan(registered=depth, devices=content.devices)
+        return LoraWan(registered=depth, devices=content.devices, each_line=each_line)
+    if isinstance(content, ReadingsContent):
+        return SentReadings(content.dataset, None if each_line else MOST_OF_A_BODY, each_line=each_line)
     return Table(content.profile, content.said, zone)
 
 
-def load_sources(path: Path) -> Sequence[FolderSource]:
+def load_sources(path: Path) -> SourcesList:
     """Read and check a list of sources. Paths in it are relative to its folder. Raises `SourcesFileError` and
     `ingest.tables.profile_file.ProfileError`, `ingest.codecs.device.DeviceError`."""
     try:
@@ -75,25 +148,109 @@ def load_sources(path: Path) -> Sequence[FolderSource]:
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise SourcesFileError(f"{path}: is not TOML: {error}") from None
     try:
-        top = TomlKeys("the list", document, ("folder",))
-        sources = [_folder(keys, path.parent) for keys in top.tables("folder", _FOLDER)]
-        if len(sources) > _MOST_SOURCES:
-            raise WrongKey(f"the list has more than {_MOST_SOURCES} sources; divide it")
-        if not sources:
-            raise WrongKey("the list has no [[folder]]")
-        for what in ("name", "path"):
-            values = [str(getattr(source, what)) for source in sources]
-            if twice := {value for value in values if values.count(value) > 1}:
-                raise WrongKey(f"two sources have the {what} {twice.pop()}")
+        return _listed(TomlKeys("the list", document, ("folder", "http", "mqtt", "listen")), path.parent)
     except WrongKey as error:
         raise SourcesFileError(f"{path}: {error}") from None
-    return sources
+
+
+def _listed(top: TomlKeys, beside: Path) -> SourcesList:
+    folders = [_folder(keys, beside) for keys in top.tables("folder", _FOLDER)]
+    http = [_http(keys, beside) for keys in top.tables("http", _HTTP)]
+    mqtt = [_mqtt(keys, beside) for keys in top.tables("mqtt", _MQTT)]
+    names = [*(source.name for source in folders), *(source.name for source in http), *(source.name for source in mqtt)]
+    if not names:
+        raise WrongKey("the list has no [[folder]], [[http]] or [[mqtt]]")
+    if len(names) > _MOST_SOURCES:
+        raise WrongKey(f"the list has more than {_MOST_SOURCES} sources; divide it")
+    _distinct("name", names)
+    _distinct("path", [str(source.path) for source in folders])
+    _distinct("token_sha256", [token.hex() for source in http for token in source.tokens])
+    listen = top.table("listen", _LISTEN)
+    if listen is not None and not http:
+        raise WrongKey("[listen] is for sources of [[http]], and there is none")
+    return SourcesList(folders, http, mqtt, Listen() if listen is None else _listen(listen, beside))
+
+
+def _distinct(what: str, values: Sequence[str]) -> None:
+    if twice := {value for value in values if values.count(value) > 1}:
+        raise WrongKey(f"two sources have the {what} {twice.pop()}")
+
+
+def _listen(keys: TomlKeys, beside: Path) -> Listen:
+    host = keys.text("host", "127.0.0.1")
+    files = [beside / keys.text(key) if key in keys else None for key in ("cert_file", "key_file")]
+    if files[0] is None and files[1] is not None:
+        raise keys.wrong("key_file", "it needs cert_file")
+    try:
+        local = host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        raise keys.wrong("host", "it must be an address, such as 0.0.0.0 for all") from None
+    if not local and files[0] is None and not keys.flag("behind_proxy", default=False):
+        words = "tokens would go over the network in the clear: set cert_file and key_file, or behind_proxy = true"
+        raise keys.wrong("host", words)
+    return Listen(host, keys.whole("port", 0, 65_535, 8_444), files[0], files[1] or files[0])
+
+
+def _http(keys: TomlKeys, beside: Path) -> HttpSource:
+    tokens = keys.texts("token_sha256")
+    if not all(_SHA256.fullmatch(token) for token in tokens):
+        raise keys.wrong("token_sha256", "each must be 64 hexadecimal digits: sistercity sources token")
+    rate = keys.whole("requests_per_s", 1, 100_000, 1_000)
+    return HttpSource(_name(keys), _content(keys, beside), [bytes.fromhex(token) for token in tokens], rate)
+
+
+def _mqtt(keys: TomlKeys, beside: Path) -> MqttSource:
+    name = _name(keys)
+    files = {key: beside / keys.text(key) if key in keys else None for key in ("ca_file", "cert_file", "key_file")}
+    if files["ca_file"] is None and (files["cert_file"] or files["key_file"]):
+        raise WrongKey(f"{keys.label} has a certificate without ca_file, which makes the connection one of TLS")
+    if ("username" in keys) != ("password_file" in keys):
+        raise WrongKey(f"{keys.label} needs both username and password_file, or neither")
+    content = _content(keys, beside)
+    if isinstance(content, TableContent):
+        raise WrongKey(f"{keys.label} needs devices or readings: a message is one JSON object")
+    group = keys.text("group") if "group" in keys else None
+    if group is not None and not _NAME.fullmatch(group):
+        raise keys.wrong("group", "it must be of small letters, digits and hyphens, at most 41")
+    broker = MqttBroker(
+        host=keys.text("host"),
+        port=keys.whole("port", 1, 65_535, 1_883 if files["ca_file"] is None else 8_883),
+        topics=keys.texts("topics"),
+        client_id=keys.text("client_id", f"sistercity-{name}").replace("{host}", gethostname()),
+        group=group,
+        ca_file=files["ca_file"],
+        cert_file=files["cert_file"],
+        key_file=files["key_file"],
+        username=keys.text("username") if "username" in keys else None,
+        password=_secret(keys, beside) if "password_file" in keys else None,
+        in_flight=keys.whole("in_flight", 1, 65_535, 2_000),
+        session_s=keys.whole("session_days", 1, 365, 7) * 86_400,
+    )
+    return MqttSource(name, content, broker)
+
+
+def _secret(keys: TomlKeys, beside: Path) -> str:
+    try:
+        return (beside / keys.text("password_file")).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise keys.wrong("password_file", f"it cannot be read: {error}") from None
+
+
+def _name(keys: TomlKeys) -> str:
+    name = keys.text("name")
+    if not _NAME.fullmatch(name):
+        raise keys.wrong("name", "it must be of small letters, digits and hyphens, at most 41")
+    return name
 
 
 def _content(keys: TomlKeys, beside: Path) -> SourceContent:
-    if "devices" in keys:
-        if others := [key for key in _CONTENT if key in keys and key != "devices"]:
-            raise WrongKey(f"{keys.label} has devices, and {others[0]}, which is for tables")
+    kind = next((kind for kind in ("devices", "readings") if kind in keys), "profile")
+    if kind != "profile" and (others := [key for key in _CONTENT if key in keys and key != kind]):
+        raise WrongKey(f"{keys.label} has {kind}, and {others[0]}, which does not go with it")
+    if kind == "readings":
+        known = [name for name in datasets() if any(units_of(metric) for metric in sent_in(name))]
+        return ReadingsContent(keys.one_of("readings", known))
+    if kind == "devices":
         names = keys.texts("devices")
         return DeviceContent(load_devices([beside / name if name.endswith(".toml") else name for name in names]))
     named = keys.text("profile")
@@ -114,14 +271,11 @@ def _content(keys: TomlKeys, beside: Path) -> SourceContent:
 
 
 def _folder(keys: TomlKeys, beside: Path) -> FolderSource:
-    name = keys.text("name")
-    if not _NAME.fullmatch(name):
-        raise keys.wrong("name", "it must be of small letters, digits and hyphens, at most 41")
     folder = (beside / keys.text("path")).resolve()
     if not folder.is_dir():
         raise keys.wrong("path", "there is no such folder")
     return FolderSource(
-        name=name,
+        name=_name(keys),
         path=folder,
         content=_content(keys, beside),
         pattern=keys.text("pattern", "*"),

@@ -25,6 +25,17 @@ def profiles() -> None:
         typer.echo(line)
 
 
+@app.command()
+def token() -> None:
+    """Make a token for a sender of [[http]], and what the list of sources keeps of it (docs/push.md)."""
+    import hashlib
+    import secrets
+
+    made = secrets.token_urlsafe(32)
+    typer.echo(f"token, for the sender: {made}")
+    typer.echo(f'in the list: token_sha256 = "{hashlib.sha256(made.encode()).hexdigest()}"')
+
+
 @app.command("try")
 def try_(
     file: Annotated[Path, typer.Argument(exists=True, dir_okay=False)],

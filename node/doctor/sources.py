@@ -42,7 +42,7 @@ def read_sources(file: Path, database_url: "DatabaseUrl", limit_s: int, now_ms: 
     from store.inspection import read_only_connection
 
     found: list[ListedSource] = []
-    listed = load_sources(file)
+    listed = load_sources(file).folders
     with read_only_connection(database_url, limit_s) as connection:
         last: Mapping[str, int] = last_arrivals(connection)
         for source in listed:

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from api.serving import BoundedServer, Listening, Patience, ProxyNetwork
 from tests.waiting import until
@@ -14,7 +14,7 @@ from tests.waiting import until
 
 @contextmanager
 def running(
-    app: FastAPI,
+    app: ASGIApp,
     *,
     tls: ssl.SSLContext | None = None,
     proxies: Sequence[ProxyNetwork] = (),

@@ -4,153 +4,136 @@ import fcntl
 import logging
 import os
 import tempfile
-import uuid
+import threading
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
-from time import monotonic
 from typing import TYPE_CHECKING, Annotated
-from zoneinfo import ZoneInfo
 
 import typer
 
 from node import lifecycle, wiring
 from node.clock import now_ms
 from node.commands.ingest.files import zone_named
-from node.health import ANSWER_S, RoleHealth
+from node.health import RoleHealth
+from node.live_sources import RunningSource, SourceGroup, SourceThreads
+from node.settings import settings
 
 if TYPE_CHECKING:
-    from eventlog.protocol import Log, Writer
-    from ingest.feed import Feed
-    from ingest.journal import Journal
-    from ingest.live.adapter import Adapter
-    from ingest.live.heard import LastHeard
-    from ingest.live.sources_file import FolderSource, SourceContent
-    from ingest.routes import Routes
-    from store.database import Connection
+    from api.serving import BoundedServer
+    from ingest.live.inbox import Inbox
+    from ingest.live.sources_file import FolderSource, HttpSource, Listen, SourcesList
 
 logger = logging.getLogger(__name__)
-
-_LOOK_S = 1.0
-_ASK_S = 15.0
-_AGAIN_S = 5.0
-_PRUNE_S = 3_600.0
 
 
 def run(
     sources: Annotated[Path, typer.Argument(exists=True, dir_okay=False, metavar="SOURCES.toml")],
 ) -> None:
-    """Take what the listed sources deliver, until stopped: watched folders (docs/live-sources.md)."""
-    import psycopg
-
-    from eventlog.protocol import DeliveryFailed, LogUnavailable
-    from ingest.live.folder import Folder
-    from ingest.live.heard import LastHeard
+    """Take what the listed sources deliver, until stopped: folders, HTTP, MQTT (docs/live-sources.md)."""
     from ingest.live.sources_file import load_sources
-    from store.arrivals import last_arrivals
 
     listed = load_sources(sources)
     health = RoleHealth("ingest")
     stop = lifecycle.start("ingest", health)
-    city = zone_named(wiring.city().zone)
     with ExitStack() as stack:
-        folders: list[Folder] = []
-        live: list[tuple[Adapter, SourceContent]] = []
-        for source in listed:
-            _lock(stack, source)
-            spool = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sistercity-")))
-            folder = Folder(source.name, source.path, source.pattern, source.settle_ms, spool, now_ms)
-            folders.append(folder)
-            live.append((folder, source.content))
-        logger.info("watching %d folders", len(live))
-        while not stop.is_set():
-            try:
-                with wiring.database("ingest") as connection:
-                    limits = {source.name: source.silent_ms for source in listed}
-                    heard = LastHeard(limits, last_arrivals(connection), now_ms())
-                    _until_stopped(connection, live, city, health, heard, stop)
-            except (DeliveryFailed, LogUnavailable, psycopg.OperationalError, OSError) as error:
-                logger.warning("%s; trying again in %g s", str(error).strip(), _AGAIN_S)
-                health.report(str(error).strip())
-                for folder in folders:
-                    folder.forget()
-                stop.wait(_AGAIN_S)
+        threads = SourceThreads(zone_named(wiring.city().zone), health, stop)
+        groups = _groups(stack, listed, stop)
+        server = _server(listed.http, groups.inboxes, listed.listen) if listed.http else None
+        if groups.folders is not None:
+            logger.info("watching %d folders", len(listed.folders))
+            threads.start(groups.folders)
+        for group in groups.others:
+            threads.start(group)
+        for start in groups.starting:
+            start()
+        if server is not None:
+            _serve(stack, server, stop)
+            logger.info("listening on %s:%d for %d sources", listed.listen.host, listed.listen.port, len(listed.http))
+        stop.wait()
+        threads.join()
 
 
-def _until_stopped(
-    connection: "Connection",
-    live: "Sequence[tuple[Adapter, SourceContent]]",
-    zone: ZoneInfo,
-    health: RoleHealth,
-    heard: "LastHeard",
-    stop: Event,
-) -> None:
-    """Send what comes, until stopped. Raises what `SourceSender.turn` does."""
-    from ingest.feed import feeder_named
-    from ingest.files.lorawan import METRIC
-    from ingest.journal import StoreArrivals, StoreJournal
-    from ingest.live.sending import LiveSource, SourceSender
-    from ingest.live.sources_file import TableContent, form_of
-    from ingest.register import facts_of, stored_register
-    from ingest.routes import stored_routes
-    from schemas.catalogue import catalogue
-    from schemas.topics import live as live_topic
-    from store.database import require_answer
+class _Groups:
+    """The groups of a list: folders take turns, each other source has a thread."""
 
-    city, log = wiring.city(), wiring.log()
-    asked: Log = wiring.log(patience_s=ANSWER_S)
-    senders: list[SourceSender] = []
-    feeds: list[Feed] = []
-    with ExitStack() as stack:
-        for adapter, content in live:
-            source = content.source if isinstance(content, TableContent) else None
-            register = stored_register(connection, now_ms, source)
-            form = form_of(content, zone, facts_of(register, catalogue()[METRIC]))
-            topic = live_topic(city.id, form.dataset)
-            wiring.ensure_topic(log, topic)
-            writer = log.writer()
-            stack.callback(writer.close)
-            routes = stored_routes(connection, city.id, form.dataset, now_ms)
-            feeder = feeder_named("folder", adapter.name)
-            stream = _Stream(writer, topic, feeder, routes, health.report)
-            journal = StoreJournal(connection, uuid.uuid4())
-            feeds.append(stream.feed(journal))
-            listed = LiveSource(adapter, form, source)
-            arrivals = StoreArrivals(connection)
-            senders.append(SourceSender(listed, stream.feed, journal, arrivals, register, now_ms, heard.hear))
-        silent_s, prune_at = _ASK_S, monotonic()
-        while not stop.is_set():
-            done = sum(sender.turn(stop) for sender in senders)
-            heard.show(now_ms())
-            if monotonic() >= prune_at:
-                prune_at = monotonic() + _PRUNE_S
-                for sender in senders:
-                    sender.prune()
-            silent_s = 0.0 if done else silent_s + _LOOK_S
-            if silent_s >= _ASK_S:
-                silent_s = 0.0
-                require_answer(connection)
-                for feed in feeds:
-                    feed.idle(asked)
-            stop.wait(_LOOK_S)
+    def __init__(self) -> None:
+        self.folders: SourceGroup | None = None
+        self.others: list[SourceGroup] = []
+        self.inboxes: list[Inbox] = []
+        self.starting: list[Callable[[], None]] = []
+        """What begins to receive, when the groups run."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Stream:
-    """Where the readings of one source go."""
+def _groups(stack: ExitStack, listed: "SourcesList", stop: Event) -> _Groups:
+    from ingest.live.folder import Folder
+    from ingest.live.inbox import Inbox
+    from ingest.live.mqtt import MqttInbox
 
-    writer: "Writer"
-    topic: str
-    feeder: str
-    routes: "Routes"
-    report: Callable[[str | None], None]
+    groups = _Groups()
+    found = []
+    for source in listed.folders:
+        _lock(stack, source)
+        folder = Folder(source.name, source.path, source.pattern, source.settle_ms, _spool(stack), now_ms)
+        found.append(RunningSource(folder, folder, source.content, "folder"))
+    if found:
+        groups.folders = SourceGroup(
+            "folders", found, stop.wait, {source.name: source.silent_ms for source in listed.folders}
+        )
+    for sender in listed.http:
+        inbox = Inbox(sender.name, _spool(stack), now_ms)
+        one = RunningSource(inbox, inbox, sender.content, "http", endless=True)
+        groups.others.append(SourceGroup(sender.name, [one], inbox.wait))
+        groups.inboxes.append(inbox)
+    for messages in listed.mqtt:
+        topics = MqttInbox(messages.name, messages.broker, _spool(stack), now_ms)
+        one = RunningSource(topics, topics, messages.content, "mqtt", endless=True, each_line=True)
+        groups.others.append(SourceGroup(messages.name, [one], topics.wait))
+        stack.callback(topics.stop)
+        groups.starting.append(topics.start)
+    return groups
 
-    def feed(self, journal: "Journal") -> "Feed":
-        from ingest.feed import Feed
 
-        return Feed(self.writer, self.topic, journal, self.feeder, self.routes, self.report)
+def _spool(stack: ExitStack) -> Path:
+    return Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sistercity-")))
+
+
+def _server(sources: "Sequence[HttpSource]", inboxes: "Sequence[Inbox]", listen: "Listen") -> "BoundedServer":
+    from api.push.app import PushApp, Sender
+    from api.serving import BoundedServer, Listening
+    from api.tls import renewing_context
+
+    senders = [
+        Sender(source.name, source.tokens, source.media_types, inbox, source.requests_per_s)
+        for source, inbox in zip(sources, inboxes, strict=True)
+    ]
+    tls = None
+    if listen.certificate is not None:
+        tls = renewing_context(listen.certificate, listen.key or listen.certificate)
+    listening = Listening(listen.host, listen.port, tls)
+    return BoundedServer(PushApp(senders), listening, log_level=settings().log_level.lower())
+
+
+def _serve(stack: ExitStack, server: "BoundedServer", stop: Event) -> None:
+    """Serve in a thread; `stop` is set when the server ends by itself, which it does if the port is taken."""
+
+    def serve() -> None:
+        try:
+            server.run()
+        except SystemExit:
+            logger.error("the server of [[http]] could not begin: is its port taken?")
+        finally:
+            stop.set()
+
+    thread = threading.Thread(target=serve, name="http")
+    thread.start()
+
+    def end() -> None:
+        server.should_exit = True
+        thread.join()
+
+    stack.callback(end)
 
 
 def _lock(stack: ExitStack, source: "FolderSource") -> None:

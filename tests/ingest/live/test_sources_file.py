@@ -37,7 +37,7 @@ def file(tmp_path: Path):
 
 
 def test_a_sound_list_is_read(file, tmp_path: Path) -> None:
-    first, second = load_sources(file(SOUND))
+    first, second = load_sources(file(SOUND)).folders
     assert isinstance(first.content, TableContent) and isinstance(second.content, TableContent)
     assert (first.name, first.path, first.settle_ms, first.content.source) == (
         "head-end",
@@ -54,7 +54,7 @@ def test_a_sound_list_is_read(file, tmp_path: Path) -> None:
 
 
 def test_a_source_of_devices_is_read(file) -> None:
-    first, _ = load_sources(file(SOUND.replace('profile = "fluvius"', 'devices = ["milesight-udl", "elsys"]')))
+    first, _ = load_sources(file(SOUND.replace('profile = "fluvius"', 'devices = ["milesight-udl", "elsys"]'))).folders
     assert isinstance(first.content, DeviceContent)
     assert [device.name for device in first.content.devices] == ["milesight-udl", "elsys"]
     assert form_of(first.content, ZoneInfo("UTC"), lambda source, time_ms: 0).dataset == "waste.fill-levels"
@@ -64,7 +64,7 @@ def test_a_source_of_devices_is_read(file) -> None:
     ("old", "new", "words"),
     [
         ("[[folder]]", "[folder]", "must be a list of tables|is not TOML"),
-        ("[[folder]]", "[[mqtt]]", "the list has the unknown key mqtt; it may have folder"),
+        ("[[folder]]", "[[ftp]]", "the list has the unknown key ftp; it may have folder, http, listen, mqtt"),
         ("settle_s", "settle", "number 1 has the unknown key settle; it may have"),
         ('"head-end"', '"Head End"', "it must be of small letters"),
         ('"head-end"', '"roof"', "two sources have the name roof"),
@@ -72,7 +72,7 @@ def test_a_source_of_devices_is_read(file) -> None:
         ('path = "drop"', 'path = "gone"', "there is no such folder"),
         ('source = "roof-1"', "", "number 2 needs source: its profile names none"),
         ("settle_s = 30", 'source = "x"', "has source, but its profile names it"),
-        ("settle_s = 30", 'devices = "elsys"', "has devices, and profile, which is for tables"),
+        ("settle_s = 30", 'devices = "elsys"', "has devices, and profile, which does not go with it"),
         ('profile = "fluvius"', 'devices = ["elsys", "cayenne-lpp-energy"]', "must be of one dataset"),
         ('profile = "fluvius"', 'devices = "ELSYS"', "no such device is shipped"),
         ("settle_s = 30", 'zone = "Mars"', 'it must be a zone such as "Europe/Oslo"'),
@@ -82,3 +82,53 @@ def test_a_source_of_devices_is_read(file) -> None:
 def test_what_is_wrong_is_named(file, old: str, new: str, words: str) -> None:
     with pytest.raises((SourcesFileError, DeviceError), match=words):
         load_sources(file(SOUND.replace(old, new)))
+
+
+@pytest.mark.parametrize("page", ["push.md", "mqtt.md"])
+def test_the_list_of_a_page_is_one(page: str, tmp_path: Path) -> None:
+    text = (Path(__file__).parents[3] / "docs" / page).read_text()
+    path = tmp_path / "sources.toml"
+    path.write_text(text.split("```toml\n")[1].split("```")[0])
+    listed = load_sources(path)
+    assert len(listed.http) + len(listed.mqtt) == 1
+
+
+MORE = """
+[[http]]
+name = "push"
+readings = "energy.readings"
+token_sha256 = "%s"
+[listen]
+port = 8444
+[[mqtt]]
+name = "topics"
+host = "localhost"
+topics = "a/#"
+readings = "energy.readings"
+""" % ("0" * 64)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ('"' + "0" * 64, '"' + "0" * 63, "each must be 64 hexadecimal digits"),
+        ("[listen]", "[listen]\nhost = '0.0.0.0'", "tokens would go over the network in the clear"),
+        ("[listen]", "[listen]\nhost = 'name'", "it must be an address"),
+        ("[listen]", "[listen]\nkey_file = 'k'", "it needs cert_file"),
+        ('"topics"', '"push"', "two sources have the name push"),
+        ("topics =", "username = 'u'\ntopics =", "needs both username and password_file"),
+        ("topics =", "username = 'u'\npassword_file = 'gone'\ntopics =", "cannot be read"),
+        ("topics =", "group = 'a/b'\ntopics =", "it must be of small letters"),
+        ("topics =", "in_flight = 0\ntopics =", "it must be a whole number"),
+        ("topics =", "cert_file = 'c'\ntopics =", "a certificate without ca_file"),
+        ('readings = "energy.readings"\ntoken', 'readings = "frames"\ntoken', "it must be one of"),
+    ],
+)
+def test_what_is_wrong_of_senders_and_topics_is_named(tmp_path: Path, old: str, new: str, words: str) -> None:
+    path = tmp_path / "sources.toml"
+    path.write_text(MORE)
+    load_sources(path)
+    assert old in MORE
+    path.write_text(MORE.replace(old, new))
+    with pytest.raises(SourcesFileError, match=words):
+        load_sources(path)

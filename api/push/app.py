@@ -1,0 +1,303 @@
+"""Readings over HTTP: whose token it is, then the body, then an answer when the log has it.
+
+A body is read only for a sender who has shown its token, and only while there is room for it: bodies in memory have a
+limit together, unpacked ones, too.
+"""
+
+import asyncio
+import hashlib
+import hmac
+import json
+import math
+import time
+import zlib
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from prometheus_client import Counter
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from api.problems import answer, problem
+from federation.wire import Problem
+
+REQUESTS = Counter("sistercity_push_requests", "Requests of senders, by status", ["status"])
+
+LONGEST = 16 << 20
+"""Bytes of a body, as it is sent and unpacked."""
+MOST_TOGETHER = 64 << 20
+AT_ONCE = 64
+"""Requests of one source that are being answered."""
+_BODY_S = 20.0
+_ANSWER_S = 60.0
+_KEPT_S = 24 * 3_600.0
+_MOST_KEYS = 10_000
+_LONGEST_KEY = 200
+_SOON, _LATER = "1", "5"
+_CLOSE = {"Connection": "close"}
+
+UNKNOWN = problem(401, "unknown-sender", "Not a sender's token", "Send `Authorization: Bearer` with a source's token.")
+NO_ROUTE = problem(404, "no-such-route", "No such address", "Readings go by POST to /v1/readings.")
+METHOD = problem(405, "method", "Only POST", "Readings go by POST to /v1/readings.")
+LONG = problem(413, "too-long", "The body is too long", f"Send at most {LONGEST >> 20} MB, unpacked.")
+TYPE = problem(415, "media-type", "Not a type that this source sends", "See docs/push.md for the types of a source.")
+CODING = problem(415, "content-coding", "Not a known coding", "Send the body as it is, or with Content-Encoding: gzip.")
+GZIP = problem(422, "gzip", "Not gzip", "The body is not whole, or no gzip, though Content-Encoding says so.")
+SLOW = problem(408, "too-slow", "The body came too slowly", "Send it at once.")
+KEY = problem(422, "key", "The key was used", "This Idempotency-Key came with another body: use a new one.")
+KEY_FORM = problem(422, "key-form", "Not a key", f"An Idempotency-Key is 1 to {_LONGEST_KEY} printable characters.")
+MANY = problem(429, "too-many", "Too many requests", "This source has too many requests: wait, and send more in each.")
+AWAY = problem(503, "unavailable", "Try again later", "The readings are not taken. Send them again: they count once.")
+
+
+class Taken(Protocol):
+    """What became of a body; see `ingest.live.inbox.DeliveryAnswer`."""
+
+    @property
+    def taken(self) -> bool: ...
+    @property
+    def words(self) -> str: ...
+    @property
+    def refused(self) -> Sequence[tuple[int, str]]: ...
+    @property
+    def count(self) -> int: ...
+
+
+class Inlet(Protocol):
+    """Where bodies go; see `ingest.live.inbox.Inbox`."""
+
+    def put(self, content: bytes, name: str, answer: Callable[[Taken], None]) -> bool: ...
+
+
+@dataclass(slots=True)
+class Sender:
+    """One source: SHA-256 of its tokens, the media types that it sends, requests a second; 429 beyond."""
+
+    name: str
+    tokens: Sequence[bytes]
+    types: Collection[str]
+    inlet: Inlet
+    rate: float
+    running: int = 0
+    keys: "OrderedDict[str, tuple[float, bytes, bytes]]" = field(default_factory=OrderedDict)
+    """Key -> when, SHA-256 of the body, the answer that it got."""
+    _credit: float = 0.0
+    _asked: float = -math.inf
+
+    def may(self, now: float) -> bool:
+        """Whether one more request is within its rate, which then is used."""
+        self._credit = min(max(self.rate, 1.0), self._credit + (now - self._asked) * self.rate)
+        self._asked = now
+        if self._credit < 1:
+            return False
+        self._credit -= 1
+        return True
+
+    def remembered(self, key: str, now: float) -> tuple[bytes, bytes] | None:
+        """Hash and answer of the request that had this key."""
+        while self.keys and (len(self.keys) > _MOST_KEYS or next(iter(self.keys.values()))[0] < now - _KEPT_S):
+            self.keys.popitem(last=False)
+        found = self.keys.get(key)
+        return found and found[1:]
+
+
+class _Refused(Exception):
+    def __init__(self, answer: Problem, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__()
+        self.answer, self.headers = answer, headers
+
+
+class PushApp:
+    """An ASGI app. `clock` gives seconds."""
+
+    def __init__(self, senders: Sequence[Sender], clock: Callable[[], float] = time.monotonic) -> None:
+        self._senders = senders
+        self._clock = clock
+        self._bytes = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """DeliveryAnswer a request."""
+        if scope["type"] == "lifespan":
+            await _lifespan(receive, send)
+            return
+        if scope["type"] != "http":
+            return
+        status = 202
+        try:
+            sender = self._sender(scope)
+            body = await self._answered(sender, scope, receive)
+            response: ASGIApp = _Json(202, body)
+        except _Refused as refused:
+            status = refused.answer.status
+            response = answer(refused.answer, refused.headers)
+        REQUESTS.labels(str(status)).inc()
+        await response(scope, receive, send)
+
+    def _sender(self, scope: Scope) -> Sender:
+        if scope["path"] != "/v1/readings":
+            raise _Refused(NO_ROUTE)
+        kind, _, token = _header(scope, b"authorization").partition(" ")
+        given = hashlib.sha256(token.strip().encode("latin-1")).digest()
+        # Every hash is compared, so that the time says nothing of which one was nearly it.
+        fitting = [
+            sender for sender in self._senders if sum(hmac.compare_digest(given, token) for token in sender.tokens)
+        ]
+        if kind.lower() != "bearer" or not fitting:
+            raise _Refused(UNKNOWN, {"WWW-Authenticate": "Bearer"})
+        if scope["method"] != "POST":
+            raise _Refused(METHOD, {"Allow": "POST"})
+        return fitting[0]
+
+    async def _answered(self, sender: Sender, scope: Scope, receive: Receive) -> bytes:
+        """The body of the answer, when the log has the readings. Raises `_Refused`."""
+        media = _header(scope, b"content-type").partition(";")[0].strip().lower()
+        coding = _header(scope, b"content-encoding").strip().lower()
+        key = _header(scope, b"idempotency-key")
+        if media not in sender.types:
+            raise _Refused(TYPE, {"Accept": ", ".join(sorted(sender.types))})
+        if coding not in ("", "identity", "gzip"):
+            raise _Refused(CODING, {"Accept-Encoding": "gzip"})
+        if key and not (len(key) <= _LONGEST_KEY and key.isascii() and key.isprintable()):
+            raise _Refused(KEY_FORM)
+        if sender.running >= AT_ONCE or not sender.may(self._clock()):
+            raise _Refused(MANY, {"Retry-After": _SOON})
+        sender.running += 1
+        held = _Held(self)
+        try:
+            content = await _read(receive, held, _length(scope))
+            if coding == "gzip":
+                content = _unpacked(content, held)
+            return await self._taken(sender, key, content)
+        finally:
+            sender.running -= 1
+            held.release()
+
+    async def _taken(self, sender: Sender, key: str, content: bytes) -> bytes:
+        digest = hashlib.sha256(content).digest()
+        if key and (known := sender.remembered(key, self._clock())) is not None:
+            if known[0] != digest:
+                raise _Refused(KEY)
+            return known[1]
+        found = await _asked(sender.inlet, content, key or digest.hex()[:32])
+        if not found.taken:
+            detail = f"Nothing of it is taken: {found.words}"
+            raise _Refused(problem(422, "unreadable", "The body cannot be read", detail))
+        refused = [{"position": position, "reason": reason} for position, reason in found.refused]
+        body = json.dumps({"refused_count": found.count, "refused": refused}).encode()
+        if key:
+            sender.keys[key] = self._clock(), digest, body
+        return body
+
+
+class _Held:
+    """The bytes that one request holds, as a part of what all may hold."""
+
+    def __init__(self, app: PushApp) -> None:
+        self._app = app
+        self._bytes = 0
+
+    def add(self, count: int) -> None:
+        """Raises `_Refused` if there is no room."""
+        if self._bytes + count > LONGEST * 2:
+            raise _Refused(LONG, _CLOSE)
+        if self._app._bytes + count > MOST_TOGETHER:
+            raise _Refused(AWAY, {"Retry-After": _SOON})
+        self._bytes += count
+        self._app._bytes += count
+
+    def release(self) -> None:
+        self._app._bytes -= self._bytes
+        self._bytes = 0
+
+
+class _Json:
+    def __init__(self, status: int, body: bytes) -> None:
+        self._status, self._body = status, body
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = [(b"content-type", b"application/json"), (b"content-length", str(len(self._body)).encode())]
+        await send({"type": "http.response.start", "status": self._status, "headers": headers})
+        await send({"type": "http.response.body", "body": self._body})
+
+
+async def _asked(inlet: Inlet, content: bytes, name: str) -> Taken:
+    """What became of it. Raises `_Refused` if the log is away, or there is no room."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[Taken] = loop.create_future()
+
+    def settle(found: Taken) -> None:
+        if not future.done():
+            future.set_result(found)
+
+    def answered(found: Taken) -> None:
+        loop.call_soon_threadsafe(settle, found)
+
+    if not inlet.put(content, name, answered):
+        raise _Refused(AWAY, {"Retry-After": _LATER})
+    try:
+        async with asyncio.timeout(_ANSWER_S):
+            found = await future
+    except TimeoutError:
+        raise _Refused(AWAY, {"Retry-After": _LATER}) from None
+    if not found.taken and not found.words:
+        raise _Refused(AWAY, {"Retry-After": _LATER})
+    return found
+
+
+async def _read(receive: Receive, held: _Held, length: int | None) -> bytes:
+    if length is not None and length > LONGEST:
+        raise _Refused(LONG, _CLOSE)
+    body = bytearray()
+    try:
+        async with asyncio.timeout(_BODY_S):
+            while True:
+                message = await receive()
+                if message["type"] != "http.request":
+                    raise _Refused(SLOW, _CLOSE)  # the client has gone
+                part = message.get("body", b"")
+                held.add(len(part))
+                body += part
+                if len(body) > LONGEST:
+                    raise _Refused(LONG, _CLOSE)
+                if not message.get("more_body"):
+                    return bytes(body)
+    except TimeoutError:
+        raise _Refused(SLOW, _CLOSE) from None
+
+
+def _unpacked(content: bytes, held: _Held) -> bytes:
+    """The content of gzip, one member or several. Raises `_Refused` beyond `LONGEST`, or if it is none."""
+    found = bytearray()
+    while content:
+        unpacking = zlib.decompressobj(16 + zlib.MAX_WBITS)
+        try:
+            found += unpacking.decompress(content, LONGEST + 1 - len(found))
+        except zlib.error:
+            raise _Refused(GZIP) from None
+        if len(found) > LONGEST:
+            raise _Refused(LONG, _CLOSE)
+        if not unpacking.eof:
+            raise _Refused(GZIP)
+        content = unpacking.unused_data
+    held.add(len(found))
+    return bytes(found)
+
+
+def _header(scope: Scope, wanted: bytes) -> str:
+    """A header's value; empty if there is none, or more than one."""
+    values = [value.decode("latin-1") for name, value in scope["headers"] if name == wanted]
+    return values[0] if len(values) == 1 else ""
+
+
+def _length(scope: Scope) -> int | None:
+    text = _header(scope, b"content-length")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 20 else None
+
+
+async def _lifespan(receive: Receive, send: Send) -> None:
+    while True:
+        message = await receive()
+        await send({"type": f"{message['type']}.complete"})
+        if message["type"] == "lifespan.shutdown":
+            return

@@ -1,0 +1,140 @@
+"""Deliveries that senders bring by themselves: a bounded queue from the thread that receives to the one that sends."""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from threading import Condition
+
+from prometheus_client import Gauge
+
+from ingest.live.adapter import Delivered
+from store.deliveries import Refused
+
+WAITING = Gauge("sistercity_live_waiting", "Requests and messages that the log does not have yet")
+
+MOST_BYTES = 64 << 20
+"""Bytes that wait; one delivery is taken however large it is."""
+MOST_OF_A_TURN = 100
+MOST_TOLD = 100
+"""Refused readings of one delivery that its sender is told of; all of them are counted and kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryAnswer:
+    """What became of a delivery. `taken`: the log has all of it but what was refused.
+
+    Otherwise `words` say why nothing of it can be read; without words the log is away, and it is to be sent again.
+    `refused` are positions and reasons, at most `MOST_TOLD`; `count` is how many there are.
+    """
+
+    taken: bool
+    words: str = ""
+    refused: Sequence[tuple[int, str]] = ()
+    count: int = 0
+
+
+AWAY = DeliveryAnswer(taken=False)
+
+
+@dataclass(slots=True)
+class _Waiting:
+    content: bytes
+    name: str
+    answer: Callable[[DeliveryAnswer], None]
+    refused: dict[int, str]
+    """By position: a delivery may be read again from its beginning."""
+    words: str = ""
+
+
+class Inbox:
+    """Implements `Adapter`. `spool` is a folder of this process; `clock` gives milliseconds since 1970.
+
+    `put` is for any thread. It is closed until the first `arrived`, and after each `forget`.
+    """
+
+    def __init__(self, name: str, spool: Path, clock: Callable[[], int]) -> None:
+        self.name = name
+        self._spool = spool
+        self._clock = clock
+        self._changed = Condition()
+        self._queue: deque[_Waiting] = deque()
+        self._bytes = 0
+        self._open = False
+        self._number = 0
+        self._taken: dict[str, _Waiting] = {}
+        """Those of this turn, by the names of their files."""
+
+    def put(self, content: bytes, name: str, answer: Callable[[DeliveryAnswer], None]) -> bool:
+        """Queue a delivery, if there is room and the log was not away; `answer` is called once, in another thread."""
+        with self._changed:
+            if not self._open or (self._bytes and self._bytes + len(content) > MOST_BYTES):
+                return False
+            self._queue.append(_Waiting(content, name, answer, {}))
+            self._bytes += len(content)
+            WAITING.inc()
+            self._changed.notify()
+        return True
+
+    def wait(self, seconds: float) -> None:
+        """Return when there is something, or after so long."""
+        with self._changed:
+            if not self._queue:
+                self._changed.wait(seconds)
+
+    def arrived(self, done: Callable[[bytes], bool]) -> Sequence[Delivered]:
+        """What has been put, in its order, at most `MOST_OF_A_TURN`. Raises `OSError` if the spool is full."""
+        del done  # what a sender repeats is sent again, and counts once (R6): a record of each request has no end
+        found: list[Delivered] = []
+        with self._changed:
+            self._open = True
+            taken = [self._queue.popleft() for _ in range(min(len(self._queue), MOST_OF_A_TURN))]
+            for item in taken:
+                self._number += 1
+                self._taken[str(self._number)] = item
+        now = self._clock()
+        for name, item in list(self._taken.items()):
+            path = self._spool / name
+            path.write_bytes(item.content)
+            found.append(Delivered(item.name, path, sha256(item.content).digest(), now))
+        return found
+
+    def present(self) -> Sequence[str]:
+        """No name: what comes again is known by none."""
+        return ()
+
+    def refuse(self, delivered: Delivered, refused: Sequence[Refused]) -> None:
+        """Note what to tell the sender."""
+        self._taken[delivered.path.name].refused.update((reading.position, reading.reason) for reading in refused)
+
+    def settled(self, delivered: Delivered, words: str) -> None:
+        """Note why nothing of it was read, if so."""
+        self._taken[delivered.path.name].words = words
+
+    def acknowledge(self, delivered: Delivered) -> None:
+        """DeliveryAnswer the sender."""
+        item = self._taken[delivered.path.name]
+        delivered.path.unlink(missing_ok=True)
+        told = sorted(item.refused.items())[:MOST_TOLD]
+        self._answer(delivered.path.name, DeliveryAnswer(not item.words, item.words, told, len(item.refused)))
+
+    def forget(self) -> None:
+        """After an interruption: tell all who wait to send again, and take nothing until the next turn."""
+        with self._changed:
+            self._open = False
+            for item in self._queue:
+                self._number += 1
+                self._taken[str(self._number)] = item
+            self._queue.clear()
+        for name in list(self._taken):
+            self._answer(name, AWAY)
+        for path in self._spool.iterdir():
+            path.unlink()
+
+    def _answer(self, name: str, answer: DeliveryAnswer) -> None:
+        with self._changed:
+            item = self._taken.pop(name)
+            self._bytes -= len(item.content)
+        WAITING.dec()
+        item.answer(answer)

@@ -1,0 +1,59 @@
+"""The sample of docs/push.md as an operator runs it: from a sender's request to the cells, TLS and kills between."""
+
+import csv
+import io
+import re
+import subprocess
+from pathlib import Path
+
+import httpx
+import psycopg
+import pytest
+
+from tests.ports import free_port
+from tests.system.command import Command
+from tests.system.streams import city_file
+from tests.waiting import until
+
+pytestmark = pytest.mark.services
+
+PAGE = Path(__file__).parents[2] / "docs/push.md"
+
+
+@pytest.fixture
+def command(kafka, database_url, city, tmp_path):
+    path = city_file(tmp_path, city)
+    path.write_text(re.sub(r'zone = ".*"', 'zone = "UTC"', path.read_text()))
+    return Command(path, kafka, database_url, tmp_path)
+
+
+def test_the_sample_of_the_page_comes_to_the_cells(command, database_url, tmp_path):
+    blocks = dict(re.findall(r"```(\w+)\n(.*?)```", PAGE.read_text(), re.DOTALL))
+    port = free_port()
+    sources, log = tmp_path / "sources.toml", tmp_path / "run.log"
+    sources.write_text(blocks["toml"].replace("8444", str(port)))
+    register = tmp_path / "register.csv"
+    register.write_text(
+        "source,metric,district,contributor,class,valid_from,valid_to\n"
+        "meter-1,energy.import,a,customer-1,residential,2026-01-01,\n"
+    )
+    command("register", "load", str(register))
+    with command.running(log, "ingest", "run", str(sources)) as process:
+        until(lambda: "listening on" in log.read_text(), "the door is open")
+        sample = blocks["sh"].replace("8444", str(port)).replace("-sS", "-sS --fail --retry 30 --retry-delay 1")
+        found = subprocess.run(["sh", "-c", sample], check=True, capture_output=True, text=True).stdout
+        later = {"source": "meter-1", "metric": "energy.import", "start": "2026-11-27T14:00:00Z"}
+        headers = {"Authorization": "Bearer secret"}
+        body = later | {"interval_s": 900, "value": 1, "unit": "Wh"}
+        assert httpx.post(f"http://127.0.0.1:{port}/v1/readings", json=body, headers=headers).status_code == 202
+        process.terminate()
+        assert process.wait(60) == 0
+    assert found == '{"refused_count": 1, "refused": [{"position": 2, "reason": "unknown-source"}]}'
+    command("process", "--until-caught-up")
+    rows = csv.DictReader(io.StringIO(command("query", "energy.import")))
+    assert {row["window_start"]: int(row["value"]) for row in rows if int(row["value"])} == {
+        "2026-11-27T10:00:00+00:00": 900_000_000
+    }
+    with psycopg.connect(database_url) as connection:
+        kept = connection.execute("SELECT reason, original FROM source_dead_letters").fetchall()
+    assert [(reason, b"meter-2" in bytes(original)) for reason, original in kept] == [("unknown-source", True)]
