@@ -1,9 +1,12 @@
 """Files that look like those of a profile and are not: they are read right, or refused in words, never read wrong."""
 
-from collections.abc import Callable
+import csv
+import io
+from collections.abc import Callable, Mapping
 from datetime import date, timedelta
 from fractions import Fraction
 from pathlib import Path
+from typing import Literal
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -13,7 +16,7 @@ from ingest.tables.profile import Said
 from ingest.tables.profile_file import load_profile
 from ingest.tables.table import Table
 from tests.ingest.files.imports import parsed, reasons
-from tests.ingest.tables.test_shipped import BY_DAY, CLOCKS, ELHUB, ENEDIS, ENPHASE, FLUVIUS, OCTOPUS, SMA
+from tests.ingest.tables.test_shipped import BY_DAY, CLOCKS, ELHUB, ENEDIS, ENPHASE, FLUVIUS, OCTOPUS, SAMPLES, SMA
 
 KWH = 3_600_000_000
 
@@ -116,3 +119,70 @@ def test_milli_is_not_read_as_mega(written, unit: str, factor: int | None) -> No
     path = written(ENEDIS.replace(";W;", f";{unit};"))
     values = [reading.value for reading in parsed(table("enedis-load-curve"), path)]
     assert values == ([692 * factor * 1_800_000, 700 * factor * 1_800_000] if factor else [])
+
+
+def rows_of(text: str, delimiter: str) -> list[list[str]]:
+    return list(csv.reader(io.StringIO(text), delimiter=delimiter, skipinitialspace=True))
+
+
+def table_of(rows: list[list[str]], delimiter: str, quoting: Literal[0, 1] = csv.QUOTE_MINIMAL) -> str:
+    out = io.StringIO()
+    csv.writer(out, delimiter=delimiter, quoting=quoting, lineterminator="\n").writerows(rows)
+    return out.getvalue()
+
+
+def swapped(text: str) -> str:
+    """A number with a decimal comma instead of a point, or the other way round."""
+    number = text.replace(".", "").replace(",", "").isdigit()
+    return text.translate(str.maketrans(".,", ",.")) if number else text
+
+
+VARIATIONS: Mapping[str, Callable[[str, str], str]] = {
+    "byte order mark": lambda text, delimiter: "\ufeff" + text,
+    "blank lines at the end": lambda text, delimiter: text + "\n\n\n",
+    "no line end": lambda text, delimiter: text.rstrip("\n"),
+    "all in quotes": lambda text, delimiter: table_of(rows_of(text, delimiter), delimiter, csv.QUOTE_ALL),
+    "columns reversed": lambda text, delimiter: table_of([row[::-1] for row in rows_of(text, delimiter)], delimiter),
+    "capital letters": lambda text, delimiter: text.partition("\n")[0].upper() + "\n" + text.partition("\n")[2],
+    "lines reversed": lambda text, delimiter: table_of(
+        [rows_of(text, delimiter)[0], *rows_of(text, delimiter)[:0:-1]], delimiter
+    ),
+    "another delimiter": lambda text, delimiter: table_of(rows_of(text, delimiter), ";" if delimiter == "," else ","),
+    "one more column": lambda text, delimiter: table_of([[*row, "9"] for row in rows_of(text, delimiter)], delimiter),
+    "blanks after the delimiter": lambda text, delimiter: text.replace(delimiter, delimiter + " "),
+    "the other decimal mark": lambda text, delimiter: table_of(
+        [list(map(swapped, row)) for row in rows_of(text, delimiter)], delimiter
+    ),
+    "short": lambda text, delimiter: text[: len(text) // 2],
+}
+
+
+OF_ANY_FILE = ("byte order mark", "blank lines at the end", "no line end", "short")
+
+
+def of_columns(name: str) -> bool:
+    """Whether a header at the top names the columns."""
+    profile = load_profile(name)
+    return profile.json is None and profile.records is None and profile.shape.skip == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "variation"),
+    [(name, kind) for name in SAMPLES for kind in VARIATIONS if kind in OF_ANY_FILE or of_columns(name)],
+)
+def test_no_variation_of_a_sample_gives_other_readings(name: str, variation: str, written) -> None:
+    """Some or all may be missing, in words; none has another source, time, amount, length or quality."""
+    sample, form = SAMPLES[name], table(name)
+
+    def readings(text: str) -> set[tuple[str | None, int, int, int, int]]:
+        found = parsed(form, written(text))
+        return {(r.source, r.start_ms, r.interval_ms, r.value, r.quality) for r in found}
+
+    whole = readings(sample.text)
+    try:
+        found = readings(VARIATIONS[variation](sample.text, form.profile.shape.delimiter))
+    except NotSuchFile:
+        return
+    assert found <= whole
+    if variation in ("byte order mark", "blank lines at the end", "all in quotes", "one more column"):
+        assert found == whole
