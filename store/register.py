@@ -19,7 +19,7 @@ from store.moments import milliseconds
 from store.register_columns import NOT_SAID, EarliestChange, Loaded, RegisterColumns, RegisterError
 from store.register_indices import REBUILT_FROM
 from store.spellings import Comparable, Spellings, numbered, refuse_nearly_equal
-from store.texts import Texts
+from store.texts import Texts, repeated
 
 # A sort or a hash table of millions of rows fits, or needs few passes. PostgreSQL may use a few times as much.
 _MEMORY = "SET LOCAL work_mem = '256MB'; SET LOCAL maintenance_work_mem = '512MB'; SET LOCAL jit = off"
@@ -231,9 +231,8 @@ def _copy_in(connection: Connection, blocks: Iterable[RegisterColumns]) -> tuple
                 yield _encoded(piece)
 
     binary.copy(connection, _COPY, pieces())
-    line, hashed = np.concatenate(lines), np.concatenate(hashes)
-    ordered = np.sort(hashed)
-    return len(line), np.unique(line[np.isin(hashed, ordered[1:][ordered[1:] == ordered[:-1]])])
+    line = np.concatenate(lines)
+    return len(line), np.unique(line[repeated(np.concatenate(hashes))])
 
 
 def _encoded(rows: RegisterColumns) -> bytes:

@@ -146,6 +146,14 @@ def joined(parts: Sequence[Texts]) -> Texts:
     return Texts.end_to_end(data, np.concatenate([np.zeros(0, np.int64), *(part.length for part in parts)]))
 
 
+def repeated(keys: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """The places of all keys that are there more than once, in ascending order."""
+    order = np.argsort(keys)
+    keys = keys[order]
+    equal = keys[1:] == keys[:-1]
+    return np.unique(np.concatenate([order[1:][equal], order[:-1][equal]]))
+
+
 def _pieces(data: NDArray[np.uint8], start: NDArray[np.int64], length: int) -> NDArray[np.uint8]:
     """The bytes data[start[n] : start[n] + length], shape (n, length): each is copied as one item."""
     data = np.ascontiguousarray(data)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from store.texts import Texts, joined
+from store.texts import Texts, joined, repeated
 
 TEXTS = st.lists(st.text("ab\0đ\ud800", max_size=9) | st.text(max_size=40), max_size=12)
 
@@ -51,3 +51,9 @@ def test_texts_are_told_apart_whatever_hashes_they_share(texts: list[str], hashe
     first, which = columns.told_apart(by_hand[hashes])
     assert [texts[row] for row in first[which].tolist()] == texts
     assert len(first) == len(set(texts))
+
+
+@given(st.lists(st.integers(0, 9), max_size=20))
+def test_keys_that_are_there_again_are_found(keys: list[int]) -> None:
+    places = repeated(np.array(keys, np.uint64)).tolist()
+    assert places == [place for place, key in enumerate(keys) if keys.count(key) > 1]
