@@ -28,8 +28,10 @@ class KafkaReader:
     ) -> None:
         self._consumer = consumer
         self._instance = instance
+        self._following: dict[TopicPartition, int] = {}
+        """Where each partition goes on, as far as it is known without asking the client."""
         name_unreadable_batches(consumer)
-        consumer.subscribe(list(topics), listener=_Rebalance(consumer, listener))
+        consumer.subscribe(list(topics), listener=_Rebalance(consumer, listener, self._following))
 
     def poll(self, timeout_ms: int) -> Mapping[TopicPartition, Sequence[Record]]:
         clear_the_line(self._consumer)
@@ -54,10 +56,12 @@ class KafkaReader:
             for record in records:
                 if record.timestamp_type != _LOG_APPEND_TIME:
                     raise ProducersTime(partition, record.offset)
+            self._following[partition] = records[-1].offset + 1
         return found
 
     def seek(self, partition: TopicPartition, offset: int) -> None:
         self._consumer.seek(KafkaPartition(*partition), offset)
+        self._following[partition] = offset
 
     def pause(self, partition: TopicPartition) -> None:
         self._consumer.pause(KafkaPartition(*partition))
@@ -66,8 +70,15 @@ class KafkaReader:
         self._consumer.resume(KafkaPartition(*partition))
 
     def position(self, partition: TopicPartition) -> int:
+        kafkas = KafkaPartition(*partition)
+        following = self._following.get(partition)
+        # The client looks at all partitions to say where one of them stands: with hundreds, nothing else would be done.
+        # It needs to be asked only where more was fetched than records, such as the marks of transactions.
+        if following is not None and following == self._consumer.highwater(kafkas):
+            return following
         with translated():
-            position: int = self._consumer.position(KafkaPartition(*partition))
+            position: int = self._consumer.position(kafkas)
+        self._following[partition] = position
         return position
 
     def assignment(self) -> frozenset[TopicPartition]:
@@ -108,19 +119,23 @@ class KafkaReader:
 
 
 class _Rebalance(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python ships no types
-    """Passes kafka-python's callbacks to a `Listener`. They run on its I/O thread, while `poll` waits."""
+    """Passes kafka-python's callbacks to a `Listener`. They run on its I/O thread, while `poll` waits.
 
-    def __init__(self, consumer: KafkaConsumer, listener: Listener) -> None:
+    `following` is told where each assigned partition begins.
+    """
+
+    def __init__(self, consumer: KafkaConsumer, listener: Listener, following: dict[TopicPartition, int]) -> None:
         self._consumer = consumer
         self._listener = listener
+        self._following = following
 
     def on_partitions_assigned(self, assigned: Sequence[Any]) -> None:
         starts = self._listener.assigned([TopicPartition(*partition) for partition in assigned])
         for partition in assigned:
-            start = starts.get(TopicPartition(*partition))
-            self._consumer.seek(
-                partition, 0 if start is None else start
-            )  # without an offset it would ask Kafka for one
+            ours = TopicPartition(*partition)
+            start = starts.get(ours)
+            self._following[ours] = 0 if start is None else start
+            self._consumer.seek(partition, self._following[ours])  # without an offset it would ask Kafka for one
             if start is None:
                 self._consumer.pause(partition)
             else:

@@ -1,33 +1,16 @@
 """What Python does for a message does not depend on how many readings it holds: only numpy sees rows."""
 
-import sys
-
 import numpy as np
 
 from processors.reading_fold import ReadingFoldFactory
 from schemas.catalogue import metrics_of
 from schemas.topics import live
 from store.processing import Position
+from tests.calls import calls
 from tests.processors.logs import T0
 from tests.processors.test_reading_fold import ENERGY, MINUTE, ZONE, batch, tick
 
 TOPIC = live("isfahan", ENERGY)
-
-
-def calls(work) -> int:
-    """How many functions are called from Python, whether they are written in Python or in C."""
-    counted = 0
-
-    def count(frame, event, argument) -> None:
-        nonlocal counted
-        counted += event in ("call", "c_call")
-
-    sys.setprofile(count)
-    try:
-        work()
-    finally:
-        sys.setprofile(None)
-    return counted
 
 
 def calls_of(rows: int) -> int:
