@@ -3,9 +3,9 @@
 import logging
 import threading
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from threading import Event
 from time import monotonic
 from typing import TYPE_CHECKING, Protocol
@@ -58,18 +58,18 @@ class RunningSource:
 @dataclass(frozen=True, slots=True)
 class SourceGroup:
     """Sources that take turns in one thread; `wait` returns when there may be something, or after so many
-    seconds. `silent_ms`: after how long each is silent, by name; those that are not named are not watched."""
+    seconds."""
 
     name: str
     sources: Sequence[RunningSource]
     wait: Callable[[float], object]
-    silent_ms: Mapping[str, int] = field(default_factory=dict)
 
 
 class SourceThreads:
     """Runs groups until stopped. `failure` is what ended one of them for good; then `stop` is set."""
 
-    def __init__(self, zone: ZoneInfo, health: RoleHealth, stop: Event) -> None:
+    def __init__(self, zone: ZoneInfo, health: RoleHealth, heard: "LastHeard", stop: Event) -> None:
+        self._heard = heard
         self.failure: BaseException | None = None
         self._zone = zone
         self._stop = stop
@@ -108,7 +108,7 @@ class SourceThreads:
         while not self._stop.is_set():
             try:
                 with wiring.database("ingest") as connection:
-                    _until_stopped(connection, group, self._zone, report, self._stop)
+                    _until_stopped(connection, group, self._zone, report, self._heard, self._stop)
             except (DeliveryFailed, LogUnavailable, psycopg.OperationalError, OSError) as error:
                 logger.warning("%s: %s; trying again in %g s", group.name, str(error).strip(), _AGAIN_S)
                 report(str(error).strip())
@@ -118,16 +118,21 @@ class SourceThreads:
 
 
 def _until_stopped(
-    connection: "Connection", group: SourceGroup, zone: ZoneInfo, report: Callable[[str | None], None], stop: Event
+    connection: "Connection",
+    group: SourceGroup,
+    zone: ZoneInfo,
+    report: Callable[[str | None], None],
+    heard: "LastHeard",
+    stop: Event,
 ) -> None:
     """Send what comes, until stopped. Raises what `SourceSender.turn` does."""
-    from ingest.live.heard import LastHeard
     from store.arrivals import last_arrivals
     from store.database import require_answer
 
     log = wiring.log()
     asked: Log = wiring.log(patience_s=ANSWER_S)
-    heard = LastHeard(group.silent_ms, last_arrivals(connection), now_ms()) if group.silent_ms else None
+    for name, time_ms in last_arrivals(connection).items():
+        heard.hear(name, time_ms)
     senders: list[SourceSender] = []
     feeds: list[Feed] = []
     with ExitStack() as stack:
@@ -138,8 +143,7 @@ def _until_stopped(
         silent_s, prune_at = _ASK_S, monotonic()
         while not stop.is_set():
             done = sum(sender.turn(stop) for sender in senders)
-            if heard is not None:
-                heard.show(now_ms())
+            heard.show(now_ms())
             if monotonic() >= prune_at:
                 prune_at = monotonic() + _PRUNE_S
                 for sender in senders:
@@ -159,7 +163,7 @@ def _sender(
     zone: ZoneInfo,
     log: "KafkaLog",
     report: Callable[[str | None], None],
-    heard: "LastHeard | None",
+    heard: "LastHeard",
     stack: ExitStack,
 ) -> "tuple[SourceSender, Feed]":
     """What sends for a source, and a feed to ask whether the log is there; its writer is closed with `stack`."""
@@ -186,12 +190,7 @@ def _sender(
     journal = StoreJournal(connection, uuid.uuid4())
     arrivals = NoArrivals() if source.endless else StoreArrivals(connection)
     listed = LiveSource(source.adapter, form, name)
-    told = _unheard if heard is None else heard.hear
-    return SourceSender(listed, stream.feed, journal, arrivals, register, now_ms, told), stream.feed(journal)
-
-
-def _unheard(name: str, time_ms: int) -> None:
-    """Nobody watches when a sender of requests or messages was last heard of."""
+    return SourceSender(listed, stream.feed, journal, arrivals, register, now_ms, heard.hear), stream.feed(journal)
 
 
 @dataclass(frozen=True, slots=True)

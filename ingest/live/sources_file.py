@@ -2,7 +2,7 @@
 
 import re
 import tomllib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
@@ -23,10 +23,10 @@ from ingest.tables.units import units_of
 from schemas.catalogue import datasets, sent_in
 
 _CONTENT = ("profile", "source", "zone", "unit", "interval_s", "column", "devices", "readings")
-_HTTP = ("name", "token_sha256", "requests_per_s", *_CONTENT)
+_HTTP = ("name", "token_sha256", "requests_per_s", "silent_h", *_CONTENT)
 _MQTT = (
     *("name", "host", "port", "topics", "client_id", "group", "ca_file", "cert_file", "key_file", "username"),
-    *("password_file", "in_flight", "session_days", "devices", "readings"),
+    *("password_file", "in_flight", "session_days", "silent_h", "devices", "readings"),
 )
 _LISTEN = ("host", "port", "cert_file", "key_file", "behind_proxy")
 _FOLDER = ("name", "path", "pattern", "settle_s", "silent_h", *_CONTENT)
@@ -86,6 +86,7 @@ class HttpSource:
     content: SourceContent
     tokens: Sequence[bytes]
     requests_per_s: int
+    silent_ms: int
 
     @property
     def media_types(self) -> Sequence[str]:
@@ -102,6 +103,7 @@ class MqttSource:
     name: str
     content: SourceContent
     broker: MqttBroker
+    silent_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +124,12 @@ class SourcesList:
     http: Sequence[HttpSource]
     mqtt: Sequence[MqttSource]
     listen: Listen
+
+    @property
+    def silent_ms(self) -> Mapping[str, int]:
+        """After how long each source is silent, by name; 0 for never."""
+        every: Sequence[FolderSource | HttpSource | MqttSource] = [*self.folders, *self.http, *self.mqtt]
+        return {source.name: source.silent_ms for source in every}
 
 
 def form_of(
@@ -196,7 +204,8 @@ def _http(keys: TomlKeys, beside: Path) -> HttpSource:
     if not all(_SHA256.fullmatch(token) for token in tokens):
         raise keys.wrong("token_sha256", "each must be 64 hexadecimal digits: sistercity sources token")
     rate = keys.whole("requests_per_s", 1, 100_000, 1_000)
-    return HttpSource(_name(keys), _content(keys, beside), [bytes.fromhex(token) for token in tokens], rate)
+    digests = [bytes.fromhex(token) for token in tokens]
+    return HttpSource(_name(keys), _content(keys, beside), digests, rate, _silent_ms(keys))
 
 
 def _mqtt(keys: TomlKeys, beside: Path) -> MqttSource:
@@ -226,7 +235,7 @@ def _mqtt(keys: TomlKeys, beside: Path) -> MqttSource:
         in_flight=keys.whole("in_flight", 1, 65_535, 2_000),
         session_s=keys.whole("session_days", 1, 365, 7) * 86_400,
     )
-    return MqttSource(name, content, broker)
+    return MqttSource(name, content, broker, _silent_ms(keys))
 
 
 def _secret(keys: TomlKeys, beside: Path) -> str:
@@ -280,5 +289,9 @@ def _folder(keys: TomlKeys, beside: Path) -> FolderSource:
         content=_content(keys, beside),
         pattern=keys.text("pattern", "*"),
         settle_ms=keys.whole("settle_s", 1, 86_400, 10) * 1_000,
-        silent_ms=keys.whole("silent_h", 0, 8_784, 48) * 3_600_000,
+        silent_ms=_silent_ms(keys),
     )
+
+
+def _silent_ms(keys: TomlKeys) -> int:
+    return keys.whole("silent_h", 0, 8_784, 48) * 3_600_000

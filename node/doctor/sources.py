@@ -16,13 +16,14 @@ _HOUR_MS = 3_600_000
 
 @dataclass(frozen=True, slots=True)
 class ListedSource:
-    """A source of the list. `unknown_id` is the id that the register does not have, if it needs one.
+    """A source of the list; `path` is its folder, if it has one.
 
-    `last_ms` is when it last delivered, milliseconds since 1970, or None; `silent_ms` 0 for never silent.
+    `unknown_id` is the id that the register does not have, if it needs one. `last_ms` is when it last delivered,
+    milliseconds since 1970, or None where that is not recorded; `silent_ms` is 0 for never silent.
     """
 
     name: str
-    path: Path
+    path: Path | None
     may_read: bool
     may_write: bool
     unknown_id: str | None
@@ -35,27 +36,29 @@ def read_sources(file: Path, database_url: "DatabaseUrl", limit_s: int, now_ms: 
 
     Raises `ingest.live.sources_file.SourcesFileError` and others for a list that can't be used, and psycopg's errors.
     """
-    from ingest.live.sources_file import TableContent, load_sources
+    from ingest.live.sources_file import FolderSource, HttpSource, MqttSource, TableContent, load_sources
     from ingest.register import stored_register
     from schemas.catalogue import catalogue
     from store.arrivals import last_arrivals
     from store.inspection import read_only_connection
 
     found: list[ListedSource] = []
-    listed = load_sources(file).folders
+    listed = load_sources(file)
+    every: Sequence[FolderSource | HttpSource | MqttSource] = [*listed.folders, *listed.http, *listed.mqtt]
     with read_only_connection(database_url, limit_s) as connection:
         last: Mapping[str, int] = last_arrivals(connection)
-        for source in listed:
+        for source in every:
             unknown = None
             if isinstance(source.content, TableContent) and source.content.source is not None:
                 metric = catalogue()[source.content.profile.metric]
                 register = stored_register(connection, lambda: now_ms, source.content.source)
                 if register.find([metric], source.content.source, now_ms) is None:
                     unknown = f"{source.content.source} (for {metric.name})"
-            may_read, may_write = (os.access(source.path, mode | os.X_OK) for mode in (os.R_OK, os.W_OK))
+            path = source.path if isinstance(source, FolderSource) else None
+            may_read, may_write = (path is None or os.access(path, mode | os.X_OK) for mode in (os.R_OK, os.W_OK))
             found.append(
                 ListedSource(
-                    *(source.name, source.path, may_read, may_write, unknown, last.get(source.name)), source.silent_ms
+                    *(source.name, path, may_read, may_write, unknown, last.get(source.name)), source.silent_ms
                 )
             )
     return found
@@ -78,7 +81,8 @@ def _judge(source: ListedSource, now_ms: int) -> Finding:
         words = "the register does not have it today: every reading will be refused; load it"
         return Finding("fail", what, f"{source.unknown_id}: {words}")
     if source.last_ms is None:
-        return Finding("ok", what, f"{source.path}: has delivered nothing yet")
+        no_folder = "only `ingest run` knows when it last delivered"
+        return Finding("ok", what, no_folder if source.path is None else "has delivered nothing yet")
     hours = (now_ms - source.last_ms) // _HOUR_MS
     if source.silent_ms and now_ms - source.last_ms > source.silent_ms:
         limit = source.silent_ms // _HOUR_MS

@@ -319,6 +319,7 @@ LISTED = ListedSource("head-end", Path("/drop"), True, True, None, 100 * 3_600_0
     [
         ({}, "ok", "last delivery 40 hours ago"),
         ({"last_ms": None}, "ok", "nothing yet"),
+        ({"last_ms": None, "path": None}, "ok", "only `ingest run` knows"),
         ({"last_ms": 90 * 3_600_000}, "warn", r"silent for 50 hours \(silent_h = 48\)"),
         ({"last_ms": 0, "silent_ms": 0}, "ok", "140 hours ago"),
         ({"may_write": False}, "fail", "may not write in /drop"),

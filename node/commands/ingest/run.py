@@ -32,13 +32,14 @@ def run(
     sources: Annotated[Path, typer.Argument(exists=True, dir_okay=False, metavar="SOURCES.toml")],
 ) -> None:
     """Take what the listed sources deliver, until stopped: folders, HTTP, MQTT (docs/live-sources.md)."""
+    from ingest.live.heard import LastHeard
     from ingest.live.sources_file import load_sources
 
     listed = load_sources(sources)
     health = RoleHealth("ingest")
     stop = lifecycle.start("ingest", health)
     with ExitStack() as stack:
-        threads = SourceThreads(zone_named(wiring.city().zone), health, stop)
+        threads = SourceThreads(zone_named(wiring.city().zone), health, LastHeard(listed.silent_ms, {}, now_ms()), stop)
         groups = _groups(stack, listed, stop)
         server = _server(listed.http, groups.inboxes, listed.listen) if listed.http else None
         if groups.folders is not None:
@@ -78,9 +79,7 @@ def _groups(stack: ExitStack, listed: "SourcesList", stop: Event) -> _Groups:
         folder = Folder(source.name, source.path, source.pattern, source.settle_ms, _spool(stack), now_ms)
         found.append(RunningSource(folder, folder, source.content, "folder"))
     if found:
-        groups.folders = SourceGroup(
-            "folders", found, stop.wait, {source.name: source.silent_ms for source in listed.folders}
-        )
+        groups.folders = SourceGroup("folders", found, stop.wait)
     for sender in listed.http:
         inbox = Inbox(sender.name, _spool(stack), now_ms)
         one = RunningSource(inbox, inbox, sender.content, "http", endless=True)
