@@ -92,7 +92,10 @@ class HttpSource:
     def media_types(self) -> Sequence[str]:
         """What its bodies may be."""
         if isinstance(self.content, TableContent):
-            return ("text/csv",)
+            of_json = self.content.profile.json
+            return (
+                ("text/csv",) if of_json is None else ("application/x-ndjson" if of_json.lines else "application/json",)
+            )
         return ("application/json", "application/x-ndjson")
 
 

@@ -93,6 +93,26 @@ def test_the_list_of_a_page_is_one(page: str, tmp_path: Path) -> None:
     assert len(listed.http) + len(listed.mqtt) == 1
 
 
+@pytest.mark.parametrize(
+    ("profile", "source", "types"),
+    [
+        ("bigbelly", "", ["application/json"]),
+        ("fluvius", "", ["text/csv"]),
+        ("octopus", 'source = "m"\n', ["text/csv"]),
+    ],
+)
+def test_a_sender_of_a_profile_posts_what_the_profile_reads(
+    profile: str, source: str, types: list[str], tmp_path: Path
+) -> None:
+    path = tmp_path / "sources.toml"
+    path.write_text(
+        f'[[http]]\nname = "push"\nprofile = "{profile}"\n{source}token_sha256 = "{"0" * 64}"\nsilent_h = 3\n'
+    )
+    listed = load_sources(path)
+    assert list(listed.http[0].media_types) == types
+    assert listed.silent_ms == {"push": 3 * 3_600_000}
+
+
 MORE = """
 [[http]]
 name = "push"
