@@ -189,7 +189,7 @@ def _sender(
     stream = _Stream(writer, topic, feeder_named(source.kind, source.adapter.name), routes, report)
     journal = StoreJournal(connection, uuid.uuid4())
     arrivals = NoArrivals() if source.endless else StoreArrivals(connection)
-    listed = LiveSource(source.adapter, form, name)
+    listed = LiveSource(source.adapter, form, name, source.endless)
     return SourceSender(listed, stream.feed, journal, arrivals, register, now_ms, heard.hear), stream.feed(journal)
 
 

@@ -17,6 +17,8 @@ WAITING = Gauge("sistercity_live_waiting", "Requests and messages that the log d
 MOST_BYTES = 64 << 20
 """Bytes that wait; one delivery is taken however large it is."""
 MOST_OF_A_TURN = 100
+_ENOUGH = 16
+_GATHER_S = 0.02
 MOST_TOLD = 100
 """Refused readings of one delivery that its sender is told of; all of them are counted and kept."""
 
@@ -82,6 +84,8 @@ class Inbox:
         with self._changed:
             if not self._queue:
                 self._changed.wait(seconds)
+            # A turn costs as much for one request as for several.
+            self._changed.wait_for(lambda: len(self._queue) >= _ENOUGH, _GATHER_S)
 
     def arrived(self, done: Callable[[bytes], bool]) -> Sequence[Delivered]:
         """What has been put, in its order, at most `MOST_OF_A_TURN`. Raises `OSError` if the spool is full."""

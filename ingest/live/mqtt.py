@@ -33,6 +33,7 @@ _KEEP_ALIVE_S = 30
 _LONGEST_PAUSE_S = 30
 _LAST_ANSWER_S = 2.0
 _FULL_S = 10.0
+_GATHER_S = 0.1
 _NO_TOPIC = "sistercity/nobody-publishes-here"
 
 logger = logging.getLogger(__name__)
@@ -116,6 +117,8 @@ class MqttInbox:
         with self._changed:
             if not self._queue:
                 self._changed.wait(seconds)
+            # A turn costs as much for one message as for hundreds.
+            self._changed.wait_for(lambda: len(self._queue) >= self._broker.in_flight // 2, _GATHER_S)
 
     def arrived(self, done: Callable[[bytes], bool]) -> Sequence[Delivered]:
         """One delivery of what has come, if anything. Raises `OSError` if the spool is full."""

@@ -26,12 +26,14 @@ logger = logging.getLogger(__name__)
 class LiveSource:
     """One source of the list: where its deliveries come from, and how they are read.
 
-    `source` is the id in the register of readings that name none.
+    `source` is the id in the register of readings that name none. `endless`: it delivers all the time, so that not
+    every delivery is worth a line of the log.
     """
 
     adapter: Adapter
     form: FileFormat
     source: str | None
+    endless: bool = False
 
 
 class SourceSender:
@@ -85,7 +87,8 @@ class SourceSender:
                 return done
             self._finish(waiting, told, "")
             refused = sum(imported.refused.values())
-            logger.info(
+            logger.log(
+                logging.DEBUG if self._live.endless else logging.INFO,
                 "%s: %d files, %d of %d %s sent, %d refused",
                 *(adapter.name, len(waiting), imported.readings, imported.read, form.noun, refused),
             )
