@@ -14,7 +14,7 @@ TOPICS = ("batches", "winners", "singles")
 NO_WINNERS = "de-duplication (a reading sent twice counts twice), distinct and largest contributors"
 _APART = "one transaction for cells and offsets (cells are written to PostgreSQL, offsets kept apart)"
 _UNCOMMITTED = "cells in a database, committed with the offsets"
-# The collector that uses the least processor time here. Memory is what the heap was given, not what is needed.
+# The collector for throughput: nobody waits for an answer here. Memory is what the heap was given, not what is needed.
 _JVM = ("-XX:+UseParallelGC", "-Xms1g")
 _OPENED = [f"--add-opens=java.base/java.{package}=ALL-UNNAMED" for package in ("lang", "util")]
 
