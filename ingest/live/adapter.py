@@ -46,6 +46,9 @@ class Adapter(Protocol):
     def refuse(self, delivered: Delivered, refused: Sequence[Refused]) -> None:
         """Tell the sender of readings that are not sent. Repeated from the beginning if a delivery is sent again."""
 
+    def retract(self, delivered: Delivered) -> None:
+        """What was told of refused readings is void: the delivery is read again from its beginning."""
+
     def settled(self, delivered: Delivered, words: str) -> None:
         """The log has all of it that is to be sent; `words` say why nothing is, if so. It is recorded after this."""
 

@@ -90,6 +90,10 @@ class Folder:
         ]
         self._write(delivered, rows)
 
+    def retract(self, delivered: Delivered) -> None:
+        """Begin the rejects of a file anew."""
+        self._begun.discard(delivered.name)
+
     def settled(self, delivered: Delivered, words: str) -> None:
         """Give the rejects of a file their name, or remove those of an earlier content."""
         if words:

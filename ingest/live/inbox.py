@@ -112,6 +112,10 @@ class Inbox:
         """Note what to tell the sender."""
         self._taken[delivered.path.name].refused.update((reading.position, reading.reason) for reading in refused)
 
+    def retract(self, delivered: Delivered) -> None:
+        """Forget what was noted."""
+        self._taken[delivered.path.name].refused.clear()
+
     def settled(self, delivered: Delivered, words: str) -> None:
         """Note why nothing of it was read, if so."""
         self._taken[delivered.path.name].words = words

@@ -142,6 +142,9 @@ class MqttInbox:
     def refuse(self, delivered: Delivered, refused: Sequence[Refused]) -> None:
         """A sender of messages is not told; dead letters are."""
 
+    def retract(self, delivered: Delivered) -> None:
+        """As `refuse`."""
+
     def settled(self, delivered: Delivered, words: str) -> None:
         """As `refuse`."""
 

@@ -81,6 +81,8 @@ class SourceSender:
                 for delivered in faulty:
                     self._finish([delivered], told, str(error))
                 waiting = [item for item in waiting if item not in faulty]
+                for delivered in waiting:
+                    adapter.retract(delivered)
                 done += len(faulty)
                 continue
             if not imported.complete:

@@ -8,7 +8,8 @@ import pytest
 
 from eventlog.protocol import DeliveryFailed
 from ingest.feed import Feed
-from ingest.live.adapter import Delivered
+from ingest.live.adapter import Adapter, Delivered
+from ingest.live.folder import Folder
 from ingest.live.sending import LiveSource, SourceSender
 from ingest.tables.profile import Said
 from ingest.tables.profile_file import parse_profile
@@ -50,6 +51,9 @@ class Sender:
     def refuse(self, delivered: Delivered, refused: Sequence[Refused]) -> None:
         self.told.setdefault(delivered.name, []).extend((item.position, item.reason) for item in refused)
 
+    def retract(self, delivered: Delivered) -> None:
+        self.told.pop(delivered.name, None)
+
     def settled(self, delivered: Delivered, words: str) -> None:
         self.words[delivered.name] = words
 
@@ -82,7 +86,7 @@ def loads(*lines: str) -> str:
     return "lorry,time,kg\n" + "".join(line + "\n" for line in lines)
 
 
-def sending(sender: Sender, writer: RecordingWriter, journal: Journal, done: Done) -> SourceSender:
+def sending(sender: Adapter, writer: RecordingWriter, journal: Journal, done: Done) -> SourceSender:
     form = Table(parse_profile(LOADS, "loads", "loads.toml"), Said(), ZoneInfo("UTC"))
 
     def feed_for(told) -> Feed:
@@ -117,6 +121,20 @@ def test_a_file_that_is_no_such_table_keeps_no_other_back(sender: Sender) -> Non
     assert [value for _, value in rows(writer)] == [1_000]
     assert {name: bool(words) for name, words in sender.words.items()} == {"a.csv": True, "b.csv": False, "c.csv": True}
     assert sorted(sender.acknowledged) == ["a.csv", "b.csv", "c.csv"]
+
+
+def test_the_rejects_of_a_file_stand_once_beside_it_though_another_made_it_be_read_again(tmp_path: Path) -> None:
+    drop, spool, now = tmp_path / "drop", tmp_path / "spool", [NOW]
+    for folder in (drop, spool):
+        folder.mkdir()
+    (drop / "a.csv").write_text(loads("A,2026-07-01 12:00,1", "A,no time,1"))
+    (drop / "b.csv").write_text("rubbish\n")
+    source = Folder(Sender.name, drop, "*.csv", 1, spool, lambda: now[0])
+    source.arrived(lambda checksum: False)
+    now[0] += 1
+    assert sending(source, RecordingWriter(PARTITIONS, NOW), Journal(), Done()).turn(Event()) == 2
+    rejects = (drop / "a.csv.rejects.csv").read_text().splitlines()
+    assert [line.split(",")[0] for line in rejects] == ["position", "3"]
 
 
 class Failing(RecordingWriter):
