@@ -21,24 +21,30 @@ _SETTINGS = """
 listener {port} 127.0.0.1
 user root
 allow_anonymous true
-persistence true
-persistence_location {folder}/
-autosave_interval 1
-autosave_on_changes true
 max_inflight_messages 0
 max_queued_messages 0
 {more}
 """
 
 
-class Mosquitto:
-    """A broker in a folder that keeps its state; `start` and `stop` as often as a test likes."""
+_LASTING = """
+persistence true
+persistence_location {folder}/
+autosave_interval 1
+autosave_on_changes true
+"""
+"""It writes all that waits after each message."""
 
-    def __init__(self, folder: Path, more: str = "") -> None:
+
+class Mosquitto:
+    """A broker in a folder that keeps its state if it is `lasting`; `start` and `stop` as often as a test likes."""
+
+    def __init__(self, folder: Path, more: str = "", *, lasting: bool = True) -> None:
         self.port = free_port()
         self._folder = folder
         self._config = folder / "mosquitto.conf"
-        self._config.write_text(_SETTINGS.format(port=self.port, folder=folder, more=more))
+        settings = _SETTINGS + (_LASTING if lasting else "")
+        self._config.write_text(settings.format(port=self.port, folder=folder, more=more))
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -61,9 +67,9 @@ class Mosquitto:
 
 
 @contextmanager
-def mosquitto(folder: Path, more: str = "") -> Iterator[Mosquitto]:
+def mosquitto(folder: Path, more: str = "", *, lasting: bool = True) -> Iterator[Mosquitto]:
     """A running broker; it is stopped at the end."""
-    broker = Mosquitto(folder, more)
+    broker = Mosquitto(folder, more, lasting=lasting)
     broker.start()
     try:
         yield broker
