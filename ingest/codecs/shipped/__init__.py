@@ -1,1 +1,1 @@
-"""Codecs and device files of the package: our own, written after the vendors' payload tables (docs/devices.md)."""
+"""Codecs and device files of the package: our own; docs/devices.md says after what."""

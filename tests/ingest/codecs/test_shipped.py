@@ -30,7 +30,7 @@ PUBLISHED = [
     ),
     # From memory of the vendor's guide (0B45: 2.885 V, 0B05: 2,821 mm).
     ("dragino-ldds75", 2, "0B450B0500000001", {"battery": 2.885, "distance": 2821}),
-    # Worked out from the vendor's payload table.
+    # Worked out by hand from another project's decoder: the vendors' own tables were not at hand.
     ("senso8-lrs20ld0", 10, "0B01640C6400", {"battery": 100, "distance": 317.2, "alert": False}),
     ("tekelek-tek766", 16, "1000000000A9F5A9", {"ullage": 169, "temperature": -11, "source": 10, "strength": 9}),
     # From memory of the vendor's description of its payloads.
