@@ -121,7 +121,7 @@ class Inbox:
         self._taken[delivered.path.name].words = words
 
     def acknowledge(self, delivered: Delivered) -> None:
-        """DeliveryAnswer the sender."""
+        """Answer the sender."""
         item = self._taken[delivered.path.name]
         delivered.path.unlink(missing_ok=True)
         told = sorted(item.refused.items())[:MOST_TOLD]

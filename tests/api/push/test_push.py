@@ -1,4 +1,4 @@
-"""The door of senders, behind its real server: what it takes, and what it refuses before it costs anything."""
+"""The door of senders, served as in a node: what it takes, and what it refuses before it costs anything."""
 
 import asyncio
 import gzip
