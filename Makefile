@@ -90,4 +90,4 @@ lock: ## resolve the dependencies anew into requirements/ (needs uv)
 
 clean: ## remove what was installed and every embedded service's data
 	@test ! -x $(BIN)/python || $(BIN)/python -m embedded.remove $(HOME_DIR)
-	@rm -rf $(VENV) $(HOME_DIR) demo.json tests/vectors/javascript/node_modules
+	@rm -rf $(VENV) $(HOME_DIR) demo.json tests/vectors/javascript/node_modules tests/ingest/codecs/javascript/node_modules

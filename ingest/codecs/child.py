@@ -55,7 +55,9 @@ class _Codec:
             found = decode(digits, port, time).replace("\n", " ")
         except (quickjs.JSException, quickjs.StackOverflow, MemoryError) as error:
             return self._failed(str(error))
-        return self._failed(found[1:]) if found[0] == "E" and any(word in found for word in _STOPPED) else found
+        if found[0] != "E":  # no JSON begins so. The mark is set here: a text that JavaScript has joined is not converted
+            return "D" + found
+        return self._failed(found[1:]) if any(word in found for word in _STOPPED) else found
 
     def load(self) -> Callable[[str, int, float], str]:
         """Make the interpreter. Raises what QuickJS does."""

@@ -1,6 +1,6 @@
 // What a codec finds: JavaScript without a clock, random numbers, input or output, whose own objects cannot be changed.
 // Evaluates to a function: the codec's source -> a function of an uplink's payload (hexadecimal digits), port (-1: not
-// known) and time (milliseconds since 1970). That gives "D" and the codec's result as JSON, or "E" and what was wrong.
+// known) and time (milliseconds since 1970). That gives the codec's result as JSON, or "E" and what was wrong.
 (function (longest) {
   "use strict";
   const kept = new Set([
@@ -83,7 +83,7 @@
         if (typeof decode !== "function") return "Eit defines no function decodeUplink";
         const found = stringify(decode({ bytes, fPort: port < 0 ? undefined : port, recvTime: new FixedDate(time) }));
         if (typeof found !== "string") return "Eit returned nothing";
-        return found.length > longest ? "Eits result has more than " + longest + " characters" : "D" + found;
+        return found.length > longest ? "Eits result has more than " + longest + " characters" : found;
       } catch (error) {
         return wrong(error);
       } finally {

@@ -36,6 +36,14 @@ def test_a_codec_gets_what_ts013_says(decoded) -> None:
     )
 
 
+@pytest.mark.parametrize("length", [500, 600, 9_000, 16_000])
+def test_a_long_result_is_whole(decoded, length: int) -> None:
+    [found] = decoded(f"var x = 'x'.repeat({length} - 1); return {{data: {{x: x + 'y'}}}}")
+    assert (found.error, found.data) == ("", {"x": "x" * (length - 1) + "y"})
+    [found] = decoded(f"throw new Error('x'.repeat({length}) + 'y')")
+    assert found.error == "x" * 300
+
+
 def test_the_only_time_is_that_of_the_uplink(decoded) -> None:
     body = """
     var zone = new Date(0).getTimezoneOffset(), Hidden = new Date().constructor;
