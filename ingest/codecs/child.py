@@ -55,7 +55,7 @@ class _Codec:
             found = decode(digits, port, time).replace("\n", " ")
         except (quickjs.JSException, quickjs.StackOverflow, MemoryError) as error:
             return self._failed(str(error))
-        if found[0] != "E":  # no JSON begins so. The mark is set here: a text that JavaScript has joined is not converted
+        if found[0] != "E":  # JSON begins otherwise; the mark is set here: a text that JavaScript has joined may not convert
             return "D" + found
         return self._failed(found[1:]) if any(word in found for word in _STOPPED) else found
 
