@@ -55,7 +55,8 @@ class _Codec:
             found = decode(digits, port, time).replace("\n", " ")
         except (quickjs.JSException, quickjs.StackOverflow, MemoryError) as error:
             return self._failed(str(error))
-        if found[0] != "E":  # JSON begins otherwise; the mark is set here: a text that JavaScript has joined may not convert
+        if found[0] != "E":
+            # JSON begins otherwise. JavaScript sets no mark before it: a long text that it has joined does not convert.
             return "D" + found
         return self._failed(found[1:]) if any(word in found for word in _STOPPED) else found
 
