@@ -8,15 +8,18 @@ import signal
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
 
-from embedded.remove import remove
-from embedded.services import Services, running, services
-from eventlog.kafka import KafkaLog
-from tests.databases import Databases
 from tests.soak import CONTAINERS, PROFILE, SOAKING, soak
+
+# What starts services is imported where it is used: the tests of a room that needs none begin a second earlier.
+if TYPE_CHECKING:
+    from embedded.services import Services
+    from eventlog.kafka import KafkaLog
+    from tests.databases import Databases
 
 INSTALLED = Path(__file__).parent.parent / ".sistercity"
 LONG = {Path(__file__).parent / folder for folder in ("embedded", "system", "upgrade")}
@@ -98,14 +101,14 @@ def children_receive_ctrl_c() -> None:
 
 
 @pytest.fixture(scope="session")
-def running_services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
+def running_services(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Services]":
     """Kafka and PostgreSQL, started by the first worker that needs them and stopped when no worker does any more."""
     with _shared_services(_shared_folder(tmp_path_factory)) as found:
         yield found
 
 
 @pytest.fixture(scope="session")
-def services_home(running_services: Services, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def services_home(running_services: "Services", tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder that holds the data of Kafka and PostgreSQL."""
     del running_services
     return _shared_folder(tmp_path_factory) / "services"
@@ -118,7 +121,10 @@ def _shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @contextmanager
-def _shared_services(folder: Path) -> Iterator[Services]:
+def _shared_services(folder: Path) -> "Iterator[Services]":
+    from embedded.remove import remove
+    from embedded.services import running, services
+
     home, lock = folder / "services", folder / "services.lock"
     with (folder / "services.users").open("w") as users, ExitStack() as own:
         with _locked(lock):
@@ -147,48 +153,52 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def server_url(running_services: Services) -> str:
+def server_url(running_services: "Services") -> str:
     """URL of the PostgreSQL server's own database, as its superuser."""
     return running_services.database_url
 
 
 @pytest.fixture(scope="session")
-def databases(server_url: str) -> Iterator[Databases]:
+def databases(server_url: str) -> "Iterator[Databases]":
     """The databases of this worker."""
+    from tests.databases import Databases
+
     with closing(Databases(server_url, WORKER)) as own:
         yield own
 
 
 @pytest.fixture
-def database_url(databases: Databases) -> Iterator[str]:
+def database_url(databases: "Databases") -> Iterator[str]:
     """URL of a fresh database with all tables."""
     with databases.fresh() as url:
         yield url
 
 
 @pytest.fixture
-def second_database_url(databases: Databases) -> Iterator[str]:
+def second_database_url(databases: "Databases") -> Iterator[str]:
     """URL of another fresh database: of a second city, or for a second result to compare with."""
     with databases.fresh() as url:
         yield url
 
 
 @pytest.fixture(scope="module")
-def module_database_url(databases: Databases) -> Iterator[str]:
+def module_database_url(databases: "Databases") -> Iterator[str]:
     """URL of a database with all tables that the tests of one file share."""
     with databases.fresh() as url:
         yield url
 
 
 @pytest.fixture(scope="session")
-def kafka(running_services: Services) -> str:
+def kafka(running_services: "Services") -> str:
     """Bootstrap servers of the Kafka cluster."""
     return running_services.kafka
 
 
 @pytest.fixture(scope="session")
-def kafka_log(kafka: str) -> KafkaLog:
+def kafka_log(kafka: str) -> "KafkaLog":
     """The cluster, with sessions short enough to wait for."""
+    from eventlog.kafka import KafkaLog
+
     return KafkaLog(kafka, session_timeout_ms=3_000)
 
 

@@ -196,12 +196,13 @@ def _plate(text: str, form: int, background: tuple[int, int, int], country: str)
 
 
 def _write(plate: Picture, text: str, left: int, top: int, right: int, bottom: int) -> None:
-    """Draw text so that its ink fills a box."""
+    """Draw text so that its ink fills a box, which has the one colour of its upper left pixel."""
     (width, height), below = cv2.getTextSize(text, _FONT, 2.0, 7)
     ink = np.full((height + below + 8, width + 8), 255, np.uint8)
     cv2.putText(ink, text, (4, height + 4), _FONT, 2.0, 0, 7, cv2.LINE_AA)
     rows, columns = np.flatnonzero((ink < 128).any(1)), np.flatnonzero((ink < 128).any(0))
     cut = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    fitted = cv2.resize(cut, (right - left, bottom - top), interpolation=cv2.INTER_AREA)[..., None] / 255.0
-    part = plate[top:bottom, left:right]
-    part[:] = np.rint(part * fitted + np.array(_INK) * (1 - fitted)).astype(np.uint8)
+    fitted = cv2.resize(cut, (right - left, bottom - top), interpolation=cv2.INTER_AREA)
+    ground = np.arange(256)[:, None] / 255.0
+    colours = np.rint(plate[top, left] * ground + np.array(_INK) * (1 - ground)).astype(np.uint8)
+    plate[top:bottom, left:right] = colours[fitted]

@@ -18,7 +18,7 @@ MEMORY_BYTES = 16 << 20
 STACK_BYTES = 256 << 10
 SECONDS = 0.05
 """Processor time of one uplink, where the interpreter looks at the clock."""
-HARD_SECONDS = 0.5
+HARD_SECONDS = 0.25
 """Processor time after which the system ends the process, whatever it does."""
 LONGEST = 16 << 10
 MOST_STOPS = 20

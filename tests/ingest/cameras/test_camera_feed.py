@@ -21,12 +21,14 @@ SECRET = "secret-camera-4711"
 NOW = BEGIN + 10_000_000
 
 
-NETWORK = NetworkDetector()
+@cache
+def detect(picture: bytes) -> np.ndarray:
+    return network().detect(decode_picture(picture))
 
 
 @cache
-def detect(picture: bytes) -> np.ndarray:
-    return NETWORK.detect(decode_picture(picture))
+def network() -> NetworkDetector:
+    return NetworkDetector()
 
 
 def shot(number: int, picture: bytes, step: int = 500) -> Shot:

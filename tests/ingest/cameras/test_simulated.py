@@ -6,6 +6,7 @@ from threading import Event
 import numpy as np
 import pytest
 
+from ingest.cameras.drawing import Picture
 from ingest.cameras.rendered import RenderedCamera
 from ingest.cameras.simulated import CameraExpected, CameraSimulator, ExpectedPictures, SimulatedCameras
 from ingest.register_file import write_register
@@ -23,29 +24,43 @@ from tests.soak import amount, soak, soak_only
 NOW = 1_790_003_456_789
 QUARTER = 900_000
 METRIC = catalogue()["traffic.regions"]
-
-
-NETWORK = NetworkDetector()
 EXAMINED = amount(1, soak=2)
 """Cameras whose pictures are drawn in full and examined, the slowest of what is done here."""
 
 
-class SmallViews(SimulatedCameras):
-    """Cameras with small pictures, for tests that count pictures and look at none: drawing takes most of the time."""
+class Noise(RenderedCamera):
+    """Pictures in which nothing is drawn: no two are the same."""
+
+    def frame(self, number: int) -> Picture:
+        rng = np.random.default_rng((self.seed, number))
+        return rng.integers(0, 256, (self.height, self.width, 3), np.uint8)
+
+    def __init__(self, seed: int, country: str, rate: float) -> None:
+        super().__init__(seed, country, 64, 36, rate)
+        self.seed = seed
+
+
+class PlainViews(SimulatedCameras):
+    """Cameras for tests that count pictures and look at none: drawing would take most of the time."""
 
     def camera(self, index: int, rate: float) -> RenderedCamera:
-        return RenderedCamera(self.seed * 1_000 + index, self.city.country, 160, 90, rate)
+        return Noise(self.seed * 1_000 + index, self.city.country, rate)
 
 
 @cache
 def detect(picture: bytes) -> np.ndarray:
-    return NETWORK.detect(decode_picture(picture))
+    return network().detect(decode_picture(picture))
+
+
+@cache
+def network() -> NetworkDetector:
+    return NetworkDetector()
 
 
 def simulated(
     count: int = 2, seed: int = 1, rate: float = 2.0, *, detecting: bool = False, faults: bool = True
 ) -> tuple[SimulatedCameras, CameraSimulator, Sending]:
-    cameras = (SimulatedCameras if detecting else SmallViews)(city(), count, seed)
+    cameras = (SimulatedCameras if detecting else PlainViews)(city(), count, seed)
     made = sending(register(*cameras.ids), detect if detecting else None)
     return cameras, CameraSimulator(cameras, made.feed, lambda: NOW, rate, faults=faults), made
 
@@ -238,7 +253,7 @@ class Clock:
 
 
 def test_following_sends_a_picture_when_it_is_due():
-    cameras = SmallViews(city(), 2, 1)
+    cameras = PlainViews(city(), 2, 1)
     made, clock = sending(register(*cameras.ids)), Clock()
     CameraSimulator(cameras, made.feed, clock, 2.0).follow(clock.stop, first=60)
     starts = sorted({frame.start for frame in made.frames()})
@@ -252,7 +267,7 @@ def test_following_sends_a_picture_when_it_is_due():
 
 
 def test_after_a_long_sleep_following_goes_on_from_now():
-    cameras = SmallViews(city(), 1, 1)
+    cameras = PlainViews(city(), 1, 1)
     made, clock = sending(register(*cameras.ids)), Clock(jump_at=10)
     CameraSimulator(cameras, made.feed, clock, 2.0).follow(clock.stop)
     gaps = np.diff(sorted(frame.start for frame in made.frames())).tolist()
@@ -276,7 +291,7 @@ def test_the_register_has_all_cameras_but_the_stray_one(tmp_path):
 
 
 def test_still_cameras_give_a_picture_every_ten_seconds_for_a_quarter_of_an_hour():
-    cameras = SmallViews(city(), 1, 1, stills=1)
+    cameras = PlainViews(city(), 1, 1, stills=1)
     made = sending(register(*cameras.still_ids, metric="traffic.occupancy"))
     expected = CameraSimulator(cameras, made.feed, lambda: NOW, 2.0, faults=False).replay(30)
     frames = made.frames()
@@ -292,7 +307,7 @@ def test_still_cameras_give_a_picture_every_ten_seconds_for_a_quarter_of_an_hour
 
 
 def test_still_cameras_go_on_for_as_long_as_they_are_told():
-    cameras = SmallViews(city(), 1, 1, stills=2)
+    cameras = PlainViews(city(), 1, 1, stills=2)
     made = sending(register(*cameras.still_ids, metric="traffic.occupancy"))
     simulator = CameraSimulator(cameras, made.feed, lambda: NOW, 2.0, faults=False)
     expected = simulator.replay(1, still_seconds=40)

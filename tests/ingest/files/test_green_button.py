@@ -13,6 +13,7 @@ from ingest.files.green_button import GreenButton
 from ingest.files.markup import LONGEST_MARKUP, LONGEST_TEXT
 from ingest.files.reading import NotSuchFile, Parsed
 from tests.ingest.files.imports import ABSENT, DATA, imported, notes, outcomes, parsed, peak_bytes, reasons, register
+from tests.soak import amount, soak, soak_only
 
 REAL = (DATA / "energy/cew821_sample_greenbutton_data.xml", DATA / "energy/openespi_test_usage_data_01.xml")
 ESPI = "{http://naesb.org/espi}"
@@ -312,9 +313,14 @@ UNSOUND: dict[str, tuple[str | bytes | Callable[[], str], str]] = {
     "a page": ("<html><body/></html>", "neither"),
     "a picture": (b"\x89PNG\r\n\x1a\n" + bytes(1000), "not well-formed"),
 }
+LARGE = {"many links"}
+READINGS = amount(3_000, soak=8_000)
 
 
-@pytest.mark.parametrize(("content", "word"), UNSOUND.values(), ids=UNSOUND)
+@pytest.mark.parametrize(
+    ("content", "word"),
+    [pytest.param(*case, id=name, marks=soak_only if name in LARGE else ()) for name, case in UNSOUND.items()],
+)
 def test_a_malformed_file_gives_no_reading_and_a_reason(file, content, word) -> None:
     path = file(content() if callable(content) else content)
     with pytest.raises(NotSuchFile, match=word) as refused:
@@ -331,15 +337,16 @@ def test_no_reading_of_a_cut_file_is_sent(file) -> None:
     assert report.readings == 96
 
 
+@soak
 def test_a_large_file_and_an_endless_comment_need_little_memory(file) -> None:
-    many = file(metered(DELIVERED_WH, *(reading(n, START + 900 * n) for n in range(8_000))))
-    assert many.stat().st_size > 1_000_000
+    many = file(metered(DELIVERED_WH, *(reading(n, START + 900 * n) for n in range(READINGS))))
+    assert many.stat().st_size > 100 * READINGS
 
     def count() -> None:
-        assert sum(1 for _ in GreenButton().read(many)) == 8_000
+        assert sum(1 for _ in GreenButton().read(many)) == READINGS
 
     assert peak_bytes(count) < 900_000
-    endless = file(GOOD.replace("<content>", "<content><!--" + "x" * 8_000_000 + "-->", 1))
+    endless = file(GOOD.replace("<content>", "<content><!--" + "x" * 4_000_000 + "-->", 1))
 
     def refuse() -> None:
         with pytest.raises(NotSuchFile):
