@@ -80,14 +80,15 @@ class Arrivals(Protocol):
         """Record what the log has. Repeating it changes nothing."""
 
     def prune(self, source: str, present: Collection[str]) -> None:
-        """Forget what is older than `ARRIVAL_DAYS`, except for the names in `present`, which are still there."""
+        """Forget what is old, except for the names in `present`, which are still there."""
 
 
 class StoreArrivals:
-    """Implements `Arrivals` in the database."""
+    """Implements `Arrivals` in the database; what is older than `days` is forgotten."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, days: int = ARRIVAL_DAYS) -> None:
         self._connection = connection
+        self._days = days
 
     def is_done(self, source: str, checksum: bytes) -> bool:
         return arrivals.is_done(self._connection, source, checksum)
@@ -96,7 +97,7 @@ class StoreArrivals:
         arrivals.record_arrivals(self._connection, source, done)
 
     def prune(self, source: str, present: Collection[str]) -> None:
-        arrivals.prune_arrivals(self._connection, source, present, ARRIVAL_DAYS, _PRUNED_AT_ONCE)
+        arrivals.prune_arrivals(self._connection, source, present, self._days, _PRUNED_AT_ONCE)
 
 
 class NoArrivals:

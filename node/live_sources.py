@@ -44,14 +44,16 @@ class Forgetting(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class RunningSource:
-    """An adapter and what it delivers. `kind` is a part of its feeder's name. `endless`: no arrival is
-    recorded. `each_line`: each line of a delivery stands by itself."""
+    """An adapter and what it delivers. `kind` is a part of its feeder's name. `endless`: it delivers all the time.
+    `remembered_days`: how long what it delivered is known by its content, 0 for not at all. `each_line`: each line of
+    a delivery stands by itself."""
 
     adapter: "Adapter"
     forgetting: Forgetting
     content: "SourceContent"
     kind: str
     endless: bool = False
+    remembered_days: int = 0
     each_line: bool = False
 
 
@@ -188,7 +190,8 @@ def _sender(
     routes = stored_routes(connection, city.id, form.dataset, now_ms)
     stream = _Stream(writer, topic, feeder_named(source.kind, source.adapter.name), routes, report)
     journal = StoreJournal(connection, uuid.uuid4())
-    arrivals = NoArrivals() if source.endless else StoreArrivals(connection)
+    days = source.remembered_days
+    arrivals = StoreArrivals(connection, days) if days else NoArrivals()
     listed = LiveSource(source.adapter, form, name, source.endless)
     return SourceSender(listed, stream.feed, journal, arrivals, register, now_ms, heard.hear), stream.feed(journal)
 

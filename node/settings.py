@@ -106,6 +106,9 @@ class Settings(BaseSettings):
     partner_headers: Secret[Json[dict[str, str]]] | None = Field(
         None, description="JSON object of headers for each request to a partner, as a security server may need"
     )
+    poll_proxy: SecretStr | None = Field(
+        None, description="URL of an HTTP proxy through which `ingest run` reaches polled sources on other machines"
+    )
     dead_letter_days: int = Field(
         90, ge=0, description="days after which a processor removes dead letters; 0 keeps all of them"
     )

@@ -37,6 +37,12 @@ def city() -> "City":
     return load_city(str(settings().city))
 
 
+def poll_proxy() -> str | None:
+    """The proxy through which polled sources on other machines are reached."""
+    chosen = settings().poll_proxy
+    return None if chosen is None else chosen.get_secret_value()
+
+
 def log(patience_s: float = 30.0) -> "KafkaLog":
     """The Kafka cluster of this node. Raises `CommandError`, and `AccessRefused` for a useless certificate."""
     return _client()(

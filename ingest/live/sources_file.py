@@ -1,6 +1,7 @@
 """The list of live sources: a TOML file."""
 
 import re
+import ssl
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,10 @@ from errors import OperatorError
 from ingest.codecs.device import Device, load_devices
 from ingest.files.lorawan import LoraWan
 from ingest.files.reading import FileFormat
+from ingest.live.answers import Connecting
 from ingest.live.mqtt import MqttBroker
+from ingest.live.poll_keys import POLL_KEYS, poll_address, poll_trust
+from ingest.live.polled_pages import PollAddress
 from ingest.live.readings import MOST_OF_A_BODY, SentReadings
 from ingest.tables.keys import TomlKeys, WrongKey
 from ingest.tables.profile import Profile, Said
@@ -29,6 +33,7 @@ _MQTT = (
     *("password_file", "in_flight", "session_days", "silent_h", "devices", "readings"),
 )
 _LISTEN = ("host", "port", "cert_file", "key_file", "behind_proxy")
+_POLL = ("name", "silent_h", *POLL_KEYS, *_CONTENT)
 _FOLDER = ("name", "path", "pattern", "settle_s", "silent_h", *_CONTENT)
 _MOST_SOURCES = 1_000
 _SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
@@ -110,6 +115,24 @@ class MqttSource:
 
 
 @dataclass(frozen=True, slots=True)
+class PollSource:
+    """An address that is asked again and again."""
+
+    name: str
+    content: SourceContent
+    address: PollAddress
+    trusted: ssl.SSLContext
+    silent_ms: int
+
+    def connecting(self, proxy: str | None) -> Connecting:
+        """How it is reached; `proxy` is for other machines."""
+        return Connecting(self.trusted, None if self.address.is_local else proxy)
+
+
+SourceEntry = FolderSource | HttpSource | MqttSource | PollSource
+
+
+@dataclass(frozen=True, slots=True)
 class Listen:
     """Where senders post to; `certificate` and `key` are files of TLS."""
 
@@ -126,13 +149,18 @@ class SourcesList:
     folders: Sequence[FolderSource]
     http: Sequence[HttpSource]
     mqtt: Sequence[MqttSource]
+    polls: Sequence[PollSource]
     listen: Listen
+
+    @property
+    def every(self) -> Sequence[SourceEntry]:
+        """The sources of all kinds."""
+        return [*self.folders, *self.http, *self.mqtt, *self.polls]
 
     @property
     def silent_ms(self) -> Mapping[str, int]:
         """After how long each source is silent, by name; 0 for never."""
-        every: Sequence[FolderSource | HttpSource | MqttSource] = [*self.folders, *self.http, *self.mqtt]
-        return {source.name: source.silent_ms for source in every}
+        return {source.name: source.silent_ms for source in self.every}
 
 
 def form_of(
@@ -159,7 +187,7 @@ def load_sources(path: Path) -> SourcesList:
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise SourcesFileError(f"{path}: is not TOML: {error}") from None
     try:
-        return _listed(TomlKeys("the list", document, ("folder", "http", "mqtt", "listen")), path.parent)
+        return _listed(TomlKeys("the list", document, ("folder", "http", "mqtt", "poll", "listen")), path.parent)
     except WrongKey as error:
         raise SourcesFileError(f"{path}: {error}") from None
 
@@ -168,18 +196,20 @@ def _listed(top: TomlKeys, beside: Path) -> SourcesList:
     folders = [_folder(keys, beside) for keys in top.tables("folder", _FOLDER)]
     http = [_http(keys, beside) for keys in top.tables("http", _HTTP)]
     mqtt = [_mqtt(keys, beside) for keys in top.tables("mqtt", _MQTT)]
-    names = [*(source.name for source in folders), *(source.name for source in http), *(source.name for source in mqtt)]
+    polls = [_poll(keys, beside) for keys in top.tables("poll", _POLL)]
+    listen = top.table("listen", _LISTEN)
+    listed = SourcesList(folders, http, mqtt, polls, Listen() if listen is None else _listen(listen, beside))
+    names = [source.name for source in listed.every]
     if not names:
-        raise WrongKey("the list has no [[folder]], [[http]] or [[mqtt]]")
+        raise WrongKey("the list has no [[folder]], [[http]], [[mqtt]] or [[poll]]")
     if len(names) > _MOST_SOURCES:
         raise WrongKey(f"the list has more than {_MOST_SOURCES} sources; divide it")
     _distinct("name", names)
     _distinct("path", [str(source.path) for source in folders])
     _distinct("token_sha256", [token.hex() for source in http for token in source.tokens])
-    listen = top.table("listen", _LISTEN)
     if listen is not None and not http:
         raise WrongKey("[listen] is for sources of [[http]], and there is none")
-    return SourcesList(folders, http, mqtt, Listen() if listen is None else _listen(listen, beside))
+    return listed
 
 
 def _distinct(what: str, values: Sequence[str]) -> None:
@@ -239,6 +269,11 @@ def _mqtt(keys: TomlKeys, beside: Path) -> MqttSource:
         session_s=keys.whole("session_days", 1, 365, 7) * 86_400,
     )
     return MqttSource(name, content, broker, _silent_ms(keys))
+
+
+def _poll(keys: TomlKeys, beside: Path) -> PollSource:
+    address = poll_address(keys, beside)
+    return PollSource(_name(keys), _content(keys, beside), address, poll_trust(keys, beside), _silent_ms(keys))
 
 
 def _secret(keys: TomlKeys, beside: Path) -> str:

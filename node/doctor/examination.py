@@ -139,10 +139,8 @@ def _agreements() -> Iterator[Finding]:
 def _sources(file: Path) -> Iterator[Finding]:
     from node.doctor.sources import judge_sources, read_sources
 
-    now = now_ms()
-    read = Examination(
-        "sources", _LONGEST_S, lambda: read_sources(file, wiring.known_database_url(), _FIRST_ANSWER_S, now)
-    )
+    now, url, proxy = now_ms(), wiring.known_database_url, wiring.poll_proxy()
+    read = Examination("sources", _LONGEST_S, lambda: read_sources(file, url(), _FIRST_ANSWER_S, now, proxy))
     found, failed = read.result()
     yield from _only(failed) if found is None else judge_sources(found, now)
 

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,9 +10,12 @@ from typing import TYPE_CHECKING
 from node.doctor.finding import Finding
 
 if TYPE_CHECKING:
+    from ingest.live.sources_file import PollSource
     from store.database import DatabaseUrl
 
 _HOUR_MS = 3_600_000
+_AT_ONCE = 50
+"""Polled sources that are asked at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +23,8 @@ class ListedSource:
     """A source of the list; `path` is its folder, if it has one.
 
     `unknown_id` is the id that the register does not have, if it needs one. `last_ms` is when it last delivered,
-    milliseconds since 1970, or None where that is not recorded; `silent_ms` is 0 for never silent.
+    milliseconds since 1970, or None where that is not recorded; `silent_ms` is 0 for never silent. Of a source that
+    is asked, `answers` says what it just answered, and `fault` why that is no answer.
     """
 
     name: str
@@ -29,22 +34,30 @@ class ListedSource:
     unknown_id: str | None
     last_ms: int | None
     silent_ms: int
+    answers: str = ""
+    fault: str = ""
 
 
-def read_sources(file: Path, database_url: "DatabaseUrl", limit_s: int, now_ms: int) -> Sequence[ListedSource]:
-    """Read a list of sources and what is known of each. `limit_s`: seconds for each statement.
+def read_sources(
+    file: Path, database_url: "DatabaseUrl", limit_s: int, now_ms: int, proxy: str | None = None
+) -> Sequence[ListedSource]:
+    """Read a list of sources and what is known of each. `limit_s`: seconds for each statement, and for a source that
+    is asked, through `proxy` if it is on another machine.
 
     Raises `ingest.live.sources_file.SourcesFileError` and others for a list that can't be used, and psycopg's errors.
     """
-    from ingest.live.sources_file import FolderSource, HttpSource, MqttSource, TableContent, load_sources
+    from ingest.live.sources_file import FolderSource, PollSource, TableContent, load_sources
     from ingest.register import stored_register
     from schemas.catalogue import catalogue
     from store.arrivals import last_arrivals
     from store.inspection import read_only_connection
 
     found: list[ListedSource] = []
-    listed = load_sources(file)
-    every: Sequence[FolderSource | HttpSource | MqttSource] = [*listed.folders, *listed.http, *listed.mqtt]
+    every = load_sources(file).every
+    polls = [source for source in every if isinstance(source, PollSource)]
+    with ThreadPoolExecutor(_AT_ONCE) as threads:
+        answered = threads.map(lambda source: _asked(source, limit_s, proxy, now_ms), polls)
+        asked = dict(zip((source.name for source in polls), answered, strict=True))
     with read_only_connection(database_url, limit_s) as connection:
         last: Mapping[str, int] = last_arrivals(connection)
         for source in every:
@@ -55,13 +68,27 @@ def read_sources(file: Path, database_url: "DatabaseUrl", limit_s: int, now_ms: 
                 if register.find([metric], source.content.source, now_ms) is None:
                     unknown = f"{source.content.source} (for {metric.name})"
             path = source.path if isinstance(source, FolderSource) else None
+            answers, fault = asked.get(source.name, ("", ""))
             may_read, may_write = (path is None or os.access(path, mode | os.X_OK) for mode in (os.R_OK, os.W_OK))
             found.append(
                 ListedSource(
-                    *(source.name, path, may_read, may_write, unknown, last.get(source.name)), source.silent_ms
+                    *(source.name, path, may_read, may_write, unknown, last.get(source.name)),
+                    *(source.silent_ms, answers, fault),
                 )
             )
     return found
+
+
+def _asked(source: "PollSource", limit_s: int, proxy: str | None, now_ms: int) -> tuple[str, str]:
+    """What a source answers, and else why that is no answer."""
+    from ingest.live.answers import PollFailed
+    from ingest.live.poll import ask_once
+
+    try:
+        size = ask_once(source.address, source.connecting(proxy), now_ms, limit_s)
+    except PollFailed as error:
+        return "", str(error)
+    return f"it answers with {size:,} bytes", ""
 
 
 def judge_sources(found: Sequence[ListedSource], now_ms: int) -> Iterator[Finding]:
@@ -80,11 +107,15 @@ def _judge(source: ListedSource, now_ms: int) -> Finding:
     if source.unknown_id is not None:
         words = "the register does not have it today: every reading will be refused; load it"
         return Finding("fail", what, f"{source.unknown_id}: {words}")
+    if source.fault:
+        return Finding("fail", what, source.fault)
+    and_answers = f"; {source.answers}" if source.answers else ""
     if source.last_ms is None:
-        no_folder = "only `ingest run` knows when it last delivered"
-        return Finding("ok", what, no_folder if source.path is None else "has delivered nothing yet")
+        is_recorded = source.path is not None or bool(source.answers)
+        words = "has delivered nothing yet" if is_recorded else "only `ingest run` knows when it last delivered"
+        return Finding("ok", what, words + and_answers)
     hours = (now_ms - source.last_ms) // _HOUR_MS
     if source.silent_ms and now_ms - source.last_ms > source.silent_ms:
         limit = source.silent_ms // _HOUR_MS
         return Finding("warn", what, f"silent for {hours:,} hours (silent_h = {limit}): does the sender run?")
-    return Finding("ok", what, f"last delivery {hours:,} hours ago")
+    return Finding("ok", what, f"last delivery {hours:,} hours ago{and_answers}")

@@ -1,7 +1,8 @@
 """One contract for every adapter: what a sender was told is taken comes to the cells once, whatever happens between.
 
-A folder, HTTP and MQTT in one process, which is killed again and again; Kafka is away for a while; every sender
-repeats everything, stalls while Kafka is away, and jumps ahead in time. The senders' own sums are the cells' sums.
+A folder, HTTP, MQTT and a polled server with one process, which is killed again and again; Kafka is away for a while;
+every sender repeats everything, stalls while Kafka is away, and jumps ahead in time. The senders' own sums are the
+cells' sums.
 """
 
 import csv
@@ -23,6 +24,7 @@ import pytest
 
 from schemas.topics import live
 from tests.mosquitto import mosquitto, needs_mosquitto, publishing
+from tests.polled_server import PolledServer, polled_server
 from tests.ports import free_port
 from tests.soak import amount, soak
 from tests.system.command import Command
@@ -57,17 +59,25 @@ host = "127.0.0.1"
 port = {broker}
 topics = ["meters"]
 readings = "energy.readings"
+[[poll]]
+name = "poll"
+url = "{polled}readings"
+every_s = 1
+readings = "energy.readings"
 """
+SENDERS = ("folder", "http", "mqtt", "poll")
 
 
 class Senders:
     """What each sender has sent, slot by slot; `begin` is the first slot."""
 
-    def __init__(self, folder: Path, port: int, broker: int, begin: datetime) -> None:
+    def __init__(self, folder: Path, port: int, broker: int, polled: PolledServer, begin: datetime) -> None:
         self._drop = folder / "drop"
         self._port = port
         self._broker = broker
+        self._polled = polled
         self._begin = begin
+        self._polled_so_far: list[dict[str, str | int]] = []
         self.sums: dict[str, int] = defaultdict(int)
 
     def start(self, slot: int) -> datetime:
@@ -78,9 +88,9 @@ class Senders:
     def send(self, slot: int) -> None:
         """Every sender's readings of a slot, twice; returns when the sender was told that they are taken.
 
-        The folder tells nobody, and keeps its files.
+        The folder tells nobody, and keeps its files; a polled server answers with all that it has sent so far.
         """
-        bodies = {sender: self._readings(sender, slot) for sender in ("folder", "http", "mqtt")}
+        bodies = {sender: self._readings(sender, slot) for sender in SENDERS}
         threads = [
             threading.Thread(target=getattr(self, f"_{sender}"), args=(slot, readings))
             for sender, readings in bodies.items()
@@ -128,6 +138,23 @@ class Senders:
             for info in [client.publish("meters", json.dumps(reading), qos=1) for reading in readings * 2]:
                 info.wait_for_publish(60)
 
+    def _poll(self, slot: int, readings: list[dict[str, str | int]]) -> None:
+        if slot in (JUMP, SLOTS):  # what came before is late by now, and it does not repeat that
+            self._polled_so_far = []
+        self._polled_so_far += readings
+        self._polled.serve("readings", json.dumps(self._polled_so_far), headers={"ETag": f'"{slot}"'})
+
+    def poll_is_done(self, slots: int) -> bool:
+        """Whether the last answer of the first slots was acknowledged: its ETag came back."""
+        return f'"{slots - 1}"' in [asked.headers.get("if-none-match") for asked in self._polled.requests()]
+
+
+@pytest.fixture
+def polled(tmp_path: Path) -> Iterator[PolledServer]:
+    with polled_server(tmp_path / "polled") as running:
+        running.serve("readings", "[]")
+        yield running
+
 
 @pytest.fixture
 def broker(tmp_path: Path) -> Iterator[int]:
@@ -148,28 +175,28 @@ def cells(command: Command) -> dict[str, int]:
 def folder_is_done(database_url: str, slots: int) -> bool:
     """Whether all files of the first slots are recorded as done."""
     with psycopg.connect(database_url) as connection:
-        found = connection.execute("SELECT count(*) FROM arrivals").fetchone()
+        found = connection.execute("SELECT count(*) FROM arrivals WHERE source = 'folder'").fetchone()
     return found is not None and found[0] == 2 * slots
 
 
 @soak(minutes=8)
-def test_what_senders_were_told_is_taken_comes_to_the_cells_once(tmp_path, database_url, city, broker):
+def test_what_senders_were_told_is_taken_comes_to_the_cells_once(tmp_path, database_url, city, broker, polled):
     path, port, log = city_file(tmp_path, city), free_port(), tmp_path / "run.log"
     path.write_text(re.sub(r'zone = ".*"', 'zone = "UTC"', path.read_text()))
     (tmp_path / "drop").mkdir()
     sources, register = tmp_path / "sources.toml", tmp_path / "register.csv"
     digest = hashlib.sha256(b"secret").hexdigest()
-    sources.write_text(LIST.format(port=port, digest=digest, broker=broker))
+    sources.write_text(LIST.format(port=port, digest=digest, broker=broker, polled=polled.url))
     register.write_text(
         "source,metric,district,contributor,class,valid_from,valid_to\n"
         + "".join(
             f"{sender}-{meter},energy.import,a,{sender}-{meter},residential,2020-01-01,\n"
-            for sender in ("folder", "http", "mqtt")
+            for sender in SENDERS
             for meter in range(METERS)
         )
     )
     now = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
-    senders = Senders(tmp_path, port, broker, now - timedelta(hours=14))
+    senders = Senders(tmp_path, port, broker, polled, now - timedelta(hours=14))
     (tmp_path / "kafka").mkdir()
     with own_kafka(tmp_path / "kafka") as kafka:
         command = Command(path, kafka.bootstrap, database_url, tmp_path)
@@ -193,6 +220,7 @@ def test_what_senders_were_told_is_taken_comes_to_the_cells_once(tmp_path, datab
             for slot in range(JUMP, SLOTS + 1):
                 if slot in (JUMP, SLOTS):  # what comes after time has jumped would be late
                     until(partial(folder_is_done, database_url, slot), "the folder's files are taken", pause_s=0.5)
+                    until(partial(senders.poll_is_done, slot), "the poll says what it has", pause_s=0.5)
                 senders.send(slot)
             wanted = dict(senders.sums)
             wanted.pop(senders.start(SLOTS).replace(minute=0).isoformat())  # its window is open

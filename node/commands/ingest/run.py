@@ -23,7 +23,7 @@ from node.settings import settings
 if TYPE_CHECKING:
     from api.serving import BoundedServer
     from ingest.live.inbox import Inbox
-    from ingest.live.sources_file import FolderSource, HttpSource, Listen, SourcesList
+    from ingest.live.sources_file import FolderSource, HttpSource, Listen, PollSource, SourcesList
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 def run(
     sources: Annotated[Path, typer.Argument(exists=True, dir_okay=False, metavar="SOURCES.toml")],
 ) -> None:
-    """Take what the listed sources deliver, until stopped: folders, HTTP, MQTT (docs/live-sources.md)."""
+    """Take what the listed sources deliver, until stopped: folders, HTTP, MQTT, polls (docs/live-sources.md)."""
     from ingest.live.heard import LastHeard
     from ingest.live.sources_file import load_sources
 
@@ -68,6 +68,7 @@ class _Groups:
 
 
 def _groups(stack: ExitStack, listed: "SourcesList", stop: Event) -> _Groups:
+    from ingest.journal import ARRIVAL_DAYS
     from ingest.live.folder import Folder
     from ingest.live.inbox import Inbox
     from ingest.live.mqtt import MqttInbox
@@ -77,7 +78,7 @@ def _groups(stack: ExitStack, listed: "SourcesList", stop: Event) -> _Groups:
     for source in listed.folders:
         _lock(stack, source)
         folder = Folder(source.name, source.path, source.pattern, source.settle_ms, _spool(stack), now_ms)
-        found.append(RunningSource(folder, folder, source.content, "folder"))
+        found.append(RunningSource(folder, folder, source.content, "folder", remembered_days=ARRIVAL_DAYS))
     if found:
         groups.folders = SourceGroup("folders", found, stop.wait)
     for sender in listed.http:
@@ -91,7 +92,18 @@ def _groups(stack: ExitStack, listed: "SourcesList", stop: Event) -> _Groups:
         groups.others.append(SourceGroup(messages.name, [one], topics.wait))
         stack.callback(topics.stop)
         groups.starting.append(topics.start)
+    for asked in listed.polls:
+        groups.others.append(_polled(stack, asked, stop))
     return groups
+
+
+def _polled(stack: ExitStack, source: "PollSource", stop: Event) -> SourceGroup:
+    from ingest.live.poll import Poll
+
+    connecting = source.connecting(wiring.poll_proxy())
+    poll = Poll(source.name, source.address, connecting, _spool(stack), now_ms, stop)
+    one = RunningSource(poll, poll, source.content, "poll", endless=True, remembered_days=1)
+    return SourceGroup(source.name, [one], stop.wait)
 
 
 def _spool(stack: ExitStack) -> Path:

@@ -64,7 +64,7 @@ def test_a_source_of_devices_is_read(file) -> None:
     ("old", "new", "words"),
     [
         ("[[folder]]", "[folder]", "must be a list of tables|is not TOML"),
-        ("[[folder]]", "[[ftp]]", "the list has the unknown key ftp; it may have folder, http, listen, mqtt"),
+        ("[[folder]]", "[[ftp]]", "the list has the unknown key ftp; it may have folder, http, listen, mqtt, poll"),
         ("settle_s", "settle", "number 1 has the unknown key settle; it may have"),
         ('"head-end"', '"Head End"', "it must be of small letters"),
         ('"head-end"', '"roof"', "two sources have the name roof"),
@@ -84,13 +84,13 @@ def test_what_is_wrong_is_named(file, old: str, new: str, words: str) -> None:
         load_sources(file(SOUND.replace(old, new)))
 
 
-@pytest.mark.parametrize("page", ["push.md", "mqtt.md"])
+@pytest.mark.parametrize("page", ["push.md", "mqtt.md", "poll.md"])
 def test_the_list_of_a_page_is_one(page: str, tmp_path: Path) -> None:
     text = (Path(__file__).parents[3] / "docs" / page).read_text()
     path = tmp_path / "sources.toml"
     path.write_text(text.split("```toml\n")[1].split("```")[0])
     listed = load_sources(path)
-    assert len(listed.http) + len(listed.mqtt) == 1
+    assert len(listed.every) == 1
 
 
 @pytest.mark.parametrize(
@@ -150,5 +150,63 @@ def test_what_is_wrong_of_senders_and_topics_is_named(tmp_path: Path, old: str, 
     load_sources(path)
     assert old in MORE
     path.write_text(MORE.replace(old, new))
+    with pytest.raises(SourcesFileError, match=words):
+        load_sources(path)
+
+
+POLLED = """
+[[poll]]
+name = "broker"
+url = "https://broker.example/entities?from={since}"
+every_s = 60
+begin_h = 2
+readings = "energy.readings"
+headers = { Accept = "application/ld+json" }
+header_files = { Authorization = "secret" }
+paging = "offset"
+page_size = 500
+"""
+
+
+def test_a_polled_source_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "sources.toml"
+    path.write_text(POLLED)
+    (tmp_path / "secret").write_text("Bearer abc\n")
+    [source] = load_sources(path).polls
+    assert (source.address.every_s, source.address.paging, source.address.page_size) == (60, "offset", 500)
+    assert (source.address.begin_s, source.address.limits.most) == (7_200, 64 << 20)
+    assert source.address.headers_now() == {"Accept": "application/ld+json", "Authorization": "Bearer abc"}
+    assert source.connecting("http://proxy:3128").proxy == "http://proxy:3128"
+    assert "abc" not in repr(source) and "entities" not in repr(source)
+    path.write_text(POLLED.replace("https://broker.example", "http://127.0.0.1:9000"))
+    [source] = load_sources(path).polls
+    assert source.connecting("http://proxy:3128").proxy is None
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("https:", "http:", "go over the network in the clear: its url begins with https://"),
+        ("https:", "ftp:", "its url begins with https://"),
+        ("https://", "https://user:pass@", "has a user or password in its url"),
+        ("https://broker", "https:///broker", "needs url"),
+        ("/entities?from=", "/", "outside the query"),
+        ("{since}", "2026", "has begin_h, but no {since} in its url"),
+        ("every_s = 60", "every_s = 0", "it must be a whole number from 1 to 86400"),
+        ('"offset"', '"link"', "has page_size, which belongs to"),
+        ('"offset"', '"pages"', "it must be one of link, none, offset"),
+        ('Accept = "', 'Host = "', "has the header 'Host', which it may not set"),
+        ('Accept = "', 'If-None-Match = "', "which it may not set"),
+        ('"secret"', '"gone"', "there is no file"),
+        ("every_s", "ca_file = 'secret'\nevery_s", "no PEM of certificates"),
+        ("every_s", "key_file = 'secret'\nevery_s", "it needs cert_file"),
+        ("every_s", "most_mb = 2000\nevery_s", "it must be a whole number from 1 to 1024"),
+    ],
+)
+def test_what_is_wrong_of_a_polled_source_is_named(tmp_path: Path, old: str, new: str, words: str) -> None:
+    path = tmp_path / "sources.toml"
+    (tmp_path / "secret").write_text("Bearer abc")
+    assert old in POLLED
+    path.write_text(POLLED.replace(old, new))
     with pytest.raises(SourcesFileError, match=words):
         load_sources(path)

@@ -1,0 +1,177 @@
+"""A source that is asked: one address, again and again, for what has changed.
+
+What it answered counts as taken when the log has it; before that its ETag is not sent, and nothing of it is passed
+over. So a process that ends in between asks again, and readings that come twice count once (R6).
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from threading import Event
+from time import monotonic
+
+import httpx
+from prometheus_client import Counter
+
+from ingest.live.adapter import Delivered
+from ingest.live.answers import AnswerPage, Connecting, PollFailed, PollLimits
+from ingest.live.polled_pages import PollAddress, all_pages
+from store.deliveries import Refused
+
+POLLS = Counter("sistercity_poll_requests", "Polls of listed sources, by what came of them", ["outcome"])
+TAKEN, UNCHANGED = "taken", "unchanged"
+_FIRST_PAUSE_S = 5.0
+_LONGEST_PAUSE_S = 900.0
+_LOOK_S = 0.2
+
+logger = logging.getLogger(__name__)
+
+
+def pause_s(failures: int, every_s: float, wait_s: float, share: float) -> float:
+    """Seconds until a source is asked again after `failures` in a row, at least 1.
+
+    They double from 5 seconds to a quarter of an hour, or to `every_s` if that is longer. `share`, from 0 to 1, takes
+    up to half of it away, so that many nodes do not ask together. It is never less than `wait_s`, which the source
+    asked for.
+    """
+    longest = max(_LONGEST_PAUSE_S, every_s)
+    doubled = min(longest, min(_FIRST_PAUSE_S, every_s) * 2.0 ** min(failures - 1, 30))
+    return max(wait_s, doubled * (1 - share / 2))
+
+
+def ask_once(address: PollAddress, connecting: Connecting, now_ms: int, deadline_s: float) -> int:
+    """Ask a source for one page, and give up what it answers; its bytes. Raises `PollFailed`."""
+    brief = replace(address, limits=PollLimits(deadline_s, address.limits.most), paging="none")
+    with TemporaryDirectory(prefix="sistercity-") as folder:
+        url = address.since(now_ms - address.begin_s * 1_000)
+        pages = asyncio.run(all_pages(brief, connecting, url, {}, Path(folder)))
+        return sum(page.size for page in pages)
+
+
+class Poll:
+    """Implements `Adapter`: a delivery is a page of an answer. `spool` is a folder of this process.
+
+    `clock` gives milliseconds since 1970. `stop` ends a poll that is under way.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        address: PollAddress,
+        connecting: Connecting,
+        spool: Path,
+        clock: Callable[[], int],
+        stop: Event,
+    ) -> None:
+        self.name = name
+        self._address = address
+        self._connecting = connecting
+        self._spool = spool
+        self._clock = clock
+        self._stop = stop
+        self._due = 0.0
+        """On the monotonic clock: the time of day may jump."""
+        self._failures = 0
+        self._conditions: Mapping[str, str] = {}
+        self._asked_ms: int | None = None
+        """When the last poll began whose readings the log has."""
+        self._open: set[Path] = set()
+        self._offered: tuple[Mapping[str, str], int] = ({}, 0)
+        """Conditions and time of the poll whose deliveries are open."""
+
+    def arrived(self, done: Callable[[bytes], bool]) -> Sequence[Delivered]:
+        """What the source answers, if it is due and has changed. Raises `OSError` if the spool is full."""
+        if monotonic() < self._due:
+            return ()
+        begun_ms = self._clock()
+        pages = self._asked(begun_ms)
+        if not pages:
+            return ()
+        self._offered = (pages[0].conditions if self._address.is_one_page else {}, begun_ms)
+        self._open = {page.path for page in pages}
+        fresh = [page for page in pages if not done(page.checksum)]
+        for page in pages:
+            if page not in fresh:
+                page.path.unlink()
+        self._open = {page.path for page in fresh}
+        self._advance()
+        POLLS.labels(TAKEN if fresh else UNCHANGED).inc()
+        return [Delivered(page.path.name, page.path, page.checksum, begun_ms) for page in fresh]
+
+    def present(self) -> Sequence[str]:
+        """No name: what is asked for again is known by its content."""
+        return ()
+
+    def refuse(self, delivered: Delivered, refused: Sequence[Refused]) -> None:
+        """Nobody is told: refused readings are kept with the others of the city."""
+
+    def retract(self, delivered: Delivered) -> None:
+        """Nobody was told."""
+
+    def settled(self, delivered: Delivered, words: str) -> None:
+        """Nobody is told; what cannot be read at all is in the log."""
+
+    def acknowledge(self, delivered: Delivered) -> None:
+        """Ask only for what is newer from now on, when all pages of the poll are done."""
+        delivered.path.unlink(missing_ok=True)
+        self._open.discard(delivered.path)
+        self._advance()
+
+    def forget(self) -> None:
+        """Ask again for what is not acknowledged, after an interruption."""
+        if self._open:
+            self._due = 0.0
+        self._open = set()
+        self._clear()
+
+    def _advance(self) -> None:
+        if not self._open:
+            self._conditions, self._asked_ms = self._offered
+
+    def _asked(self, now_ms: int) -> Sequence[AnswerPage]:
+        """The pages of an answer; none if there is none, or it has not changed."""
+        try:
+            pages = asyncio.run(self._unless_stopped(self._url(now_ms)))
+        except PollFailed as error:
+            self._failures += 1
+            pause = pause_s(self._failures, self._address.every_s, error.wait_s, random.random())
+            self._due = monotonic() + pause
+            POLLS.labels(error.reason).inc()
+            logger.warning("%s: %s; asking again in %.0f s", self.name, error, pause)
+            self._clear()
+            return ()
+        self._failures = 0
+        self._due = monotonic() + self._address.every_s
+        if pages is None:
+            self._clear()
+        elif not pages:
+            self._asked_ms = now_ms
+            POLLS.labels(UNCHANGED).inc()
+        return pages or ()
+
+    async def _unless_stopped(self, url: httpx.URL) -> Sequence[AnswerPage] | None:
+        """The pages; none if nothing has changed; None if the process stops. Raises `PollFailed`."""
+        asking = all_pages(self._address, self._connecting, url, self._conditions, self._spool)
+        work = asyncio.ensure_future(asking)
+        while not work.done():
+            if self._stop.is_set():
+                work.cancel()
+                with suppress(asyncio.CancelledError, PollFailed):
+                    await work
+                return None
+            await asyncio.wait([work], timeout=_LOOK_S)
+        return work.result()
+
+    def _url(self, now_ms: int) -> httpx.URL:
+        if self._asked_ms is None:
+            return self._address.since(now_ms - self._address.begin_s * 1_000)
+        return self._address.since(min(self._asked_ms, now_ms) - self._address.overlap_s * 1_000)
+
+    def _clear(self) -> None:
+        for path in self._spool.iterdir():
+            path.unlink()
