@@ -50,6 +50,9 @@ class Times:
             raise UnclearInterval(f"has more than {MOST_TIMES} times; split it")
         self._times.frombytes(times_ms.tobytes())
 
+    def __len__(self) -> int:
+        return len(self._times)
+
     def spacing(self, given_ms: int | None) -> Spacing:
         """The interval that was given, or else the spacing of most of the times. Raises `UnclearInterval`."""
         times = np.frombuffer(self._times, np.int64) if self._times else np.empty(0, np.int64)

@@ -10,7 +10,7 @@ from ingest.files.spacing import Spacing, Times, UnclearInterval
 from ingest.tables.faults import LEAST
 from ingest.tables.fields import Fields
 from ingest.tables.profile import Profile, Said
-from ingest.tables.text import TableRows
+from ingest.tables.text import TableRows, folded
 from ingest.tables.times import Clock
 from ingest.tables.units import is_power, unit_in
 
@@ -19,14 +19,14 @@ _LEAST_SHARE = 1 / 30
 
 @dataclass(frozen=True, slots=True)
 class TableLayout:
-    """The columns of one file, in its order; capital and small letters are the same."""
+    """The columns of one file, in its order; capital and small letters are the same, with accents or without."""
 
     name: str
     names: Sequence[str]
     where: str = "the first line"
 
     def has(self, column: str) -> bool:
-        return column.casefold() in map(str.casefold, self.names)
+        return folded(column) in map(folded, self.names)
 
     def require(self, columns: Sequence[str]) -> None:
         """Raises `NotSuchFile` for columns that the file does not have."""
@@ -37,7 +37,7 @@ class TableLayout:
         """The place of a column that the file has, from 0."""
         if column in self.names:
             return self.names.index(column)
-        return [name.casefold() for name in self.names].index(column.casefold())
+        return [folded(name) for name in self.names].index(folded(column))
 
 
 def value_column(layout: TableLayout, profile: Profile, said: Said) -> str:
@@ -47,8 +47,8 @@ def value_column(layout: TableLayout, profile: Profile, said: Said) -> str:
         return said.column
     if not value.prefix:
         return value.column
-    prefix, suffix = value.prefix.casefold(), value.suffix.casefold()
-    found = [name for name in layout.names if (n := name.casefold()).startswith(prefix) and n.endswith(suffix)]
+    prefix, suffix = folded(value.prefix), folded(value.suffix)
+    found = [name for name in layout.names if (n := folded(name)).startswith(prefix) and n.endswith(suffix)]
     if len(found) > 1:
         raise NotSuchFile(
             f"{layout.name}: has several columns of values ({', '.join(found)}): choose one with --column"
@@ -95,7 +95,7 @@ class Survey:
         spaced = self.profile.interval.kind == "spacing"
         if not spaced and not factors:
             return None, None
-        times, active, apparent = Times(), 0.0, 0.0
+        times, active, apparent, unread = Times(), 0.0, 0.0, ""
         when = [self.layout.place(name) for name in self.profile.time.columns]
         power = self.layout.place(column)
         try:
@@ -104,12 +104,18 @@ class Survey:
                 starts = self.clock.many(texts)
                 known = starts[starts > LEAST]
                 times.add_all(known if (np.diff(known) > 0).all() else np.unique(known))
+                if not len(known) and not len(times):
+                    unread = unread or next((text for text in texts if text.strip()), "")
                 if factors:
                     for fields, start in zip(rows.fields, starts.tolist(), strict=True):
                         numbers = _numbers(fields, (power, *factors)) if start > LEAST else None
                         if numbers is not None:
                             active += numbers[0]
                             apparent += numbers[1] * numbers[2]
+            if unread and not len(times):
+                forms = " or ".join(self.profile.time.formats)
+                words = f"{self.layout.name}: {unread[:40]} is no time of the form {forms}, nor is any other"
+                raise NotSuchFile(other_order(self.layout, self.profile, self.clock) if self.clock.swapped else words)
             spacing = times.spacing(self.said.interval_ms) if spaced else None
         except UnclearInterval as error:
             raise NotSuchFile(f"{self.layout.name}: {error}") from None
@@ -125,6 +131,14 @@ class Survey:
         if not columns or not all(map(self.layout.has, columns)):
             return ()
         return tuple(map(self.layout.place, columns))
+
+
+def other_order(layout: TableLayout, profile: Profile, clock: Clock) -> str:
+    """Why a file is refused in which a time has day and month in another order."""
+    return (
+        f"{layout.name}: {clock.swapped} has day and month in another order than the profile {profile.name}, and so "
+        "may all others"
+    )
 
 
 def joined(fields: Fields, places: Sequence[int]) -> Sequence[str]:

@@ -27,7 +27,8 @@ class AmountsOf:
         self._up, self._down = scale.numerator, scale.denominator
         self._factor = float(scale)
         self._decimal = shape.decimal
-        plain = rf"{'-?' if value.signed else ''}[0-9]{{1,9}}(?:{re.escape(shape.decimal)}[0-9]{{1,9}})?+"
+        mark = re.escape(shape.decimal)
+        plain = rf"{'-?' if value.signed else ''}(?:[0-9]{{1,9}}(?:{mark}[0-9]{{1,9}})?+|{mark}[0-9]{{1,9}})"
         self._plain = re.compile(rf"(?:{plain}\n)*+").fullmatch
         self.texts = Memo(self._decode)
 
@@ -74,7 +75,7 @@ class AmountsOf:
 def _number(shape: Shape, value: ValuePart) -> Callable[[str], tuple[int, int] | None]:
     """Text -> digits as one number, and how many of them are decimals."""
     grouped = rf"\d{{1,3}}(?:{re.escape(shape.thousands)}\d{{3}})+|" if shape.thousands else ""
-    whole = rf"(?:{grouped}\d{{1,12}})"
+    whole = rf"(?:{grouped}\d{{1,12}}|(?={re.escape(shape.decimal)}))"
     sign = "[+-]?" if value.signed else ""
     power = r"(?:[eE]([+-]?\d{1,2}))?" if value.exponent else "()"
     form = re.compile(rf"({sign}{whole})(?:{re.escape(shape.decimal)}(\d{{1,24}}))?{power}", re.ASCII)

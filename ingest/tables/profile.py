@@ -78,9 +78,9 @@ class RepeatedColumn:
 class TimePart:
     """When a reading is of. The columns are joined by a blank and are in one of the formats.
 
-    `zone` is an IANA zone, or "city", or "text" where the time itself holds its distance from UTC. `ends`: it is the
-    end of the interval. `sequence` is a column of whole numbers, milliseconds that are added to it. Columns of month
-    (its English name) and year must agree with it.
+    `zone` is an IANA zone, or "city", or "text" where each time itself holds its distance from UTC; it is for times
+    that hold none. `ends`: it is the end of the interval. `sequence` is a column of whole numbers, milliseconds that
+    are added to it. Columns of month (its English name) and year must agree with it.
     """
 
     columns: tuple[str, ...]
@@ -152,13 +152,15 @@ class WidePart:
     """A column for each interval of a local day: from the column `first` on, in order; `stop` is the first one after.
 
     `by_clock`: the columns are named by their time of day, and only those are read. Otherwise intervals count from the
-    day's first moment on, so a day of 25 hours has more of them. Without `stop`, there are as many as fit into a day of
+    day's first moment on, so a day of 25 hours has more of them. `numbered`: the columns are named as `first`, with the
+    numbers that follow its own, wherever they are. Without `stop`, there are as many as fit into a day of
     24 hours. A position is the line's number times 1,000, plus the interval's, from 1.
     """
 
     first: str = ""
     stop: str = ""
     by_clock: bool = False
+    numbered: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -180,8 +180,8 @@ def _time(top: TomlKeys, interval: IntervalPart, wide: WidePart | None) -> TimeP
         raise keys.wrong("formats", "each must have a day (%d)")
     zone = keys.text("zone")
     with_offset = bool(epochs) or all("z" in form.names for form in forms)
-    if with_offset != (zone == "text") or (not with_offset and any("z" in form.names for form in forms)):
-        raise keys.wrong("zone", 'it must be "text" if the formats have %z or are an epoch, and only then')
+    if with_offset != (zone == "text"):
+        raise keys.wrong("zone", 'it must be "text" if all formats have %z or are an epoch, and only then')
     if zone not in ("text", "city"):
         try:
             ZoneInfo(zone)
@@ -347,15 +347,20 @@ def _streams(top: TomlKeys) -> StreamsPart | None:
 
 
 def _wide(top: TomlKeys, interval: IntervalPart) -> WidePart | None:
-    keys = top.table("wide", ("first", "stop", "by_clock"))
+    keys = top.table("wide", ("first", "stop", "by_clock", "numbered"))
     if keys is None:
         return None
     by_clock, first = keys.flag("by_clock", default=False), keys.any_text("first", "")
-    if by_clock == bool(first) or (by_clock and "stop" in keys):
-        raise WrongKey("[wide] needs either by_clock = true, or first, the first column of intervals, and maybe stop")
+    numbered = keys.flag("numbered", default=False)
+    if by_clock == bool(first) or (by_clock and numbered) or ((by_clock or numbered) and "stop" in keys):
+        raise WrongKey(
+            "[wide] needs either by_clock = true, or first, the first column of intervals, and maybe stop or numbered"
+        )
+    if numbered and (interval.kind != "fixed" or not re.fullmatch(r".*\D0*1", first)):
+        raise keys.wrong("numbered", "first must be a name that ends with the number 1, and [interval] have seconds")
     if interval.kind not in ("fixed", "column") or (interval.fixed_ms and DAY_MS % interval.fixed_ms):
         raise WrongKey("[interval] of a profile with [wide] needs seconds that divide a day, or column")
-    return WidePart(first, keys.any_text("stop", ""), by_clock)
+    return WidePart(first, keys.any_text("stop", ""), by_clock, numbered)
 
 
 def _records(top: TomlKeys, wide: WidePart | None) -> Records | None:

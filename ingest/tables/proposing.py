@@ -9,7 +9,7 @@ from pathlib import Path
 from ingest.files.reading import NotSuchFile
 from ingest.tables.profile import Profile
 from ingest.tables.profile_file import load_profile, shipped_profiles
-from ingest.tables.text import header
+from ingest.tables.text import folded, header
 from ingest.tables.times import Form
 from ingest.tables.units import unit_in, units_of
 from schemas.catalogue import catalogue
@@ -87,15 +87,15 @@ def _fits(profile: Profile, path: Path) -> bool:
     if profile.records is not None or not profile.shape.header:
         return False
     try:
-        names = {name.casefold() for name in header(path, profile.shape)}
+        names = {folded(name) for name in header(path, profile.shape)}
     except NotSuchFile:
         return False
     value = profile.value
     needed = {*profile.time.columns, *(profile.source.columns if profile.source else ()), value.column, "stream", ""}
     found = not value.prefix or any(
-        name.startswith(value.prefix.casefold()) and name.endswith(value.suffix.casefold()) for name in names
+        name.startswith(folded(value.prefix)) and name.endswith(folded(value.suffix)) for name in names
     )
-    return found and {name.casefold() for name in needed} - {"stream", ""} <= names
+    return found and {folded(name) for name in needed} - {"stream", ""} <= names
 
 
 def _sample(path: Path, questions: list[str]) -> _Sample:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from ingest.files.reading import NotSuchFile
 from ingest.tables.layout import TableLayout
 from ingest.tables.profile import Profile
+from ingest.tables.text import folded
 
 
 def stream_columns(layout: TableLayout, profile: Profile) -> Mapping[str, str]:
@@ -16,9 +17,9 @@ def stream_columns(layout: TableLayout, profile: Profile) -> Mapping[str, str]:
     if part is None:
         return {}
     streams = dict(part.names)
-    known = {column.casefold() for column in streams}
+    known = {folded(column) for column in streams}
     for column in layout.names:
-        if part.pattern is not None and column.casefold() not in known:
+        if part.pattern is not None and folded(column) not in known:
             match = part.pattern.fullmatch(column.upper())
             if match is not None:
                 streams[column.upper()] = match[1]

@@ -75,6 +75,7 @@ class SubTables:
     def _line(self, number: int, fields: Sequence[str], original: bytes, out: list[_Held]) -> bool:
         """Whether the line is in its place."""
         records, kind = self._records, fields[0].strip()
+        fields = fields[: next((place for place in range(len(fields), 1, -1) if fields[place - 1].strip()), 1)]
         if records.quality and kind == records.quality:
             return self._quality(fields)
         self._release(out)

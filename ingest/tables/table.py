@@ -25,10 +25,10 @@ from ingest.tables.differences import Differences
 from ingest.tables.faults import LEAST, Memo, Numbers, fault, numbers, reason_of
 from ingest.tables.fields import Fields
 from ingest.tables.json_rows import json_rows
-from ingest.tables.layout import Survey, TableLayout, joined, unit_of, value_column
+from ingest.tables.layout import Survey, TableLayout, joined, other_order, unit_of, value_column
 from ingest.tables.profile import Profile, RepeatedColumn, Said
 from ingest.tables.streams import stream_columns
-from ingest.tables.text import TableRows, header, rows
+from ingest.tables.text import TableRows, folded, header, rows
 from ingest.tables.times import Clock, month_span
 from ingest.tables.wide import WideLines
 from schemas.batch import ACTUAL
@@ -88,10 +88,7 @@ class _Reader:
     def pieces(self) -> Iterator[FilePiece | Note]:
         yield from self._pieces()
         if self._clock.swapped:
-            raise NotSuchFile(
-                f"{self._path.name}: {self._clock.swapped} has day and month in another order than the profile "
-                f"{self._profile.name}, and so may all others"
-            )
+            raise NotSuchFile(other_order(self._layout, self._profile, self._clock))
 
     def _pieces(self) -> Iterator[FilePiece | Note]:
         survey = Survey(self._layout, self._profile, self._said, self._clock)
@@ -149,9 +146,9 @@ class _Reader:
             if added:
                 yield Note(f"{name}: streams besides the known ones: {', '.join(added)}")
         if not (profile.records or profile.wide or profile.json) and profile.shape.header:
-            read = {column.casefold() for column in (*self._used(), *profile.shape.of_no_interest)}
-            read |= {column.casefold() for column in profile.value.volts_amperes}
-            if others := [column for column in self._layout.names if column and column.casefold() not in read]:
+            read = {folded(column) for column in (*self._used(), *profile.shape.of_no_interest)}
+            read |= {folded(column) for column in profile.value.volts_amperes}
+            if others := [column for column in self._layout.names if column and folded(column) not in read]:
                 yield Note(f"{name}: columns that are not read: {', '.join(others)}"[:1_000])
 
     def _prepare(self) -> None:
@@ -164,8 +161,8 @@ class _Reader:
         quality = profile.quality
         self._quality = None if quality is None else (layout.place(quality.column), Memo(qualities(quality)))
         self._months = self._clock, self._zone
-        last = layout.names[-1].casefold() if layout.names else ""
-        self._may_be_cut = profile.json is None and last in {column.casefold() for column in self._used()}
+        last = folded(layout.names[-1]) if layout.names else ""
+        self._may_be_cut = profile.json is None and last in {folded(column) for column in self._used()}
         self._added = [layout.place(name) for name in profile.value.plus]
         self._values = {stream: layout.place(column) for column, stream in self._streams.items()}
         self._value = layout.place(self._column) if not profile.streams and not profile.wide else -1

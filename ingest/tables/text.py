@@ -2,6 +2,7 @@
 
 import codecs
 import csv
+import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from io import TextIOWrapper
@@ -85,6 +86,12 @@ def lines(file: _Bytes, longest: int) -> Iterator[Lines]:
         yield Lines(number, [rest], ended=False)
 
 
+def folded(name: str) -> str:
+    """A column's name without what makes no difference: capital letters, accents."""
+    parts = name if name.isascii() else unicodedata.normalize("NFD", name)
+    return "".join(sign for sign in parts if not unicodedata.combining(sign)).casefold()
+
+
 def header(path: Path, shape: Shape) -> Sequence[str]:
     """The columns that the header names, without blanks around them. Raises `NotSuchFile` for one named twice.
 
@@ -100,8 +107,8 @@ def header(path: Path, shape: Shape) -> Sequence[str]:
     names = [name.removeprefix("\ufeff").strip() for name in fields or []]
     if not shape.header:
         return [str(number) for number in range(1, len(names) + 1)]
-    folded = [name.casefold() for name in names if name]
-    if twice := {name for name in folded if folded.count(name) > 1}:
+    same = [folded(name) for name in names if name]
+    if twice := {name for name in same if same.count(name) > 1}:
         where = "the first line" if shape.skip == 0 else f"line {shape.skip + 1}"
         raise NotSuchFile(f"{path.name}: {where} names {', '.join(sorted(twice))} twice")
     return names

@@ -26,6 +26,7 @@ from store.deliveries import Refused
 PLACES = 1_000
 _CLOCK = re.compile(r"(\d{1,2}):(\d\d)(?::00)?", re.ASCII)
 _DAY_MINUTES = 24 * 60
+_HOUR_MS = 3_600_000
 Spans = Sequence[tuple[int, int] | None]
 
 
@@ -46,6 +47,7 @@ class WideLines:
         self._meaning = Memo(qualities(profile.quality)) if profile.quality else None
         self._when = [layout.place(name) for name in profile.time.columns]
         self._named = _clocks(profile, layout) if profile.wide.by_clock else []
+        self._numbered = _numbers(profile, layout) if profile.wide.numbered else []
 
     def piece(self, rows: TableRows, ranges: Sequence[Sequence[tuple[int, int, str]]] | None) -> FilePiece:
         """The readings of some lines; `ranges` are the qualities that lines of their own say of each."""
@@ -118,12 +120,16 @@ class WideLines:
             return TIME
         if begin is None or end is None:
             return TIME
-        first = self._layout.place(self._part.first)
-        stop = self._layout.place(self._part.stop) if self._part.stop else first + DAY_MS // length
-        starts = [begin + number * length for number in range(stop - first)]
+        if self._numbered:
+            cells = [fields[place] for place in self._numbered]
+        else:
+            first = self._layout.place(self._part.first)
+            stop = self._layout.place(self._part.stop) if self._part.stop else first + DAY_MS // length
+            cells = list(fields[first:stop])
+        starts = [begin + number * length for number in range(len(cells))]
         return [
             (number, field, start if start < end else fault(TIME))
-            for number, (field, start) in enumerate(zip(fields[first:stop], starts, strict=True), 1)
+            for number, (field, start) in enumerate(zip(cells, starts, strict=True), 1)
             if start < end or field.strip()
         ]
 
@@ -161,6 +167,25 @@ def _clocks(profile: Profile, layout: TableLayout) -> Sequence[tuple[int, str]]:
             f"of day; the file has {len(found)} such columns, which are not {step or 'equally many'} minutes apart"
         )
     return [(place, f"{minute // 60:02}:{minute % 60:02}") for (place, _), minute in zip(found, minutes, strict=True)]
+
+
+def _numbers(profile: Profile, layout: TableLayout) -> Sequence[int]:
+    """The places of the columns with numbers from 1 on. Raises `NotSuchFile` unless they make 24 hours or 25."""
+    assert profile.wide is not None
+    first = profile.wide.first
+    begins = first.rstrip("0123456789")
+    found = [
+        (int(match[1]), place)
+        for place, name in enumerate(layout.names)
+        if (match := re.fullmatch(rf"{re.escape(begins)}(\d{{1,3}})", name.strip(), re.ASCII | re.IGNORECASE))
+    ]
+    length = profile.interval.fixed_ms
+    if [number for number, _ in found] not in [list(range(1, hours * _HOUR_MS // length + 1)) for hours in (24, 25)]:
+        raise NotSuchFile(
+            f"{layout.name}: the profile {profile.name} needs the columns {first} to {begins}{DAY_MS // length} in "
+            f"order; the file has {len(found)} such columns"
+        )
+    return [place for _, place in found]
 
 
 def _columns(

@@ -70,8 +70,8 @@ def test_a_profile_of_the_operator_is_a_path(tmp_path: Path) -> None:
         ("%d.%m.%Y %H:%M", "%d.%Y %H:%M", "needs one year .* and one month"),
         ("%d.%m.%Y %H:%M", "%d.%d.%m.%Y %H:%M", "has %d twice"),
         ("%d.%m.%Y %H:%M", "%m.%Y %H:%M", "has a time of day without a day"),
-        ("%d.%m.%Y %H:%M", "%d.%m.%Y %H:%M%z", 'it must be "text" if the formats have %z'),
-        ("Europe/Oslo", "text", 'it must be "text" if the formats have %z'),
+        ("%d.%m.%Y %H:%M", "%d.%m.%Y %H:%M%z", 'it must be "text" if all formats have %z'),
+        ("Europe/Oslo", "text", 'it must be "text" if all formats have %z'),
         ("Europe/Oslo", "Europe/Trondheim", 'it must be a zone such as "Europe/Oslo"'),
         ('repeated = "order"', 'repeated = "guess"', "repeated = 'guess': it must be one of first, order, refuse"),
         (

@@ -76,7 +76,7 @@ def test_numbers_that_may_be_thousands_are_asked_for(tmp_path: Path) -> None:
 
 def test_profiles_of_the_package_that_fit_are_named(tmp_path: Path) -> None:
     text = table("measured_on,ac_power_kw", *(f"2026-07-01 10:{n:02}:00+00:00,{n}.5" for n in range(10)))
-    assert propose(tmp_path / "plant.csv", text).fitting == ["solar"]
+    assert propose(tmp_path / "plant.csv", text).fitting == ["pvdaq", "solar"]
 
 
 @pytest.mark.parametrize("content", [b"", b"one\ntwo\nthree\n", b"a;b\n", bytes(2_000), b"\xff\xfe\x00"])

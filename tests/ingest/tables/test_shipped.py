@@ -20,8 +20,12 @@ from ingest.tables.table import Table
 from tests.ingest.files.imports import parsed, reasons
 
 KWH, POUND = 3_600_000_000, Fraction("453.59237")
-ELSEWHERE = {"dsny", "household", "solar", "trash-wheel"}
-"""Profiles that have tests of their own, with real files."""
+ELSEWHERE = {
+    *("dsny", "household", "solar", "trash-wheel"),
+    *("elhub-without-quality", "enedis-customer-page", "enphase-day-first", "half-hours-by-day-numbered", "pvdaq"),
+    *("sma-sbfspot", "solaredge-day-first"),
+}
+"""Profiles that have tests of their own, with real files, or in test_found_variants.py."""
 
 Sums = Mapping[str, int]
 
