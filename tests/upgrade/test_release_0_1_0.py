@@ -6,11 +6,8 @@ appended again would have another one, and rows ahead of that clock are rejected
 """
 
 import base64
-import gzip
-import json
 from collections.abc import Mapping
 from itertools import pairwise
-from pathlib import Path
 
 import psycopg
 import pytest
@@ -35,12 +32,10 @@ from store.moments import milliseconds
 from store.publications import Window
 from tests.publishing import appender
 from tests.system.streams import process_undisturbed, table
+from tests.upgrade.recording import MESSAGES, PUBLICATIONS, TOPICS, restore, rows
 
 pytestmark = pytest.mark.services
 
-RELEASE = Path(__file__).parent / "release_0_1_0"
-MESSAGES = [json.loads(line) for line in gzip.decompress((RELEASE / "messages.jsonl.gz").read_bytes()).splitlines()]
-TOPICS = sorted({message["topic"] for message in MESSAGES})
 UNCHANGED = [topic for topic in TOPICS if dataset_of(topic) != REGIONS]
 """Of the still cameras' quarters of an hour became hours, under another name."""
 
@@ -58,9 +53,6 @@ ACCOUNTS = (
 )
 CONTRIBUTORS_OF_CELLS = (
     "SELECT contributors FROM cells WHERE topic = ANY(%s) ORDER BY metric, window_start, area, class, topic"
-)
-PUBLICATIONS = (
-    "SELECT metric, sequence, window_start, window_end, revision, topic FROM publications ORDER BY metric, sequence"
 )
 PUBLISHED_CELLS = (
     "SELECT metric, sequence, area, class, status, value, coverage, rule"
@@ -91,29 +83,21 @@ def recorded_log() -> tuple[MemoryLog, AppendTime]:
     return log, clock
 
 
-@pytest.fixture
-def restored_url(server_url: str, second_database_url: str) -> str:
-    """The release's database, restored into an empty one and brought to the newest tables."""
-    _restore(second_database_url)
-    migrate(second_database_url)
-    return second_database_url
-
-
 def test_the_same_messages_give_the_cells_dead_letters_and_account_of_the_release(
     recorded_log, restored_url, database_url
 ):
     log, _ = recorded_log
     process_undisturbed(log, TOPICS, database_url, "again")
     assert _cells_and_dead_letters(database_url) == _cells_and_dead_letters(restored_url)
-    assert _rows(database_url, ACCOUNTS, UNCHANGED) == _rows(restored_url, ACCOUNTS, UNCHANGED)
-    assert sum(account[-2] for account in _rows(database_url, ACCOUNTS, UNCHANGED)) > 0  # some windows were left open
-    upgraded, anew = (_rows(url, CONTRIBUTORS_OF_CELLS, UNCHANGED) for url in (restored_url, database_url))
+    assert rows(database_url, ACCOUNTS, UNCHANGED) == rows(restored_url, ACCOUNTS, UNCHANGED)
+    assert sum(account[-2] for account in rows(database_url, ACCOUNTS, UNCHANGED)) > 0  # some windows were left open
+    upgraded, anew = (rows(url, CONTRIBUTORS_OF_CELLS, UNCHANGED) for url in (restored_url, database_url))
     assert all(kept <= counted for kept, counted in zip(upgraded, anew, strict=True))
     assert upgraded != anew
 
 
 def test_what_the_release_published_stays_and_publishing_goes_on_where_it_ended(restored_url):
-    released = _rows(restored_url, PUBLICATIONS), _rows(restored_url, PUBLISHED_CELLS)
+    released = rows(restored_url, PUBLICATIONS), rows(restored_url, PUBLISHED_CELLS)
     assert {row[4] for row in released[1]} == {"released", "suppressed"}
     assert {row[6] for row in released[1]} <= {"high", "medium", "low", None}
     # What showed single cars is gone.
@@ -124,7 +108,7 @@ def test_what_the_release_published_stays_and_publishing_goes_on_where_it_ended(
         last = Window(milliseconds(energy[-1][2]), milliseconds(energy[-1][3]))
         now = slot(catalogue()["energy.import"], last) + 3 * 3_600_000
         assert publish_due(appender(connection), streams, "Asia/Tehran", now)
-    again = _rows(restored_url, PUBLICATIONS), _rows(restored_url, PUBLISHED_CELLS)
+    again = rows(restored_url, PUBLICATIONS), rows(restored_url, PUBLISHED_CELLS)
     assert set(released[0]) < set(again[0])
     assert set(released[1]) < set(again[1])
     windows = [row[2:4] for row in again[0] if row[0] == "energy.import"]
@@ -132,7 +116,7 @@ def test_what_the_release_published_stays_and_publishing_goes_on_where_it_ended(
 
 
 def test_what_the_release_published_exactly_is_rounded_by_the_upgrade(second_database_url):
-    _restore(second_database_url)
+    restore(second_database_url)
     query = "SELECT metric, value FROM published_cells JOIN publications USING (position) WHERE value IS NOT NULL"
     places = "SELECT position, area, class FROM published_cells JOIN publications USING (position)"
     places += " WHERE metric = 'energy.import' AND value IS NOT NULL ORDER BY 1, 2, 3 OFFSET %s LIMIT 1"
@@ -141,10 +125,10 @@ def test_what_the_release_published_exactly_is_rounded_by_the_upgrade(second_dat
         for place, value in enumerate(edges):
             update = f"UPDATE published_cells SET value = %s WHERE (position, area, class) = ({places})"
             connection.execute(update, (value, place))
-    exact = [row for row in _rows(second_database_url, query) if row[0] not in NOT_SHOWN_ANY_MORE]
+    exact = [row for row in rows(second_database_url, query) if row[0] not in NOT_SHOWN_ANY_MORE]
     migrate(second_database_url)
     expected = sorted((metric, rounded(value, catalogue()[metric].base)) for metric, value in exact)
-    assert sorted(_rows(second_database_url, query)) == expected
+    assert sorted(rows(second_database_url, query)) == expected
     assert expected != sorted(exact)
 
 
@@ -159,11 +143,11 @@ def test_processing_goes_on_from_the_positions_of_the_release(recorded_log, rest
     process_undisturbed(log, TOPICS, restored_url, "upgraded")
     process_undisturbed(log, TOPICS, database_url, "from-the-beginning")
     assert _cells_and_dead_letters(restored_url) == _cells_and_dead_letters(database_url)
-    accounts = _rows(restored_url, ACCOUNTS, UNCHANGED)
-    assert accounts == _rows(database_url, ACCOUNTS, UNCHANGED)
+    accounts = rows(restored_url, ACCOUNTS, UNCHANGED)
+    assert accounts == rows(database_url, ACCOUNTS, UNCHANGED)
     assert sum(account[-2] for account in accounts) == 0
     of_regions = [topic for topic in TOPICS if topic not in UNCHANGED]
-    for account, anew in zip(*(_rows(url, ACCOUNTS, of_regions) for url in (restored_url, database_url)), strict=True):
+    for account, anew in zip(*(rows(url, ACCOUNTS, of_regions) for url in (restored_url, database_url)), strict=True):
         assert account[:10] == anew[:10]  # what came in
         assert account[-2] == anew[-2] == 0
         assert account[-1] >= anew[-1] == 0  # what was open at the upgrade is lost, and counted
@@ -172,7 +156,7 @@ def test_processing_goes_on_from_the_positions_of_the_release(recorded_log, rest
 def test_a_backup_taken_before_the_upgrade_is_restored_into_newer_tables_and_means_the_same(
     second_database_url, database_url, tmp_path
 ):
-    _restore(second_database_url)
+    restore(second_database_url)
     file = tmp_path / "a.zip"
     made = take_backup(second_database_url, "isfahan", tmp_path / "none", file, taken_at="", software="", not_taken=())
     assert made.tables_version != newest_version()
@@ -180,10 +164,10 @@ def test_a_backup_taken_before_the_upgrade_is_restored_into_newer_tables_and_mea
         check_backup(backup, "isfahan")
         assert restore_backup(backup, database_url) == []
     migrate(second_database_url)
-    assert _rows(database_url, PUBLISHED_CELLS) == _rows(second_database_url, PUBLISHED_CELLS) != []
-    assert _rows(database_url, PUBLICATIONS) == _rows(second_database_url, PUBLICATIONS)
+    assert rows(database_url, PUBLISHED_CELLS) == rows(second_database_url, PUBLISHED_CELLS) != []
+    assert rows(database_url, PUBLICATIONS) == rows(second_database_url, PUBLICATIONS)
     assert _cells_and_dead_letters(database_url) == _cells_and_dead_letters(second_database_url)
-    assert _rows(database_url, ACCOUNTS, TOPICS) == _rows(second_database_url, ACCOUNTS, TOPICS)
+    assert rows(database_url, ACCOUNTS, TOPICS) == rows(second_database_url, ACCOUNTS, TOPICS)
 
 
 def test_the_account_of_the_release_is_shown_and_balanced(restored_url):
@@ -192,15 +176,8 @@ def test_the_account_of_the_release_is_shown_and_balanced(restored_url):
     assert {account.topic for account in accounts} >= set(TOPICS)
     assert all(account.account.balanced() for account in accounts)
     counted = {account.topic: dict(account.reasons) for account in accounts if account.reasons}
-    letters = _rows(restored_url, "SELECT topic, reason, count(*) FROM dead_letters GROUP BY topic, reason")
+    letters = rows(restored_url, "SELECT topic, reason, count(*) FROM dead_letters GROUP BY topic, reason")
     assert sorted((topic, *count) for topic, reasons in counted.items() for count in reasons.items()) == sorted(letters)
-
-
-def _restore(database_url: str) -> None:
-    """Put the release's database in place of what is there."""
-    with psycopg.connect(database_url, autocommit=True) as connection:
-        connection.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
-        connection.execute(gzip.decompress((RELEASE / "database.sql.gz").read_bytes()).decode())
 
 
 def _bytes(text: str | None) -> bytes | None:
@@ -214,11 +191,6 @@ def _cells_and_dead_letters(database_url: str) -> Mapping[str, list]:
         "cells": [row[:CONTRIBUTORS] + row[CONTRIBUTORS + 1 :] for row in everything["cells"] if row[5] in UNCHANGED],
         "dead": [letter for letter in everything["dead"] if letter[0] in TOPICS],
     }
-
-
-def _rows(database_url: str, query: str, *terms: object) -> list[tuple]:
-    with psycopg.connect(database_url) as connection:
-        return connection.execute(query, terms).fetchall()
 
 
 def _are_the_topics_of(database_url: str, log: MemoryLog) -> None:
