@@ -128,7 +128,7 @@ def _serving(roles: Roles) -> Iterator[str]:
     role = roles.start("serve", "--port", "0")
     try:
         until(lambda: PORT.search(roles.said("serve")), "the release serves")
-        yield PORT.search(roles.said("serve"))[0]  # type: ignore[index]
+        yield PORT.search(roles.said("serve"))[0]
     finally:
         role.send_signal(signal.SIGINT)
         assert role.wait(60) == 0, roles.said("serve")
