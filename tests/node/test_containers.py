@@ -35,6 +35,7 @@ NOT_FOR_CONTAINERS = {
     "access_key": "its folder is mounted where the home has it",
     "partner_ca_file": "a file that has to be mounted, see docs/operator.md",
     "partner_headers": "a secret",
+    "poll_proxy": "a secret, and `ingest run` is not among the services",
     "own_hosts": "this machine's loopback alone reaches the own side",
 }
 

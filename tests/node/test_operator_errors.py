@@ -29,6 +29,7 @@ import ingest.cameras.live.protocol
 import ingest.cameras.sources
 import ingest.files.spacing
 import ingest.files.uplinks
+import ingest.live.answers
 import ingest.tables.keys
 import ingest.tables.times
 import processors.brakes
@@ -71,6 +72,7 @@ HANDLED = {
     ingest.cameras.sources.NoSource: "the commands, which name the file",
     ingest.files.spacing.UnclearInterval: "the file formats, which name the file",
     ingest.files.uplinks.BadUplink: "the import, which counts the line",
+    ingest.live.answers.PollFailed: "the poll, which asks again, and doctor, which says it",
     ingest.tables.keys.WrongKey: "the reader of profiles, which names the file",
     ingest.tables.times.WrongFormat: "the reader of profiles, which names the file",
     processors.rereading.Interrupted: "the command, which ends",
