@@ -23,7 +23,7 @@ from processors.pieces import Pieces
 from processors.reduce import reduce_window
 from processors.rows import ROW_TYPES, Rows
 from processors.spilling import RowKind
-from processors.winners import Scratch, contradicting, winning
+from processors.winners import contradicting, winning
 from schemas.catalogue import Metric
 from schemas.topics import REGIONS
 from store.corrections import Content, CorrectedCell, Place
@@ -77,13 +77,10 @@ class RereadWindow:
     dropped where `memory` is short, and the others go to disk. Methods raise `processors.spilling.SpillFailed`.
     """
 
-    def __init__(
-        self, metric: Metric, width_ms: int, bounds: Sequence[int], scratch: Scratch, memory: OpenMemory
-    ) -> None:
+    def __init__(self, metric: Metric, width_ms: int, bounds: Sequence[int], memory: OpenMemory) -> None:
         self._metric = metric
         self._width_ms = width_ms
         self._bounds = np.array(bounds, np.int64)
-        self._scratch = scratch
         self._rows = OpenRows(self._kind(), memory)
 
     def add(self, rows: Rows) -> None:
@@ -92,7 +89,7 @@ class RereadWindow:
         They may not be views of something larger.
         """
         if len(rows) and int(rows.offset[-1]) >= self._bounds[-1]:
-            rows = rows.take(slice(0, int(np.searchsorted(rows.offset, self._bounds[-1]))))
+            rows = rows.between(0, int(np.searchsorted(rows.offset, self._bounds[-1])))
         if len(rows):
             self._rows.append(rows, int(rows.offset[0]))
 
@@ -112,7 +109,7 @@ class RereadWindow:
         ends = np.searchsorted(rows.offset, self._bounds).tolist()
         last: Mapping[int, Amounts] = {}
         for content, end in zip(contents, ends, strict=True):
-            last = reduce_window(rows.take(slice(0, end)), self._scratch, self._metric, self._width_ms).groups
+            last = reduce_window(rows.between(0, end), self._metric, self._width_ms).groups
             content.update({group_name(self._metric, group): amounts for group, amounts in last.items()})
         after = self._counting(rows, ends[-1])
         for change, end in zip(changes, ends[:-1], strict=True):
@@ -125,9 +122,9 @@ class RereadWindow:
 
     def _counting(self, rows: Rows, end: int) -> NDArray[np.intp]:
         """The places of the rows that count among the first `end`: winners, or of states each source's last."""
-        winners = winning(rows.take(slice(0, end)), self._scratch)
+        winners = winning(rows.between(0, end))
         if not self._of_states or not len(winners):
-            return winners[~contradicting(rows.take(winners), self._scratch, self._metric)]
+            return winners[~contradicting(rows.take(winners), self._metric)]
         order = winners[np.lexsort((rows.start[winners], rows.source[winners], rows.group[winners]))]
         source, group = rows.source[order], rows.group[order]
         return order[np.r_[(source[1:] != source[:-1]) | (group[1:] != group[:-1]), True]]
@@ -147,8 +144,7 @@ class RereadWindow:
         """The places of the rows that win among those between two bounds. No other row wins at any bound."""
         ends = np.searchsorted(rows.offset, self._bounds).tolist()
         pieces = [
-            begin + winning(rows.take(slice(begin, end)), self._scratch)
-            for begin, end in zip([0, *ends], [*ends, len(rows)], strict=True)
+            begin + winning(rows.between(begin, end)) for begin, end in zip([0, *ends], [*ends, len(rows)], strict=True)
         ]
         return np.concatenate(pieces)
 
@@ -161,7 +157,7 @@ def changed_amounts(
     A contributor counts if its net amount differs; with `of_states`, also if the number of its rows does: a container
     that is empty and reports for the first time changes a mean. Groups in which no row differs are left out.
     """
-    places = np.concatenate([np.setdiff1d(before, after), np.setdiff1d(after, before)])
+    places = np.setxor1d(before, after, assume_unique=True)
     if not len(places):
         return {}
     sign = np.where(np.isin(places, after), 1, -1)

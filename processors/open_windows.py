@@ -1,6 +1,7 @@
 """The windows of one metric that the watermark has not passed: they collect readings, and become cells when it does."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,7 @@ from processors.reduce import reduce_window
 from processors.rows import ROW_TYPES, Rows
 from processors.spilling import RowKind
 from processors.traffic import PassBuffer, PictureColumns
-from processors.winners import Scratch, winning
+from processors.winners import winning
 from schemas.batch import ROW
 from schemas.catalogue import Metric
 from schemas.windows import Windows
@@ -41,17 +42,15 @@ class OpenWindows:
         self,
         metric: Metric,
         windows: Windows,
-        scratch: Scratch,
         memory: OpenMemory,
         derived: Metric | None = None,
     ) -> None:
         self.metric = metric
         self._windows = windows
-        self._scratch = scratch
         self._memory = memory
-        self._passes = None if derived is None else (derived, PassBuffer(windows, scratch, memory))
+        self._passes = None if derived is None else (derived, PassBuffer(windows, memory))
         self._open: dict[int, OpenRows[Rows]] = {}
-        self._kind = _kind(scratch)
+        self._kind = _kind()
         self.buffered = 0
         """How many readings are in open windows, with those that can no longer count."""
 
@@ -83,21 +82,25 @@ class OpenWindows:
         watermark = np.maximum(time_before[messages.sequence] - self.metric.lateness_ms, 0)
         open_from = self._windows.numbers(watermark)
         if self._passes is not None:
-            of_messages = messages.regions
-            regions = [of_messages[message] for message in rows.message.tolist()]
-            self._passes[1].add(PictureColumns.of(rows, regions), open_from[rows.message])
+            regions = [
+                of_message
+                for of_message, count in zip(messages.regions, rows.messages.count.tolist(), strict=True)
+                for _ in range(count)
+            ]
+            self._passes[1].add(PictureColumns.of(rows, regions), rows.of_messages(open_from))
         number = window_numbers(self._windows, readings)
         late: list[LateReadings] = []
-        if not (timely := number >= open_from[rows.message]).all():
+        if not (timely := number >= rows.of_messages(open_from)).all():
             missed = np.flatnonzero(~timely)
-            of_each = watermark[rows.message[missed]]
-            late += late_readings(self.metric, self._windows, number[missed], rows.offset[missed], of_each)
+            message = rows.message_of(missed)
+            of_each = rows.messages.offset[message], watermark[message]
+            late += late_readings(self.metric, self._windows, number[missed], *of_each)
             rows, number = rows.take(timely), number[timely]
         for window, part in by_window(number, rows):
             kept = self._open.get(window)
             if kept is None:
                 kept = self._open[window] = OpenRows(self._kind, self._memory)
-            kept.append(part, int(part.messages.offset[part.message[0]]))
+            kept.append(part, int(part.messages.offset[0]))
         self._memory.make_room()
         self.buffered += len(rows)
         return Account(readings=count + rejected, late=count - len(rows), rejected=rejected), late
@@ -126,7 +129,7 @@ class OpenWindows:
             divisions = -(-sum(len(part) for part in portion) // _MOST_ROWS)
             for division in (yield from divided(portion, Rows.join, _group, divisions, _MOST_ROWS // 4)):
                 rows = Rows.join(division)
-                reduced = reduce_window(rows, self._scratch, self.metric, end - start)
+                reduced = reduce_window(rows, self.metric, end - start)
                 cells = []
                 for group, amounts in reduced.groups.items():
                     area, class_ = group_name(self.metric, group)
@@ -156,12 +159,12 @@ def _group(rows: Rows) -> NDArray[np.uint32]:
     return rows.group
 
 
-def _kind(scratch: Scratch) -> RowKind[Rows]:
+def _kind() -> RowKind[Rows]:
     """Rows are reduced group by group."""
     return RowKind(
         join=Rows.join,
         key=_group,
-        winners=lambda rows: winning(rows, scratch),
+        winners=winning,
         apart=Rows.columns,
         together=Rows.of_columns,
         dtypes=ROW_TYPES,
@@ -174,21 +177,24 @@ def window_numbers(windows: Windows, readings: CheckedReadings) -> NDArray[np.in
     there = readings.earliest >= 0
     first, last = np.full(len(there), -1, np.int64), np.full(len(there), -1, np.int64)
     first[there], last[there] = windows.numbers(readings.earliest[there]), windows.numbers(readings.latest[there])
-    number = first[rows.message]
+    number = rows.of_messages(first)
     if (first != last).any():
-        several = np.flatnonzero((first != last)[rows.message])
-        message = rows.message[several]
-        number[several] = windows.numbers(rows.messages.start[message] + rows.after[several])
+        several = np.flatnonzero(rows.of_messages(first != last))
+        start = rows.messages.start[rows.message_of(several)]
+        number[several] = windows.numbers(start + rows.after[several])
     return number
 
 
 def by_window(number: NDArray[np.int64], rows: Rows) -> Iterator[tuple[int, Rows]]:
-    """The rows window by window, each in the order of the log. Parts are copies: a view would keep all rows alive."""
+    """The rows window by window, each in the order of the log and with messages that have some of them.
+
+    Parts are copies: a view would keep all rows alive.
+    """
     if not len(number):
         return
     low, high = int(number.min()), int(number.max())
     if low == high:
-        yield low, rows
+        yield low, replace(rows, messages=rows.messages.with_counts(rows.messages.count))
         return
     if high - low < _FEW_WINDOWS:
         for window in range(low, high + 1):

@@ -20,7 +20,6 @@ from processors.open_windows import ClosedPart, OpenWindows
 from processors.readings import ALWAYS, FUTURE_MS, CheckedReadings, TimeSpan, check
 from processors.replay import Emptied, Gap, Live, Replaying, state_at
 from processors.watermark import EventTime
-from processors.winners import Scratch
 from schemas.batch import LAST_MS
 from schemas.catalogue import Metric
 from schemas.windows import Windows
@@ -28,7 +27,7 @@ from store.processing import Account, Cell, DeadLetter, LateReadings, Position, 
 
 
 class ReadingFoldFactory:
-    """Implements `processors.fold.FoldFactory`. All folds share one scratch table.
+    """Implements `processors.fold.FoldFactory`.
 
     `metrics` by topic; `zone` is the city's; `spans` are the times that a topic takes where a dataset has several (R5);
     more than `dead_limit` dead messages or `rejected_limit` rejected rows in a block stop a partition. `memory` bounds
@@ -51,7 +50,6 @@ class ReadingFoldFactory:
             topic: {metric.name: Windows(zone, metric.window) for metric in of_topic}
             for topic, of_topic in metrics.items()
         }
-        self._scratch = Scratch()
         self._memory = memory or OpenMemory()
         self._dead_limit = dead_limit
         self._rejected_limit = rejected_limit
@@ -62,7 +60,6 @@ class ReadingFoldFactory:
             self._metrics[topic],
             self._windows[topic],
             position,
-            self._scratch,
             settled=settled,
             gap=gap,
             dead_limit=self._dead_limit,
@@ -90,7 +87,6 @@ class ReadingFold:
         metrics: Sequence[Metric],
         windows: Mapping[str, Windows],
         position: Position,
-        scratch: Scratch,
         *,
         settled: Settled = lambda first, until: frozenset(),
         gap: bool = False,
@@ -104,7 +100,7 @@ class ReadingFold:
         room = memory or OpenMemory()
         self._decoder = Decoder(sent)
         self._open = {
-            name: OpenWindows(metric, windows[name], scratch, room, derived.get(name)) for name, metric in sent.items()
+            name: OpenWindows(metric, windows[name], room, derived.get(name)) for name, metric in sent.items()
         }
         self._position = position
         self._span = span

@@ -1,13 +1,13 @@
 """From messages to checked columns: which rows of a poll are readings, which are rejected and why. Pure functions."""
 
 from collections.abc import Sequence, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from processors.rows import MessageColumns, Rows
+from processors.rows import Indices, MessageColumns, Rows
 from schemas.batch import ACTUAL, LAST_MS, ROW
 from schemas.catalogue import Metric
 from store.processing import DeadLetter
@@ -96,8 +96,9 @@ class Messages:
 class CheckedReadings:
     """The accepted rows of one metric, in the order of the log, and the rejected ones.
 
-    `rows.messages` are those of `Messages`, also those without an accepted row. `earliest` and `latest` (messages,) are
-    the first and the last start of an accepted row in each message, -1 without one; milliseconds.
+    `rows.messages` are those of `Messages`, with a count of 0 also those without an accepted row. `earliest` and
+    `latest` (messages,) are the first and the last start of an accepted row in each message, in milliseconds, and -1
+    without one.
     """
 
     rows: Rows
@@ -119,8 +120,8 @@ def check(
     if poll.sound(metric, span):
         usable = None
     else:
-        faults = _Faults(raw, messages, metric, poll.message, span)
-        rejected = faults.explain(poll.row) if not faults.sound.all() else []
+        faults = _Faults(raw, messages, metric, span)
+        rejected = faults.explain() if not faults.sound.all() else []
         usable = faults.sound
     if settled:
         usable = ~_marked(settled, messages, poll.first, len(raw)) & (True if usable is None else usable)
@@ -132,8 +133,7 @@ def check(
 class _Poll:
     """The rows of a poll as columns.
 
-    `first` (messages,) is the place of each message's first row; `message` (n,) and `row` (n,) are the place of each
-    row's message, and its own in that.
+    `first` (messages,) is the place of each message's first row.
     """
 
     def __init__(self, messages: Messages, raw: NDArray[np.void]) -> None:
@@ -143,12 +143,11 @@ class _Poll:
             np.array(messages.start, np.int64),
             np.array(messages.interval, np.uint32),
             np.array(messages.offset, np.int64),
+            np.array(messages.count, np.int64),
         )
         self._appended = np.array(messages.appended, np.int64)
-        counts = np.array(messages.count)
+        counts = self._columns.count
         self.first = np.cumsum(counts) - counts
-        self.message = np.repeat(np.arange(len(counts), dtype=np.int32), counts)
-        self.row = np.arange(len(raw), dtype=np.int32) - np.repeat(self.first.astype(np.int32), counts)
         self._after, self._value, self._quality = (raw[name].copy() for name in ("after", "value", "quality"))
         with np.errstate(invalid="ignore"):  # what is no number, or none of these, is found below
             self._whole_after, self._whole_value = self._after.astype(np.int32), self._value.astype(np.int64)
@@ -174,26 +173,30 @@ class _Poll:
 
     def rows(self, usable: NDArray[np.bool_] | None) -> Rows:
         """The rows that are usable, with all messages; without `usable` all are."""
-        which = slice(None) if usable is None else np.flatnonzero(usable)
+        messages, raw = self._columns, self._raw
+        row = np.arange(len(raw), dtype=np.int32) - np.repeat(self.first.astype(np.int32), messages.count)
+        which: slice | Indices = slice(None)
+        if usable is not None:
+            which = np.flatnonzero(usable)
+            messages = replace(messages, count=np.add.reduceat(usable, self.first, dtype=np.int64))
         return Rows(
-            self._columns,
-            self.message[which],
-            self._raw["source"][which].astype(np.uint32),
-            self._raw["contributor"][which].astype(np.uint32),
+            messages,
+            raw["source"][which].astype(np.uint32),
+            raw["contributor"][which].astype(np.uint32),
             self._whole_after[which],
             self._whole_value[which],
             self._quality[which],
-            self.row[which],
+            row[which],
         )
 
     def bounds(self, rows: Rows) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """The first and the last start in each message, -1 without a row."""
         earliest, latest = (np.full(len(self._columns), -1, np.int64) for _ in range(2))
-        if len(rows):
-            edges = np.flatnonzero(np.r_[True, rows.message[1:] != rows.message[:-1]])
-            there = rows.message[edges]
-            earliest[there] = self._columns.start[there] + np.minimum.reduceat(rows.after, edges)
-            latest[there] = self._columns.start[there] + np.maximum.reduceat(rows.after, edges)
+        there = np.flatnonzero(rows.messages.count)
+        if len(there):
+            begins = rows.begins[there]
+            earliest[there] = self._columns.start[there] + np.minimum.reduceat(rows.after, begins)
+            latest[there] = self._columns.start[there] + np.maximum.reduceat(rows.after, begins)
         return earliest, latest
 
 
@@ -212,12 +215,9 @@ def _marked(
 class _Faults:
     """Which row has which fault. `sound`, shape (rows,), marks those without any."""
 
-    def __init__(
-        self, raw: NDArray[np.void], messages: Messages, metric: Metric, message: NDArray[np.int32], span: TimeSpan
-    ) -> None:
+    def __init__(self, raw: NDArray[np.void], messages: Messages, metric: Metric, span: TimeSpan) -> None:
         self._raw = raw
         self._messages = messages
-        self._message = message
         interval = np.array(messages.interval, np.int64)
         if metric.reading == "moment":
             fitting = interval == 0
@@ -228,7 +228,7 @@ class _Faults:
         after, value = raw["after"], raw["value"].copy()
         with np.errstate(invalid="ignore"):
             self._whole_after = (after >= 0) & (after == np.floor(after)) & (after < 2.0**31)
-            self._past = after <= room[message]
+            self._past = after <= np.repeat(room, messages.count)
             self._finite = np.isfinite(value)
             self._whole = value == np.rint(value)
             self._within = (value >= metric.minimum) & (value <= metric.maximum)
@@ -244,17 +244,19 @@ class _Faults:
     def _within_span(self, span: TimeSpan) -> NDArray[np.bool_]:
         """Which rows belong to this topic by their times. A time that is no number is another fault."""
         with np.errstate(invalid="ignore"):
-            start = np.array(self._messages.start, np.float64)[self._message] + self._raw["after"]
+            start = np.repeat(np.array(self._messages.start, np.float64), self._messages.count) + self._raw["after"]
             outside: NDArray[np.bool_] = (start < span.begins) | (start >= span.ends)
         return ~outside
 
-    def explain(self, row: NDArray[np.int32]) -> list[DeadLetter]:
+    def explain(self) -> list[DeadLetter]:
         """The unsound rows with the first reason that holds for each."""
         found = []
-        offsets = self._messages.offset
-        for place in np.flatnonzero(~self.sound).tolist():
-            offset = offsets[self._message[place]]
-            found.append(DeadLetter(offset, int(row[place]), self._reason(place), self._raw[place].tobytes()))
+        offsets, ends = self._messages.offset, np.cumsum(self._messages.count)
+        places = np.flatnonzero(~self.sound)
+        message = np.searchsorted(ends, places, "right")
+        row = places - (ends - self._messages.count)[message]
+        for place, of, number in zip(places.tolist(), message.tolist(), row.tolist(), strict=True):
+            found.append(DeadLetter(offsets[of], number, self._reason(place), self._raw[place].tobytes()))
         return found
 
     def _reason(self, place: int) -> str:

@@ -10,25 +10,19 @@ from numpy.typing import NDArray
 from processors.rows import Indices, Rows
 from processors.winners import (
     Numbers,
-    Scratch,
+    by_time,
     contradicting,
     losing,
     may_contradict,
-    numbered,
+    numbered_groups,
     remaining,
-    representatives,
-    sources_of,
+    runs_of,
 )
 from schemas.catalogue import Metric
 from store.processing import Amounts
 
-_SUM_LIMIT = 2.0**62
+_SUM_LIMIT = 1 << 62
 """An absolute sum up to here fits into a bigint with every rounding of its estimate."""
-
-_EXACT = 1 << 53
-"""Doubles hold every whole number below."""
-
-_LOW_BITS = 26
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +40,7 @@ class ReducedWindow:
     overlapping: Indices
 
 
-def reduce_window(rows: Rows, scratch: Scratch, metric: Metric, width_ms: int) -> ReducedWindow:
+def reduce_window(rows: Rows, metric: Metric, width_ms: int) -> ReducedWindow:
     """Reduce all rows of one metric in one window of `width_ms` (R6, R7), however the log was polled.
 
     `rows` are in the order of the log. With a metric of moments, each source that has a row covers the whole window.
@@ -54,15 +48,13 @@ def reduce_window(rows: Rows, scratch: Scratch, metric: Metric, width_ms: int) -
     nothing = np.zeros(0, np.intp)
     if not len(rows):
         return ReducedWindow({}, 0, 0, nothing, nothing)
-    names, of_message = np.unique(rows.messages.group, return_inverse=True)
-    small = len(names) <= 1 << 16
-    numbers: Numbers = of_message.astype(np.uint16) if small else of_message.astype(np.uint32)
-    grouped = _Grouped(rows, numbers, len(names), scratch)
-    lost = losing(rows, grouped.sources, scratch)
+    names, of_message = numbered_groups(rows)
+    grouped = _Grouped(rows, of_message, len(names))
+    lost = losing(rows)
     duplicate, overlapping = len(lost), nothing
     if may_contradict(rows, metric):
         winners = remaining(len(rows), lost)
-        overlapping = winners[contradicting(rows.take(winners), scratch, metric)]
+        overlapping = winners[contradicting(rows.take(winners), metric)]
         lost = np.sort(np.concatenate((lost, overlapping)))
     sums = grouped.sums(lost, zeros=metric.kind == "mean-of-last")
     fits = grouped.fit(lost)
@@ -101,19 +93,20 @@ class _Grouped:
     `group` (n,) is that of each row. Rows that are left out are given by their places, ascending.
     """
 
-    def __init__(self, rows: Rows, of_message: Numbers, groups: int, scratch: Scratch) -> None:
+    def __init__(self, rows: Rows, of_message: Numbers, groups: int) -> None:
         self.rows = rows
         self.of_message = of_message
         self.groups = groups
-        self.group: Numbers = of_message[rows.message]
-        self.sources = sources_of(rows, self.group, scratch)
-        self._contributor, self._contributors = self._numbered_contributors(scratch)
-        self._largest = max(abs(int(rows.value.max())), abs(int(rows.value.min())))
-        self._exact = self._largest * len(rows) < _EXACT
+        self.group = rows.of_messages(of_message)
+        # A contributor in two groups is two.
+        self._contributors = runs_of(self.group, rows.contributor)
+        self._owner = self.group[self._contributors.order[self._contributors.begins]]
+        self._own = np.searchsorted(self._owner, np.arange(groups))
 
     def fit(self, left_out: Indices) -> NDArray[np.bool_]:
         """Whether the sums of each group fit into a bigint, with any sign of each row. Shape (groups,)."""
-        if self._exact:
+        largest = max(abs(int(self.rows.value.max())), abs(int(self.rows.value.min())))
+        if largest * len(self.rows) < _SUM_LIMIT:
             return np.ones(self.groups, np.bool_)
         size = np.abs(self.rows.value.astype(np.float64))
         size[left_out] = 0.0
@@ -121,32 +114,37 @@ class _Grouped:
         return fits
 
     def sums(self, left_out: Indices, *, zeros: bool) -> list[Amounts]:
-        """The sums of each group. A group without rows has amounts of nothing, and no readings.
+        """The sums of each group, of no meaning where it does not `fit`. A group without rows has amounts of nothing,
+        and no readings.
 
         A contributor whose net amount is zero counts only with `zeros`: where values are states, zero is one of them.
         """
+        value = self.rows.value
+        if len(left_out):
+            value = value.copy()
+            value[left_out] = 0
         readings, covered, first, last = self._of_messages(left_out)
-        value, net = self._totals(left_out)
+        total = np.zeros(self.groups, np.int64)
+        np.add.at(total, self.of_message, np.add.reduceat(value, self.rows.begins))
+        order, begins = self._contributors.order, self._contributors.begins
+        net = np.add.reduceat(value[order], begins)
         counted = net != 0
         if zeros:
-            counted[:] = False
-            counted[self._contributor[remaining(len(self.rows), left_out)]] = True
-        owner, size = self.group[self._contributors[counted]], np.abs(net[counted])
-        contributors = np.bincount(owner, minlength=self.groups)
-        largest, absolute = np.zeros(self.groups, np.int64), np.zeros(self.groups, np.int64)
-        np.maximum.at(largest, owner, size)
-        if self._exact:
-            absolute = np.bincount(owner, size, self.groups).astype(np.int64)
-        else:
-            np.add.at(absolute, owner, size)
-        columns = (value, readings, contributors, largest, absolute, covered, first, last)
+            kept = np.ones(len(order), np.bool_)
+            kept[left_out] = False
+            counted = np.logical_or.reduceat(kept[order], begins)
+        size = np.abs(net)
+        contributors = np.add.reduceat(counted, self._own, dtype=np.int64)
+        largest, absolute = np.maximum.reduceat(size, self._own), np.add.reduceat(size, self._own)
+        columns = (total, readings, contributors, largest, absolute, covered, first, last)
         return [Amounts(*values) for values in zip(*(column.tolist() for column in columns), strict=True)]
 
     def _of_messages(self, left_out: Indices) -> tuple[NDArray[np.int64], ...]:
         """Rows, milliseconds covered, first and last offset of each group."""
         messages = self.rows.messages
-        rows = np.bincount(self.rows.message, minlength=len(messages))
-        rows -= np.bincount(self.rows.message[left_out], minlength=len(messages))
+        rows = messages.count
+        if len(left_out):
+            rows = rows - np.bincount(self.rows.message_of(left_out), minlength=len(messages))
         counts, covered = np.zeros(self.groups, np.int64), np.zeros(self.groups, np.int64)
         np.add.at(counts, self.of_message, rows)
         np.add.at(covered, self.of_message, rows * messages.interval)
@@ -155,32 +153,6 @@ class _Grouped:
         np.minimum.at(first, self.of_message[used], messages.offset[used])
         np.maximum.at(last, self.of_message[used], messages.offset[used])
         return counts, covered, first, last
-
-    def _totals(self, left_out: Indices) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """The sum of each group, shape (groups,), and of each contributor, shape (contributors,)."""
-        contributor, contributors = self._contributor, len(self._contributors)
-        if self._exact:  # every partial sum is: bincount adds doubles
-            value = self.rows.value.astype(np.float64)
-            value[left_out] = 0.0
-            totals = (np.bincount(self.group, value, self.groups), np.bincount(contributor, value, contributors))
-            return totals[0].astype(np.int64), totals[1].astype(np.int64)
-        whole = self.rows.value.copy()
-        whole[left_out] = 0
-        of_group = np.zeros(self.groups, np.int64)
-        np.add.at(of_group, self.group, whole)
-        # Halves of 26 bits and the rest keep every partial sum below 2^53.
-        low = np.bincount(contributor, whole & ((1 << _LOW_BITS) - 1), contributors)
-        high = np.bincount(contributor, whole >> _LOW_BITS, contributors)
-        return of_group, (high.astype(np.int64) << _LOW_BITS) + low.astype(np.int64)
-
-    def _numbered_contributors(self, scratch: Scratch) -> tuple[NDArray[np.int32], Indices]:
-        """The contributors numbered from 0 on: that of each row, and a place of each. In two groups, one is two."""
-        rows, sources = self.rows, self.sources
-        of_source = rows.contributor[sources.places]
-        if not (of_source[sources.number] == rows.contributor).all():  # a source may change hands
-            return numbered(representatives(rows.contributor, self.group, scratch))
-        number, places = numbered(representatives(of_source, self.group[sources.places], scratch))
-        return number[sources.number], sources.places[places]
 
 
 def _of_sources(grouped: _Grouped, kept: Indices, sums: list[Amounts], metric: Metric, width_ms: int) -> list[Amounts]:
@@ -191,16 +163,14 @@ def _of_sources(grouped: _Grouped, kept: Indices, sums: list[Amounts], metric: M
     stay those of its sum: how much was counted.
     """
     rows, group = grouped.rows, grouped.group[kept]
-    source = rows.source[kept]
-    order = kept[np.lexsort((rows.start[kept], source, group))]
-    source, group = rows.source[order], grouped.group[order]
-    changes = (source[1:] != source[:-1]) | (group[1:] != group[:-1])
+    runs = by_time(group, rows.source[kept], rows.start[kept])
+    order = kept[runs.order]
     if metric.kind == "mean" and len(order):
-        means = _means(group, rows.value[order], np.flatnonzero(np.r_[True, changes]))
+        means = _means(group[runs.order], rows.value[order], runs.begins)
         sums = [replace(total, value=means.get(number, 0)) for number, total in enumerate(sums)]
     if metric.reading != "moment":
         return sums
-    last = order[np.r_[changes, len(order) > 0]] if len(order) else order
+    last = order[runs.begins + runs.lengths - 1]
     sources = np.bincount(grouped.group[last], minlength=grouped.groups).tolist()
     counted = [replace(total, covered_ms=width_ms * count) for total, count in zip(sums, sources, strict=True)]
     if metric.kind != "mean-of-last":

@@ -19,7 +19,6 @@ from processors.open_memory import OpenMemory
 from processors.open_windows import by_window, window_numbers
 from processors.pieces import finish
 from processors.readings import TimeSpan, check
-from processors.winners import Scratch
 from schemas.catalogue import Metric
 from schemas.windows import Windows
 from store.corrections import Correction, KnownContents, LateWindow, Outcome
@@ -77,7 +76,6 @@ class Rereader:
         self._decoder = Decoder(self._metrics)
         self._span = span
         self._memory = memory
-        self._scratch = Scratch()
         self._stop = stop
 
     def correct(self, partition: TopicPartition, due: Sequence[DueWindow]) -> list[Correction]:
@@ -135,7 +133,7 @@ class Rereader:
     def _begin(self, window: DueWindow) -> RereadWindow:
         late = window.late
         width_ms = late.window.end - late.window.start
-        return RereadWindow(self._metrics[late.metric], width_ms, window.bounds, self._scratch, self._memory)
+        return RereadWindow(self._metrics[late.metric], width_ms, window.bounds, self._memory)
 
     def _number(self, window: DueWindow) -> int:
         return self._windows[window.late.metric].number(window.late.window.start)

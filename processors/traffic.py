@@ -19,7 +19,7 @@ from processors.rows import ROW_TYPES, Rows
 from processors.spilling import RowKind
 from processors.tracking.passes import TAIL_MS, track
 from processors.tracking.sightings import Sightings, sightings_since
-from processors.winners import Scratch, winning
+from processors.winners import winning
 from schemas.batch import FORM_UNKNOWN, ONE_LINE, REGION, TWO_LINES
 from schemas.windows import Windows
 from store.processing import Amounts
@@ -68,11 +68,10 @@ class PictureColumns:
 class PassBuffer:
     """The pictures of one metric's open windows, for the passes in them. `windows` are longer than `TAIL_MS`."""
 
-    def __init__(self, windows: Windows, scratch: Scratch, memory: OpenMemory) -> None:
+    def __init__(self, windows: Windows, memory: OpenMemory) -> None:
         self._windows = windows
-        self._scratch = scratch
         self._memory = memory
-        self._kind = _kind(scratch)
+        self._kind = _kind()
         self._open: dict[int, OpenRows[PictureColumns]] = {}
 
     @property
@@ -112,7 +111,7 @@ class PassBuffer:
 
     def _count(self, pictures: PictureColumns, window_start: int, by_group: dict[int, "_Group"]) -> Pieces[None]:
         """Count the passes of some cameras, whose pictures in the tail of the window are included."""
-        which = winning(pictures.rows, self._scratch)
+        which = winning(pictures.rows)
         yield
         cameras = _Cameras(pictures, which, window_start)
         yield
@@ -232,12 +231,12 @@ def _source(pictures: PictureColumns) -> NDArray[np.uint32]:
     return pictures.rows.source
 
 
-def _kind(scratch: Scratch) -> RowKind[PictureColumns]:
+def _kind() -> RowKind[PictureColumns]:
     """Pictures are tracked camera by camera."""
     return RowKind(
         join=PictureColumns.join,
         key=_source,
-        winners=lambda pictures: winning(pictures.rows, scratch),
+        winners=lambda pictures: winning(pictures.rows),
         apart=lambda pictures: [*pictures.rows.columns(), pictures.counts, pictures.boxes],
         together=lambda columns: PictureColumns(Rows.of_columns(columns[:-2]), *columns[-2:]),
         dtypes=(*ROW_TYPES, np.dtype(np.int64), REGION),

@@ -1,9 +1,8 @@
 """Which rows of a window count: one for each source and interval, none that contradicts another. Pure functions.
 
-Equal rows are found by tables that are small enough for the processor's caches, in linear time and without sorting: one
-of hashed sources, then one over the sources that were found. Interval starts are first taken as equal if they lie in
-the same stretch of time: no two intervals of one length of a source do, whatever its clock shows, unless they are the
-same.
+Equal rows are found by sorting whole numbers of 64 bits that hold what is compared and the place of the row: numpy
+sorts these by the processor's vector instructions, many times as fast as it finds an order, and reads memory from front
+to back. Interval starts are first compared by a few bits of a hash, and exactly where those are equal.
 """
 
 from dataclasses import dataclass
@@ -15,50 +14,76 @@ from numpy.typing import NDArray
 from processors.rows import Indices, Rows
 from schemas.catalogue import Metric
 
-Numbers = NDArray[np.uint16] | NDArray[np.uint32]
+Numbers = NDArray[np.uint32]
 
-_MOST_BITS = 24
-_TABLE_LIMIT = 1 << _MOST_BITS
-"""Entries of the scratch table, at most (64 MB)."""
-
-_SPREADS = tuple(map(np.uint32, (0x9E3779B1, 0x85EBCA6B, 0xC2B2AE35)))
-"""Large odd numbers: multiplied by one, numbers with even steps between them fall into different entries."""
+_SPREAD = np.uint32(0x9E3779B1)
+"""A large odd number: multiplied by it, numbers with even steps between them differ in their first bits."""
 
 _NONE = np.zeros(0, np.intp)
 
 
-class Scratch:
-    """A table that is written into without ever being cleared. One per thread; it grows up to 64 MB."""
-
-    def __init__(self) -> None:
-        self._table: NDArray[np.int32] = np.empty(0, np.int32)
-
-    def table(self, size: int) -> NDArray[np.int32]:
-        """A table of at least `size` entries of undefined content."""
-        if size > len(self._table):
-            self._table = np.empty(max(size, 2 * len(self._table)), np.int32)
-        return self._table
-
-
 @dataclass(frozen=True, slots=True)
-class NumberedSources:
-    """The sources of some rows, numbered from 0 on: `number` (n,) that of each row, `places` (s,) a row of each.
+class Runs:
+    """Rows in an order in which those that belong together follow each other.
 
-    The same source in two groups is two.
+    `order` (n,) are their places; `begins` (r,) is where in that each run of rows begins.
     """
 
-    number: NDArray[np.int32]
-    places: Indices
+    order: Indices
+    begins: Indices
+
+    @property
+    def lengths(self) -> NDArray[np.intp]:
+        """How many rows each run has. Shape (r,)."""
+        return np.diff(self.begins, append=len(self.order))
 
 
-def sources_of(rows: Rows, group: Numbers, scratch: Scratch) -> NumberedSources:
-    """The sources of the rows. `group` (n,) tells the rows' groups apart."""
-    return NumberedSources(*numbered(representatives(rows.source, group, scratch)))
+def numbered_groups(rows: Rows) -> tuple[NDArray[np.uint32], Numbers]:
+    """The groups of the rows, ascending, and of each message the number of its group among them."""
+    names, of_message = np.unique(rows.messages.group, return_inverse=True)
+    return names, of_message.astype(np.uint32)
 
 
-def winning(rows: Rows, scratch: Scratch) -> Indices:
+def runs_of(group: Numbers, number: NDArray[np.uint32]) -> Runs:
+    """Rows with the same group and number, by group, then number, then place. Shape (n,); groups are small numbers."""
+    if not len(group):
+        return Runs(_NONE, _NONE)
+    bits = len(group).bit_length()
+    if 32 + bits + int(group.max()).bit_length() <= 64:
+        key = (group.astype(np.uint64) << np.uint64(32)) | number
+        key <<= np.uint64(bits)
+        key |= np.arange(len(key), dtype=np.uint64)
+        key.sort()
+        order = (key & np.uint64((1 << bits) - 1)).view(np.intp)
+        key >>= np.uint64(bits)
+    else:
+        order = np.lexsort((number, group))
+        key = (group[order].astype(np.uint64) << np.uint64(32)) | number[order]
+    return Runs(order, np.flatnonzero(_changes(key)))
+
+
+def by_time(group: Numbers, source: NDArray[np.uint32], start: NDArray[np.int64]) -> Runs:
+    """The rows of each source in a group, by group, source and start. Shape (n,)."""
+    runs = runs_of(group, source)
+    start = start[runs.order]
+    back = start[1:] < start[:-1]
+    back[runs.begins[1:] - 1] = False
+    if not back.any():  # mostly sources send in the order of time
+        return runs
+    run = np.repeat(np.arange(len(runs.begins)), runs.lengths)
+    return Runs(runs.order[np.lexsort((start, run))], runs.begins)
+
+
+def _changes(ordered: NDArray[Any]) -> NDArray[np.bool_]:
+    """Which differ from the one before. Shape (n,)."""
+    changes = np.ones(len(ordered), np.bool_)
+    np.not_equal(ordered[1:], ordered[:-1], out=changes[1:])
+    return changes
+
+
+def winning(rows: Rows) -> Indices:
     """Places of the winners, ascending: per group, source and start the highest quality, and of these the last (R6)."""
-    return remaining(len(rows), losing(rows, sources_of(rows, rows.group, scratch), scratch))
+    return remaining(len(rows), losing(rows))
 
 
 def remaining(count: int, left_out: Indices) -> Indices:
@@ -70,22 +95,46 @@ def remaining(count: int, left_out: Indices) -> Indices:
     return np.flatnonzero(kept)
 
 
-def losing(rows: Rows, sources: NumberedSources, scratch: Scratch) -> Indices:
+def losing(rows: Rows) -> Indices:
     """Places of the rows that are not `winning`, ascending."""
-    if not len(rows):
+    place, run = alike(rows)
+    if not len(place):
         return _NONE
-    found = _same_interval(rows, sources, scratch)
-    again = np.flatnonzero(found != np.arange(len(rows), dtype=np.int32))
+    message = rows.message_of(place)
+    group, start = rows.messages.group[message], rows.messages.start[message] + rows.after[place]
+    new = _changes(run)
+    if (((group[1:] != group[:-1]) | (start[1:] != start[:-1])) & ~new[1:]).any():
+        order = np.lexsort((place, start, group, run))
+        place, run, group, start = place[order], run[order], group[order], start[order]
+        run = np.cumsum(_changes(run) | _changes(group) | _changes(start))
+    quality = rows.quality[place]
+    if (quality != quality[0]).any():
+        place = place[np.lexsort((place, quality, run))]
+    return np.sort(place[:-1][run[1:] == run[:-1]])
+
+
+def alike(rows: Rows) -> tuple[Indices, NDArray[np.uint64]]:
+    """The places of rows that may have the same source and start as another, and a number that those then share.
+
+    They are in the order of these numbers, and of their places.
+    """
+    bits = max(len(rows) - 1, 0).bit_length()
+    start = rows.of_messages(rows.messages.start.astype(np.uint32)) + rows.after.view(np.uint32)
+    start *= _SPREAD
+    start >>= np.uint32(bits)
+    key = (rows.source.astype(np.uint64) << np.uint64(32 - bits)) | start
+    key <<= np.uint64(bits)
+    key |= np.arange(len(key), dtype=np.uint64)
+    key.sort()
+    numbers = key >> np.uint64(bits)
+    again = np.flatnonzero(numbers[1:] == numbers[:-1])
     if not len(again):
-        return _NONE
-    crowded = np.concatenate((again, np.unique(found[again])))
-    order = np.lexsort((crowded, rows.quality[crowded], found[crowded]))
-    ordered = crowded[order]
-    followed = found[ordered[1:]] == found[ordered[:-1]]
-    return np.sort(ordered[:-1][followed])
+        return _NONE, key[:0]
+    alike = np.union1d(again, again + 1)
+    return (key[alike] & np.uint64((1 << bits) - 1)).view(np.intp), numbers[alike]
 
 
-def contradicting(rows: Rows, scratch: Scratch, metric: Metric) -> NDArray[np.bool_]:
+def contradicting(rows: Rows, metric: Metric) -> NDArray[np.bool_]:
     """Which of these winners overlap one of the same source whose interval has another length (R6). Shape (n,).
 
     Only sums of intervals can count a time twice. Intervals of one length that overlap are those of a meter whose clock
@@ -94,18 +143,21 @@ def contradicting(rows: Rows, scratch: Scratch, metric: Metric) -> NDArray[np.bo
     none = np.zeros(len(rows), np.bool_)
     if not may_contradict(rows, metric):
         return none
-    interval, group = rows.interval, rows.group
-    first = representatives(rows.source, group, scratch)
-    odd = interval != interval[first]
+    _, of_message = numbered_groups(rows)
+    group, interval = rows.of_messages(of_message), rows.interval
+    runs = runs_of(group, rows.source)
+    length = interval[runs.order]
+    odd = np.minimum.reduceat(length, runs.begins) != np.maximum.reduceat(length, runs.begins)
     if not odd.any():
         return none
-    start = rows.start
-    mixed = np.flatnonzero(np.bincount(first[odd], minlength=len(rows))[first])
-    order = mixed[np.lexsort((start[mixed], rows.source[mixed], group[mixed]))]
-    none[order] = _overlapping(
-        list(zip(group[order].tolist(), rows.source[order].tolist(), strict=True)),
-        start[order].tolist(),
-        interval[order].tolist(),
+    mixed = np.sort(runs.order[np.repeat(odd, runs.lengths)])
+    start = rows.start[mixed]
+    order = by_time(group[mixed], rows.source[mixed], start).order
+    mixed, start = mixed[order], start[order]
+    none[mixed] = _overlapping(
+        list(zip(group[mixed].tolist(), rows.source[mixed].tolist(), strict=True)),
+        start.tolist(),
+        interval[mixed].tolist(),
     )
     return none
 
@@ -139,80 +191,3 @@ def _overlapping(of: list[tuple[int, int]], start: list[int], length: list[int])
             elif far > other[0]:
                 other = (far, length[place])
     return found
-
-
-def representatives(key: NDArray[np.uint32], apart: NDArray[Any], scratch: Scratch) -> NDArray[np.int32]:
-    """For each row the place of a row with the same key and `apart`, the same place for all of them. Shape (n,).
-
-    Writing each row's place into a table at its hashed key, and reading it back, finds a row per entry in linear time,
-    whatever the table held before and in whatever order numpy writes. The rows that find a different one there do it
-    again with another hash; if rows are left then, they are sorted. With several `apart` for a key, those come to that.
-    """
-    found = np.zeros(len(key), np.int32)
-    left: Indices | None = None  # all of them
-    for spread in _SPREADS:
-        own, own_apart = (key, apart) if left is None else (key[left], apart[left])
-        if not len(own):
-            return found
-        bits = min(max(len(own) - 1, 1).bit_length(), _MOST_BITS)
-        seen = _met(own * spread >> np.uint32(32 - bits), 1 << bits, scratch)
-        same = (own[seen] == own) & (own_apart[seen] == own_apart)
-        if left is None:
-            found, left = seen, np.flatnonzero(~same)
-        else:
-            found[left] = left[seen]
-            left = left[~same]
-    if left is not None:
-        found[left] = left[_sorted_representatives(key[left], apart[left])]
-    return found
-
-
-def _met(entry: NDArray[np.uint32], size: int, scratch: Scratch) -> NDArray[np.int32]:
-    """For each row the place of one with the same entry, the same for all of these. `entry` (n,) is below `size`."""
-    table = scratch.table(size)
-    table[entry] = np.arange(len(entry), dtype=np.int32)
-    met: NDArray[np.int32] = table[entry]
-    return met
-
-
-def _sorted_representatives(key: NDArray[Any], apart: NDArray[Any]) -> NDArray[np.int32]:
-    order = np.lexsort((key, apart)).astype(np.int32)
-    fresh = np.ones(len(key), np.bool_)
-    fresh[1:] = (key[order][1:] != key[order][:-1]) | (apart[order][1:] != apart[order][:-1])
-    found = np.empty(len(key), np.int32)
-    found[order] = order[fresh][np.cumsum(fresh) - 1]
-    return found
-
-
-def numbered(found: NDArray[np.int32]) -> tuple[NDArray[np.int32], Indices]:
-    """The rows' representatives numbered from 0 on, shape (n,), and the place of each, ascending."""
-    itself = found == np.arange(len(found), dtype=np.int32)
-    number = np.cumsum(itself, dtype=np.int32) - np.int32(1)
-    return number[found], np.flatnonzero(itself)
-
-
-def _same_interval(rows: Rows, sources: NumberedSources, scratch: Scratch) -> NDArray[np.int32]:
-    """For each row the place of one with the same source and start, the same for all of these."""
-    since = _since(rows)
-    longest = int(since.max())
-    shortest = int(rows.messages.interval.min()) or int(np.gcd.reduce(since)) or 1
-    # As many stretches of time as the table has room for: with longer ones more rows are sorted.
-    stretch = max(shortest, longest // max(_TABLE_LIMIT // len(sources.places), 1) + 1)
-    stretches = longest // stretch + 1
-    entry = sources.number.view(np.uint32) * np.uint32(stretches) + (since // since.dtype.type(stretch)).astype(
-        np.uint32
-    )
-    found = _met(entry, len(sources.places) * stretches, scratch)
-    again = np.flatnonzero(found != np.arange(len(found), dtype=np.int32))
-    mixed = again[since[found[again]] != since[again]]
-    if len(mixed):
-        found[mixed] = mixed[_sorted_representatives(entry[mixed], since[mixed])]
-    return found
-
-
-def _since(rows: Rows) -> NDArray[np.uint32] | NDArray[np.uint64]:
-    """The milliseconds from the earliest message's start to that of each row's interval. Shape (n,)."""
-    start = rows.messages.start - rows.messages.start.min()
-    dtype = np.uint32 if int(start.max()) + int(rows.after.max()) < 1 << 32 else np.uint64
-    since: NDArray[np.uint32] | NDArray[np.uint64] = start.astype(dtype)[rows.message] + rows.after.astype(dtype)
-    return since

@@ -7,7 +7,6 @@ import numpy as np
 
 from eventlog.memory import MemoryRecord
 from processors.reading_fold import ReadingFold
-from processors.winners import Scratch
 from schemas.batch import ONE_LINE, REGION, ROW, TWO_LINES, encode
 from schemas.catalogue import Metric, metrics_of
 from schemas.registry import schema_named
@@ -56,9 +55,7 @@ def streets(count: int) -> list[Street]:
 def cells_of(found: Sequence[Street]) -> Mapping[int, list[Cell]]:
     """Area -> the cells of its hour, whatever may leave of them. The passes are those of the first quarter."""
     metrics = metrics_of(REGIONS)
-    fold = ReadingFold(
-        metrics, {metric.name: Windows("Asia/Tehran", metric.window) for metric in metrics}, Position(), Scratch()
-    )
+    fold = ReadingFold(metrics, {metric.name: Windows("Asia/Tehran", metric.window) for metric in metrics}, Position())
     messages = [message for street in found for message in _messages(street, metrics)]
     messages.sort(key=lambda message: message[0])
     messages.append((_LONG_AFTER, b"1", _encoded(1, _LONG_AFTER, "traffic.regions", None)))

@@ -12,7 +12,6 @@ import pytest
 from federation.disclosure.rules import Rule, passes, rule_in_force
 from processors.reduce import reduce_window
 from processors.rows import Rows
-from processors.winners import Scratch
 from schemas.catalogue import catalogue
 from schemas.rules import OTHERS, Threshold
 from store.processing import Amounts
@@ -34,7 +33,7 @@ def reduced(metric: str, values: list[int]) -> Amounts:
         offset=each.astype(np.int64),
         row=np.zeros(len(values), np.int32),
     )
-    return reduce_window(rows, Scratch(), catalogue()[metric], HOUR).groups[0]
+    return reduce_window(rows, catalogue()[metric], HOUR).groups[0]
 
 
 def leaves(metric: str, class_: str, amounts: Amounts) -> bool:
@@ -106,6 +105,6 @@ def test_whoever_nets_to_zero_does_not_count():
         offset=np.arange(16, dtype=np.int64),
         row=np.zeros(16, np.int32),
     )
-    netted = reduce_window(rows, Scratch(), catalogue()["energy.solar"], HOUR).groups[0]
+    netted = reduce_window(rows, catalogue()["energy.solar"], HOUR).groups[0]
     assert netted.contributors == 14
     assert not leaves("energy.solar", "commercial", netted)

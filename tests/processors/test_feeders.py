@@ -9,7 +9,6 @@ from eventlog.memory import MemoryRecord
 from processors.decoding import Decoded
 from processors.reading_fold import ReadingFold
 from processors.watermark import MOST_FEEDERS, EventTime
-from processors.winners import Scratch
 from schemas.batch import encode
 from schemas.catalogue import metrics_of, silence_ms
 from schemas.registry import newest
@@ -49,7 +48,7 @@ class Log:
     def folded(self, position: Position | None = None) -> ReadingFold:
         metrics = metrics_of(ENERGY)
         windows = {metric.name: Windows("UTC", metric.window) for metric in metrics}
-        subject = ReadingFold(metrics, windows, position or Position(), Scratch())
+        subject = ReadingFold(metrics, windows, position or Position())
         subject.feed(self.records)
         return subject
 

@@ -28,7 +28,7 @@ from processors.reading_fold import ReadingFoldFactory
 from processors.rows import ROW_TYPES, Rows
 from processors.runner import Runner
 from processors.spilling import RowKind, SpilledRows, SpillFailed, SpillFolder
-from processors.winners import Scratch, winning
+from processors.winners import winning
 from schemas.catalogue import metrics_of
 from schemas.topics import live
 from store.processing import Position
@@ -121,8 +121,7 @@ def test_repeats_of_more_than_the_memory_holds_do_not_fill_the_disk():
 
 
 def kind() -> RowKind[Rows]:
-    scratch = Scratch()
-    return RowKind(Rows.join, lambda rows: rows.group, lambda rows: winning(rows, scratch), Rows.columns,
+    return RowKind(Rows.join, lambda rows: rows.group, winning, Rows.columns,
                 Rows.of_columns, ROW_TYPES)  # fmt: skip
 
 
@@ -138,7 +137,7 @@ def some_rows(groups: int, sources: int, count: int, offset: int) -> Rows:
 
 def counted(rows: Rows) -> list[tuple]:
     """What counts of some rows, in order."""
-    kept = rows.take(winning(rows, Scratch()))
+    kept = rows.take(winning(rows))
     columns = (kept.group, kept.source, kept.quality, kept.value, kept.offset)
     return sorted(zip(*(column.tolist() for column in columns), strict=True))
 

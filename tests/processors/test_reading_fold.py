@@ -11,7 +11,6 @@ from eventlog.memory import MemoryRecord
 from processors.brakes import ROW_BLOCK, TooManyDead, TooManyRejected
 from processors.fold import ReplayDiffers
 from processors.reading_fold import ReadingFold
-from processors.winners import Scratch
 from schemas.batch import ROW, encode
 from schemas.catalogue import catalogue, metrics_of
 from schemas.windows import Windows
@@ -31,7 +30,7 @@ every_dataset = pytest.mark.parametrize("dataset", sorted(STEPS))
 def fold(position: Position = START, dataset: str = ENERGY, **options) -> ReadingFold:
     metrics = metrics_of(dataset)
     windows = {metric.name: Windows(ZONE, metric.window) for metric in metrics}
-    return ReadingFold(metrics, windows, position, Scratch(), **options)
+    return ReadingFold(metrics, windows, position, **options)
 
 
 def batch(offset: int, *readings, start: int = T0, appended: int | None = None, **header) -> MemoryRecord:

@@ -8,7 +8,6 @@ import pytest
 from eventlog.memory import MemoryRecord
 from processors import traffic
 from processors.reading_fold import ReadingFold
-from processors.winners import Scratch
 from schemas.batch import REGION, ROW, encode
 from schemas.catalogue import catalogue, current_name, metrics_of
 from schemas.registry import schema_named
@@ -29,7 +28,7 @@ START = Position()
 
 def fold(position: Position = START) -> ReadingFold:
     metrics = metrics_of(REGIONS)
-    return ReadingFold(metrics, {metric.name: Windows(ZONE, metric.window) for metric in metrics}, position, Scratch())
+    return ReadingFold(metrics, {metric.name: Windows(ZONE, metric.window) for metric in metrics}, position)
 
 
 class Street:

@@ -20,7 +20,6 @@ from processors.plates.network import NetworkDetector, card
 from processors.reading_fold import ReadingFold
 from processors.tracking.passes import TAIL_MS, Passes
 from processors.traffic import FORMS
-from processors.winners import Scratch
 from schemas.batch import FORM_UNKNOWN, ONE_LINE, REGION, ROW, TWO_LINES, encode
 from schemas.catalogue import metrics_of
 from schemas.registry import schema_named
@@ -269,7 +268,7 @@ def cells(records: Sequence[MemoryRecord], polls: int) -> Counter[tuple[int, int
     """The cells of a log that is read in so many polls: (window, area, form) -> passes."""
     metrics = metrics_of(REGIONS)
     windows = {metric.name: Windows("Asia/Tehran", metric.window) for metric in metrics}
-    fold = ReadingFold(metrics, windows, Position(), Scratch())
+    fold = ReadingFold(metrics, windows, Position())
     log = [replace(record, offset=offset) for offset, record in enumerate([*records, TICK])]
     for some in np.array_split(np.arange(len(log)), polls):
         fold.feed([log[offset] for offset in some.tolist()])

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from ingest.register import Register
     from ingest.simulated.sources import SimulatedSources, SimulatedStream
     from processors.rows import Rows
-    from processors.winners import Scratch
     from schemas.windows import Windows
     from store.database import Connection
     from store.processing import Cell
@@ -31,23 +30,21 @@ def measure_simulated(
     connection: "Connection", sources: "SimulatedSources", register: "Register", until_ms: int, days: int = DAYS
 ) -> None:
     """Keep the cells of the windows of `days` days before `until_ms` (milliseconds since 1970) as measured."""
-    from processors.winners import Scratch
     from schemas.windows import Windows
     from store.standing import store_measurement
 
     if not days:
         return
-    scratch = Scratch()
     for metric in sources.metrics:
         logger.info("measuring %s for %d days before the replay", metric.name, days)
         stream = sources.bind(metric, register.at(metric, until_ms))
         windows = Windows(sources.city.zone, metric.window)
         grain_ms = sources.grain_ms if metric.reading == "interval" else None
-        store_measurement(connection, _cells(stream, windows, until_ms - days * _DAY_MS, until_ms, grain_ms, scratch))
+        store_measurement(connection, _cells(stream, windows, until_ms - days * _DAY_MS, until_ms, grain_ms))
 
 
 def _cells(
-    stream: "SimulatedStream", windows: "Windows", start_ms: int, end_ms: int, grain_ms: int | None, scratch: "Scratch"
+    stream: "SimulatedStream", windows: "Windows", start_ms: int, end_ms: int, grain_ms: int | None
 ) -> Iterator["Cell"]:
     from processors.groups import group_name
     from processors.reduce import reduce_window
@@ -60,7 +57,7 @@ def _cells(
         if ends > end_ms:
             return
         readings = stream.read(begins, ends if grain_ms is None else begins + grain_ms).readings
-        reduced = reduce_window(_rows(readings), scratch, metric, ends - begins)
+        reduced = reduce_window(_rows(readings), metric, ends - begins)
         for number, amounts in reduced.groups.items():
             area, class_ = group_name(metric, number)
             yield Cell(metric.name, begins, ends, area, class_, amounts, incomplete=False)
