@@ -9,7 +9,10 @@ from node import wiring
 from node.commands.ingest.files import Interval, zone_named
 
 if TYPE_CHECKING:
+    from ingest.files.reading import FileFormat
     from ingest.files.trying import Tried
+    from ingest.live.sources_file import SourceContent
+    from ingest.tables.profile import Profile, Said
 
 app = typer.Typer(help="Look at sources before they send.", no_args_is_help=True)
 
@@ -44,35 +47,81 @@ def try_(
     unit: Annotated[str | None, typer.Option(help="the unit of the values, where the profile has several")] = None,
     interval_s: Interval = None,
     column: Annotated[str | None, typer.Option(help="the column of the values; default: the profile's")] = None,
+    device: Annotated[
+        list[str] | None, typer.Option(help="a device of the package, or a device file: the file holds uplinks")
+    ] = None,
+    sources: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="a list of live sources, and --name: one of it")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="of the source of the list that would deliver the file")] = None,
+    depth_mm: Annotated[int | None, typer.Option(min=1, help="of the containers: the register is not asked")] = None,
     lines: Annotated[int, typer.Option(min=1, max=10_000, help="readings, sources, refusals of a reason")] = 10,
 ) -> None:
-    """Show what a table would send and why each line would not; nothing is sent, and no node is needed."""
+    """Show what a file would send and why each line would not; nothing is sent, and no node is needed."""
+    from ingest.codecs.device import load_devices
     from ingest.files.trying import tried
-    from ingest.files.unpacking import unpacked
+    from ingest.live.sources_file import DeviceContent
     from ingest.tables.profile import Said
     from ingest.tables.profile_file import load_profile
-    from ingest.tables.proposing import proposed
-    from ingest.tables.table import Table
 
-    if profile is None:
-        with unpacked(file) as plain:
-            proposal = proposed(plain)
-        for name in proposal.fitting:
-            typer.echo(f"has the columns of the profile {name}: sistercity sources try {file} --profile {name}")
-        typer.echo(f"{'' if not proposal.fitting else 'or '}a profile for it:\n\n{proposal.text}")
-        for question in proposal.questions:
-            typer.echo(f"to be decided: {question}")
-        typer.echo("Save it as a file that ends in .toml, decide what is open, and try again with --profile FILE.")
+    if sum(given is not None for given in (profile, device, sources)) > 1 or (sources is None) != (name is None):
+        raise wiring.CommandError("give --profile, or --device, or --sources with --name")
+    if profile is not None:
+        said = Said(zone and zone_named(zone).key, unit, interval_s and interval_s * 1_000, column)
+        form = _table(load_profile(profile), said)
+    elif device is not None:
+        form = _form(DeviceContent(load_devices(device)), depth_mm)
+    elif sources is not None and name is not None:
+        form = _form(_listed(sources, name), depth_mm)
+    else:
+        _propose(file)
         return
-    said = Said(zone and zone_named(zone).key, unit, interval_s and interval_s * 1_000, column)
-    loaded = load_profile(profile)
-    needs_city = zone is None and loaded.time.zone == "city"
-    form = Table(loaded, said, zone_named(wiring.city().zone if needs_city else "UTC"))
     found = tried(form, file, lines)
     for line in shown(found, form.noun, lines):
         typer.echo(line)
     if not found.sent:
         raise wiring.CommandError("no reading would be sent")
+
+
+def _propose(file: Path) -> None:
+    from ingest.files.unpacking import unpacked
+    from ingest.tables.proposing import proposed
+
+    with unpacked(file) as plain:
+        proposal = proposed(plain)
+    for name in proposal.fitting:
+        typer.echo(f"has the columns of the profile {name}: sistercity sources try {file} --profile {name}")
+    typer.echo(f"{'' if not proposal.fitting else 'or '}a profile for it:\n\n{proposal.text}")
+    for question in proposal.questions:
+        typer.echo(f"to be decided: {question}")
+    typer.echo("Save it as a file that ends in .toml, decide what is open, and try again with --profile FILE.")
+
+
+def _table(profile: "Profile", said: "Said") -> "FileFormat":
+    from ingest.tables.table import Table
+
+    needs_city = said.zone is None and profile.time.zone == "city"
+    return Table(profile, said, zone_named(wiring.city().zone if needs_city else "UTC"))
+
+
+def _listed(sources: Path, name: str) -> "SourceContent":
+    """What a source of a list delivers."""
+    from ingest.live.sources_file import load_sources
+
+    listed = {source.name: source.content for source in load_sources(sources).every}
+    if name not in listed:
+        raise wiring.CommandError(f"--name {name}: the list has {', '.join(listed)}")
+    return listed[name]
+
+
+def _form(content: "SourceContent", depth_mm: int | None) -> "FileFormat":
+    from zoneinfo import ZoneInfo
+
+    from ingest.live.sources_file import TableContent, form_of
+
+    if isinstance(content, TableContent):
+        return _table(content.profile, content.said)
+    return form_of(content, ZoneInfo("UTC"), lambda source, time_ms: depth_mm)
 
 
 def shown(found: "Tried", noun: str, most: int) -> list[str]:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 from typer.testing import CliRunner
 
 from ingest.tables.profile_file import shipped_profiles
@@ -50,3 +51,18 @@ def test_a_wrong_profile_is_one_sentence(tmp_path: Path, monkeypatch, capsys) ->
     except SystemExit as ended:
         assert ended.code == 1
     assert "has %X; it may have %Y" in capsys.readouterr().err
+
+
+def test_what_a_listed_source_would_send_is_asked_by_its_name(tmp_path: Path, monkeypatch, capsys) -> None:
+    sources = tmp_path / "sources.toml"
+    sources.write_text('[[folder]]\nname = "drop"\npath = "."\nprofile = "fluvius"\n')
+    given = {
+        ("--sources", str(sources)): "give --profile, or --device, or --sources with --name",
+        ("--sources", str(sources), "--name", "drop", "--profile", "fluvius"): "give --profile, or --device",
+        ("--sources", str(sources), "--name", "other"): "--name other: the list has drop",
+    }
+    for words, said in given.items():
+        monkeypatch.setattr("sys.argv", ["sistercity", "sources", "try", str(sources), *words])
+        with pytest.raises(SystemExit):
+            main()
+        assert said in capsys.readouterr().err

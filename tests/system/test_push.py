@@ -28,7 +28,7 @@ def command(kafka, database_url, city, tmp_path):
 
 
 def test_the_sample_of_the_page_comes_to_the_cells(command, database_url, tmp_path):
-    blocks = dict(re.findall(r"```(\w+)\n(.*?)```", PAGE.read_text(), re.DOTALL))
+    blocks = dict(reversed(re.findall(r"```(\w+)\n(.*?)```", PAGE.read_text(), re.DOTALL)))
     port = free_port()
     sources, log = tmp_path / "sources.toml", tmp_path / "run.log"
     sources.write_text(blocks["toml"].replace("8444", str(port)))
