@@ -14,7 +14,7 @@ from errors import OperatorError
 from ingest.codecs import shipped
 from ingest.codecs.sandbox import LONGEST_SOURCE, Codec
 from ingest.tables.keys import TomlKeys, WrongKey
-from ingest.tables.units import is_power, scale, units_of
+from ingest.tables.units import is_rate, scale, units_of
 from schemas.catalogue import Metric, catalogue
 
 FILL = "waste.fill"
@@ -155,7 +155,7 @@ def _reading(keys: TomlKeys) -> FieldReading:
         raise WrongKey(
             f"{keys.label}: {metric.name} is of {metric.reading}s, so interval_s must be there only if of one"
         )
-    if is_power(unit):
+    if is_rate(unit):
         raise keys.wrong("unit", "a device's power is that of one moment; give a field with energy")
     interval = keys.whole("interval_s", 1, 3_600, 3_600) * 1_000 if has_interval else 0
     source = keys.text("source", "{device}")

@@ -17,7 +17,7 @@ from ingest.files.lines import lines
 from ingest.files.pieces import FilePiece, Readings
 from ingest.files.reading import KEPT_BYTES, Note, NotSuchFile, Outcome
 from ingest.files.reasons import INTERVAL, MISSING, NO_INTERVAL, NUMBER, QUALITY, TIME, UNIT, UNREADABLE
-from ingest.tables.units import is_power, scale, units_of
+from ingest.tables.units import is_rate, scale, units_of
 from schemas.batch import ACTUAL, ESTIMATED
 from schemas.catalogue import Metric, catalogue, sent_in
 from store.deliveries import Refused
@@ -143,7 +143,7 @@ class SentReadings:
 
 def _interval(metric: Metric, unit: str, seconds: object) -> int:
     if metric.reading == "moment":
-        if seconds is not None or is_power(unit):
+        if seconds is not None or is_rate(unit):
             raise _Wrong(INTERVAL)
         return 0
     if seconds is None:

@@ -61,6 +61,7 @@ def json_rows(path: Path, part: JsonPart, columns: Sequence[str]) -> Iterator[Ta
     try:
         with path.open("rb") as file:
             records = _of_lines(file) if part.lines else _Document(file).records(part.records)
+            records = _each(records, part.each) if part.each else records
             while some := list(islice(records, _ROWS)):
                 rows = _rows(some, paths, met)
                 count += len(rows.numbers)
@@ -118,6 +119,25 @@ def _fields(value: object, paths: Sequence[Sequence[str]], met: list[bool]) -> l
         else:
             return None
     return fields
+
+
+def _each(records: Iterator[_Record], path: Sequence[str]) -> Iterator[_Record]:
+    """The records with each element of the array at a path of keys in its place, numbered from 1."""
+    number = 0
+    for _, value, original in records:
+        found = value
+        for key in path:
+            found = found.get(key) if isinstance(found, dict) else None
+        for element in found if isinstance(found, list) else [None]:
+            number += 1
+            yield number, value if element is None else _with(value, path, element), original
+
+
+def _with(value: object, path: Sequence[str], element: object) -> object:
+    """An object with another value at a path that it has."""
+    if not path or not isinstance(value, dict):
+        return element
+    return {**value, path[0]: _with(value[path[0]], path[1:], element)}
 
 
 def _encodes(text: str) -> bool:

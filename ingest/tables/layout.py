@@ -12,7 +12,7 @@ from ingest.tables.fields import Fields
 from ingest.tables.profile import Profile, Said
 from ingest.tables.text import TableRows, folded
 from ingest.tables.times import Clock
-from ingest.tables.units import is_power, unit_in
+from ingest.tables.units import unit_in
 
 _LEAST_SHARE = 1 / 30
 
@@ -163,6 +163,6 @@ def _measured(active: float, apparent: float, units: Sequence[str]) -> str | Non
     """
     watts = {"W": 1, "kW": 1_000, "MW": 1_000_000}
     fitting = [
-        unit for unit in units if is_power(unit) and apparent > 0 and _LEAST_SHARE < active * watts[unit] / apparent < 3
+        unit for unit in units if unit in watts and apparent > 0 and _LEAST_SHARE < active * watts[unit] / apparent < 3
     ]
     return fitting[0] if fitting else None

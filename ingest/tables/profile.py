@@ -1,4 +1,4 @@
-"""A profile: what a delimited table or JSON looks like, and which readings its lines or records are."""
+"""A profile: what a delimited table, JSON or XML looks like, and which readings its lines or records are."""
 
 import re
 from collections.abc import Mapping
@@ -48,11 +48,23 @@ class Records:
 class JsonPart:
     """Records of JSON instead of lines: the elements of the array at a path of keys, or the documents of the lines.
 
-    Columns are keys of a record, or paths of keys and places, joined by dots.
+    Columns are keys of a record, or paths of keys and places, joined by dots. `each` is a path of keys in a record to
+    an array of which each element is a row, as if it stood there alone.
     """
 
     records: tuple[str, ...] = ()
     lines: bool = False
+    each: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class XmlPart:
+    """Records of XML instead of lines: elements at a path of names, without namespaces, from an outer element on.
+
+    Columns are paths below the outer element, joined by dots, `@name` for an attribute at their end.
+    """
+
+    records: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,11 +213,17 @@ class Profile:
     value: ValuePart
     interval: IntervalPart
     json: JsonPart | None = None
+    xml: XmlPart | None = None
     records: Records | None = None
     streams: StreamsPart | None = None
     wide: WidePart | None = None
     quality: QualityPart | None = None
     only: tuple[OnlyPart, ...] = ()
+
+    @property
+    def names_columns(self) -> bool:
+        """Whether records are found by the names of their columns, and no header names them."""
+        return self.json is not None or self.xml is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,13 +27,28 @@ from ingest.tables.profile import (
     TimePart,
     ValuePart,
     WidePart,
+    XmlPart,
 )
 from ingest.tables.times import DAY_MS, EPOCHS, Form, WrongFormat
-from ingest.tables.units import is_power, units_of
+from ingest.tables.units import is_rate, units_of
 from schemas.catalogue import Metric, catalogue
 
 _TOP = (
-    *("title", "metric", "noun", "file", "json", "records", "source", "time", "value", "interval", "streams", "wide"),
+    *(
+        "title",
+        "metric",
+        "noun",
+        "file",
+        "json",
+        "xml",
+        "records",
+        "source",
+        "time",
+        "value",
+        "interval",
+        "streams",
+        "wide",
+    ),
     *("quality", "only"),
 )
 _FILE = (
@@ -45,6 +60,7 @@ _VALUE = (
     *("column", "begins_with", "ends_with", "plus", "unit", "units", "unit_column", "unit_in_name", "volts_amperes"),
     *("missing", "signed", "exponent", "cumulative"),
 )
+_XML_NAME = re.compile(r"[A-Za-z_][\w-]*", re.ASCII)
 _LENGTHS: Mapping[str, int] = {"seconds": 1_000, "minutes": 60_000}
 _REPEATED: Mapping[str, Repeated] = {"refuse": "refuse", "first": "first", "order": "order"}
 
@@ -93,19 +109,27 @@ def _profile(top: TomlKeys, name: str) -> Profile:
     streams = _streams(top)
     wide = _wide(top, interval)
     of_json = _json(top, shaped="file" in top, wide=wide is not None, streams=streams)
+    of_xml = _xml(top, of_table="file" in top or of_json is not None or wide is not None or streams is not None)
     if streams is not None and wide is not None:
         raise WrongKey("the profile has both [streams] and [wide]; it may have one of them")
     return Profile(
         name=name,
         title=top.text("title"),
         metric=metric.name,
-        noun=top.text("noun", "readings" if streams or wide else "records" if of_json else "lines"),
+        noun=top.text("noun", "readings" if streams or wide else "records" if of_json or of_xml else "lines"),
         shape=shape,
         source=_source(top, streams is not None),
         time=_time(top, interval, wide),
-        value=_value(top, metric, has_columns=streams is None and wide is None, interval=interval, of_json=of_json),
+        value=_value(
+            top,
+            metric,
+            has_columns=streams is None and wide is None,
+            interval=interval,
+            named=of_json is not None or of_xml is not None,
+        ),
         interval=interval,
         json=of_json,
+        xml=of_xml,
         records=_records(top, wide),
         streams=streams,
         wide=wide,
@@ -227,7 +251,7 @@ def _is_text(keys: TomlKeys) -> bool:
 
 
 def _json(top: TomlKeys, *, shaped: bool, wide: bool, streams: StreamsPart | None) -> JsonPart | None:
-    keys = top.table("json", ("records", "lines"))
+    keys = top.table("json", ("records", "lines", "each"))
     if keys is None:
         return None
     if shaped or wide or (streams is not None and streams.pattern is not None):
@@ -235,12 +259,23 @@ def _json(top: TomlKeys, *, shaped: bool, wide: bool, streams: StreamsPart | Non
     records, of_lines = keys.any_text("records", ""), keys.flag("lines", default=False)
     if of_lines and records:
         raise keys.wrong("lines", "each line is a record, so records names no array")
-    return JsonPart(tuple(records.split(".")) if records else (), of_lines)
+    each = keys.any_text("each", "")
+    return JsonPart(tuple(records.split(".")) if records else (), of_lines, tuple(each.split(".")) if each else ())
 
 
-def _value(
-    top: TomlKeys, metric: Metric, *, has_columns: bool, interval: IntervalPart, of_json: JsonPart | None
-) -> ValuePart:
+def _xml(top: TomlKeys, *, of_table: bool) -> XmlPart | None:
+    keys = top.table("xml", ("records",))
+    if keys is None:
+        return None
+    if of_table:
+        raise WrongKey("a profile with [xml] has neither [file], [json], [wide] nor [streams]")
+    names = tuple(keys.text("records").split("."))
+    if not all(_XML_NAME.fullmatch(name) for name in names):
+        raise keys.wrong("records", 'it must be names of elements, joined by dots: "meter.interval.value"')
+    return XmlPart(names)
+
+
+def _value(top: TomlKeys, metric: Metric, *, has_columns: bool, interval: IntervalPart, named: bool) -> ValuePart:
     keys = top.table("value", _VALUE)
     if keys is None:
         raise WrongKey("the profile needs [value]")
@@ -252,17 +287,19 @@ def _value(
         raise keys.wrong("ends_with", "it belongs to begins_with")
     unit, units = keys.any_text("unit", ""), keys.texts("units", ())
     unit_column = keys.any_text("unit_column", "")
-    for key, named in (("unit", (unit,) if unit else ()), ("units", units)):
-        if wrong := [name for name in named if name not in units_of(metric)]:
+    for key, said in (("unit", (unit,) if unit else ()), ("units", units)):
+        if wrong := [name for name in said if name not in units_of(metric)]:
             raise keys.wrong(key, f"{wrong[0]} is no unit of {metric.name}; it may be {', '.join(units_of(metric))}")
     if not (unit or units or unit_column) or (unit_column and (unit or units)):
         raise WrongKey("[value] needs unit, or units to choose from, or unit_column")
     if unit and units and unit not in units:
         raise keys.wrong("unit", "it must be one of units")
-    if interval.kind == "moment" and any(map(is_power, (unit, *units))):
+    if interval.kind == "moment" and any(map(is_rate, (unit, *units))):
         raise keys.wrong("unit", "power is an amount only with [interval]")
-    if of_json and (prefix or keys.flag("unit_in_name", default=False)):
-        raise WrongKey("[value] of a profile with [json] needs column, the whole name, and unit, units or unit_column")
+    if named and (prefix or keys.flag("unit_in_name", default=False)):
+        raise WrongKey(
+            "[value] of a profile with [json] or [xml] needs column, the whole name, and unit, units or unit_column"
+        )
     factors = keys.texts("volts_amperes", ())
     if factors and len(factors) != 2:
         raise keys.wrong("volts_amperes", "it must be two columns")
@@ -278,7 +315,7 @@ def _value(
         volts_amperes=factors,
         missing=frozenset(keys.texts("missing", [""])),
         signed=keys.flag("signed", default=True),
-        exponent=keys.flag("exponent", default=of_json is not None),
+        exponent=keys.flag("exponent", default=named),
         cumulative=_cumulative(keys, interval, has_columns, (unit, *units)),
     )
 
@@ -286,7 +323,7 @@ def _value(
 def _cumulative(keys: TomlKeys, interval: IntervalPart, has_columns: bool, units: Sequence[str]) -> bool:
     if not keys.flag("cumulative", default=False):
         return False
-    if interval.kind not in ("fixed", "spacing") or interval.until or not has_columns or any(map(is_power, units)):
+    if interval.kind not in ("fixed", "spacing") or interval.until or not has_columns or any(map(is_rate, units)):
         raise WrongKey(
             "[value] cumulative is for states of a register: one column of energy or weight, and an [interval] with "
             "seconds or spacing"

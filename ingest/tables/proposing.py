@@ -109,6 +109,8 @@ def _sample(path: Path, questions: list[str]) -> _Sample:
     count = _regular(lines, best)
     if text.lstrip("\ufeff \r\n\t")[:1] in ("{", "["):
         raise NotSuchFile(f"{path.name}: looks like JSON: describe its records with [json] in a profile")
+    if text.lstrip("\ufeff \r\n\t")[:1] == "<":
+        raise NotSuchFile(f"{path.name}: looks like XML: describe its records with [xml] in a profile")
     if not count:
         raise NotSuchFile(f"{path.name}: is no table: no sign divides its lines into the same number of fields")
     rows = [next(csv.reader([line], delimiter=best), []) for line in lines]

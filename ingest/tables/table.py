@@ -31,6 +31,7 @@ from ingest.tables.streams import stream_columns
 from ingest.tables.text import TableRows, folded, header, rows
 from ingest.tables.times import Clock, month_span
 from ingest.tables.wide import WideLines
+from ingest.tables.xml_rows import xml_rows
 from schemas.batch import ACTUAL
 from schemas.catalogue import Metric, catalogue
 from store.deliveries import Refused
@@ -114,11 +115,11 @@ class _Reader:
                 yield differences.of(found) if self._profile.value.cumulative else found
 
     def _named(self) -> Sequence[str]:
-        """The columns of the file: for JSON, those that are read."""
+        """The columns of the file: for JSON and XML, those that are read."""
         profile = self._profile
         if profile.records is not None:
             return subtables.names(profile.records)
-        if profile.json is None:
+        if not profile.names_columns:
             return header(self._path, profile.shape)
         values = list(profile.streams.names) if profile.streams else [self._said.column or profile.value.column]
         return list(dict.fromkeys((*columns_of(profile), *values)))
@@ -126,6 +127,9 @@ class _Reader:
     def _rows(self) -> Iterator[TableRows]:
         if self._profile.json is not None:
             return json_rows(self._path, self._profile.json, self._layout.names)
+        if self._profile.xml is not None:
+            optional = frozenset(part.column for part in self._profile.only)
+            return xml_rows(self._path, self._profile.xml, self._layout.names, optional)
         width = None if self._profile.records else len(self._layout.names)
         return rows(self._path, self._profile.shape, width)
 
@@ -145,7 +149,7 @@ class _Reader:
             added = [stream for column, stream in self._streams.items() if column not in profile.streams.names]
             if added:
                 yield Note(f"{name}: streams besides the known ones: {', '.join(added)}")
-        if not (profile.records or profile.wide or profile.json) and profile.shape.header:
+        if not (profile.records or profile.wide or profile.names_columns) and profile.shape.header:
             read = {folded(column) for column in (*self._used(), *profile.shape.of_no_interest)}
             read |= {folded(column) for column in profile.value.volts_amperes}
             if others := [column for column in self._layout.names if column and folded(column) not in read]:
@@ -162,7 +166,7 @@ class _Reader:
         self._quality = None if quality is None else (layout.place(quality.column), Memo(qualities(quality)))
         self._months = self._clock, self._zone
         last = folded(layout.names[-1]) if layout.names else ""
-        self._may_be_cut = profile.json is None and last in {folded(column) for column in self._used()}
+        self._may_be_cut = not profile.names_columns and last in {folded(column) for column in self._used()}
         self._added = [layout.place(name) for name in profile.value.plus]
         self._values = {stream: layout.place(column) for column, stream in self._streams.items()}
         self._value = layout.place(self._column) if not profile.streams and not profile.wide else -1

@@ -17,9 +17,12 @@ _WEIGHT: Mapping[str, Fraction] = {
     **{"g": Fraction(1), "kg": Fraction(1_000), "t": Fraction(1_000_000)},
     **{"lb": _POUND, "short ton": 2_000 * _POUND, "long ton": 2_240 * _POUND},
 }
+_COUNT: Mapping[str, Fraction] = {"vehicles": Fraction(1)}
+_RATE: Mapping[str, Fraction] = {"vehicles/h": Fraction(1, 3_600_000)}
+"""Times milliseconds."""
 _LEVEL: Mapping[str, Fraction] = {"%": Fraction(100), "tenths": Fraction(1_000), "share": Fraction(10_000)}
 _BY_SMALLEST: Mapping[str, Mapping[str, Fraction]] = {
-    **{"mJ": {**_ENERGY, **_POWER}, "g": _WEIGHT, "0.01 %": _LEVEL},
+    **{"mJ": {**_ENERGY, **_POWER}, "g": _WEIGHT, "0.01 %": _LEVEL, "vehicle": {**_COUNT, **_RATE}},
 }
 
 
@@ -28,14 +31,14 @@ def units_of(metric: Metric) -> Collection[str]:
     return _BY_SMALLEST.get(metric.smallest_unit, {}).keys()
 
 
-def is_power(unit: str) -> bool:
-    """Whether an amount in this unit is one only together with the length of its interval."""
-    return unit in _POWER
+def is_rate(unit: str) -> bool:
+    """Whether an amount in this unit, of power or flow, is one only together with the length of its interval."""
+    return unit in _POWER or unit in _RATE
 
 
 def scale(metric: Metric, unit: str, interval_ms: int) -> Fraction:
-    """Smallest units of the metric in one `unit`; for power, averaged over an interval."""
-    return _BY_SMALLEST[metric.smallest_unit][unit] * (interval_ms if unit in _POWER else 1)
+    """Smallest units of the metric in one `unit`; for power and flow, averaged over an interval."""
+    return _BY_SMALLEST[metric.smallest_unit][unit] * (interval_ms if is_rate(unit) else 1)
 
 
 def known(text: str, metric: Metric) -> str | None:

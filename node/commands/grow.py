@@ -15,7 +15,9 @@ _PATIENCE_S = 10
 
 
 def grow(
-    dataset: Annotated[str, typer.Argument(help="energy.readings, waste.fill-levels or waste.collections")],
+    dataset: Annotated[
+        str, typer.Argument(help="energy.readings, traffic.counts, waste.fill-levels or waste.collections")
+    ],
     partitions: Annotated[int, typer.Option(min=2, max=1024, help="of the new topic; more than now")],
     begins: Annotated[
         datetime | None,

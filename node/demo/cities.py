@@ -14,7 +14,7 @@ from ingest.cities import City, load_city
 from node.clock import now_ms
 from node.demo.certificates import Authority
 from node.demo.children import Children, free_port
-from schemas.catalogue import Metric, catalogue, datasets, leaving
+from schemas.catalogue import Metric, catalogue, leaving
 from schemas.topics import FRAMES, REGIONS, live
 from store.accounts import StreamAccount, receptions_by_metric, refusals_by_origin, stream_accounts
 from store.database import Connection, connect, create_database
@@ -24,7 +24,9 @@ from store.publishing import begins, cells_since, topic_state
 LEAVING = leaving(catalogue().values(), catalogue())
 """The metrics that the cities publish: each has sources of every metric."""
 
-STREAMS = (*datasets(), FRAMES)
+PUBLISHED = tuple(sorted({metric.dataset for metric in LEAVING}))
+"""The streams of which something leaves a city: each has a simulated source."""
+STREAMS = (*PUBLISHED, FRAMES)
 """Every dataset that the demo carries."""
 
 _METRICS_ROLES = ("meters", "waste", "cameras", "process", "detect", "publish", "pull")
@@ -89,7 +91,7 @@ class CityProgress:
         """Whether all that was replayed is accounted for and published. `live`: the sources go on after that."""
         if self.unpublished or not self.processed(live=live):
             return False
-        return all(self.streams[dataset].publications for dataset in datasets())
+        return all(self.streams[dataset].publications for dataset in PUBLISHED)
 
     def processed(self, *, live: bool) -> bool:
         """Whether all that was replayed is accounted for."""

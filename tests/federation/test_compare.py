@@ -131,6 +131,7 @@ def test_a_whole_span_has_the_windows_of_a_day_or_the_newest_one() -> None:
         "traffic.regions": 96,
         "traffic.passes": 96,
         "traffic.occupancy": 24,
+        "traffic.counts": 96,
     }
 
 

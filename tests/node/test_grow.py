@@ -21,7 +21,9 @@ def local(time_ms: int) -> str:
 
 def test_a_stream_of_traffic_cannot_grow():
     for dataset in ("traffic.plate-regions", "traffic.frames", "no.such"):
-        with pytest.raises(CommandError, match=r"only energy.readings, waste.collections, waste.fill-levels can"):
+        with pytest.raises(
+            CommandError, match=r"only energy.readings, traffic.counts, waste.collections, waste.fill-levels can"
+        ):
             _growing(dataset)
 
 

@@ -7,6 +7,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
+from schemas.catalogue import datasets
 from schemas.topics import FRAMES, live
 from schemas.topics import settings as topic_settings
 from store.database import connect
@@ -60,7 +61,7 @@ def test_a_new_node_learns_step_by_step_what_to_do_next(command, kafka_log, city
     unused = ("ok", "is not there, and not used: no source in the register sends to it")
     assert found[live(city, FRAMES)] == found[live(city, "waste.collections")] == unused
 
-    assert command("topics", "create").count(": made") == 5
+    assert command("topics", "create").count(": made") == len(datasets()) + 1  # and that of pictures
     code, found = examined(command)
     assert code == 0, found
     assert found[topic] == ("ok", "4 partitions, settings as planned")

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -185,6 +186,95 @@ AUSTIN_JSON = """[{"load_id":"538699","report_date":"2025-12-08T00:00:00.000","l
 "route_number":"RW04"}]
 """
 
+DATEX_V2 = """<?xml version="1.0" encoding="UTF-8"?>
+<d2LogicalModel xmlns="http://datex2.eu/schema/2/2_0" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"
+    modelBaseVersion="2"><exchange><supplierIdentification><country>nl</country></supplierIdentification></exchange>
+<payloadPublication xsi:type="MeasuredDataPublication" lang="nl">
+<publicationTime>2026-08-19T08:33:42.013Z</publicationTime>
+<measurementSiteTableReference id="TABLE" version="1727" targetClass="MeasurementSiteTable"/>
+<siteMeasurements>
+<measurementSiteReference id="A10_1" version="2" targetClass="MeasurementSiteRecord"/>
+<measurementTimeDefault>2026-08-19T08:32:00Z</measurementTimeDefault>
+<measuredValue index="1"><measuredValue><basicData xsi:type="TrafficFlow"><vehicleFlow numberOfInputValuesUsed="12">
+<vehicleFlowRate>720</vehicleFlowRate></vehicleFlow></basicData></measuredValue></measuredValue>
+<measuredValue index="2"><measuredValue><basicData xsi:type="TrafficSpeed"><averageVehicleSpeed><speed>92.0</speed>
+</averageVehicleSpeed></basicData></measuredValue></measuredValue>
+<measuredValue index="3"><measuredValue><basicData xsi:type="TrafficFlow"><vehicleFlow><dataError>true</dataError>
+<vehicleFlowRate>0</vehicleFlowRate></vehicleFlow></basicData></measuredValue></measuredValue>
+</siteMeasurements>
+<siteMeasurements>
+<measurementSiteReference id="A10_2" version="1" targetClass="MeasurementSiteRecord"/>
+<measurementTimeDefault>2026-08-19T10:33:00.000+02:00</measurementTimeDefault>
+<measuredValue index="1"><measuredValue><basicData xsi:type="TrafficFlow"><vehicleFlow>
+<vehicleFlowRate>90</vehicleFlowRate></vehicleFlow></basicData></measuredValue></measuredValue>
+<measuredValue index="2"><measuredValue><basicData xsi:type="TrafficFlow"><vehicleFlow/></basicData></measuredValue>
+</measuredValue>
+</siteMeasurements></payloadPublication></d2LogicalModel>
+"""
+DATEX_V3 = """<?xml version="1.0" encoding="UTF-8" standalone="yes"?>
+<mc:messageContainer xmlns:mc="http://datex2.eu/schema/3/messageContainer" xmlns:com="http://datex2.eu/schema/3/common"
+    xmlns:roa="http://datex2.eu/schema/3/roadTrafficData" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"
+    modelBaseVersion="3"><mc:payload xsi:type="roa:MeasuredDataPublication" lang="nl" modelBaseVersion="3">
+<com:publicationTime>2026-10-01T18:58:00Z</com:publicationTime>
+<roa:siteMeasurements>
+<roa:measurementSiteReference targetClass="roa:MeasurementSite" id="GAD_1" version="19"/>
+<roa:physicalQuantity index="1"><roa:physicalQuantity xsi:type="roa:SinglePhysicalQuantity">
+<roa:basicData xsi:type="roa:TrafficFlow"><roa:vehicleFlow accuracy="0.0"><com:vehicleFlowRate>240</com:vehicleFlowRate>
+</roa:vehicleFlow></roa:basicData></roa:physicalQuantity></roa:physicalQuantity>
+<roa:physicalQuantity index="2"><roa:physicalQuantity xsi:type="roa:SinglePhysicalQuantity">
+<roa:basicData xsi:type="roa:TrafficSpeed"><roa:averageVehicleSpeed><com:speed>108.0</com:speed>
+</roa:averageVehicleSpeed></roa:basicData></roa:physicalQuantity></roa:physicalQuantity>
+<roa:measurementTimeDefault><roa:timeValue>2026-10-01T18:55:00Z</roa:timeValue></roa:measurementTimeDefault>
+</roa:siteMeasurements>
+<roa:siteMeasurements>
+<roa:measurementSiteReference targetClass="roa:MeasurementSite" id="GAD_2" version="19"/>
+<roa:physicalQuantity index="1"><roa:physicalQuantity xsi:type="roa:SinglePhysicalQuantity">
+<roa:basicData xsi:type="roa:TrafficFlow"><roa:vehicleFlow><com:vehicleFlowRate>1260</com:vehicleFlowRate>
+</roa:vehicleFlow></roa:basicData></roa:physicalQuantity></roa:physicalQuantity>
+<roa:measurementTimeDefault><roa:timeValue>2026-10-01T18:56:00Z</roa:timeValue></roa:measurementTimeDefault>
+</roa:siteMeasurements></mc:payload></mc:messageContainer>
+"""
+
+
+def flows(text: str) -> Sums:
+    """Vehicles of a minute by site and index, from a tree of the document."""
+    sums = {}
+    for site in ElementTree.fromstring(text.encode()).iterfind(".//{*}siteMeasurements"):
+        name = site.find("{*}measurementSiteReference").attrib["id"]
+        for value in site:
+            rate, error = value.find(".//{*}vehicleFlowRate"), value.find(".//{*}dataError")
+            if rate is not None and (error is None or error.text == "false"):
+                sums[f"{name}/{value.attrib['index']}"] = round(Fraction(rate.text or "0") / 60)
+    return sums
+
+
+CONTAINERS = """[
+{"id": "urn:ngsi-ld:WasteContainer:1", "type": "WasteContainer", "binCapacity": {"type": "Property", "value": 43},
+ "fillingLevel": {"type": "Property", "value": 0.65, "observedAt": "2026-11-27T09:58:03.123Z"},
+ "location": {"type": "GeoProperty", "value": {"type": "Point", "coordinates": [-8.77, 42.6]}},
+ "@context": ["https://uri.etsi.org/ngsi-ld/v1/ngsi-ld-core-context.jsonld"]},
+{"id": "urn:ngsi-ld:WasteContainer:2", "type": "WasteContainer",
+ "fillingLevel": {"value": 1, "observedAt": "2026-11-27T09:50:00Z", "unitCode": "C62"}},
+{"id": "urn:ngsi-ld:WasteContainer:3", "type": "WasteContainer", "fillingLevel": {"type": "Property", "value": 0.5}},
+{"id": "urn:ngsi-ld:WasteContainer:4", "type": "WasteContainer"}
+]
+"""
+CONTAINERS_SIMPLE = """[
+{"id": "urn:ngsi-ld:WasteContainer:1", "type": "WasteContainer", "fillingLevel": 0.65,
+ "binLoggedTime": "2026-11-27T15:28:03+05:30"},
+{"id": "urn:ngsi-ld:WasteContainer:2", "type": "WasteContainer", "binLoggedTime": "2026-11-27T15:28:03+05:30"}
+]
+"""
+METERS = """[
+{"id": "urn:ngsi-ld:ThreePhaseAcMeasurement:1", "type": "ThreePhaseAcMeasurement", "totalActiveEnergyImport": [
+ {"type": "Property", "value": 150781.5, "observedAt": "2026-11-27T10:00:00Z"},
+ {"type": "Property", "value": 150781.75, "observedAt": "2026-11-27T10:15:00Z"},
+ {"type": "Property", "value": 150782.5, "observedAt": "2026-11-27T10:30:00Z"}]},
+{"id": "urn:ngsi-ld:ACMeasurement:2", "type": "ACMeasurement", "totalActiveEnergyImport":
+ {"type": "Property", "value": 1059.8, "observedAt": "2026-11-27T10:00:00Z"}}
+]
+"""
+
 
 def by_record(records: Sequence[Any], amount: Callable[[Any], tuple[str, Fraction | None]]) -> Sums:
     """The sums of the records that `amount` knows."""
@@ -224,6 +314,32 @@ SAMPLES = {
         "2025-12-08 15:30",
         2,
         {3: "missing", 4: "repeated-hour"},
+    ),
+    "datex2-v2-flow-minute": Sample(DATEX_V2, flows, "2026-08-19 08:32", 2, {2: "quality", 4: "missing"}),
+    "datex2-v3-flow-minute": Sample(DATEX_V3, flows, "2026-10-01 18:55", 2),
+    "ngsi-ld-waste-container": Sample(
+        CONTAINERS,
+        lambda text: {entity["id"]: round(entity["fillingLevel"]["value"] * 10_000) for entity in json.loads(text)[:2]},
+        "2026-11-27 09:50",
+        2,
+        {3: "time", 4: "time"},
+    ),
+    "ngsi-ld-waste-container-key-values": Sample(
+        CONTAINERS_SIMPLE,
+        lambda text: {"urn:ngsi-ld:WasteContainer:1": round(json.loads(text)[0]["fillingLevel"] * 10_000)},
+        "2026-11-27 09:58",
+        1,
+        {2: "missing"},
+    ),
+    "ngsi-ld-energy-import-temporal": Sample(
+        METERS,
+        lambda text: {
+            entity["id"]: round((states[-1]["value"] - states[0]["value"]) * KWH)
+            for entity in json.loads(text)
+            if isinstance(states := entity["totalActiveEnergyImport"], list)
+        },
+        "2026-11-27 10:00",
+        2,
     ),
     "fluvius": Sample(
         FLUVIUS,
