@@ -83,7 +83,7 @@ def test_the_subjects_are_the_topics_of_the_running_streams(registry: TestClient
     assert given(registry.get("/schemas/types")) == ["AVRO"]
 
 
-@pytest.mark.parametrize("dataset", DATASETS)
+@pytest.mark.parametrize("dataset", [dataset for dataset in DATASETS if dataset != "traffic.counts"])  # it has one
 def test_a_topic_has_the_versions_of_its_dataset(registry: TestClient, dataset: str) -> None:
     first, second = schema_named(f"{dataset}.v1"), schema_named(f"{dataset}.v2")
     topics = [live("isfahan", dataset)]
