@@ -85,7 +85,9 @@ class RejectedBlock:
             return
         found = Counter(letter.offset for letter in rejected)
         reasons = {letter.offset: letter.reason for letter in rejected}
-        for offset, count in sorted(pair for some in messages for pair in zip(some.offset, some.count, strict=True)):
+        for offset, count in sorted(
+            pair for some in messages for pair in zip(some.offset.tolist(), some.count.tolist(), strict=True)
+        ):
             if offset in found and (total := self._block.add(rows, found[offset])) > self._limit:
                 raise TooManyRejected(
                     f"{total} rejected rows within {ROW_BLOCK} rows, the last at offset {offset}: {reasons[offset]}. If"

@@ -2,26 +2,30 @@
 
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
+from operator import itemgetter
+
+import numpy as np
+from numpy.typing import NDArray
 
 from eventlog.protocol import Record
 from processors.groups import group_number
 from processors.readings import FUTURE_MS, MessageEntry, Messages
 from schemas.batch import REGION, Batch, DecodeError, decode
 from schemas.catalogue import Metric, current_name
-from schemas.heads import Head, body_of, head_of
+from schemas.heads import Head, bodies_of, head_of
 from schemas.topics import REGIONS
 
-_MOST_KEYS = 10_000
-_MOST_HEADS = 16
-"""Bounds on what a decoder remembers: keys, and beginnings of messages with one key."""
+_MOST_HEADS = 10_000
+_MOST_OF_KEY = 16
+"""Bounds on what a decoder remembers: beginnings of messages, and those of messages with one key."""
 
 
 @dataclass(slots=True)
 class Decoded:
     """What some records hold; a record's `sequence` number is its place among them.
 
-    `feeders`: who sent each, empty for what is dead; `messages` by metric; `ticks`: times in milliseconds, by sequence;
-    `dead`: (sequence, record, error); `converted`: how many messages no view could read (R9).
+    `feeders`: who sent each, empty for what is dead; `messages` by metric, in the order of the log; `ticks`: times in
+    milliseconds, by sequence; `dead`: (sequence, record, error); `converted`: how many no view could read (R9).
     """
 
     feeders: list[str]
@@ -30,20 +34,19 @@ class Decoded:
     dead: list[tuple[int, Record, DecodeError]] = field(default_factory=list)
     converted: int = 0
 
-    def of(self, metric: str) -> list[MessageEntry]:
-        """The messages of a metric, to which more can be added."""
-        found = self.messages.get(metric)
-        if found is None:
-            found = self.messages[metric] = Messages()
-        return found.entries
+    def add(self, metric: str, messages: Messages) -> None:
+        """Add messages of a metric."""
+        known = self.messages.get(metric)
+        self.messages[metric] = messages if known is None else Messages.join([known, messages])
 
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """What messages with this head are: whose group, `interval` in milliseconds."""
+    """What messages with this head are: whose group, `interval` in milliseconds. `number` counts the heads."""
 
+    number: int
     head: Head
-    metric: str
+    metric: int
     group: int
     interval: int
 
@@ -53,47 +56,86 @@ class Decoder:
 
     def __init__(self, metrics: Mapping[str, Metric]) -> None:
         self._metrics = metrics
-        self._known: dict[bytes, list[_Known]] = {}
+        self._names = list(metrics)
+        self._heads: list[_Known] = []
+        self._of_key: dict[bytes | None, list[_Known]] = {}
 
     def decode(self, records: Sequence[Record], settled: Set[tuple[int, int]]) -> Decoded:
         """Decode all records but those that are `settled`, as (offset, -1): they were dead before."""
+        if len(self._heads) >= _MOST_HEADS:
+            self._heads, self._of_key = [], {}
         decoded = Decoded([""] * len(records))
+        whole: dict[str, list[MessageEntry]] = {}
+        sequences, heads, of_key = [], [], self._of_key
         for sequence, record in enumerate(records):
             if settled and (record.offset, -1) in settled:
                 continue
-            if self._add_known(decoded, sequence, record):
-                continue
-            try:
-                batch = decode(record.value)
-                if batch.count:
-                    self._add(decoded, sequence, record, batch)
+            value = record.value
+            if value is not None:
+                for known in of_key.get(record.key, ()):
+                    if value.startswith(known.head.prefix):
+                        sequences.append(sequence)
+                        heads.append(known.number)
+                        break
                 else:
-                    decoded.ticks[sequence] = _tick(batch, record.timestamp)
-            except DecodeError as error:
-                decoded.dead.append((sequence, record, error))
+                    self._decode_whole(decoded, whole, sequence, record)
             else:
-                decoded.feeders[sequence] = batch.feeder
-                decoded.converted += not batch.viewed
+                self._decode_whole(decoded, whole, sequence, record)
+        if sequences:
+            for sequence in self._add_known(decoded, records, sequences, np.array(heads)):
+                self._decode_whole(decoded, whole, sequence, records[sequence])
+            decoded.dead.sort(key=itemgetter(0))
+        for metric, entries in whole.items():
+            decoded.add(metric, Messages.of(entries))
         return decoded
 
-    def _add_known(self, decoded: Decoded, sequence: int, record: Record) -> bool:
-        """Add a message whose head was seen with the same key; False if there is more to find out about it."""
-        key, value = record.key, record.value
-        if key is None or value is None:
-            return False
-        for known in self._known.get(key, ()):
-            if value.startswith(known.head.prefix):
-                body = body_of(known.head, value)
-                if body is None:
-                    return False
-                start, decoded.feeders[sequence], count, rows = body
-                at, appended, group, interval = record.offset, record.timestamp, known.group, known.interval
-                entry = sequence, at, appended, group, interval, start, count, rows, b""
-                decoded.of(known.metric).append(entry)
-                return True
-        return False
+    def _add_known(
+        self, decoded: Decoded, records: Sequence[Record], sequences: Sequence[int], number: NDArray[np.int64]
+    ) -> list[int]:
+        """Add messages whose heads were seen with the same keys, by their numbers (m,).
 
-    def _add(self, decoded: Decoded, sequence: int, record: Record, batch: Batch) -> None:
+        Returns the sequence numbers of those of which there is more to find out.
+        """
+        columns = [(len(of.head.prefix), of.head.has_feeder, of.metric, of.group, of.interval) for of in self._heads]
+        prefix, has_feeder, metric, group, interval = np.array(columns, np.int64)[number].T
+        chosen = [records[sequence] for sequence in sequences]
+        bodies = bodies_of([record.value or b"" for record in chosen], prefix, has_feeder.astype(np.bool_))
+        for sequence, feeder in zip(sequences, bodies.feeder, strict=True):
+            decoded.feeders[sequence] = feeder
+        messages = Messages(
+            np.array(sequences, np.int64),
+            np.array([record.offset for record in chosen], np.int64),
+            np.array([record.timestamp for record in chosen], np.int64),
+            group.astype(np.uint32),
+            interval.astype(np.uint32),
+            bodies.start,
+            bodies.count,
+            bodies.rows,
+            [b""] * len(chosen),
+        )
+        for one in np.unique(metric[bodies.viewed]).tolist():
+            of_metric = bodies.viewed & (metric == one)
+            decoded.add(self._names[one], messages if of_metric.all() else messages.take(np.flatnonzero(of_metric)))
+        return [sequences[place] for place in np.flatnonzero(~bodies.viewed).tolist()]
+
+    def _decode_whole(
+        self, decoded: Decoded, whole: dict[str, list[MessageEntry]], sequence: int, record: Record
+    ) -> None:
+        try:
+            batch = decode(record.value)
+            if batch.count:
+                metric, entry = self._entry(sequence, record, batch)
+                whole.setdefault(metric, []).append(entry)
+            else:
+                decoded.ticks[sequence] = _tick(batch, record.timestamp)
+        except DecodeError as error:
+            decoded.dead.append((sequence, record, error))
+        else:
+            decoded.feeders[sequence] = batch.feeder
+            decoded.converted += not batch.viewed
+
+    def _entry(self, sequence: int, record: Record, batch: Batch) -> tuple[str, MessageEntry]:
+        """A message of a metric, which is given by its name."""
         metric = self._metrics.get(current_name(batch.metric))
         if metric is None:
             raise DecodeError("unknown-metric", f"{batch.metric!r} is not computed from this topic")
@@ -104,17 +146,16 @@ class Decoder:
         group = group_number(metric, batch.area, batch.class_)
         at, appended = record.offset, record.timestamp
         entry = sequence, at, appended, group, batch.interval, batch.start, batch.count, batch.rows, batch.regions
-        decoded.of(metric.name).append(entry)
         if batch.viewed and record.value is not None and (head := head_of(record.value)) is not None:
-            self._remember(record.key, _Known(head, metric.name, group, batch.interval))
+            self._remember(record.key, head, metric, group, batch.interval)
+        return metric.name, entry
 
-    def _remember(self, key: bytes, known: _Known) -> None:
-        if len(self._known) >= _MOST_KEYS:
-            self._known.clear()
-        heads = self._known.setdefault(key, [])
-        if len(heads) >= _MOST_HEADS:
-            heads.clear()
-        heads.append(known)
+    def _remember(self, key: bytes, head: Head, metric: Metric, group: int, interval: int) -> None:
+        of_key = self._of_key.setdefault(key, [])
+        if len(of_key) >= _MOST_OF_KEY:
+            of_key.clear()
+        of_key.append(_Known(len(self._heads), head, self._names.index(metric.name), group, interval))
+        self._heads.append(of_key[-1])
 
 
 def _check_picture(metric: Metric, batch: Batch) -> None:

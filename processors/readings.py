@@ -1,8 +1,10 @@
 """From messages to checked columns: which rows of a poll are readings, which are rejected and why. Pure functions."""
 
 from collections.abc import Sequence, Set
-from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from dataclasses import dataclass, replace
+from itertools import chain
+from operator import itemgetter
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,57 +41,53 @@ ALWAYS = TimeSpan()
 
 
 MessageEntry = tuple[int, int, int, int, int, int, int, memoryview | bytes, bytes]
-"""A message: the values of the properties of `Messages` for it, in their order. A tuple, as there are many."""
+"""A message: what the columns of `Messages` say of it, in their order."""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Messages:
-    """The decoded messages of one metric in one poll, in the order of the log: one entry each in every list."""
+    """The decoded messages of one metric in one poll, in the order of the log; every column has length m.
 
-    entries: list[MessageEntry] = field(default_factory=list)
+    `sequence` is the place of each among all messages of the poll; `appended`, when the log took each, and `start` are
+    milliseconds since 1970, UTC; `interval` is in milliseconds; `count` is how many rows each has; `rows` are bytes of
+    `ROW`, `regions` of `REGION`.
+    """
 
-    @property
-    def sequence(self) -> list[int]:
-        """The place of each among all messages of the poll."""
-        return [entry[0] for entry in self.entries]
+    sequence: NDArray[np.int64]
+    offset: NDArray[np.int64]
+    appended: NDArray[np.int64]
+    group: NDArray[np.uint32]
+    interval: NDArray[np.uint32]
+    start: NDArray[np.int64]
+    count: NDArray[np.int64]
+    rows: Sequence[memoryview | bytes]
+    regions: Sequence[bytes]
 
-    @property
-    def offset(self) -> list[int]:
-        return [entry[1] for entry in self.entries]
+    @classmethod
+    def of(cls, entries: Sequence[MessageEntry]) -> "Messages":
+        """At least one message, in any order."""
+        *columns, rows, regions = zip(*sorted(entries, key=itemgetter(0)), strict=True)
+        whole: list[Any] = [np.array(column, of) for column, of in zip(columns, _COLUMN_TYPES, strict=True)]
+        return cls(*[*whole, rows, regions])
 
-    @property
-    def appended(self) -> list[int]:
-        """When the log took each, milliseconds since 1970, UTC."""
-        return [entry[2] for entry in self.entries]
+    def take(self, which: Indices) -> "Messages":
+        """The messages at these places, in that order."""
+        places = which.tolist()
+        taken: list[Any] = [column[which] for column in self._columns()]
+        return Messages(*[*taken, *([part[place] for place in places] for part in (self.rows, self.regions))])
 
-    @property
-    def group(self) -> list[int]:
-        return [entry[3] for entry in self.entries]
+    @classmethod
+    def join(cls, parts: "Sequence[Messages]") -> "Messages":
+        """All messages, in the order of the log."""
+        whole: list[Any] = [np.concatenate(column) for column in zip(*(part._columns() for part in parts), strict=True)]
+        rows, regions = ([*chain(*of)] for of in ([part.rows for part in parts], [part.regions for part in parts]))
+        return cls(*[*whole, rows, regions]).take(np.argsort(whole[0]))
 
-    @property
-    def interval(self) -> list[int]:
-        """Milliseconds."""
-        return [entry[4] for entry in self.entries]
+    def _columns(self) -> Sequence[NDArray[Any]]:
+        return self.sequence, self.offset, self.appended, self.group, self.interval, self.start, self.count
 
-    @property
-    def start(self) -> list[int]:
-        """Milliseconds since 1970, UTC."""
-        return [entry[5] for entry in self.entries]
 
-    @property
-    def count(self) -> list[int]:
-        """How many rows each has."""
-        return [entry[6] for entry in self.entries]
-
-    @property
-    def rows(self) -> list[memoryview | bytes]:
-        """Bytes of `ROW`."""
-        return [entry[7] for entry in self.entries]
-
-    @property
-    def regions(self) -> list[bytes]:
-        """Bytes of `REGION`."""
-        return [entry[8] for entry in self.entries]
+_COLUMN_TYPES = (np.int64, np.int64, np.int64, np.uint32, np.uint32, np.int64, np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,13 +137,9 @@ class _Poll:
     def __init__(self, messages: Messages, raw: NDArray[np.void]) -> None:
         self._raw = raw
         self._columns = MessageColumns(
-            np.array(messages.group, np.uint32),
-            np.array(messages.start, np.int64),
-            np.array(messages.interval, np.uint32),
-            np.array(messages.offset, np.int64),
-            np.array(messages.count, np.int64),
+            messages.group, messages.start, messages.interval, messages.offset, messages.count
         )
-        self._appended = np.array(messages.appended, np.int64)
+        self._appended = messages.appended
         counts = self._columns.count
         self.first = np.cumsum(counts) - counts
         self._after, self._value, self._quality = (raw[name].copy() for name in ("after", "value", "quality"))
@@ -205,7 +199,7 @@ def _marked(
 ) -> NDArray[np.bool_]:
     """Which of all rows are settled. Shape (count,)."""
     marked = np.zeros(count, np.bool_)
-    begins = dict(zip(messages.offset, first.tolist(), strict=True))
+    begins = dict(zip(messages.offset.tolist(), first.tolist(), strict=True))
     for offset, row in settled:
         if row >= 0 and offset in begins:
             marked[begins[offset] + row] = True
@@ -218,13 +212,13 @@ class _Faults:
     def __init__(self, raw: NDArray[np.void], messages: Messages, metric: Metric, span: TimeSpan) -> None:
         self._raw = raw
         self._messages = messages
-        interval = np.array(messages.interval, np.int64)
+        interval = messages.interval.astype(np.int64)
         if metric.reading == "moment":
             fitting = interval == 0
         else:
             fitting = (interval > 0) & (interval <= metric.longest_window_ms)
         # How far after the batch's start an interval may begin so that it ends before the log's clock + tolerance.
-        room = np.array(messages.appended, np.float64) + FUTURE_MS - interval - np.array(messages.start, np.float64)
+        room = messages.appended.astype(np.float64) + FUTURE_MS - interval - messages.start
         after, value = raw["after"], raw["value"].copy()
         with np.errstate(invalid="ignore"):
             self._whole_after = (after >= 0) & (after == np.floor(after)) & (after < 2.0**31)
@@ -244,14 +238,14 @@ class _Faults:
     def _within_span(self, span: TimeSpan) -> NDArray[np.bool_]:
         """Which rows belong to this topic by their times. A time that is no number is another fault."""
         with np.errstate(invalid="ignore"):
-            start = np.repeat(np.array(self._messages.start, np.float64), self._messages.count) + self._raw["after"]
+            start = np.repeat(self._messages.start.astype(np.float64), self._messages.count) + self._raw["after"]
             outside: NDArray[np.bool_] = (start < span.begins) | (start >= span.ends)
         return ~outside
 
     def explain(self) -> list[DeadLetter]:
         """The unsound rows with the first reason that holds for each."""
         found = []
-        offsets, ends = self._messages.offset, np.cumsum(self._messages.count)
+        offsets, ends = self._messages.offset.tolist(), np.cumsum(self._messages.count)
         places = np.flatnonzero(~self.sound)
         message = np.searchsorted(ends, places, "right")
         row = places - (ends - self._messages.count)[message]
