@@ -188,7 +188,8 @@ def test_prometheus_tells_of_a_role_that_is_gone_or_frozen_or_fails_and_of_a_ful
     until(lambda: not city.firing() & DRILLED, "nothing of it is wrong", PATIENCE_S, 1)
     _docker("exec", small, "sh", "-c", "head -c 3900k /dev/zero > /var/lib/sistercity/filler")
     city.do("pause", "serve")
-    city.do("stop", "ingest", "publish", "postgres")  # simulated meters end when they lose the database, some time later
+    # Simulated meters end when they lose the database, but some time later.
+    city.do("stop", "ingest", "publish", "postgres")
     until(lambda: city.firing() >= DRILLED, "each alert fires", PATIENCE_S, 1)
     _docker("exec", small, "rm", "/var/lib/sistercity/filler")
     city.do("unpause", "serve")

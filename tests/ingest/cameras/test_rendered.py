@@ -5,6 +5,7 @@ import pytest
 
 from ingest.cameras.rendered import RenderedCamera
 from schemas.batch import ONE_LINE, TWO_LINES
+from tests.soak import amount, soak, soak_only
 
 FRAMES = range(60)
 """Half a minute at two frames a second."""
@@ -26,7 +27,8 @@ def test_a_seed_makes_the_same_frames_in_any_order(country):
 
 
 @pytest.mark.parametrize("country", ["IR", "VN"])
-@pytest.mark.parametrize("seed", range(4))
+@soak
+@pytest.mark.parametrize("seed", range(amount(2, soak=8)))
 def test_there_is_traffic_most_of_the_time(country, seed):
     camera = RenderedCamera(seed, country, *SMALL)
     counts = [len(camera.truth(number)) for number in FRAMES]
@@ -35,15 +37,16 @@ def test_there_is_traffic_most_of_the_time(country, seed):
     assert max(counts) <= 5
 
 
+@soak
 @pytest.mark.parametrize(("country", "form", "share"), [("IR", ONE_LINE, 0.7), ("VN", TWO_LINES, 0.6)])
 def test_the_country_sets_the_mix(country, form, share):
-    cameras = [RenderedCamera(seed, country, *SMALL) for seed in range(6)]
+    cameras = [RenderedCamera(seed, country, *SMALL) for seed in range(amount(3, soak=6))]
     forms = Counter(plate.form for camera in cameras for number in FRAMES for plate in camera.truth(number))
     assert set(forms) == {ONE_LINE, TWO_LINES}
     assert forms[form] > share * forms.total()
 
 
-@pytest.mark.parametrize("size", [(640, 360), (1280, 720), (320, 240), (360, 640)])
+@pytest.mark.parametrize("size", [(640, 360), pytest.param((1280, 720), marks=soak_only), (320, 240), (360, 640)])
 def test_plates_are_where_truth_has_them(size):
     camera = RenderedCamera(2, "IR", *size)
     seen = [(camera.frame(number), camera.truth(number)) for number in FRAMES[::3]]

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ingest.files.reading import NotSuchFile
-from ingest.tables import json_rows
+from ingest.tables import faults, json_rows
 from ingest.tables.profile import Said
 from ingest.tables.profile_file import ProfileError, parse_profile
 from ingest.tables.table import Table
@@ -163,7 +163,11 @@ def test_a_line_that_is_no_json_is_refused_alone_and_a_cut_one_refuses_the_file(
         parsed(OF_LINES, path)
 
 
-def test_a_large_document_is_read_in_flat_memory(tmp_path: Path) -> None:
+def test_a_large_document_is_read_in_flat_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(json_rows, "_ROWS", 200)
+    monkeypatch.setattr(json_rows, "_BLOCK", 4 << 10)
+    monkeypatch.setattr(faults, "MOST_KEPT", 500)
+
     def peak(records: int) -> int:
         path = tmp_path / "large.json"
         with path.open("w") as file:
@@ -180,7 +184,7 @@ def test_a_large_document_is_read_in_flat_memory(tmp_path: Path) -> None:
 
         return peak_bytes(read)
 
-    assert peak(12_000) < 1.3 * peak(6_000)
+    assert peak(3_000) < 1.3 * peak(1_000)
 
 
 @pytest.mark.parametrize(
