@@ -192,7 +192,7 @@ def _sender(
     journal = StoreJournal(connection, uuid.uuid4())
     days = source.remembered_days
     arrivals = StoreArrivals(connection, days) if days else NoArrivals()
-    listed = LiveSource(source.adapter, form, name, source.endless)
+    listed = LiveSource(source.adapter, form, name, source.endless, source.each_line)
     return SourceSender(listed, stream.feed, journal, arrivals, register, now_ms, heard.hear), stream.feed(journal)
 
 

@@ -87,6 +87,7 @@ class _Open(NamedTuple):
     quality: NDArray[np.int64]
     value: NDArray[np.int64]
     reason: NDArray[np.int64]
+    file: NDArray[np.int64]
 
     @classmethod
     def of(cls, keys: int) -> "_Open":
@@ -95,10 +96,11 @@ class _Open(NamedTuple):
         return cls(*columns)
 
     def stretch(self, key: int) -> _Stretch | None:
-        start, end, interval, quality, value, reason = (int(column[key]) for column in self)
+        start, end, interval, quality, value, reason, _ = (int(column[key]) for column in self)
         return None if start == _NEVER else _Stretch(start, end, interval, quality, value, _REASONS[reason])
 
-    def put(self, key: int, stretch: _Stretch) -> None:
+    def put(self, key: int, file: int, stretch: _Stretch) -> None:
+        self.file[key] = file
         self.start[key], self.end[key], self.interval[key] = stretch.start, stretch.end, stretch.interval
         self.quality[key], self.value[key] = stretch.quality, stretch.value
         self.reason[key] = _REASONS.index(stretch.reason)
@@ -113,14 +115,16 @@ class _Sorted:
     interval: NDArray[np.int64]
     value: NDArray[np.int64]
     quality: NDArray[np.int64]
+    file: NDArray[np.int64]
 
     @classmethod
-    def of(cls, rows: Placed, keys: NDArray[np.integer]) -> "_Sorted":
+    def of(cls, rows: Placed, keys: NDArray[np.integer], *, by_file: bool) -> "_Sorted":
         if len(keys) and keys.max() < 2**16:
             keys = keys.astype(np.uint16)  # sorted by radix
         order = np.argsort(keys, kind="stable") if len(keys) and (keys != keys[0]).any() else slice(None)
         columns = (rows[name][order].astype(np.int64) for name in ("start", "interval", "value", "quality"))
-        return cls(keys[order].astype(np.int64), *columns)
+        file = rows["file"][order].astype(np.int64) if by_file else np.zeros(len(rows), np.int64)
+        return cls(keys[order].astype(np.int64), *columns, file)
 
     @property
     def begins(self) -> Flags:
@@ -129,7 +133,8 @@ class _Sorted:
         return begins
 
     def where(self, mask: NDArray[np.bool_ | np.int64]) -> "_Sorted":
-        return _Sorted(self.key[mask], self.start[mask], self.interval[mask], self.value[mask], self.quality[mask])
+        names = ("key", "start", "interval", "value", "quality", "file")
+        return _Sorted(*(getattr(self, name)[mask] for name in names))
 
     def before(self, column: NDArray[np.int64], open_: NDArray[np.int64]) -> NDArray[np.int64]:
         """What the reading before each has in a column: for the first of a source, what is open."""
@@ -145,23 +150,33 @@ class Clashes:
 
     All readings of a stretch in which two overlap are refused, whichever came first: which of them is true, only the
     operator knows. So are all of a source of energy whose intervals are shorter than the spacing of most of them.
+
+    `by_file`: readings of two files contradict each other in nothing. Files that a sender brings may come together or
+    not, and which value counts must not depend on that: it is decided where all of them are (R6).
     """
 
-    def __init__(self, sources: SourceCodes, steps: Iterable[Placed]) -> None:
+    def __init__(self, sources: SourceCodes, steps: Iterable[Placed], *, by_file: bool = False) -> None:
         """Raises `NotSuchFile` if there are more than `MOST_CLASHES` of them."""
         self._sources = sources
+        self._by_file = by_file
         keys = sources.key_count
-        self._found: dict[int, list[_Stretch]] = {}
+        self._several: dict[int, dict[int, _Stretch]] = {}
+        """Source -> file -> what is open, for sources of which several files have readings at one time."""
+        self._is_of_several = np.zeros(keys, np.bool_)
+        self._found: dict[tuple[int, int], list[_Stretch]] = {}
         self._count = 0
         self._open = _Open.of(keys)
         self._spacings = _Spacings(keys)
         self._spaced = sources.keys_of(POWER.metrics)
         for rows in steps:
-            self._add(_Sorted.of(rows, sources.keys(rows["source"])))
-        self._close_open(np.arange(keys))
+            self._add(_Sorted.of(rows, sources.keys(rows["source"]), by_file=by_file))
+        self._close_open(np.flatnonzero(~self._is_of_several))
+        for key, held in self._several.items():
+            for file, stretch in held.items():
+                self._close(key, file, stretch)
         self._too_short = frozenset(self._spacings.contradicting())
         self._flagged = np.zeros(keys, np.bool_)
-        self._flagged[[*self._found, *self._too_short]] = True
+        self._flagged[[*(key for key, _ in self._found), *self._too_short]] = True
 
     def reasons(self, rows: Placed) -> dict[int, str]:
         """Row -> why it is refused, for the rows that are."""
@@ -170,13 +185,14 @@ class Clashes:
         keys = self._sources.keys(rows["source"])
         reasons: dict[int, str] = {}
         for row in np.flatnonzero(self._flagged[keys]).tolist():
-            reason = self._reason(int(keys[row]), int(rows["start"][row]))
+            file = int(rows["file"][row]) if self._by_file else 0
+            reason = self._reason(int(keys[row]), file, int(rows["start"][row]))
             if reason is not None:
                 reasons[row] = reason
         return reasons
 
-    def _reason(self, key: int, start: int) -> str | None:
-        stretches = self._found.get(key, [])
+    def _reason(self, key: int, file: int, start: int) -> str | None:
+        stretches = self._found.get((key, file), [])
         place = bisect_right(stretches, start, key=lambda stretch: stretch.start)
         if place and stretches[place - 1].holds(start):
             return stretches[place - 1].reason
@@ -190,8 +206,8 @@ class Clashes:
         begun = rows.before(rows.start, self._open.start)
         ended = rows.before(rows.start + rows.interval, self._open.end)
         touching = (rows.start < ended) | (rows.start == begun)
-        if touching.any():
-            among = np.isin(rows.key, np.unique(rows.key[touching]))
+        if touching.any() or self._several:
+            among = np.isin(rows.key, np.unique(rows.key[touching])) | self._is_of_several[rows.key]
             self._add_each(rows.where(among))
             rows = rows.where(~among)
         self._add_apart(rows)
@@ -200,7 +216,7 @@ class Clashes:
         """Which readings say the same as the one before them."""
         same: Flags = rows.start == rows.before(rows.start, self._open.start)
         if same.any():
-            for name in ("interval", "value", "quality"):
+            for name in ("interval", "value", "quality", "file"):
                 column: NDArray[np.int64] = getattr(rows, name)
                 same &= column == rows.before(column, getattr(self._open, name))
         return same
@@ -211,7 +227,7 @@ class Clashes:
         first, last = rows.key[begins], np.append(np.flatnonzero(begins)[1:], len(rows.key)) - 1
         self._close_open(first)
         begun = rows.before(rows.start, self._open.start)
-        counted = (begun != _NEVER) & self._spaced[rows.key]
+        counted = (begun != _NEVER) & self._spaced[rows.key] & (rows.file == rows.before(rows.file, self._open.file))
         interval = rows.before(rows.interval, self._open.interval)
         self._spacings.add(rows.key[counted], (rows.start - begun)[counted], interval[counted])
         if len(first):
@@ -219,38 +235,59 @@ class Clashes:
             self._open.start[first], self._open.end[first] = ends.start, ends.start + ends.interval
             self._open.interval[first], self._open.quality[first] = ends.interval, ends.quality
             self._open.value[first], self._open.reason[first] = ends.value, 0
+            self._open.file[first] = ends.file
 
     def _add_each(self, rows: _Sorted) -> None:
-        columns = (rows.key, rows.start, rows.interval, rows.value, rows.quality)
+        columns = (rows.key, rows.file, rows.start, rows.interval, rows.value, rows.quality)
         spaced: list[tuple[int, int, int]] = []
-        held = {key: self._open.stretch(key) for key in np.unique(rows.key).tolist()}
-        for key, start, interval, value, quality in zip(*(column.tolist() for column in columns), strict=True):
-            stretch = held[key]
+        held = {key: self._taken(key) for key in np.unique(rows.key).tolist()}
+        for key, file, start, interval, value, quality in zip(*(column.tolist() for column in columns), strict=True):
+            stretch = held[key].get(file)
             if stretch is not None and stretch.holds(start):
                 stretch.add(start, interval, value, quality)
                 continue
             if stretch is not None:
-                self._close(key, stretch)
+                self._close(key, file, stretch)
                 if self._spaced[key]:
                     spaced.append((key, start - stretch.start, stretch.interval))
-            held[key] = _Stretch(start, start + interval, interval, quality, value)
-        for key, stretch in held.items():
-            if stretch is not None:
-                self._open.put(key, stretch)
+            held[key][file] = _Stretch(start, start + interval, interval, quality, value)
+        for key, stretches in held.items():
+            self._keep(key, stretches)
         if spaced:
             self._spacings.add(*np.array(spaced, np.int64).T)
+
+    def _taken(self, key: int) -> dict[int, _Stretch]:
+        """What is open of a source, by file."""
+        if key in self._several:
+            return self._several[key]
+        stretch = self._open.stretch(key)
+        return {} if stretch is None else {int(self._open.file[key]): stretch}
+
+    def _keep(self, key: int, stretches: dict[int, _Stretch]) -> None:
+        """Keep what is open of a source, without what no later reading can lie over."""
+        latest = max(stretch.start for stretch in stretches.values())
+        for file, stretch in list(stretches.items()):
+            if stretch.end <= latest and stretch.start != latest:
+                self._close(key, file, stretches.pop(file))
+        for file, stretch in stretches.items():
+            self._open.put(key, file, stretch)
+        self._is_of_several[key] = len(stretches) > 1
+        if len(stretches) > 1:
+            self._several[key] = stretches
+        else:
+            self._several.pop(key, None)
 
     def _close_open(self, keys: NDArray[np.int64]) -> None:
         """Close what is open of sources, where it is refused."""
         for key in keys[self._open.reason[keys] != 0].tolist():
             stretch = self._open.stretch(key)
             if stretch is not None:
-                self._close(key, stretch)
+                self._close(key, int(self._open.file[key]), stretch)
 
-    def _close(self, key: int, stretch: _Stretch) -> None:
+    def _close(self, key: int, file: int, stretch: _Stretch) -> None:
         if stretch.reason is None:
             return
         self._count += 1
         if self._count > MOST_CLASHES:
             raise NotSuchFile(f"more than {MOST_CLASHES} times have readings that contradict each other")
-        self._found.setdefault(key, []).append(stretch)
+        self._found.setdefault((key, file), []).append(stretch)

@@ -16,7 +16,7 @@ from ingest.files.looked_up import LookedUp
 from ingest.files.ordering import Placed, TimeOrder
 from ingest.files.reading import FileFormat
 from ingest.files.reasons import ABOVE_POWER
-from ingest.files.sieve import Sieve
+from ingest.files.sieve import JudgedTogether, Sieve
 from ingest.files.source_codes import SourceCodes
 from ingest.files.unpacking import unpacked
 from ingest.journal import Journal
@@ -73,6 +73,7 @@ class FileImport:
         source: str | None = None,
         *,
         history: bool = True,
+        judged: JudgedTogether = "all",
     ) -> None:
         self._feed = feed
         self._journal = journal
@@ -80,13 +81,14 @@ class FileImport:
         self._clock = clock
         self._source = source or ""
         self._history = history
+        self._judged = judged
 
     def run(self, form: FileFormat, paths: Sequence[Path], stop: Event | None = None) -> Imported:
         """Read all files, then send their readings in the order of time, then ticks.
 
-        Readings of one source that cannot both be true, in one file or in two, are refused. `stop` ends it early, and
-        then there are no ticks. Importing a file again keeps nothing twice: what is kept is identified by the file's
-        name and the position in it. Raises `NotSuchFile` before anything is sent, and
+        Readings of one source that cannot both be true are refused, as far as they are `judged`. `stop` ends it early,
+        and then there are no ticks. Importing a file again keeps nothing twice: what is kept is identified by the
+        file's name and the position in it. Raises `NotSuchFile` before anything is sent, and
         `eventlog.protocol.DeliveryFailed` if the log fails.
         """
         origins = named(paths)
@@ -98,7 +100,7 @@ class FileImport:
             tally.refused.update(item.reason for item in refused)
 
         with TimeOrder() as order:
-            sieve = Sieve(order, refuse)
+            sieve = Sieve(order, refuse, self._judged)
             for number, path in enumerate(origins.values()):
                 with unpacked(path) as plain:
                     for _ in sieve.take(form, plain, number, _STEP):

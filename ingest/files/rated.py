@@ -43,6 +43,7 @@ class RatedPower:
     def impossible(self, rows: Placed, power_w: NDArray[np.uint32]) -> NDArray[np.bool_]:
         """Which readings of one metric are refused, where the register has this power of their source, or 0."""
         refused = np.zeros(len(rows), np.bool_)
+        self._grow(self._sources.key_count)
         if not len(rows) or self._sources.metric(int(rows["source"][0])) not in POWER.metrics:
             return refused
         at = np.flatnonzero((power_w != 0) & (rows["interval"] != 0))

@@ -3,6 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -16,6 +17,9 @@ from ingest.files.source_codes import SourceCodes
 from schemas.catalogue import catalogue
 from store.deliveries import Refused
 
+JudgedTogether = Literal["all", "by file", "by reading"]
+"""Which readings may contradict each other: those of all files, of each file, or none, where each came by itself."""
+
 
 class Sieve:
     """Takes files, then gives their readings in the order of time; `refuse` gets the others, by the file's number.
@@ -23,7 +27,10 @@ class Sieve:
     `read` counts the outcomes, `empty` those that may be empty, by reason; `notes` are the files' own.
     """
 
-    def __init__(self, order: TimeOrder, refuse: Callable[[int, Sequence[Refused]], None]) -> None:
+    def __init__(
+        self, order: TimeOrder, refuse: Callable[[int, Sequence[Refused]], None], judged: JudgedTogether = "all"
+    ) -> None:
+        self._judged = judged
         self.sources = SourceCodes()
         self.rated = RatedPower(self.sources)
         self.read = 0
@@ -49,7 +56,10 @@ class Sieve:
 
         Raises `NotSuchFile` if too many contradict each other.
         """
-        clashes = Clashes(self.sources, self._counted(most))
+        if self._judged == "by reading":
+            yield from self._order.steps(most)
+            return
+        clashes = Clashes(self.sources, self._counted(most), by_file=self._judged == "by file")
         for step in self._order.steps(most):
             reasons = clashes.reasons(step)
             if reasons:

@@ -54,13 +54,14 @@ class Folder:
         """Names of files whose rejects are being written."""
 
     def arrived(self, done: Callable[[bytes], bool]) -> Sequence[Delivered]:
-        """Files that are whole. Raises `OSError` if the folder can't be read."""
+        """Files that are whole, in the order in which they came. Raises `OSError` if the folder can't be read."""
         now = self._clock()
         found: list[Delivered] = []
         size = 0
-        states = dict(self._files())
-        self._seen = {name: seen for name, seen in self._seen.items() if name in states}
-        for name, state in sorted(states.items()):
+        files = sorted(self._files())
+        names = {name for _, name, _ in files}
+        self._seen = {name: seen for name, seen in self._seen.items() if name in names}
+        for _, name, state in files:
             seen = self._seen.get(name)
             if seen is None or seen.state != state:
                 self._seen[name] = _Seen(state, now)
@@ -80,7 +81,7 @@ class Folder:
 
     def present(self) -> Sequence[str]:
         """The names of all files that are there."""
-        return [name for name, _ in self._files()]
+        return [name for _, name, _ in self._files()]
 
     def refuse(self, delivered: Delivered, refused: Sequence[Refused]) -> None:
         """Write beside the file what is refused of it."""
@@ -118,7 +119,8 @@ class Folder:
         for path in self._spool.iterdir():
             path.unlink()
 
-    def _files(self) -> Iterator[tuple[str, _State]]:
+    def _files(self) -> Iterator[tuple[int, str, _State]]:
+        """When each came, which nobody can set, name, and state."""
         with os.scandir(self._folder) as entries:
             for entry in entries:
                 if entry.name.startswith(".") or entry.name.endswith(UNFINISHED):
@@ -130,7 +132,7 @@ class Folder:
                 except FileNotFoundError:
                     continue
                 if stat.S_ISREG(found.st_mode) and found.st_size:
-                    yield entry.name, _state(found)
+                    yield found.st_ctime_ns, entry.name, _state(found)
 
     def _copied(self, name: str, state: _State, now: int) -> Delivered | None:
         """A copy of the file; None if it has changed meanwhile."""

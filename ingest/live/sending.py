@@ -27,13 +27,17 @@ class LiveSource:
     """One source of the list: where its deliveries come from, and how they are read.
 
     `source` is the id in the register of readings that name none. `endless`: it delivers all the time, so that not
-    every delivery is worth a line of the log.
+    every delivery is worth a line of the log. `each_line`: each reading came by itself.
+
+    Whether two deliveries are sent in one turn or in two must not decide what counts. So only readings of one delivery
+    contradict each other; of two deliveries the later one counts, or the one that was measured (R6).
     """
 
     adapter: Adapter
     form: FileFormat
     source: str | None
     endless: bool = False
+    each_line: bool = False
 
 
 class SourceSender:
@@ -72,7 +76,11 @@ class SourceSender:
             told = _Told(self._journal, adapter, waiting)
             form = _Watched(self._live.form)
             feed = self._feed_for(told)
-            importer = FileImport(feed, told, self._register, self._clock, self._live.source, history=False)
+            importer = FileImport(
+                *(feed, told, self._register, self._clock, self._live.source),
+                history=False,
+                judged="by reading" if self._live.each_line else "by file",
+            )
             try:
                 imported = importer.run(form, [delivered.path for delivered in waiting], stop)
             except NotSuchFile as error:

@@ -72,3 +72,18 @@ def test_the_readings_that_cannot_all_be_true_are_found_whatever_the_steps(drawn
     rows = placed(codes, readings)
     clashes = Clashes(codes, (rows[begin : begin + step] for begin in range(0, len(rows), step)))
     assert clashes.reasons(rows) == expected(readings)
+
+
+@given(READINGS, st.lists(st.integers(0, 2), min_size=40, max_size=40), st.integers(1, 41))
+def test_by_file_those_of_each_file_are_found_as_if_it_were_alone(drawn, files: list[int], step: int) -> None:
+    readings = [
+        Parsed(position, source, "energy.import", start * SPAN, length * SPAN, value, quality, b"")
+        for position, (start, length, value, quality, source) in enumerate(sorted(drawn, key=lambda item: item[0]))
+    ]
+    codes = SourceCodes()
+    rows = placed(codes, readings)
+    rows["file"] = files[: len(rows)]
+    clashes = Clashes(codes, (rows[begin : begin + step] for begin in range(0, len(rows), step)), by_file=True)
+    alone = [expected([r for r, of in zip(readings, files, strict=False) if of == file]) for file in range(3)]
+    wanted = {row: why for found in alone for row, why in found.items() if why != "spacing"}
+    assert {row: why for row, why in clashes.reasons(rows).items() if why != "spacing"} == wanted

@@ -59,6 +59,15 @@ def test_a_file_is_left_alone_while_it_grows(folder: Folder, drop: Path, clock: 
     assert (delivered.name, delivered.path.read_text(), delivered.received_ms) == ("a.csv", "xxx", clock.ms)
 
 
+def test_files_are_delivered_in_the_order_in_which_they_came(folder: Folder, drop: Path, clock: Clock) -> None:
+    (drop / "b.csv").write_text("first\n")
+    os.utime(drop / "b.csv", (2_000_000_000, 2_000_000_000))  # a time that its sender has set says nothing
+    came = (drop / "b.csv").stat().st_ctime_ns
+    while not (drop / "a.csv").exists() or (drop / "a.csv").stat().st_ctime_ns == came:
+        (drop / "a.csv").write_text("second\n")
+    assert [delivered.name for delivered in later(folder, clock)] == ["b.csv", "a.csv"]
+
+
 def test_unfinished_hidden_empty_and_other_files_are_left_alone(folder: Folder, drop: Path, clock: Clock) -> None:
     for name in ("a.csv.part", "a.csv.filepart", ".a.csv", "a.txt", "a.csv.rejects.csv"):
         (drop / name).write_text("x")

@@ -4,6 +4,7 @@ from pathlib import Path
 from threading import Event
 from zoneinfo import ZoneInfo
 
+import numpy as np
 import pytest
 
 from eventlog.protocol import DeliveryFailed
@@ -14,6 +15,7 @@ from ingest.live.sending import LiveSource, SourceSender
 from ingest.tables.profile import Said
 from ingest.tables.profile_file import parse_profile
 from ingest.tables.table import Table
+from schemas.batch import ROW, decode
 from schemas.topics import live
 from store.arrivals import FinishedArrival
 from store.deliveries import Refused
@@ -86,13 +88,15 @@ def loads(*lines: str) -> str:
     return "lorry,time,kg\n" + "".join(line + "\n" for line in lines)
 
 
-def sending(sender: Adapter, writer: RecordingWriter, journal: Journal, done: Done) -> SourceSender:
+def sending(
+    sender: Adapter, writer: RecordingWriter, journal: Journal, done: Done, *, each_line: bool = False
+) -> SourceSender:
     form = Table(parse_profile(LOADS, "loads", "loads.toml"), Said(), ZoneInfo("UTC"))
 
     def feed_for(told) -> Feed:
         return Feed(writer, live("town", form.dataset), told, "tests")
 
-    source = LiveSource(sender, form, None)
+    source = LiveSource(sender, form, None, each_line=each_line)
     return SourceSender(source, feed_for, journal, done, register("A", "B"), lambda: NOW)
 
 
@@ -112,6 +116,42 @@ def test_what_comes_together_is_sent_in_the_order_of_its_times_and_then_acknowle
     ]
     assert {origin.split()[0] for origin, _ in journal.kept} == {"weighbridge/one.csv", "weighbridge/two.csv"}
     assert sending(sender, writer, journal, done).turn(Event()) == 0
+
+
+FIRST = loads("A,2026-07-01 10:00,1", "A,2026-07-01 11:00,5", "B,2026-07-01 10:00,7")
+LATER = loads("A,2026-07-01 10:00,2", "A,2026-07-01 12:00,6", "A,2026-07-01 12:00,8")
+
+
+def counted(writer: RecordingWriter) -> dict[tuple[int, int], int]:
+    """What counts of all that was sent, by source and time: the last one (R6)."""
+    found = {}
+    for message in writer.sent:
+        batch = decode(message.value)
+        for row in np.frombuffer(batch.rows, ROW):
+            found[int(row["source"]), batch.start + int(row["after"])] = int(row["value"])
+    return found
+
+
+def test_what_counts_of_two_deliveries_does_not_depend_on_whether_they_come_together(tmp_path: Path) -> None:
+    found = []
+    for turns in ([{"one.csv": FIRST, "two.csv": LATER}], [{"one.csv": FIRST}, {"two.csv": LATER}]):
+        sender, writer, done = Sender(tmp_path), RecordingWriter(PARTITIONS, NOW), Done()
+        told = []
+        for files in turns:
+            sender.files |= files
+            sending(sender, writer, Journal(), done).turn(Event())
+            told += [(name, of) for name, of in sender.told.items()]
+        found.append((counted(writer), told))
+    assert found[0] == found[1]
+    assert sorted(found[0][0].values()) == [2_000, 5_000, 7_000]  # of 10:00 the later one; of 12:00 neither
+    assert found[0][1] == [("two.csv", [(3, "contradiction"), (4, "contradiction")])]
+
+
+def test_of_readings_that_each_came_by_themselves_none_contradicts_another(sender: Sender) -> None:
+    writer = RecordingWriter(PARTITIONS, NOW)
+    sender.files = {"messages": LATER}
+    sending(sender, writer, Journal(), Done(), each_line=True).turn(Event())
+    assert (sender.told, sorted(counted(writer).values())) == ({}, [2_000, 8_000])
 
 
 def test_a_file_that_is_no_such_table_keeps_no_other_back(sender: Sender) -> None:
