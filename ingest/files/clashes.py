@@ -122,9 +122,11 @@ class _Sorted:
         if len(keys) and keys.max() < 2**16:
             keys = keys.astype(np.uint16)  # sorted by radix
         order = np.argsort(keys, kind="stable") if len(keys) and (keys != keys[0]).any() else slice(None)
-        columns = (rows[name][order].astype(np.int64) for name in ("start", "interval", "value", "quality"))
-        file = rows["file"][order].astype(np.int64) if by_file else np.zeros(len(rows), np.int64)
-        return cls(keys[order].astype(np.int64), *columns, file)
+        names = ("start", "interval", "value", "quality", "file")
+        columns = [rows[name][order].astype(np.int64) for name in names]
+        if not by_file:
+            columns[-1][:] = 0
+        return cls(keys[order].astype(np.int64), *columns)
 
     @property
     def begins(self) -> Flags:
