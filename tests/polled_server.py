@@ -136,6 +136,7 @@ class PolledServer:
         content = content.encode() if isinstance(content, str) else content
         for path, text in ((name, content), (f"{name}.does", json.dumps(does).encode())):
             part = self.folder / f"{path}.part"
+            part.parent.mkdir(parents=True, exist_ok=True)
             part.write_bytes(text)
             part.replace(self.folder / path)
 

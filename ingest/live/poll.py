@@ -48,7 +48,7 @@ def ask_once(address: PollAddress, connecting: Connecting, now_ms: int, deadline
     """Ask a source for one page, and give up what it answers; its bytes. Raises `PollFailed`."""
     brief = replace(address, limits=PollLimits(deadline_s, address.limits.most), paging="none")
     with TemporaryDirectory(prefix="sistercity-") as folder:
-        url = address.since(now_ms - address.begin_s * 1_000)
+        url = address.first_page(now_ms - address.begin_s * 1_000)
         pages = asyncio.run(all_pages(brief, connecting, url, {}, Path(folder)))
         return sum(page.size for page in pages)
 
@@ -169,8 +169,8 @@ class Poll:
 
     def _url(self, now_ms: int) -> httpx.URL:
         if self._asked_ms is None:
-            return self._address.since(now_ms - self._address.begin_s * 1_000)
-        return self._address.since(min(self._asked_ms, now_ms) - self._address.overlap_s * 1_000)
+            return self._address.first_page(now_ms - self._address.begin_s * 1_000)
+        return self._address.first_page(min(self._asked_ms, now_ms) - self._address.overlap_s * 1_000)
 
     def _clear(self) -> None:
         for path in self._spool.iterdir():

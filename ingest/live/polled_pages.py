@@ -50,9 +50,14 @@ class PollAddress:
         """Whether all that it answers is always one page at one address: then it may say that nothing has changed."""
         return self.paging == "none" and SINCE not in self.url
 
-    def since(self, since_ms: int) -> httpx.URL:
-        """The address, with the time from which on readings are asked for, milliseconds since 1970."""
-        return httpx.URL(self.url.replace(SINCE, f"{moment(since_ms):%Y-%m-%dT%H:%M:%SZ}"))
+    def first_page(self, since_ms: int) -> httpx.URL:
+        """Where the first page is, with the time from which on readings are asked for, milliseconds since 1970."""
+        url = httpx.URL(self.url.replace(SINCE, f"{moment(since_ms):%Y-%m-%dT%H:%M:%SZ}"))
+        return self.page_at(url, 0) if self.paging == "offset" else url
+
+    def page_at(self, url: httpx.URL, offset: int) -> httpx.URL:
+        """The page of an address that begins with the entity `offset`, from 0."""
+        return url.copy_merge_params({"limit": self.page_size, "offset": offset})
 
     def headers_now(self) -> Mapping[str, str]:
         """The headers with what is in their files. Raises `PollFailed`."""
@@ -76,7 +81,7 @@ def is_loopback(host: str) -> bool:
 async def all_pages(
     address: PollAddress, connecting: Connecting, url: httpx.URL, conditions: Mapping[str, str], spool: Path
 ) -> Sequence[AnswerPage]:
-    """Every page of what is at `url`, in files of the folder `spool`. Raises `PollFailed`.
+    """Every page from the first one at `url` on, in files of the folder `spool`. Raises `PollFailed`.
 
     There is none if nothing has changed by the headers `conditions`.
     """
@@ -93,7 +98,7 @@ async def _page_by_page(
 ) -> Sequence[AnswerPage]:
     pages: list[AnswerPage] = []
     left = address.limits.most
-    following: httpx.URL | None = url if address.paging != "offset" else _at(address, url, 0)
+    following: httpx.URL | None = url
     while following is not None:
         if len(pages) == MOST_PAGES:
             raise PollFailed("pages", f"it has more than {MOST_PAGES} pages: ask for less, or larger ones")
@@ -118,15 +123,11 @@ def _next(address: PollAddress, url: httpx.URL, page: AnswerPage, pages: int) ->
     if address.paging == "offset":
         offset = pages * address.page_size
         over = page.total is not None and offset >= page.total
-        return None if over or _is_empty(page) else _at(address, url, offset)
+        return None if over or _is_empty(page) else address.page_at(url, offset)
     link = page.links.get("next") if address.paging == "link" else None
     if link is not None and (link.scheme, link.host, link.port) != (url.scheme, url.host, url.port):
         raise PollFailed("pages", "its next page is at another server, which gets no secret of this one")
     return link
-
-
-def _at(address: PollAddress, url: httpx.URL, offset: int) -> httpx.URL:
-    return url.copy_merge_params({"limit": address.page_size, "offset": offset})
 
 
 def _is_empty(page: AnswerPage) -> bool:
