@@ -52,12 +52,12 @@ def test_runs_longer_than_what_is_loaded_are_merged_in_order(monkeypatch) -> Non
 def test_readings_beyond_the_memory_limit_are_on_disk() -> None:
     def sort(run: int) -> None:
         with TimeOrder(run) as order:
-            for position in range(2_500):
-                order.add(readings(position * 7919 % 2_500, position=position), [b"%01000d" % position])
-            assert sum(map(len, order.steps(250))) == 2_500
+            for position in range(1_000):
+                order.add(readings(position * 7919 % 1_000, position=position), [b"%01000d" % position])
+            assert sum(map(len, order.steps(100))) == 1_000
 
-    assert peak_bytes(lambda: sort(100_000)) > 2_000_000
-    assert peak_bytes(lambda: sort(250)) < 2_000_000
+    assert peak_bytes(lambda: sort(100_000)) > 900_000
+    assert peak_bytes(lambda: sort(100)) < 900_000
 
 
 def test_the_original_of_a_reading_beyond_the_memory_limit_is_read_again() -> None:
