@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from eventlog.kafka import KafkaLog
     from eventlog.protocol import Log, Writer
     from ingest.feed import Feed
+    from ingest.files.reading import FileFormat
     from ingest.journal import Journal
     from ingest.live.adapter import Adapter
     from ingest.live.heard import LastHeard
@@ -46,7 +47,7 @@ class Forgetting(Protocol):
 class RunningSource:
     """An adapter and what it delivers. `kind` is a part of its feeder's name. `endless`: it delivers all the time.
     `remembered_days`: how long what it delivered is known by its content, 0 for not at all. `each_line`: each line of
-    a delivery stands by itself."""
+    a delivery stands by itself; `around` makes the lines, where a delivery has none yet."""
 
     adapter: "Adapter"
     forgetting: Forgetting
@@ -55,6 +56,7 @@ class RunningSource:
     endless: bool = False
     remembered_days: int = 0
     each_line: bool = False
+    around: "Callable[[FileFormat], FileFormat] | None" = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +185,8 @@ def _sender(
     name = source.content.source if isinstance(source.content, TableContent) else None
     register = stored_register(connection, now_ms, name)
     form = form_of(source.content, zone, facts_of(register, catalogue()[METRIC]), each_line=source.each_line)
+    if source.around is not None:
+        form = source.around(form)
     topic = live(city.id, form.dataset)
     wiring.ensure_topic(log, topic)
     writer = log.writer()

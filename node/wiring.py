@@ -54,6 +54,20 @@ def log(patience_s: float = 30.0) -> "KafkaLog":
     )
 
 
+def log_of_others(servers: str, used: "Security", patience_s: float = 30.0) -> "KafkaLog":
+    """A cluster that is not this node's own, of which topics are read. Raises `AccessRefused` for a useless file."""
+    from eventlog.kafka import KafkaLog
+
+    name = f"sistercity-{host()}"
+    return KafkaLog(
+        servers,
+        security=used,
+        client_id=name,
+        session_timeout_ms=settings().session_timeout_ms,
+        patience_s=patience_s,
+    )
+
+
 def _client() -> "type[KafkaLog]":
     if settings().kafka_client == "kafka-python":
         from eventlog.kafka import KafkaLog

@@ -20,11 +20,11 @@ _LAST_OFFSET_DELTA_AT = 23
 
 def name_unreadable_batches(consumer: KafkaConsumer) -> None:
     """Have the polls of a consumer raise `Unreadable` for a batch that it can't read."""
-    consumer._fetcher.PartitionRecords = _PartitionRecords
+    consumer._fetcher.PartitionRecords = NamedBatches
 
 
-class _PartitionRecords(Fetcher.PartitionRecords):  # type: ignore[misc]  # kafka-python ships no types
-    """The fetched batches of one partition."""
+class NamedBatches(Fetcher.PartitionRecords):  # type: ignore[misc]  # kafka-python ships no types
+    """The fetched batches of one partition, which name what can't be read of them."""
 
     def __init__(self, fetch_offset: int, tp: Any, records: Any, **settings: Any) -> None:
         super().__init__(fetch_offset, tp, records, **settings)

@@ -14,6 +14,7 @@ from eventlog.kafka.batches import name_unreadable_batches
 from eventlog.kafka.connections import Connections, security_settings
 from eventlog.kafka.errors import translated
 from eventlog.kafka.inspection import cluster_state, holder_of, is_missing, retention_of, topic_facts
+from eventlog.kafka.member import MOST_BYTES, STEP, GroupMember, Start
 from eventlog.kafka.ranges import whole_range
 from eventlog.kafka.reader import KafkaReader
 from eventlog.kafka.writer import DELIVERY_TIMEOUT_S, KafkaWriter
@@ -157,6 +158,33 @@ class KafkaLog:
         if holder is not None and holder != self.client_id:
             raise InstanceTaken(group, instance, f"another process ({holder})")
         return instance
+
+    def member(self, group: str, topic: str, start: Start) -> GroupMember:
+        """Join a group that reads a topic of others, and whose positions this cluster keeps.
+
+        Raises `UnknownTopic`, `LogUnavailable` and `AccessRefused`.
+        """
+        topic_id = self.describe(topic).topic_id
+        with self._opening():
+            consumer = KafkaConsumer(
+                **self._client,
+                metrics_enabled=False,
+                group_id=group,
+                auto_offset_reset="none",
+                isolation_level="read_committed",
+                enable_auto_commit=False,
+                session_timeout_ms=self.session_timeout_ms,
+                heartbeat_interval_ms=self.session_timeout_ms // 5,
+                metadata_max_age_ms=_METADATA_MS,
+                max_poll_interval_ms=self.poll_timeout_ms,
+                max_poll_records=STEP,
+                fetch_max_bytes=MOST_BYTES,
+                max_partition_fetch_bytes=FETCH_BYTES,
+            )
+            if not consumer.partitions_for_topic(topic):  # as in `reader`
+                consumer.close()
+                raise UnknownTopic(topic)
+            return GroupMember(consumer, topic, topic_id, start, self.patience_s)
 
     def backwards(self, topic: str, key: bytes) -> Iterator[Record]:
         # What retention took meanwhile is passed over.

@@ -24,10 +24,18 @@ class KafkaReader:
     """Implements `eventlog.protocol.Reader` on a consumer with a group and without offsets of its own."""
 
     def __init__(
-        self, consumer: KafkaConsumer, topics: Sequence[str], listener: Listener, instance: str | None = None
+        self,
+        consumer: KafkaConsumer,
+        topics: Sequence[str],
+        listener: Listener,
+        instance: str | None = None,
+        *,
+        of_others: bool = False,
     ) -> None:
+        """`of_others`: the topics are not ours, and may have their producers' times."""
         self._consumer = consumer
         self._instance = instance
+        self._of_others = of_others
         self._following: dict[TopicPartition, int] = {}
         """Where each partition goes on, as far as it is known without asking the client."""
         name_unreadable_batches(consumer)
@@ -53,7 +61,7 @@ class KafkaReader:
                 raise
         found = {TopicPartition(*partition): records for partition, records in polled.items()}
         for partition, records in found.items():
-            for record in records:
+            for record in records if not self._of_others else ():
                 if record.timestamp_type != _LOG_APPEND_TIME:
                     raise ProducersTime(partition, record.offset)
             self._following[partition] = records[-1].offset + 1

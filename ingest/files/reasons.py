@@ -40,6 +40,10 @@ NO_CODEC = "no-codec"
 NO_DEPTH = "no-depth"
 SENSOR_FAULT = "sensor-fault"
 
+NOT_IN_SCHEMA = "not-in-schema"
+TOO_LONG = "too-long"
+LOST = "lost"
+
 NOT_AN_UPLINK = "not-an-uplink"
 CODEC_WARNING = "codec-warning"
 OTHER_PORT = "other-port"
@@ -81,5 +85,8 @@ WHAT_TO_DO: Mapping[str, str] = {
     NO_CODEC: "no device file is for this EUI: see their keys devices",
     NO_DEPTH: "the depth of this device's container is not known: register it with depth_mm, or say --depth-mm EUI=MM",
     SENSOR_FAULT: "the sensor failed, or saw no echo within its range",
+    NOT_IN_SCHEMA: "not as its Avro schema says, or the registry has no such schema, or none that can be read",
+    TOO_LONG: "a message of more than a megabyte: see its beginning, and write smaller ones",
+    LOST: "messages that the topic no longer has, or that cannot be unpacked; the text says which",
 }
 """Reason -> what it means and what to do, for refused readings."""

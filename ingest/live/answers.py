@@ -29,13 +29,14 @@ _VALIDATORS: Mapping[str, str] = {"etag": "If-None-Match", "last-modified": "If-
 class PollFailed(Exception):
     """A source gives no answer that can be taken. `reason` is a short, fixed word; the text holds no secret.
 
-    `wait_s`: how long the source asks to be left alone, 0 if it does not say.
+    `wait_s`: how long the source asks to be left alone, 0 if it does not say. `status` is that of an answer.
     """
 
-    def __init__(self, reason: str, words: str, wait_s: float = 0.0) -> None:
+    def __init__(self, reason: str, words: str, wait_s: float = 0.0, status: int = 0) -> None:
         super().__init__(words)
         self.reason = reason
         self.wait_s = wait_s
+        self.status = status
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +122,7 @@ def _check(response: httpx.Response) -> None:
     if response.has_redirect_location:
         raise PollFailed("redirect", f"it answers with status {status}, a redirect: list the address that it leads to")
     wait = retry_after(response.headers.get("retry-after", ""), datetime.now(UTC))
-    raise PollFailed("status", f"it answers with status {status}", wait)
+    raise PollFailed("status", f"it answers with status {status}", wait, status)
 
 
 def _is_conditional(headers: Mapping[str, str]) -> bool:

@@ -19,10 +19,13 @@ from ingest.live.mqtt import MqttBroker
 from ingest.live.poll_keys import POLL_KEYS, poll_address, poll_trust
 from ingest.live.polled_pages import PollAddress
 from ingest.live.readings import MOST_OF_A_BODY, SentReadings
+from ingest.live.topics.avro_lines import AvroLines
+from ingest.live.topics.keys import TOPIC_KEYS, AvroValues, TopicAddress, avro_values, topic_address
+from ingest.live.topics.messages import TopicMessages, json_line
 from ingest.tables.keys import TomlKeys, WrongKey
 from ingest.tables.profile import Profile, Said
 from ingest.tables.profile_file import load_profile
-from ingest.tables.table import Table
+from ingest.tables.table import Table, json_columns
 from ingest.tables.units import units_of
 from schemas.catalogue import datasets, sent_in
 
@@ -32,7 +35,9 @@ _MQTT = (
     *("name", "host", "port", "topics", "client_id", "group", "ca_file", "cert_file", "key_file", "username"),
     *("password_file", "in_flight", "session_days", "silent_h", "devices", "readings"),
 )
+_LIST = ("folder", "http", "mqtt", "poll", "topic", "listen")
 _LISTEN = ("host", "port", "cert_file", "key_file", "behind_proxy")
+_TOPIC = ("name", "silent_h", *TOPIC_KEYS, *_CONTENT)
 _POLL = ("name", "silent_h", *POLL_KEYS, *_CONTENT)
 _FOLDER = ("name", "path", "pattern", "settle_s", "silent_h", *_CONTENT)
 _MOST_SOURCES = 1_000
@@ -129,7 +134,28 @@ class PollSource:
         return Connecting(self.trusted, None if self.address.is_local else proxy)
 
 
-SourceEntry = FolderSource | HttpSource | MqttSource | PollSource
+@dataclass(frozen=True, slots=True)
+class TopicSource:
+    """A topic of a Kafka of the city's own; each message is one JSON object, or one record of Avro."""
+
+    name: str
+    content: SourceContent
+    address: TopicAddress
+    values: AvroValues | None
+    silent_ms: int
+
+    def messages(self, form: FileFormat) -> TopicMessages:
+        """How its messages are read; `form` reads JSON, a document on each line."""
+        if not isinstance(self.content, TableContent):
+            return TopicMessages(form, json_line)
+        profile, said = self.content.profile, self.content.said
+        each = profile.json.each if profile.json is not None else ()
+        avro = self.values and AvroLines(self.values.reader(), json_columns(profile, said), each)
+        line = avro or json_line
+        return TopicMessages(form, line, profile.streams.places if profile.streams else 1)
+
+
+SourceEntry = FolderSource | HttpSource | MqttSource | PollSource | TopicSource
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,12 +176,13 @@ class SourcesList:
     http: Sequence[HttpSource]
     mqtt: Sequence[MqttSource]
     polls: Sequence[PollSource]
+    topics: Sequence[TopicSource]
     listen: Listen
 
     @property
     def every(self) -> Sequence[SourceEntry]:
         """The sources of all kinds."""
-        return [*self.folders, *self.http, *self.mqtt, *self.polls]
+        return [*self.folders, *self.http, *self.mqtt, *self.polls, *self.topics]
 
     @property
     def silent_ms(self) -> Mapping[str, int]:
@@ -174,7 +201,7 @@ def form_of(
         return LoraWan(registered=depth, devices=content.devices, each_line=each_line)
     if isinstance(content, ReadingsContent):
         return SentReadings(content.dataset, None if each_line else MOST_OF_A_BODY, each_line=each_line)
-    return Table(content.profile, content.said, zone)
+    return Table(content.profile, content.said, zone, each_line=each_line)
 
 
 def load_sources(path: Path) -> SourcesList:
@@ -187,7 +214,9 @@ def load_sources(path: Path) -> SourcesList:
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise SourcesFileError(f"{path}: is not TOML: {error}") from None
     try:
-        return _listed(TomlKeys("the list", document, ("folder", "http", "mqtt", "poll", "listen")), path.parent)
+        return _listed(
+            TomlKeys("the list", document, ("folder", "http", "mqtt", "poll", "topic", "listen")), path.parent
+        )
     except WrongKey as error:
         raise SourcesFileError(f"{path}: {error}") from None
 
@@ -197,11 +226,12 @@ def _listed(top: TomlKeys, beside: Path) -> SourcesList:
     http = [_http(keys, beside) for keys in top.tables("http", _HTTP)]
     mqtt = [_mqtt(keys, beside) for keys in top.tables("mqtt", _MQTT)]
     polls = [_poll(keys, beside) for keys in top.tables("poll", _POLL)]
+    topics = [_topic(keys, beside) for keys in top.tables("topic", _TOPIC)]
     listen = top.table("listen", _LISTEN)
-    listed = SourcesList(folders, http, mqtt, polls, Listen() if listen is None else _listen(listen, beside))
+    listed = SourcesList(folders, http, mqtt, polls, topics, Listen() if listen is None else _listen(listen, beside))
     names = [source.name for source in listed.every]
     if not names:
-        raise WrongKey("the list has no [[folder]], [[http]], [[mqtt]] or [[poll]]")
+        raise WrongKey("the list has no [[folder]], [[http]], [[mqtt]], [[poll]] or [[topic]]")
     if len(names) > _MOST_SOURCES:
         raise WrongKey(f"the list has more than {_MOST_SOURCES} sources; divide it")
     _distinct("name", names)
@@ -264,7 +294,7 @@ def _mqtt(keys: TomlKeys, beside: Path) -> MqttSource:
         cert_file=files["cert_file"],
         key_file=files["key_file"],
         username=keys.text("username") if "username" in keys else None,
-        password=_secret(keys, beside) if "password_file" in keys else None,
+        password=keys.secret("password_file", beside) if "password_file" in keys else None,
         in_flight=keys.whole("in_flight", 1, 65_535, 2_000),
         session_s=keys.whole("session_days", 1, 365, 7) * 86_400,
     )
@@ -276,11 +306,22 @@ def _poll(keys: TomlKeys, beside: Path) -> PollSource:
     return PollSource(_name(keys), _content(keys, beside), address, poll_trust(keys, beside), _silent_ms(keys))
 
 
-def _secret(keys: TomlKeys, beside: Path) -> str:
-    try:
-        return (beside / keys.text("password_file")).read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise keys.wrong("password_file", f"it cannot be read: {error}") from None
+def _topic(keys: TomlKeys, beside: Path) -> TopicSource:
+    name, content, values = _name(keys), _content(keys, beside), avro_values(keys, beside)
+    if values is not None and not isinstance(content, TableContent):
+        raise WrongKey(f"{keys.label} needs a profile, which says what the fields of Avro are")
+    if isinstance(content, TableContent) and (words := _not_of_messages(content.profile)):
+        raise WrongKey(f"{keys.label} has the profile {content.profile.name}, which {words}: a message stands alone")
+    return TopicSource(name, content, topic_address(keys, beside, name), values, _silent_ms(keys))
+
+
+def _not_of_messages(profile: Profile) -> str:
+    """Why single records can't be read by a profile; empty if they can."""
+    if profile.json is None or profile.json.records:
+        return "needs [json] without records"
+    if profile.interval.kind == "spacing" or profile.value.volts_amperes:
+        return "looks at a whole file first"
+    return "has states of registers, whose differences it reads" if profile.value.cumulative else ""
 
 
 def _name(keys: TomlKeys) -> str:

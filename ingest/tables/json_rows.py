@@ -49,11 +49,12 @@ def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
 _DECODER = json.JSONDecoder(parse_float=str, parse_int=str, parse_constant=_refuse, object_pairs_hook=_object)
 
 
-def json_rows(path: Path, part: JsonPart, columns: Sequence[str]) -> Iterator[TableRows]:
+def json_rows(path: Path, part: JsonPart, columns: Sequence[str], *, each_alone: bool = False) -> Iterator[TableRows]:
     """The records with these columns: keys, or paths of keys and places in arrays, joined by dots.
 
     A key that a record does not have, or that is null there, is an empty text; numbers, true and false are the texts
-    that stand there. Raises `NotSuchFile` for what is no such document, or cut, or has none of a column's keys.
+    that stand there. Raises `NotSuchFile` for what is no such document, or cut, or has none of a column's keys; they
+    may be absent if `each_alone`: records have nothing to do with each other.
     """
     paths = [column.split(".") for column in columns]
     met = [False] * len(columns)
@@ -61,7 +62,7 @@ def json_rows(path: Path, part: JsonPart, columns: Sequence[str]) -> Iterator[Ta
     try:
         with path.open("rb") as file:
             records = _of_lines(file) if part.lines else _Document(file).records(part.records)
-            records = _each(records, part.each) if part.each else records
+            records = _each(records, part.each, each_alone=each_alone) if part.each else records
             while some := list(islice(records, _ROWS)):
                 rows = _rows(some, paths, met)
                 count += len(rows.numbers)
@@ -70,7 +71,8 @@ def json_rows(path: Path, part: JsonPart, columns: Sequence[str]) -> Iterator[Ta
         raise NotSuchFile(f"{path.name}: is not in the character set that it begins with: {error}") from None
     except _Unreadable as error:
         raise NotSuchFile(f"{path.name}: is not JSON: {error}") from None
-    if count and (absent := [column for column, found in zip(columns, met, strict=True) if not found]):
+    absent = [column for column, found in zip(columns, met, strict=True) if not found]
+    if count and absent and not each_alone:
         raise NotSuchFile(f"{path.name}: none of its {count} records has {', '.join(absent)}")
 
 
@@ -121,15 +123,16 @@ def _fields(value: object, paths: Sequence[Sequence[str]], met: list[bool]) -> l
     return fields
 
 
-def _each(records: Iterator[_Record], path: Sequence[str]) -> Iterator[_Record]:
-    """The records with each element of the array at a path of keys in its place, numbered from 1."""
+def _each(records: Iterator[_Record], path: Sequence[str], *, each_alone: bool) -> Iterator[_Record]:
+    """The records with each element of the array at a path of keys in its place, numbered from 1; if `each_alone`, with
+    the number of the record."""
     number = 0
-    for _, value, original in records:
+    for of_record, value, original in records:
         found = value
         for key in path:
             found = found.get(key) if isinstance(found, dict) else None
         for element in found if isinstance(found, list) else [None]:
-            number += 1
+            number = of_record if each_alone else number + 1
             yield number, value if element is None else _with(value, path, element), original
 
 

@@ -1,6 +1,7 @@
 """Tables of TOML whose values are read with their types checked, and whose unknown keys are named."""
 
 from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 
@@ -73,6 +74,13 @@ class TomlKeys:
                 return tuple(default)
             raise self.wrong(key, "it must be a text or a list of texts")
         return tuple(value)
+
+    def secret(self, key: str, beside: Path) -> str:
+        """What is in a file that the key names, relative to a folder."""
+        try:
+            return (beside / self.text(key)).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise self.wrong(key, f"it cannot be read: {error}") from None
 
     def names(self, key: str) -> Mapping[str, str]:
         """A table of texts."""

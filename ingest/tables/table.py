@@ -1,6 +1,7 @@
 """A table as a source: its lines, by its profile, become readings or refusals. Implements `FileFormat`."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -26,7 +27,7 @@ from ingest.tables.faults import LEAST, Memo, Numbers, fault, numbers, reason_of
 from ingest.tables.fields import Fields
 from ingest.tables.json_rows import json_rows
 from ingest.tables.layout import Survey, TableLayout, joined, other_order, unit_of, value_column
-from ingest.tables.profile import Profile, RepeatedColumn, Said
+from ingest.tables.profile import JsonPart, Profile, RepeatedColumn, Said
 from ingest.tables.streams import stream_columns
 from ingest.tables.text import TableRows, folded, header, rows
 from ingest.tables.times import Clock, month_span
@@ -44,11 +45,14 @@ _BLANK = 1
 class Table:
     """Implements `FileFormat` for files of one profile; `city` is the zone of times that name none.
 
-    Positions are the lines' numbers; for several readings in a line, see `StreamsPart` and `WidePart`.
+    Positions are the lines' numbers; for several readings in a line, see `StreamsPart` and `WidePart`. With `each_line`
+    a file is JSON documents, one on each line, that have nothing to do with each other.
     """
 
-    def __init__(self, profile: Profile, said: Said, city: ZoneInfo) -> None:
-        self.profile = profile
+    def __init__(self, profile: Profile, said: Said, city: ZoneInfo, *, each_line: bool = False) -> None:
+        each = profile.json.each if profile.json is not None else ()
+        self.profile = replace(profile, json=JsonPart(lines=True, each=each)) if each_line else profile
+        self._each_line = each_line
         self.metric = catalogue()[profile.metric]
         self.dataset = self.metric.dataset
         self.noun = profile.noun
@@ -65,14 +69,17 @@ class Table:
 
     def pieces(self, path: Path) -> Iterator[FilePiece | Note]:
         """The outcomes of a file as columns, in its order and in bounded memory. Raises `NotSuchFile`."""
-        yield from _Reader(self.profile, self.metric, self._said, self._zone, path).pieces()
+        yield from _Reader(self.profile, self.metric, self._said, self._zone, path, each_line=self._each_line).pieces()
 
 
 class _Reader:
     """Reads one file."""
 
-    def __init__(self, profile: Profile, metric: Metric, said: Said, zone: ZoneInfo, path: Path) -> None:
+    def __init__(
+        self, profile: Profile, metric: Metric, said: Said, zone: ZoneInfo, path: Path, *, each_line: bool
+    ) -> None:
         self._profile = profile
+        self._each_line = each_line
         self._metric = metric
         self._said = said
         self._zone = zone
@@ -121,12 +128,11 @@ class _Reader:
             return subtables.names(profile.records)
         if not profile.names_columns:
             return header(self._path, profile.shape)
-        values = list(profile.streams.names) if profile.streams else [self._said.column or profile.value.column]
-        return list(dict.fromkeys((*columns_of(profile), *values)))
+        return json_columns(profile, self._said)
 
     def _rows(self) -> Iterator[TableRows]:
         if self._profile.json is not None:
-            return json_rows(self._path, self._profile.json, self._layout.names)
+            return json_rows(self._path, self._profile.json, self._layout.names, each_alone=self._each_line)
         if self._profile.xml is not None:
             optional = frozenset(part.column for part in self._profile.only)
             return xml_rows(self._path, self._profile.xml, self._layout.names, optional)
@@ -295,6 +301,12 @@ class _Reader:
         column = self._profile.value.unit_column
         units = fields.column(self._layout.place(column)) if column else [self._unit] * len(fields)
         return self._amounts.each(texts, units, length.tolist())
+
+
+def json_columns(profile: Profile, said: Said) -> Sequence[str]:
+    """The columns of a profile of JSON that are read."""
+    values = list(profile.streams.names) if profile.streams else [said.column or profile.value.column]
+    return list(dict.fromkeys((*columns_of(profile), *values)))
 
 
 def columns_of(profile: Profile) -> Sequence[str]:

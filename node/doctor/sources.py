@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 from node.doctor.finding import Finding
 
 if TYPE_CHECKING:
-    from ingest.live.sources_file import PollSource
+    from ingest.live.sources_file import PollSource, TopicSource
     from store.database import DatabaseUrl
 
 _HOUR_MS = 3_600_000
 _AT_ONCE = 50
-"""Polled sources that are asked at a time."""
+"""Sources that are asked at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +23,8 @@ class ListedSource:
     """A source of the list; `path` is its folder, if it has one.
 
     `unknown_id` is the id that the register does not have, if it needs one. `last_ms` is when it last delivered,
-    milliseconds since 1970, or None where that is not recorded; `silent_ms` is 0 for never silent. Of a source that
-    is asked, `answers` says what it just answered, and `fault` why that is no answer.
+    milliseconds since 1970, or None where it has not, or that is not recorded; `silent_ms` is 0 for never silent. Of
+    a source that is asked, `answers` says what it just answered, and `fault` why that is no answer.
     """
 
     name: str
@@ -34,6 +34,7 @@ class ListedSource:
     unknown_id: str | None
     last_ms: int | None
     silent_ms: int
+    is_recorded: bool
     answers: str = ""
     fault: str = ""
 
@@ -46,7 +47,7 @@ def read_sources(
 
     Raises `ingest.live.sources_file.SourcesFileError` and others for a list that can't be used, and psycopg's errors.
     """
-    from ingest.live.sources_file import FolderSource, PollSource, TableContent, load_sources
+    from ingest.live.sources_file import FolderSource, PollSource, TableContent, TopicSource, load_sources
     from ingest.register import stored_register
     from schemas.catalogue import catalogue
     from store.arrivals import last_arrivals
@@ -55,9 +56,12 @@ def read_sources(
     found: list[ListedSource] = []
     every = load_sources(file).every
     polls = [source for source in every if isinstance(source, PollSource)]
+    topics = [source for source in every if isinstance(source, TopicSource)]
     with ThreadPoolExecutor(_AT_ONCE) as threads:
         answered = threads.map(lambda source: _asked(source, limit_s, proxy, now_ms), polls)
-        asked = dict(zip((source.name for source in polls), answered, strict=True))
+        described = threads.map(lambda source: _described(source, limit_s), topics)
+        names = [*(source.name for source in polls), *(source.name for source in topics)]
+        asked = dict(zip(names, (*answered, *described), strict=True))
     with read_only_connection(database_url, limit_s) as connection:
         last: Mapping[str, int] = last_arrivals(connection)
         for source in every:
@@ -73,7 +77,7 @@ def read_sources(
             found.append(
                 ListedSource(
                     *(source.name, path, may_read, may_write, unknown, last.get(source.name)),
-                    *(source.silent_ms, answers, fault),
+                    *(source.silent_ms, isinstance(source, FolderSource | PollSource), answers, fault),
                 )
             )
     return found
@@ -89,6 +93,21 @@ def _asked(source: "PollSource", limit_s: int, proxy: str | None, now_ms: int) -
     except PollFailed as error:
         return "", str(error)
     return f"it answers with {size:,} bytes", ""
+
+
+def _described(source: "TopicSource", limit_s: int) -> tuple[str, str]:
+    """What the cluster of a topic says of it, and else what is wrong with it, or with its registry of schemas."""
+    from errors import OperatorError
+    from node import wiring
+
+    address = source.address
+    try:
+        facts = wiring.log_of_others(address.bootstrap, address.security, limit_s).describe(address.topic)
+        if source.values is not None:
+            source.values.ask()
+    except OperatorError as error:
+        return "", str(error)
+    return f"its topic has {facts.partitions} partitions", ""
 
 
 def judge_sources(found: Sequence[ListedSource], now_ms: int) -> Iterator[Finding]:
@@ -111,8 +130,7 @@ def _judge(source: ListedSource, now_ms: int) -> Finding:
         return Finding("fail", what, source.fault)
     and_answers = f"; {source.answers}" if source.answers else ""
     if source.last_ms is None:
-        is_recorded = source.path is not None or bool(source.answers)
-        words = "has delivered nothing yet" if is_recorded else "only `ingest run` knows when it last delivered"
+        words = "has delivered nothing yet" if source.is_recorded else "only `ingest run` knows when it last delivered"
         return Finding("ok", what, words + and_answers)
     hours = (now_ms - source.last_ms) // _HOUR_MS
     if source.silent_ms and now_ms - source.last_ms > source.silent_ms:

@@ -311,7 +311,7 @@ def test_areas_that_can_no_longer_pass_are_named(counts, level, words):
     assert words in found.words
 
 
-LISTED = ListedSource("head-end", Path("/drop"), True, True, None, 100 * 3_600_000, 48 * 3_600_000)
+LISTED = ListedSource("head-end", Path("/drop"), True, True, None, 100 * 3_600_000, 48 * 3_600_000, True)
 
 
 @pytest.mark.parametrize(
@@ -319,7 +319,8 @@ LISTED = ListedSource("head-end", Path("/drop"), True, True, None, 100 * 3_600_0
     [
         ({}, "ok", "last delivery 40 hours ago"),
         ({"last_ms": None}, "ok", "nothing yet"),
-        ({"last_ms": None, "path": None}, "ok", "only `ingest run` knows"),
+        ({"last_ms": None, "path": None, "is_recorded": False}, "ok", "only `ingest run` knows"),
+        ({"path": None, "fault": "there is no topic meters"}, "fail", "there is no topic meters"),
         ({"last_ms": None, "path": None, "answers": "it answers with 9 bytes"}, "ok", "nothing yet; it answers with 9"),
         ({"path": None, "answers": "it answers with 9 bytes"}, "ok", "40 hours ago; it answers with 9 bytes"),
         ({"path": None, "fault": "it answers with status 401"}, "fail", "it answers with status 401"),

@@ -1,8 +1,8 @@
 """One contract for every adapter: what a sender was told is taken comes to the cells once, whatever happens between.
 
-A folder, HTTP, MQTT and a polled server with one process, which is killed again and again; Kafka is away for a while;
-every sender repeats everything, stalls while Kafka is away, and jumps ahead in time. The senders' own sums are the
-cells' sums.
+A folder, HTTP, MQTT, a polled server and a topic of another Kafka with one process, which is killed again and again;
+the node's Kafka is away for a while; every sender repeats everything, stalls while Kafka is away, and jumps ahead in
+time. The senders' own sums are the cells' sums.
 """
 
 import csv
@@ -21,7 +21,11 @@ from pathlib import Path
 import httpx
 import psycopg
 import pytest
+from confluent_kafka import Producer
+from kafka import KafkaConsumer
+from kafka import TopicPartition as KafkaPartition
 
+from eventlog.kafka import KafkaLog
 from schemas.topics import live
 from tests.mosquitto import mosquitto, needs_mosquitto, publishing
 from tests.polled_server import PolledServer, polled_server
@@ -64,14 +68,23 @@ name = "poll"
 url = "{polled}readings"
 every_s = 1
 readings = "energy.readings"
+[[topic]]
+name = "topic"
+bootstrap = "{foreign}"
+topic = "{topic}"
+group = "{topic}"
+readings = "energy.readings"
 """
-SENDERS = ("folder", "http", "mqtt", "poll")
+SENDERS = ("folder", "http", "mqtt", "poll", "topic")
 
 
 class Senders:
     """What each sender has sent, slot by slot; `begin` is the first slot."""
 
-    def __init__(self, folder: Path, port: int, broker: int, polled: PolledServer, begin: datetime) -> None:
+    def __init__(
+        self, folder: Path, port: int, broker: int, polled: PolledServer, topic: "ForeignTopic", begin: datetime
+    ) -> None:
+        self._topic_sent = topic
         self._drop = folder / "drop"
         self._port = port
         self._broker = broker
@@ -144,9 +157,47 @@ class Senders:
         self._polled_so_far += readings
         self._polled.serve("readings", json.dumps(self._polled_so_far), headers={"ETag": f'"{slot}"'})
 
+    def _topic(self, slot: int, readings: list[dict[str, str | int]]) -> None:
+        for reading in readings * 2:
+            self._topic_sent.write(str(reading["source"]).encode(), json.dumps(reading).encode())
+        self._topic_sent.write(f"topic-{slot}".encode(), None)
+        self._topic_sent.flush()
+
     def poll_is_done(self, slots: int) -> bool:
         """Whether the last answer of the first slots was acknowledged: its ETag came back."""
         return f'"{slots - 1}"' in [asked.headers.get("if-none-match") for asked in self._polled.requests()]
+
+
+class ForeignTopic:
+    """A topic of another Kafka, whose group keeps its positions there."""
+
+    def __init__(self, bootstrap: str, name: str) -> None:
+        self.bootstrap, self.name = bootstrap, name
+        self._partitions = [KafkaPartition(name, number) for number in range(2)]
+        self._producer = Producer({"bootstrap.servers": bootstrap, "linger.ms": 20})
+        self._asked = KafkaConsumer(bootstrap_servers=bootstrap, group_id=name, enable_auto_commit=False)
+
+    def write(self, key: bytes, value: bytes | None) -> None:
+        self._producer.produce(self.name, value, key)
+
+    def flush(self) -> None:
+        assert self._producer.flush(60) == 0
+
+    def is_done(self) -> bool:
+        """Whether the group has committed all that there is."""
+        ends = self._asked.end_offsets(self._partitions)
+        return all((self._asked.committed(at) or 0) == end for at, end in ends.items())
+
+    def close(self) -> None:
+        self._asked.close()
+
+
+@pytest.fixture
+def topic(kafka: str, kafka_log: KafkaLog, city: str) -> Iterator[ForeignTopic]:
+    kafka_log.create(f"{city}.meters", 2, {})
+    found = ForeignTopic(kafka, f"{city}.meters")
+    yield found
+    found.close()
 
 
 @pytest.fixture
@@ -180,13 +231,17 @@ def folder_is_done(database_url: str, slots: int) -> bool:
 
 
 @soak(minutes=8)
-def test_what_senders_were_told_is_taken_comes_to_the_cells_once(tmp_path, database_url, city, broker, polled):
+def test_what_senders_were_told_is_taken_comes_to_the_cells_once(tmp_path, database_url, city, broker, polled, topic):
     path, port, log = city_file(tmp_path, city), free_port(), tmp_path / "run.log"
     path.write_text(re.sub(r'zone = ".*"', 'zone = "UTC"', path.read_text()))
     (tmp_path / "drop").mkdir()
     sources, register = tmp_path / "sources.toml", tmp_path / "register.csv"
     digest = hashlib.sha256(b"secret").hexdigest()
-    sources.write_text(LIST.format(port=port, digest=digest, broker=broker, polled=polled.url))
+    sources.write_text(
+        LIST.format(
+            port=port, digest=digest, broker=broker, polled=polled.url, foreign=topic.bootstrap, topic=topic.name
+        )
+    )
     register.write_text(
         "source,metric,district,contributor,class,valid_from,valid_to\n"
         + "".join(
@@ -196,7 +251,7 @@ def test_what_senders_were_told_is_taken_comes_to_the_cells_once(tmp_path, datab
         )
     )
     now = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
-    senders = Senders(tmp_path, port, broker, polled, now - timedelta(hours=14))
+    senders = Senders(tmp_path, port, broker, polled, topic, now - timedelta(hours=14))
     (tmp_path / "kafka").mkdir()
     with own_kafka(tmp_path / "kafka") as kafka:
         command = Command(path, kafka.bootstrap, database_url, tmp_path)
@@ -221,6 +276,7 @@ def test_what_senders_were_told_is_taken_comes_to_the_cells_once(tmp_path, datab
                 if slot in (JUMP, SLOTS):  # what comes after time has jumped would be late
                     until(partial(folder_is_done, database_url, slot), "the folder's files are taken", pause_s=0.5)
                     until(partial(senders.poll_is_done, slot), "the poll says what it has", pause_s=0.5)
+                    until(topic.is_done, "the topic's positions are kept", pause_s=0.5)
                 senders.send(slot)
             wanted = dict(senders.sums)
             wanted.pop(senders.start(SLOTS).replace(minute=0).isoformat())  # its window is open
@@ -228,8 +284,7 @@ def test_what_senders_were_told_is_taken_comes_to_the_cells_once(tmp_path, datab
             process.terminate()
             assert process.wait(60) == 0
         streams = json.loads(command("status", "--json"))["streams"]
-    topic = live(city, "energy.readings")
-    [account] = [stream["account"] for stream in streams if stream["topic"] == topic]
+    [account] = [stream["account"] for stream in streams if stream["topic"] == live(city, "energy.readings")]
     assert account["readings"] == sum(account[kind] for kind in ("aggregated", "duplicate", "late", "rejected", "open"))
     assert account["late"] == account["rejected"] == 0
     assert account["duplicate"] > 0

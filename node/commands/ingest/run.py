@@ -23,7 +23,7 @@ from node.settings import settings
 if TYPE_CHECKING:
     from api.serving import BoundedServer
     from ingest.live.inbox import Inbox
-    from ingest.live.sources_file import FolderSource, HttpSource, Listen, PollSource, SourcesList
+    from ingest.live.sources_file import FolderSource, HttpSource, Listen, PollSource, SourcesList, TopicSource
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 def run(
     sources: Annotated[Path, typer.Argument(exists=True, dir_okay=False, metavar="SOURCES.toml")],
 ) -> None:
-    """Take what the listed sources deliver, until stopped: folders, HTTP, MQTT, polls (docs/live-sources.md)."""
+    """Take what the listed sources deliver, until stopped: folders, HTTP, MQTT, polls, Kafka (docs/live-sources.md)."""
     from ingest.live.heard import LastHeard
     from ingest.live.sources_file import load_sources
 
@@ -94,6 +94,7 @@ def _groups(stack: ExitStack, listed: "SourcesList", stop: Event) -> _Groups:
         groups.starting.append(topics.start)
     for asked in listed.polls:
         groups.others.append(_polled(stack, asked, stop))
+    groups.others += [_topic(stack, source) for source in listed.topics]
     return groups
 
 
@@ -104,6 +105,17 @@ def _polled(stack: ExitStack, source: "PollSource", stop: Event) -> SourceGroup:
     poll = Poll(source.name, source.address, connecting, _spool(stack), now_ms, stop)
     one = RunningSource(poll, poll, source.content, "poll", endless=True, remembered_days=1)
     return SourceGroup(source.name, [one], stop.wait)
+
+
+def _topic(stack: ExitStack, source: "TopicSource") -> SourceGroup:
+    from ingest.live.topics.inbox import TopicInbox
+
+    address = source.address
+    log = wiring.log_of_others(address.bootstrap, address.security)
+    inbox = TopicInbox(source.name, log, address.topic, address.group, address.start, _spool(stack), now_ms)
+    stack.callback(inbox.stop)
+    one = RunningSource(*(inbox, inbox, source.content, "topic"), endless=True, each_line=True, around=source.messages)
+    return SourceGroup(source.name, [one], inbox.wait)
 
 
 def _spool(stack: ExitStack) -> Path:

@@ -1,0 +1,1 @@
+"""Topics of a Kafka that the city already runs, as live sources."""
