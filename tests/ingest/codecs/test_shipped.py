@@ -28,20 +28,26 @@ PUBLISHED = [
             "total_acquisition_time": 399.4140625,
         },
     ),
-    # From memory of the vendor's guide (0B45: 2.885 V, 0B05: 2,821 mm).
+    # The layout is that of the vendor's decoder for DDS45-LB; 0B45 and 0B05 are those of its guide.
     ("dragino-ldds75", 2, "0B450B0500000001", {"battery": 2.885, "distance": 2821}),
     # Worked out by hand from another project's decoder: the vendors' own tables were not at hand.
     ("senso8-lrs20ld0", 10, "0B01640C6400", {"battery": 100, "distance": 317.2, "alert": False}),
     ("tekelek-tek766", 16, "1000000000A9F5A9", {"ullage": 169, "temperature": -11, "source": 10, "strength": 9}),
-    # From memory of the vendor's description of its payloads.
+    # Of the vendor's description of its payloads, and of its entries in The Things Network's device repository (ELT-2 with
+    # ultrasound), whose acceleration is not read.
     (
         *("elsys", 5, "0100E202290400270506060308070D62"),
         {"temperature": 22.6, "humidity": 41, "light": 39, "motion": 6, "co2": 776, "vdd": 3426},
     ),
-    ("elsys", 5, "0E04D2", {"distance": 1234}),
-    # From memory of the format's description.
+    (
+        *("elsys", 1, "0100E202290301270514060101110E2311"),
+        {"temperature": 22.6, "humidity": 41, "pressure": 100729.105, "distance": 8977},
+    ),
+    # Of the format's description; the last two after the header of its extended types.
     ("cayenne-lpp", 1, "03670110056700FF", {"temperature_3": 27.2, "temperature_5": 25.5}),
     ("cayenne-lpp", 1, "0167FFD7", {"temperature_1": -4.1}),
+    ("cayenne-lpp", 1, "067104D2FB2E0000", {}),
+    ("cayenne-lpp", 1, "018806765FF2960A0003E8017832", {"percentage_1": 50}),
     ("cayenne-lpp", 1, "017832018200000BB8", {"percentage_1": 50, "distance_1": 3}),
     ("cayenne-lpp-energy", 1, "0183000004D2", {"energy_1": 1.234}),
 ]
