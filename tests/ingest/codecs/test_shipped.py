@@ -33,7 +33,7 @@ PUBLISHED = [
     # Worked out by hand from another project's decoder: the vendors' own tables were not at hand.
     ("senso8-lrs20ld0", 10, "0B01640C6400", {"battery": 100, "distance": 317.2, "alert": False}),
     ("tekelek-tek766", 16, "1000000000A9F5A9", {"ullage": 169, "temperature": -11, "source": 10, "strength": 9}),
-    # Of the vendor's description of its payloads, and of its entries in The Things Network's device repository (ELT-2 with
+    # Of the vendor's description of its payloads, and of its entries in The Things Network's device repository (ELT-2,
     # ultrasound), whose acceleration is not read.
     (
         *("elsys", 5, "0100E202290400270506060308070D62"),
