@@ -1,12 +1,12 @@
 """What both apps are built on: the city, its database, problems instead of errors, the door, and the description."""
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api import problems
 from api.dependencies import provide
@@ -24,7 +24,14 @@ class CityAPI(FastAPI):
 
     def __init__(self, hosts: Collection[str], longest_body: int, **options: Any) -> None:
         super().__init__(**options)
-        self._door = Counted(Door(super().__call__, hosts, longest_body))
+        self._inside: ASGIApp = super().__call__
+        self._limits = hosts, longest_body
+        self._door = Counted(Door(self._inside, *self._limits))
+
+    def wrap(self, middleware: Callable[[ASGIApp], ASGIApp]) -> None:
+        """Let requests pass `middleware` between the door and the framework, before what was wrapped until now."""
+        self._inside = middleware(self._inside)
+        self._door = Counted(Door(self._inside, *self._limits))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request."""
@@ -42,7 +49,7 @@ def build(
     hosts: Collection[str] = (),
     longest_body: int = 1 << 16,
     listener: HeartbeatListener | None = None,
-) -> FastAPI:
+) -> CityAPI:
     """An app of these routes for `city`, reading the database at `database_url` (migrated before).
 
     Starts without the database too, and answers 503 until that is there. `resources` are open while the

@@ -1,13 +1,14 @@
 """Conditional answers: the ETag is made from the state that an answer depends on, before the answer itself."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from fastapi import Request, Response
 from pydantic_core import to_json
 
 _FORMAT = 1
 """Part of every ETag: raise it when the form of answers changes."""
+_PRIVATE = "private, no-cache"
 
 
 def etag(*state: object) -> str:
@@ -22,18 +23,32 @@ def conditional(
     body: Callable[[], bytes | object],
     *,
     media_type: str = "application/json",
-    cache_control: str = "private, no-cache",
+    cache_control: str = _PRIVATE,
 ) -> Response:
     """304 if the request's `If-None-Match` has this tag, else `body()`: bytes as they are, all else as JSON.
 
     By default only the client's own cache may keep the answer, and must revalidate it each time.
     """
-    headers = {"ETag": tag, "Cache-Control": cache_control}
     if matches(request, tag):
-        return Response(status_code=304, headers=headers)
+        return tagged(tag, None, cache_control=cache_control)
     content = body()
     raw = content if isinstance(content, bytes) else to_json(content)
-    return Response(raw, headers=headers, media_type=media_type)
+    return tagged(tag, raw, media_type=media_type, cache_control=cache_control)
+
+
+def tagged(
+    tag: str,
+    content: bytes | None,
+    *,
+    media_type: str = "application/json",
+    cache_control: str = _PRIVATE,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """An answer with this ETag; None is the content that the client has: 304."""
+    told = {"ETag": tag, "Cache-Control": cache_control, **(headers or {})}
+    if content is None:
+        return Response(status_code=304, headers=told)
+    return Response(content, headers=told, media_type=media_type)
 
 
 def matches(request: Request, tag: str) -> bool:

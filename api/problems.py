@@ -70,6 +70,15 @@ def install(app: FastAPI) -> None:
         return answer(UNFORESEEN)
 
 
+def refusal(request: Request, error: Exception) -> Response:
+    """The answer of the request's app to an error that it foresees. Raises every other error again."""
+    for kind in type(error).__mro__:
+        if kind is not Exception and (handle := request.app.exception_handlers.get(kind)) is not None:
+            refused: Response = handle(request, error)
+            return refused
+    raise error
+
+
 def documented(*cases: tuple[int, str, Problem]) -> dict[int | str, dict[str, Any]]:
     """OpenAPI's `responses` for these (status, description, example)."""
     schema = {"$ref": "#/components/schemas/Problem"}

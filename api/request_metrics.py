@@ -1,10 +1,17 @@
 """How many requests a server answered, how, and how long that took. Health checks do not count."""
 
+from functools import cache
+
 from prometheus_client import Counter, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 REQUESTS = Counter("sistercity_http_requests", "Requests answered, by the status of the answer.", ["status"])
 SECONDS = Histogram("sistercity_http_request_seconds", "From a request's head to the last byte of its answer.")
+
+
+@cache
+def _answered(status: int) -> Counter:
+    return REQUESTS.labels(str(status))
 
 
 class Counted:
@@ -21,7 +28,7 @@ class Counted:
 
         async def counted(message: Message) -> None:
             if message["type"] == "http.response.start":
-                REQUESTS.labels(str(message["status"])).inc()
+                _answered(message["status"]).inc()
             await send(message)
 
         with SECONDS.time():

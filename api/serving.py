@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Any
 
+import h11
 import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -65,6 +66,17 @@ class Listening:
     patience: Patience = Patience()
 
 
+class _Uncopied(h11.Connection):
+    """Passes an answer's content on as it is. Joining parts of another type than bytes, the library copies each."""
+
+    def send(self, event: h11.Event) -> Any:
+        """What is to be written for this event, as the library says."""
+        pieces = self.send_with_data_passthrough(event)
+        if pieces is None or len(pieces) != 1:
+            return None if pieces is None else b"".join(pieces)
+        return pieces[0]
+
+
 class BoundedProtocol(H11Protocol):
     """HTTP/1.1 on one connection, which ends at its deadline. Subclasses of `bounded` have the limits."""
 
@@ -76,6 +88,7 @@ class BoundedProtocol(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for the first request, or refuse whoever is no proxy."""
         self._deadline: asyncio.TimerHandle | None = None
+        self.conn = _Uncopied(h11.SERVER)
         super().connection_made(transport)
         self._wait()
         if self.proxies and not self._is_proxy():

@@ -43,13 +43,12 @@ class PageAsked:
 class BodyPage:
     """What may be read now of what was asked: whether the metric is agreed, and a page of its bodies.
 
-    `positions` in the log, in the order of sequence; `first` and `last` sequence, None on an empty page. `content`
-    names the page's bytes: the same only for the same bodies, by their hashes, of the same log.
+    `first` and `last` sequence, None on an empty page. `content` names the page's bytes: the same only for the same
+    bodies, by their hashes, of the same log.
     """
 
     log: str
     agreed: bool
-    positions: Sequence[int]
     first: int | None
     last: int | None
     content: str
@@ -115,22 +114,19 @@ async def keep_plan(connection: AsyncConnection) -> None:
     await connection.execute("SET plan_cache_mode = force_generic_plan")
 
 
-def body_page(connection: Connection, asked: BodiesAsked) -> BodyPage:
-    """The page that answers one question, in the connection's transaction."""
+def read_page(connection: Connection, asked: BodiesAsked) -> tuple[BodyPage, list[bytes]]:
+    """The page that answers one question, and its bodies in the order of their sequence. In one transaction."""
     terms = {"agreement": asked.agreement, "metric": asked.metric, "after": asked.after, "most_lines": asked.limit}
-    rows = connection.execute(_BODY_PAGES, terms | _limits(), prepare=True).fetchall()
+    rows = connection.execute(_BODY_PAGE, terms | _limits()).fetchall()
     _check_count(rows, [asked])
-    return BodyPage(*rows[0])
-
-
-def bodies(connection: Connection, agreement: str, page: BodyPage) -> list[bytes]:
-    """The bodies of a page, in the order of their sequence. In the same transaction as `body_page`."""
-    rows = connection.execute(
-        "SELECT body FROM agreed_bodies WHERE agreement = %s AND position = ANY(%s) ORDER BY sequence",
-        (agreement, list(page.positions)),
+    page = BodyPage(*rows[0])
+    stored = connection.execute(
+        "SELECT body FROM agreed_bodies WHERE agreement = %s AND metric = %s AND sequence BETWEEN %s AND %s"
+        " AND body IS NOT NULL ORDER BY sequence",
+        (asked.agreement, asked.metric, page.first, page.last),
         binary=True,
     )
-    return [body for (body,) in rows]
+    return page, [body for (body,) in stored]
 
 
 def body(connection: Connection, agreement: str, hash_: str) -> FoundBody | None:
@@ -197,7 +193,7 @@ def _fitting(sizes: Sequence[int]) -> int:
 
 
 def _limits() -> dict[str, int]:
-    return {"never": 2**63 - 1, "most": MOST_BYTES}
+    return {"most": MOST_BYTES}
 
 
 def _check_count(rows: Sequence[TupleRow], asked: Sequence[object]) -> None:
@@ -205,34 +201,31 @@ def _check_count(rows: Sequence[TupleRow], asked: Sequence[object]) -> None:
         raise LookupError("publication_log has no row: the database was not migrated, or the table was emptied")
 
 
-# A body is named by its hash, which is that of its bytes; one from before hashes were kept, by its place.
+# Sub-selects with LIMIT are looked up for each question: for others the planner would read every grant.
 _FOUND = """
            log.id::text,
-           EXISTS (SELECT FROM agreed_metrics AS given
-                   WHERE given.agreement = asked.agreement AND given.metric = asked.metric),
+           (SELECT true FROM agreed_metrics AS given
+            WHERE given.agreement = asked.agreement AND given.metric = asked.metric LIMIT 1) IS NOT NULL,
            found.*
     FROM {asked}
     CROSS JOIN publication_log AS log
     CROSS JOIN LATERAL (
-        WITH page AS MATERIALIZED (
-            SELECT position, sequence, octet_length(body) AS size, coalesce(body_hash, position::text) AS name
-            FROM agreed_bodies
-            WHERE agreement = asked.agreement AND metric = asked.metric AND sequence > asked.after AND body IS NOT NULL
-            ORDER BY sequence LIMIT asked.most),
-        due AS (
-            SELECT page.*, sum(size + 1) OVER (ORDER BY sequence) AS total FROM page
-            WHERE sequence < (
-                SELECT coalesce(min(sequence), %(never)s::bigint) FROM agreed_entries
+        WITH page AS (
+            SELECT sequence, size, name, sum(size + 1) OVER before AS total, bool_or(awaited) OVER before AS ended
+            FROM (
+                SELECT * FROM agreed_pages
                 WHERE agreement = asked.agreement AND metric = asked.metric AND sequence > asked.after
-                  AND sequence < (SELECT max(sequence) FROM page) AND window_start >= since AND NOT due))
-        SELECT coalesce(array_agg(position ORDER BY sequence), '{{}}'), min(sequence), max(sequence),
+                  AND (readable OR awaited)
+                ORDER BY sequence LIMIT asked.most) AS lines
+            WINDOW before AS (ORDER BY sequence))
+        SELECT min(sequence), max(sequence),
                encode(sha256(
                    convert_to(concat_ws(' ', log.id, string_agg(name, ' ' ORDER BY sequence)), 'UTF8')), 'hex')
-        FROM due WHERE total <= %(most)s::bigint OR total = size + 1
-    ) AS found (positions, first, last, content)
+        FROM page WHERE NOT ended AND (total <= %(most)s::bigint OR total = size + 1)
+    ) AS found (first, last, content)
     ORDER BY asked.number
 """
-_BODY_PAGES = "SELECT" + _FOUND.format(
+_BODY_PAGE = "SELECT" + _FOUND.format(
     asked="""
         (VALUES (%(agreement)s::text, %(metric)s::text, %(after)s::bigint, %(most_lines)s::bigint, 1))
         AS asked (agreement, metric, after, most, number)
@@ -245,7 +238,8 @@ _TOKEN_PAGES = "SELECT asked.agreement, partner, witness, requests_per_minute, b
              FROM ROWS FROM (json_to_recordset(%(asked)s::json) AS (hash bytea, metric text, after bigint, most bigint))
                   WITH ORDINALITY AS wanted (hash, metric, after, most, number)
              LEFT JOIN LATERAL (
-                SELECT * FROM ({TOKENS_IN_FORCE}) AS known WHERE known.token = wanted.hash) AS held ON true) AS asked
+                SELECT * FROM ({TOKENS_IN_FORCE}) AS known WHERE known.token = wanted.hash LIMIT 1) AS held ON true)
+            AS asked
         """
     )
 )

@@ -22,6 +22,7 @@ READS: Mapping[str, tuple[str, ...]] = {
     "agreed_entries": (),
     "agreed_bodies": (),
     "agreed_cells": (),
+    "agreed_pages": (),
     "witnessed_heads": (),
     "returned_bodies": (),
     # What everyone may know.

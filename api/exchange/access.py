@@ -3,9 +3,10 @@
 from collections.abc import Awaitable, Callable
 from typing import Annotated, TypeVar
 
-from fastapi import Depends, FastAPI, Request, Response
+from fastapi import Depends, Request, Response
 from prometheus_client import Counter
 
+from api.building import CityAPI
 from api.exchange.accounting import PASSAGE, Accounting
 from api.exchange.gate import Crowded, Gate, Passage
 from api.problems import RETRY_AFTER_S, answer, problem
@@ -92,10 +93,10 @@ Granted = Annotated[Grant, Depends(grant_of)]
 """The agreement that this request reads under. 401 without one, 429 where a limit is reached."""
 
 
-def install(app: FastAPI, gate: Gate) -> None:
+def install(app: CityAPI, gate: Gate) -> None:
     """Make `Granted` ask this gate, its refusals problems, and every answer accounted for."""
     app.state.gate = gate
-    app.add_middleware(Accounting, gate=gate)
+    app.wrap(lambda inside: Accounting(inside, gate))
 
     @app.exception_handler(NotGranted)
     def without_a_token(request: Request, _: NotGranted) -> Response:

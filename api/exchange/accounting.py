@@ -63,10 +63,10 @@ class _Exchange:
         self._answered = False
 
     async def fail(self) -> None:
-        """Answer a partner's request that ended in an unforeseen error, unless an answer has begun; its line says that
+        """Answer a request that ended in an unforeseen error, unless an answer has begun; a partner's line says that
         nothing was given.
         """
-        if self._scope.get(PASSAGE) is not None and not self._answered:
+        if not self._answered:
             await answer(UNFORESEEN)(self._scope, self._receive, self.send)
 
     async def send(self, message: Message) -> None:
@@ -86,6 +86,7 @@ class _Exchange:
             start, self._start = self._start, None
             await self._send_recorded(passage, start, message)
             return
+        self._answered = True
         await self._send(message)
 
     async def _send_recorded(self, passage: Passage, start: Message, content: Message) -> None:

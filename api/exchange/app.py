@@ -58,6 +58,6 @@ def create_partner_api(
         listener=listener,
     )
     app.state.bodies = reader
-    app.router.routes.insert(0, PlainPages("/v1/bodies", bodies.plain_bodies))
+    app.wrap(lambda inside: PlainPages(inside, app, "/v1/bodies", bodies.plain_bodies))
     access.install(app, gate)
     return app

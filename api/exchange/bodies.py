@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
-from api.caching import conditional, etag, matches
+from api.caching import conditional, etag, matches, tagged
 from api.dependencies import Snapshots
 from api.exchange.access import LIMITED, WITHOUT_TOKEN, Grant, Granted, NotGranted, grant_asking
 from api.exchange.pages import JSON_LINES, NOT_AGREED, Limit, answers, check_agreed
@@ -70,18 +70,22 @@ async def _answer(
     found: BodyPage,
 ) -> Response:
     """The page that was found: 304, or its bytes."""
-    check_agreed(granted, asked.metric, frozenset([asked.metric] if found.agreed else []))
-    kept, tag = None, _tag(asked, found)
+    _check(granted, asked, found)
+    tag, content = _tag(asked, found), None
     if not matches(request, tag):
-        found, kept = await stored.read(snapshots, asked, found)
-        check_agreed(granted, asked.metric, frozenset([asked.metric] if found.agreed else []))
-        tag = _tag(asked, found)
+        page, kept = await stored.read(snapshots, asked, found)
+        if page is not found:
+            _check(granted, asked, page)
+            found, tag = page, _tag(asked, page)
+        content = kept.content
+        granted.hashed(content, kept.hash)
     granted.gives(asked.metric, found.first, found.last)
-    if kept is not None:
-        granted.hashed(kept.content, kept.hash)
-    answer = conditional(request, tag, lambda: b"" if kept is None else kept.content, media_type=JSON_LINES)
-    answer.headers["Sistercity-Next"] = str(asked.after if found.last is None else found.last)
-    return answer
+    following = {"Sistercity-Next": str(asked.after if found.last is None else found.last)}
+    return tagged(tag, content, media_type=JSON_LINES, headers=following)
+
+
+def _check(granted: Grant, asked: BodiesAsked, found: BodyPage) -> None:
+    check_agreed(granted, asked.metric, frozenset([asked.metric] if found.agreed else []))
 
 
 def _tag(asked: BodiesAsked, found: BodyPage) -> str:

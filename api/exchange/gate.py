@@ -151,7 +151,10 @@ class Gate:
         return Passage(access, key, self._turn(access.agreement))
 
     def _turn(self, agreement: str) -> asyncio.Semaphore:
-        return self._turns.setdefault(agreement, asyncio.Semaphore(_READS_AT_ONCE))
+        turn = self._turns.get(agreement)
+        if turn is None:
+            turn = self._turns[agreement] = asyncio.Semaphore(_READS_AT_ONCE)
+        return turn
 
     def leave(self, passage: Passage) -> None:
         """The answer was sent, or the partner has gone."""

@@ -18,7 +18,7 @@ from fastapi import Depends, Request
 from api.snapshots import SnapshotPool
 from federation.access.batching import Batches
 from store.access import STATEMENT_LIMIT_MS, Access
-from store.agreed import BodiesAsked, BodyPage, PageAsked, bodies, body_page, keep_plan, token_pages
+from store.agreed import BodiesAsked, BodyPage, PageAsked, keep_plan, read_page, token_pages
 from store.database import AsyncConnection, DatabaseUrl, connect_async
 
 _WAIT_S = 3
@@ -111,8 +111,8 @@ class PageReader:
 
         def load() -> tuple[BodyPage, KeptPage]:
             with snapshots.snapshot() as connection:
-                page = body_page(connection, asked)
-                content = b"".join(body + b"\n" for body in bodies(connection, asked.agreement, page))
+                page, bodies = read_page(connection, asked)
+            content = b"".join(body + b"\n" for body in bodies)
             return page, KeptPage(content, sha256(content).hexdigest())
 
         page, read = await to_thread.run_sync(load)

@@ -6,6 +6,8 @@ request a write there, to protect the very database. With several processes each
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
 from math import ceil
 from time import time
 
@@ -15,7 +17,7 @@ from limits.strategies import FixedWindowRateLimiter
 
 from store.access import Access
 
-_TOKENS = RateLimitItemPerMinute(30, namespace="tokens")
+_TOKENS_PER_MINUTE = 30
 _SOON_S = 1
 _MOST_WINDOWS = 1000
 """Of more, those that are over are forgotten."""
@@ -27,6 +29,45 @@ class LimitReached(Exception):
     def __init__(self, words: str, retry_after_s: int) -> None:
         super().__init__(words)
         self.retry_after_s = retry_after_s
+
+
+class _Keyed(RateLimitItem):
+    """A limit of one agreement. The library makes the key of a window anew each time it counts."""
+
+    __slots__ = ("_key",)
+
+    def __init__(self, amount: int, namespace: str, agreement: str) -> None:
+        super().__init__(amount, namespace=namespace)
+        self._key = super().key_for(agreement)
+
+    def key_for(self, *_: object) -> str:
+        """The name of the window."""
+        return self._key
+
+
+class _PerMinute(_Keyed, RateLimitItemPerMinute): ...
+
+
+class _PerHour(_Keyed, RateLimitItemPerHour): ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Limits:
+    """What may be counted in one window of each kind."""
+
+    requests: RateLimitItem
+    bytes: RateLimitItem
+    tokens: RateLimitItem
+
+
+@lru_cache(maxsize=_MOST_WINDOWS)
+def _limits(access: Access) -> _Limits:
+    name = access.agreement
+    return _Limits(
+        _PerMinute(access.requests_per_minute, "requests", name),
+        _PerHour(access.bytes_per_hour, "bytes", name),
+        _PerMinute(_TOKENS_PER_MINUTE, "tokens", name),
+    )
 
 
 class CountedWindows(Storage):
@@ -89,9 +130,12 @@ class Quotas:
 
     def check(self, access: Access) -> None:
         """Raises `LimitReached` if one more request would exceed a limit. Counts nothing."""
-        for item, words in _windows(access):
-            if not self._windows.test(item, access.agreement):
-                raise self._reached(item, access.agreement, words)
+        limits = _limits(access)
+        if not self._windows.test(limits.requests):
+            words = f"the agreement allows {access.requests_per_minute} requests a minute"
+            raise self._reached(limits.requests, words)
+        if not self._windows.test(limits.bytes):
+            raise self._reached(limits.bytes, f"the agreement allows {access.bytes_per_hour} bytes an hour")
         if self._at_once[access.agreement] >= access.concurrent_requests:
             words = f"the agreement allows {access.concurrent_requests} requests at once"
             raise LimitReached(words, _SOON_S)
@@ -99,7 +143,7 @@ class Quotas:
     def enter(self, access: Access) -> None:
         """Count a request that begins; `leave` must follow. Raises `LimitReached`, and counts nothing then."""
         self.check(access)
-        self._windows.hit(_requests(access), access.agreement)
+        self._windows.hit(_limits(access).requests)
         self._at_once[access.agreement] += 1
 
     def leave(self, access: Access) -> None:
@@ -110,32 +154,18 @@ class Quotas:
 
     def count_bytes(self, access: Access, count: int) -> None:
         """Count the content of an answer. One answer may exceed the limit; the next is refused."""
-        self._windows.hit(_bytes(access), access.agreement, cost=count)
+        self._windows.hit(_limits(access).bytes, cost=count)
 
     def check_token(self, access: Access) -> None:
         """Raises `LimitReached` if 30 tokens were issued within a minute, whatever the agreement says."""
-        if not self._windows.test(_TOKENS, access.agreement):
-            raise self._reached(_TOKENS, access.agreement, "a token is good for many requests until it ends")
+        tokens = _limits(access).tokens
+        if not self._windows.test(tokens):
+            raise self._reached(tokens, "a token is good for many requests until it ends")
 
     def count_token(self, access: Access) -> None:
         """Count a token that was issued. One that was refused is not counted: a stranger may repeat an assertion."""
-        self._windows.hit(_TOKENS, access.agreement)
+        self._windows.hit(_limits(access).tokens)
 
-    def _reached(self, item: RateLimitItem, agreement: str, words: str) -> LimitReached:
-        left_s = self._windows.get_window_stats(item, agreement).reset_time - self._clock()
+    def _reached(self, limit: RateLimitItem, words: str) -> LimitReached:
+        left_s = self._windows.get_window_stats(limit).reset_time - self._clock()
         return LimitReached(words, max(_SOON_S, ceil(left_s)))
-
-
-def _requests(access: Access) -> RateLimitItem:
-    return RateLimitItemPerMinute(access.requests_per_minute, namespace="requests")
-
-
-def _bytes(access: Access) -> RateLimitItem:
-    return RateLimitItemPerHour(access.bytes_per_hour, namespace="bytes")
-
-
-def _windows(access: Access) -> tuple[tuple[RateLimitItem, str], ...]:
-    return (
-        (_requests(access), f"the agreement allows {access.requests_per_minute} requests a minute"),
-        (_bytes(access), f"the agreement allows {access.bytes_per_hour} bytes an hour"),
-    )

@@ -178,10 +178,10 @@ def _entries(connection: Any, agreement: str) -> Iterator[bytes]:
 def _bodies(connection: Any, agreement: str, metric: str) -> Iterator[bytes]:
     after = 0
     while True:
-        page = agreed.body_page(connection, agreed.BodiesAsked(agreement, metric, after, _LINES))
+        page, bodies = agreed.read_page(connection, agreed.BodiesAsked(agreement, metric, after, _LINES))
         if page.last is None:
             return
-        yield from agreed.bodies(connection, agreement, page)
+        yield from bodies
         after = page.last
 
 

@@ -11,7 +11,7 @@ from tests.soak import amount, soak
 pytestmark = pytest.mark.services
 
 AGREEMENTS = 14
-VIEWS = ("agreed_entries", "agreed_bodies", "agreed_cells")
+VIEWS = ("agreed_entries", "agreed_bodies", "agreed_cells", "agreed_pages")
 
 
 def expected(world: World, agreed: Agreed, metric: str, view: str) -> set[tuple]:
@@ -19,6 +19,14 @@ def expected(world: World, agreed: Agreed, metric: str, view: str) -> set[tuple]
     if view == "agreed_entries":
         return {(each.header.position, each.entry) for each in world.entries(agreed, metric)}
     bodies = world.bodies(agreed, metric)
+    if view == "agreed_pages":
+        grant, opened = world.given(agreed, metric), {each.header.position for each in bodies}
+        here = [each for each in bodies if not each.erased]
+        return {(each.header.sequence, each.hash, len(each.body), True, False) for each in here} | {
+            (each.header.sequence, each.hash, None if each.erased else len(each.body), False, True)
+            for each in world.entries(agreed, metric)
+            if each.header.position not in opened and each.header.window.start >= grant.since
+        }
     if view == "agreed_bodies":
         return {(each.header.position, None if each.erased else each.body) for each in bodies}
     return {(each.header.position, area, each.shown(area)) for each in bodies for area in each.figures}
@@ -29,6 +37,8 @@ QUERIES = {
     "agreed_bodies": "SELECT position, body FROM agreed_bodies WHERE agreement = %s AND metric = %s",
     "agreed_cells": "SELECT position, area, agreed_cells.value FROM agreed_cells"
     " JOIN publications USING (position) WHERE agreement = %s AND metric = %s",
+    "agreed_pages": "SELECT sequence, name, size, readable, awaited FROM agreed_pages"
+    " WHERE agreement = %s AND metric = %s AND (readable OR awaited)",
 }
 
 

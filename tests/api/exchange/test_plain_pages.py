@@ -1,6 +1,8 @@
 """A page of bodies is the same whichever way its request is read, and so is every refusal."""
 
+import asyncio
 from collections.abc import Iterator
+from hashlib import sha256
 
 import httpx
 import pytest
@@ -8,10 +10,13 @@ from fastapi.testclient import TestClient
 
 from api.exchange.app import create_partner_api
 from api.exchange.plain_pages import plain_query
+from federation.strict_json import loads
+from store.access import issue
 from store.agreements import MetricGrant, revoke
+from store.audit import audit_rows
 from store.database import Connection, connect
 from tests.api.exchange.agreed import Agreed, reader_of
-from tests.federation.city import IMPORT, ISFAHAN, SOLAR, a_published_city
+from tests.federation.city import HOUR, IMPORT, ISFAHAN, SOLAR, T0, a_published_city
 
 HOURS = 4
 OF_ONE_ANSWER = {"sistercity-request-id", "sistercity-audit"}
@@ -66,6 +71,55 @@ def test_token_and_page_are_one_statement_and_a_revocation_holds_from_the_next_r
         assert tokens_looked_up(connection) == before
         revoke(connection, partner.agreement, "over")
         assert api.get(asked, headers=reader).status_code == 401
+
+
+@pytest.mark.services
+def test_requests_that_wait_together_see_their_own_agreement_and_none_is_answered_after_its_end(
+    module_database_url, api
+):
+    names = [f"together-{number}" for number in range(12)]
+    with connect(module_database_url) as connection:
+        pages, tokens, revoked = {}, {}, set()
+        for number, name in enumerate(names):
+            first = number % HOURS
+            Agreed(name).install(connection, grants=(MetricGrant("given", IMPORT.name, T0 + first * HOUR, 0, 3660),))
+            tokens[name] = issue(connection, agreement=name, issuer=name, jti="", assertion="", life_s=900)
+            stored = connection.execute("SELECT body FROM publications ORDER BY sequence OFFSET %s", (first,))
+            pages[name] = b"".join(body + b"\n" for (body,) in stored)
+
+        async def ask_until_refused(client: httpx.AsyncClient, name: str, answered: asyncio.Semaphore) -> None:
+            headers = {"Authorization": f"Bearer {tokens[name]}"}
+            while True:
+                over = name in revoked
+                answer = await client.get(f"/v1/bodies?metric={IMPORT.name}", headers=headers)
+                if answer.status_code == 401:
+                    return
+                assert (answer.status_code, answer.content, over) == (200, pages[name], False)
+                answered.release()
+
+        def end(name: str) -> None:
+            revoke(connection, name, "over")
+            revoked.add(name)
+
+        async def asked_at_once() -> None:
+            app = create_partner_api(ISFAHAN, module_database_url)
+            async with (
+                app.router.lifespan_context(app),
+                httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://isfahan") as client,
+                asyncio.TaskGroup() as asking,
+            ):
+                answered = asyncio.Semaphore(0)
+                for name in names:
+                    asking.create_task(ask_until_refused(client, name, answered))
+                for name in names:
+                    for _ in names:
+                        await answered.acquire()
+                    await asyncio.to_thread(end, name)
+
+        asyncio.run(asked_at_once())
+        for name in names:
+            lines = [loads(row.line) for row in audit_rows(connection, name)]
+            assert lines and {line["page"] for line in lines} == {sha256(pages[name]).hexdigest()}
 
 
 def tokens_looked_up(connection: Connection) -> set[int]:
