@@ -5,14 +5,15 @@ pauses partitions for moments only, so what comes of a paused one is kept here; 
 """
 
 import logging
-from collections import deque
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from confluent_kafka import (
     OFFSET_BEGINNING,
     OFFSET_END,
     TIMESTAMP_LOG_APPEND_TIME,
+    TIMESTAMP_NOT_AVAILABLE,
     Consumer,
     KafkaError,
     KafkaException,
@@ -35,8 +36,12 @@ from eventlog.protocol import (
 _Message = Any
 """Its methods may give None, by their types, for what every message that was read has."""
 
+_Kept = Any
+"""A `ConfluentRecord`, or a message that is none: an error of the partition, or one with its producer's time."""
+
 logger = logging.getLogger(__name__)
 
+_NO_TIME = (TIMESTAMP_NOT_AVAILABLE, 0)
 _BROKEN = frozenset({KafkaError._BAD_MSG, KafkaError._BAD_COMPRESSION, KafkaError._NOT_IMPLEMENTED})
 _PASSING = frozenset({
     KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._RESOLVE, KafkaError._TIMED_OUT,
@@ -52,6 +57,10 @@ class ConfluentRecord(NamedTuple):
     key: bytes | None
     value: bytes | None
     headers: Sequence[tuple[str, bytes]]
+
+
+_record = partial(tuple.__new__, ConfluentRecord)
+"""A `ConfluentRecord` of its values, in half of the time that its own constructor takes."""
 
 
 class ConfluentReader:
@@ -82,7 +91,9 @@ class ConfluentReader:
         self._unstarted: set[TopicPartition] = set()
         self._paused: set[TopicPartition] = set()
         self._stopped: set[TopicPartition] = set()
-        self._kept: dict[TopicPartition, deque[_Message]] = {}
+        self._kept: dict[tuple[str, int], list[_Kept]] = {}
+        self._troubled: set[tuple[str, int]] = set()
+        """The partitions of which more is kept than records."""
         consumer.subscribe(list(topics), on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost)
 
     def poll(self, timeout_ms: int) -> Mapping[TopicPartition, Sequence[Record]]:
@@ -94,12 +105,11 @@ class ConfluentReader:
             found = [] if first is None else [first]
             if found and room > 1:
                 found += self._consumer.consume(room - 1, 0)
-        for message in found:
-            self._keep(message)
+        self._keep(found)
         return self._take()
 
     def seek(self, partition: TopicPartition, offset: int) -> None:
-        self._kept.pop(partition, None)
+        self._drop(partition)
         self._positions[partition] = offset
         if partition in self._unstarted:
             return
@@ -166,24 +176,43 @@ class ConfluentReader:
     def _fetch(self) -> None:
         """Have the consumer fetch all partitions that have a start, from their positions on."""
         started = [at for at in self._positions if at not in self._unstarted]
-        self._kept.clear()
+        self._drop_all()
         with translated():
             self._consumer.assign([At(*at, self._positions[at]) for at in started])
         self._stopped.clear()
 
-    def _keep(self, message: _Message) -> None:
-        """Put a message, or an error of a partition, after what is kept of it."""
-        error = message.error()
-        if error is not None and (message.topic() is None or error.code() == KafkaError._FATAL):
-            self._raise(error)
-            return
-        partition = TopicPartition(message.topic(), message.partition())
-        if partition not in self._positions:
-            return
-        kept = self._kept.setdefault(partition, deque())
-        kept.append(message)
-        if partition in self._paused and len(kept) > self._at_once and partition not in self._stopped:
-            self._stop(partition)
+    def _keep(self, messages: Sequence[_Message]) -> None:
+        """Put messages, and errors of partitions, after what is kept of their partitions."""
+        kept_of, positions = self._kept, self._positions
+        for message in messages:
+            error = message.error()
+            if error is not None and (message.topic() is None or error.code() == KafkaError._FATAL):
+                self._raise(error)
+                continue
+            at = message.topic(), message.partition()
+            if at not in positions:
+                continue
+            kept = kept_of.get(at)
+            if kept is None:
+                kept = kept_of[at] = []
+            kind, timestamp = message.timestamp() if error is None else _NO_TIME
+            if kind == TIMESTAMP_LOG_APPEND_TIME:
+                headers = message.headers() or ()
+                kept.append(_record((message.offset(), timestamp, message.key(), message.value(), headers)))
+            else:
+                kept.append(message)
+                self._troubled.add(at)
+        for at in self._paused - self._stopped:
+            if len(kept_of.get(at, ())) > self._at_once:
+                self._stop(at)
+
+    def _drop(self, partition: TopicPartition) -> None:
+        self._kept.pop(partition, None)
+        self._troubled.discard(partition)
+
+    def _drop_all(self) -> None:
+        self._kept.clear()
+        self._troubled.clear()
 
     def _stop(self, partition: TopicPartition) -> None:
         """Have librdkafka fetch no more of a partition; what it has given already stays here."""
@@ -200,36 +229,48 @@ class ConfluentReader:
 
     def _take(self) -> Mapping[TopicPartition, Sequence[Record]]:
         """What is kept of partitions that are not paused, at most `at_once` records."""
-        found: dict[TopicPartition, list[Record]] = {}
+        found: dict[TopicPartition, Sequence[Record]] = {}
         left = self._at_once
-        for partition in list(self._kept):
-            if partition in self._paused:
-                continue
-            kept = self._kept[partition]
-            records: list[Record] = []
-            while kept and left:
-                message = kept[0]
-                if (error := message.error()) is not None:
-                    if error.code() != KafkaError._PARTITION_EOF and (records or found):
-                        break  # the records first, the error with the next poll
-                    kept.popleft()
-                    self._pass(partition, message, error)
-                    continue
-                kept.popleft()
-                records.append(self._record(partition, message))
-                left -= 1
-            if not kept:
-                del self._kept[partition]
+        for partition in [TopicPartition(*at) for at in self._kept if at not in self._paused]:
+            if not left:
+                break
+            records = self._take_of(partition, left, alone=not found)
             if records:
+                left -= len(records)
                 self._positions[partition] = records[-1].offset + 1
                 found[partition] = records
         return found
 
-    def _record(self, partition: TopicPartition, message: _Message) -> ConfluentRecord:
-        kind, timestamp = message.timestamp()
-        if kind != TIMESTAMP_LOG_APPEND_TIME:
-            raise ProducersTime(partition, message.offset())
-        return ConfluentRecord(message.offset(), timestamp, message.key(), message.value(), message.headers() or ())
+    def _take_of(self, partition: TopicPartition, most: int, *, alone: bool) -> Sequence[Record]:
+        """The next records of a partition. Passes over its ends, and raises its errors if nothing is given with that.
+
+        `alone`: nothing of other partitions is given.
+        """
+        kept = self._kept[partition]
+        records: list[Record] = []
+        if partition in self._troubled:
+            records = self._take_troubled(partition, kept, most, alone=alone)
+            if all(type(one) is ConfluentRecord for one in kept):
+                self._troubled.discard(partition)
+        else:
+            records = kept[:most]
+            del kept[:most]
+        if not kept:
+            self._drop(partition)
+        return records
+
+    def _take_troubled(self, partition: TopicPartition, kept: list[_Kept], most: int, *, alone: bool) -> list[Record]:
+        records: list[Record] = []
+        while kept and len(records) < most:
+            if type(kept[0]) is ConfluentRecord:
+                records.append(kept.pop(0))
+                continue
+            if (error := kept[0].error()) is None:
+                raise ProducersTime(partition, kept.pop(0).offset())
+            if error.code() != KafkaError._PARTITION_EOF and (records or not alone):
+                break  # the records first, the error with the next poll
+            self._pass(partition, kept.pop(0), error)
+        return records
 
     def _pass(self, partition: TopicPartition, message: _Message, error: KafkaError) -> None:
         """An error of a partition, or the end of what can be read: markers before it are passed over (R17)."""
@@ -240,7 +281,7 @@ class ConfluentReader:
         elif error.code() in _BROKEN:
             self.pause(partition)
             self._stop(partition)
-            self._kept.pop(partition, None)
+            self._drop(partition)
             raise self._unreadable(partition, error)
         else:
             self._raise(error)
@@ -283,5 +324,5 @@ class ConfluentReader:
         self._forget()
 
     def _forget(self) -> None:
-        self._kept.clear()
+        self._drop_all()
         self._positions, self._unstarted, self._paused, self._stopped = {}, set(), set(), set()
