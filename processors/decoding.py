@@ -113,9 +113,9 @@ class Decoder:
             bodies.rows,
             [b""] * len(chosen),
         )
-        for one in np.unique(metric[bodies.viewed]).tolist():
-            of_metric = bodies.viewed & (metric == one)
-            decoded.add(self._names[one], messages if of_metric.all() else messages.take(np.flatnonzero(of_metric)))
+        for place in np.unique(metric[bodies.viewed]).tolist():
+            of_metric = bodies.viewed & (metric == place)
+            decoded.add(self._names[place], messages if of_metric.all() else messages.take(np.flatnonzero(of_metric)))
         return [sequences[place] for place in np.flatnonzero(~bodies.viewed).tolist()]
 
     def _decode_whole(

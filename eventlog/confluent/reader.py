@@ -250,7 +250,7 @@ class ConfluentReader:
         records: list[Record] = []
         if partition in self._troubled:
             records = self._take_troubled(partition, kept, most, alone=alone)
-            if all(type(one) is ConfluentRecord for one in kept):
+            if all(type(message) is ConfluentRecord for message in kept):
                 self._troubled.discard(partition)
         else:
             records = kept[:most]
