@@ -46,8 +46,9 @@ class Forgetting(Protocol):
 @dataclass(frozen=True, slots=True)
 class RunningSource:
     """An adapter and what it delivers. `kind` is a part of its feeder's name. `endless`: it delivers all the time.
-    `remembered_days`: how long what it delivered is known by its content, 0 for not at all. `each_line`: each line of
-    a delivery stands by itself; `around` makes the lines, where a delivery has none yet."""
+    `remembered_days`: how long deliveries are recorded, 0 for not at all. `each_line`: each line of a delivery stands
+    by itself. `around` is the format of its deliveries, made of that of its content: where lines must be made of them
+    first, or some are passed over."""
 
     adapter: "Adapter"
     forgetting: Forgetting

@@ -1,7 +1,8 @@
 """A source that is asked: one address, again and again, for what has changed.
 
 What it answered counts as taken when the log has it; before that its ETag is not sent, and nothing of it is passed
-over. So a process that ends in between asks again, and readings that come twice count once (R6).
+over. So a process that ends in between asks again, and readings that come twice count once (R6). What the last answer
+was is remembered in the process alone: the first answer after a start is sent whole.
 """
 
 import asyncio
@@ -18,9 +19,11 @@ from time import monotonic
 import httpx
 from prometheus_client import Counter
 
+from ingest.files.reading import FileFormat
 from ingest.live.adapter import Delivered
 from ingest.live.answers import AnswerPage, Connecting, PollFailed, PollLimits
 from ingest.live.polled_pages import PollAddress, all_pages
+from ingest.live.unrepeated import LastAnswer, Unrepeated
 from store.deliveries import Refused
 
 POLLS = Counter("sistercity_poll_requests", "Polls of listed sources, by what came of them", ["outcome"])
@@ -81,20 +84,28 @@ class Poll:
         self._asked_ms: int | None = None
         """When the last poll began whose readings the log has."""
         self._open: set[Path] = set()
-        self._offered: tuple[Mapping[str, str], int] = ({}, 0)
-        """Conditions and time of the poll whose deliveries are open."""
+        self._offered: tuple[Mapping[str, str], int, Mapping[str, bytes]] = ({}, 0, {})
+        """Conditions, time, and checksums by page of the poll whose deliveries are open."""
+        self._pages: Mapping[str, bytes] = {}
+        """Checksums by page of the last answer that the log has."""
+        self._last = LastAnswer()
+
+    def unrepeated(self, form: FileFormat) -> FileFormat:
+        """A format that passes over what the last answer had."""
+        return Unrepeated(form, self._last)
 
     def arrived(self, done: Callable[[bytes], bool]) -> Sequence[Delivered]:
         """What the source answers, if it is due and has changed. Raises `OSError` if the spool is full."""
+        del done  # an answer that comes again after another one is the newer of the two, and counts
         if monotonic() < self._due:
             return ()
         begun_ms = self._clock()
         pages = self._asked(begun_ms)
         if not pages:
             return ()
-        self._offered = (pages[0].conditions if self._address.is_one_page else {}, begun_ms)
-        self._open = {page.path for page in pages}
-        fresh = [page for page in pages if not done(page.checksum)]
+        of_pages = {page.path.name: page.checksum for page in pages}
+        self._offered = (pages[0].conditions if self._address.is_one_page else {}, begun_ms, of_pages)
+        fresh = [page for page in pages if self._pages.get(page.path.name) != page.checksum]
         for page in pages:
             if page not in fresh:
                 page.path.unlink()
@@ -104,7 +115,7 @@ class Poll:
         return [Delivered(page.path.name, page.path, page.checksum, begun_ms) for page in fresh]
 
     def present(self) -> Sequence[str]:
-        """No name: what is asked for again is known by its content."""
+        """No name: what is asked for again is known by none."""
         return ()
 
     def refuse(self, delivered: Delivered, refused: Sequence[Refused]) -> None:
@@ -127,11 +138,13 @@ class Poll:
         if self._open:
             self._due = 0.0
         self._open = set()
+        self._last.forget()
         self._clear()
 
     def _advance(self) -> None:
         if not self._open:
-            self._conditions, self._asked_ms = self._offered
+            self._conditions, self._asked_ms, self._pages = self._offered
+            self._last.accept(self._pages)
 
     def _asked(self, now_ms: int) -> Sequence[AnswerPage]:
         """The pages of an answer; none if there is none, or it has not changed."""

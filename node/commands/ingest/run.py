@@ -103,7 +103,7 @@ def _polled(stack: ExitStack, source: "PollSource", stop: Event) -> SourceGroup:
 
     connecting = source.connecting(wiring.poll_proxy())
     poll = Poll(source.name, source.address, connecting, _spool(stack), now_ms, stop)
-    one = RunningSource(poll, poll, source.content, "poll", endless=True, remembered_days=1)
+    one = RunningSource(poll, poll, source.content, "poll", endless=True, remembered_days=1, around=poll.unrepeated)
     return SourceGroup(source.name, [one], stop.wait)
 
 
