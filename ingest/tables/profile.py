@@ -214,6 +214,8 @@ class Profile:
     interval: IntervalPart
     json: JsonPart | None = None
     xml: XmlPart | None = None
+    telegrams: bool = False
+    """Files are telegrams of a P1 port; columns are OBIS references, as `telegram_rows` has them."""
     records: Records | None = None
     streams: StreamsPart | None = None
     wide: WidePart | None = None
@@ -223,7 +225,7 @@ class Profile:
     @property
     def names_columns(self) -> bool:
         """Whether records are found by the names of their columns, and no header names them."""
-        return self.json is not None or self.xml is not None
+        return self.json is not None or self.xml is not None or self.telegrams
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,6 +41,7 @@ _TOP = (
         "file",
         "json",
         "xml",
+        "telegrams",
         "records",
         "source",
         "time",
@@ -110,13 +111,25 @@ def _profile(top: TomlKeys, name: str) -> Profile:
     wide = _wide(top, interval)
     of_json = _json(top, shaped="file" in top, wide=wide is not None, streams=streams)
     of_xml = _xml(top, of_table="file" in top or of_json is not None or wide is not None or streams is not None)
+    telegrams = top.table("telegrams", ()) is not None
+    if telegrams and ("file" in top or of_json or of_xml or wide or streams):
+        raise WrongKey("a profile with [telegrams] has neither [file], [json], [xml], [wide] nor [streams]")
     if streams is not None and wide is not None:
         raise WrongKey("the profile has both [streams] and [wide]; it may have one of them")
     return Profile(
         name=name,
         title=top.text("title"),
         metric=metric.name,
-        noun=top.text("noun", "readings" if streams or wide else "records" if of_json or of_xml else "lines"),
+        noun=top.text(
+            "noun",
+            "readings"
+            if streams or wide
+            else "records"
+            if of_json or of_xml
+            else "telegrams"
+            if telegrams
+            else "lines",
+        ),
         shape=shape,
         source=_source(top, streams is not None),
         time=_time(top, interval, wide),
@@ -125,11 +138,12 @@ def _profile(top: TomlKeys, name: str) -> Profile:
             metric,
             has_columns=streams is None and wide is None,
             interval=interval,
-            named=of_json is not None or of_xml is not None,
+            named=of_json is not None or of_xml is not None or telegrams,
         ),
         interval=interval,
         json=of_json,
         xml=of_xml,
+        telegrams=telegrams,
         records=_records(top, wide),
         streams=streams,
         wide=wide,
@@ -298,7 +312,8 @@ def _value(top: TomlKeys, metric: Metric, *, has_columns: bool, interval: Interv
         raise keys.wrong("unit", "power is an amount only with [interval]")
     if named and (prefix or keys.flag("unit_in_name", default=False)):
         raise WrongKey(
-            "[value] of a profile with [json] or [xml] needs column, the whole name, and unit, units or unit_column"
+            "[value] of a profile with [json], [xml] or [telegrams] needs column, the whole name, and unit, units or "
+            "unit_column"
         )
     factors = keys.texts("volts_amperes", ())
     if factors and len(factors) != 2:

@@ -7,14 +7,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ingest.files.reading import NotSuchFile
-from ingest.tables.profile import Profile
+from ingest.tables.json_rows import json_rows
+from ingest.tables.profile import Profile, Said
 from ingest.tables.profile_file import load_profile, shipped_profiles
+from ingest.tables.table import json_columns
 from ingest.tables.text import folded, header
 from ingest.tables.times import Form
 from ingest.tables.units import unit_in, units_of
+from ingest.tables.xml_rows import xml_rows
 from schemas.catalogue import catalogue
 
 _SAMPLE_BYTES = 256 << 10
+_LINE_BYTES = 4_096
 _SAMPLE_LINES = 1_000
 _DELIMITERS = (";", ",", "\t", "|")
 _DATES = ("%Y-%m-%d", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%Y/%m/%d", "%Y%m%d", "%d.%m.%y", "%m/%d/%y")
@@ -28,7 +32,7 @@ _METRICS = ("energy.import", "energy.solar", "waste.fill", "waste.collected")
 class ProfileProposal:
     """`text` is a profile, whole if there are no `questions`; what they ask about stands in it as a comment.
 
-    `fitting` are profiles of the package whose columns the file has.
+    `fitting` are profiles of the package whose columns the file has. Without a text there is no proposal besides them.
     """
 
     fitting: Sequence[str]
@@ -48,7 +52,10 @@ class _Sample:
 
 def proposed(path: Path) -> ProfileProposal:
     """A proposal for a file. Raises `NotSuchFile` if it is no table at all."""
-    proposal = ProfileProposal([name for name in shipped_profiles() if _fits(load_profile(name), path)])
+    profiles = [load_profile(name) for name in shipped_profiles()]
+    proposal = ProfileProposal([profile.name for profile in profiles if _fits(profile, path)])
+    if any(profile.names_columns or profile.records for profile in profiles if profile.name in proposal.fitting):
+        return proposal  # of lines with fields of equal number, which could be described, there are none
     questions = proposal.questions
     sample = _sample(path, questions)
     columns = {name: values for name, values in zip(sample.names, sample.columns, strict=True) if name and any(values)}
@@ -84,7 +91,14 @@ def proposed(path: Path) -> ProfileProposal:
 
 
 def _fits(profile: Profile, path: Path) -> bool:
-    if profile.records is not None or not profile.shape.header:
+    if profile.telegrams:
+        return _beginning(path).startswith("/")
+    if profile.records is not None:
+        known = (profile.records.context, *profile.records.known)
+        return _beginning(path).partition(profile.shape.delimiter)[0].strip() in known
+    if profile.names_columns:
+        return _has_records(profile, path)
+    if not profile.shape.header:
         return False
     try:
         names = {folded(name) for name in header(path, profile.shape)}
@@ -96,6 +110,28 @@ def _fits(profile: Profile, path: Path) -> bool:
         name.startswith(folded(value.prefix)) and name.endswith(folded(value.suffix)) for name in names
     )
     return found and {folded(name) for name in needed} - {"stream", ""} <= names
+
+
+def _beginning(path: Path) -> str:
+    """The first line that is not blank."""
+    with path.open("rb") as file:
+        return file.read(_LINE_BYTES).decode("latin-1").lstrip().partition("\n")[0]
+
+
+def _has_records(profile: Profile, path: Path) -> bool:
+    """Whether the first records of a document have what a profile reads."""
+    columns = json_columns(profile, Said())
+    optional = frozenset(part.column for part in profile.only)
+    try:
+        if profile.json is not None:
+            rows = next(json_rows(path, profile.json, columns), None)
+        else:
+            rows = next(xml_rows(path, profile.xml, columns, optional), None) if profile.xml else None
+    except NotSuchFile:
+        return False
+    return rows is not None and all(
+        any(rows.fields.column(place)) for place, column in enumerate(columns) if column not in optional
+    )
 
 
 def _sample(path: Path, questions: list[str]) -> _Sample:

@@ -29,6 +29,7 @@ from ingest.tables.json_rows import json_rows
 from ingest.tables.layout import Survey, TableLayout, joined, other_order, unit_of, value_column
 from ingest.tables.profile import JsonPart, Profile, RepeatedColumn, Said
 from ingest.tables.streams import stream_columns
+from ingest.tables.telegrams import telegram_rows
 from ingest.tables.text import TableRows, folded, header, rows
 from ingest.tables.times import Clock, month_span
 from ingest.tables.wide import WideLines
@@ -136,6 +137,8 @@ class _Reader:
         if self._profile.xml is not None:
             optional = frozenset(part.column for part in self._profile.only)
             return xml_rows(self._path, self._profile.xml, self._layout.names, optional)
+        if self._profile.telegrams:
+            return telegram_rows(self._path, self._layout.names)
         width = None if self._profile.records else len(self._layout.names)
         return rows(self._path, self._profile.shape, width)
 

@@ -91,6 +91,8 @@ def _propose(file: Path) -> None:
         proposal = proposed(plain)
     for name in proposal.fitting:
         typer.echo(f"has the columns of the profile {name}: sistercity sources try {file} --profile {name}")
+    if not proposal.text:
+        return
     typer.echo(f"{'' if not proposal.fitting else 'or '}a profile for it:\n\n{proposal.text}")
     for question in proposal.questions:
         typer.echo(f"to be decided: {question}")

@@ -8,6 +8,8 @@ from ingest.tables.profile_file import ProfileError, parse_profile
 from ingest.tables.proposing import ProfileProposal, proposed
 from ingest.tables.table import Table
 from tests.ingest.files.imports import parsed
+from tests.ingest.tables.test_shipped import SAMPLES
+from tests.ingest.tables.test_telegrams import QUARTERS
 
 
 def propose(path: Path, text: str, encoding: str = "utf-8") -> ProfileProposal:
@@ -85,3 +87,12 @@ def test_what_is_no_table_is_refused(tmp_path: Path, content: bytes) -> None:
     path.write_bytes(content)
     with pytest.raises(NotSuchFile, match="rubbish"):
         proposed(path)
+
+
+@pytest.mark.parametrize(("name", "text"), [(name, SAMPLES[name].text) for name in SAMPLES])
+def test_a_sample_of_each_profile_is_known_as_its_own(tmp_path: Path, name: str, text: str) -> None:
+    assert name in propose(tmp_path / "export", text).fitting
+
+
+def test_a_telegram_is_known(tmp_path: Path) -> None:
+    assert propose(tmp_path / "p1.txt", "".join(QUARTERS)).fitting == ["dsmr-p1"]
