@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -74,14 +75,15 @@ def serving(environment: Mapping[str, str], folder: Path, sources: str) -> Itera
             process.terminate()
 
 
-async def post(url: str, sent: Sequence[bytes], connections: int) -> None:
-    """Post all, each until it is taken."""
+async def post(url: str, sent: Sequence[bytes], connections: int, *, keyed: bool) -> None:
+    """Post all, each until it is taken; if `keyed`, under a key of its own."""
     waiting = iter(sent)
     headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}
 
     async def one(client: httpx.AsyncClient) -> None:
         for body in waiting:
-            while (found := await client.post(url, content=body, headers=headers)).status_code != 202:
+            more = {**headers, "Idempotency-Key": str(uuid.uuid4())} if keyed else headers
+            while (found := await client.post(url, content=body, headers=more)).status_code != 202:
                 await asyncio.sleep(0.2)
             if found.json()["refused_count"]:
                 sys.exit(f"refused: {found.text[:300]}")
@@ -97,10 +99,12 @@ def acknowledged(url: str) -> int:
     return int(found[0]) if found else 0
 
 
-def measure(url: str, process: psutil.Process, port: int, sent: Sequence[bytes], connections: int) -> MeasuredRun:
+def measure(
+    url: str, process: psutil.Process, port: int, sent: Sequence[bytes], connections: int, *, keyed: bool
+) -> MeasuredRun:
     """One run. Ends the program if Kafka has another number of readings than was sent."""
     before, used, began = acknowledged(url), sum(process.cpu_times()[:2]), time.perf_counter()
-    asyncio.run(post(f"http://127.0.0.1:{port}/v1/readings", sent, connections))
+    asyncio.run(post(f"http://127.0.0.1:{port}/v1/readings", sent, connections, keyed=keyed))
     wall, cpu = time.perf_counter() - began, sum(process.cpu_times()[:2]) - used
     if (found := acknowledged(url) - before) != len(sent) * BATCH:
         sys.exit(f"Kafka has {found} readings of {len(sent) * BATCH}")
@@ -138,9 +142,15 @@ def main() -> None:
             watched = psutil.Process(process.pid)
             while not any(found.laddr.port == port for found in watched.net_connections()):
                 time.sleep(0.1)
-            runs = [measure(url, watched, port, sent, chosen.connections) for _ in range(chosen.rounds + 1)][1:]
+            runs = [
+                [measure(url, watched, port, sent, chosen.connections, keyed=keyed) for keyed in (False, True)]
+                for _ in range(chosen.rounds + 1)
+            ][1:]
     verified = "the readings that Kafka acknowledged, with those that were sent"
-    measuring.systems.append(MeasuredSystem("ingest run", chosen.requests * BATCH, runs, verified))
+    for system, of_system in zip(
+        ("ingest run", "ingest run, a key with each request"), zip(*runs, strict=True), strict=True
+    ):
+        measuring.systems.append(MeasuredSystem(system, chosen.requests * BATCH, list(of_system), verified))
     measuring.write(chosen.output)
 
 

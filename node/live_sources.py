@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from eventlog.protocol import Log, Writer
     from ingest.feed import Feed
     from ingest.files.reading import FileFormat
-    from ingest.journal import Journal
+    from ingest.journal import Arrivals, Journal
     from ingest.live.adapter import Adapter
     from ingest.live.heard import LastHeard
     from ingest.live.sending import SourceSender
@@ -48,7 +48,7 @@ class RunningSource:
     """An adapter and what it delivers. `kind` is a part of its feeder's name. `endless`: it delivers all the time.
     `remembered_days`: how long deliveries are recorded, 0 for not at all. `each_line`: each line of a delivery stands
     by itself. `around` is the format of its deliveries, made of that of its content: where lines must be made of them
-    first, or some are passed over."""
+    first, or some are passed over. `arrivals` records its deliveries in a way of its own."""
 
     adapter: "Adapter"
     forgetting: Forgetting
@@ -58,6 +58,7 @@ class RunningSource:
     remembered_days: int = 0
     each_line: bool = False
     around: "Callable[[FileFormat], FileFormat] | None" = None
+    arrivals: "Callable[[Connection], Arrivals] | None" = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +175,7 @@ def _sender(
     """What sends for a source, and a feed to ask whether the log is there; its writer is closed with `stack`."""
     from ingest.feed import feeder_named
     from ingest.files.lorawan import METRIC
-    from ingest.journal import NoArrivals, StoreArrivals, StoreJournal
+    from ingest.journal import StoreJournal
     from ingest.live.sending import LiveSource, SourceSender
     from ingest.live.sources_file import TableContent, form_of
     from ingest.register import facts_of, stored_register
@@ -195,10 +196,18 @@ def _sender(
     routes = stored_routes(connection, city.id, form.dataset, now_ms)
     stream = _Stream(writer, topic, feeder_named(source.kind, source.adapter.name), routes, report)
     journal = StoreJournal(connection, uuid.uuid4())
-    days = source.remembered_days
-    arrivals = StoreArrivals(connection, days) if days else NoArrivals()
     listed = LiveSource(source.adapter, form, name, source.endless, source.each_line)
+    arrivals = _arrivals(connection, source)
     return SourceSender(listed, stream.feed, journal, arrivals, register, now_ms, heard.hear), stream.feed(journal)
+
+
+def _arrivals(connection: "Connection", source: RunningSource) -> "Arrivals":
+    from ingest.journal import NoArrivals, StoreArrivals
+
+    if source.arrivals is not None:
+        return source.arrivals(connection)
+    days = source.remembered_days
+    return StoreArrivals(connection, days) if days else NoArrivals()
 
 
 @dataclass(frozen=True, slots=True)

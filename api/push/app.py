@@ -11,9 +11,8 @@ import json
 import math
 import time
 import zlib
-from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 from prometheus_client import Counter
@@ -31,8 +30,6 @@ AT_ONCE = 64
 """Requests of one source that are being answered."""
 _BODY_S = 20.0
 _ANSWER_S = 60.0
-_KEPT_S = 24 * 3_600.0
-_MOST_KEYS = 10_000
 _LONGEST_KEY = 200
 _SOON, _LATER = "1", "5"
 _CLOSE = {"Connection": "close"}
@@ -62,12 +59,14 @@ class Taken(Protocol):
     def refused(self) -> Sequence[tuple[int, str]]: ...
     @property
     def count(self) -> int: ...
+    @property
+    def key_used(self) -> bool: ...
 
 
 class Inlet(Protocol):
     """Where bodies go; see `ingest.live.inbox.Inbox`."""
 
-    def put(self, content: bytes, name: str, answer: Callable[[Taken], None]) -> bool: ...
+    def put(self, content: bytes, name: str, answer: Callable[[Taken], None], key: str) -> bool: ...
 
 
 @dataclass(slots=True)
@@ -80,8 +79,6 @@ class Sender:
     inlet: Inlet
     rate: float
     running: int = 0
-    keys: "OrderedDict[str, tuple[float, bytes, bytes]]" = field(default_factory=OrderedDict)
-    """Key -> when, SHA-256 of the body, the answer that it got."""
     _credit: float = 0.0
     _asked: float = -math.inf
 
@@ -94,13 +91,6 @@ class Sender:
         self._credit -= 1
         return True
 
-    def remembered(self, key: str, now: float) -> tuple[bytes, bytes] | None:
-        """Hash and answer of the request that had this key."""
-        while self.keys and (len(self.keys) > _MOST_KEYS or next(iter(self.keys.values()))[0] < now - _KEPT_S):
-            self.keys.popitem(last=False)
-        found = self.keys.get(key)
-        return found and found[1:]
-
 
 class _Refused(Exception):
     def __init__(self, answer: Problem, headers: Mapping[str, str] | None = None) -> None:
@@ -109,15 +99,18 @@ class _Refused(Exception):
 
 
 class PushApp:
-    """An ASGI app. `clock` gives seconds."""
+    """An ASGI app. `clock` gives seconds; a body may take `body_s` of them."""
 
-    def __init__(self, senders: Sequence[Sender], clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, senders: Sequence[Sender], clock: Callable[[], float] = time.monotonic, body_s: float = _BODY_S
+    ) -> None:
         self._senders = senders
         self._clock = clock
+        self._body_s = body_s
         self._bytes = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """DeliveryAnswer a request."""
+        """Answer a request."""
         if scope["type"] == "lifespan":
             await _lifespan(receive, send)
             return
@@ -165,7 +158,7 @@ class PushApp:
         sender.running += 1
         held = _Held(self)
         try:
-            content = await _read(receive, held, _length(scope))
+            content = await _read(receive, held, _length(scope), self._body_s)
             if coding == "gzip":
                 content = _unpacked(content, held)
             return await self._taken(sender, key, content)
@@ -174,20 +167,14 @@ class PushApp:
             held.release()
 
     async def _taken(self, sender: Sender, key: str, content: bytes) -> bytes:
-        digest = hashlib.sha256(content).digest()
-        if key and (known := sender.remembered(key, self._clock())) is not None:
-            if known[0] != digest:
-                raise _Refused(KEY)
-            return known[1]
-        found = await _asked(sender.inlet, content, key or digest.hex()[:32])
+        found = await _asked(sender.inlet, content, key)
+        if found.key_used:
+            raise _Refused(KEY)
         if not found.taken:
             detail = f"Nothing of it is taken: {found.words}"
             raise _Refused(problem(422, "unreadable", "The body cannot be read", detail))
         refused = [{"position": position, "reason": reason} for position, reason in found.refused]
-        body = json.dumps({"refused_count": found.count, "refused": refused}).encode()
-        if key:
-            sender.keys[key] = self._clock(), digest, body
-        return body
+        return json.dumps({"refused_count": found.count, "refused": refused}).encode()
 
 
 class _Held:
@@ -202,7 +189,7 @@ class _Held:
         if self._bytes + count > LONGEST * 2:
             raise _Refused(LONG, _CLOSE)
         if self._app._bytes + count > MOST_TOGETHER:
-            raise _Refused(AWAY, {"Retry-After": _SOON})
+            raise _Refused(AWAY, {"Retry-After": _SOON, **_CLOSE})  # the rest of the body is not read
         self._bytes += count
         self._app._bytes += count
 
@@ -221,7 +208,7 @@ class _Json:
         await send({"type": "http.response.body", "body": self._body})
 
 
-async def _asked(inlet: Inlet, content: bytes, name: str) -> Taken:
+async def _asked(inlet: Inlet, content: bytes, key: str) -> Taken:
     """What became of it. Raises `_Refused` if the log is away, or there is no room."""
     loop = asyncio.get_running_loop()
     future: asyncio.Future[Taken] = loop.create_future()
@@ -233,24 +220,25 @@ async def _asked(inlet: Inlet, content: bytes, name: str) -> Taken:
     def answered(found: Taken) -> None:
         loop.call_soon_threadsafe(settle, found)
 
-    if not inlet.put(content, name, answered):
+    name = key or hashlib.sha256(content).hexdigest()[:32]
+    if not inlet.put(content, name, answered, key):
         raise _Refused(AWAY, {"Retry-After": _LATER})
     try:
         async with asyncio.timeout(_ANSWER_S):
             found = await future
     except TimeoutError:
         raise _Refused(AWAY, {"Retry-After": _LATER}) from None
-    if not found.taken and not found.words:
+    if not found.taken and not found.words and not found.key_used:
         raise _Refused(AWAY, {"Retry-After": _LATER})
     return found
 
 
-async def _read(receive: Receive, held: _Held, length: int | None) -> bytes:
+async def _read(receive: Receive, held: _Held, length: int | None, limit_s: float) -> bytes:
     if length is not None and length > LONGEST:
         raise _Refused(LONG, _CLOSE)
     body = bytearray()
     try:
-        async with asyncio.timeout(_BODY_S):
+        async with asyncio.timeout(limit_s):
             while True:
                 message = await receive()
                 if message["type"] != "http.request":

@@ -5,9 +5,7 @@ import socket
 import ssl
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from datetime import UTC, datetime
 from ipaddress import ip_network
-from pathlib import Path
 from threading import Event
 
 import httpx
@@ -18,7 +16,7 @@ from api.building import build
 from api.health import router as health
 from api.serving import BoundedServer, Listening, Patience
 from api.tls import UselessCertificate, renewing_context
-from node.demo.certificates import Authority, ServerCertificate
+from tests.api.connections import answer, certified, connected, pem, shown
 from tests.api.running import running
 from tests.federation.city import ISFAHAN
 from tests.waiting import until
@@ -70,26 +68,6 @@ def served(url: str, tls: ssl.SSLContext | None = None, proxies=(), hosts=(), **
         finally:
             blocked.set()
     blocked.clear()
-
-
-def connected(port: int, sent: bytes = b"") -> socket.socket:
-    found = socket.create_connection(("127.0.0.1", port), timeout=30)
-    found.sendall(sent)
-    return found
-
-
-def answer(connection: socket.socket) -> bytes:
-    """All that comes until the server ends the connection."""
-    received = b""
-    with connection:
-        while True:
-            try:
-                part = connection.recv(1 << 20)
-            except ConnectionResetError:
-                return received
-            if not part:
-                return received
-            received += part
 
 
 def healthz(port: int) -> httpx.Response:
@@ -198,27 +176,6 @@ def test_requests_for_other_hosts_are_refused_but_for_healthz(module_database_ur
         found = httpx.post(f"{url}/echo", headers={"Host": host}, trust_env=False)
         assert found.status_code == status
         assert httpx.get(f"{url}/healthz", headers={"Host": host or "x"}, trust_env=False).status_code == 200
-
-
-def certified(above: Path, *names: str) -> Iterator[ServerCertificate]:
-    """Certificates for this machine, each of an authority of its own, in folders of these names."""
-    for name in names:
-        (above / name).mkdir()
-        yield Authority(above / name, datetime.now(UTC)).certify("isfahan", ["127.0.0.1"])
-
-
-def shown(port: int) -> bytes:
-    """The certificate that a new connection gets."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    with context.wrap_socket(connected(port)) as connection:
-        found = connection.getpeercert(binary_form=True)
-        assert found is not None
-        return found
-
-
-def pem(path: Path) -> bytes:
-    return ssl.PEM_cert_to_DER_cert(path.read_text())
 
 
 def test_a_renewed_certificate_is_shown_to_the_next_connection_and_half_a_renewal_changes_nothing(

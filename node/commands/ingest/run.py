@@ -22,8 +22,10 @@ from node.settings import settings
 
 if TYPE_CHECKING:
     from api.serving import BoundedServer
+    from ingest.journal import Arrivals
     from ingest.live.inbox import Inbox
     from ingest.live.sources_file import FolderSource, HttpSource, Listen, PollSource, SourcesList, TopicSource
+    from store.database import Connection
 
 logger = logging.getLogger(__name__)
 
@@ -83,7 +85,7 @@ def _groups(stack: ExitStack, listed: "SourcesList", stop: Event) -> _Groups:
         groups.folders = SourceGroup("folders", found, stop.wait)
     for sender in listed.http:
         inbox = Inbox(sender.name, _spool(stack), now_ms)
-        one = RunningSource(inbox, inbox, sender.content, "http", endless=True)
+        one = RunningSource(inbox, inbox, sender.content, "http", endless=True, arrivals=_answered(inbox))
         groups.others.append(SourceGroup(sender.name, [one], inbox.wait))
         groups.inboxes.append(inbox)
     for messages in listed.mqtt:
@@ -105,6 +107,18 @@ def _polled(stack: ExitStack, source: "PollSource", stop: Event) -> SourceGroup:
     poll = Poll(source.name, source.address, connecting, _spool(stack), now_ms, stop)
     one = RunningSource(poll, poll, source.content, "poll", endless=True, remembered_days=1, around=poll.unrepeated)
     return SourceGroup(source.name, [one], stop.wait)
+
+
+def _answered(inbox: "Inbox") -> "Callable[[Connection], Arrivals]":
+    """What keeps the answers to senders, by a connection."""
+    from ingest.live.answered import AnsweredKeys
+
+    def made(connection: "Connection") -> "Arrivals":
+        kept = AnsweredKeys(connection, inbox.name, inbox.to_keep)
+        inbox.find_answers_by(kept.find)
+        return kept
+
+    return made
 
 
 def _topic(stack: ExitStack, source: "TopicSource") -> SourceGroup:
