@@ -102,10 +102,12 @@ class HttpSource:
     def media_types(self) -> Sequence[str]:
         """What its bodies may be."""
         if isinstance(self.content, TableContent):
-            of_json = self.content.profile.json
-            return (
-                ("text/csv",) if of_json is None else ("application/x-ndjson" if of_json.lines else "application/json",)
-            )
+            profile = self.content.profile
+            if profile.json is not None:
+                return ("application/x-ndjson" if profile.json.lines else "application/json",)
+            if profile.xml is not None:
+                return ("application/xml", "text/xml")
+            return ("text/plain",) if profile.telegrams else ("text/csv",)
         return ("application/json", "application/x-ndjson")
 
 

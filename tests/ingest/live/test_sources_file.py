@@ -97,6 +97,8 @@ def test_the_list_of_a_page_is_one(page: str, tmp_path: Path) -> None:
     ("profile", "source", "types"),
     [
         ("bigbelly", "", ["application/json"]),
+        ("datex2-v3-flow-minute", "", ["application/xml", "text/xml"]),
+        ("dsmr-p1", "", ["text/plain"]),
         ("fluvius", "", ["text/csv"]),
         ("octopus", 'source = "m"\n', ["text/csv"]),
     ],
