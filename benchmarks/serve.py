@@ -1,6 +1,7 @@
 """What one process serves to partners: a signed city-day, page by page, as requests and megabytes a second.
 
-In one run, in turns, with the same client over as many connections:
+In one run, in turns, with the same client over as many connections, each that of a partner with an agreement and a
+token of its own:
 
 * `stored`: `GET /v1/bodies` of the partner API, a page for each metric, with token, limits, agreement and audit;
 * `unchanged`: the same with `If-None-Match`: a 304, with token, limits, agreement and audit;
@@ -8,8 +9,8 @@ In one run, in turns, with the same client over as many connections:
 * `signed`: the bare route with a signature of each answer (RFC 9421, Ed25519; needs `http-message-signatures`, which is
   not installed with this project: `.venv/bin/pip install http-message-signatures`).
 
-The server is a process of its own; the client reads answers without looking at them. After each round the pages are
-compared with what was stored.
+The server is a process of its own; the client reads answers without looking at them. After each round, every page is
+asked for once more, and compared with what was stored.
 """
 
 import argparse
@@ -18,10 +19,12 @@ import multiprocessing
 import socket
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import timedelta
+from functools import partial
 from hashlib import sha256
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +37,7 @@ from starlette.routing import Route
 from api.exchange.app import create_partner_api
 from api.serving import BoundedServer, Listening
 from benchmarks.result import Measuring, ResultTable
+from benchmarks.signed_answers import signer
 from benchmarks.timed import own_services
 from federation.city import CityFacts
 from federation.publications.entries import body_bytes
@@ -48,20 +52,18 @@ from store.publications import Header, PublishedCell, Window
 HOURS = 24
 HOUR_MS = 3_600_000
 START_MS = 1_790_000_000_000 // HOUR_MS * HOUR_MS - 30 * 24 * HOUR_MS
-AGREEMENT = "benchmark"
-TOKEN = "token-of-the-benchmark"
 CITY = CityFacts("bench", "Bench", {}, "IR", "UTC", 1_000_000, (), 15)
-CONNECTIONS = 4
-COVERED = ("@status", "content-digest", "content-type")
+ANSWERED = (b"HTTP/1.1 200", b"HTTP/1.1 304")
 
 
 @dataclass(frozen=True, slots=True)
 class ServedRound:
-    """Of one round; `processor_ms` of the server's process, for each request."""
+    """Of one round; processor time of the server's process, and of PostgreSQL's, for each request."""
 
     requests_per_second: float
     megabytes_per_second: float
     processor_ms: float
+    postgres_ms: float
 
 
 def city_day(connection: Connection, areas: int) -> dict[str, bytes]:
@@ -94,23 +96,29 @@ def city_day(connection: Connection, areas: int) -> dict[str, bytes]:
     return pages
 
 
-def agree(connection: Connection) -> None:
+def agree(connection: Connection, partner: int) -> None:
     """An agreement on every metric, without limits that the benchmark would reach, and its token."""
+    name = f"benchmark-{partner}"
     connection.execute(
         "INSERT INTO agreements (id, version, own, partner, city, document, hash, addresses, valid_from, valid_until,"
         " witness, requests_per_minute, bytes_per_hour, concurrent_requests)"
-        " VALUES (%s, 1, 'us', 'them', 'them', '', '', '{}', now() - interval '1 day', now() + interval '1 day', true,"
+        " VALUES (%s, 1, 'us', %s, %s, '', '', '{}', now() - interval '1 day', now() + interval '1 day', true,"
         " 1000000000, 1000000000000000, 1000)",
-        (AGREEMENT,),
+        (name, f"key-{partner}", f"city-{partner}"),
     )
-    for name in published():
+    for metric in published():
         connection.execute(
-            "INSERT INTO grants VALUES (%s, 1, 'given', %s, %s, %s, 3660)", (AGREEMENT, name, moment(0), timedelta(0))
+            "INSERT INTO grants VALUES (%s, 1, 'given', %s, %s, %s, 3660)", (name, metric, moment(0), timedelta(0))
         )
     connection.execute(
         "INSERT INTO access_tokens (hash, agreement, expires_at) VALUES (%s, %s, now() + interval '1 day')",
-        (token_hash(TOKEN), AGREEMENT),
+        (token_hash(token(partner)), name),
     )
+
+
+def token(partner: int) -> str:
+    """The token of a partner."""
+    return f"token-{partner}"
 
 
 def bare(pages: dict[str, bytes], sign: Callable[[bytes], dict[str, str]] | None = None) -> Starlette:
@@ -123,38 +131,6 @@ def bare(pages: dict[str, bytes], sign: Callable[[bytes], dict[str, str]] | None
     return Starlette(routes=[Route("/v1/bodies", bodies)])
 
 
-def signer() -> Callable[[bytes], dict[str, str]] | None:
-    """Signs an answer as RFC 9421 says, its digest (RFC 9530) among what is covered; None without the library."""
-    try:
-        from http_message_signatures import HTTPMessageSigner, HTTPSignatureKeyResolver, algorithms  # noqa: PLC0415
-    except ImportError:
-        return None
-    from base64 import b64encode  # noqa: PLC0415
-
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey  # noqa: PLC0415
-
-    key = Ed25519PrivateKey.generate()
-
-    class _Keys(HTTPSignatureKeyResolver):  # type: ignore[misc]
-        def resolve_private_key(self, key_id: str) -> Any:
-            return key
-
-    signing = HTTPMessageSigner(signature_algorithm=algorithms.ED25519, key_resolver=_Keys())
-
-    @dataclass
-    class Message:
-        status_code: int
-        headers: dict[str, str]
-
-    def sign(content: bytes) -> dict[str, str]:
-        digest = b64encode(sha256(content).digest()).decode()
-        message = Message(200, {"Content-Digest": f"sha-256=:{digest}:", "Content-Type": "application/jsonl"})
-        signing.sign(message, key_id="bench", covered_component_ids=COVERED, use_existing_digest=True)
-        return message.headers
-
-    return sign
-
-
 def _serve(what: str, url: str, pages: dict[str, bytes], listening: socket.socket) -> None:
     app: Any = (
         create_partner_api(CITY, url) if what == "stored" else bare(pages, signer() if what == "signed" else None)
@@ -162,43 +138,89 @@ def _serve(what: str, url: str, pages: dict[str, bytes], listening: socket.socke
     BoundedServer(app, Listening("127.0.0.1", 0), log_level="error").run([listening])
 
 
-async def _asks(port: int, requests: Sequence[bytes], until: float, found: dict[bytes, bytes]) -> tuple[int, int]:
-    reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1 << 24)
-    count = received = 0
-    while count < len(requests) or time.perf_counter() < until:
-        request = requests[count % len(requests)]
-        writer.write(request)
-        head = await reader.readuntil(b"\r\n\r\n")
-        named = (line.partition(b":") for line in head.lower().split(b"\r\n"))
-        length = next((int(value) for name, _, value in named if name == b"content-length"), 0)
-        content = await reader.readexactly(length) if length else b""
-        found[request] = content or head
-        count, received = count + 1, received + len(content)
-    writer.close()
-    return count, received
+class _Asking(asyncio.Protocol):
+    """Asks on one connection, one request after the other, until the time is over. Only the heads are read."""
+
+    def __init__(self, requests: Iterator[bytes], until: float) -> None:
+        self._requests = requests
+        self._until = until
+        self._head = b""
+        self._left = 0
+        self.count = self.received = 0
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        transport.write(next(self._requests))
+
+    def data_received(self, data: bytes) -> None:
+        if self._left:
+            self._left -= len(data)
+        else:
+            self._head += data
+            head, ended, rest = self._head.partition(b"\r\n\r\n")
+            if not ended:
+                return
+            if not head.startswith(ANSWERED):
+                self._end(SystemExit(f"the server answered {head!r}"))
+                return
+            length = _content_length(head)
+            self._head, self._left = b"", length - len(rest)
+            self.received += length
+        if not self._left:
+            self.count += 1
+            if time.perf_counter() < self._until:
+                self._transport.write(next(self._requests))
+            else:
+                self._end()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._end(SystemExit(f"the server ended a connection: {error}"))
+
+    def _end(self, error: BaseException | None = None) -> None:
+        if not self.done.done():
+            self.done.set_result(None) if error is None else self.done.set_exception(error)
+        self._transport.close()
 
 
-def _processor_s(process: psutil.Process) -> float:
-    times = process.cpu_times()
-    return float(times.user + times.system)
+def _content_length(head: bytes) -> int:
+    named = (line.partition(b":") for line in head.lower().split(b"\r\n"))
+    return next((int(value) for name, _, value in named if name == b"content-length"), 0)
+
+
+def _processor_s(processes: Sequence[psutil.Process]) -> float:
+    return sum((float(each.user + each.system) for each in (process.cpu_times() for process in processes)), 0.0)
 
 
 def measured(
-    port: int, process: psutil.Process, requests: Sequence[bytes], seconds: float
-) -> tuple[ServedRound, dict[bytes, bytes]]:
-    """Ask the server of this process over several connections for so long; also the last answer to each request."""
-    found: dict[bytes, bytes] = {}
+    port: int,
+    server: psutil.Process,
+    postgres: psutil.Process,
+    requests: Sequence[Sequence[bytes]],
+    seconds: float,
+) -> ServedRound:
+    """Ask a server for so long, over a connection for each of these lists of requests."""
 
-    async def run() -> list[tuple[int, int]]:
-        until = time.perf_counter() + seconds
-        turned = [[*requests[index:], *requests[:index]] for index in range(CONNECTIONS)]
-        return await asyncio.gather(*(_asks(port, ordered, until, found) for ordered in turned))
+    async def run() -> list[_Asking]:
+        until, loop = time.perf_counter() + seconds, asyncio.get_running_loop()
+        asking = []
+        for index, each in enumerate(requests):
+            turned = cycle([*each[index % len(each) :], *each[: index % len(each)]])
+            _, made = await loop.create_connection(partial(_Asking, turned, until), "127.0.0.1", port)
+            asking.append(made)
+        await asyncio.gather(*(each.done for each in asking))
+        return asking
 
-    began, used = time.perf_counter(), _processor_s(process)
-    totals = asyncio.run(run())
-    spent, used = time.perf_counter() - began, _processor_s(process) - used
-    count, received = (sum(numbers) for numbers in zip(*totals, strict=True))
-    return ServedRound(count / spent, received / spent / 1e6, 1000 * used / count), found
+    databases = postgres.children()
+    began, used, below = time.perf_counter(), _processor_s([server]), _processor_s(databases)
+    asking = asyncio.run(run())
+    spent, used, below = (
+        *(time.perf_counter() - began, _processor_s([server]) - used),
+        _processor_s(databases) - below,
+    )
+    count, received = sum(each.count for each in asking), sum(each.received for each in asking)
+    return ServedRound(count / spent, received / spent / 1e6, 1000 * used / count, 1000 * below / count)
 
 
 def request(metric: str, *headers: str) -> bytes:
@@ -229,54 +251,90 @@ class Servers:
             process.join()
 
 
-def tags(port: int, asked: dict[str, bytes]) -> dict[str, str]:
-    """The ETag of each page."""
-    found = {}
-    for name, text in asked.items():
-        with socket.create_connection(("127.0.0.1", port)) as connection:
-            connection.sendall(text)
-            head = b""
-            while b"\r\n\r\n" not in head:
-                head += connection.recv(4096)
-        [line] = [line for line in head.decode("latin-1").split("\r\n") if line.lower().startswith("etag:")]
-        found[name] = line.partition(":")[2].strip()
-    return found
+def answered(port: int, asked: bytes) -> tuple[bytes, bytes]:
+    """Head and content of the answer to one request, on a connection of its own."""
+    with socket.create_connection(("127.0.0.1", port)) as connection, connection.makefile("rb") as answer:
+        connection.sendall(asked)
+        head = b"".join(iter(answer.readline, b"\r\n"))
+        return head, answer.read(_content_length(head))
 
 
-def run(url: str, areas: int, seconds: float, rounds: int) -> list[dict[str, object]]:
-    """All figures of a city of so many areas: a row for each of what is asked."""
+def tag(head: bytes) -> str:
+    """The ETag of an answer."""
+    [line] = [line for line in head.decode("latin-1").split("\r\n") if line.lower().startswith("etag:")]
+    return line.partition(":")[2].strip()
+
+
+def run(url: str, areas: int, connections: Sequence[int], seconds: float, rounds: int) -> list[dict[str, object]]:
+    """All figures of a city of so many areas: a row for each of what is asked, over so many connections."""
     with connect(url) as connection:
         pages = city_day(connection, areas)
-        agree(connection)
+        for partner in range(max(connections)):
+            agree(connection, partner)
+        connection.execute("ANALYZE")
         role_url = partner_login(connection, url)
+        postgres = psutil.Process(connection.info.backend_pid).parent()
+    assert postgres is not None
     names = ["stored", "bare", *(["signed"] if signer() else [])]
     servers = Servers(role_url, pages, names)
     try:
-        token = f"Authorization: Bearer {TOKEN}"
-        asked = {metric: request(metric, token) for metric in pages}
-        held = tags(servers.port["stored"], asked)
-        known = {metric: request(metric, token, f"If-None-Match: {held[metric]}") for metric in pages}
-        plans = {name: (name, asked) for name in names} | {"unchanged": ("stored", known)}
-        taken: dict[str, list[ServedRound]] = {name: [] for name in plans}
-        for number in range(rounds + 1):
-            for name, (server, texts) in plans.items():
-                port, process = servers.port[server], servers.process[server]
-                figures, found = measured(port, process, list(texts.values()), seconds)
-                for metric, text in texts.items():
-                    wrong = found[text] != pages[metric] if name != "unchanged" else b" 304 " not in found[text]
-                    if wrong:
-                        raise SystemExit(f"{name} answered {found[text][:200]!r} for {metric}")
-                if number:
-                    taken[name].append(figures)
+        held = {m: tag(answered(servers.port["stored"], request(m, _authorization(0)))[0]) for m in pages}
+        rows = []
+        for count in connections:
+            taken = _in_turns(servers, postgres, pages, held, count, seconds, rounds)
+            rows += _rows({"areas": areas, "bytes a page": _mean_size(pages), "connections": count}, taken)
+        return rows
     finally:
         servers.stop()
-    page = {"areas": areas, "bytes a page": sum(map(len, pages.values())) // len(pages)}
+
+
+def _in_turns(
+    servers: "Servers",
+    postgres: psutil.Process,
+    pages: Mapping[str, bytes],
+    held: Mapping[str, str],
+    connections: int,
+    seconds: float,
+    rounds: int,
+) -> dict[str, list[ServedRound]]:
+    def asked(partner: int) -> list[bytes]:
+        return [request(metric, _authorization(partner)) for metric in pages]
+
+    def known(partner: int) -> list[bytes]:
+        return [request(metric, _authorization(partner), f"If-None-Match: {held[metric]}") for metric in pages]
+
+    plans = {name: (name, asked) for name in servers.port} | {"unchanged": ("stored", known)}
+    for partner in range(connections):  # tokens that a server has not seen wait in a queue of their own
+        answered(servers.port["stored"], known(partner)[0])
+    taken: dict[str, list[ServedRound]] = {name: [] for name in plans}
+    for number in range(rounds + 1):
+        for name, (server, texts) in plans.items():
+            port, process = servers.port[server], servers.process[server]
+            figures = measured(port, process, postgres, [texts(partner) for partner in range(connections)], seconds)
+            for metric, text in zip(pages, texts(connections - 1), strict=True):
+                head, content = answered(port, text)
+                if content != pages[metric] if name != "unchanged" else b" 304 " not in head:
+                    raise SystemExit(f"{name} answered {head!r} for {metric}")
+            if number:
+                taken[name].append(figures)
+    return taken
+
+
+def _rows(page: Mapping[str, object], taken: Mapping[str, Sequence[ServedRound]]) -> list[dict[str, object]]:
     of_bare = {"of bare, %": round(100 * statistics.median(map(_ratio, taken["stored"], taken["bare"])))}
     unrelated = {"of bare, %": ""}
     return [
         {**page, "asked": name, **_medians(each), **(of_bare if name == "stored" else unrelated)}
         for name, each in taken.items()
     ]
+
+
+def _authorization(partner: int) -> str:
+    return f"Authorization: Bearer {token(partner)}"
+
+
+def _mean_size(pages: Mapping[str, bytes]) -> int:
+    return sum(map(len, pages.values())) // len(pages)
 
 
 def _medians(rounds: Sequence[ServedRound]) -> dict[str, float]:
@@ -293,19 +351,20 @@ def _ratio(stored: ServedRound, bare: ServedRound) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--installed", type=Path, default=Path(".sistercity"))
-    parser.add_argument("--areas", type=int, nargs="*", default=[15, 600])
-    parser.add_argument("--seconds", type=float, default=3.0)
+    parser.add_argument("--areas", type=int, nargs="*", default=[15, 168, 600])
+    parser.add_argument("--connections", type=int, nargs="*", default=[1, 32, 100])
+    parser.add_argument("--seconds", type=float, default=1.5)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--output", type=Path)
     given = parser.parse_args()
-    settings = {"connections": CONNECTIONS, "seconds": given.seconds, "rounds": given.rounds}
+    settings = {"seconds": given.seconds, "rounds": given.rounds}
     measuring = Measuring("serve", "The partners' API", "request", settings, seed=None)
     rows: list[dict[str, object]] = []
     with own_services(given.installed) as services:
         for areas in given.areas:
             url = create_database(services.database_url, f"bench_{areas}")
             migrate(url)
-            rows += run(url, areas, given.seconds, given.rounds)
+            rows += run(url, areas, given.connections, given.seconds, given.rounds)
     measuring.tables.append(ResultTable.of("A city-day, a page for each metric", rows))
     measuring.write(given.output, ["uvicorn", "fastapi", "starlette", "psycopg"])
 

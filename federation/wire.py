@@ -6,6 +6,7 @@ types are strict, numbers fit 64 bits, texts are bounded and printable, a cell h
 
 from collections import Counter
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -35,6 +36,7 @@ def instant(text: str) -> int:
         raise ValueError("the time lies outside the years 1 to 9999") from None
 
 
+@lru_cache(maxsize=64)  # lines of the audit that are written together have the same time
 def rfc3339(ms: int) -> str:
     """The inverse of `instant`, in UTC; with milliseconds only where there are some."""
     return moment(ms).isoformat(timespec="milliseconds" if ms % 1000 else "seconds").replace("+00:00", "Z")

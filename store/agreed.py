@@ -204,6 +204,7 @@ def _check_count(rows: Sequence[TupleRow], asked: Sequence[object]) -> None:
 # Sub-selects with LIMIT are looked up for each question: for others the planner would read every grant.
 _FOUND = """
            log.id::text,
+           found.last IS NOT NULL OR
            (SELECT true FROM agreed_metrics AS given
             WHERE given.agreement = asked.agreement AND given.metric = asked.metric LIMIT 1) IS NOT NULL,
            found.*

@@ -25,7 +25,7 @@ _WAIT_S = 3
 _MOST_KEPT = 64 << 20
 """Bytes of all pages that a process keeps."""
 _LARGEST_KEPT = 9 << 20
-_ASKED_AT_ONCE = 16
+_ASKED_AT_ONCE = 32
 _LANES = 4
 """Connections that questions are asked on."""
 _SLOW_S = 0.02
