@@ -12,6 +12,7 @@ import json
 import ssl
 import subprocess
 import sys
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -72,11 +73,14 @@ class _Handler(BaseHTTPRequestHandler):
     def _forever(self, does: Mapping[str, Any]) -> None:
         self.send_response(200)
         self.send_header("Connection", "close")
+        packing = zlib.compressobj(wbits=31) if does.get("gzip") else None
+        if packing is not None:
+            self.send_header("Content-Encoding", "gzip")
         self.end_headers()
         block = b"\n" * (1 << 16 if does.get("endless") else 1)
         try:
             while True:
-                self.wfile.write(block)
+                self.wfile.write(block if packing is None else packing.compress(block))
                 self.wfile.flush()
                 if does.get("drip"):
                     _NEVER.wait(0.05)

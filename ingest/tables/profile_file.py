@@ -1,6 +1,5 @@
 """Reading and checking a profile: a TOML file, of the package or of the operator."""
 
-import codecs
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -14,54 +13,31 @@ from ingest.tables.faults import REASONS
 from ingest.tables.keys import TomlKeys, WrongKey
 from ingest.tables.profile import (
     IntervalPart,
-    JsonPart,
     OnlyPart,
     Profile,
     QualityPart,
-    Records,
     Repeated,
     RepeatedColumn,
-    Shape,
     SourcePart,
     StreamsPart,
     TimePart,
     ValuePart,
     WidePart,
-    XmlPart,
 )
+from ingest.tables.shape_keys import FILE_KEYS, file_shape, json_part, records_part, xml_part
 from ingest.tables.times import DAY_MS, EPOCHS, Form, WrongFormat
 from ingest.tables.units import is_rate, units_of
 from schemas.catalogue import Metric, catalogue
 
 _TOP = (
-    *(
-        "title",
-        "metric",
-        "noun",
-        "file",
-        "json",
-        "xml",
-        "telegrams",
-        "records",
-        "source",
-        "time",
-        "value",
-        "interval",
-        "streams",
-        "wide",
-    ),
-    *("quality", "only"),
-)
-_FILE = (
-    *("delimiter", "quote", "decimal", "thousands", "encoding", "header", "skip", "skip_blank_lines", "longest_line"),
-    "of_no_interest",
+    *("title", "metric", "noun", "file", "json", "xml", "telegrams", "records", "source", "time", "value", "interval"),
+    *("streams", "wide", "quality", "only"),
 )
 _TIME = ("columns", "formats", "zone", "marks", "repeated", "sequence", "month", "year")
 _VALUE = (
     *("column", "begins_with", "ends_with", "plus", "unit", "units", "unit_column", "unit_in_name", "volts_amperes"),
     *("missing", "signed", "exponent", "cumulative"),
 )
-_XML_NAME = re.compile(r"[A-Za-z_][\w-]*", re.ASCII)
 _LENGTHS: Mapping[str, int] = {"seconds": 1_000, "minutes": 60_000}
 _REPEATED: Mapping[str, Repeated] = {"refuse": "refuse", "first": "first", "order": "order"}
 
@@ -105,31 +81,24 @@ def parse_profile(text: str, name: str, where: str) -> Profile:
 def _profile(top: TomlKeys, name: str) -> Profile:
     metrics = [metric for metric in catalogue().values() if units_of(metric)]
     metric = catalogue()[top.one_of("metric", [metric.name for metric in metrics])]
-    shape = _shape(top.table("file", _FILE))
+    shape = file_shape(top.table("file", FILE_KEYS))
     interval = _interval(top, metric)
     streams = _streams(top)
     wide = _wide(top, interval)
-    of_json = _json(top, shaped="file" in top, wide=wide is not None, streams=streams)
-    of_xml = _xml(top, of_table="file" in top or of_json is not None or wide is not None or streams is not None)
+    of_json = json_part(top, shaped="file" in top, wide=wide is not None, streams=streams)
+    of_xml = xml_part(top, of_table="file" in top or of_json is not None or wide is not None or streams is not None)
     telegrams = top.table("telegrams", ()) is not None
     if telegrams and ("file" in top or of_json or of_xml or wide or streams):
         raise WrongKey("a profile with [telegrams] has neither [file], [json], [xml], [wide] nor [streams]")
     if streams is not None and wide is not None:
         raise WrongKey("the profile has both [streams] and [wide]; it may have one of them")
+    of_records = "records" if of_json or of_xml else "telegrams" if telegrams else "lines"
+    noun = "readings" if streams or wide else of_records
     return Profile(
         name=name,
         title=top.text("title"),
         metric=metric.name,
-        noun=top.text(
-            "noun",
-            "readings"
-            if streams or wide
-            else "records"
-            if of_json or of_xml
-            else "telegrams"
-            if telegrams
-            else "lines",
-        ),
+        noun=top.text("noun", noun),
         shape=shape,
         source=_source(top, streams is not None),
         time=_time(top, interval, wide),
@@ -144,44 +113,11 @@ def _profile(top: TomlKeys, name: str) -> Profile:
         json=of_json,
         xml=of_xml,
         telegrams=telegrams,
-        records=_records(top, wide),
+        records=records_part(top, wide),
         streams=streams,
         wide=wide,
         quality=_quality(top),
         only=tuple(map(_only, top.tables("only", ("column", "texts", "beginnings", "else")))),
-    )
-
-
-def _shape(keys: TomlKeys | None) -> Shape:
-    if keys is None:
-        return Shape()
-    delimiter, quote = keys.text("delimiter", ","), keys.any_text("quote", '"')
-    decimal, thousands = keys.one_of("decimal", [".", ","], "."), keys.any_text("thousands", "")
-    if len(delimiter) != 1 or delimiter in '"\r\n\\':
-        raise keys.wrong("delimiter", 'it must be one sign, such as "," or ";" or "\\t"')
-    if len(quote) > 1 or quote == delimiter:
-        raise keys.wrong("quote", 'it must be one sign other than the delimiter, or "" for none')
-    if len(thousands) > 1 or thousands == decimal or thousands.isdigit():
-        raise keys.wrong("thousands", 'it must be one sign other than the decimal mark, or "" for none')
-    encoding = keys.text("encoding", "utf-8")
-    try:
-        name = codecs.lookup(encoding).name
-        fits = name == "utf-16" or ("A1;\n".encode(name) == b"A1;\n" and b"\xe9\n".decode(name, "replace")[-1] == "\n")
-    except (LookupError, UnicodeError, AttributeError):
-        fits = False
-    if not fits:
-        raise keys.wrong("encoding", "it must be utf-8, utf-16, or a character set that extends ASCII: windows-1252")
-    return Shape(
-        delimiter=delimiter,
-        quote=quote,
-        decimal=decimal,
-        thousands=thousands,
-        encoding=encoding,
-        header=keys.flag("header", default=True),
-        skip=keys.whole("skip", 0, 1_000, 0),
-        skip_blank_lines=keys.flag("skip_blank_lines", default=False),
-        longest=keys.whole("longest_line", 100, 65_536, 4_096),
-        of_no_interest=keys.texts("of_no_interest", ()),
     )
 
 
@@ -262,31 +198,6 @@ def _is_text(keys: TomlKeys) -> bool:
     except WrongKey:
         return False
     return True
-
-
-def _json(top: TomlKeys, *, shaped: bool, wide: bool, streams: StreamsPart | None) -> JsonPart | None:
-    keys = top.table("json", ("records", "lines", "each"))
-    if keys is None:
-        return None
-    if shaped or wide or (streams is not None and streams.pattern is not None):
-        raise WrongKey("a profile with [json] has neither [file] nor [wide], nor a pattern of [streams]")
-    records, of_lines = keys.any_text("records", ""), keys.flag("lines", default=False)
-    if of_lines and records:
-        raise keys.wrong("lines", "each line is a record, so records names no array")
-    each = keys.any_text("each", "")
-    return JsonPart(tuple(records.split(".")) if records else (), of_lines, tuple(each.split(".")) if each else ())
-
-
-def _xml(top: TomlKeys, *, of_table: bool) -> XmlPart | None:
-    keys = top.table("xml", ("records",))
-    if keys is None:
-        return None
-    if of_table:
-        raise WrongKey("a profile with [xml] has neither [file], [json], [wide] nor [streams]")
-    names = tuple(keys.text("records").split("."))
-    if not all(_XML_NAME.fullmatch(name) for name in names):
-        raise keys.wrong("records", 'it must be names of elements, joined by dots: "meter.interval.value"')
-    return XmlPart(names)
 
 
 def _value(top: TomlKeys, metric: Metric, *, has_columns: bool, interval: IntervalPart, named: bool) -> ValuePart:
@@ -413,15 +324,6 @@ def _wide(top: TomlKeys, interval: IntervalPart) -> WidePart | None:
     if interval.kind not in ("fixed", "column") or (interval.fixed_ms and DAY_MS % interval.fixed_ms):
         raise WrongKey("[interval] of a profile with [wide] needs seconds that divide a day, or column")
     return WidePart(first, keys.any_text("stop", ""), by_clock, numbered)
-
-
-def _records(top: TomlKeys, wide: WidePart | None) -> Records | None:
-    keys = top.table("records", ("data", "context", "quality", "known"))
-    if keys is None:
-        return None
-    if wide is None:
-        raise WrongKey("the profile has [records], which needs [wide]")
-    return Records(keys.text("data"), keys.text("context"), keys.any_text("quality", ""), keys.texts("known", ()))
 
 
 def _quality(top: TomlKeys) -> QualityPart | None:

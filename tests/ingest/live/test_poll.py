@@ -196,6 +196,7 @@ def test_a_time_in_the_address_is_that_of_the_last_poll_that_the_log_has(asking:
         (gzip.compress(b"", mtime=0) * 10_001, {}, "packed", "more than 10000 members"),
         ("x" * ((1 << 20) + 1), {}, "too-large", "more than 1 MB"),
         ("", {"endless": True}, "too-large", "more than 1 MB"),
+        ("", {"endless": True, "gzip": True}, "too-large", "more than 1 MB"),
         ("x", {"headers": {"Link": '<http://127.0.0.2/>; rel="next"'}}, "pages", "another server"),
         ("x", {"headers": {"Link": '<readings>; rel="next"'}}, "pages", "the same"),
     ],
