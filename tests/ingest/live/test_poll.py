@@ -1,14 +1,16 @@
 """Polls of a real HTTP server in a process of its own."""
 
 import gzip
+import socket
 import ssl
 import tracemalloc
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
-from threading import Event, Timer
+from threading import Event, Thread, Timer
 from typing import Any
 
 import httpx
@@ -23,6 +25,7 @@ from ingest.live.polled_pages import PollAddress
 from node.demo.certificates import Authority
 from tests.polled_server import PolledServer, polled_server
 from tests.ports import free_port
+from tests.soak import examples
 
 NOW = datetime(2026, 11, 28, 12, tzinfo=UTC)
 LIMITS = PollLimits(deadline_s=20, most=1 << 20)
@@ -318,3 +321,47 @@ def test_pauses_double_up_to_a_bound_and_are_never_shorter_than_what_is_asked_fo
 )
 def test_retry_after_is_a_number_of_seconds_or_a_time(text: str, seconds: float) -> None:
     assert retry_after(text, NOW) == seconds
+
+
+TRUSTING = Connecting(httpx.create_ssl_context(trust_env=False))
+RAW = (
+    b'HTTP/1.1 200 OK\r\nContent-Length: 5\r\nETag: "a"\r\nLink: <x?p=2>; rel="next"\r\n\r\nhello',
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Encoding: gzip\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+    b"HTTP/1.1 429 Too\r\nRetry-After: Fri, 31 Dec 1999 23:59:59 GMT\r\nContent-Length: 0\r\n\r\n",
+    b"HTTP/1.1 302 Found\r\nLocation: http://[::1\r\nContent-Length: 0\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nLink: <http://a:99999/>; rel=next, <\xff>; a=b=c, ;;\r\nX-Total-Count: -1\r\n\r\n[]",
+)
+
+
+@contextmanager
+def saying(content: bytes) -> Iterator[int]:
+    """A port at which every request gets these bytes."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            while True:
+                try:
+                    connection, _ = server.accept()
+                except OSError:
+                    return
+                with connection, suppress(OSError):
+                    connection.recv(4_096)
+                    connection.sendall(content)
+
+        Thread(target=serve, daemon=True).start()
+        yield server.getsockname()[1]
+        server.shutdown(socket.SHUT_RDWR)
+
+
+@examples(25, soak=1_000)
+@given(
+    st.sampled_from(RAW), st.lists(st.tuples(st.integers(0, 200), st.integers(0, 3), st.binary(max_size=4)), max_size=5)
+)
+def test_whatever_bytes_a_server_answers_are_an_answer_or_said_in_words(raw, changes) -> None:
+    content = bytearray(raw)
+    for at, removed, added in changes:
+        content[at : at + removed] = added
+    with saying(bytes(content)) as port:
+        address = PollAddress(f"http://127.0.0.1:{port}/", 0, PollLimits(5, 1 << 20), paging="link")
+        with suppress(PollFailed):
+            ask_once(address, TRUSTING, 10**12, 5)
