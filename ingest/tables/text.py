@@ -87,9 +87,9 @@ def lines(file: _Bytes, longest: int) -> Iterator[Lines]:
 
 
 def folded(name: str) -> str:
-    """A column's name without what makes no difference: capital letters, accents."""
+    """A column's name without what makes no difference: capital letters, accents, blanks or underscores."""
     parts = name if name.isascii() else unicodedata.normalize("NFD", name)
-    return "".join(sign for sign in parts if not unicodedata.combining(sign)).casefold()
+    return "".join(sign for sign in parts if not unicodedata.combining(sign)).casefold().replace("_", " ")
 
 
 def header(path: Path, shape: Shape) -> Sequence[str]:

@@ -219,3 +219,26 @@ def test_pvdaq_without_offsets(read: Read, tmp_path: Path) -> None:
 def test_a_file_whose_times_are_of_another_form_is_told_so(read: Read) -> None:
     with pytest.raises(NotSuchFile, match=r"2026\.07\.01 12:00 is no time of the form"):
         read("solaredge-month-first", "Time,System Production (W)\n2026.07.01 12:00,9\n2026.07.01 12:15,9\n")
+
+
+def test_austin_as_the_csv_of_socrata_s_api_names_its_columns(read: Read) -> None:
+    """`resource/....csv` has field names where `rows.csv` has titles (Socrata's documentation of its CSV)."""
+    text = (
+        "load_id,report_date,load_type,load_time,load_weight,dropoff_site,route_type,route_number\n"
+        '"538699","2025-12-08T00:00:00.000","RECYCLING","2025-12-08T15:02:00.000","1000","MRF","RECYCLING","RW04"\n'
+    )
+    found, refused = read("austin-loads", text)
+    assert [(source, begin) for source, begin, *_ in found] == [("RW04/RECYCLING", "2025-12-08 21:02")]
+    assert refused == {}
+
+
+def test_low_carbon_london_in_blocks(read: Read) -> None:
+    """As Kaggle has the data set (several repositories' loaders)."""
+    text = (
+        "LCLid,tstp,energy(kWh/hh)\n"
+        "MAC000002,2012-10-12 00:30:00.0000000, 0.125 \n"
+        "MAC000002,2012-12-18 15:13:43.0000000,Null\n"
+    )
+    found, refused = read("low-carbon-london-blocks", text)
+    assert found == [("MAC000002", "2012-10-12 00:30", 125, 1)]
+    assert list(refused) == [3]
