@@ -19,7 +19,7 @@ _LEAST_SHARE = 1 / 30
 
 @dataclass(frozen=True, slots=True)
 class TableLayout:
-    """The columns of one file, in its order; capital and small letters are the same, with accents or without, and _ is a blank."""
+    """The columns of one file, in its order. Case, accents, and _ for a blank make no difference in their names."""
 
     name: str
     names: Sequence[str]
