@@ -128,9 +128,9 @@ def alike(rows: Rows) -> tuple[Indices, NDArray[np.uint64]]:
     key.sort()
     numbers = key >> np.uint64(bits)
     again = np.flatnonzero(numbers[1:] == numbers[:-1])
-    if not len(again):
-        return _NONE, key[:0]
-    alike = np.union1d(again, again + 1)
+    shared = np.zeros(len(key), np.bool_)
+    shared[again] = shared[again + 1] = True
+    alike = np.flatnonzero(shared)
     return (key[alike] & np.uint64((1 << bits) - 1)).view(np.intp), numbers[alike]
 
 
