@@ -1,8 +1,10 @@
 """How clients connect: with which settings, and what they report when they can't."""
 
+import ssl
 from collections.abc import Callable
 from typing import Any
 
+from kafka import errors
 from kafka.net.compat import KafkaNetClient
 from kafka.net.manager import KafkaConnectionManager
 from kafka.net.selector import NetworkSelector
@@ -24,6 +26,10 @@ def security_settings(security: Security) -> dict[str, Any]:
             "sasl_plain_password": security.password,
         }
     return settings
+
+
+_PIECE_BYTES = 64 << 10
+"""Bytes that are read from a connection at once. With kafka-python's 4 kB, a bare poll takes a fifth more."""
 
 
 class Connections:
@@ -50,7 +56,7 @@ class _Manager(KafkaConnectionManager):  # type: ignore[misc]  # kafka-python sh
 
     async def _build_transport(self, *args: Any, **kwargs: Any) -> Any:
         transport = await super()._build_transport(*args, **kwargs)
-        transport._sock_recv = _data_before_end(transport._sock_recv)
+        transport._sock_recv = _receiving(transport)
         return transport
 
     async def _connect(self, node: Any, conn: Any, *args: Any, **kwargs: Any) -> None:
@@ -62,16 +68,26 @@ class _Manager(KafkaConnectionManager):  # type: ignore[misc]  # kafka-python sh
                 self._auth_failures[node.node_id] = failure  # what the next attempt raises instead of connecting
 
 
-def _data_before_end(
-    receive: Callable[[], tuple[bytes, Exception | None]],
-) -> Callable[[], tuple[bytes, Exception | None]]:
-    """`receive`, but data that arrives together with the end of the connection comes first, the end with the next call.
+def _receiving(transport: Any) -> Callable[[], tuple[bytes, Exception | None]]:
+    """What takes the place of a transport's own reading: all that has come, or why nothing will.
 
-    kafka-python throws away such data: a broker's reason for closing the connection.
+    kafka-python reads pieces of 4 kB, and throws away what comes together with the end of the connection: a broker's
+    reason for closing it. Here that comes first, the end with the next call.
     """
 
     def received() -> tuple[bytes, Exception | None]:
-        data, error = receive()
-        return data, None if data else error
+        pieces: list[bytes] = []
+        ended: Exception | None = None
+        while ended is None:
+            try:
+                pieces.append(transport._sock.recv(_PIECE_BYTES))
+                if not pieces[-1]:
+                    ended = errors.KafkaConnectionError("socket disconnected")
+            except (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                break
+            except OSError as error:
+                ended = errors.KafkaConnectionError(error)
+        data = b"".join(pieces)
+        return data, None if data else ended
 
     return received
