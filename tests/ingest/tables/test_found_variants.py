@@ -242,3 +242,11 @@ def test_low_carbon_london_in_blocks(read: Read) -> None:
     found, refused = read("low-carbon-london-blocks", text)
     assert found == [("MAC000002", "2012-10-12 00:30", 125, 1)]
     assert list(refused) == [3]
+
+
+def test_sunny_explorer_with_decimal_points(read: Read) -> None:
+    """As scripts that send its exports to PVOutput expect them: the form of the dates is the same."""
+    head = "\n" * 7 + ";Counter;Analog\ndd.MM.yyyy HH:mm:ss;kWh;kW\n"
+    lines = [f"28.06.2026 12:{minute:02}:00;70860.938;2.400\n" for minute in (0, 5, 10)]
+    found, refused = read("sma-sunny-explorer-point", head + "".join(lines))
+    assert ([energy for _, _, energy, _ in found], refused) == ([200] * 3, {})

@@ -24,7 +24,7 @@ KWH, POUND = 3_600_000_000, Fraction("453.59237")
 ELSEWHERE = {
     *("dsmr-p1", "dsny", "household", "solar", "trash-wheel"),
     *("elhub-without-quality", "enedis-customer-page", "enphase-day-first", "half-hours-by-day-numbered", "pvdaq"),
-    *("low-carbon-london-blocks", "sma-sbfspot", "solaredge-day-first"),
+    *("low-carbon-london-blocks", "sma-sbfspot", "sma-sunny-explorer-point", "solaredge-day-first"),
 }
 """Profiles that have tests of their own, with real files, or in test_found_variants.py and test_telegrams.py."""
 
