@@ -13,6 +13,7 @@ from ingest.cameras.rendered import RenderedCamera
 from ingest.cameras.sources import NoSource, PictureFolder, Rendered, VideoFile, open_source
 from tests.ingest.cameras import videos
 from tests.ingest.cases import case
+from tests.soak import soak_only
 
 REAL = Path(__file__).parents[4] / "shared/data/streams/video"
 BEGIN = 1_790_000_000_000
@@ -160,7 +161,9 @@ def test_a_video_of_huge_frames_is_not_opened(tmp_path, monkeypatch):
         VideoFile(path, 2.0)
 
 
-@pytest.mark.parametrize("name", ["intel_car-detection.mp4", "opendatacam_frames_30fps.mp4"])
+@pytest.mark.parametrize(
+    "name", [pytest.param("intel_car-detection.mp4", marks=soak_only), "opendatacam_frames_30fps.mp4"]
+)
 def test_a_real_clip_runs_to_its_end(name):
     if not (REAL / name).exists():
         pytest.skip("the shared data does not lie beside this checkout (../shared/data)")

@@ -89,14 +89,14 @@ HOSTILE: dict[str, tuple[Callable[[], bytes], str]] = {
     ),
     "external document type": (lambda: b'<!DOCTYPE a SYSTEM "http://127.0.0.1:9/a.dtd"><site/>', "document type"),
     "a million nested elements": (lambda: b"<site>" * 1_000_000, "more than 64 deep"),
-    "a million attributes": (
-        lambda: b"<site " + b" ".join(b'a%d=""' % n for n in range(1_000_000)) + b"/>",
+    "very many attributes": (
+        lambda: b"<site " + b" ".join(b'a%d=""' % n for n in range(300_000)) + b"/>",
         "a tag or comment has more than",
     ),
     "a long text": (lambda: b"<site><time>" + b"1" * 5_000_000, "a text has more than"),
     "a comment without end": (lambda: b"<site><!-- " + b"x" * 5_000_000, "a tag or comment has more than"),
     "records without end of what is around them": (
-        lambda: b'<site id="1">' + b'<lane number="1"><flow/></lane>' * 30_000,
+        lambda: b'<site id="1">' + b'<lane number="1"><flow/></lane>' * 12_000,
         "more records than are held",
     ),
     "another character set": (lambda: b'<?xml version="1.0" encoding="utf-7"?><site/>', "charset utf-7"),
@@ -113,7 +113,7 @@ HOSTILE: dict[str, tuple[Callable[[], bytes], str]] = {
 def test_hostile_documents_are_refused_in_words_and_bounded_memory(
     kind: str, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "MOST_HELD", 2 << 20)
+    monkeypatch.setattr(module, "MOST_HELD", 1 << 20)
     made, words = HOSTILE[kind]
     content = made()
 
