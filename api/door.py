@@ -18,7 +18,9 @@ LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "[::1]")
 
 _BODY_S = 10
 _PART = 1 << 20
-"""Bytes that are copied for a reader that takes nothing. Smaller parts make answers of megabytes slow."""
+_LAST_PART = 3 << 19
+"""Most bytes that are copied for a reader that takes nothing. Smaller parts, or a small one at the end, make answers of
+megabytes slow."""
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:\[\]]+)(?::\d{0,5})?")
 
 BAD_HOST = problem(400, "unknown-host", "No such host", "This server does not answer under the name in `Host`.")
@@ -96,12 +98,13 @@ async def _send_in_parts(message: Message, send: Send) -> None:
         await send(message)
         return
     body = message.get("body", b"")
-    if message["type"] != "http.response.body" or len(body) <= _PART:
+    if message["type"] != "http.response.body" or len(body) <= _LAST_PART:
         await send(message)
         return
     rest = memoryview(body)
     while rest:
-        part, rest = rest[:_PART], rest[_PART:]
+        size = _PART if len(rest) > _LAST_PART else len(rest)
+        part, rest = rest[:size], rest[size:]
         await send({"type": message["type"], "body": part, "more_body": bool(rest) or message.get("more_body", False)})
 
 

@@ -10,6 +10,7 @@ from fastapi.testclient import TestClient
 
 from api.exchange.app import create_partner_api
 from api.exchange.plain_pages import plain_query
+from api.problems import UNFORESEEN
 from federation.strict_json import loads
 from store.access import issue
 from store.agreements import MetricGrant, revoke
@@ -71,6 +72,32 @@ def test_token_and_page_are_one_statement_and_a_revocation_holds_from_the_next_r
         assert tokens_looked_up(connection) == before
         revoke(connection, partner.agreement, "over")
         assert api.get(asked, headers=reader).status_code == 401
+
+
+@pytest.mark.services
+def test_a_limit_a_lost_connection_and_an_unforeseen_error_are_problems_on_the_plain_way_too(module_database_url, api):
+    asked = f"/v1/bodies?metric={IMPORT.name}"
+    with connect(module_database_url) as connection:
+        partner = Agreed("limited")
+        partner.install(connection, requests_per_minute=4, grants=(MetricGrant("given", IMPORT.name, 0, 0, 3660),))
+        reader = reader_of(api, partner, connection)
+        assert api.get(asked, headers=reader).status_code == 200
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND application_name = 'sistercity pages'"
+        )
+        cut = api.get(asked, headers=reader)
+        assert (cut.status_code, cut.headers["retry-after"], cut.headers["cache-control"]) == (503, "5", "no-store")
+        with TestClient(create_partner_api(ISFAHAN, module_database_url), raise_server_exceptions=False) as other:
+            connection.execute("ALTER TABLE publication_log RENAME COLUMN id TO secret_id")
+            broken = other.get(asked, headers=reader)
+            connection.execute("ALTER TABLE publication_log RENAME COLUMN secret_id TO id")
+        assert (broken.status_code, broken.json()) == (500, UNFORESEEN.model_dump(exclude_none=True))
+        assert "sistercity-request-id" in broken.headers
+        assert [api.get(asked, headers=reader).status_code for _ in range(3)] == [200, 200, 429]
+        refused = api.get(asked, headers=reader)
+        assert refused.json()["type"] == "urn:sistercity:problem:limit-reached"
+        assert 1 <= int(refused.headers["retry-after"]) <= 60
 
 
 @pytest.mark.services
