@@ -22,7 +22,7 @@ from prometheus_client import Counter
 from ingest.files.reading import FileFormat
 from ingest.live.adapter import Delivered
 from ingest.live.answers import AnswerPage, Connecting, PollFailed, PollLimits
-from ingest.live.polled_pages import PollAddress, all_pages
+from ingest.live.polled_pages import TOO_SLOW, PollAddress, all_pages
 from ingest.live.unrepeated import LastAnswer, Unrepeated
 from store.deliveries import Refused
 
@@ -47,13 +47,21 @@ def pause_s(failures: int, every_s: float, wait_s: float, share: float) -> float
     return max(wait_s, doubled * (1 - share / 2))
 
 
-def ask_once(address: PollAddress, connecting: Connecting, now_ms: int, deadline_s: float) -> int:
-    """Ask a source for one page, and give up what it answers; its bytes. Raises `PollFailed`."""
+def ask_once(address: PollAddress, connecting: Connecting, now_ms: int, deadline_s: float) -> str:
+    """Ask a source for one page, and give up what it answers: what came within so many seconds, in words.
+
+    Raises `PollFailed`.
+    """
     brief = replace(address, limits=PollLimits(deadline_s, address.limits.most), paging="none")
     with TemporaryDirectory(prefix="sistercity-") as folder:
         url = address.first_page(now_ms - address.begin_s * 1_000)
-        pages = asyncio.run(all_pages(brief, connecting, url, {}, Path(folder)))
-        return sum(page.size for page in pages)
+        try:
+            pages = asyncio.run(all_pages(brief, connecting, url, {}, Path(folder)))
+        except PollFailed as error:
+            if error.reason != TOO_SLOW:
+                raise
+            return f"it has not answered whole within {deadline_s:g} s"  # it may take longer when it is polled
+        return f"it answers with {sum(page.size for page in pages):,} bytes"
 
 
 class Poll:

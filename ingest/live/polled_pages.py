@@ -14,6 +14,7 @@ from ingest.live.answers import AnswerPage, Connecting, PollFailed, PollLimits, 
 from store.moments import moment
 
 MOST_PAGES = 1_000
+TOO_SLOW = "too-slow"
 SINCE = "{since}"
 """In an address: the time from which on readings are asked for."""
 _MOST_OF_AN_EMPTY_LIST = 64
@@ -90,7 +91,7 @@ async def all_pages(
         async with asyncio.timeout(deadline_s), client(connecting) as http:
             return await _page_by_page(address, http, url, {**address.headers_now(), **conditions}, spool)
     except TimeoutError:
-        raise PollFailed("too-slow", f"no whole answer within {deadline_s:g} s: see deadline_s") from None
+        raise PollFailed(TOO_SLOW, f"no whole answer within {deadline_s:g} s: see deadline_s") from None
 
 
 async def _page_by_page(

@@ -89,25 +89,9 @@ def _asked(source: "PollSource", limit_s: int, proxy: str | None, now_ms: int) -
     from ingest.live.poll import ask_once
 
     try:
-        size = ask_once(source.address, source.connecting(proxy), now_ms, limit_s)
+        return ask_once(source.address, source.connecting(proxy), now_ms, limit_s), ""
     except PollFailed as error:
         return "", str(error)
-    return f"it answers with {size:,} bytes", ""
-
-
-def _described(source: "TopicSource", limit_s: int) -> tuple[str, str]:
-    """What the cluster of a topic says of it, and else what is wrong with it, or with its registry of schemas."""
-    from errors import OperatorError
-    from node import wiring
-
-    address = source.address
-    try:
-        facts = wiring.log_of_others(address.bootstrap, address.security, limit_s).describe(address.topic)
-        if source.values is not None:
-            source.values.ask()
-    except OperatorError as error:
-        return "", str(error)
-    return f"its topic has {facts.partitions} partitions", ""
 
 
 def judge_sources(found: Sequence[ListedSource], now_ms: int) -> Iterator[Finding]:

@@ -242,11 +242,13 @@ def test_a_source_that_is_away_is_asked_again_and_then_delivers(asking: Asking, 
 def test_a_source_is_examined_by_one_request(asking: Asking) -> None:
     now_ms = int(NOW.timestamp() * 1_000)
     asking.changed(paging="offset")
-    assert ask_once(asking.address, Connecting(asking.trusted), now_ms, 5) == 3
+    assert ask_once(asking.address, Connecting(asking.trusted), now_ms, 5) == "it answers with 3 bytes"
     asking.server.serve("readings", "", status=401)
     with pytest.raises(PollFailed, match="status 401"):
         ask_once(asking.address, Connecting(asking.trusted), now_ms, 5)
     assert [request.path for request in asking.server.requests()] == ["/readings?limit=1000&offset=0"] * 2
+    asking.server.serve("readings", "", stall=True)
+    assert ask_once(asking.address, TRUSTING, now_ms, 0.2) == "it has not answered whole within 0.2 s"
 
 
 def test_retry_after_is_kept(asking: Asking) -> None:
