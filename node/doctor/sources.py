@@ -94,6 +94,21 @@ def _asked(source: "PollSource", limit_s: int, proxy: str | None, now_ms: int) -
         return "", str(error)
 
 
+def _described(source: "TopicSource", limit_s: int) -> tuple[str, str]:
+    """What the cluster of a topic says of it, and else what is wrong with it, or with its registry of schemas."""
+    from errors import OperatorError
+    from node import wiring
+
+    address = source.address
+    try:
+        facts = wiring.log_of_others(address.bootstrap, address.security, limit_s).describe(address.topic)
+        if source.values is not None:
+            source.values.ask()
+    except OperatorError as error:
+        return "", str(error)
+    return f"its topic has {facts.partitions} partitions", ""
+
+
 def judge_sources(found: Sequence[ListedSource], now_ms: int) -> Iterator[Finding]:
     """A finding for each source. Pure."""
     for source in found:
