@@ -11,6 +11,7 @@ from ingest.tables.json_rows import json_rows
 from ingest.tables.profile import Profile, Said
 from ingest.tables.profile_file import load_profile, shipped_profiles
 from ingest.tables.table import json_columns
+from ingest.tables.telegrams import telegram_rows
 from ingest.tables.text import folded, header
 from ingest.tables.times import Form
 from ingest.tables.units import unit_in, units_of
@@ -91,8 +92,6 @@ def proposed(path: Path) -> ProfileProposal:
 
 
 def _fits(profile: Profile, path: Path) -> bool:
-    if profile.telegrams:
-        return _beginning(path).startswith("/")
     if profile.records is not None:
         known = (profile.records.context, *profile.records.known)
         return _beginning(path).partition(profile.shape.delimiter)[0].strip() in known
@@ -123,7 +122,9 @@ def _has_records(profile: Profile, path: Path) -> bool:
     columns = json_columns(profile, Said())
     optional = frozenset(part.column for part in profile.only)
     try:
-        if profile.json is not None:
+        if profile.telegrams:
+            rows = next(telegram_rows(path, columns), None) if _beginning(path).startswith("/") else None
+        elif profile.json is not None:
             rows = next(json_rows(path, profile.json, columns), None)
         else:
             rows = next(xml_rows(path, profile.xml, columns, optional), None) if profile.xml else None

@@ -19,6 +19,7 @@ LONGEST = 16 << 10
 _ROWS = 2_000
 _VALUE = re.compile(rb"(\d{1,3}-\d{1,3}:\d{1,3}\.\d{1,3}\.\d{1,3})\(([^()]*)\)", re.ASCII)
 _TIME = re.compile(r"(\d{12})([SW])", re.ASCII)
+_OFFSETS = {"S": "+0200", "W": "+0100"}
 _END = re.compile(rb"!([0-9A-Fa-f]{4})?", re.ASCII)
 
 
@@ -26,8 +27,9 @@ def telegram_rows(path: Path, columns: Sequence[str]) -> Iterator[TableRows]:
     """A row for each telegram, whose number is that of its first line. A column is a reference, such as `1-0:1.8.1`.
 
     What stands in its first brackets is its text, without the unit; the unit is the text of the same column with `*`
-    at its end, and so is the mark of summer and winter time, `S` or `W`. A telegram that is cut, or whose checksum is
-    another, is unreadable. Raises `NotSuchFile` if there is none, or if none has one of the columns.
+    at its end, and so is the mark of summer and winter time, `S` or `W`. With `+` at its end, a time has the offset
+    that its mark means in Central Europe: in Sweden meters have winter time all year. A telegram that is cut, or whose
+    checksum is another, is unreadable. Raises `NotSuchFile` if there is none, or if none has one of the columns.
     """
     met: set[str] = set()
     read = _Telegrams(columns, met)
@@ -120,7 +122,11 @@ def _values(held: Sequence[bytes]) -> Mapping[str, str] | None:
         if name in values:
             return None
         of_time = _TIME.fullmatch(text)
-        values[name], values[f"{name}*"] = (of_time[1], of_time[2]) if of_time else text.partition("*")[::2]
+        if of_time:
+            values[name], values[f"{name}*"] = of_time[1], of_time[2]
+            values[f"{name}+"] = of_time[1] + _OFFSETS[of_time[2]]
+        else:
+            values[name], _, values[f"{name}*"] = text.partition("*")
     return values
 
 

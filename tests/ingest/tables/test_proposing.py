@@ -9,7 +9,7 @@ from ingest.tables.proposing import ProfileProposal, proposed
 from ingest.tables.table import Table
 from tests.ingest.files.imports import parsed
 from tests.ingest.tables.test_shipped import SAMPLES
-from tests.ingest.tables.test_telegrams import QUARTERS
+from tests.ingest.tables.test_telegrams import QUARTERS, with_totals
 
 
 def propose(path: Path, text: str, encoding: str = "utf-8") -> ProfileProposal:
@@ -94,5 +94,6 @@ def test_a_sample_of_each_profile_is_known_as_its_own(tmp_path: Path, name: str,
     assert name in propose(tmp_path / "export", text).fitting
 
 
-def test_a_telegram_is_known(tmp_path: Path) -> None:
+def test_a_telegram_is_known_by_its_registers(tmp_path: Path) -> None:
     assert propose(tmp_path / "p1.txt", "".join(QUARTERS)).fitting == ["dsmr-p1"]
+    assert propose(tmp_path / "p1.txt", with_totals("260828120000W", "00000119.841")).fitting == ["p1-sweden"]

@@ -22,7 +22,7 @@ from tests.ingest.files.imports import parsed, reasons
 
 KWH, POUND = 3_600_000_000, Fraction("453.59237")
 ELSEWHERE = {
-    *("dsmr-p1", "dsny", "household", "solar", "trash-wheel"),
+    *("dsmr-p1", "p1-luxembourg", "p1-sweden", "dsny", "household", "solar", "trash-wheel"),
     *("elhub-without-quality", "enedis-customer-page", "enphase-day-first", "half-hours-by-day-numbered", "pvdaq"),
     *("low-carbon-london-blocks", "sma-sbfspot", "sma-sunny-explorer-point", "solaredge-day-first"),
 }

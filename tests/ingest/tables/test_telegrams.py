@@ -37,9 +37,17 @@ QUARTERS = [
 ]
 
 
-def read(path: Path, text: str) -> tuple[Sequence[tuple[str | None, str, int]], dict[int, str]]:
+def with_totals(time: str, total: str, *more: str) -> str:
+    content = "".join(f"{line}\r\n" for line in ("/ELL5\\253833635_A", "", f"0-0:1.0.0({time})", *more))
+    content += f"1-0:1.8.0({total}*kWh)\r\n1-0:2.8.0(00000000.000*kWh)\r\n1-1:31.4.0(040*A)(-040*A)\r\n!"
+    return f"{content}{checksum(content.encode()):04X}\r\n"
+
+
+def read(
+    path: Path, text: str, profile: str = "dsmr-p1"
+) -> tuple[Sequence[tuple[str | None, str, int]], dict[int, str]]:
     path.write_bytes(text.encode("latin-1"))
-    table = Table(load_profile("dsmr-p1"), Said(), ZoneInfo("UTC"))
+    table = Table(load_profile(profile), Said(), ZoneInfo("UTC"))
     found = [
         (r.source, f"{datetime.fromtimestamp(r.start_ms / 1_000, UTC):%H:%M:%S}", r.value // WH)
         for r in parsed(table, path)
@@ -89,3 +97,23 @@ def test_a_reference_that_is_there_twice_and_a_telegram_without_end_are_unreadab
     found, refused = read(tmp_path / "p1.txt", "".join([*QUARTERS, twice, endless]))
     assert len(found) == 2
     assert "unreadable" in refused.values()
+
+
+def test_a_meter_of_luxembourg_has_totals_and_another_reference_for_its_number(tmp_path: Path) -> None:
+    """As published ones (DSMR-reader's tests; dsmr_parser's descriptions of Luxembourg)."""
+    text = "".join(
+        with_totals(f"260701{clock}00S", f"{total}", "1-3:0.2.8(42)", f"0-0:42.0.0({METER})")
+        for clock, total in (("1200", "000273.764"), ("1215", "000274.000"))
+    )
+    assert read(tmp_path / "p1.txt", text, "p1-luxembourg") == ([(METER, "10:00:00", 236)], {})
+
+
+def test_a_meter_of_sweden_has_winter_time_in_summer(tmp_path: Path) -> None:
+    """As published ones (esphome-p1reader); Sweden's rules for meters have no summer time (EIFS 2016:2)."""
+    text = with_totals("260828120000W", "00000119.841") + with_totals("260828121500W", "00000119.941")
+    assert read(tmp_path / "p1.txt", text, "p1-sweden") == ([(None, "11:00:00", 100)], {})
+
+
+def test_the_mark_says_the_time_and_not_the_date(tmp_path: Path) -> None:
+    text = telegram("260701120000W", "000001.000", "0.000") + telegram("260701121500W", "000001.010", "0.000")
+    assert read(tmp_path / "p1.txt", text) == ([(METER, "11:00:00", 10)], {})
