@@ -15,6 +15,7 @@ import api.own.registry.protocol
 import api.own.registry.subjects
 import api.problems
 import embedded.kafka
+import eventlog.kafka.bounds
 import eventlog.protocol
 import federation.access.assertion
 import federation.access.quotas
@@ -30,6 +31,7 @@ import ingest.cameras.sources
 import ingest.files.spacing
 import ingest.files.uplinks
 import ingest.live.answers
+import ingest.live.topics.avro_schema
 import ingest.tables.keys
 import ingest.tables.times
 import processors.brakes
@@ -61,6 +63,7 @@ HANDLED = {
     api.own.registry.protocol.RegistryError: "an answer of the schema registry",
     api.own.registry.subjects.NoAvroSchema: "an answer of the schema registry",
     embedded.kafka.CalledOff: "the guard, which stops the other service",
+    eventlog.kafka.bounds.TooMuch: "the member of a group, which raises Unreadable",
     eventlog.protocol.OffsetGone: "the runner, which counts a gap or raises Stopped",
     federation.publications.entries.BadEntry: "the ledger, which raises LedgerFault",
     federation.partners.connecting.PrivateAddress: "the fetcher, which raises PartnerError",
@@ -73,6 +76,8 @@ HANDLED = {
     ingest.files.spacing.UnclearInterval: "the file formats, which name the file",
     ingest.files.uplinks.BadUplink: "the import, which counts the line",
     ingest.live.answers.PollFailed: "the poll, which asks again, and doctor, which says it",
+    ingest.live.topics.avro_schema.NotInSchema: "the topic's reader, which refuses the message",
+    ingest.live.topics.avro_schema.UnusableSchema: "the registry, which refuses the messages, and the keys of the list",
     ingest.tables.keys.WrongKey: "the reader of profiles, which names the file",
     ingest.tables.times.WrongFormat: "the reader of profiles, which names the file",
     processors.rereading.Interrupted: "the command, which ends",

@@ -109,7 +109,7 @@ def test_enedis_repeated_hour_is_read_by_offsets(read: Read) -> None:
 
 @pytest.mark.parametrize(("nature", "quality"), [("B", 1), ("D", 0), ("T", 0), ("F", 0), ("G", 0)])
 def test_enedis_natures_of_a_point(read: Read, nature: str, quality: int) -> None:
-    """As the list of them in Enedis' guide of flux R63, which several importers repeat."""
+    """As the list of them in Enedis' guide of the load curves that it sends, which several importers repeat."""
     head, first, *_ = ENEDIS.split("\n")
     found, _ = read("enedis-load-curve", f"{head}\n{first.replace(';B;', f';{nature};')}\n")
     assert [mark for *_, mark in found] == [quality]

@@ -28,7 +28,7 @@ def array(items: object) -> dict:
 
 def nested(levels: int, doubling: int) -> list:
     """Records in records, by their names."""
-    return [record("R0", "int"), *(record(f"R{n}", *[f"R{n - 1}"] * doubling) for n in range(1, levels))]
+    return [record("Level0", "int"), *(record(f"Level{n}", *[f"Level{n - 1}"] * doubling) for n in range(1, levels))]
 
 
 def long(number: int) -> bytes:
@@ -51,7 +51,7 @@ UNUSABLE = {
     "an array of fixed without bytes": json.dumps(array({"type": "fixed", "name": "F", "size": 0})).encode(),
     "a fixed of a negative size": json.dumps({"type": "fixed", "name": "F", "size": -1}).encode(),
     "a fixed without a number": json.dumps({"type": "fixed", "name": "F", "size": "x"}).encode(),
-    "a thousand million nulls": json.dumps([record("R0", "null"), *nested(30, 2)[1:]]).encode(),
+    "a thousand million nulls": json.dumps([record("Level0", "null"), *nested(30, 2)[1:]]).encode(),
     "many types": json.dumps(record("M", *["int"] * 10_001)).encode(),
     "long": json.dumps(record("L", "int") | {"doc": "x" * LONGEST_SCHEMA}).encode(),
     "marks of the library": b'{"type": "record", "name": "X", "fields": "none", "__fastavro_parsed": true}',
@@ -67,8 +67,8 @@ def test_a_schema_that_is_none_or_has_no_limit_is_refused(text: bytes) -> None:
 COSTLY = {
     "records": (array(record("R", "int")), b"\0"),
     "records with nulls": (array(record("R", "int", *["null"] * 500)), b"\0"),
-    "records in records": ([*nested(20, 1), array("R19")], b"\0"),
-    "many records in records": ([*nested(12, 2), array("R11")], bytes(2**11)),
+    "records in records": ([*nested(20, 1), array("Level19")], b"\0"),
+    "many records in records": ([*nested(12, 2), array("Level11")], bytes(2**11)),
     "arrays": (array(array("int")), b"\0"),
     "unions": (array(["null", record("R", "int")]), b"\2\0"),
 }
