@@ -321,12 +321,10 @@ def _in_turns(
 
 
 def _rows(page: Mapping[str, object], taken: Mapping[str, Sequence[ServedRound]]) -> list[dict[str, object]]:
-    of_bare = {"of bare, %": round(100 * statistics.median(map(_ratio, taken["stored"], taken["bare"])))}
-    unrelated = {"of bare, %": ""}
-    return [
-        {**page, "asked": name, **_medians(each), **(of_bare if name == "stored" else unrelated)}
-        for name, each in taken.items()
-    ]
+    of_bare: dict[str, object] = dict.fromkeys(taken, "")
+    for name in taken.keys() & {"stored", "signed"}:
+        of_bare[name] = round(100 * statistics.median(map(_ratio, taken[name], taken["bare"])))
+    return [{**page, "asked": name, **_medians(each), "of bare, %": of_bare[name]} for name, each in taken.items()]
 
 
 def _authorization(partner: int) -> str:
@@ -344,8 +342,8 @@ def _medians(rounds: Sequence[ServedRound]) -> dict[str, float]:
     }
 
 
-def _ratio(stored: ServedRound, bare: ServedRound) -> float:
-    return stored.requests_per_second / bare.requests_per_second
+def _ratio(served: ServedRound, bare: ServedRound) -> float:
+    return served.requests_per_second / bare.requests_per_second
 
 
 def main() -> None:
