@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,8 +26,8 @@ from store.processing import Account, Cell, DeadLetter, LateReadings
 _MOST_ROWS = 1_000_000
 """A piece of a window's reduction takes about so many rows."""
 
-_FEW_WINDOWS = 8
-"""Up to so many windows, looking for each one's rows is faster than sorting."""
+_FEW_RUNS = 200
+"""Rows in so few runs of the same window are copied run by run: a poll has few windows, and they seldom alternate."""
 
 ClosedPart = tuple[list[Cell], list[DeadLetter], Account]
 """Cells of a window, its rows with a sum beyond bigint, and the account of its readings, which are no longer open."""
@@ -192,20 +193,23 @@ def by_window(number: NDArray[np.int64], rows: Rows) -> Iterator[tuple[int, Rows
     """
     if not len(number):
         return
+    edges = np.flatnonzero(number[1:] != number[:-1]) + 1
+    if not len(edges):
+        yield int(number[0]), replace(rows, messages=rows.messages.with_counts(rows.messages.count))
+        return
+    if len(edges) < _FEW_RUNS:
+        runs: dict[int, list[Rows]] = {}
+        for first, last in pairwise((0, *edges.tolist(), len(number))):
+            runs.setdefault(int(number[first]), []).append(rows.between(first, last))
+        for window, parts in sorted(runs.items()):
+            yield window, Rows.copied(parts)
+        return
     low, high = int(number.min()), int(number.max())
-    if low == high:
-        yield low, replace(rows, messages=rows.messages.with_counts(rows.messages.count))
-        return
-    if high - low < _FEW_WINDOWS:
-        for window in range(low, high + 1):
-            if len(places := np.flatnonzero(number == window)):
-                yield window, rows.take(places)
-        return
     relative = number - low
     order = np.argsort(relative.astype(np.uint16) if high - low < 1 << 16 else relative, kind="stable")
     ordered = number[order]
     edges = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
-    for first, last in zip(edges, [*edges[1:], len(order)], strict=True):
+    for first, last in pairwise((*edges.tolist(), len(order))):
         yield int(ordered[first]), rows.take(order[first:last])
 
 

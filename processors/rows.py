@@ -145,8 +145,11 @@ class Rows:
     @staticmethod
     def join(parts: "Sequence[Rows]") -> "Rows":
         """All rows, one part after the other."""
-        if len(parts) == 1:
-            return parts[0]
+        return parts[0] if len(parts) == 1 else Rows.copied(parts)
+
+    @staticmethod
+    def copied(parts: "Sequence[Rows]") -> "Rows":
+        """As `join`, but always a copy."""
         return Rows.of_columns([np.concatenate(of_each) for of_each in zip(*map(Rows.columns, parts), strict=True)])
 
 
