@@ -11,6 +11,7 @@ from kafka.structs import OffsetAndMetadata
 
 from eventlog.kafka.batches import name_unreadable_batches
 from eventlog.kafka.errors import translated
+from eventlog.kafka.joining import finish_the_join
 from eventlog.kafka.parked import clear_the_line
 from eventlog.protocol import InstanceTaken, Listener, OffsetGone, ProducersTime, Record, TopicPartition, Unreadable
 
@@ -44,6 +45,7 @@ class KafkaReader:
     def poll(self, timeout_ms: int) -> Mapping[TopicPartition, Sequence[Record]]:
         clear_the_line(self._consumer)
         try:
+            finish_the_join(self._consumer)
             polled: Mapping[Any, Sequence[Any]] = self._consumer.poll(timeout_ms=timeout_ms)
         except Unreadable as error:
             self.pause(error.partition)

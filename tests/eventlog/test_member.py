@@ -203,3 +203,21 @@ def test_of_a_huge_value_the_beginning_is_kept_and_a_tombstone_is_none(kafka, to
     member.until(lambda: len(member.values) == 3, "all came")
     assert member.values == [b"x" * KEPT_OF_LONG, None, b"y" * LONGEST_VALUE]
     assert member.cut == 1
+
+
+def test_a_join_that_a_short_poll_did_not_wait_for_is_finished_by_the_next(kafka, topic, join):
+    """kafka-python 3.0.12 forgets such a join, if new partitions were why: the member then gets nothing more."""
+    produce(kafka, topic, [b"1"])
+    follower = join()
+    follower.until(lambda: follower.values == [b"1"], "it came")
+    admin = KafkaAdminClient(bootstrap_servers=kafka)
+    admin.create_partitions({topic: 2})
+    admin.close()
+    consumer = follower.member._consumer
+    until(lambda: consumer._cluster.request_update() and len(consumer.partitions_for_topic(topic)) == 2, "it is known")
+    produce(kafka, topic, [b"2"], 1)
+
+    def is_there() -> bool:
+        return any(record.value == b"2" for some in follower.member.poll(0).records.values() for record in some)
+
+    until(is_there, "what is in the new partition came", 30)
