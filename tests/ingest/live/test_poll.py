@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from functools import cache
 from pathlib import Path
 from threading import Event, Thread, Timer
 from typing import Any
@@ -31,6 +32,12 @@ NOW = datetime(2026, 11, 28, 12, tzinfo=UTC)
 LIMITS = PollLimits(deadline_s=20, most=1 << 20)
 
 
+@cache
+def of_this_machine() -> ssl.SSLContext:
+    """Whom this machine trusts; read once, since it takes long."""
+    return httpx.create_ssl_context(trust_env=False)
+
+
 class Asking:
     """A poll of a server's `readings`; what was acknowledged is done."""
 
@@ -38,7 +45,7 @@ class Asking:
         self.server = server
         self.spool = folder / "spool"
         self.spool.mkdir()
-        self.trusted = httpx.create_ssl_context(trust_env=False)
+        self.trusted = of_this_machine()
         self.address = PollAddress(f"{server.url}readings", 0, LIMITS)
         self.now_ms = int(NOW.timestamp() * 1_000)
         self.stop = Event()

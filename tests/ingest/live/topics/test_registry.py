@@ -37,7 +37,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PolledServer]:
 def registry(server: PolledServer, tmp_path: Path) -> SchemaRegistry:
     (tmp_path / "secret").write_text("Basic c2VjcmV0\n")
     headers = {"Authorization": tmp_path / "secret"}
-    return SchemaRegistry(RegistryAddress(server.url, Connecting(ssl.create_default_context()), headers), Clock())
+    return SchemaRegistry(
+        RegistryAddress(server.url, Connecting(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)), headers), Clock()
+    )
 
 
 def serve(server: PolledServer, number: int, schema: object, **more: object) -> None:
