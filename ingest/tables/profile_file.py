@@ -3,6 +3,7 @@
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -46,10 +47,11 @@ class ProfileError(OperatorError):
     """A profile that cannot be used; the message names the file, the key, and what is allowed."""
 
 
+@cache
 def shipped_profiles() -> Sequence[str]:
     """The names that `load_profile` knows, in alphabetical order."""
     found = (Path(entry.name) for entry in files(profiles).iterdir())
-    return sorted(name.stem for name in found if name.suffix == ".toml")
+    return tuple(sorted(name.stem for name in found if name.suffix == ".toml"))
 
 
 def load_profile(name_or_path: str | Path) -> Profile:
@@ -61,11 +63,17 @@ def load_profile(name_or_path: str | Path) -> Profile:
         except (OSError, UnicodeDecodeError) as error:
             raise ProfileError(f"{path}: cannot be read: {error}") from None
     elif name_or_path in shipped_profiles():
-        text = files(profiles).joinpath(f"{name_or_path}.toml").read_text(encoding="utf-8")
+        return _shipped(str(name_or_path))
     else:
         known = ", ".join(shipped_profiles())
         raise ProfileError(f"{name_or_path}: no such profile is shipped; give {known} or the path of a .toml file")
     return parse_profile(text, path.stem, str(name_or_path))
+
+
+@cache
+def _shipped(name: str) -> Profile:
+    text = files(profiles).joinpath(f"{name}.toml").read_text(encoding="utf-8")
+    return parse_profile(text, name, name)
 
 
 def parse_profile(text: str, name: str, where: str) -> Profile:
