@@ -20,7 +20,7 @@ from processors.plan import Plan
 from processors.reading_fold import ReadingFoldFactory
 from processors.region_output import RegionOutput
 from processors.runner import Runner
-from schemas.catalogue import metrics_of
+from schemas.catalogue import datasets, metrics_of
 from schemas.topics import dataset_of, live, settings
 from store.processing_postgres import PostgresStore
 from tests.system.days import PARTITIONS, ZONE, Sent
@@ -29,6 +29,8 @@ from tests.waiting import until
 
 PROCESS = ("process", "--accept-dead", "--accept-rejected")
 DETECT = ("detect",)
+SHARE = len(datasets()) * PARTITIONS // 2
+"""Partitions of each of two processors."""
 ASKING_S = 0.25
 """Between two questions that make a connection each to Kafka or PostgreSQL, which would take the time of a core."""
 

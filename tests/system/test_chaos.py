@@ -28,6 +28,7 @@ from tests.system.proxy import CuttingProxy
 from tests.system.streams import (
     ASKING_S,
     DETECT,
+    SHARE,
     Processor,
     Topics,
     Trickle,
@@ -64,7 +65,7 @@ MOST_GROWTH = 64 << 20
 METRICS = {"energy.import", "energy.solar", "waste.fill", "waste.collected", "waste.tonnage"} | {
     "traffic.regions", "traffic.passes", "traffic.occupancy",
 }  # fmt: skip
-STREAMS = (ENERGY, "waste.fill-levels", "waste.collections", REGIONS)
+STREAMS = (ENERGY, "waste.fill-levels", "waste.collections", REGIONS, "traffic.counts")
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +131,7 @@ def test_of_two_processors_one_is_frozen_past_its_session_and_woken(
 ):
     config, half = city_file(tmp_path, city), len(messages) // 2
     frozen, steady = (Processor(config, kafka, database_url, tmp_path / f"{name}.log") for name in ("frozen", "steady"))
-    until(lambda: shares(kafka, f"{city}.process") == [8, 8], "both share the partitions", pause_s=ASKING_S)
+    until(lambda: shares(kafka, f"{city}.process") == [SHARE, SHARE], "both share the partitions", pause_s=ASKING_S)
     topics.send(messages[:half])
     until(lambda: any(offset for _, offset in positions(database_url).values()), "they have begun")
     frozen.freeze()
@@ -154,11 +155,11 @@ def test_a_processor_that_is_killed_or_stopped_and_started_gets_its_partitions_a
         return Processor(config, kafka, database_url, log, further={"SISTERCITY_SESSION_TIMEOUT_MS": "60000"})
 
     def claimed(log: Path) -> bool:
-        return "took over 8 partitions" in log.read_text()
+        return f"took over {SHARE} partitions" in log.read_text()
 
     one, other = start(logs[0]), start(logs[1])
     until(
-        lambda: shares(kafka, group) == [8, 8] and all(map(claimed, logs[:2])),
+        lambda: shares(kafka, group) == [SHARE, SHARE] and all(map(claimed, logs[:2])),
         "both have claimed their share",
         pause_s=ASKING_S,
     )
@@ -172,8 +173,8 @@ def test_a_processor_that_is_killed_or_stopped_and_started_gets_its_partitions_a
         other = start(log)
         until(partial(claimed, log), "the process that came back has its share")
         gained = [epoch - before[partition] for partition, epoch in epochs(database_url).items()]
-        assert sorted(gained) == [0] * 8 + [1] * 8
-        assert shares(kafka, group) == [8, 8]
+        assert sorted(gained) == [0] * SHARE + [1] * SHARE
+        assert shares(kafka, group) == [SHARE, SHARE]
     topics.send(messages[len(messages) // 2 :])
     until(lambda: caught_up(database_url, topics), "everything is processed", pause_s=ASKING_S)
     assert logs[0].read_text().count("took over") <= 2  # alone at first, then with the other
@@ -201,8 +202,11 @@ def test_postgresql_is_stopped_for_a_while_and_no_member_leaves_the_group(
     logs = [tmp_path / f"{name}.log" for name in ("one", "other")]
     with Trickle(topics, messages) as source:
         processors = [Processor(config, kafka, postgres.url, log, further=LONG_SESSION) for log in logs]
-        until(lambda: shares(kafka, group) == [8, 8], "both share the partitions", pause_s=ASKING_S)
-        until(lambda: all("took over 8 partitions" in log.read_text() for log in logs), "both have claimed their share")
+        until(lambda: shares(kafka, group) == [SHARE, SHARE], "both share the partitions", pause_s=ASKING_S)
+        until(
+            lambda: all(f"took over {SHARE} partitions" in log.read_text() for log in logs),
+            "both have claimed their share",
+        )
         until(lambda: any(offset for _, offset in positions(postgres.url).values()), "they have begun")
         joined, owners = members(kafka, group), epochs(postgres.url)
         postgres.stop()

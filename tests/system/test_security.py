@@ -210,8 +210,8 @@ def test_the_planned_rights_are_enough_for_every_role(planned, broker, city, tmp
     def run(name: str, *arguments: str) -> str:
         return as_user(planned, broker.sasl, name)(*arguments)
 
-    assert run("operator", "topics", "create").count(": made") == 5
-    assert run("operator", "topics", "create").count(": is there") == 5
+    assert run("operator", "topics", "create").count(": made") == 6
+    assert run("operator", "topics", "create").count(": is there") == 6
 
     register = tmp_path / "register.csv"
     register.write_text(

@@ -10,7 +10,17 @@ import pytest
 from tests.ports import free_ports
 from tests.system.days import ENERGY, energy_day
 from tests.system.processes import SistercityProcess
-from tests.system.streams import ASKING_S, PROCESS, Processor, Topics, city_file, process_undisturbed, shares, table
+from tests.system.streams import (
+    ASKING_S,
+    PROCESS,
+    SHARE,
+    Processor,
+    Topics,
+    city_file,
+    process_undisturbed,
+    shares,
+    table,
+)
 from tests.waiting import until
 
 pytestmark = pytest.mark.services
@@ -52,8 +62,8 @@ def test_workers_share_the_partitions_have_a_port_each_and_stop_with_their_paren
     port, _ = free_ports(2)
     parent = run(tmp_path, kafka, database_url, city, SISTERCITY_METRICS_PORT=str(port))
     until(
-        lambda: shares(kafka, f"{city}.process") == [8, 8] or parent.process.poll() is not None,
-        "both share the partitions of four topics",
+        lambda: shares(kafka, f"{city}.process") == [SHARE, SHARE] or parent.process.poll() is not None,
+        "both share the partitions of all topics",
         pause_s=ASKING_S,
     )
     assert parent.process.poll() is None, (tmp_path / "process.log").read_text()

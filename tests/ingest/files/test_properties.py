@@ -72,6 +72,10 @@ def test_scale_shift_order_chunks_and_encoding_change_no_amount(
         assert half or encoding in ("UTF-16", "byte order mark")
         return
     sent = sum(value for _, value in rows(writer))
-    assert sent == sum(wanted) if not report.refused else sent < sum(wanted)
+    if report.refused:
+        assert sent <= sum(wanted)  # an amount that is refused may be 0
+        assert report.readings < len(wanted)
+    else:
+        assert sent == sum(wanted)
     if encoding not in ("UTF-16", "without the last line end"):
         assert report.refused == {}
