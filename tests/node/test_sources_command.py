@@ -39,7 +39,7 @@ def test_a_file_without_a_profile_gets_a_proposal(tmp_path: Path) -> None:
 
 
 def test_the_profiles_of_the_package_are_listed() -> None:
-    assert [line.split()[0] for line in run("profiles").splitlines()] == shipped_profiles()
+    assert [line.split()[0] for line in run("profiles").splitlines()] == list(shipped_profiles())
 
 
 def test_a_wrong_profile_is_one_sentence(tmp_path: Path, monkeypatch, capsys) -> None:

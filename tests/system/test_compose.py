@@ -21,6 +21,8 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from node.clock import now_ms
 from node.demo.certificates import Authority
 from node.demo.exchange import settle_agreement, settle_identity
+from schemas.catalogue import datasets
+from schemas.topics import FRAMES
 from tests.ports import free_port
 from tests.system.command import Outcome, completed
 from tests.system.compose import arguments, compose, example, services_of_ours
@@ -205,7 +207,7 @@ def test_every_service_starts_gets_healthy_and_stops_by_its_own_commands(databas
         theirs.start("serve-partners")
         ours.once("topics")
         ours.once("migrate")  # as at every later `docker compose up`
-        assert ours.once("topics").count(": is there") == 5
+        assert ours.once("topics").count(": is there") == len({*datasets(), FRAMES})
         for name in lasting:
             ours.start(name)
         until(lambda: theirs.healthy("serve-partners"), f"the partner is healthy; {theirs.log('serve-partners')}")

@@ -10,8 +10,8 @@ import re
 import signal
 import subprocess
 import sys
-import tarfile
 import urllib.request
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -46,12 +46,13 @@ def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
     named = re.search(r"^## \[0\.1\.0]\n\nCommit `(\w+)`", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
     assert named
     try:
-        archive = subprocess.run(["git", "archive", named[1]], cwd=ROOT, capture_output=True, check=True).stdout
+        words = ["git", "archive", "--format=zip", named[1]]
+        archive = subprocess.run(words, cwd=ROOT, capture_output=True, check=True).stdout
     except (FileNotFoundError, subprocess.CalledProcessError):
         pytest.skip("needs git, and a clone with release 0.1.0 in its history: `git fetch --unshallow` brings it")
     folder = tmp_path_factory.mktemp("release")
-    with tarfile.open(fileobj=io.BytesIO(archive)) as files:
-        files.extractall(folder, filter="data")
+    with zipfile.ZipFile(io.BytesIO(archive)) as files:
+        files.extractall(folder)
     return folder
 
 
