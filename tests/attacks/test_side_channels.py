@@ -98,8 +98,8 @@ def stopped_clock(monkeypatch: pytest.MonkeyPatch) -> None:
 
     class Stopped(datetime):
         @classmethod
-        def now(cls, tz: tzinfo | None = None) -> datetime:
-            return datetime.fromtimestamp((T0 + 100 * HOUR) / 1000, tz or UTC)
+        def now(cls, tz: tzinfo | None = None) -> "Stopped":
+            return cls.fromtimestamp((T0 + 100 * HOUR) / 1000, tz or UTC)
 
     monkeypatch.setattr("api.own.page.routes.datetime", Stopped)
 
