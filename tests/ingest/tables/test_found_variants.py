@@ -16,7 +16,7 @@ from ingest.tables.profile import Said
 from ingest.tables.profile_file import load_profile
 from ingest.tables.table import Table
 from tests.ingest.files.imports import parsed, reasons
-from tests.ingest.tables.test_shipped import CLOCKS, ENEDIS, FLUVIUS
+from tests.ingest.tables.samples import CLOCKS, ENEDIS, FLUVIUS
 
 WH = 3_600_000
 HALVES = ",".join(["0.5"] * 48)

@@ -16,7 +16,8 @@ from ingest.tables.profile import Said
 from ingest.tables.profile_file import load_profile
 from ingest.tables.table import Table
 from tests.ingest.files.imports import parsed, reasons
-from tests.ingest.tables.test_shipped import BY_DAY, CLOCKS, ELHUB, ENEDIS, ENPHASE, FLUVIUS, OCTOPUS, SAMPLES, SMA
+from tests.ingest.tables.samples import BY_DAY, CLOCKS, ELHUB, ENEDIS, ENPHASE, FLUVIUS, OCTOPUS, SMA
+from tests.ingest.tables.test_shipped import SAMPLES
 
 KWH = 3_600_000_000
 
