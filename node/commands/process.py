@@ -51,7 +51,6 @@ def process(
     stop = lifecycle.start("process", health := RoleHealth("process"))
     spill = SpillFolder(settings().spill_folder or settings().home / "open-windows")
     city, log = wiring.city(), wiring.log()
-
     folds = partial(_folds, city.zone, spill, accept_dead, accept_rejected)
     group = f"{city.id}.process" if history is None else f"{city.id}.process.{history}"  # one group a topic
     plan = Plan(

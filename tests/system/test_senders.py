@@ -230,24 +230,28 @@ def folder_is_done(database_url: str, slots: int) -> bool:
     return found is not None and found[0] == 2 * slots
 
 
+def write_register(folder: Path) -> Path:
+    """Meters of each sender."""
+    path = folder / "register.csv"
+    lines = [
+        f"{sender}-{meter},energy.import,a,{sender}-{meter},residential,2020-01-01,"
+        for sender in SENDERS
+        for meter in range(METERS)
+    ]
+    path.write_text("\n".join(["source,metric,district,contributor,class,valid_from,valid_to", *lines, ""]))
+    return path
+
+
 @soak(minutes=8)
 def test_what_senders_were_told_is_taken_comes_to_the_cells_once(tmp_path, database_url, city, broker, polled, topic):
     path, port, log = city_file(tmp_path, city), free_port(), tmp_path / "run.log"
     path.write_text(re.sub(r'zone = ".*"', 'zone = "UTC"', path.read_text()))
     (tmp_path / "drop").mkdir()
-    sources, register = tmp_path / "sources.toml", tmp_path / "register.csv"
+    sources, register = tmp_path / "sources.toml", write_register(tmp_path)
     digest = hashlib.sha256(b"secret").hexdigest()
     sources.write_text(
         LIST.format(
             port=port, digest=digest, broker=broker, polled=polled.url, foreign=topic.bootstrap, topic=topic.name
-        )
-    )
-    register.write_text(
-        "source,metric,district,contributor,class,valid_from,valid_to\n"
-        + "".join(
-            f"{sender}-{meter},energy.import,a,{sender}-{meter},residential,2020-01-01,\n"
-            for sender in SENDERS
-            for meter in range(METERS)
         )
     )
     now = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
