@@ -43,14 +43,18 @@ class LostBody:
 
 
 def log_facts(connection: Connection) -> LogFacts:
-    """The state of the log. Raises `LookupError` if it has no row."""
-    row = connection.execute("SELECT id::text, position, ledger FROM publication_log").fetchone()
-    if row is None:
+    """The state of the log at one moment. Raises `LookupError` if it has no row."""
+    # By one statement: between two of them something may be published.
+    rows = connection.execute(
+        "SELECT id::text, position, ledger, metric, sequence, entry FROM publication_log LEFT JOIN"
+        " (publication_sequences LEFT JOIN (SELECT metric, sequence, entry FROM publications) entries"
+        " USING (metric, sequence)) ON true"
+    ).fetchall()
+    if not rows:
         raise LookupError("publication_log has no row: the database was not migrated, or the table was emptied")
-    heads = connection.execute(
-        "SELECT metric, sequence, entry FROM publication_sequences LEFT JOIN publications USING (metric, sequence)"
-    )
-    return LogFacts(row[0], row[1], row[2], {metric: (sequence, entry) for metric, sequence, entry in heads})
+    heads = {metric: (sequence, entry) for *_, metric, sequence, entry in rows if metric is not None}
+    log_id, position, ledger, *_ = rows[0]
+    return LogFacts(log_id, position, ledger, heads)
 
 
 def begin_log(connection: Connection, log_id: str) -> None:

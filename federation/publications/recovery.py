@@ -130,7 +130,10 @@ def check_not_restored(connection: Connection, state: LedgerState) -> None:
     Ledger and database were restored together then, and what left since is not known here. The database is to be level
     with the ledger.
     """
-    seen = seen_by_partners(connection)
+    _check_seen(connection, seen_by_partners(connection), state)
+
+
+def _check_seen(connection: Connection, seen: Sequence[SignedHead], state: LedgerState) -> None:
     named = {(metric, end.sequence) for head in seen for metric, end in head.ends.items()}
     compare_with_seen(seen, state, ledger_hashes(connection, state.beginning.after, sorted(named)))
 
@@ -171,13 +174,14 @@ def take_back(connection: Connection, lost: LostBody, body: bytes) -> bool:
 
 def ledger_fault(connection: Connection, path: Path, city: str) -> str | None:
     """What is wrong with the ledger, in words; None if the publisher may go on. Changes nothing, and needs no lock."""
-    facts = log_facts(connection)  # first: what the ledger has gained since is no fault
+    # Before the ledger: what is published meanwhile is in it when it is read.
+    facts, seen = log_facts(connection), seen_by_partners(connection)
     if not path.exists():
         return _missing(path) if facts.ledger else None
     try:
         state = read_ledger(path)
         missing_entries(facts, state.beginning, read_entries(path), path, city)
-        check_not_restored(connection, state)
+        _check_seen(connection, seen, state)
     except LedgerFault as fault:
         return str(fault)
     return None

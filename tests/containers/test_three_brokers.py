@@ -98,7 +98,7 @@ def test_a_broker_is_killed_under_load_and_nothing_is_lost_or_counted_twice(city
     assert not _doctor_says(city, MISSING)
     before, counted = city.sql(SENT), _counted(city)
     with ThreadPoolExecutor(1) as aside:
-        sending = aside.submit(lambda: city.do(*NODE, "ingest", "simulate", "--meters", "5000"))
+        sending = aside.submit(lambda: city.do(*NODE, "ingest", "simulate", "--meters", "20000"))
         until(lambda: sending.done() or _counted(city) != counted, "readings come in", PATIENCE_S)
         city.do("kill", "kafka-2")
         assert not sending.done()

@@ -4,7 +4,9 @@ import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import psycopg
 import pytest
 
 from federation.publications import appending
@@ -246,3 +248,21 @@ def test_an_entry_on_disk_is_there_before_the_database_commits(city_url, ledger,
     monkeypatch.setattr(appending, "finish", finish)
     publish_hours_until(city_url, ledger, 2)
     assert seen == [1, 2, 3]
+
+
+def test_what_is_published_while_doctor_looks_is_no_fault(city_url, ledger, monkeypatch) -> None:
+    """Publications come after any of the statements and files that are read."""
+    publish_hours_until(city_url, ledger, 1)
+    hours = iter(range(2, 12))
+    execute = psycopg.Connection.execute
+
+    def published_after(connection: psycopg.Connection, *arguments: Any, **options: Any) -> Any:
+        result = execute(connection, *arguments, **options)
+        if connection is looking:
+            publish_hours_until(city_url, ledger, next(hours))
+        return result
+
+    with connect(city_url) as looking:
+        monkeypatch.setattr(psycopg.Connection, "execute", published_after)
+        assert ledger_fault(looking, ledger, CITY) is None
+    assert next(hours) > 3
