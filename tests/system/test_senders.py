@@ -26,6 +26,7 @@ from kafka import KafkaConsumer
 from kafka import TopicPartition as KafkaPartition
 
 from eventlog.kafka import KafkaLog
+from schemas.batch import decode
 from schemas.topics import live
 from tests.mosquitto import mosquitto, needs_mosquitto, publishing
 from tests.polled_server import PolledServer, polled_server
@@ -33,7 +34,7 @@ from tests.ports import free_port
 from tests.soak import amount, soak
 from tests.system.command import Command
 from tests.system.own_kafka import own_kafka
-from tests.system.streams import city_file
+from tests.system.streams import city_file, everything_in
 from tests.waiting import until
 
 pytestmark = [pytest.mark.services, needs_mosquitto]
@@ -230,6 +231,21 @@ def folder_is_done(database_url: str, slots: int) -> bool:
     return found is not None and found[0] == 2 * slots
 
 
+def all_is_taken(kafka: str, city: str, slots: int) -> bool:
+    """Whether Kafka has every reading of the first slots: a meter's readings all have other values."""
+    records = everything_in(KafkaLog(kafka), live(city, "energy.readings"))
+    rows = [row for record in records for row in decode(record.value).array()[["source", "value"]].tolist()]
+    return len(set(rows)) == slots * METERS * len(SENDERS)
+
+
+def write_list(folder: Path, port: int, broker: int, polled: PolledServer, topic: ForeignTopic) -> Path:
+    """The list of the sources."""
+    path, digest = folder / "sources.toml", hashlib.sha256(b"secret").hexdigest()
+    told = {"port": port, "digest": digest, "broker": broker, "polled": polled.url}
+    path.write_text(LIST.format(**told, foreign=topic.bootstrap, topic=topic.name))
+    return path
+
+
 def write_register(folder: Path) -> Path:
     """Meters of each sender."""
     path = folder / "register.csv"
@@ -247,13 +263,7 @@ def test_what_senders_were_told_is_taken_comes_to_the_cells_once(tmp_path, datab
     path, port, log = city_file(tmp_path, city), free_port(), tmp_path / "run.log"
     path.write_text(re.sub(r'zone = ".*"', 'zone = "UTC"', path.read_text()))
     (tmp_path / "drop").mkdir()
-    sources, register = tmp_path / "sources.toml", write_register(tmp_path)
-    digest = hashlib.sha256(b"secret").hexdigest()
-    sources.write_text(
-        LIST.format(
-            port=port, digest=digest, broker=broker, polled=polled.url, foreign=topic.bootstrap, topic=topic.name
-        )
-    )
+    sources, register = write_list(tmp_path, port, broker, polled, topic), write_register(tmp_path)
     now = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
     senders = Senders(tmp_path, port, broker, polled, topic, now - timedelta(hours=14))
     (tmp_path / "kafka").mkdir()
@@ -281,6 +291,9 @@ def test_what_senders_were_told_is_taken_comes_to_the_cells_once(tmp_path, datab
                     until(partial(folder_is_done, database_url, slot), "the folder's files are taken", pause_s=0.5)
                     until(partial(senders.poll_is_done, slot), "the poll says what it has", pause_s=0.5)
                     until(topic.is_done, "the topic's positions are kept", pause_s=0.5)
+                    until(
+                        partial(all_is_taken, kafka.bootstrap, city, slot), "Kafka has what MQTT brought", pause_s=0.5
+                    )
                 senders.send(slot)
             wanted = dict(senders.sums)
             wanted.pop(senders.start(SLOTS).replace(minute=0).isoformat())  # its window is open
