@@ -123,10 +123,10 @@ def start(
     KafkaFailed, or CalledOff when `cancelled` is set meanwhile; then no process is left.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    # The topics hold what the city's sources sent.
-    folder.chmod(0o700)
+    folder.chmod(0o711)  # what is installed may lie in it, and another user's node starts from there
     (folder / "log4j2.properties").write_text(LOG4J)
     cluster_id = formatted(folder, classpath, trial, pattern)
+    (folder / "data").chmod(0o700)  # the topics hold what the city's sources sent
     for attempt in range(ATTEMPTS):
         port, controller_port = free_ports(2)
         settings = write_settings(folder / "server.properties", "data", port, controller_port, extra)

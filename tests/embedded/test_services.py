@@ -126,7 +126,8 @@ def check_secrets(home: Path, found: Services) -> None:
     for path, mode in (
         (home / "services.json", 0o600),
         (home / "services.lock", 0o600),
-        (home / "kafka", 0o700),
+        (home / "kafka", 0o711),  # what is installed may lie beside the data
+        (home / "kafka" / "data", 0o700),
         (folder.path / "password", 0o600),
         (folder.data, 0o700),
     ):
