@@ -110,7 +110,7 @@ def test_a_broker_is_killed_under_load_and_nothing_is_lost_or_counted_twice(city
     assert city.sql(BALANCED) == "t", city.do(*NODE, "status")
     city.do("start", "kafka-2")
     until(lambda: not _doctor_says(city, MISSING), "the broker has caught up", PATIENCE_S, 2)
-    assert city.all_healthy(), city.health()
+    until(city.all_healthy, "all are healthy again", PATIENCE_S, 2)
 
 
 def _doctor_says(city: ContainerCity, *words: str) -> bool:
