@@ -16,6 +16,7 @@ def finish_the_join(consumer: KafkaConsumer) -> None:
     Raises what a poll does that joins.
     """
     coordinator = consumer._coordinator
-    if coordinator._join_task is not None:
+    # The first join has no such reason, and goes on by itself: made again, it would have all members join again.
+    if coordinator._join_task is not None and coordinator._generation.generation_id > 0:
         coordinator.request_rejoin()
         coordinator.ensure_active_group(timeout_ms=_WAIT_MS)
