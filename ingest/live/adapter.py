@@ -54,3 +54,20 @@ class Adapter(Protocol):
 
     def acknowledge(self, delivered: Delivered) -> None:
         """It is done and recorded: the sender may forget it."""
+
+
+class ToldNothing:
+    """The part of `Adapter` where no sender is told what became of a delivery; dead letters are kept."""
+
+    def present(self) -> Sequence[str]:
+        """No name: what comes again is known by none."""
+        return ()
+
+    def refuse(self, delivered: Delivered, refused: Sequence[Refused]) -> None:
+        """Nobody is told."""
+
+    def retract(self, delivered: Delivered) -> None:
+        """Nobody was told."""
+
+    def settled(self, delivered: Delivered, words: str) -> None:
+        """Nobody is told."""

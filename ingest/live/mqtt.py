@@ -21,9 +21,8 @@ from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 from prometheus_client import Gauge
 
-from ingest.live.adapter import Delivered
+from ingest.live.adapter import Delivered, ToldNothing
 from ingest.live.inbox import WAITING
-from store.deliveries import Refused
 
 CONNECTED = Gauge("sistercity_mqtt_connected", "Sources that are connected to their broker, with all topics")
 
@@ -68,7 +67,7 @@ class _Message:
     connection: int
 
 
-class MqttInbox:
+class MqttInbox(ToldNothing):
     """Implements `Adapter`: a delivery is the messages that came meanwhile, one on each line, in their order.
 
     `spool` is a folder of this process; `clock` gives milliseconds since 1970. Raises `OSError` for TLS files that
@@ -134,19 +133,6 @@ class MqttInbox:
         path = self._spool / "messages"
         path.write_bytes(content)
         return [Delivered("messages", path, sha256(content).digest(), self._clock())]
-
-    def present(self) -> Sequence[str]:
-        """No name: what comes again is known by none."""
-        return ()
-
-    def refuse(self, delivered: Delivered, refused: Sequence[Refused]) -> None:
-        """A sender of messages is not told; dead letters are."""
-
-    def retract(self, delivered: Delivered) -> None:
-        """As `refuse`."""
-
-    def settled(self, delivered: Delivered, words: str) -> None:
-        """As `refuse`."""
 
     def acknowledge(self, delivered: Delivered) -> None:
         """Acknowledge every message that came by the present connection; the broker sends the others again."""

@@ -20,11 +20,10 @@ import httpx
 from prometheus_client import Counter
 
 from ingest.files.reading import FileFormat
-from ingest.live.adapter import Delivered
+from ingest.live.adapter import Delivered, ToldNothing
 from ingest.live.answers import AnswerPage, Connecting, PollFailed, PollLimits
 from ingest.live.polled_pages import TOO_SLOW, PollAddress, all_pages
 from ingest.live.unrepeated import LastAnswer, Unrepeated
-from store.deliveries import Refused
 
 POLLS = Counter("sistercity_poll_requests", "Polls of listed sources, by what came of them", ["outcome"])
 TAKEN, UNCHANGED = "taken", "unchanged"
@@ -64,7 +63,7 @@ def ask_once(address: PollAddress, connecting: Connecting, now_ms: int, deadline
         return f"it answers with {sum(page.size for page in pages):,} bytes"
 
 
-class Poll:
+class Poll(ToldNothing):
     """Implements `Adapter`: a delivery is a page of an answer. `spool` is a folder of this process.
 
     `clock` gives milliseconds since 1970. `stop` ends a poll that is under way.
@@ -121,19 +120,6 @@ class Poll:
         self._advance()
         POLLS.labels(TAKEN if fresh else UNCHANGED).inc()
         return [Delivered(page.path.name, page.path, page.checksum, begun_ms) for page in fresh]
-
-    def present(self) -> Sequence[str]:
-        """No name: what is asked for again is known by none."""
-        return ()
-
-    def refuse(self, delivered: Delivered, refused: Sequence[Refused]) -> None:
-        """Nobody is told: refused readings are kept with the others of the city."""
-
-    def retract(self, delivered: Delivered) -> None:
-        """Nobody was told."""
-
-    def settled(self, delivered: Delivered, words: str) -> None:
-        """Nobody is told; what cannot be read at all is in the log."""
 
     def acknowledge(self, delivered: Delivered) -> None:
         """Ask only for what is newer from now on, when all pages of the poll are done."""

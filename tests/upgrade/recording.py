@@ -1,4 +1,4 @@
-"""What release 0.1.0 left behind, as `tests.upgrade.record` has recorded it in `release_0_1_0/`."""
+"""What release 0.1.0 has left, as `tests.upgrade.record` has recorded it in `release_0_1_0/`."""
 
 import gzip
 import json

@@ -13,9 +13,8 @@ from errors import OperatorError
 from eventlog.kafka import KafkaLog
 from eventlog.kafka.member import GroupMember, PolledMessages, Start
 from eventlog.protocol import AccessRefused, BadAddress, LogUnavailable, Record, TopicPartition, UnknownTopic
-from ingest.live.adapter import Delivered
+from ingest.live.adapter import Delivered, ToldNothing
 from ingest.live.topics.frames import FrameKind, MessageFrame, write_frame
-from store.deliveries import Refused
 
 MESSAGES = Counter("sistercity_topic_messages", "Messages of listed topics, by what became of them", ["outcome"])
 TAKEN, TOMBSTONE, LOST, TOO_LONG = "taken", "tombstone", "lost", "too-long"
@@ -25,7 +24,7 @@ _ASK_S = 15.0
 logger = logging.getLogger(__name__)
 
 
-class TopicInbox:
+class TopicInbox(ToldNothing):
     """Implements `Adapter`: a delivery is messages of one partition. One thread.
 
     `log` is the topic's cluster, `group` the name under which it keeps the positions; `spool` is a folder of this
@@ -67,19 +66,6 @@ class TopicInbox:
             return []
         partitions = dict.fromkeys([*(skipped.partition for skipped in polled.skipped), *polled.records])
         return [self._delivered(at, polled, self._member.topic_id) for at in partitions]
-
-    def present(self) -> Sequence[str]:
-        """No name: what comes again is known by its offset."""
-        return ()
-
-    def refuse(self, delivered: Delivered, refused: Sequence[Refused]) -> None:
-        """A writer of messages is not told; dead letters are."""
-
-    def retract(self, delivered: Delivered) -> None:
-        """As `refuse`."""
-
-    def settled(self, delivered: Delivered, words: str) -> None:
-        """As `refuse`."""
 
     def acknowledge(self, delivered: Delivered) -> None:
         """Have the cluster keep the position. Raises `LogUnavailable`; then it all comes again, and counts once."""
