@@ -32,7 +32,7 @@ class Sieve:
     ) -> None:
         self._judged = judged
         self.sources = SourceCodes()
-        self.rated = RatedPower(self.sources)
+        self.rated = RatedPower(self.sources, by_file=judged == "by file")
         self.read = 0
         self.empty: Counter[str] = Counter()
         self.notes: list[str] = []
@@ -50,6 +50,8 @@ class Sieve:
                 continue
             self._take(piece, file)
             yield
+        if self._judged == "by file":
+            self.rated.close(file)
 
     def ordered(self, most: int) -> Iterator[Placed]:
         """All readings that contradict no other, at most `most` in a step; the others are refused.
@@ -59,7 +61,9 @@ class Sieve:
         if self._judged == "by reading":
             yield from self._order.steps(most)
             return
-        clashes = Clashes(self.sources, self._counted(most), by_file=self._judged == "by file")
+        if self._judged == "all":
+            self.rated.close(0)
+        clashes = Clashes(self.sources, self._order.steps(most), by_file=self._judged == "by file")
         for step in self._order.steps(most):
             reasons = clashes.reasons(step)
             if reasons:
@@ -69,11 +73,6 @@ class Sieve:
                 yield step[sound]
             else:
                 yield step
-
-    def _counted(self, most: int) -> Iterator[Placed]:
-        for step in self._order.steps(most):
-            self.rated.add(step)
-            yield step
 
     def refuse(self, rows: Placed, reasons: Sequence[str]) -> None:
         """Refuse readings, a reason each."""
@@ -123,4 +122,6 @@ class Sieve:
             self._refuse(file, refused)
             line = (line if line is not None else np.arange(len(readings)))[possible]
             rows = rows[possible]
+        if self._judged != "by reading":
+            self.rated.add(rows)
         self._order.add(rows, originals, line)

@@ -97,9 +97,11 @@ def test_only_energy_of_intervals_has_a_power() -> None:
     for metric, interval in (("waste.fill", 0), ("energy.import", 0)):
         other = replace(reading, metric=metric, interval_ms=interval)
         rated.add(placed(codes, [other]))
+        rated.close(0)
         assert not impossible(other, 1)
     assert not impossible(reading, 0)
     rated.add(placed(codes, [reading]))
+    rated.close(0)
     assert not impossible(reading, 50)
     assert impossible(reading, 49)
     assert impossible(replace(reading, source="\u00a0P "), 10)

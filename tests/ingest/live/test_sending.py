@@ -12,6 +12,7 @@ from ingest.feed import Feed
 from ingest.live.adapter import Adapter, Delivered
 from ingest.live.folder import Folder
 from ingest.live.sending import LiveSource, SourceSender
+from ingest.register import Register
 from ingest.tables.profile import Said
 from ingest.tables.profile_file import parse_profile
 from ingest.tables.table import Table
@@ -21,6 +22,8 @@ from store.arrivals import FinishedArrival
 from store.deliveries import Refused
 from tests.ingest.account import RecordingWriter
 from tests.ingest.files.imports import NOW, PARTITIONS, Journal, register, rows
+from tests.ingest.files.profiled import solar
+from tests.ingest.files.test_facts import knowing
 from tests.ingest.tables.loads import LOADS
 
 
@@ -92,12 +95,16 @@ def sending(
     sender: Adapter, writer: RecordingWriter, journal: Journal, done: Done, *, each_line: bool = False
 ) -> SourceSender:
     form = Table(parse_profile(LOADS, "loads", "loads.toml"), Said(), ZoneInfo("UTC"))
+    return sending_of(LiveSource(sender, form, None, each_line=each_line), writer, journal, done, register("A", "B"))
 
+
+def sending_of(
+    source: LiveSource, writer: RecordingWriter, journal: Journal, done: Done, known: Register
+) -> SourceSender:
     def feed_for(told) -> Feed:
-        return Feed(writer, live("town", form.dataset), told, "tests")
+        return Feed(writer, live("town", source.form.dataset), told, "tests")
 
-    source = LiveSource(sender, form, None, each_line=each_line)
-    return SourceSender(source, feed_for, journal, done, register("A", "B"), lambda: NOW)
+    return SourceSender(source, feed_for, journal, done, known, lambda: NOW)
 
 
 def test_what_comes_together_is_sent_in_the_order_of_its_times_and_then_acknowledged(sender: Sender) -> None:
@@ -145,6 +152,35 @@ def test_what_counts_of_two_deliveries_does_not_depend_on_whether_they_come_toge
     assert found[0] == found[1]
     assert sorted(found[0][0].values()) == [2_000, 5_000, 7_000]  # of 10:00 the later one; of 12:00 neither
     assert found[0][1] == [("two.csv", [(3, "contradiction"), (4, "contradiction")])]
+
+
+def quarters(day: int, *powers: float) -> str:
+    lines = (
+        f"2024-06-{day + n // 96:02} {n // 4 % 24:02}:{15 * (n % 4):02}:00+00:00,{power}"
+        for n, power in enumerate(powers)
+    )
+    return "\n".join(["measured_on,ac_power", *lines, ""])
+
+
+@pytest.mark.parametrize("right", [50, 900], ids=["more than 1 % are wrong", "less than 1 % are wrong"])
+def test_whether_a_unit_is_wrong_is_judged_by_each_delivery_whatever_comes_with_it(tmp_path: Path, right: int) -> None:
+    files = {
+        "right.csv": quarters(10, *[900.0] * right),
+        "mixed.csv": quarters(1, *[900_000.0] * 5, *[900.0] * 40),
+        "stray.csv": quarters(5, *[900.0] * 200, 900_000.0),
+    }
+    found = []
+    for turns in ([files], [{name: text} for name, text in files.items()]):
+        sender, writer, done = Sender(tmp_path), RecordingWriter(PARTITIONS, NOW), Done()
+        told: dict[str, list[tuple[int, str]]] = {}
+        for turn in turns:
+            sender.files |= turn
+            source = LiveSource(sender, solar("W"), "P")
+            sending_of(source, writer, Journal(), done, knowing(P=5_000)).turn(Event())
+            told |= sender.told
+        found.append((counted(writer), told))
+    assert found[0] == found[1]
+    assert {name: len(refused) for name, refused in told.items()} == {"mixed.csv": 45, "stray.csv": 1}
 
 
 def test_of_readings_that_each_came_by_themselves_none_contradicts_another(sender: Sender) -> None:
