@@ -121,7 +121,7 @@ def whole_span(metric: Metric) -> int:
 
 def measured(metric: Metric) -> tuple[Measure, str, int]:
     """How a metric is compared, in which unit, and how many of that unit are one of the metric's."""
-    if metric.kind in ("mean", "mean-of-last"):
+    if not metric.adds_up:
         return "mean", metric.unit, 1
     return "per-person-per-day", *_OF_ONE_PERSON.get(metric.unit, (metric.unit, 1))
 

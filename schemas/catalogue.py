@@ -67,6 +67,11 @@ class Metric:
         return self.derived_from or self.name
 
     @property
+    def adds_up(self) -> bool:
+        """Whether a sum of its readings means something: they are amounts or numbers, no levels."""
+        return self.kind in ("sum", "count")
+
+    @property
     def delay_ms(self) -> int:
         """How long after its end a window is published, milliseconds (R12)."""
         return self.lateness_ms + self.margin_ms

@@ -9,8 +9,11 @@ from node import wiring
 from node.commands.ingest.files import Interval, zone_named
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from fractions import Fraction
+
     from ingest.files.reading import FileFormat
-    from ingest.files.trying import Tried
+    from ingest.files.trying import SourceSummary, Tried
     from ingest.live.sources_file import SourceContent
     from ingest.tables.profile import Profile, Said
 
@@ -126,19 +129,41 @@ def _form(content: "SourceContent", depth_mm: int | None) -> "FileFormat":
     return form_of(content, ZoneInfo("UTC"), lambda source, time_ms: depth_mm)
 
 
+def _amount(metric: str, value: "int | Fraction | None") -> str:
+    from schemas.catalogue import catalogue
+
+    kind = catalogue()[metric]
+    return "too many" if value is None else f"{float(value / kind.smallest_per_unit):,.3f} {kind.unit}"
+
+
+def _when(time_ms: int) -> str:
+    from store.moments import moment
+
+    return f"{moment(time_ms):%Y-%m-%d %H:%M:%S}"
+
+
+def _summaries(sources: "Mapping[tuple[str, str], SourceSummary]", most: int) -> list[str]:
+    """Tables of sources: of those whose readings add up, and of those that report levels."""
+    from ingest.files.trying import in_columns
+    from schemas.catalogue import catalogue
+
+    text = ["", f"sources: {len(sources)}"]
+    for adds_up, columns in ((True, ("sum",)), (False, ("least", "median", "most"))):
+        rows = [("source", "metric", "readings", *columns, "from (UTC)", "until (UTC)")]
+        of_kind = [(key, found) for key, found in sources.items() if catalogue()[key[0]].adds_up == adds_up]
+        for (metric, source), found in of_kind[:most]:
+            values = (found.total,) if adds_up else (found.least, found.median, found.most)
+            amounts = [_amount(metric, value) for value in values]
+            times = _when(found.first_ms), _when(found.until_ms)
+            rows.append((source or "--source", metric, str(found.readings), *amounts, *times))
+        text += [f"  {line}" for line in in_columns(rows, range(2, 3 + len(columns)))] if of_kind else []
+    return text
+
+
 def shown(found: "Tried", noun: str, most: int) -> list[str]:
     """The outcome of a try, as lines."""
     from ingest.files.reasons import WHAT_TO_DO
     from ingest.files.trying import in_columns
-    from schemas.catalogue import catalogue
-    from store.moments import moment
-
-    def amount(metric: str, value: int) -> str:
-        kind = catalogue()[metric]
-        return f"{value / kind.smallest_per_unit:,.3f} {kind.unit}"
-
-    def when(time_ms: int) -> str:
-        return f"{moment(time_ms):%Y-%m-%d %H:%M:%S}"
 
     refused = ", ".join(f"{count} {reason}" for reason, count in found.refused.items()) or "none"
     empty = "".join(f"; {count} {reason}" for reason, count in found.empty.items())
@@ -150,20 +175,15 @@ def shown(found: "Tried", noun: str, most: int) -> list[str]:
             (
                 str(parsed.position),
                 parsed.source or "--source",
-                when(parsed.start_ms),
+                _when(parsed.start_ms),
                 f"{parsed.interval_ms / 1_000:g}",
-                amount(parsed.metric, parsed.value),
+                _amount(parsed.metric, parsed.value),
                 "measured" if parsed.quality else "estimated",
             )
             for parsed in found.first
         ]
         text += ["", "first readings:", *(f"  {line}" for line in in_columns(rows, (0, 3, 4)))]
-        sums = [("source", "metric", "readings", "sum", "from (UTC)", "until (UTC)")]
-        sums += [
-            (source or "--source", metric, str(s.readings), amount(metric, s.value), when(s.first_ms), when(s.until_ms))
-            for (metric, source), s in list(found.sums.items())[:most]
-        ]
-        text += ["", f"sources: {len(found.sums)}", *(f"  {line}" for line in in_columns(sums, (2, 3)))]
+        text += _summaries(found.sources, most)
     if found.refusals:
         lines = [("position", "reason", "original")]
         lines += [
