@@ -4,6 +4,7 @@ import csv
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 from ingest.files.reading import NotSuchFile
@@ -188,9 +189,13 @@ def _formats(values: Sequence[str]) -> Sequence[str]:
         return []
     if all(re.fullmatch(r"1\d{9}|1\d{12}", value, re.ASCII) for value in present):
         return ["epoch-s" if len(present[0]) == 10 else "epoch-ms"]
+    return [text for text, form in _known_forms().items() if _all_in(form, present)]
+
+
+@cache
+def _known_forms() -> Mapping[str, Form]:
     whole = [date + between + clock for date in _DATES for between in (" ", "T") for clock in _CLOCKS]
-    candidates = [*_DATES, *whole, *(form + "%z" for form in whole)]
-    return [text for text in candidates if _all_in(Form(text), present)]
+    return {text: Form(text) for text in [*_DATES, *whole, *(form + "%z" for form in whole)]}
 
 
 def _all_in(form: Form, values: Sequence[str]) -> bool:

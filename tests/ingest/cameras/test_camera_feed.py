@@ -127,11 +127,11 @@ def test_a_camera_is_looked_up_at_the_time_of_the_picture():
 def test_a_region_sender_sends_regions_and_no_picture():
     made = sending(register("a", SECRET), detect)
     camera = RenderedCamera(2, "VN")
-    source = Rendered(camera, 20)
+    source = Rendered(camera, 12)
     send_all(made.feed, SECRET, source, BEGIN, lambda: NOW)
     expected = {taken.start_ms: detect(taken.picture) for taken in source.shots(BEGIN)}
     batches = [(record.key, decode(record.value)) for _, record in made.records() if record.key is not None]
-    assert len(batches) == 20
+    assert len(batches) == 12
     for key, batch in batches:
         regions = np.frombuffer(batch.regions, REGION)
         assert np.array_equal(regions, expected[batch.start])
@@ -140,15 +140,15 @@ def test_a_region_sender_sends_regions_and_no_picture():
         assert (key, batch.area, batch.interval, batch.class_) == (b"6", 6, 500, "any")
     found = sum(map(len, expected.values()))
     assert found > 11
-    assert made.feed.counts == PictureCounts(pictures=20)
-    assert made.detection == DetectionCounts(seen=20, regions=found)
+    assert made.feed.counts == PictureCounts(pictures=12)
+    assert made.detection == DetectionCounts(seen=12, regions=found)
     ticks = [decode(record.value).start - BEGIN for _, record in made.records() if record.key is None]
-    assert sorted(ticks) == sorted([5_000, 10_000, 10_000] * PARTITIONS)
-    assert (made.output.readings, made.journal.acknowledged_readings) == (20, 20)
+    assert sorted(ticks) == sorted([5_000, 6_000] * PARTITIONS)
+    assert (made.output.readings, made.journal.acknowledged_readings) == (12, 12)
     assert made.journal.looked == [(REGIONS, DETECTOR, BEGIN)]
     everything = said(made.records())
     assert b"\xff\xd8\xff" not in everything
-    for text in {plate.text for number in range(20) for plate in camera.truth(number)} | {SECRET}:
+    for text in {plate.text for number in range(12) for plate in camera.truth(number)} | {SECRET}:
         assert text.encode() not in everything
 
 

@@ -37,12 +37,17 @@ def test_a_codec_gets_what_ts013_says(decoded) -> None:
     )
 
 
-@pytest.mark.parametrize("length", [500, 600, 9_000, 16_000])
-def test_a_long_result_is_whole(decoded, length: int) -> None:
-    [found] = decoded(f"var x = 'x'.repeat({length} - 1); return {{data: {{x: x + 'y'}}}}")
-    assert (found.error, found.data) == ("", {"x": "x" * (length - 1) + "y"})
-    [found] = decoded(f"throw new Error('x'.repeat({length}) + 'y')")
-    assert found.error == "x" * 300
+def test_a_long_result_or_error_is_whole_up_to_its_limit() -> None:
+    lengths = (500, 600, 9_000, 16_000)
+    text = "var long = 'x'.repeat(input.fPort - 1) + 'y'; if (input.bytes[0]) throw new Error(long)"
+    codec = Codec("test.js", f"function decodeUplink(input) {{ {text}; return {{data: {{x: long}}}} }}")
+    try:
+        found = codec.decode([Payload(bytes([fails]), length, TIME) for length in lengths for fails in (0, 1)])
+    finally:
+        codec.close()
+    assert [(uplink.error, uplink.data) for uplink in found] == [
+        answer for length in lengths for answer in (("", {"x": "x" * (length - 1) + "y"}), ("x" * 300, {}))
+    ]
 
 
 def test_the_only_time_is_that_of_the_uplink(decoded) -> None:
@@ -114,15 +119,20 @@ STOPPED = {
 }
 
 
-@pytest.mark.parametrize("body", STOPPED.values(), ids=STOPPED)
-def test_a_hostile_codec_is_stopped_and_those_that_follow_are_not(decoded, body: str) -> None:
-    hostile = f"if (input.bytes[0] === 5) {{ {body} }} return {{data: {{sound: true}}}}"
-    codec = Codec("test.js", f"function decodeUplink(input) {{ {hostile} }}")
-    sound = Payload(b"\x01", 2, TIME)
-    try:
-        found = codec.decode([sound, UPLINK, sound])
-    finally:
-        codec.close()
+@pytest.fixture(scope="module")
+def hostile() -> Iterator[Codec]:
+    """A codec that does with an uplink what its first byte says; it is sound where that is 255."""
+    bodies = ",".join(f"function () {{ {body} }}" for body in STOPPED.values())
+    sound = "if (input.bytes[0] === 255) return {data: {sound: true}}"
+    codec = Codec("test.js", f"function decodeUplink(input) {{ {sound}; return [{bodies}][input.bytes[0]]() }}")
+    yield codec
+    codec.close()
+
+
+@pytest.mark.parametrize("number", range(len(STOPPED)), ids=STOPPED)
+def test_a_hostile_codec_is_stopped_and_those_that_follow_are_not(hostile: Codec, number: int) -> None:
+    sound = Payload(b"\xff", 2, TIME)
+    found = hostile.decode([sound, Payload(bytes([number]), 2, TIME), sound])
     assert [uplink.data for uplink in found] == [{"sound": True}, {}, {"sound": True}]
     assert found[1].error
     assert found[1].stopped or "RangeError" in found[1].error or "too large" in found[1].error, found[1]
@@ -182,7 +192,7 @@ def test_a_file_that_is_no_codec_is_named_when_it_is_first_used(source: str, wor
 
 
 def test_a_codec_that_is_stopped_again_and_again_is_used_no_more() -> None:
-    codec = Codec("test.js", "function decodeUplink(input) { while (input.bytes[0] === 5) {} return {data: {}} }")
+    codec = Codec("test.js", "function decodeUplink(input) { if (input.bytes[0] === 5) decodeUplink(input); return 5 }")
     try:
         found = codec.decode([UPLINK] * (child.MOST_STOPS + 300))
         assert all(uplink.stopped for uplink in found)

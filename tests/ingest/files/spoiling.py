@@ -4,7 +4,7 @@ import random
 
 from tests.soak import amount
 
-FILES = amount(100, soak=12_500)
+FILES = amount(60, soak=12_500)
 """Spoiled files of each kind: of seven importers and the register, 10^5 in all in `make soak`."""
 
 TEXTS = (

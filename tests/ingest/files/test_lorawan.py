@@ -18,7 +18,7 @@ from tests.soak import amount, soak
 
 REAL = sorted((DATA / "waste/lorawan_uplinks").glob("**/payload*.json"))
 EUI = "24E124713C000001"
-UPLINKS = amount(1_000, soak=15_000)
+UPLINKS = amount(400, soak=15_000)
 WORDS = bytes.fromhex("01755c03824408040001")
 
 

@@ -52,8 +52,10 @@ def test_runs_longer_than_what_is_loaded_are_merged_in_order(monkeypatch) -> Non
 def test_readings_beyond_the_memory_limit_are_on_disk() -> None:
     def sort(run: int) -> None:
         with TimeOrder(run) as order:
-            for position in range(1_000):
-                order.add(readings(position * 7919 % 1_000, position=position), [b"%01000d" % position])
+            for begin in range(0, 1_000, 50):
+                positions = range(begin, begin + 50)
+                starts = [position * 7919 % 1_000 for position in positions]
+                order.add(readings(*starts, position=begin), [b"%01000d" % position for position in positions])
             assert sum(map(len, order.steps(100))) == 1_000
 
     assert peak_bytes(lambda: sort(100_000)) > 900_000

@@ -48,7 +48,7 @@ def reordered(kind: Kind, content: bytes, seed: int) -> bytes:
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=amount(20, soak=500))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=amount(12, soak=500))
 @given(data=st.data())
 def test_scale_shift_order_chunks_and_encoding_change_no_amount(
     tmp_path: Path, kind: Kind, data: st.DataObject

@@ -62,7 +62,7 @@ def replayed(
     return writer, expected
 
 
-@examples(13, soak=200)
+@examples(8, soak=200)
 @given(
     kind=st.sampled_from(sorted(KINDS)),
     zone=st.sampled_from(["Asia/Tehran", "Asia/Ho_Chi_Minh", "Asia/Kathmandu"]),

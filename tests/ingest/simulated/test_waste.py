@@ -177,9 +177,9 @@ def test_no_id_is_in_any_message_and_strays_are_refused(kind: str) -> None:
     assert not any(row["contributor"].encode() in everything for row in sources.register())
 
 
-@pytest.mark.parametrize(("kind", "hours"), [("bins", 26), ("premises", 55)])
-def test_a_replay_has_every_fault_and_the_expected_account(kind: str, hours: int) -> None:
-    sources = made(kind, count=400)
+@pytest.mark.parametrize(("kind", "count", "hours"), [("bins", 200, 26), ("premises", 400, 55)])
+def test_a_replay_has_every_fault_and_the_expected_account(kind: str, count: int, hours: int) -> None:
+    sources = made(kind, count=count)
     writer, expected = replayed(sources, MANY, hours=hours)
     account = outcome(writer.sent, "Asia/Tehran")
     assert replace(expected, refused=0) == account.expected

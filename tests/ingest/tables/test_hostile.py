@@ -17,7 +17,7 @@ from tests.soak import amount
 
 HEAD = b"lorry,time,kg\n"
 DICE = random.Random(1)
-LINES = amount(300, soak=1_500)
+LINES = amount(150, soak=1_500)
 NUL, QUOTES, LONG = b"\0" * 20, b'"' * 21, b"a" * 5_000
 RUBBISH: dict[str, Callable[[int], bytes]] = {
     "random bytes": lambda n: DICE.randbytes(30).replace(b"\n", b"x").replace(b"\r", b"x") + b"\xff",

@@ -21,6 +21,7 @@ from ingest.tables.times import Clock
 from ingest.tables.units import scale
 from schemas.catalogue import catalogue
 from tests.ingest.files.imports import notes, outcomes, parsed, peak_bytes, reasons
+from tests.soak import examples
 
 OSLO = ZoneInfo("Europe/Oslo")
 KWH = 3_600_000_000
@@ -237,6 +238,7 @@ def test_a_file_of_many_blocks_is_read_in_the_memory_of_one(file, monkeypatch) -
 ENERGY = catalogue()["energy.import"]
 
 
+@examples(8, soak=250)
 @given(st.lists(st.decimals(-99_999, 99_999, places=6), min_size=100, max_size=130, unique=True))
 def test_a_column_of_numbers_is_what_each_of_them_is(numbers: list[Decimal]) -> None:
     for unit, interval in (("kWh", 0), ("W", 900_000), ("MW", 3_600_000)):
@@ -246,6 +248,7 @@ def test_a_column_of_numbers_is_what_each_of_them_is(numbers: list[Decimal]) -> 
         assert amounts.many(texts).tolist() == [round(Fraction(text) * factor) for text in texts]
 
 
+@examples(8, soak=250)
 @given(st.lists(st.datetimes(datetime(1969, 12, 30), datetime(2050, 1, 1)), min_size=100, max_size=130, unique=True))
 def test_a_column_of_times_is_what_each_of_them_is(times: list[datetime]) -> None:
     texts = [f"{time:%Y-%m-%d %H:%M:%S}" for time in times]
