@@ -1,5 +1,6 @@
 """The fields of an agreement, as JSON holds them (docs/wire.md). Unknown fields of format 1 are ignored."""
 
+import re
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
@@ -7,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from federation.identity.fields import MOST_ADDRESSES, CityId, Jwk, NodeAddress
 from federation.wire import Format, Instant, Name, Text
 
+_ID = r"[A-Za-z0-9_-]{21}[AQgw]"
 MetricName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+([._-][a-z0-9]+)*$", max_length=100)]
 _MOST_DAYS = 20 * 366
 _INTEGER = 2**31
@@ -45,7 +47,7 @@ class AgreementFields(_Fields):
     """The payload of an agreement."""
 
     format: Format
-    id: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{21}[AQgw]$")]
+    id: Annotated[str, StringConstraints(pattern=f"^{_ID}$")]
     version: int = Field(ge=1, lt=_INTEGER)
     supersedes: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")] | None
     parties: list[PartyFields] = Field(min_length=2, max_length=2)
@@ -53,6 +55,11 @@ class AgreementFields(_Fields):
     witness: bool
     valid_from: Instant
     valid_until: Instant
+
+
+def is_agreement_id(text: str) -> bool:
+    """Whether a text has the form of an agreement's id: 16 bytes in base64url, without padding."""
+    return re.fullmatch(_ID, text) is not None
 
 
 def read_fields(value: object) -> AgreementFields:

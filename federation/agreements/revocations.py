@@ -98,7 +98,7 @@ def not_applied(connection: Connection, path: Path) -> list[str]:
 
 
 def _keyed(line: dict[str, str]) -> str:
-    return line.get("agreement") or line["identity"]
+    return line["agreement"] if "agreement" in line else line["identity"]
 
 
 def _parsed(path: Path, content: bytes) -> list[dict[str, str]]:

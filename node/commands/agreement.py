@@ -210,12 +210,15 @@ def revoke(
     reason: Annotated[str, typer.Option(help="why, in words; it stays in this node's database")],
 ) -> None:
     """End an agreement in all its versions, from the next request on. Its id never returns."""
+    from federation.agreements.payload import is_agreement_id
     from federation.agreements.revocations import RevocationsFault, agreement_line, remember
     from store.agreements import known_agreements
     from store.agreements import revoke as end
 
     with wiring.database("agreement") as connection:
         known = known_agreements(connection, agreement)
+        if not known and not is_agreement_id(agreement):
+            raise wiring.CommandError(f"{agreement!r} is no id of an agreement: see `sistercity agreement list`")
         done = end(connection, agreement, reason)
     try:
         kept = remember(wiring.revocations_path(), [agreement_line(agreement, reason)])

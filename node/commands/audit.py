@@ -39,7 +39,9 @@ def verify(
     vouched = [] if kept is None else list(witnesses(kept.read_text(), str(kept)))
     if file is not None:
         rows = list(_rows(file))
-        begins = {} if after is None or not rows else {rows[0].agreement: checkpoint_of(after)}
+        if not rows:
+            raise wiring.CommandError(f"{file} holds no line")
+        begins = {} if after is None else {rows[0].agreement: checkpoint_of(after)}
         _report(verify_audit(rows, vouched, begins))
         return
     from store.audit import audit_checkpoints, audit_rows
@@ -56,9 +58,12 @@ def export(
     out: Annotated[Path | None, typer.Option(help="the new file; default: standard output")] = None,
 ) -> None:
     """Write out the lines, each as its hash was made."""
+    from store.agreements import known_agreements
     from store.audit import audit_checkpoints, audit_rows
 
     with wiring.database("audit") as connection:
+        if agreement is not None and not known_agreements(connection, agreement):
+            raise wiring.CommandError(f"no agreement {agreement} is installed: see `sistercity agreement list`")
         for of, last in audit_checkpoints(connection).items():
             if agreement in (None, of):
                 typer.echo(
@@ -68,8 +73,11 @@ def export(
         if out is None:
             _write(typer.get_binary_stream("stdout"), lines)
         else:
-            with out.open("xb") as file:
-                _write(file, lines)
+            try:
+                with out.open("xb") as file:
+                    _write(file, lines)
+            except FileExistsError:
+                raise wiring.CommandError(f"{out} exists: move it away, or name another file by --out") from None
 
 
 @app.command()

@@ -113,3 +113,15 @@ def test_what_is_exported_is_verified_without_a_node(connection, tmp_path, monke
     file.write_bytes(b"{}\n")
     with pytest.raises(BadLine, match="line 1 is no audit line"):
         run("verify", file)
+
+
+def test_an_agreement_that_nobody_has_and_a_file_without_a_line_are_named(connection, tmp_path):
+    store(connection, chain(3, "one"))
+    out, empty = tmp_path / "lines.jsonl", tmp_path / "empty.jsonl"
+    for of in ("", "other"):
+        assert f"no agreement {of} is installed" in refusal("export", of, "--out", out)
+    assert not out.exists()
+    empty.touch()
+    assert "empty.jsonl holds no line" in refusal("verify", empty)
+    run("export", "one", "--out", out)
+    assert "lines.jsonl exists" in refusal("export", "one", "--out", out)

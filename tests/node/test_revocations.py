@@ -96,6 +96,27 @@ def test_what_an_earlier_version_has_revoked_is_added_when_the_publisher_starts(
     assert remembered(revocations_path()) == [agreement_line("E" * 22, "before there was a file")]
 
 
+@pytest.mark.services
+@pytest.mark.parametrize("typed", ["", "hue", "H" * 21])
+def test_what_is_no_id_of_an_agreement_is_refused_and_revokes_nothing(database_url, monkeypatch, typed) -> None:
+    use(monkeypatch, database_url)
+    with pytest.raises(CommandError, match="is no id of an agreement"):
+        revoke(typed, reason="they have stopped")
+    with connect(database_url) as connection:
+        assert agreements.revocations(connection) == []
+    assert remembered(revocations_path()) == []
+
+
+@pytest.mark.services
+def test_the_publisher_starts_although_an_earlier_version_revoked_an_empty_id(database_url, monkeypatch) -> None:
+    with connect(database_url) as connection:
+        agreements.revoke(connection, "", "a variable was empty")
+    use(monkeypatch, database_url)
+    for _ in range(2):
+        publish(once=True)
+    assert remembered(revocations_path()) == [agreement_line("", "a variable was empty")]
+
+
 def test_a_line_that_was_torn_is_cut_off_and_one_that_is_no_revocation_is_named(tmp_path) -> None:
     path = Path(tmp_path / "revocations.jsonl")
     assert remembered(path) == []
