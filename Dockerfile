@@ -25,6 +25,7 @@ RUN python -m pip --python /opt/sistercity/bin/python install \
 FROM build AS project
 COPY pyproject.toml README.md LICENSE ./
 COPY requirements/slim.py requirements/
+COPY addresses addresses
 COPY api api
 COPY embedded embedded
 COPY errors errors

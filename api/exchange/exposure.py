@@ -1,8 +1,8 @@
 """What the partner API needs before other machines may reach it."""
 
 from collections.abc import Collection
-from ipaddress import ip_address
 
+from addresses import is_loopback
 from errors import OperatorError
 
 
@@ -12,11 +12,7 @@ class Unprotected(OperatorError):
 
 def check_exposure(host: str, *, tls: bool, proxies: bool, hosts: Collection[str]) -> None:
     """Raise `Unprotected` unless `host` is loopback, or there are names and either TLS or proxies."""
-    try:
-        local = host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        local = False
-    if local:
+    if is_loopback(host):
         return
     if not tls and not proxies:
         raise Unprotected(

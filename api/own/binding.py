@@ -6,8 +6,7 @@ outside can reach: there, and only if the operator declares it, the own side may
 then decides what reaches the container: docker-compose.yml publishes the port on the host's loopback alone.
 """
 
-from ipaddress import ip_address
-
+from addresses import is_loopback
 from errors import OperatorError
 
 _ALL_ADDRESSES = ("0.0.0.0", "::")
@@ -24,11 +23,7 @@ def check_host(host: str, *, contained: bool = False) -> None:
     """
     if contained and host in _ALL_ADDRESSES:
         return
-    try:
-        local = host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        local = False
-    if not local:
+    if not is_loopback(host):
         raise NotLoopback(
             f"{host!r} is not a loopback address, and who reaches the city's own side reads all of it: use 127.0.0.1,"
             " ::1 or localhost; for partners there is `sistercity serve-partners`"

@@ -1,11 +1,11 @@
 """The fields of an identity document and of its revocation, as JSON holds them (docs/wire.md)."""
 
-from ipaddress import ip_address
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
+from addresses import is_safe_on_its_way
 from federation.wire import Format, Instant, Name, Text
 
 MOST_KEYS = 500
@@ -16,24 +16,15 @@ def check_address(address: str) -> str:
     """An address of a node. Raises `ValueError` unless it is https://, or http:// to the machine itself, and no more
     than scheme, host, port and path."""
     parts = urlsplit(address)
-    host = parts.hostname
-    if not address.isascii() or any(character <= " " for character in address) or not host:
+    if not address.isascii() or any(character <= " " for character in address) or not parts.hostname:
         raise ValueError("an address is ASCII, without blanks, and names a host")
-    if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(host)):
+    if not is_safe_on_its_way(parts):
         raise ValueError("an address begins with https:// (http:// only to the machine itself)")
     if "@" in parts.netloc or "?" in address or "#" in address or "\\" in address:
         raise ValueError("an address has no user, query or fragment")
     if parts.port == 0:  # reading it raises ValueError for a port that is none
         raise ValueError("0 is no port")
     return address
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host's name or address is the machine itself, without asking anybody."""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 CityId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]

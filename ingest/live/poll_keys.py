@@ -7,8 +7,9 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from addresses import is_safe_on_its_way
 from ingest.live.answers import PollLimits
-from ingest.live.polled_pages import SINCE, PagingKind, PollAddress, is_loopback
+from ingest.live.polled_pages import SINCE, PagingKind, PollAddress
 from ingest.tables.keys import TomlKeys, WrongKey
 
 POLL_KEYS = (
@@ -80,7 +81,7 @@ def _url(keys: TomlKeys) -> str:
         raise WrongKey(f"{keys.label} needs url, an address in ASCII")
     if "@" in parts.netloc:
         raise WrongKey(f"{keys.label} has a user or password in its url: a header of header_files holds them")
-    if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(parts.hostname or "")):
+    if not is_safe_on_its_way(parts):
         words = "what it answers, and secrets, would go over the network in the clear: its url begins with https://"
         raise WrongKey(f"{keys.label}: {words} (http:// only to the machine itself)")
     if SINCE in url.replace(parts.query, ""):

@@ -3,13 +3,13 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
 import httpx
 
+from addresses import is_loopback
 from ingest.live.answers import AnswerPage, Connecting, PollFailed, PollLimits, answer, client, too_large
 from store.moments import moment
 
@@ -69,14 +69,6 @@ class PollAddress:
         if not all(text.isprintable() and text for text in said.values()):
             raise PollFailed("header-file", "a file of header_files is empty, or has more than one line")
         return {**self.headers, **said}
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host's name or address is this machine itself, without asking anybody."""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 async def all_pages(

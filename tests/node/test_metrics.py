@@ -62,7 +62,8 @@ def test_every_metric_is_in_the_table_and_none_that_is_not():
 
 def test_each_role_imports_what_registers_its_metrics(defined_in):
     graph = grimp.build_graph(
-        *("errors", "schemas", "eventlog", "store", "ingest", "processors", "federation", "api", "node", "embedded"),
+        *("addresses", "errors", "schemas", "eventlog", "store", "ingest", "processors", "federation", "api", "node"),
+        "embedded",
         exclude_type_checking_imports=True,
         cache_dir=None,
     )

@@ -4,7 +4,10 @@ import ast
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-ROOMS = ("api", "embedded", "errors", "eventlog", "federation", "ingest", "node", "processors", "schemas", "store")
+ROOMS = (
+    *("addresses", "api", "embedded", "errors", "eventlog", "federation", "ingest", "node", "processors", "schemas"),
+    "store",
+)
 ENCODING = {"VideoWriter", "imencode", "imencodemulti", "imwrite", "imwriteanimation", "imwritemulti"}
 PLACES = {
     ("ingest/cameras/jpeg.py", "imencode"): "what a camera sends, for the topic of frames",

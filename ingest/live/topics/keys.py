@@ -7,11 +7,11 @@ from pathlib import Path
 from time import monotonic
 from urllib.parse import urlsplit
 
+from addresses import is_safe_on_its_way
 from eventlog.kafka.member import Start
 from eventlog.security import Security
 from ingest.live.answers import Connecting
 from ingest.live.poll_keys import poll_trust
-from ingest.live.polled_pages import is_loopback
 from ingest.live.topics.avro_schema import AvroSchema, UnusableSchema, avro_schema
 from ingest.live.topics.registry import RegistryAddress, SchemaRegistry
 from ingest.tables.keys import TomlKeys, WrongKey
@@ -97,7 +97,7 @@ def _registry(keys: TomlKeys, beside: Path) -> RegistryAddress:
         usable = False
     if not usable or "@" in url:
         raise keys.wrong("url", "it must be an address without user, password, query or fragment")
-    if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(parts.hostname or "")):
+    if not is_safe_on_its_way(parts):
         raise keys.wrong("url", "it must begin with https:// (http:// only to the machine itself)")
     files = {name: beside / path for name, path in keys.names("header_files").items()}
     if missing := [str(path) for path in files.values() if not path.is_file()]:
