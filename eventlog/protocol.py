@@ -5,7 +5,7 @@ Offsets count the messages of a partition from 0 on. Times are milliseconds sinc
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from errors import OperatorError
 
@@ -109,12 +109,28 @@ class BadAddress(OperatorError):
     """The address of the log is malformed; trying again would not help."""
 
 
+DecidedBy = Literal["address", "user", "authority", "certificate", "rights"]
+"""What decides whether a client is let in: where it asks and how, the user with the password, whose certificates it
+trusts, its own certificate, or what the user may do."""
+
+
 class LogUnavailable(OperatorError):
-    """The log did not answer."""
+    """The log did not answer. `decided_by` is what to look at first, where that is known."""
+
+    def __init__(self, words: str, decided_by: DecidedBy | None = None) -> None:
+        super().__init__(words)
+        self.decided_by = decided_by
 
 
 class AccessRefused(OperatorError):
-    """The log refuses this client, or what it requested; trying again would not help."""
+    """The log refuses this client, or what it requested, or the client refuses the log's certificate.
+
+    Trying again would not help. `decided_by` is what decided so, where that is known.
+    """
+
+    def __init__(self, words: str, decided_by: DecidedBy | None = None) -> None:
+        super().__init__(words)
+        self.decided_by = decided_by
 
 
 class InstanceTaken(OperatorError):

@@ -9,7 +9,7 @@ from kafka.net.compat import KafkaNetClient
 from kafka.net.manager import KafkaConnectionManager
 from kafka.net.selector import NetworkSelector
 
-from eventlog.kafka.errors import is_refusal
+from eventlog.kafka.errors import refused_by
 from eventlog.security import Security
 
 
@@ -64,7 +64,7 @@ class _Manager(KafkaConnectionManager):  # type: ignore[misc]  # kafka-python sh
         failure = conn.init_future.exception
         if failure is not None:
             self._connections.failure = failure
-            if self.cluster.is_bootstrap(node.node_id) and is_refusal(failure):
+            if self.cluster.is_bootstrap(node.node_id) and refused_by(failure) is not None:
                 self._auth_failures[node.node_id] = failure  # what the next attempt raises instead of connecting
 
 

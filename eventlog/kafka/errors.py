@@ -6,13 +6,12 @@ from contextlib import contextmanager
 
 from kafka import errors
 
-from eventlog.protocol import AccessRefused, BadAddress, LogUnavailable
+from eventlog.protocol import AccessRefused, BadAddress, DecidedBy, LogUnavailable
 
-_REFUSALS = (
+_OF_USERS = (
     errors.SaslAuthenticationFailedError,
     errors.UnsupportedSaslMechanismError,
     errors.IllegalSaslStateError,
-    errors.AuthorizationError,
 )
 
 
@@ -22,15 +21,22 @@ def translated() -> Iterator[None]:
     try:
         yield
     except errors.KafkaError as error:
-        if is_refusal(error):
-            raise AccessRefused(f"Kafka refuses this client: {error}") from error
-        raise LogUnavailable(f"Kafka: {error}") from error
+        by = refused_by(error)
+        if by is None:
+            raise LogUnavailable(f"Kafka: {error}") from error
+        who = "this client refuses Kafka's certificate" if by == "authority" else "Kafka refuses this client"
+        raise AccessRefused(f"{who}: {error}", by) from error
     except ValueError as error:  # bootstrap servers that are no addresses
         raise BadAddress(f"Kafka: {error}") from error
 
 
-def is_refusal(error: BaseException) -> bool:
-    """Whether trying again would not help: a wrong password, or a certificate that one side does not accept."""
+def refused_by(error: BaseException) -> DecidedBy | None:
+    """Why trying again would not help: a wrong password, or a certificate that one side does not accept."""
     cause = error.__context__ if error.__context__ is not None else next(iter(error.args), None)
-    alert = isinstance(cause, ssl.SSLError) and "ALERT" in (cause.reason or "")
-    return alert or isinstance(cause, ssl.SSLCertVerificationError) or isinstance(error, _REFUSALS)
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return "authority"
+    if isinstance(cause, ssl.SSLError) and "ALERT" in (cause.reason or ""):
+        return "certificate"
+    if isinstance(error, errors.AuthorizationError):
+        return "rights"
+    return "user" if isinstance(error, _OF_USERS) else None

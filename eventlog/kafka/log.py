@@ -80,7 +80,7 @@ class KafkaLog:
             except errors.TopicAlreadyExistsError:
                 pass
             except errors.AuthorizationError as error:  # its own text is the whole request
-                raise AccessRefused(f"Kafka does not let this client make the topic {topic}") from error
+                raise AccessRefused(f"Kafka does not let this client make the topic {topic}", "rights") from error
             admin.wait_for_topics([topic], timeout_ms=_TOPIC_MS)  # brokers learn of it a little later
 
     def describe(self, topic: str) -> TopicFacts:
@@ -248,6 +248,5 @@ class KafkaLog:
                 yield
             except errors.KafkaTimeoutError as error:
                 reason = self._connections.failure or "it closes connections before an answer"
-                raise LogUnavailable(
-                    f"Kafka does not answer {self._protocol} at {self._bootstrap}: {reason}"
-                ) from error
+                words = f"Kafka does not answer {self._protocol} at {self._bootstrap}: {reason}"
+                raise LogUnavailable(words, "address") from error

@@ -97,6 +97,7 @@ def _asked(source: "PollSource", limit_s: int, proxy: str | None, now_ms: int) -
 def _described(source: "TopicSource", limit_s: int) -> tuple[str, str]:
     """What the cluster of a topic says of it, and else what is wrong with it, or with its registry of schemas."""
     from errors import OperatorError
+    from ingest.live.topics.keys import with_keys
     from node import wiring
 
     address = source.address
@@ -105,7 +106,7 @@ def _described(source: "TopicSource", limit_s: int) -> tuple[str, str]:
         if source.values is not None:
             source.values.ask()
     except OperatorError as error:
-        return "", str(error)
+        return "", with_keys(error)
     return f"its topic has {facts.partitions} partitions", ""
 
 

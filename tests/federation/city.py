@@ -133,10 +133,11 @@ def a_published_city(database_url: str, hours: int, populations: Sequence[int] =
 
 
 @contextmanager
-def serving(database_url: str, city: CityFacts = ISFAHAN) -> Iterator[str]:
-    """The city's API on a free port of loopback; yields its URL."""
+def serving(database_url: str, city: CityFacts = ISFAHAN, port: int = 0) -> Iterator[str]:
+    """The city's API on this port of loopback, or on a free one; yields its URL."""
     with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # it may have been served there a moment ago
+        listening.bind(("127.0.0.1", port))
         listening.listen()  # from here on a client's connection waits until the server accepts it
         server = uvicorn.Server(uvicorn.Config(create_own_api(city, database_url), log_level="warning"))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})

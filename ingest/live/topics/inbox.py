@@ -15,6 +15,7 @@ from eventlog.kafka.member import GroupMember, PolledMessages, Start
 from eventlog.protocol import AccessRefused, BadAddress, LogUnavailable, Record, TopicPartition, UnknownTopic
 from ingest.live.adapter import Delivered, ToldNothing
 from ingest.live.topics.frames import FrameKind, MessageFrame, write_frame
+from ingest.live.topics.keys import with_keys
 
 MESSAGES = Counter("sistercity_topic_messages", "Messages of listed topics, by what became of them", ["outcome"])
 TAKEN, TOMBSTONE, LOST, TOO_LONG = "taken", "tombstone", "lost", "too-long"
@@ -148,5 +149,5 @@ def _unavailable() -> Iterator[None]:
     """What is wrong with a cluster of others ends its source for now, and no other one."""
     try:
         yield
-    except (UnknownTopic, AccessRefused, BadAddress) as error:
-        raise LogUnavailable(str(error)) from error
+    except (UnknownTopic, AccessRefused, BadAddress, LogUnavailable) as error:
+        raise LogUnavailable(with_keys(error)) from error

@@ -8,7 +8,9 @@ from time import monotonic
 from urllib.parse import urlsplit
 
 from addresses import is_safe_on_its_way
+from errors import OperatorError
 from eventlog.kafka.member import Start
+from eventlog.protocol import AccessRefused, DecidedBy, LogUnavailable
 from eventlog.security import Security
 from ingest.live.answers import Connecting
 from ingest.live.poll_keys import poll_trust
@@ -24,6 +26,13 @@ _REGISTRY = ("url", "header_files", "ca_file", "cert_file", "key_file")
 _PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
 _MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
 _STARTS: Mapping[str, Start] = {"earliest": "earliest", "latest": "latest"}
+_LOOK_AT: Mapping[DecidedBy, str] = {
+    "address": "bootstrap and security_protocol",
+    "user": "username, password_file and sasl_mechanism",
+    "authority": "ca_file, and the names in bootstrap",
+    "certificate": "cert_file and key_file",
+    "rights": "username, which must have the right to read the topic, and in the group",
+}
 _TOPIC = re.compile(r"[a-zA-Z0-9._-]{1,249}", re.ASCII)
 
 
@@ -52,6 +61,12 @@ class AvroValues:
         """Ask the registry, if there is one, whether it is there. Raises `LogUnavailable`."""
         if isinstance(self.by, RegistryAddress):
             SchemaRegistry(self.by, monotonic).ask()
+
+
+def with_keys(error: OperatorError) -> str:
+    """What is wrong with a cluster, and the keys of the list of sources that decide it."""
+    decided_by = error.decided_by if isinstance(error, AccessRefused | LogUnavailable) else None
+    return str(error) if decided_by is None else f"{error}: see {_LOOK_AT[decided_by]}"
 
 
 def topic_address(keys: TomlKeys, beside: Path, name: str) -> TopicAddress:

@@ -139,4 +139,6 @@ class SchemaRegistry:
         try:
             return {name: file.read_text(encoding="ascii").strip() for name, file in self._address.header_files.items()}
         except (OSError, UnicodeDecodeError):
-            raise LogUnavailable("a file of registry_header_files cannot be read, or is not ASCII") from None
+            raise LogUnavailable(
+                "the schema registry: a file of header_files cannot be read, or is not ASCII"
+            ) from None
