@@ -8,6 +8,7 @@ import pytest
 from confluent_kafka import Producer
 from kafka import KafkaAdminClient, KafkaConsumer
 from kafka import TopicPartition as KafkaPartition
+from kafka.admin import MemberToRemove
 from kafka.structs import OffsetAndMetadata
 
 from eventlog.kafka import KafkaLog
@@ -81,6 +82,23 @@ def test_what_is_not_committed_comes_again_and_what_is_committed_does_not(kafka,
     first.member.close()
     second = join()
     second.until(lambda: second.values == [b"2"], "what was not committed came")
+
+
+def test_what_a_member_takes_that_the_group_has_put_out_comes_again_and_is_committed(kafka, topic, join):
+    produce(kafka, topic, [b"1", b"2"])
+    first = join()
+    first.until(lambda: first.values == [b"1", b"2"], "both came")
+    admin = KafkaAdminClient(bootstrap_servers=kafka)
+    admin.remove_group_members(topic, [MemberToRemove(first.member._consumer._coordinator._generation.member_id)])
+    admin.close()
+    first.member.commit(first.next)  # refused: the group goes on without it
+    first.until(lambda: first.values == [b"1", b"2"] * 2, "both came again")
+    first.member.commit(first.next)
+    first.member.close()
+    produce(kafka, topic, [b"3"])
+    second = join()
+    second.until(lambda: second.values, "something came")
+    assert second.values == [b"3"]
 
 
 def test_a_group_that_begins_at_the_end_misses_nothing_of_what_comes_before_it_is_started_again(kafka, topic, join):

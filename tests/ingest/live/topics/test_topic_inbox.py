@@ -9,7 +9,7 @@ from threading import Event
 
 import pytest
 from confluent_kafka import Producer
-from kafka import KafkaAdminClient
+from kafka import KafkaAdminClient, KafkaConsumer
 from kafka import TopicPartition as KafkaPartition
 
 from eventlog.kafka import KafkaLog
@@ -119,6 +119,15 @@ def write(kafka: str, topic: str, contents: list[bytes | None]) -> None:
     assert producer.flush(60) == 0
 
 
+def kept(kafka: str, topic: str) -> int:
+    """How many messages are before the positions that the cluster keeps."""
+    consumer = KafkaConsumer(bootstrap_servers=kafka, group_id=topic, enable_auto_commit=False)
+    try:
+        return sum(consumer.committed(KafkaPartition(topic, number)) or 0 for number in range(2))
+    finally:
+        consumer.close()
+
+
 def test_what_the_log_has_not_comes_again_also_to_another_process(kafka, topic, log, journal, receive) -> None:
     write(kafka, topic, [reading(number) for number in range(20)])
     log.away = True
@@ -128,6 +137,8 @@ def test_what_the_log_has_not_comes_again_also_to_another_process(kafka, topic, 
     log.away, log.sent = False, []
     second = receive()
     until(lambda: second.turn() or values(log) == set(range(1, 21)), "all are there", pause_s=0)
+    # The commit of a member whose session has ended is refused: then all comes again, and is committed.
+    until(lambda: second.turn() or kept(kafka, topic) == 20, "the cluster keeps the positions", pause_s=0)
     second.inbox.stop()
     log.sent = []
     write(kafka, topic, [reading(30), b"rubbish", None])
@@ -138,7 +149,7 @@ def test_what_the_log_has_not_comes_again_also_to_another_process(kafka, topic, 
     [(origin, position)] = journal.kept
     assert (origin.startswith(f"meters/{topic}-1 "), position) == (True, 10)
     assert journal.kept[origin, position].original == b"rubbish"
-    until(lambda: third.turn() or MESSAGES.labels(TOMBSTONE)._value.get() == tombstones + 1, "it is counted", pause_s=0)
+    until(lambda: third.turn() or MESSAGES.labels(TOMBSTONE)._value.get() > tombstones, "it is counted", pause_s=0)
 
 
 def test_what_the_topic_did_not_keep_is_counted_and_a_dead_letter(kafka, topic, log, journal, receive) -> None:
