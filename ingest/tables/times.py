@@ -29,6 +29,8 @@ MONTHS = (
 )
 _TIME, _REPEATED = fault(TIME), fault(REPEATED_HOUR)
 DAY_MS = 86_400_000
+MOST_KEPT = 20_000
+"""Days, and texts of hours that the clock repeated, that a `Clock` holds."""
 _EPOCH = date(1970, 1, 1)
 UTC_ZONE = ZoneInfo("UTC")
 
@@ -220,7 +222,7 @@ class Clock:
         """A local day's midnight, milliseconds; None if the clock changes on that day, or if there is no such day."""
         key = year, month, day
         if key not in self._days:
-            if len(self._days) > 20_000:
+            if len(self._days) >= MOST_KEPT:
                 self._days.clear()
             self._days[key] = _regular(key, self._zone)
         return self._days[key]
@@ -241,7 +243,7 @@ class Clock:
             return first
         if self._repeated == "refuse":
             return _REPEATED
-        if len(self.both) > 20_000:
+        if len(self.both) >= MOST_KEPT:
             self.both.clear()
         self.both[text] = first, second
         return first

@@ -8,8 +8,10 @@ import re
 import subprocess
 import urllib.request
 from collections.abc import Iterator
+from datetime import datetime
 from functools import partial
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -28,12 +30,18 @@ DRILLED = {"SistercityRoleGone", "SistercityTargetDown", "SistercityRoleNotSucce
 
 @pytest.fixture(scope="module")
 def city(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ContainerCity]:
-    """A city with simulated meters, whose files were written under umask 077."""
+    """A city with simulated meters, whose files were written under umask 077.
+
+    It publishes windows of its today, so it is a city in which some of them have closed.
+    """
     before = os.umask(0o077)
-    name = f"isfahan-{os.getpid()}"
+    of_today = datetime.now(ZoneInfo("Asia/Tehran")).hour >= 3
+    facts = "isfahan" if of_today else "ho-chi-minh-city"
+    name = f"{facts}-{os.getpid()}"
     settings = {
         "COMPOSE_PROJECT_NAME": name,
         "COMPOSE_PROFILES": "kafka,postgres,demo",
+        "SISTERCITY_CITY_FILE": f"./ingest/cities/{facts}.toml",
         "SISTERCITY_IMAGE": IMAGE,
         "SISTERCITY_API_PORT": str(free_port()),
         "SISTERCITY_PROMETHEUS_PORT": str(free_port()),
