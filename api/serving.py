@@ -24,6 +24,8 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from errors import OperatorError
+
 log = logging.getLogger(__name__)
 
 _AT_ONCE = struct.pack("ii", 1, 0)
@@ -170,6 +172,10 @@ class _BoundedLoop(asyncio.SelectorEventLoop):
         return server
 
 
+class CannotListen(OperatorError):
+    """The address is taken, not of this machine, or not allowed to this user."""
+
+
 class BoundedServer(uvicorn.Server):
     """A server of one app; `run` returns after `should_exit` was set."""
 
@@ -197,14 +203,22 @@ class BoundedServer(uvicorn.Server):
         self._patience = listening.patience
 
     def run(self, sockets: list[socket.socket] | None = None) -> None:
-        """Serve until `should_exit` is set. `sockets`: listen on these, instead of the address."""
+        """Serve until `should_exit` is set. `sockets`: listen on these, instead of the address.
+
+        Raises `CannotListen`.
+        """
         for listening in sockets or ():
             # asyncio sets it only where the socket names its protocol; an answer would wait 40 ms for the client's ACK.
             listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         allow_connections(self._patience.connections)
         loop: Callable[[], asyncio.AbstractEventLoop] = type("_Loop", (_BoundedLoop,), {"patience": self._patience})
         with asyncio.Runner(loop_factory=loop) as runner:
-            runner.run(self.serve(sockets))
+            try:
+                runner.run(self.serve(sockets))
+            except SystemExit:  # uvicorn has logged the reason
+                where = f"{self.config.host}:{self.config.port}"
+                words = "another process has the port, or the address is not for this one: see the line before"
+                raise CannotListen(f"can't listen on {where}: {words}") from None
 
 
 def allow_connections(most: int) -> None:

@@ -19,6 +19,8 @@ from store.texts import Texts
 TIMES_KEPT = 100_000
 """Times that are not parsed again in the next blocks."""
 
+_NAMED = 20
+"""Districts that an error names."""
 _LOST = "\ufffd"
 _SINGLE_SURROGATES = ("\udc80", "\udcff")
 
@@ -117,7 +119,12 @@ class RegisterRows:
         if class_ not in metric.classes:
             raise RegisterError(f"{metric.name} has the classes {', '.join(metric.classes)}", line, "class")
         if district not in self._districts:
-            raise RegisterError(f"{self._city.name} has no such district", line, "district")
+            raise RegisterError(f"{self._city.name} has no such district; {self._all_districts()}", line, "district")
+
+    def _all_districts(self) -> str:
+        ids = [district.id for district in self._city.districts]
+        more = f" and {len(ids) - _NAMED} more: see the city's file" if len(ids) > _NAMED else ""
+        return f"its districts are {', '.join(ids[:_NAMED])}{more}"
 
     def _end(self, text: str, line: int) -> int | None:
         return self._time(text, line, "valid_to") if text.strip() else None

@@ -89,6 +89,11 @@ class SourceThreads:
         self._threads.append(thread)
         thread.start()
 
+    def fail(self, error: BaseException) -> None:
+        """End all: `join` raises this, or what was said before."""
+        self.failure = self.failure or error
+        self._stop.set()
+
     def join(self) -> None:
         """Return when all have ended. Raises what ended one of them."""
         for thread in self._threads:
@@ -100,8 +105,7 @@ class SourceThreads:
         try:
             self._again_and_again(group, report)
         except BaseException as error:
-            self.failure = self.failure or error
-            self._stop.set()
+            self.fail(error)
         finally:
             for source in group.sources:
                 source.forgetting.forget()

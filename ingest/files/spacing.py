@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 MOST_TIMES = 8_000_000
 """Times of one file, 8 bytes each: fifteen years of minutes."""
 
+_SAY_IT = "say it by --interval-s, or in a list of sources by interval_s"
+
 
 class UnclearInterval(ValueError):
     """The times do not tell the interval, or contradict it; the text says what to do."""
@@ -74,9 +76,9 @@ def _usual(apart: NDArray[np.int64], given_ms: int | None) -> tuple[int, str]:
             )
         return given_ms, f"an interval is {_seconds(given_ms)} s, as --interval-s says"
     if not len(apart):
-        raise UnclearInterval("has fewer than two times, which tell no interval; say it with --interval-s")
+        raise UnclearInterval(f"has fewer than two times, which tell no interval; {_SAY_IT}")
     if usual is None:
-        raise UnclearInterval("its times are not evenly spaced, which tells no interval; say it with --interval-s")
+        raise UnclearInterval(f"its times are not evenly spaced, which tells no interval; {_SAY_IT}")
     of = "its times" if len(apart) > 1 else "its only two times"
     return usual, f"an interval is {_seconds(usual)} s, the spacing of {of}"
 

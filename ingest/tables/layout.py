@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 
 import numpy as np
 
@@ -15,6 +16,8 @@ from ingest.tables.times import Clock
 from ingest.tables.units import unit_in
 
 _LEAST_SHARE = 1 / 30
+_ALIKE = 0.5
+"""The share of a column's name that another has in common if it may be meant."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +34,14 @@ class TableLayout:
     def require(self, columns: Sequence[str]) -> None:
         """Raises `NotSuchFile` for columns that the file does not have."""
         if missing := [column for column in dict.fromkeys(columns) if not self.has(column)]:
-            raise NotSuchFile(f"{self.name}: {self.where} must name the columns {', '.join(missing)}")
+            wanted = ", ".join(map(self._with_nearest, missing))
+            raise NotSuchFile(f"{self.name}: {self.where} must name the columns {wanted}")
+
+    def _with_nearest(self, column: str) -> str:
+        """A column that is missing, with the name that is most like it. Others stay unsaid: they may be a row's ids."""
+        by_folded = {folded(name): name for name in self.names}
+        near = get_close_matches(folded(column), by_folded, 1, _ALIKE)
+        return f"{column} (not {by_folded[near[0]]})" if near else column
 
     def place(self, column: str) -> int:
         """The place of a column that the file has, from 0."""

@@ -149,9 +149,15 @@ def _sample(path: Path, questions: list[str]) -> _Sample:
         raise NotSuchFile(f"{path.name}: looks like JSON: describe its records with [json] in a profile")
     if text.lstrip("\ufeff \r\n\t")[:1] == "<":
         raise NotSuchFile(f"{path.name}: looks like XML: describe its records with [xml] in a profile")
+    if not content:
+        raise NotSuchFile(f"{path.name}: is empty")
     if not count:
         raise NotSuchFile(f"{path.name}: is no table: no sign divides its lines into the same number of fields")
-    rows = [next(csv.reader([line], delimiter=best), []) for line in lines]
+    try:
+        rows = [next(csv.reader([line], delimiter=best), []) for line in lines]
+    except csv.Error:
+        what = "within a line there is a carriage return, or a field of more than 128 kB"
+        raise NotSuchFile(f"{path.name}: is no table: {what}") from None
     width = max({len(row) for row in rows}, key=[len(row) for row in rows].count)
     skip = next(number for number, row in enumerate(rows) if len(row) == width)
     names = [name.removeprefix("\ufeff").strip() for name in rows[skip]]

@@ -40,9 +40,13 @@ def load(
 
     with wiring.database("register") as connection:
         report = load_register(connection, wiring.city(), file, now_ms, people, None if dates is None else dates.value)
-    typer.echo(f"{report.rows}")
+    rows = report.rows
+    typer.echo(
+        f"sources: {rows.sources_new:,} new, {rows.sources_updated:,} changed, {rows.sources_unchanged:,} as before;"
+        f" {rows.contributors_new:,} new contributors"
+    )
     for drawn in report.drawn:
-        typer.echo(f"{drawn.metric}: {drawn.areas} areas")
+        typer.echo(f"areas of {drawn.metric}: {drawn.areas}")
 
 
 @app.command()

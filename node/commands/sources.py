@@ -33,7 +33,7 @@ def profiles() -> None:
 
 @app.command()
 def token() -> None:
-    """Make a token for a sender of [[http]], and what the list of sources keeps of it (docs/push.md)."""
+    """Make a token for a sender over HTTP, and what the list of sources keeps of it (docs/push.md)."""
     import hashlib
     import secrets
 

@@ -78,6 +78,8 @@ def _show_streams(
     at_source: "Mapping[str, int]",
     cameras: "Sequence[CameraUptime]",
 ) -> None:
+    if not streams:
+        typer.echo("no stream was processed yet, and nothing sent: `sistercity process` takes what is in Kafka")
     for stream in streams:
         _show_stream(stream, slowest.get(stream.topic))
     for reason, count in at_source.items():

@@ -23,6 +23,7 @@ def withdraw(
     from federation.publications.withdrawing import check_reason
     from federation.publications.withdrawing import withdraw as take_back
     from schemas.catalogue import catalogue
+    from store.moments import moment
 
     stop = lifecycle.start("withdraw", metrics=False)
     city = wiring.city()
@@ -37,7 +38,8 @@ def withdraw(
             with publishing(connection, ledger, city.id, city.zone, now_ms(), signer) as appender:
                 if appender is not None:
                     made = take_back(appender, catalogue()[metric], start, reason, now_ms())
-                    typer.echo(f"{metric} {made.sequence}: the window is withdrawn, in every revision")
+                    begins = moment(start).isoformat()
+                    typer.echo(f"{metric} {made.sequence}: the window from {begins} on is withdrawn, in every revision")
                     return
             if stop.wait(_PAUSE_S):
                 return

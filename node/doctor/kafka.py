@@ -31,7 +31,7 @@ def judge_cluster(
     state: "ClusterState", plan: "Sequence[PlannedTopic]", unused: Collection[str] = ()
 ) -> Iterator[Finding]:
     """Compare a cluster with the plan of its topics. Those that are `unused` need not be there."""
-    yield Finding("ok", "kafka", f"{state.brokers} broker{'s' if state.brokers != 1 else ''} answer")
+    yield Finding("ok", "kafka", "1 broker answers" if state.brokers == 1 else f"{state.brokers} brokers answer")
     for planned in plan:
         if planned.topic in unused and planned.topic not in state.topics:
             words = "is not there, and not used: no source in the register sends to it"

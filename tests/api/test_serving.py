@@ -14,7 +14,7 @@ from fastapi import APIRouter, Request, Response
 
 from api.building import build
 from api.health import router as health
-from api.serving import BoundedServer, Listening, Patience
+from api.serving import BoundedServer, CannotListen, Listening, Patience
 from api.tls import UselessCertificate, renewing_context
 from tests.api.connections import answer, certified, connected, pem, shown
 from tests.api.running import running
@@ -217,3 +217,11 @@ def test_what_a_proxy_says_is_believed_from_the_named_ones_alone(module_database
         with served(module_database_url, proxies=proxies) as port:
             found = httpx.get(f"http://127.0.0.1:{port}/client", headers=told, trust_env=False).json()
             assert found == {"client": client, "scheme": "https" if proxies else "http"}
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "192.0.2.1"])
+def test_an_address_that_cannot_be_listened_on_is_named_in_one_sentence(host, module_database_url) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(CannotListen, match=f"can't listen on {host}:{port}: "):
+            BoundedServer(build(ISFAHAN, module_database_url, (health,), "", []), Listening(host, port)).run()

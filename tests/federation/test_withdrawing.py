@@ -154,7 +154,7 @@ def test_the_command_withdraws_and_says_what_is_wrong(city_to_restore, tmp_path)
     command = Command(Path("isfahan"), "nowhere:1", city_to_restore, tmp_path)
     assert "is no day" in command.fails("withdraw", IMPORT.name, "2025-06-01T04:30", "--reason", REASON)
     said = command("withdraw", IMPORT.name, "2025-06-01T01:00:00Z", "--reason", REASON)
-    assert said == f"{IMPORT.name} 3: the window is withdrawn, in every revision\n"
+    assert said == f"{IMPORT.name} 3: the window from 2025-06-01T01:00:00+00:00 on is withdrawn, in every revision\n"
     assert "already" in command.fails("withdraw", IMPORT.name, "2025-06-01T01:00:00Z", "--reason", REASON)
 
 

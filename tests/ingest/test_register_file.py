@@ -101,6 +101,8 @@ def test_a_wrong_line_is_named_with_its_column_and_nothing_is_loaded(
         load_register(connection, city(), path, at_now)
     assert (caught.value.line, caught.value.column) == (4, column)
     assert str(caught.value).startswith(f"line 4, column {column}: ")
+    if column == "district":
+        assert "its districts are " + ", ".join(each.id for each in city().districts[:5]) in str(caught.value)
     for table in ("sources", "contributors", "areas", "area_versions"):
         assert connection.execute(f"SELECT count(*) FROM {table}").fetchone() == (0,)
 

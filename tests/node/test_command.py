@@ -3,6 +3,7 @@
 import tomllib
 from pathlib import Path
 
+import typer
 from typer.testing import CliRunner
 
 from node.cli import app
@@ -20,3 +21,14 @@ def test_help_describes_the_command():
     done = CliRunner().invoke(app, ["--help"])
     assert done.exit_code == 0
     assert "A city's streams, reduced to aggregates and shared with partner cities." in done.stdout
+
+
+def test_no_help_has_brackets_which_the_screen_would_take_for_markup_and_drop():
+    waiting = [typer.main.get_command(app)]
+    texts = []
+    while waiting:
+        command = waiting.pop()
+        waiting += getattr(command, "commands", {}).values()
+        texts += [command.help, *(getattr(parameter, "help", None) for parameter in command.params)]
+    assert len(texts) > 100
+    assert [text for text in texts if text and "[" in text] == []

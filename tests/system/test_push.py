@@ -48,6 +48,7 @@ def test_the_sample_of_the_page_comes_to_the_cells(command, database_url, tmp_pa
         until(lambda: "listening on" in log.read_text(), "the door is open")
         sample = blocks["sh"].replace("8444", str(port)).replace("-sS", "-sS --fail --retry 30 --retry-delay 1")
         found = subprocess.run(["sh", "-c", sample], check=True, capture_output=True, text=True).stdout
+        assert f"can't listen on 127.0.0.1:{port}" in command.fails("ingest", "run", str(sources))
         later = {"source": "meter-1", "metric": "energy.import", "start": "2026-11-27T14:00:00Z"}
         headers = {"Authorization": "Bearer secret"}
         body = later | {"interval_s": 900, "value": 1, "unit": "Wh"}

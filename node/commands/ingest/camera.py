@@ -114,7 +114,7 @@ def simulate_cameras(
     report: Annotated[Path | None, typer.Option(help="write what was sent, as JSON, when the replay is done")] = None,
     detect: Beside = False,
 ) -> None:
-    """Simulate a city's cameras: load their register, replay a span as fast as possible, then follow the clock."""
+    """Simulate a city's cameras: load their register, replay a span as fast as possible; with --follow go on."""
     from ingest.cameras.simulated import CameraSimulator, SimulatedCameras
     from schemas.topics import dataset_of
 

@@ -52,7 +52,7 @@ def run(
         for start in groups.starting:
             start()
         if server is not None:
-            _serve(stack, server, stop)
+            _serve(stack, server, threads, stop)
             logger.info("listening on %s:%d for %d sources", listed.listen.host, listed.listen.port, len(listed.http))
         stop.wait()
         threads.join()
@@ -152,14 +152,14 @@ def _server(sources: "Sequence[HttpSource]", inboxes: "Sequence[Inbox]", listen:
     return BoundedServer(PushApp(senders), listening, log_level=settings().log_level.lower())
 
 
-def _serve(stack: ExitStack, server: "BoundedServer", stop: Event) -> None:
-    """Serve in a thread; `stop` is set when the server ends by itself, which it does if the port is taken."""
+def _serve(stack: ExitStack, server: "BoundedServer", threads: "SourceThreads", stop: Event) -> None:
+    """Serve in a thread; what ends the server by itself, such as a port that is taken, ends `threads`, too."""
 
     def serve() -> None:
         try:
             server.run()
-        except SystemExit:
-            logger.error("the server of [[http]] could not begin: is its port taken?")
+        except BaseException as error:
+            threads.fail(error)
         finally:
             stop.set()
 

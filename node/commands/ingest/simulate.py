@@ -33,7 +33,7 @@ def simulate(
     ] = DAYS,
     report: Annotated[Path | None, typer.Option(help="write what was sent, as JSON, when the replay is done")] = None,
 ) -> None:
-    """Simulate a city's meters: load their register, replay the last day as fast as possible, then follow the clock."""
+    """Simulate a city's meters: load their register, replay the last day as fast as possible; --follow goes on."""
     from ingest.feed import Feed, feeder_named
     from ingest.journal import StoreJournal
     from ingest.register import stored_register

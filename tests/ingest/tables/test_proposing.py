@@ -81,7 +81,13 @@ def test_profiles_of_the_package_that_fit_are_named(tmp_path: Path) -> None:
     assert propose(tmp_path / "plant.csv", text).fitting == ["pvdaq", "solar"]
 
 
-@pytest.mark.parametrize("content", [b"", b"one\ntwo\nthree\n", b"a;b\n", bytes(2_000), b"\xff\xfe\x00"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        *(b"", b"one\ntwo\nthree\n", b"a;b\n", bytes(2_000), b"\xff\xfe\x00"),
+        *(b"a;b\r1;2\r3;4\r", b"a,b\n1,\r2\n3,4\n", b"a;b\n" + b"1" * 140_000 + b";2\n"),
+    ],
+)
 def test_what_is_no_table_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "rubbish"
     path.write_bytes(content)

@@ -61,6 +61,8 @@ def test_decimal_commas_quotes_and_character_sets_are_those_of_the_profile(file)
         assert [(r.source, r.value) for r in found] == [("Süd; 1", KWH * 3 // 2), ("Nord", KWH // 4)]
     with pytest.raises(NotSuchFile, match="must name the columns zähler"):
         outcomes(form(text), file(*lines, encoding="windows-1252"))
+    with pytest.raises(NotSuchFile, match=r"must name the columns kwh \(not kwh used\)$"):
+        outcomes(form(text), file("Zähler;time;kwh used;A-1", *lines[1:]))
 
 
 def test_a_mark_of_decimals_that_is_not_the_profiles_is_refused(file) -> None:
