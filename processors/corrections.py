@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from processors.dividing import divided
+from processors.dividing import divided_groups
 from processors.groups import group_name
 from processors.open_memory import OpenMemory
 from processors.open_rows import OpenRows
@@ -98,8 +98,7 @@ class RereadWindow:
         contents: list[dict[Place, Amounts]] = [{} for _ in self._bounds]
         changes: list[dict[Place, Amounts]] = [{} for _ in self._bounds[1:]]
         for portion in (yield from self._rows.portions()):
-            divisions = -(-sum(len(part) for part in portion) // _MOST_ROWS)
-            for division in (yield from divided(portion, Rows.join, _group, divisions, _MOST_ROWS // 4)):
+            for division in (yield from divided_groups(portion, _MOST_ROWS)):
                 self._reduce(Rows.join(division), contents, changes)
                 yield
         return Reread(contents, changes)

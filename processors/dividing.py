@@ -7,6 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from processors.pieces import Pieces
+from processors.rows import Rows
+from processors.runs import LabelledRuns
 
 _SPREAD = np.uint64(0x9E3779B97F4A7C15)
 """A large odd number: multiplied by it, numbers with even steps between them fall into different divisions."""
@@ -52,5 +54,29 @@ def divided(
         number = spread(key(joined)) % np.uint64(divisions)
         for chosen in np.flatnonzero(np.bincount(number.astype(np.intp))).tolist():
             found[chosen].append(joined.take(np.flatnonzero(number == chosen)))
+        yield
+    return [division for division in found if division]
+
+
+def divided_groups(parts: list[Rows], most: int) -> Pieces[list[list[Rows]]]:
+    """All rows in divisions of about `most`, those of a group together and in their order.
+
+    A group is that of whole messages, so most rows are not copied: what is found are views of the parts. A piece takes
+    a sixteenth of a division, or one part. Empties `parts`.
+    """
+    divisions = -(-sum(len(part) for part in parts) // most)
+    if divisions <= 1:
+        return [parts]
+    found: list[list[Rows]] = [[] for _ in range(divisions)]
+    parts.reverse()
+    while parts:
+        some, size = [], 0
+        while parts and size < most // 16 + 1:
+            some.append(parts.pop())
+            size += len(some[-1])
+        joined = Rows.join(some)
+        number = spread(joined.messages.group) % np.uint64(divisions)
+        for chosen, of_division in LabelledRuns(joined.begins, number.astype(np.int64)).split(joined):
+            found[chosen] += of_division
         yield
     return [division for division in found if division]

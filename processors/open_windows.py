@@ -1,13 +1,11 @@
 """The windows of one metric that the watermark has not passed: they collect readings, and become cells when it does."""
 
 from collections.abc import Iterator
-from dataclasses import replace
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
-from processors.dividing import divided
+from processors.dividing import divided_groups
 from processors.groups import group_name
 from processors.late import late_readings
 from processors.open_memory import OpenMemory
@@ -15,6 +13,7 @@ from processors.open_rows import OpenRows
 from processors.readings import OVERFLOW, OVERLAP, CheckedReadings, Messages
 from processors.reduce import reduce_window
 from processors.rows import ROW_TYPES, Rows
+from processors.runs import LabelledRuns
 from processors.spilling import RowKind
 from processors.traffic import PassBuffer, PictureColumns
 from processors.winners import winning
@@ -25,9 +24,6 @@ from store.processing import Account, Cell, DeadLetter, LateReadings
 
 _MOST_ROWS = 1_000_000
 """A piece of a window's reduction takes about so many rows."""
-
-_FEW_RUNS = 200
-"""Rows in so few runs of the same window are copied run by run: a poll has few windows, and they seldom alternate."""
 
 ClosedPart = tuple[list[Cell], list[DeadLetter], Account]
 """Cells of a window, its rows with a sum beyond bigint, and the account of its readings, which are no longer open."""
@@ -89,15 +85,17 @@ class OpenWindows:
                 for _ in range(count)
             ]
             self._passes[1].add(PictureColumns.of(rows, regions), rows.of_messages(open_from))
-        number = window_numbers(self._windows, readings)
+        runs = window_runs(self._windows, readings)
         late: list[LateReadings] = []
-        if not (timely := number >= rows.of_messages(open_from)).all():
+        if len(runs.label) and int(runs.label.min()) < int(open_from.max()):
+            number = runs.labels(count)
+            timely = number >= rows.of_messages(open_from)
             missed = np.flatnonzero(~timely)
             message = rows.message_of(missed)
             of_each = rows.messages.offset[message], watermark[message]
             late += late_readings(self.metric, self._windows, number[missed], *of_each)
-            rows, number = rows.take(timely), number[timely]
-        for window, part in by_window(number, rows):
+            rows, runs = rows.take(timely), LabelledRuns.of(number[timely])
+        for window, part in by_window(runs, rows):
             kept = self._open.get(window)
             if kept is None:
                 kept = self._open[window] = OpenRows(self._kind, self._memory)
@@ -127,8 +125,7 @@ class OpenWindows:
         incomplete = incomplete_before is not None and start < incomplete_before
         kept = self._open[number]
         for portion in (yield from kept.portions()):
-            divisions = -(-sum(len(part) for part in portion) // _MOST_ROWS)
-            for division in (yield from divided(portion, Rows.join, _group, divisions, _MOST_ROWS // 4)):
+            for division in (yield from divided_groups(portion, _MOST_ROWS)):
                 rows = Rows.join(division)
                 reduced = reduce_window(rows, self.metric, end - start)
                 cells = []
@@ -172,45 +169,28 @@ def _kind() -> RowKind[Rows]:
     )
 
 
-def window_numbers(windows: Windows, readings: CheckedReadings) -> NDArray[np.int64]:
-    """The number of the window that each accepted row begins in. Shape (n,)."""
+def window_runs(windows: Windows, readings: CheckedReadings) -> LabelledRuns:
+    """The numbers of the windows that the accepted rows begin in: a run for each message, or several."""
     rows = readings.rows
-    there = readings.earliest >= 0
-    first, last = np.full(len(there), -1, np.int64), np.full(len(there), -1, np.int64)
-    first[there], last[there] = windows.numbers(readings.earliest[there]), windows.numbers(readings.latest[there])
-    number = rows.of_messages(first)
-    if (first != last).any():
-        several = np.flatnonzero(rows.of_messages(first != last))
-        start = rows.messages.start[rows.message_of(several)]
-        number[several] = windows.numbers(start + rows.after[several])
-    return number
+    there = np.flatnonzero(rows.messages.count)
+    begins = rows.begins[there]
+    first, last = windows.numbers(readings.earliest[there]), windows.numbers(readings.latest[there])
+    if (first == last).all():
+        return LabelledRuns(begins, first)
+    number = np.repeat(first, rows.messages.count[there])
+    several = np.flatnonzero(np.repeat(first != last, rows.messages.count[there]))
+    number[several] = windows.numbers(rows.messages.start[rows.message_of(several)] + rows.after[several])
+    return LabelledRuns.of(number)
 
 
-def by_window(number: NDArray[np.int64], rows: Rows) -> Iterator[tuple[int, Rows]]:
+def by_window(runs: LabelledRuns, rows: Rows) -> Iterator[tuple[int, Rows]]:
     """The rows window by window, each in the order of the log and with messages that have some of them.
 
-    Parts are copies: a view would keep all rows alive.
+    Parts are copies, if they are not all rows: a view would keep all rows alive.
     """
-    if not len(number):
-        return
-    edges = np.flatnonzero(number[1:] != number[:-1]) + 1
-    if not len(edges):
-        yield int(number[0]), replace(rows, messages=rows.messages.with_counts(rows.messages.count))
-        return
-    if len(edges) < _FEW_RUNS:
-        runs: dict[int, list[Rows]] = {}
-        for first, last in pairwise((0, *edges.tolist(), len(number))):
-            runs.setdefault(int(number[first]), []).append(rows.between(first, last))
-        for window, parts in sorted(runs.items()):
-            yield window, Rows.copied(parts)
-        return
-    low, high = int(number.min()), int(number.max())
-    relative = number - low
-    order = np.argsort(relative.astype(np.uint16) if high - low < 1 << 16 else relative, kind="stable")
-    ordered = number[order]
-    edges = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
-    for first, last in pairwise((*edges.tolist(), len(order))):
-        yield int(ordered[first]), rows.take(order[first:last])
+    for window, parts in runs.split(rows):
+        whole = len(parts) == 1 and len(parts[0]) == len(rows)
+        yield window, parts[0] if whole else Rows.copied(parts)
 
 
 def _letters(rows: Rows, reason: str, window_start: int) -> list[DeadLetter]:

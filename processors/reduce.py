@@ -7,7 +7,9 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
+from processors.contributions import contributions
 from processors.rows import Indices, Rows
+from processors.runs import changes
 from processors.winners import (
     Numbers,
     by_time,
@@ -16,7 +18,6 @@ from processors.winners import (
     may_contradict,
     numbered_groups,
     remaining,
-    runs_of,
 )
 from schemas.catalogue import Metric
 from store.processing import Amounts
@@ -90,18 +91,18 @@ def _emptied(overlapping: Rows, amounts: Mapping[int, Amounts]) -> dict[int, Amo
 class _Grouped:
     """Rows with their groups, which are numbered from 0 on in order: `of_message` (m,), `groups` of them.
 
-    `group` (n,) is that of each row. Rows that are left out are given by their places, ascending.
+    Rows that are left out are given by their places, ascending.
     """
 
     def __init__(self, rows: Rows, of_message: Numbers, groups: int) -> None:
         self.rows = rows
         self.of_message = of_message
         self.groups = groups
-        self.group = rows.of_messages(of_message)
-        # A contributor in two groups is two.
-        self._contributors = runs_of(self.group, rows.contributor)
-        self._owner = self.group[self._contributors.order[self._contributors.begins]]
-        self._own = np.searchsorted(self._owner, np.arange(groups))
+
+    @property
+    def group(self) -> Numbers:
+        """The group of each row. Shape (n,)."""
+        return self.rows.of_messages(self.of_message)
 
     def fit(self, left_out: Indices) -> NDArray[np.bool_]:
         """Whether the sums of each group fit into a bigint, with any sign of each row. Shape (groups,)."""
@@ -119,23 +120,19 @@ class _Grouped:
 
         A contributor whose net amount is zero counts only with `zeros`: where values are states, zero is one of them.
         """
-        value = self.rows.value
-        if len(left_out):
-            value = value.copy()
-            value[left_out] = 0
         readings, covered, first, last = self._of_messages(left_out)
-        total = np.zeros(self.groups, np.int64)
-        np.add.at(total, self.of_message, np.add.reduceat(value, self.rows.begins))
-        order, begins = self._contributors.order, self._contributors.begins
-        net = np.add.reduceat(value[order], begins)
-        counted = net != 0
-        if zeros:
-            kept = np.ones(len(order), np.bool_)
-            kept[left_out] = False
-            counted = np.logical_or.reduceat(kept[order], begins)
+        group, net = contributions(self.rows, self.of_message, left_out)
         size = np.abs(net)
-        contributors = np.add.reduceat(counted, self._own, dtype=np.int64)
-        largest, absolute = np.maximum.reduceat(size, self._own), np.add.reduceat(size, self._own)
+        counted = np.ones(len(net), np.bool_) if zeros else net != 0
+        begins = np.flatnonzero(changes(group))
+        found = np.zeros((4, self.groups), np.int64)  # a group of which nothing is left has none
+        found[:, group[begins]] = (
+            np.add.reduceat(net, begins),
+            np.add.reduceat(counted, begins, dtype=np.int64),
+            np.maximum.reduceat(size, begins),
+            np.add.reduceat(size, begins),
+        )
+        total, contributors, largest, absolute = found
         columns = (total, readings, contributors, largest, absolute, covered, first, last)
         return [Amounts(*values) for values in zip(*(column.tolist() for column in columns), strict=True)]
 

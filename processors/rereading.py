@@ -16,9 +16,10 @@ from eventlog.protocol import Log, OffsetGone, Record, TopicPartition, Unreadabl
 from processors.corrections import RereadWindow
 from processors.decoding import Decoder
 from processors.open_memory import OpenMemory
-from processors.open_windows import by_window, window_numbers
+from processors.open_windows import by_window, window_runs
 from processors.pieces import finish
 from processors.readings import TimeSpan, check
+from processors.runs import LabelledRuns
 from schemas.catalogue import Metric
 from schemas.windows import Windows
 from store.corrections import Correction, KnownContents, LateWindow, Outcome
@@ -116,9 +117,9 @@ class Rereader:
         for name, messages in decoded.messages.items():
             wanted = [number for metric, number in again if metric == name]
             checked = check(messages, self._metrics[name], span=self._span)
-            number = window_numbers(self._windows[name], checked)
+            number = window_runs(self._windows[name], checked).labels(len(checked.rows))
             places = np.flatnonzero(np.isin(number, wanted))
-            for window, part in by_window(number[places], checked.rows.take(places)):
+            for window, part in by_window(LabelledRuns.of(number[places]), checked.rows.take(places)):
                 again[name, window].add(part)
         self._memory.make_room()
 

@@ -1,23 +1,28 @@
 """Which rows of a window count: one for each source and interval, none that contradicts another. Pure functions.
 
-Equal rows are found by sorting whole numbers of 64 bits that hold what is compared and the place of the row: numpy
-sorts these by the processor's vector instructions, many times as fast as it finds an order, and reads memory from front
-to back. Interval starts are first compared by a few bits of a hash, and exactly where those are equal.
+Equal rows are found by sorting whole numbers: numpy sorts these by the processor's vector instructions, many times as
+fast as it finds an order, and reads memory from front to back. First a hash of 32 bits is sorted without the places of
+the rows. Only the rows whose hash may have come twice, mostly few, are then compared by 64 bits that hold source, place
+and a few bits of the start, and exactly where those are equal.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from processors.rows import Indices, Rows
+from processors.runs import changes
 from schemas.catalogue import Metric
 
 Numbers = NDArray[np.uint32]
 
 _SPREAD = np.uint32(0x9E3779B1)
 """A large odd number: multiplied by it, numbers with even steps between them differ in their first bits."""
+
+_SPREAD_AGAIN = np.uint32(0x85EBCA6B)
+_MOST_MARKS_BITS = 22
+"""Hashes that came twice are marked in a table of so many bits at most, which a processor's cache holds."""
 
 _NONE = np.zeros(0, np.intp)
 
@@ -59,7 +64,7 @@ def runs_of(group: Numbers, number: NDArray[np.uint32]) -> Runs:
     else:
         order = np.lexsort((number, group))
         key = (group[order].astype(np.uint64) << np.uint64(32)) | number[order]
-    return Runs(order, np.flatnonzero(_changes(key)))
+    return Runs(order, np.flatnonzero(changes(key)))
 
 
 def by_time(group: Numbers, source: NDArray[np.uint32], start: NDArray[np.int64]) -> Runs:
@@ -72,13 +77,6 @@ def by_time(group: Numbers, source: NDArray[np.uint32], start: NDArray[np.int64]
         return runs
     run = np.repeat(np.arange(len(runs.begins)), runs.lengths)
     return Runs(runs.order[np.lexsort((start, run))], runs.begins)
-
-
-def _changes(ordered: NDArray[Any]) -> NDArray[np.bool_]:
-    """Which differ from the one before. Shape (n,)."""
-    changes = np.ones(len(ordered), np.bool_)
-    np.not_equal(ordered[1:], ordered[:-1], out=changes[1:])
-    return changes
 
 
 def winning(rows: Rows) -> Indices:
@@ -102,11 +100,11 @@ def losing(rows: Rows) -> Indices:
         return _NONE
     message = rows.message_of(place)
     group, start = rows.messages.group[message], rows.messages.start[message] + rows.after[place]
-    new = _changes(run)
+    new = changes(run)
     if (((group[1:] != group[:-1]) | (start[1:] != start[:-1])) & ~new[1:]).any():
         order = np.lexsort((place, start, group, run))
         place, run, group, start = place[order], run[order], group[order], start[order]
-        run = np.cumsum(_changes(run) | _changes(group) | _changes(start))
+        run = np.cumsum(changes(run) | changes(group) | changes(start))
     quality = rows.quality[place]
     if (quality != quality[0]).any():
         place = place[np.lexsort((place, quality, run))]
@@ -118,11 +116,12 @@ def alike(rows: Rows) -> tuple[Indices, NDArray[np.uint64]]:
 
     They are in the order of these numbers, and of their places.
     """
-    bits = max(len(rows) - 1, 0).bit_length()
-    start = rows.of_messages(rows.messages.start.astype(np.uint32)) + rows.after.view(np.uint32)
+    place = _suspected(rows)
+    bits = max(len(place) - 1, 0).bit_length()
+    start = rows.messages.start.astype(np.uint32)[rows.message_of(place)] + rows.after.view(np.uint32)[place]
     start *= _SPREAD
     start >>= np.uint32(bits)
-    key = (rows.source.astype(np.uint64) << np.uint64(32 - bits)) | start
+    key = (rows.source[place].astype(np.uint64) << np.uint64(32 - bits)) | start
     key <<= np.uint64(bits)
     key |= np.arange(len(key), dtype=np.uint64)
     key.sort()
@@ -131,7 +130,24 @@ def alike(rows: Rows) -> tuple[Indices, NDArray[np.uint64]]:
     shared = np.zeros(len(key), np.bool_)
     shared[again] = shared[again + 1] = True
     alike = np.flatnonzero(shared)
-    return (key[alike] & np.uint64((1 << bits) - 1)).view(np.intp), numbers[alike]
+    return place[(key[alike] & np.uint64((1 << bits) - 1)).view(np.intp)], numbers[alike]
+
+
+def _suspected(rows: Rows) -> Indices:
+    """Places of rows, ascending: all that have the same source and start as another, and some others."""
+    hashed = rows.of_messages(rows.messages.start.astype(np.uint32)) + rows.after.view(np.uint32)
+    hashed *= _SPREAD
+    hashed += rows.source
+    hashed *= _SPREAD_AGAIN
+    ordered = np.sort(hashed)
+    twice = ordered[1:][ordered[1:] == ordered[:-1]]
+    if not len(twice):
+        return _NONE
+    bits = min(len(twice).bit_length() + 6, _MOST_MARKS_BITS)
+    beyond = np.uint32(32 - bits)
+    marked = np.zeros(1 << bits, np.bool_)
+    marked[twice >> beyond] = True
+    return np.flatnonzero(marked[hashed >> beyond])
 
 
 def contradicting(rows: Rows, metric: Metric) -> NDArray[np.bool_]:
