@@ -7,8 +7,6 @@ compared with what was published. Needs Debian's mosquitto.
 
 import argparse
 import json
-import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -17,11 +15,9 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks.pushes import BATCH, CITY, acknowledged, bodies, register, serving
+from benchmarks.pushes import BATCH, acknowledged, bodies, node, serving
 from benchmarks.result import MeasuredRun, MeasuredSystem, Measuring, peak_mb
 from benchmarks.timed import own_services
-from store.database import create_database
-from store.migrations import migrate
 from tests.mosquitto import mosquitto, publishing
 
 LONGEST_S = 120
@@ -69,16 +65,7 @@ def main() -> None:
         mosquitto(Path(kept), lasting=False) as broker,
     ):
         folder = Path(name)
-        url = create_database(running.database_url, "bench")
-        migrate(url)
-        environment = {
-            **os.environ,
-            **{"SISTERCITY_CITY": CITY, "SISTERCITY_KAFKA": running.kafka, "SISTERCITY_DATABASE_URL": url},
-            **{"SISTERCITY_HOME": name},
-        }
-        register(folder / "register.csv")
-        load = [sys.executable, "-m", "node", "register", "load", str(folder / "register.csv")]
-        subprocess.run(load, env=environment, check=True, capture_output=True)
+        url, environment = node(running, folder)
         source = f'[[mqtt]]\nname = "bench"\nhost = "127.0.0.1"\nport = {broker.port}\ntopics = ["meters"]\n'
         source += 'readings = "energy.readings"\n'
         with serving(environment, folder, source):  # the session begins

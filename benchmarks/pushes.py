@@ -24,6 +24,7 @@ import psutil
 
 from benchmarks.result import MeasuredRun, MeasuredSystem, Measuring, peak_mb
 from benchmarks.timed import own_services
+from embedded.services import Services
 from ingest.cities.city import load_city
 from store.database import connect, create_database
 from store.migrations import migrate
@@ -61,6 +62,21 @@ def bodies(count: int) -> Sequence[bytes]:
         ]
         found.append(json.dumps(items).encode())
     return found
+
+
+def node(running: Services, folder: Path, client: str = "kafka-python") -> tuple[str, dict[str, str]]:
+    """A city with the register of the meters: the URL of its database, and the environment of its commands."""
+    url = create_database(running.database_url, "bench")
+    migrate(url)
+    environment = {
+        **os.environ,
+        **{"SISTERCITY_CITY": CITY, "SISTERCITY_KAFKA": running.kafka, "SISTERCITY_DATABASE_URL": url},
+        **{"SISTERCITY_HOME": str(folder), "SISTERCITY_KAFKA_CLIENT": client},
+    }
+    register(folder / "register.csv")
+    load = [sys.executable, "-m", "node", "register", "load", str(folder / "register.csv")]
+    subprocess.run(load, env=environment, check=True, capture_output=True)
+    return url, environment
 
 
 @contextmanager
@@ -125,16 +141,7 @@ def main() -> None:
     measuring = Measuring("pushes", "Readings over HTTP", "reading", stated)
     with own_services(chosen.installed) as running, tempfile.TemporaryDirectory() as name:
         folder, port = Path(name), free_port()
-        url = create_database(running.database_url, "bench")
-        migrate(url)
-        environment = {
-            **os.environ,
-            **{"SISTERCITY_CITY": CITY, "SISTERCITY_KAFKA": running.kafka, "SISTERCITY_DATABASE_URL": url},
-            **{"SISTERCITY_HOME": name, "SISTERCITY_KAFKA_CLIENT": chosen.client},
-        }
-        register(folder / "register.csv")
-        load = [sys.executable, "-m", "node", "register", "load", str(folder / "register.csv")]
-        subprocess.run(load, env=environment, check=True, capture_output=True)
+        url, environment = node(running, folder, chosen.client)
         digest = hashlib.sha256(TOKEN.encode()).hexdigest()
         source = f'name = "bench"\nreadings = "energy.readings"\nrequests_per_s = 100000\ntoken_sha256 = "{digest}"\n'
         sent = bodies(chosen.requests)
