@@ -74,7 +74,7 @@ values = "avro"
 registry = {{ url = "{registry}" }}
 security_protocol = "SASL_SSL"
 sasl_mechanism = "SCRAM-SHA-512"
-username = "ingest"
+username = "{user}"
 password_file = "{password}"
 ca_file = "{authority}"
 """
@@ -111,12 +111,13 @@ def command(kafka: str, database_url: str, city: str, tmp_path: Path) -> Command
 
 
 def listed(foreign: Secured, folder: Path, name: str, registry: str, **other: str) -> str:
-    """A source of the list, with the right password and authority if no other is said; secrets are in files."""
-    (folder / f"{name}.password").write_text(other.get("password", password("ingest")))
+    """A source of the list, with the right user, password and authority if no other is said; secrets are in files."""
+    user = other.get("user", "ingest")
+    (folder / f"{name}.password").write_text(other.get("password", password(user)))
     authority = foreign.folder / other.get("authority", "ca.pem")
     return LIST.format(
         **{"name": name, "kafka": foreign.both, "topic": TOPIC, "registry": registry},
-        **{"password": f"{name}.password", "authority": authority},
+        **{"user": user, "password": f"{name}.password", "authority": authority},
     )
 
 
@@ -222,10 +223,11 @@ def test_avro_by_a_registry_comes_to_the_cells_also_by_a_new_version_and_after_t
 REFUSED = {
     "password": ({"password": "a-wrong-secret-4711"}, "see username, password_file and sasl_mechanism"),
     "authority": ({"authority": "strangers-ca.pem"}, "see ca_file"),
+    "rights": ({"user": "stranger"}, "see username, which must have the right to read the topic"),
 }
 
 
-def test_a_wrong_password_or_authority_is_said_with_its_key_and_keeps_no_other_source_back(
+def test_a_wrong_password_authority_or_user_is_said_with_its_keys_and_keeps_no_other_source_back(
     foreign, command, database_url, tmp_path
 ):
     lists, log, registry = tmp_path / "sources.toml", tmp_path / "run.log", f"http://127.0.0.1:{free_port()}"
