@@ -6,11 +6,13 @@ killed loses nothing, and what comes twice counts once (R6).
 
 import logging
 import ssl
+import sys
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from threading import Condition, Event
 
 import paho.mqtt.client as mqtt
@@ -21,6 +23,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 from prometheus_client import Gauge
 
+from errors import OperatorError
 from ingest.live.adapter import Delivered, ToldNothing
 from ingest.live.inbox import WAITING
 
@@ -67,6 +70,49 @@ class _Message:
     connection: int
 
 
+class BrokerFailed(OperatorError):
+    """A broker does not answer, or refuses; the text says where and why."""
+
+
+def ask_broker(broker: MqttBroker, patience_s: int) -> str:
+    """Connect once and leave, under a name of its own, so that nobody loses a session; what came of it, in words.
+
+    Raises `BrokerFailed`, and `OSError` for TLS files that cannot be used.
+    """
+    name, where = f"{broker.client_id}-doctor", f"{broker.host}:{broker.port}"
+    client = _client(broker, name)
+    answers: SimpleQueue[ReasonCode] = SimpleQueue()
+    client.on_connect = lambda client, data, flags, code, properties: answers.put(code)
+    client.connect_timeout = patience_s
+    try:
+        client.connect(broker.host, broker.port, patience_s, clean_start=True)
+    except OSError as error:
+        raise BrokerFailed(f"{where} does not answer: {error}") from None
+    client.loop_start()
+    try:
+        code = answers.get(timeout=patience_s)
+    except Empty:
+        raise BrokerFailed(f"{where} does not answer as a broker of MQTT 5 within {patience_s} s") from None
+    finally:
+        client.disconnect()
+        client.loop_stop()
+    if code.is_failure:
+        raise BrokerFailed(f"{where} refuses {name}: {code}")
+    return "its broker lets this node in"
+
+
+def _client(broker: MqttBroker, name: str) -> mqtt.Client:
+    client = mqtt.Client(CallbackAPIVersion.VERSION2, name, protocol=mqtt.MQTTv5, manual_ack=True)
+    if broker.username is not None:
+        client.username_pw_set(broker.username, broker.password)
+    if broker.ca_file is not None:
+        context = ssl.create_default_context(cafile=broker.ca_file)
+        if broker.cert_file is not None:
+            context.load_cert_chain(broker.cert_file, broker.key_file or broker.cert_file)
+        client.tls_set_context(context)
+    return client
+
+
 class MqttInbox(ToldNothing):
     """Implements `Adapter`: a delivery is the messages that came meanwhile, one on each line, in their order.
 
@@ -85,6 +131,7 @@ class MqttInbox(ToldNothing):
         self._connection = 0
         """Counts connections and their ends: a message is acknowledged on the one that it came by, or not at all."""
         self._subscribes = False
+        self._is_away = False
         self._answered = Event()
         self._client = self._made()
 
@@ -154,17 +201,10 @@ class MqttInbox(ToldNothing):
             path.unlink()
 
     def _made(self) -> mqtt.Client:
-        broker = self._broker
-        client = mqtt.Client(CallbackAPIVersion.VERSION2, broker.client_id, protocol=mqtt.MQTTv5, manual_ack=True)
-        if broker.username is not None:
-            client.username_pw_set(broker.username, broker.password)
-        if broker.ca_file is not None:
-            context = ssl.create_default_context(cafile=broker.ca_file)
-            if broker.cert_file is not None:
-                context.load_cert_chain(broker.cert_file, broker.key_file or broker.cert_file)
-            client.tls_set_context(context)
+        client = _client(self._broker, self._broker.client_id)
         client.reconnect_delay_set(1, _LONGEST_PAUSE_S)
         client.on_connect = self._connected
+        client.on_connect_fail = self._unreached
         client.on_disconnect = self._disconnected
         client.on_subscribe = self._subscribed
         client.on_message = self._received
@@ -175,6 +215,7 @@ class MqttInbox(ToldNothing):
         self, client: mqtt.Client, _: object, flags: mqtt.ConnectFlags, code: ReasonCode, properties: Properties | None
     ) -> None:
         del flags, properties
+        self._is_away = False
         if code.is_failure:
             logger.warning("%s: the broker refuses the connection: %s", self.name, code)
             return
@@ -183,6 +224,14 @@ class MqttInbox(ToldNothing):
         prefix = f"$share/{self._broker.group}/" if self._broker.group else ""
         options = SubscribeOptions(qos=1, retainHandling=SubscribeOptions.RETAIN_SEND_IF_NEW_SUB)
         client.subscribe([(prefix + topic, options) for topic in self._broker.topics])
+
+    def _unreached(self, client: mqtt.Client, _: object) -> None:
+        """Say once that there is no connection; the library calls this while it handles the reason."""
+        del client
+        if not self._is_away:
+            broker, reason = self._broker, sys.exception()
+            logger.warning("%s: %s:%d does not answer: %s; trying again", self.name, broker.host, broker.port, reason)
+        self._is_away = True
 
     def _subscribed(
         self, client: mqtt.Client, _: object, mid: int, codes: Sequence[ReasonCode], properties: Properties | None

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from node.doctor.finding import Finding
 
 if TYPE_CHECKING:
-    from ingest.live.sources_file import PollSource, TopicSource
+    from ingest.live.sources_file import MqttSource, PollSource, TopicSource
     from store.database import DatabaseUrl
 
 _HOUR_MS = 3_600_000
@@ -47,7 +47,7 @@ def read_sources(
 
     Raises `ingest.live.sources_file.SourcesFileError` and others for a list that can't be used, and psycopg's errors.
     """
-    from ingest.live.sources_file import FolderSource, PollSource, TableContent, TopicSource, load_sources
+    from ingest.live.sources_file import FolderSource, MqttSource, PollSource, TableContent, TopicSource, load_sources
     from ingest.register import stored_register
     from schemas.catalogue import catalogue
     from store.arrivals import last_arrivals
@@ -57,11 +57,13 @@ def read_sources(
     every = load_sources(file).every
     polls = [source for source in every if isinstance(source, PollSource)]
     topics = [source for source in every if isinstance(source, TopicSource)]
+    brokers = [source for source in every if isinstance(source, MqttSource)]
     with ThreadPoolExecutor(_AT_ONCE) as threads:
         answered = threads.map(lambda source: _asked(source, limit_s, proxy, now_ms), polls)
         described = threads.map(lambda source: _described(source, limit_s), topics)
-        names = [*(source.name for source in polls), *(source.name for source in topics)]
-        asked = dict(zip(names, (*answered, *described), strict=True))
+        let_in = threads.map(lambda source: _let_in(source, limit_s), brokers)
+        names = [*(each.name for each in polls), *(each.name for each in topics), *(each.name for each in brokers)]
+        asked = dict(zip(names, (*answered, *described, *let_in), strict=True))
     with read_only_connection(database_url, limit_s) as connection:
         last: Mapping[str, int] = last_arrivals(connection)
         for source in every:
@@ -108,6 +110,16 @@ def _described(source: "TopicSource", limit_s: int) -> tuple[str, str]:
     except OperatorError as error:
         return "", with_keys(error)
     return f"its topic has {facts.partitions} partitions", ""
+
+
+def _let_in(source: "MqttSource", limit_s: int) -> tuple[str, str]:
+    """What the broker of a source says, and else why it does not let us in."""
+    from ingest.live.mqtt import BrokerFailed, ask_broker
+
+    try:
+        return ask_broker(source.broker, limit_s), ""
+    except (BrokerFailed, OSError) as error:  # a file of TLS that cannot be used
+        return "", str(error)
 
 
 def judge_sources(found: Sequence[ListedSource], now_ms: int) -> Iterator[Finding]:

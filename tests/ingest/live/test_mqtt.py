@@ -14,7 +14,7 @@ import pytest
 from eventlog.protocol import DeliveryFailed
 from ingest.feed import Feed
 from ingest.journal import NoArrivals
-from ingest.live.mqtt import MqttBroker, MqttInbox
+from ingest.live.mqtt import BrokerFailed, MqttBroker, MqttInbox, ask_broker
 from ingest.live.readings import SentReadings
 from ingest.live.sending import LiveSource, SourceSender
 from node.demo.certificates import Authority
@@ -154,6 +154,41 @@ def test_a_broker_that_is_gone_is_found_again(running: Mosquitto, tmp_path: Path
         log.sent = []
         publish(running.port, [reading(number) for number in range(10, 20)])
         until(lambda: receiver.turn() and values(log) >= set(range(11, 21)), "the others are there")
+
+
+def test_a_broker_that_was_never_there_is_named_with_the_reason(tmp_path: Path, caplog) -> None:
+    (tmp_path / "broker").mkdir()
+    broker = Mosquitto(tmp_path / "broker")
+    with receiving(to(broker.port), tmp_path / "spool", Log(PARTITIONS, NOW), Journal()) as receiver:
+        until(lambda: "Connection refused" in caplog.text, "it is said in the log")
+        assert f"bins: 127.0.0.1:{broker.port} does not answer: " in caplog.text
+        broker.start()
+        until(lambda: receiver.inbox._subscribes, "it is found")
+        broker.stop()
+
+
+def test_a_broker_is_asked_whether_it_lets_a_node_in(tmp_path: Path) -> None:
+    authority, other = (Authority(tmp_path / name, datetime.now(UTC)) for name in folders(tmp_path, "ours", "theirs"))
+    made = authority.certify("broker", ["127.0.0.1"])
+    closed, tls, (open_folder, locked_folder) = free_port(), free_port(), folders(tmp_path, "open", "locked")
+    more = f"listener {tls} 127.0.0.1\ncertfile {made.certificate}\nkeyfile {made.key}\n"
+    with (
+        mosquitto(tmp_path / open_folder, more) as running,
+        mosquitto(tmp_path / locked_folder, "allow_anonymous false\n") as locked,
+        receiving(to(running.port), tmp_path / "spool", Log(PARTITIONS, NOW), Journal()) as receiver,
+    ):
+        until(lambda: receiver.inbox._subscribes, "it is subscribed")
+        connection = receiver.inbox._connection
+        assert ask_broker(to(running.port), 20) == "its broker lets this node in"
+        for broker, words in (
+            (to(closed), f"127.0.0.1:{closed} does not answer: .*refused"),
+            (to(tls), f"127.0.0.1:{tls} "),
+            (to(tls, ca_file=other.certificate), f"127.0.0.1:{tls} does not answer: .*certificate verify failed"),
+            (to(locked.port), f"127.0.0.1:{locked.port} refuses node-doctor: Not authorized"),
+        ):
+            with pytest.raises(BrokerFailed, match=words):
+                ask_broker(broker, 20)
+        assert receiver.inbox._connection == connection  # whoever asks takes nobody's place
 
 
 def test_no_more_messages_are_held_than_the_limit(running: Mosquitto, tmp_path: Path) -> None:
