@@ -154,7 +154,9 @@ class Clashes:
     operator knows. So are all of a source of energy whose intervals are shorter than the spacing of most of them.
 
     `by_file`: readings of two files contradict each other in nothing. Files that a sender brings may come together or
-    not, and which value counts must not depend on that: it is decided where all of them are (R6).
+    not, and which value counts must not depend on that: it is decided where all of them are (R6). Spacing is judged
+    over all files nonetheless: by file, times and counts of every source in every file would have to be kept, which
+    for the files of one turn may be a gigabyte.
     """
 
     def __init__(self, sources: SourceCodes, steps: Iterable[Placed], *, by_file: bool = False) -> None:
