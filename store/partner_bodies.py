@@ -11,9 +11,10 @@ from psycopg import sql
 
 from store.database import Connection
 from store.moments import moment
+from store.partner_cursors import BodyCursor, Conflict, move_body_cursor
+from store.partner_entries import ReceivedEntry
 from store.partner_figures import count_windows, define
 from store.publication_log import CellColumns
-from store.received import BodyCursor, Conflict, ReceivedEntry, move_body_cursor
 
 _SKIP = -1
 """A skip is of many windows: kept under a revision of its own, it hides none of theirs."""

@@ -11,8 +11,9 @@ from typing import Literal
 from errors import OperatorError
 from store.database import Connection
 from store.moments import milliseconds
+from store.partner_cursors import read_again
+from store.partner_entries import remove_entries
 from store.partner_heads import Contradiction
-from store.received import read_again, remove_entries
 
 Choice = Literal["kept", "replaced"]
 """`kept`: what is stored is right, and the city must go on from it. `replaced`: the city's present story is taken."""

@@ -11,7 +11,9 @@ from federation.publications.entries import digest
 from store.agreements import InstalledAgreement, MetricGrant
 from store.database import Connection
 from store.partner_bodies import ReceivedBody, store_bodies
-from store.received import BodyCursor, ReceivedEntry, body_cursors, ends, entries_between, entries_with_bodies
+from store.partner_coverage import ends
+from store.partner_cursors import BodyCursor, body_cursors
+from store.partner_entries import ReceivedEntry, entries_between, entries_with_bodies
 from store.settlements import skipped_bodies
 
 _DAY_MS = 86_400_000
@@ -39,7 +41,7 @@ class BodyReader:
     async def read(self, grant: MetricGrant, now_ms: int) -> int:
         """Store the bodies of a metric that are due and may still be kept. Returns how many were new.
 
-        Raises `PartnerError` and `store.received.Conflict`; the pages before are stored then.
+        Raises `PartnerError` and `store.partner_cursors.Conflict`; the pages before are stored then.
         """
         before, newest = await self._threads.with_database(lambda connection: self._state(connection, grant.metric))
         if newest is None:

@@ -22,18 +22,10 @@ from federation.publications.chain import ChainEnd
 from federation.publications.heads import SignedHead, open_head
 from store.agreements import InstalledAgreement
 from store.database import Connection
+from store.partner_coverage import covering_heads, distrust, ends, uncovered
+from store.partner_cursors import EntryCursor, entry_cursor
+from store.partner_entries import ReceivedEntry, entry_hashes, store_entries
 from store.partner_heads import Contradiction, contradicted, drop_head, newest_head, record_contradiction
-from store.received import (
-    EntryCursor,
-    ReceivedEntry,
-    covering_heads,
-    distrust,
-    ends,
-    entry_cursor,
-    entry_hashes,
-    store_entries,
-    uncovered,
-)
 from store.settlements import RecordedContradiction, settlements
 
 log = logging.getLogger(__name__)
@@ -71,7 +63,7 @@ class ChainReader:
         """Store what is new. Returns how many entries, and metric -> why nothing of it is taken.
 
         Raises `NothingYet` of a city that has signed nothing so far, `PartnerError` where all that it gives is refused,
-        `BadHead` and `store.received.Conflict`.
+        `BadHead` and `store.partner_cursors.Conflict`.
         """
         thumbprint = self._agreement.partner
         trust = await self._threads.with_database(lambda connection: _trust(connection, identity, self._metrics))

@@ -14,8 +14,8 @@ from federation.publications.entries import BadEntry, PublicationEntry, digest, 
 from federation.strict_json import BadJson, loads
 from federation.wire import CatalogCity, MetricCatalogue, Publication, ReleasedCell, rfc3339
 from store.partner_bodies import ReceivedBody
+from store.partner_entries import ReceivedEntry
 from store.publication_log import CellColumns
-from store.received import ReceivedEntry
 
 M = TypeVar("M", bound=BaseModel)
 

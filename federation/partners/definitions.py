@@ -7,7 +7,7 @@ from federation.partners.database import Threads
 from federation.partners.limits import MIB, FetchLimits, PartnerError
 from federation.partners.source import Source
 from store.agreements import InstalledAgreement
-from store.received import catalogue_content, facts_of, keep_catalogue, save_facts
+from store.partner_facts import catalogue_content, facts_of, keep_catalogue, save_facts
 
 _KEPT_BYTES = MIB
 

@@ -25,8 +25,9 @@ from federation.partners.source import Source
 from federation.partners.witnessing import ask_witness
 from store.agreements import InstalledAgreement
 from store.database import Connection
+from store.partner_cursors import Conflict
+from store.partner_facts import keep_audit_head, meet
 from store.partner_standing import NOTHING_YET, record_pull
-from store.received import Conflict, keep_audit_head, meet
 
 _WITNESS_MS = 900_000
 """So often a partner is asked which heads it has seen of others."""

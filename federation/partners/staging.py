@@ -16,8 +16,8 @@ from federation.partners.limits import MIB, PartnerError
 from federation.publications.chain import BrokenChain, ChainEnd, follow
 from federation.publications.entries import PublicationEntry, digest
 from federation.publications.heads import SignedHead
+from store.partner_entries import ReceivedEntry
 from store.publications import Window
-from store.received import ReceivedEntry
 
 HashesOf = Callable[[str, Sequence[int]], Mapping[int, str]]
 """Gives the stored hashes of a metric's entries with these sequences."""

@@ -11,6 +11,8 @@ from federation.publications.heads import BadHead, SignedHead, open_head
 from store.agreements import InstalledAgreement
 from store.database import Connection
 from store.identities import identity_of
+from store.partner_coverage import covered_hash
+from store.partner_facts import known_identities
 from store.partner_heads import (
     Contradiction,
     ReceivedHead,
@@ -19,7 +21,6 @@ from store.partner_heads import (
     newest_head,
     record_contradiction,
 )
-from store.received import covered_hash, known_identities
 from store.settlements import settlements
 
 log = logging.getLogger(__name__)

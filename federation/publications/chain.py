@@ -10,8 +10,8 @@ from typing import Any
 from errors import OperatorError
 from federation.publications.entries import FORMAT, PublicationEntry, digest, time_of
 from federation.strict_json import loads
+from store.partner_entries import ReceivedEntry
 from store.publications import Header, Window
-from store.received import ReceivedEntry
 
 
 class BrokenChain(OperatorError):

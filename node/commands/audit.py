@@ -83,7 +83,7 @@ def export(
 @app.command()
 def kept() -> None:
     """Print what this city kept of its partners' audits, for a partner to verify its own with (`verify --kept`)."""
-    from store.received import kept_audit_heads
+    from store.partner_facts import kept_audit_heads
 
     with wiring.database("audit") as connection:
         for agreement, sequence, hash_ in kept_audit_heads(connection):

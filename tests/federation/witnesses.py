@@ -22,8 +22,8 @@ from federation.publications.signing import seen_by_partners
 from store.agreed import seen_heads
 from store.agreements import InstalledAgreement
 from store.identities import identity_of, save_own_identity
+from store.partner_coverage import covered_hash
 from store.partner_heads import contradictions, newest_head
-from store.received import covered_hash
 from tests.federation.identity.cities import DAY, NOW, online
 from tests.federation.machine import holds
 from tests.federation.renewing import Renewing

@@ -16,7 +16,7 @@ from store.database import Connection, connect
 from store.heads import StoredHead, save_head
 from store.identities import save_own_identity
 from store.moments import moment
-from store.received import keep_audit_head
+from store.partner_facts import keep_audit_head
 from tests.federation.access.test_audit import chain
 from tests.federation.identity.cities import DAY, NOW, SigningCity
 

@@ -36,7 +36,8 @@ class Absent:
             raise ModuleNotFoundError(f"{{name}} is not in the extra client")
 
 sys.meta_path.insert(0, Absent())
-import federation.partners.pulling, federation.compare, node.cli, store.received, store.accounts, store.publications
+import federation.partners.pulling, federation.compare, node.cli
+import store.accounts, store.partner_entries, store.publications
 from typer.testing import CliRunner
 result = CliRunner().invoke(node.cli.app, ["pull", "--help"])
 assert result.exit_code == 0 and "partner" in result.output, result.output

@@ -41,9 +41,9 @@ import schemas.batch
 import schemas.pictures
 import store.audit
 import store.debug_pictures
+import store.partner_cursors
 import store.processing
 import store.publications
-import store.received
 import store.standing
 from errors import OperatorError
 from node import cli
@@ -87,7 +87,7 @@ HANDLED = {
     schemas.pictures.BadPicture: "detector and commands, which count or name the picture",
     schemas.batch.DecodeError: "the processor, which keeps a dead letter",
     store.debug_pictures.NotEntered: "the command, which names the picture",
-    store.received.Conflict: "the puller, which raises PartnerError",
+    store.partner_cursors.Conflict: "the puller, which raises PartnerError",
     store.standing.NoDecision: "a defect: the publisher decides before it closes",
     store.publications.OutOfTurn: "a defect: someone publishes in spite of the lock",
     store.processing.Fenced: "the runner, which joins the group again",

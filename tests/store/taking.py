@@ -4,20 +4,13 @@ from collections.abc import Mapping
 
 from store.database import Connection
 from store.partner_bodies import ReceivedBody, store_bodies
+from store.partner_cursors import BodyCursor, EntryCursor, body_cursors, entry_cursor
+from store.partner_entries import ReceivedEntry, store_entries
+from store.partner_facts import meet, save_facts
 from store.partner_figures import define
 from store.partner_heads import ReceivedHead
 from store.publication_log import CellColumns
 from store.publications import Kind, Window
-from store.received import (
-    BodyCursor,
-    EntryCursor,
-    ReceivedEntry,
-    body_cursors,
-    entry_cursor,
-    meet,
-    save_facts,
-    store_entries,
-)
 from tests.federation.city import HOUR, T0
 
 METRIC = "energy.import"

@@ -12,10 +12,10 @@ from schemas.topics import FRAMES, live
 from schemas.topics import settings as topic_settings
 from store.database import connect
 from store.moments import milliseconds
+from store.partner_facts import meet
 from store.partner_heads import Contradiction, record_contradiction
 from store.partner_standing import record_pull
-from store.received import meet
-from tests.store.test_received import agree
+from tests.store.test_partner_entries import agree
 from tests.system.command import Command
 from tests.system.streams import city_file
 

@@ -17,12 +17,12 @@ from federation.wire import Series, rfc3339
 from schemas.catalogue import published
 from store.database import Connection, connect
 from store.moments import milliseconds
+from store.partner_facts import meet
 from store.partner_heads import Contradiction, record_contradiction
 from store.partner_standing import StandingWord, record_pull
-from store.received import meet
 from tests.federation.city import HOUR, ISFAHAN, LOCAL
 from tests.federation.two_cities import FIGURES, MIDNIGHT, SAIGON, two_cities
-from tests.store.test_received import agree
+from tests.store.test_partner_entries import agree
 
 pytestmark = pytest.mark.services
 

@@ -7,21 +7,14 @@ import pytest
 from store.database import Connection, connect
 from store.moments import moment
 from store.partner_bodies import ReceivedBody, store_bodies
+from store.partner_coverage import ends
+from store.partner_cursors import BodyCursor, Conflict, EntryCursor, body_cursors, entry_cursor
+from store.partner_entries import ReceivedEntry, store_entries
+from store.partner_facts import meet
 from store.partner_heads import Contradiction, ReceivedHead, contradicted, keep_head, newest_head, record_contradiction
 from store.partner_standing import metric_standings, partner_standings, record_pull
 from store.publication_log import CellColumns
 from store.publications import Kind, Window
-from store.received import (
-    BodyCursor,
-    Conflict,
-    EntryCursor,
-    ReceivedEntry,
-    body_cursors,
-    ends,
-    entry_cursor,
-    meet,
-    store_entries,
-)
 from tests.federation.city import HOUR, T0
 
 pytestmark = pytest.mark.services
