@@ -53,6 +53,10 @@ def tagged(
 
 def matches(request: Request, tag: str) -> bool:
     """Whether the request's `If-None-Match` has this tag."""
+    return names(request.headers.get("if-none-match", ""), tag)
+
+
+def names(if_none_match: str, tag: str) -> bool:
+    """Whether the value of an `If-None-Match` has this tag."""
     opaque = tag.removeprefix("W/")
-    header = request.headers.get("if-none-match", "")
-    return any(candidate.strip().removeprefix("W/") in ("*", opaque) for candidate in header.split(","))
+    return any(candidate.strip().removeprefix("W/") in ("*", opaque) for candidate in if_none_match.split(","))

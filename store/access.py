@@ -20,9 +20,10 @@ STATEMENT_LIMIT_MS = 5000
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """An agreement in force, for a request under it: whose it is (a thumbprint), and its limits."""
+    """An agreement in force, for a request under it: its version, whose it is (a thumbprint), and its limits."""
 
     agreement: str
+    version: int
     partner: str
     witness: bool
     requests_per_minute: int
@@ -35,7 +36,7 @@ def token_hash(token: str) -> bytes:
     return sha256(token.encode()).digest()
 
 
-_ACCESS = "id, partner, witness, requests_per_minute, bytes_per_hour, concurrent_requests"
+_ACCESS = "id, version, partner, witness, requests_per_minute, bytes_per_hour, concurrent_requests"
 TOKENS_IN_FORCE = f"""
     SELECT access_tokens.hash AS token, {_ACCESS} FROM access_tokens JOIN agreements_in_force ON id = agreement
     WHERE access_tokens.expires_at > now()

@@ -99,14 +99,10 @@ async def token_pages(connection: AsyncConnection, asked: Sequence[PageAsked]) -
     withdrawn or lost are left out.
     """
     # One parameter of JSON: the library needs several times as long for arrays.
-    questions = [
-        {"hash": rf"\x{each.token.hex()}", "metric": each.metric, "after": each.after, "most": each.limit}
-        for each in asked
-    ]
-    terms = {"asked": dumps(questions), **_limits()}
+    terms = {"asked": dumps([question(each) for each in asked]), **page_limits()}
     rows = await (await connection.execute(_TOKEN_PAGES, terms, prepare=True)).fetchall()
     _check_count(rows, asked)
-    return [None if row[0] is None else (Access(*row[:6]), BodyPage(*row[6:])) for row in rows]
+    return [None if row[0] is None else (Access(*row[:7]), BodyPage(*row[7:])) for row in rows]
 
 
 async def keep_plan(connection: AsyncConnection) -> None:
@@ -117,7 +113,7 @@ async def keep_plan(connection: AsyncConnection) -> None:
 def read_page(connection: Connection, asked: BodiesAsked) -> tuple[BodyPage, list[bytes]]:
     """The page that answers one question, and its bodies in the order of their sequence. In one transaction."""
     terms = {"agreement": asked.agreement, "metric": asked.metric, "after": asked.after, "most_lines": asked.limit}
-    rows = connection.execute(_BODY_PAGE, terms | _limits()).fetchall()
+    rows = connection.execute(_BODY_PAGE, terms | page_limits()).fetchall()
     _check_count(rows, [asked])
     page = BodyPage(*rows[0])
     stored = connection.execute(
@@ -182,6 +178,35 @@ def own_identity(connection: Connection) -> str | None:
     return None if row is None else str(row[0])
 
 
+def question(asked: PageAsked) -> dict[str, object]:
+    """A question as `pages_of_tokens` reads it."""
+    return {"hash": rf"\x{asked.token.hex()}", "metric": asked.metric, "after": asked.after, "most": asked.limit}
+
+
+def page_limits() -> dict[str, int]:
+    """The other parameters of every statement that finds pages."""
+    return {"most": MOST_BYTES}
+
+
+def pages_of_tokens(columns: str, **further: str) -> str:
+    """A query for the pages of several questions, with an agreement (null without one in force) for each, in order.
+
+    Its parameter `asked` is JSON: the questions, with `further` fields of these types. It gives `columns` of `asked`
+    (a question, and the agreement that its token is for) and those of `BodyPage`.
+    """
+    fields = {"hash": "bytea", "metric": "text", "after": "bigint", "most": "bigint"} | further
+    return f"SELECT {columns}, " + _FOUND.format(
+        asked=f"""
+            (SELECT wanted.*, held.*, held.id AS agreement
+             FROM ROWS FROM (json_to_recordset(%(asked)s::json) AS ({", ".join(map(" ".join, fields.items()))}))
+                  WITH ORDINALITY AS wanted ({", ".join(fields)}, number)
+             LEFT JOIN LATERAL (
+                SELECT * FROM ({TOKENS_IN_FORCE}) AS known WHERE known.token = wanted.hash LIMIT 1) AS held ON true)
+            AS asked
+        """
+    )
+
+
 def _fitting(sizes: Sequence[int]) -> int:
     """How many lines of these sizes fit on a page, at least the first."""
     total = 0
@@ -190,10 +215,6 @@ def _fitting(sizes: Sequence[int]) -> int:
         if count and total > MOST_BYTES:
             return count
     return len(sizes)
-
-
-def _limits() -> dict[str, int]:
-    return {"most": MOST_BYTES}
 
 
 def _check_count(rows: Sequence[TupleRow], asked: Sequence[object]) -> None:
@@ -232,15 +253,6 @@ _BODY_PAGE = "SELECT" + _FOUND.format(
         AS asked (agreement, metric, after, most, number)
     """
 )
-_TOKEN_PAGES = "SELECT asked.agreement, partner, witness, requests_per_minute, bytes_per_hour, concurrent_requests," + (
-    _FOUND.format(
-        asked=f"""
-            (SELECT wanted.*, held.*, held.id AS agreement
-             FROM ROWS FROM (json_to_recordset(%(asked)s::json) AS (hash bytea, metric text, after bigint, most bigint))
-                  WITH ORDINALITY AS wanted (hash, metric, after, most, number)
-             LEFT JOIN LATERAL (
-                SELECT * FROM ({TOKENS_IN_FORCE}) AS known WHERE known.token = wanted.hash LIMIT 1) AS held ON true)
-            AS asked
-        """
-    )
+_TOKEN_PAGES = pages_of_tokens(
+    "asked.agreement, asked.version, partner, witness, requests_per_minute, bytes_per_hour, concurrent_requests"
 )

@@ -49,14 +49,15 @@ async def append_audit(connection: AsyncConnection, rows: Sequence[AuditRow]) ->
             " SELECT agreement, sequence, to_timestamp(at / 1000.0), line FROM"
             " json_to_recordset(%s::json) AS new (agreement text, sequence bigint, at bigint, line bytea)",
             # One parameter of JSON: the library needs several times as long for arrays.
-            (dumps([_new(row) for row in ordered]),),
+            (dumps([row_terms(row) for row in ordered]),),
             prepare=True,
         )
     except UniqueViolation:
         raise AuditMoved from None
 
 
-def _new(row: AuditRow) -> dict[str, object]:
+def row_terms(row: AuditRow) -> dict[str, object]:
+    """A line as JSON for PostgreSQL, which reads it as text, bigint, bigint and bytea."""
     line = rf"\x{row.line.hex()}"
     return {"agreement": row.agreement, "sequence": row.sequence, "at": row.at, "line": line}
 

@@ -26,7 +26,7 @@ REQUESTS = Counter(
 )
 
 
-_GRANTED = REQUESTS.labels("granted")
+GRANTED = REQUESTS.labels("granted")
 T = TypeVar("T")
 
 
@@ -76,16 +76,22 @@ async def grant_asking(request: Request, ask: Callable[[bytes], Awaitable[tuple[
     return _granted(request, passage), found
 
 
+def bearer(authorization: str) -> str | None:
+    """The token in this header's value; None if there is none."""
+    scheme, _, token = authorization.partition(" ")
+    return token.strip() if scheme.lower() == "bearer" and token else None
+
+
 def _token(request: Request) -> str:
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not token:
+    token = bearer(request.headers.get("authorization", ""))
+    if token is None:
         raise NotGranted
-    return token.strip()
+    return token
 
 
 def _granted(request: Request, passage: Passage) -> Grant:
     request.scope[PASSAGE] = passage
-    _GRANTED.inc()
+    GRANTED.inc()
     return Grant(passage)
 
 

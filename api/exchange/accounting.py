@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api.exchange.gate import Gate, Passage
 from api.problems import RETRY_AFTER_S, UNAVAILABLE, UNFORESEEN, answer
 from federation.access.audit import Given
+from store.audit import AuditHead
 from store.database import DatabaseRefused
 
 log = logging.getLogger(__name__)
@@ -58,7 +59,7 @@ class _Exchange:
         self._scope = scope
         self._receive = receive
         self._send = send
-        self._request = _request_id(scope)
+        self._request = request_id(scope)
         self._start: Message | None = None
         self._answered = False
 
@@ -102,7 +103,7 @@ class _Exchange:
         given = Given(
             at=self._gate.now_ms(),
             request=self._request,
-            path=_path(self._scope),
+            path=path_of(self._scope),
             metric=metric,
             first=first,
             last=last,
@@ -119,21 +120,27 @@ class _Exchange:
         start["headers"].append((b"sistercity-audit", f"{head.sequence} {head.hash}".encode()))
         await self._send(start)
         await self._send(content)
-        log.info(
-            "%s %d, %d bytes, agreement %s",
-            *(given.path, given.status, given.bytes, passage.access.agreement),
-            extra={"request": given.request, "audit": head.sequence},
-        )
+        log_given(given, passage.access.agreement, head)
 
 
-def _request_id(scope: Scope) -> str:
+def log_given(given: Given, agreement: str, head: AuditHead) -> None:
+    """Say in the log what was sent, and which line of the audit says so."""
+    log.info(
+        "%s %d, %d bytes, agreement %s",
+        *(given.path, given.status, given.bytes, agreement),
+        extra={"request": given.request, "audit": head.sequence},
+    )
+
+
+def request_id(scope: Scope) -> str:
+    """The id of a request: the partner's own, or a new one."""
     for name, value in scope["headers"]:
         if name == b"sistercity-request-id" and _REQUEST_ID.fullmatch(value):
             return str(value.decode())
     return token_hex(8)
 
 
-def _path(scope: Scope) -> str:
+def path_of(scope: Scope) -> str:
     """The path as it was sent: percent-encoded, so that an audit line holds nothing that changes how it is read."""
     raw: bytes = scope.get("raw_path") or scope["path"].encode("ascii", "replace")
     return raw.decode("ascii", "replace")[:_LONGEST_PATH]

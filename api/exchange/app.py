@@ -9,6 +9,7 @@ from api.building import build
 from api.exchange import access, audit, bodies, entries, heads, public, series, token
 from api.exchange.gate import Gate, now_ms
 from api.exchange.plain_pages import PlainPages
+from api.exchange.repeated_pages import RepeatedPages
 from api.exchange.stored_pages import PageReader
 from federation.city import CityFacts
 from store.database import DatabaseUrl
@@ -60,4 +61,5 @@ def create_partner_api(
     app.state.bodies = reader
     app.wrap(lambda inside: PlainPages(inside, app, "/v1/bodies", bodies.plain_bodies))
     access.install(app, gate)
+    app.wrap(lambda inside: RepeatedPages(inside, gate, reader, "/v1/bodies"))
     return app

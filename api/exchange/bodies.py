@@ -71,16 +71,21 @@ async def _answer(
 ) -> Response:
     """The page that was found: 304, or its bytes."""
     _check(granted, asked, found)
-    tag, content = _tag(asked, found), None
+    tag, content = page_tag(asked, found), None
     if not matches(request, tag):
         page, kept = await stored.read(snapshots, asked, found)
         if page is not found:
             _check(granted, asked, page)
-            found, tag = page, _tag(asked, page)
+            found, tag = page, page_tag(asked, page)
         content = kept.content
         granted.hashed(content, kept.hash)
     granted.gives(asked.metric, found.first, found.last)
-    following = {"Sistercity-Next": str(asked.after if found.last is None else found.last)}
+    return told(asked, found, tag, content)
+
+
+def told(asked: BodiesAsked, page: BodyPage, tag: str, content: bytes | None) -> Response:
+    """The answer with a page; None is the content that the client has: 304."""
+    following = {"Sistercity-Next": str(asked.after if page.last is None else page.last)}
     return tagged(tag, content, media_type=JSON_LINES, headers=following)
 
 
@@ -88,7 +93,8 @@ def _check(granted: Grant, asked: BodiesAsked, found: BodyPage) -> None:
     check_agreed(granted, asked.metric, frozenset([asked.metric] if found.agreed else []))
 
 
-def _tag(asked: BodiesAsked, found: BodyPage) -> str:
+def page_tag(asked: BodiesAsked, found: BodyPage) -> str:
+    """The ETag of a page."""
     return etag("bodies", found.log, asked.metric, asked.after, found.content)
 
 

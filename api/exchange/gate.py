@@ -7,21 +7,21 @@ partner. Limits are checked before the database is asked, as soon as a token is 
 
 import asyncio
 import time
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
-from weakref import WeakValueDictionary
 
 from anyio import CapacityLimiter, to_thread
 
 from federation.access.audit import Given
 from federation.access.batching import Batches
 from federation.access.quotas import Quotas
-from federation.access.recording import AuditWriter
+from federation.access.recording import AuditWriter, ExpectedPage
 from federation.access.tokens import check_request, issue_token
 from store.access import STATEMENT_LIMIT_MS, Access, agreements_of, token_connections, token_hash
+from store.agreed import BodyPage, PageAsked
 from store.audit import AuditHead
 from store.database import AsyncConnection, Connection, DatabaseUrl, connect_async
 
@@ -88,8 +88,8 @@ class Gate:
         self._issuing = token_connections(database_url, most=_ASKING_AT_ONCE, wait_s=_WAIT_S)
         self._issuers = CapacityLimiter(_ASKING_AT_ONCE)
         self._known: OrderedDict[bytes, Access] = OrderedDict()
-        self._turns: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
-        self._quotas = Quotas(lambda: clock() / 1000)
+        self._turns: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(_READS_AT_ONCE))
+        self._quotas = Quotas(clock)
 
     async def __aenter__(self) -> "Gate":
         self._issuing.open(wait=False)
@@ -148,13 +148,19 @@ class Gate:
     def _entered(self, key: bytes, access: Access) -> Passage:
         self._remember(key, access)
         self._quotas.enter(access)
-        return Passage(access, key, self._turn(access.agreement))
+        return Passage(access, key, self._turns[access.agreement])
 
-    def _turn(self, agreement: str) -> asyncio.Semaphore:
-        turn = self._turns.get(agreement)
-        if turn is None:
-            turn = self._turns[agreement] = asyncio.Semaphore(_READS_AT_ONCE)
-        return turn
+    def known(self, key: bytes) -> Access | None:
+        """What a token, by its hash, opened when it was looked up last; whether it still does is for the database."""
+        return self._known.get(key)
+
+    def enter_known(self, key: bytes, access: Access) -> Passage:
+        """Let a request pass whose token and page `record_page` looks up. Raises `LimitReached`."""
+        return self._entered(key, access)
+
+    def give_back(self, passage: Passage) -> None:
+        """Let the request enter once more: it has left, and was not answered."""
+        self._quotas.give_back(passage.access)
 
     def leave(self, passage: Passage) -> None:
         """The answer was sent, or the partner has gone."""
@@ -165,6 +171,16 @@ class Gate:
         """Record an answer that is about to be sent. Raises `psycopg.OperationalError`: then it must not be sent."""
         head = await self._audit.record(passage.access.agreement, given)
         self._quotas.count_bytes(passage.access, given.bytes)
+        return head
+
+    async def record_page(self, passage: Passage, asked: PageAsked, page: BodyPage, given: Given) -> AuditHead | None:
+        """Record an answer with a page that was found before, if that may still be read: both in one statement.
+
+        None if it may not, or may have changed. Raises the same.
+        """
+        head = await self._audit.record_page(ExpectedPage(asked, passage.access, page.content, given))
+        if head is not None:
+            self._quotas.count_bytes(passage.access, given.bytes)
         return head
 
     async def token(self, assertion: str, agreement: str) -> str:

@@ -26,6 +26,13 @@ def plain_query(query: bytes) -> tuple[str, int, int] | None:
     return metric.decode(), _AFTER if after is None else int(after), _LIMIT if limit is None else int(limit)
 
 
+def plainly_asked(scope: Scope, path: str) -> tuple[str, int, int] | None:
+    """The same of a GET of this path; else None."""
+    if scope["type"] != "http" or scope["path"] != path or scope["method"] != "GET":
+        return None
+    return plain_query(scope["query_string"])
+
+
 class PlainPages:
     """Middleware around the framework's `app`. `answer` takes the request, metric, `after` and `limit`; the problems
     that it raises are answered as by `app`.
@@ -41,9 +48,7 @@ class PlainPages:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a GET of the path with a plain query; pass on everything else."""
-        query = None
-        if scope["type"] == "http" and scope["path"] == self._path and scope["method"] == "GET":
-            query = plain_query(scope["query_string"])
+        query = plainly_asked(scope, self._path)
         if query is None:
             await self._inside(scope, receive, send)
             return

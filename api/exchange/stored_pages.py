@@ -5,7 +5,6 @@ was withdrawn, revoked or is not due is in no page that can be found. It may sta
 it.
 """
 
-import asyncio
 from collections import OrderedDict
 from dataclasses import dataclass
 from hashlib import sha256
@@ -27,10 +26,10 @@ _MOST_KEPT = 64 << 20
 _LARGEST_KEPT = 9 << 20
 _ASKED_AT_ONCE = 32
 _LANES = 4
-"""Connections that questions are asked on."""
-_SLOW_S = 0.02
-"""Questions wait for the statement before and go together, which costs each of them much less. Where it takes longer
-than this, they go another way: one that takes long delays only those that went with it."""
+"""Connections that questions are asked on. They wait for the statement before and go together, which costs each of them
+much less; where it takes long, they go another way."""
+_MOST_FOUND = 10_000
+"""Questions whose last answer is remembered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +82,7 @@ class PageReader:
         ]
         self._in_turns = cycle(self._lanes)
         self._kept = KeptPages()
+        self._found: OrderedDict[BodiesAsked, BodyPage] = OrderedDict()
 
     async def __aenter__(self) -> "PageReader":
         return self
@@ -93,15 +93,24 @@ class PageReader:
 
     async def find(self, asked: PageAsked) -> tuple[Access, BodyPage] | None:
         """What may be read now with a token; None if it opens nothing. Raises `psycopg.OperationalError`."""
-        return await self._lane().ask(asked)
+        found = await self._lane().ask(asked)
+        if found is not None and found[1].agreed:
+            access, page = found
+            self._found[BodiesAsked(access.agreement, asked.metric, asked.after, asked.limit)] = page
+            if len(self._found) > _MOST_FOUND:
+                self._found.popitem(last=False)
+        return found
+
+    def found_before(self, asked: BodiesAsked) -> tuple[BodyPage, KeptPage] | None:
+        """What was found last for this question, if it was agreed and its bytes are kept. Whether it may still be read
+        is for the database to say.
+        """
+        page = self._found.get(asked)
+        kept = None if page is None else self._kept.get(page.content)
+        return None if page is None or kept is None else (page, kept)
 
     def _lane(self) -> Batches[PageAsked, tuple[Access, BodyPage] | None]:
-        now = asyncio.get_running_loop().time()
-        for lane in self._lanes:
-            since = lane.runs_since()
-            if since is None or now - since < _SLOW_S:
-                return lane
-        return next(self._in_turns)
+        return next((lane for lane in self._lanes if not lane.is_slow()), None) or next(self._in_turns)
 
     async def read(self, snapshots: SnapshotPool, asked: BodiesAsked, found: BodyPage) -> tuple[BodyPage, KeptPage]:
         """A page that was just found, with its bytes; if they are not kept, the page as it is when they are read."""

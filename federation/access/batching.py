@@ -10,6 +10,7 @@ from typing import Generic, TypeVar
 from store.database import AsyncConnection
 
 _MOST_AT_ONCE = 256
+_SLOW_S = 0.02
 
 _Question = TypeVar("_Question")
 _Answer = TypeVar("_Answer")
@@ -35,9 +36,9 @@ class Batches(Generic[_Question, _Answer]):
         self._running: asyncio.Task[None] | None = None
         self._began = 0.0
 
-    def runs_since(self) -> float | None:
-        """When the statement that runs began, as the event loop counts seconds; None if none does."""
-        return None if self._running is None else self._began
+    def is_slow(self) -> bool:
+        """Whether a statement has been running for 20 ms: who can go another way should not wait for it."""
+        return self._running is not None and asyncio.get_running_loop().time() - self._began >= _SLOW_S
 
     async def ask(self, question: _Question) -> _Answer:
         """The answer. Raises what `connect` and `answer_all` raise. Who goes away leaves the question behind."""

@@ -62,7 +62,12 @@ class Agreed:
         found.install(connection, **limits)
         return found
 
-    def install(self, connection: Connection, **limits) -> None:
+    def renew(self, connection: Connection, **changed) -> None:
+        """Put a second version in force, which differs from the first in this."""
+        begins = clock(connection) - 1
+        self.install(connection, "hash", version=2, hash="hash of the second", valid_from=begins, **changed)
+
+    def install(self, connection: Connection, supersedes: str | None = None, **limits) -> None:
         """Make the node know both identities and the agreement, all valid now."""
         self.introduce(connection)
         now = clock(connection)
@@ -71,7 +76,7 @@ class Agreed:
             *(now - DAY, now + 30 * DAY, True, 600, 2**30, 4),
             (MetricGrant("given", "energy.import", 0, 0, 3660),),
         )
-        install(connection, replace(as_it_is, **limits), None)
+        install(connection, replace(as_it_is, **limits), supersedes)
 
     def introduce(self, connection: Connection, version: int = 1, **changed) -> None:
         """Store both identity documents; `changed` fields are those of the partner's."""

@@ -84,7 +84,7 @@ def test_a_limit_a_lost_connection_and_an_unforeseen_error_are_problems_on_the_p
         assert api.get(asked, headers=reader).status_code == 200
         connection.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-            " WHERE datname = current_database() AND application_name = 'sistercity pages'"
+            " WHERE datname = current_database() AND application_name IN ('sistercity pages', 'sistercity audit')"
         )
         cut = api.get(asked, headers=reader)
         assert (cut.status_code, cut.headers["retry-after"], cut.headers["cache-control"]) == (503, "5", "no-store")

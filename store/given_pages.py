@@ -1,0 +1,64 @@
+"""Pages that were found before and are given again: that they may still be read, and their lines of the audit."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from json import dumps
+
+from psycopg.errors import UniqueViolation
+
+from store.agreed import PageAsked, page_limits, pages_of_tokens, question
+from store.audit import AuditMoved, AuditRow, row_terms
+from store.database import AsyncConnection
+
+
+@dataclass(frozen=True, slots=True)
+class PageGiven:
+    """A page that is to be given: the question, the `content` that is expected (`BodyPage`), the version of the
+    agreement that is expected to be in force, and the line of that agreement's audit.
+    """
+
+    asked: PageAsked
+    content: str
+    version: int
+    row: AuditRow
+
+
+async def record_pages(connection: AsyncConnection, pages: Sequence[PageGiven]) -> set[str]:
+    """Add the lines of the agreements whose pages all are what may be read now; which agreements these are.
+
+    In one statement, which decides what may be read as `token_pages` does. Raises `AuditMoved` if one of the sequences
+    is taken; then nothing is added.
+    """
+    # In one order, so that two processes wait for each other in one direction only.
+    ordered = sorted(pages, key=lambda page: (page.row.agreement, page.row.sequence))
+    terms = {"asked": dumps([_terms(page) for page in ordered]), **page_limits()}
+    try:
+        rows = await connection.execute(_RECORD_PAGES, terms, prepare=True)
+    except UniqueViolation:
+        raise AuditMoved from None
+    return {agreement for (agreement,) in await rows.fetchall()}
+
+
+def _terms(page: PageGiven) -> dict[str, object]:
+    row = row_terms(page.row)
+    chain = row.pop("agreement")
+    return {**question(page.asked), **row, "chain": chain, "expected": page.content, "expected_version": page.version}
+
+
+_LOOKED_AT = pages_of_tokens(
+    "chain, asked.sequence, at, line, expected, asked.agreement = chain AND asked.version = expected_version",
+    **{"chain": "text", "sequence": "bigint", "at": "bigint", "line": "bytea"},
+    **{"expected": "text", "expected_version": "integer"},
+)
+# A line names the one before: of an agreement all are added, or none.
+_RECORD_PAGES = f"""
+    WITH looked_at (chain, sequence, at, line, expected, held, log, agreed, first, last, content) AS ({_LOOKED_AT}),
+    compared AS (
+        SELECT *, bool_and((held AND agreed AND content = expected) IS TRUE) OVER (PARTITION BY chain) AS same
+        FROM looked_at),
+    added AS (
+        INSERT INTO audit (agreement, sequence, at, line)
+        SELECT chain, sequence, to_timestamp(at / 1000.0), line FROM compared WHERE same ORDER BY chain, sequence
+        RETURNING agreement)
+    SELECT DISTINCT agreement FROM added
+"""

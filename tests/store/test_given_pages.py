@@ -1,0 +1,86 @@
+"""Lines of the audit are added with the statement that finds their pages: of an agreement all of them, or none."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import count
+
+import pytest
+
+from store.access import token_hash
+from store.agreed import PageAsked, token_pages
+from store.audit import AuditMoved, AuditRow, audit_rows
+from store.database import AsyncConnection, Connection, connect, connect_async
+from store.given_pages import PageGiven, record_pages
+from tests.federation.agreements.matrix import METRICS, generated
+
+pytestmark = pytest.mark.services
+
+SEED, AGREEMENTS = 19, 14
+
+
+def token_of(connection: Connection, agreement: str, name: str, life: str = "1 hour") -> bytes:
+    """The hash of a new token under an agreement."""
+    connection.execute(
+        "INSERT INTO access_tokens (hash, agreement, expires_at) VALUES (%s, %s, now() + %s::interval)",
+        (token_hash(name), agreement, life),
+    )
+    return token_hash(name)
+
+
+async def found_pages(connection: AsyncConnection, asked: Sequence[PageAsked]) -> list[PageGiven]:
+    """The pages that may be read of what was asked, each with the next line of its agreement."""
+    sequences: dict[str, count[int]] = {}
+    pages = []
+    for question, found in zip(asked, await token_pages(connection, asked), strict=True):
+        if found is not None and found[1].agreed:
+            access, page = found
+            sequence = next(sequences.setdefault(access.agreement, count(1)))
+            row = AuditRow(access.agreement, sequence, 1_000, f"{access.agreement} {sequence}".encode())
+            pages.append(PageGiven(question, page.content, access.version, row))
+    return pages
+
+
+def test_of_an_agreement_every_line_is_added_or_none_and_of_the_others_all(database_url):
+    with connect(database_url) as connection:
+        world = generated(connection, SEED, AGREEMENTS)
+        tokens = {agreed.id: token_of(connection, agreed.id, agreed.id) for agreed in world.agreements}
+        ended = {name: token_of(connection, name, f"{name} ended", "-1 s") for name in tokens}
+    asked = [PageAsked(token, metric, 0, 1000) for token in tokens.values() for metric in METRICS]
+
+    async def run() -> None:
+        connection = await connect_async(database_url, name="test", wait_s=5, statement_limit_ms=5000)
+        async with connection:
+            pages = await found_pages(connection, asked)
+            several = {page.row.agreement for page in pages if page.row.sequence > 1}
+            mine, other = sorted(several)[:2]
+            first = next(page for page in pages if page.row.agreement == mine)
+            [(_, of_no_body)] = await token_pages(connection, [replace(first.asked, after=2**62)])
+            empty = of_no_body.content
+            wrong = [
+                replace(first, content="0" * 64),
+                replace(first, version=first.version + 1),
+                replace(first, asked=replace(first.asked, token=tokens[other])),
+                replace(first, asked=replace(first.asked, token=ended[mine])),
+                replace(first, asked=replace(first.asked, token=b"unknown")),
+                replace(first, asked=replace(first.asked, metric="nothing")),
+                replace(first, asked=replace(first.asked, metric="nothing"), content=empty),
+                replace(first, asked=replace(first.asked, token=ended[mine], after=2**62), content=empty),
+            ]
+            everyone = {page.row.agreement for page in pages}
+            for changed in wrong:
+                given = [changed if page is first else page for page in pages]
+                assert await record_pages(connection, given) == everyone - {mine}
+                with connect(database_url) as reader:
+                    kept = {row.line for row in audit_rows(reader)}
+                    assert kept == {page.row.line for page in pages if page.row.agreement != mine}
+                    reader.execute("DELETE FROM audit")
+            assert await record_pages(connection, pages) == everyone
+            with pytest.raises(AuditMoved):
+                await record_pages(connection, pages[:1])
+            await connection.execute("DELETE FROM audit")
+            await connection.execute("DELETE FROM publication_log")
+            assert await record_pages(connection, pages) == set()
+            assert not await (await connection.execute("SELECT FROM audit")).fetchall()
+
+    asyncio.run(run())
