@@ -1,10 +1,9 @@
 """A page that was given before is given again while the database says so, and never else; each time with its line."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from hashlib import sha256
 
-import httpx
 import psycopg
 import pytest
 from fastapi.testclient import TestClient
@@ -40,7 +39,7 @@ def api(database_url: str, connection: Connection) -> Iterator[TestClient]:
         yield client
 
 
-def said(answer: httpx.Response) -> tuple[int, dict[str, str], bytes]:
+def said(answer) -> tuple[int, dict[str, str], bytes]:
     return answer.status_code, {k: v for k, v in answer.headers.items() if k not in OF_ONE_ANSWER}, answer.content
 
 
@@ -50,7 +49,7 @@ def lines_of(connection: Connection, agreement: str) -> list[dict[str, object]]:
     return [loads(row.line) for row in audit_rows(connection, agreement)]
 
 
-def ordinary_statements(connection: Connection) -> list[object]:
+def ordinary_statements(connection: Connection) -> list[tuple]:
     """What changes with each statement by which a request that goes the ordinary way is answered."""
     return connection.execute(
         "SELECT pid, query_start FROM pg_stat_activity WHERE datname = current_database()"
@@ -115,9 +114,7 @@ CHANGES = [
 
 
 @pytest.mark.parametrize(("change", "status"), CHANGES, ids=[change.__name__ for change, _ in CHANGES])
-def test_whatever_changes_holds_from_the_next_request(
-    database_url, api, connection, change: Callable[[Connection, Agreed], None], status
-):
+def test_whatever_changes_holds_from_the_next_request(database_url, api, connection, change, status):
     agreed = Agreed.installed("changing", connection, grants=ALL)
     reader = reader_of(api, agreed, connection)
     before = [api.get(ASKED, headers=reader) for _ in range(3)][-1]
