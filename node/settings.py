@@ -1,7 +1,8 @@
 """The settings of a node: read from the environment once, here, and passed on as plain values."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 PREFIX = "SISTERCITY_"
 _LEAST_CELL_DAYS = 100
+_ALIKE = 0.85
+"""The share of a setting's name that another has in common if it may be meant."""
 
 
 def secrets_folder() -> Path | None:
@@ -161,6 +164,25 @@ class Settings(BaseSettings):
         if self.database_password is not None and self.database_url is None:
             raise ValueError(f"{PREFIX}DATABASE_PASSWORD goes with {PREFIX}DATABASE_URL, which is not set")
         return self
+
+
+def misspelled() -> Sequence[tuple[str, str]]:
+    """Variables and files of the secrets' folder that no setting reads, sorted, each with the setting that it is like.
+
+    Names that are like no setting are left out: other programs, such as Compose, have theirs.
+    """
+    settings_read = {name.upper() for name in (*Settings.model_fields, "secrets_dir")}
+    folder = secrets_folder()
+    files = [] if folder is None else [path for path in folder.iterdir() if path.name.startswith(PREFIX.lower())]
+    given = [(name, name, False) for name in os.environ if name.startswith(PREFIX)]
+    given += [(str(path), path.name.upper(), True) for path in files]
+    found = []
+    for shown, full, is_file in sorted(given):
+        name = full.removeprefix(PREFIX)
+        if name not in settings_read and (near := get_close_matches(name, settings_read, 1, _ALIKE)):
+            meant = PREFIX + near[0]
+            found.append((shown, meant.lower() if is_file else meant))
+    return found
 
 
 def _wrong_security(given: Settings) -> str | None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from node import wiring
 from node.clock import now_ms
 from node.doctor.finding import Examination, Finding
-from node.settings import settings
+from node.settings import misspelled, settings
 
 if TYPE_CHECKING:
     from eventlog.inspection import ClusterState
@@ -42,6 +42,8 @@ def examine(sources: Path | None = None) -> Iterator[Finding]:
 
     for module in _NEEDED:
         import_module(module)
+    for name, meant in misspelled():
+        yield Finding("warn", "settings", f"nothing reads {name}: is {meant} meant?")
     city, failed = Examination("city", _LONGEST_S, wiring.city).result()
     yield from _only(failed) if city is None else _city(city)
     # The database first: it knows into which topics a stream has grown.

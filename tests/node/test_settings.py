@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from eventlog.confluent import ConfluentLog
 from eventlog.kafka import KafkaLog
 from node import settings, wiring
+from node.doctor.examination import examine
 from node.explain import explain
 from node.settings import Settings, SettingsError
 from store.database import url_of
@@ -158,3 +159,20 @@ def test_without_the_extra_the_fast_client_is_refused_with_the_remedy(given, mon
     monkeypatch.setitem(sys.modules, "eventlog.confluent", None)
     with pytest.raises(wiring.CommandError, match=r"sistercity\[fast\]"):
         wiring.log()
+
+
+def test_a_name_that_is_almost_a_setting_is_told_with_the_setting(given, monkeypatch, tmp_path):
+    (tmp_path / "sistercity_kafka_pasword").write_text("geheim")
+    (tmp_path / "sistercity_cell_days").write_text("0")
+    given(secrets_dir=str(tmp_path), partner_cafile="x.pem", processors="2", citty="isfahan")
+    assert dict(settings.misspelled()) == {
+        "SISTERCITY_PARTNER_CAFILE": "SISTERCITY_PARTNER_CA_FILE",
+        "SISTERCITY_CITTY": "SISTERCITY_CITY",
+        f"{tmp_path}/sistercity_kafka_pasword": "sistercity_kafka_password",
+    }
+    monkeypatch.setenv("SISTERCITY_HOME", str(tmp_path / "home"))
+    settings.settings.cache_clear()
+    found = [each for each in examine() if each.what == "settings"]
+    assert [each.level for each in found] == ["warn"] * 3
+    assert found[1].words == "nothing reads SISTERCITY_CITTY: is SISTERCITY_CITY meant?"
+    settings.settings.cache_clear()

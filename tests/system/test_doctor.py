@@ -88,7 +88,7 @@ def test_it_reads_as_lines_and_shows_no_source_and_no_password(command, tmp_path
     command("topics", "create")
     load_register(command, tmp_path)
     said = command("doctor")
-    assert said.splitlines()[1].split() == ["ok", "kafka", "1", "broker", "answer"]
+    assert said.splitlines()[1].split() == ["ok", "kafka", "1", "broker", "answers"]
     assert "secret" not in said
     command.environment["SISTERCITY_DATABASE_URL"] = f"postgresql://someone:secret-word@{NOWHERE}/city"
     outcome = command.outcome("doctor")

@@ -32,7 +32,7 @@ def test_six_premises_are_six_contributors_from_the_file_to_the_cell(kafka, data
             weighed.append(f"{spell(source)},{10 * street + way},November,2026,11/20/2026,1")
     register.write_text("\n".join(lines), encoding="utf-16")
     weighings.write_text("\n".join(weighed) + "\n", encoding="utf-8")
-    assert "contributors_new=6" in command("register", "load", str(register))
+    assert "; 6 new contributors" in command("register", "load", str(register))
     assert "0 groups" in command("register", "spellings")
     assert "0 contributors and 0 sources are one each; 0 rows changed" in command("register", "unify", "--nearly")
     lines[1:] = [lines[1].replace("Bánh 10", "Bánh 9").replace("Phường", "PHƯỜNG")]
