@@ -23,6 +23,7 @@ from benchmarks.workers import CLIENTS, Work, process
 from embedded.services import Services
 from eventlog.confluent import ConfluentLog
 from eventlog.protocol import Record, TopicPartition
+from processors.allocation import keep_freed_memory
 from processors.fold import Fold
 from processors.garbage import collect_rarely
 from processors.reading_fold import ReadingFoldFactory
@@ -59,7 +60,9 @@ def measure(
         systems.setdefault(name, ([], verified))[0].append(run)
         print(f"{name}: {run.cpu_s * 1e9 / written.readings:,.0f} ns of CPU a reading", flush=True)
 
-    collect_rarely()  # as a processor does: the bare polls and the fold alone run in this process
+    # As a processor does: the bare polls and the fold alone run in this process.
+    keep_freed_memory()
+    collect_rarely()
     for number in range(rounds):
         for client in clients:
             log = CLIENTS[client](running.kafka)

@@ -23,6 +23,7 @@ from benchmarks.timed import Spent, TimedStore, end_at_sigterm
 from eventlog.confluent import ConfluentLog
 from eventlog.kafka import KafkaLog
 from node.settings import Settings
+from processors.allocation import keep_freed_memory
 from processors.garbage import collect_rarely
 from processors.open_memory import OpenMemory
 from processors.plan import Plan
@@ -88,6 +89,7 @@ def _work(work: Work, gate: Gate, answer: Connection) -> None:
     ):
         metrics = {topic: metrics_of(dataset_of(topic)) for topic in work.topics}
         folds = ReadingFoldFactory(metrics, ZONE, memory=OpenMemory(OPEN_MEMORY_MB << 20, spill))
+        keep_freed_memory()
         collect_rarely()
         Runner(log, store, folds, Plan(work.group, until_caught_up=True)).run(Event())
         answer.send(_Share(store.began, store.ended, peak_mb(), store.claimed_again))

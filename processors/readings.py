@@ -2,20 +2,23 @@
 
 from collections.abc import Sequence, Set
 from dataclasses import dataclass, replace
-from itertools import chain
+from itertools import chain, pairwise
 from operator import itemgetter
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from processors.rows import Indices, MessageColumns, Rows
+from processors.rows import MESSAGE_TYPES, ROW_TYPES, Indices, MessageColumns, Rows
 from schemas.batch import ACTUAL, LAST_MS, ROW
 from schemas.catalogue import Metric
 from store.processing import DeadLetter
 
 FUTURE_MS = 5 * 60_000
 """How far a reading may be ahead of the log's clock (R4): the tolerance for a sound clock."""
+
+_AT_ONCE = 32_768
+"""About so many rows are read at a time: with what is made of them, they lie in a processor's second cache."""
 
 INTERVAL = "interval"
 TIME = "time"
@@ -112,17 +115,16 @@ def check(
 
     Rows that are `settled`, as (offset, row), are neither: they were rejected before.
     """
-    raw = np.frombuffer(b"".join(messages.rows), ROW)
-    poll = _Poll(messages, raw)
+    poll = _Poll(messages, metric)
     rejected: list[DeadLetter] = []
     if poll.sound(metric, span):
         usable = None
     else:
-        faults = _Faults(raw, messages, metric, span)
+        faults = _Faults(messages, metric, span)
         rejected = faults.explain() if not faults.sound.all() else []
         usable = faults.sound
     if settled:
-        usable = ~_marked(settled, messages, poll.first, len(raw)) & (True if usable is None else usable)
+        usable = ~_marked(settled, messages, poll.first, len(poll)) & (True if usable is None else usable)
     rows = poll.rows(usable)
     earliest, latest = poll.bounds(rows)
     return CheckedReadings(rows, earliest, latest, rejected)
@@ -131,35 +133,61 @@ def check(
 class _Poll:
     """The rows of a poll as columns.
 
-    `first` (messages,) is the place of each message's first row.
+    `first` (messages,) is the place of each message's first row. The rows are read some at a time: what is only needed
+    to check them is gone before it leaves the processor's cache.
     """
 
-    def __init__(self, messages: Messages, raw: NDArray[np.void]) -> None:
-        self._raw = raw
-        self._columns = MessageColumns(
+    def __init__(self, messages: Messages, metric: Metric) -> None:
+        self._messages = MessageColumns(
             messages.group, messages.start, messages.interval, messages.offset, messages.count
         )
         self._appended = messages.appended
-        counts = self._columns.count
-        self.first = np.cumsum(counts) - counts
-        self._after, self._value, self._quality = (raw[name].copy() for name in ("after", "value", "quality"))
+        ends = np.cumsum(messages.count)
+        self.first = ends - messages.count
+        self._columns = [np.empty(int(ends[-1]), of) for of in ROW_TYPES[len(MESSAGE_TYPES) :]]
+        self._sound = True
+        edges = np.flatnonzero(np.diff(self.first // _AT_ONCE, prepend=-1)).tolist()
+        for begin, end in pairwise((*edges, len(ends))):
+            self._read(messages.rows[begin:end], int(self.first[begin]), metric)
+        row = self._columns[-1]
+        row[:] = np.arange(len(row), dtype=np.int32)
+        row -= np.repeat(self.first.astype(np.int32), messages.count)
+
+    def __len__(self) -> int:
+        return len(self._columns[0])
+
+    def _read(self, rows: Sequence[memoryview | bytes], place: int, metric: Metric) -> None:
+        """Read the rows of some messages into the columns, from `place` on."""
+        raw = np.frombuffer(b"".join(rows), ROW)
+        source, contributor, whole_after, whole_value, quality, _ = (
+            column[place : place + len(raw)] for column in self._columns
+        )
+        source[:], contributor[:], quality[:] = raw["source"], raw["contributor"], raw["quality"]
+        after, value = raw["after"].copy(), raw["value"].copy()
         with np.errstate(invalid="ignore"):  # what is no number, or none of these, is found below
-            self._whole_after, self._whole_value = self._after.astype(np.int32), self._value.astype(np.int64)
+            whole_after[:], whole_value[:] = after, value
+        # By what is largest and smallest. Comparing with what is no number is false.
+        self._sound = bool(
+            self._sound
+            and after.min() >= 0
+            and after.max() < 2.0**31
+            and value.min() >= metric.minimum
+            and value.max() <= metric.maximum
+            and quality.max() <= ACTUAL
+            and (whole_after == after).all()
+            and (whole_value == value).all()
+        )
 
     def sound(self, metric: Metric, span: TimeSpan) -> bool:
-        """Whether no row has a fault, by what is largest and smallest. Comparing with what is no number is false."""
-        after, value, of = self._after, self._value, self._columns
-        if not (after.min() >= 0 and after.max() < 2.0**31 and value.min() >= metric.minimum):
+        """Whether no row has a fault."""
+        if not self._sound:
             return False
-        if not (value.max() <= metric.maximum and self._quality.max() <= ACTUAL):
-            return False
+        of, after = self._messages, self._columns[2]
         longest = 0 if metric.reading == "moment" else metric.longest_window_ms
         shortest = 0 if metric.reading == "moment" else 1
-        latest = of.start + np.maximum.reduceat(self._whole_after, self.first)
+        latest = of.start + np.maximum.reduceat(after, self.first)
         return bool(
-            (self._whole_after == after).all()
-            and (self._whole_value == value).all()
-            and of.interval.min() >= shortest
+            of.interval.min() >= shortest
             and of.interval.max() <= longest
             and (latest + of.interval <= self._appended + FUTURE_MS).all()
             and (span == ALWAYS or (of.start.min() >= span.begins and latest.max() < span.ends))
@@ -167,30 +195,21 @@ class _Poll:
 
     def rows(self, usable: NDArray[np.bool_] | None) -> Rows:
         """The rows that are usable, with all messages; without `usable` all are."""
-        messages, raw = self._columns, self._raw
-        row = np.arange(len(raw), dtype=np.int32) - np.repeat(self.first.astype(np.int32), messages.count)
+        messages = self._messages
         which: slice | Indices = slice(None)
         if usable is not None:
             which = np.flatnonzero(usable)
             messages = replace(messages, count=np.add.reduceat(usable, self.first, dtype=np.int64))
-        return Rows(
-            messages,
-            raw["source"][which].astype(np.uint32),
-            raw["contributor"][which].astype(np.uint32),
-            self._whole_after[which],
-            self._whole_value[which],
-            self._quality[which],
-            row[which],
-        )
+        return Rows(messages, *(column[which] for column in self._columns))
 
     def bounds(self, rows: Rows) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """The first and the last start in each message, -1 without a row."""
-        earliest, latest = (np.full(len(self._columns), -1, np.int64) for _ in range(2))
+        earliest, latest = (np.full(len(self._messages), -1, np.int64) for _ in range(2))
         there = np.flatnonzero(rows.messages.count)
         if len(there):
             begins = rows.begins[there]
-            earliest[there] = self._columns.start[there] + np.minimum.reduceat(rows.after, begins)
-            latest[there] = self._columns.start[there] + np.maximum.reduceat(rows.after, begins)
+            earliest[there] = self._messages.start[there] + np.minimum.reduceat(rows.after, begins)
+            latest[there] = self._messages.start[there] + np.maximum.reduceat(rows.after, begins)
         return earliest, latest
 
 
@@ -209,8 +228,8 @@ def _marked(
 class _Faults:
     """Which row has which fault. `sound`, shape (rows,), marks those without any."""
 
-    def __init__(self, raw: NDArray[np.void], messages: Messages, metric: Metric, span: TimeSpan) -> None:
-        self._raw = raw
+    def __init__(self, messages: Messages, metric: Metric, span: TimeSpan) -> None:
+        self._raw = raw = np.frombuffer(b"".join(messages.rows), ROW)
         self._messages = messages
         interval = messages.interval.astype(np.int64)
         if metric.reading == "moment":
