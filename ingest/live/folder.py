@@ -5,6 +5,7 @@ beside it, in `NAME.rejects.csv`. Links are not followed: who may write to the f
 """
 
 import csv
+import logging
 import os
 import stat
 from collections.abc import Callable, Iterator, Sequence
@@ -25,6 +26,8 @@ MOST_FILES = 100
 MOST_BYTES = 2 << 30
 """Files of one turn, and their bytes, unless one file alone has more."""
 _BLOCK = 1 << 20
+
+logger = logging.getLogger(__name__)
 
 _State = tuple[int, int, int]
 """Inode, size, time of the last change in nanoseconds."""
@@ -52,6 +55,8 @@ class Folder:
         self._seen: dict[str, _Seen] = {}
         self._begun: set[str] = set()
         """Names of files whose rejects are being written."""
+        self._closed: set[str] = set()
+        """Names of files that this user may not read, which was said."""
 
     def arrived(self, done: Callable[[bytes], bool]) -> Sequence[Delivered]:
         """Files that are whole, in the order in which they came. Raises `OSError` if the folder can't be read."""
@@ -61,6 +66,7 @@ class Folder:
         files = sorted(self._files())
         names = {name for _, name, _ in files}
         self._seen = {name: seen for name, seen in self._seen.items() if name in names}
+        self._closed &= names
         for _, name, state in files:
             seen = self._seen.get(name)
             if seen is None or seen.state != state:
@@ -139,8 +145,15 @@ class Folder:
         copy, digest = self._spool / name, sha256()
         try:
             descriptor = os.open(self._folder / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-        except OSError:  # gone, a link now, or not ours to read
+        except PermissionError:
+            if name not in self._closed:
+                words = "this user may not read it; give it the right, and the file is taken"
+                logger.warning("%s: %s: %s", self.name, name, words)
+            self._closed.add(name)
             return None
+        except OSError:  # gone, or a link now
+            return None
+        self._closed.discard(name)
         with os.fdopen(descriptor, "rb") as file, copy.open("wb") as out:
             while block := file.read(_BLOCK):
                 digest.update(block)

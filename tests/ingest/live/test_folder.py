@@ -1,7 +1,9 @@
 import csv
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -57,6 +59,35 @@ def test_a_file_is_left_alone_while_it_grows(folder: Folder, drop: Path, clock: 
         clock.ms += SETTLE_MS
     [delivered] = later(folder, clock)
     assert (delivered.name, delivered.path.read_text(), delivered.received_ms) == ("a.csv", "xxx", clock.ms)
+
+
+@contextmanager
+def ordinary_user() -> Iterator[Path]:
+    """A folder of a user whom permissions bind, as whom this process runs meanwhile; root becomes another one."""
+    nobody, was = 65_534, os.geteuid()
+    with TemporaryDirectory() as folder:
+        if was == 0:
+            os.chown(folder, nobody, -1)
+            os.seteuid(nobody)
+        try:
+            yield Path(folder)
+        finally:
+            os.seteuid(was)
+
+
+def test_a_file_that_this_user_may_not_read_is_said_once_and_read_when_it_may(clock: Clock, caplog) -> None:
+    with ordinary_user() as of_user:
+        for name in ("drop", "spool"):
+            (of_user / name).mkdir()
+        folder = Folder("head-end", of_user / "drop", "*.csv", SETTLE_MS, of_user / "spool", clock)
+        path = of_user / "drop" / "a.csv"
+        path.write_text("1\n")
+        path.chmod(0)
+        assert later(folder, clock) == later(folder, clock) == []
+        assert caplog.text.count("head-end: a.csv: this user may not read it") == 1
+        path.chmod(0o400)
+        assert [delivered.name for delivered in later(folder, clock)] == ["a.csv"]
+        folder.forget()
 
 
 def test_files_are_delivered_in_the_order_in_which_they_came(folder: Folder, drop: Path, clock: Clock) -> None:
