@@ -30,6 +30,8 @@ AT_ONCE = 64
 """Requests of one source that are being answered."""
 _BODY_S = 20.0
 _ANSWER_S = 60.0
+_BLOCK = 64 << 10
+_MOST_MEMBERS = 10_000
 _LONGEST_KEY = 200
 _SOON, _LATER = "1", "5"
 _CLOSE = {"Connection": "close"}
@@ -40,7 +42,7 @@ METHOD = problem(405, "method", "Only POST", "Readings go by POST to /v1/reading
 LONG = problem(413, "too-long", "The body is too long", f"Send at most {LONGEST >> 20} MB, unpacked.")
 TYPE = problem(415, "media-type", "Not a type that this source sends", "See docs/push.md for the types of a source.")
 CODING = problem(415, "content-coding", "Not a known coding", "Send the body as it is, or with Content-Encoding: gzip.")
-GZIP = problem(422, "gzip", "Not gzip", "The body is not whole, or no gzip, though Content-Encoding says so.")
+GZIP = problem(422, "gzip", "Not gzip", "The body is not whole, is no gzip, or has more than 10,000 members of it.")
 SLOW = problem(408, "too-slow", "The body came too slowly", "Send it at once.")
 KEY = problem(422, "key", "The key was used", "This Idempotency-Key came with another body: use a new one.")
 KEY_FORM = problem(422, "key-form", "Not a key", f"An Idempotency-Key is 1 to {_LONGEST_KEY} printable characters.")
@@ -255,19 +257,32 @@ async def _read(receive: Receive, held: _Held, length: int | None, limit_s: floa
 
 
 def _unpacked(content: bytes, held: _Held) -> bytes:
-    """The content of gzip, one member or several. Raises `_Refused` beyond `LONGEST`, or if it is none."""
+    """The content of gzip, one member or several. Raises `_Refused` beyond `LONGEST`, or if it is none.
+
+    Each member that ends leaves a copy of what follows it, so the content goes in blocks, and members have a limit.
+    """
     found = bytearray()
-    while content:
-        unpacking = zlib.decompressobj(16 + zlib.MAX_WBITS)
-        try:
-            found += unpacking.decompress(content, LONGEST + 1 - len(found))
-        except zlib.error:
-            raise _Refused(GZIP) from None
-        if len(found) > LONGEST:
-            raise _Refused(LONG, _CLOSE)
-        if not unpacking.eof:
-            raise _Refused(GZIP)
-        content = unpacking.unused_data
+    members = 0
+    unpacking = None
+    for begin in range(0, len(content), _BLOCK):
+        left = content[begin : begin + _BLOCK]
+        while left:
+            if unpacking is None:
+                members += 1
+                unpacking = zlib.decompressobj(16 + zlib.MAX_WBITS)
+            try:
+                found += unpacking.decompress(left, LONGEST + 1 - len(found))
+            except zlib.error:
+                raise _Refused(GZIP) from None
+            if len(found) > LONGEST:
+                raise _Refused(LONG, _CLOSE)
+            left = unpacking.unused_data
+            if unpacking.eof:
+                unpacking = None
+            if members > _MOST_MEMBERS:
+                raise _Refused(GZIP)
+    if unpacking is not None:
+        raise _Refused(GZIP)
     held.add(len(found))
     return bytes(found)
 

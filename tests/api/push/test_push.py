@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import httpx
@@ -68,12 +69,12 @@ def test_a_body_is_taken_when_the_log_has_it_and_what_is_refused_is_told(log: Lo
     log.answer = DeliveryAnswer(taken=True, refused=[(2, "unknown-source")], count=1)
     with door(log) as client:
         found = client.post("/v1/readings", content=b"[1, 2]", headers=JSON)
-        packed = client.post(
-            "/v1/readings", content=gzip.compress(b"[3]"), headers={**JSON, "Content-Encoding": "gzip"}
-        )
+        parts = [b"[3", Random(0).randbytes(200_000), b"]"]  # of them, the middle one is longer than a block
+        members = b"".join(map(gzip.compress, parts))
+        packed = client.post("/v1/readings", content=members, headers={**JSON, "Content-Encoding": "gzip"})
     assert (found.status_code, packed.status_code) == (202, 202)
     assert found.json() == {"refused_count": 1, "refused": [{"position": 2, "reason": "unknown-source"}]}
-    assert [content for content, _ in log.taken] == [b"[1, 2]", b"[3]"]
+    assert [content for content, _ in log.taken] == [b"[1, 2]", b"".join(parts)]
 
 
 def test_nothing_is_answered_before_the_log_has_it(log: Log) -> None:
@@ -101,6 +102,7 @@ REFUSED = {
     "no gzip": (422, {"Content-Encoding": "gzip"}, b"[]"),
     "gzip that is cut": (422, {"Content-Encoding": "gzip"}, gzip.compress(bytes(1_000))[:-5]),
     "a bomb": (413, {"Content-Encoding": "gzip"}, gzip.compress(bytes(LONGEST + 1), 1)),
+    "more members than anybody packs": (422, {"Content-Encoding": "gzip"}, gzip.compress(b"") * 20_000),
     "a bomb of many members": (413, {"Content-Encoding": "gzip"}, gzip.compress(bytes(LONGEST // 2), 9) * 3),
     "a long body": (413, {}, b" " * (LONGEST + 1)),
     "a long key": (422, {"Idempotency-Key": "k" * 201}, b"[]"),
