@@ -1,7 +1,7 @@
 """Conditional answers: the ETag is made from the state that an answer depends on, before the answer itself."""
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 
 from fastapi import Request, Response
 from pydantic_core import to_json
@@ -42,13 +42,12 @@ def tagged(
     *,
     media_type: str = "application/json",
     cache_control: str = _PRIVATE,
-    headers: Mapping[str, str] | None = None,
+    headers: Sequence[tuple[bytes, bytes]] = (),
 ) -> Response:
-    """An answer with this ETag; None is the content that the client has: 304."""
-    told = {"ETag": tag, "Cache-Control": cache_control, **(headers or {})}
-    if content is None:
-        return Response(status_code=304, headers=told)
-    return Response(content, headers=told, media_type=media_type)
+    """An answer with this ETag; None is the content that the client has: 304. Names of `headers` in lower case."""
+    answer = Response(status_code=304) if content is None else Response(content, media_type=media_type)
+    answer.raw_headers += [(b"etag", tag.encode()), (b"cache-control", cache_control.encode()), *headers]
+    return answer
 
 
 def matches(request: Request, tag: str) -> bool:

@@ -8,6 +8,7 @@ as long as its reading.
 import asyncio
 import re
 from collections.abc import Collection
+from functools import partial
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -45,9 +46,7 @@ class Door:
             await self._app(scope, receive, send)
             return
 
-        async def leave(message: Message) -> None:
-            await _send_in_parts(message, send)
-
+        leave = partial(_send_in_parts, send)
         if self._hosts and scope["path"] != "/healthz" and _host(scope) not in self._hosts:
             await answer(BAD_HOST)(scope, receive, leave)
             return
@@ -92,7 +91,7 @@ async def _read(receive: Receive, longest: int) -> bytes | None:
             return bytes(body)
 
 
-async def _send_in_parts(message: Message, send: Send) -> None:
+async def _send_in_parts(send: Send, message: Message) -> None:
     if message["type"] == "http.response.start":
         message["headers"] = [*message["headers"], (b"x-content-type-options", b"nosniff")]
         await send(message)

@@ -30,7 +30,7 @@ def loads(content: bytes, *, deepest: int = _DEEPEST) -> Any:
 
 def dumps(value: object) -> bytes:
     """A value as JSON in UTF-8, in one line without blanks."""
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    return _ENCODER.encode(value).encode()
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -66,4 +66,5 @@ def _check_depth(value: Any, left: int) -> None:
         ]
 
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 _DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant, parse_float=_fraction)

@@ -85,8 +85,8 @@ async def _answer(
 
 def told(asked: BodiesAsked, page: BodyPage, tag: str, content: bytes | None) -> Response:
     """The answer with a page; None is the content that the client has: 304."""
-    following = {"Sistercity-Next": str(asked.after if page.last is None else page.last)}
-    return tagged(tag, content, media_type=JSON_LINES, headers=following)
+    following = str(asked.after if page.last is None else page.last).encode()
+    return tagged(tag, content, media_type=JSON_LINES, headers=[(b"sistercity-next", following)])
 
 
 def _check(granted: Grant, asked: BodiesAsked, found: BodyPage) -> None:

@@ -24,7 +24,6 @@ from federation.access.audit import Given
 from federation.access.quotas import LimitReached
 from store.access import token_hash
 from store.agreed import BodiesAsked, BodyPage, PageAsked
-from store.audit import AuditHead
 from store.database import DatabaseRefused
 
 _NOTHING = sha256().hexdigest()
@@ -70,7 +69,7 @@ class RepeatedPages:
             return None
         page, kept = found
         tag = page_tag(asked, page)
-        known = names(headers.get(b"if-none-match", b"").decode("latin-1"), tag)
+        known = b"if-none-match" in headers and names(headers[b"if-none-match"].decode("latin-1"), tag)
         answer = told(asked, page, tag, None if known else kept.content)
         given = Given(
             at=self._gate.now_ms(),
@@ -93,7 +92,11 @@ class RepeatedPages:
         """Whether it was given."""
         passage, _, _, answer, given = repeated
         try:
-            head = await self._recorded(repeated)
+            await passage.take_turn()
+            try:
+                head = await self._gate.record_page(passage, repeated.asked, repeated.page, given)
+            except (psycopg.Error, DatabaseRefused):  # the ordinary way says what is wrong
+                head = None
             if head is not None:
                 passage.answer_begins()
                 GRANTED.inc()
@@ -110,10 +113,3 @@ class RepeatedPages:
             self._gate.leave(passage)
         self._gate.give_back(passage)
         return False
-
-    async def _recorded(self, repeated: _Repeated) -> AuditHead | None:
-        await repeated.passage.take_turn()
-        try:
-            return await self._gate.record_page(repeated.passage, repeated.asked, repeated.page, repeated.given)
-        except (psycopg.Error, DatabaseRefused):  # the ordinary way says what is wrong
-            return None
