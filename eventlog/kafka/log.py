@@ -119,28 +119,9 @@ class KafkaLog:
     ) -> KafkaReader:
         instance = self.checked_instance(group, topics, instance)
         with self._opening():
-            consumer = KafkaConsumer(
-                **self._client,
-                metrics_enabled=False,
-                group_id=group,
-                group_instance_id=instance,
-                auto_offset_reset="none",
-                isolation_level="read_committed",
-                enable_auto_commit=False,
-                session_timeout_ms=self.session_timeout_ms,
-                heartbeat_interval_ms=self.session_timeout_ms // 5,
-                metadata_max_age_ms=_METADATA_MS,
-                max_poll_interval_ms=self.poll_timeout_ms,
-                max_poll_records=at_once,
-                max_partition_fetch_bytes=FETCH_BYTES,
-            )
+            consumer = self._in_group(group, at_once, group_instance_id=instance)
             reader = KafkaReader(consumer, topics, listener, instance)
-            for topic in topics:
-                # A leader that does not know a topic yet assigns none of its partitions, and nothing corrects that
-                # before the metadata's next refresh.
-                if not consumer.partitions_for_topic(topic):
-                    consumer.close()
-                    raise UnknownTopic(topic)
+            _require(consumer, topics)
             return reader
 
     def checked_instance(self, group: str, topics: Sequence[str], instance: str | None) -> str | None:
@@ -166,24 +147,8 @@ class KafkaLog:
         """
         topic_id = self.describe(topic).topic_id
         with self._opening():
-            consumer = KafkaConsumer(
-                **self._client,
-                metrics_enabled=False,
-                group_id=group,
-                auto_offset_reset="none",
-                isolation_level="read_committed",
-                enable_auto_commit=False,
-                session_timeout_ms=self.session_timeout_ms,
-                heartbeat_interval_ms=self.session_timeout_ms // 5,
-                metadata_max_age_ms=_METADATA_MS,
-                max_poll_interval_ms=self.poll_timeout_ms,
-                max_poll_records=STEP,
-                fetch_max_bytes=MOST_BYTES,
-                max_partition_fetch_bytes=FETCH_BYTES,
-            )
-            if not consumer.partitions_for_topic(topic):  # as in `reader`
-                consumer.close()
-                raise UnknownTopic(topic)
+            consumer = self._in_group(group, STEP, fetch_max_bytes=MOST_BYTES)
+            _require(consumer, [topic])
             return GroupMember(consumer, topic, topic_id, start, self.patience_s)
 
     def backwards(self, topic: str, key: bytes) -> Iterator[Record]:
@@ -202,20 +167,36 @@ class KafkaLog:
     def _alone(self, reset: str, at_once: int) -> Iterator[KafkaConsumer]:
         """A consumer without a group, closed at the end."""
         with self._opening():
-            consumer = KafkaConsumer(
-                **self._client,
-                metrics_enabled=False,
-                group_id=None,
-                auto_offset_reset=reset,
-                isolation_level="read_committed",
-                enable_auto_commit=False,
-                max_poll_records=at_once,
-                max_partition_fetch_bytes=FETCH_BYTES,
-            )
+            consumer = self._consumer(at_once, group_id=None, auto_offset_reset=reset)
             try:
                 yield consumer
             finally:
                 consumer.close()
+
+    def _in_group(self, group: str, at_once: int, **more: Any) -> KafkaConsumer:
+        """A consumer that joins a group when it subscribes; where the group has no position, reading is an error."""
+        return self._consumer(
+            at_once,
+            group_id=group,
+            auto_offset_reset="none",
+            session_timeout_ms=self.session_timeout_ms,
+            heartbeat_interval_ms=self.session_timeout_ms // 5,
+            metadata_max_age_ms=_METADATA_MS,
+            max_poll_interval_ms=self.poll_timeout_ms,
+            **more,
+        )
+
+    def _consumer(self, at_once: int, **more: Any) -> KafkaConsumer:
+        """A consumer of at most `at_once` records a poll, which commits only when it is told to."""
+        return KafkaConsumer(
+            **self._client,
+            metrics_enabled=False,
+            isolation_level="read_committed",
+            enable_auto_commit=False,
+            max_poll_records=at_once,
+            max_partition_fetch_bytes=FETCH_BYTES,
+            **more,
+        )
 
     def writer(self) -> KafkaWriter:
         with self._opening():
@@ -250,3 +231,15 @@ class KafkaLog:
                 reason = self._connections.failure or "it closes connections before an answer"
                 words = f"Kafka does not answer {self._protocol} at {self._bootstrap}: {reason}"
                 raise LogUnavailable(words, "address") from error
+
+
+def _require(consumer: KafkaConsumer, topics: Sequence[str]) -> None:
+    """Raise `UnknownTopic`, and close the consumer, if the cluster does not have all topics.
+
+    The leader of a group that does not know a topic yet assigns none of its partitions, and nothing corrects that
+    before the metadata's next refresh.
+    """
+    for topic in topics:
+        if not consumer.partitions_for_topic(topic):
+            consumer.close()
+            raise UnknownTopic(topic)
