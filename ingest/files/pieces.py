@@ -1,6 +1,6 @@
 """What a part of a file yields, as columns: readings, and what became none."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -90,6 +90,15 @@ def pieces(form: FileFormat, path: Path, most: int) -> Iterator[FilePiece | Note
     while step := list(islice(outcomes, most)):
         yield from (outcome for outcome in step if isinstance(outcome, Note))
         yield _piece(step)
+
+
+def outcomes_of(pieces: Iterable[FilePiece | Note]) -> Iterator[Outcome]:
+    """What pieces hold, one by one. Raises what making them raises."""
+    for piece in pieces:
+        if isinstance(piece, Note):
+            yield piece
+        else:
+            yield from piece.outcomes()
 
 
 def kept(original: bytes) -> bytes:

@@ -14,7 +14,7 @@ import numpy as np
 from ingest.files.clocks import within
 from ingest.files.documents import load, read_bounded
 from ingest.files.lines import lines
-from ingest.files.pieces import FilePiece, Readings
+from ingest.files.pieces import FilePiece, Readings, outcomes_of
 from ingest.files.reading import KEPT_BYTES, Note, NotSuchFile, Outcome
 from ingest.files.reasons import INTERVAL, MISSING, NO_INTERVAL, NUMBER, QUALITY, TIME, UNIT, UNREADABLE
 from ingest.tables.units import is_rate, scale, units_of
@@ -70,9 +70,7 @@ class SentReadings:
 
     def read(self, path: Path) -> Iterator[Outcome]:
         """The outcomes one by one. Raises `NotSuchFile`."""
-        for piece in self.pieces(path):
-            if isinstance(piece, FilePiece):
-                yield from piece.outcomes()
+        return outcomes_of(self.pieces(path))
 
     def pieces(self, path: Path) -> Iterator[FilePiece | Note]:
         """The outcomes as columns. Raises `NotSuchFile`."""

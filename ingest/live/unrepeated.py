@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ingest.files.pieces import MOST_OUTCOMES, FilePiece, Readings, pieces
+from ingest.files.pieces import MOST_OUTCOMES, FilePiece, Readings, outcomes_of, pieces
 from ingest.files.reading import FileFormat, Note, NotSuchFile, Outcome
 
 REPEATED = "repeated"
@@ -66,11 +66,7 @@ class Unrepeated:
 
     def read(self, path: Path) -> Iterator[Outcome]:
         """The outcomes one by one. Raises `NotSuchFile`."""
-        for piece in self.pieces(path):
-            if isinstance(piece, Note):
-                yield piece
-            else:
-                yield from piece.outcomes()
+        return outcomes_of(self.pieces(path))
 
     def pieces(self, path: Path) -> Iterator[FilePiece | Note]:
         """The outcomes as columns. Raises `NotSuchFile`."""

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from ingest.files.pieces import FilePiece, Readings
+from ingest.files.pieces import FilePiece, Readings, outcomes_of
 from ingest.files.reading import KEPT_BYTES, Note, NotSuchFile, Outcome
 from ingest.files.reasons import CUT, INTERVAL, SPACING, TIME, UNREADABLE
 from ingest.files.spacing import Spacing
@@ -62,11 +62,7 @@ class Table:
 
     def read(self, path: Path) -> Iterator[Outcome]:
         """The outcomes of a file one by one. Raises `NotSuchFile`."""
-        for piece in self.pieces(path):
-            if isinstance(piece, Note):
-                yield piece
-            else:
-                yield from piece.outcomes()
+        return outcomes_of(self.pieces(path))
 
     def pieces(self, path: Path) -> Iterator[FilePiece | Note]:
         """The outcomes of a file as columns, in its order and in bounded memory. Raises `NotSuchFile`."""

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ingest.files.pieces import MOST_OUTCOMES, FilePiece, Readings, pieces
+from ingest.files.pieces import MOST_OUTCOMES, FilePiece, Readings, outcomes_of, pieces
 from ingest.files.reading import KEPT_BYTES, FileFormat, Note, NotSuchFile, Outcome
 from ingest.files.reasons import LOST, NOT_IN_SCHEMA, TOO_LONG, UNREADABLE
 from ingest.live.topics.avro_schema import NotInSchema
@@ -47,9 +47,7 @@ class TopicMessages:
 
     def read(self, path: Path) -> Iterator[Outcome]:
         """The outcomes one by one."""
-        for piece in self.pieces(path):
-            if isinstance(piece, FilePiece):
-                yield from piece.outcomes()
+        return outcomes_of(self.pieces(path))
 
     def pieces(self, path: Path) -> Iterator[FilePiece | Note]:
         """The outcomes as columns, without notes: each delivery would repeat them."""
