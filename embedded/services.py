@@ -17,17 +17,18 @@ from embedded.guard import PASSING, stop_leftovers
 from embedded.hold import AlreadyRunning, held
 from embedded.jars import NotInstalled, classpath, read_lock
 from embedded.postgres_folder import UnsafeFolder, folder_for
-from embedded.record import Member, Services, running
+from embedded.record import Member, Services, read_record, running
 from errors import OperatorError
 
-__all__ = ["AlreadyRunning", "NotInstalled", "Services", "ServicesFailed", "running", "services"]
+__all__ = ["AlreadyRunning", "NotInstalled", "Services", "ServicesFailed", "await_stop", "running", "services"]
 
 
 LOG_BYTES = 1_000_000
+_LOOK_S = 2.0
 
 
 class ServicesFailed(OperatorError):
-    """The services did not start; the text ends with the last lines of the log that shows why."""
+    """The services did not start, or one has ended. Of a start, the text ends with the log that shows why."""
 
 
 def to_stderr(line: str) -> None:
@@ -56,6 +57,16 @@ def services(
         yield await_ready(guard, home, report)
     finally:
         stop_guard(guard, home)
+
+
+def await_stop(home: Path, stop: threading.Event) -> None:
+    """Return when `stop` is set. Raises `ServicesFailed` if a service of `home` ends before."""
+    record = read_record(home)
+    members = {} if record is None else {"Kafka": record.kafka, "PostgreSQL": record.postgres}
+    while not stop.wait(_LOOK_S):
+        for name, member in members.items():
+            if not member.alive and not stop.is_set():
+                raise ServicesFailed(f"{name} has ended, or was killed, perhaps for want of memory: start both again")
 
 
 def start_guard(home: Path, installed: Path, *, lasting: bool = True) -> subprocess.Popen[str]:

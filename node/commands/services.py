@@ -11,6 +11,7 @@ def services() -> None:
 
     While they run, the other commands in this folder find them by themselves.
     """
+    from embedded.services import await_stop
     from embedded.services import services as running_services
 
     stop = start("services")
@@ -18,4 +19,4 @@ def services() -> None:
         typer.echo(f"Kafka       {running.kafka}")
         typer.echo(f"PostgreSQL  {running.database_url.rpartition('@')[2]}  (its password is in {settings().home})")
         typer.echo("Ctrl-C stops both; the data stays.")
-        stop.wait()
+        await_stop(settings().home, stop)

@@ -5,9 +5,11 @@ import signal
 import stat
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Timer
 
 import psutil
 import psycopg
@@ -16,8 +18,9 @@ from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import KafkaAdminClient, NewTopic
 
 from embedded.postgres_folder import folder_for, nobody, others_may_enter
+from embedded.record import Member, ServiceRecord, write_record
 from embedded.remove import remove
-from embedded.services import AlreadyRunning, NotInstalled, Services, ServicesFailed, running, services
+from embedded.services import AlreadyRunning, NotInstalled, Services, ServicesFailed, await_stop, running, services
 from tests.embedded.conftest import ROOT, alive, family, none_alive
 from tests.soak import soak_only
 from tests.waiting import until
@@ -108,6 +111,20 @@ def test_services_run_for_the_block_or_until_ctrl_c_and_their_data_is_kept(home:
         check_ctrl_c(home, process)
     assert (home / "kafka/data/.kafka_cleanshutdown").exists()
     assert running(home) is None
+
+
+@pytest.mark.parametrize("name", ["Kafka", "PostgreSQL"])
+def test_a_service_that_ends_while_it_should_run_is_named_to_who_waits(tmp_path: Path, name: str) -> None:
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as process:
+        ending, lasting = Member.of(process.pid), Member.of(os.getpid())
+        members = (ending, lasting) if name == "Kafka" else (lasting, ending)
+        write_record(tmp_path, ServiceRecord(Services("127.0.0.1:1", "postgresql://"), *members))
+        stop = threading.Event()
+        Timer(0.5, process.kill).start()
+        with pytest.raises(ServicesFailed, match=f"^{name} has ended"):
+            await_stop(tmp_path, stop)
+        stop.set()
+        await_stop(tmp_path, stop)
 
 
 def check_ctrl_c(home: Path, process: subprocess.Popen[str]) -> None:
