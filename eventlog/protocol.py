@@ -117,6 +117,8 @@ trusts, its own certificate, or what the user may do."""
 class LogUnavailable(OperatorError):
     """The log did not answer. `decided_by` is what to look at first, where that is known."""
 
+    decided_by: DecidedBy | None = None
+
     def __init__(self, words: str, decided_by: DecidedBy | None = None) -> None:
         super().__init__(words)
         self.decided_by = decided_by
@@ -127,6 +129,8 @@ class AccessRefused(OperatorError):
 
     Trying again would not help. `decided_by` is what decided so, where that is known.
     """
+
+    decided_by: DecidedBy | None = None
 
     def __init__(self, words: str, decided_by: DecidedBy | None = None) -> None:
         super().__init__(words)

@@ -1,14 +1,23 @@
 """The text of an error that an operator can mend."""
 
 import os
+from collections.abc import Mapping
 
 from errors import OperatorError
+from eventlog.protocol import AccessRefused, DecidedBy, LogUnavailable
 
 _NOT_INSTALLED = {
     "cv2": "pictures are not looked at here, for OpenCV is not installed: in containers, use the service `detect` or"
     " `cameras`, whose image has it; elsewhere, install sistercity[pictures]",
 }
 """What a node may be installed without."""
+_KAFKA_SETTINGS: Mapping[DecidedBy, str] = {
+    "address": "SISTERCITY_KAFKA and SISTERCITY_KAFKA_SECURITY_PROTOCOL",
+    "user": "SISTERCITY_KAFKA_USERNAME, SISTERCITY_KAFKA_PASSWORD and SISTERCITY_KAFKA_SASL_MECHANISM",
+    "authority": "SISTERCITY_KAFKA_CA_FILE, and the names in SISTERCITY_KAFKA",
+    "certificate": "SISTERCITY_KAFKA_CERT_FILE and SISTERCITY_KAFKA_KEY_FILE",
+    "rights": "SISTERCITY_KAFKA_USERNAME; `sistercity topics plan` lists the rights that each role needs",
+}
 
 
 def explain(error: Exception) -> str | None:
@@ -29,9 +38,15 @@ def explain(error: Exception) -> str | None:
     if isinstance(error, PermissionError) and error.filename is not None:
         return _without_permission(error)
     if isinstance(error, OperatorError | PermissionError | psycopg.OperationalError | rights):
-        return str(error)
+        return with_settings(error)
     # psycopg itself raises the bare class for a URL that it can't read; a subclass is the server's, for wrong SQL.
     return str(error) if type(error) is psycopg.ProgrammingError else None
+
+
+def with_settings(error: Exception) -> str:
+    """What an error says; one of this node's Kafka also with the settings that decide it."""
+    decided_by = error.decided_by if isinstance(error, AccessRefused | LogUnavailable) else None
+    return str(error) if decided_by is None else f"{error}: see {_KAFKA_SETTINGS[decided_by]}"
 
 
 def _without_permission(error: PermissionError) -> str:

@@ -5,6 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, Literal, TypeVar
 
+from node.explain import with_settings
+
 T = TypeVar("T")
 
 Level = Literal["ok", "warn", "fail"]
@@ -50,7 +52,7 @@ class Examination(Generic[T]):
 
 
 def _in_words(error: Exception) -> str:
-    text = " ".join(str(error).split())
+    text = " ".join(with_settings(error).split())
     return text or type(error).__name__
 
 

@@ -149,6 +149,7 @@ def test_a_wrong_password_ends_a_command_with_one_clear_error_and_shows_it_nowhe
     assert outcome.code == 1
     assert outcome.stderr.splitlines()[-1].startswith("sistercity: Kafka refuses this client: ")
     assert "invalid credentials" in outcome.stderr
+    assert "see SISTERCITY_KAFKA_USERNAME, SISTERCITY_KAFKA_PASSWORD" in outcome.stderr
     assert "Traceback" not in outcome.stderr
     assert "not-the-password" not in outcome.stderr + outcome.stdout
 
@@ -161,6 +162,7 @@ def test_a_refused_certificate_ends_a_command_without_kafka_pythons_traceback(br
     }
     said = command.fails("process")
     assert "alert certificate required" in said.splitlines()[-1]
+    assert "see SISTERCITY_KAFKA_CERT_FILE" in said.splitlines()[-1]
     assert "Traceback" not in said
 
 
