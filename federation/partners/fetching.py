@@ -134,9 +134,11 @@ class Fetcher:
                 words = f"{request.url} redirects (status {status}); an address changes by the agreement alone"
                 raise PartnerError("redirect", words)
             if status in request.expected:
-                return Answer(status, b"", None, response.headers)
+                said = await _beginning(response) if status == HTTPStatus.BAD_REQUEST else b""
+                return Answer(status, said, None, response.headers)
             if status != HTTPStatus.OK:
-                raise PartnerError("refused", f"{request.url} answered with status {status}{await _word(response)}")
+                word = error_word(await _beginning(response))
+                raise PartnerError("refused", f"{request.url} answered with status {status}{word}")
             media_type = response.headers.get("content-type", "").partition(";")[0].strip().lower()
             if media_type != request.accept or response.headers.get("content-encoding", "identity") != "identity":
                 words = f"{request.url} answered with {ascii(media_type)[:50]}, not plain {request.accept}"
@@ -169,14 +171,16 @@ def _check_size(response: httpx.Response, parts: bytearray, most: int) -> None:
         raise PartnerError("too-large", f"{response.url} sends more than {most} bytes")
 
 
-async def _word(response: httpx.Response) -> str:
-    """What an answer that is none says of itself, as far as it can be shown: the `error` of OAuth, or nothing."""
-    text = b""
+async def _beginning(response: httpx.Response) -> bytes:
     async for part in response.aiter_raw(2048):
-        text = part
-        break
+        return part
+    return b""
+
+
+def error_word(said: bytes) -> str:
+    """What an answer that is none says of itself, as far as it can be shown: the `error` of OAuth, or nothing."""
     try:
-        found = httpx.Response(200, content=text).json()["error"]
+        found = httpx.Response(200, content=said).json()["error"]
     except (ValueError, KeyError, TypeError, RecursionError):
         return ""
     return f" ({ascii(found)[:50]})"

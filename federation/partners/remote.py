@@ -10,7 +10,7 @@ import httpx
 from joserfc.jwk import OKPKey
 
 from federation.access.assertion import assertion
-from federation.partners.fetching import Answer, Fetcher, Hold, Request
+from federation.partners.fetching import Answer, Fetcher, Hold, Request, error_word
 from federation.partners.limits import PartnerError
 from federation.partners.source import LogGone, NoHead, WirePage
 from federation.strict_json import BadJson, loads
@@ -31,6 +31,7 @@ _NOT_LET_IN = (
     "either it has not installed the agreement, or it does not know our access key yet; its next `pull` reads our"
     " identity document, or send it the file for `sistercity identity import`"
 )
+_NOT_IN_FORCE = "the agreement is not in force there: it was revoked, or this version is not installed yet"
 _MOST_HEADS = 10
 
 
@@ -212,10 +213,14 @@ class RemoteCity:
             "scope": agreement.id,
         }
         url = self._bases[0].join("v1/token")
-        refusal = (HTTPStatus.UNAUTHORIZED,)
+        refusal = (HTTPStatus.UNAUTHORIZED, HTTPStatus.BAD_REQUEST)
         answer = await self._fetcher.fetch(Request(url, JSON, 64 * 1024, form=form, expected=refusal), self._hold)
         if answer.status == HTTPStatus.UNAUTHORIZED:
             raise PartnerError("refused", f"{agreement.city} gives no token (401 at {url}): {_NOT_LET_IN}")
+        if answer.status == HTTPStatus.BAD_REQUEST:
+            word = error_word(answer.body)
+            why = f": {_NOT_IN_FORCE}" if "invalid_scope" in word else ""
+            raise PartnerError("refused", f"{agreement.city} gives no token (400 at {url}{word}){why}")
         try:
             found = loads(answer.body)
             token, seconds = found["access_token"], found["expires_in"]

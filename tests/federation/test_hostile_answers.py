@@ -123,7 +123,8 @@ TOKENS: dict[str, tuple[str, Reply]] = {
         "malformed",
         Reply(body=b'{"access_token": "a\\r\\nb", "token_type": "Bearer", "expires_in": 900}'),
     ),
-    "a refusal": ("refused", Reply(400, body=b'{"error": "invalid_scope"}')),
+    "a refusal": ("refused", Reply(400, body=b'{"error": "invalid_request"}')),
+    "a refusal without words": ("refused", Reply(400)),
 }
 
 
@@ -131,6 +132,12 @@ TOKENS: dict[str, tuple[str, Reply]] = {
 def test_an_answer_that_is_no_token_is_refused(stage: Stage, hue: TalkingCity, reason: str, answer: Reply) -> None:
     hue.edits["/v1/token"] = lambda _: answer
     assert stage.refused() == reason
+
+
+def test_an_agreement_that_is_not_in_force_there_is_told_in_words(stage: Stage, hue: TalkingCity) -> None:
+    hue.edits["/v1/token"] = lambda _: Reply(400, body=b'{"error": "invalid_scope"}')
+    [pulled] = stage.pull()
+    assert "not in force there: it was revoked, or this version is not installed yet" in str(pulled.failure)
 
 
 def test_a_token_that_ended_early_is_replaced_once(stage: Stage, hue: TalkingCity) -> None:
