@@ -215,7 +215,9 @@ class BoundedServer(uvicorn.Server):
         with asyncio.Runner(loop_factory=loop) as runner:
             try:
                 runner.run(self.serve(sockets))
-            except SystemExit:  # uvicorn has logged the reason
+            except SystemExit:  # uvicorn has logged the reason, unless it was serving and a handler of signals ends it
+                if self.started:
+                    raise
                 where = f"{self.config.host}:{self.config.port}"
                 words = "another process has the port, or the address is not for this one: see the line before"
                 raise CannotListen(f"can't listen on {where}: {words}") from None

@@ -46,8 +46,8 @@ async def append_audit(connection: AsyncConnection, rows: Sequence[AuditRow]) ->
     try:
         await connection.execute(
             "INSERT INTO audit (agreement, sequence, at, line)"
-            " SELECT agreement, sequence, to_timestamp(at / 1000.0), line FROM"
-            " json_to_recordset(%s::json) AS new (agreement text, sequence bigint, at bigint, line bytea)",
+            " SELECT chain, sequence, to_timestamp(at / 1000.0), line FROM"
+            " json_to_recordset(%s::json) AS new (chain text, sequence bigint, at bigint, line bytea)",
             # One parameter of JSON: the library needs several times as long for arrays.
             (dumps([row_terms(row) for row in ordered]),),
             prepare=True,
@@ -59,7 +59,7 @@ async def append_audit(connection: AsyncConnection, rows: Sequence[AuditRow]) ->
 def row_terms(row: AuditRow) -> dict[str, object]:
     """A line as JSON for PostgreSQL, which reads it as text, bigint, bigint and bytea."""
     line = rf"\x{row.line.hex()}"
-    return {"agreement": row.agreement, "sequence": row.sequence, "at": row.at, "line": line}
+    return {"chain": row.agreement, "sequence": row.sequence, "at": row.at, "line": line}
 
 
 async def audit_heads(connection: AsyncConnection, agreements: Iterable[str]) -> dict[str, AuditHead]:

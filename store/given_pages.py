@@ -6,32 +6,34 @@ from json import dumps
 
 from psycopg.errors import UniqueViolation
 
+from store.access import Access
 from store.agreed import PageAsked, page_limits, pages_of_tokens, question
 from store.audit import AuditMoved, AuditRow, row_terms
 from store.database import AsyncConnection
 
 
 @dataclass(frozen=True, slots=True)
-class PageGiven:
-    """A page that is to be given: the question, the `content` that is expected (`BodyPage`), the version of the
-    agreement that is expected to be in force, and the line of that agreement's audit.
+class ExpectedPage:
+    """A page that is to be given once more: the question, the agreement that is expected to be in force for its token,
+    in that version, and the `content` that is expected (`BodyPage`).
     """
 
     asked: PageAsked
+    access: Access
     content: str
-    version: int
-    row: AuditRow
 
 
-async def record_pages(connection: AsyncConnection, pages: Sequence[PageGiven]) -> set[str]:
+async def record_pages(connection: AsyncConnection, pages: Sequence[tuple[ExpectedPage, AuditRow]]) -> set[str]:
     """Add the lines of the agreements whose pages all are what may be read now; which agreements these are.
+
+    Each line is for the audit of its page's agreement.
 
     In one statement, which decides what may be read as `token_pages` does. Raises `AuditMoved` if one of the sequences
     is taken; then nothing is added.
     """
     # In one order, so that two processes wait for each other in one direction only.
-    ordered = sorted(pages, key=lambda page: (page.row.agreement, page.row.sequence))
-    terms = {"asked": dumps([_terms(page) for page in ordered]), **page_limits()}
+    ordered = sorted(pages, key=lambda page: (page[1].agreement, page[1].sequence))
+    terms = {"asked": dumps([_terms(page, row) for page, row in ordered]), **page_limits()}
     try:
         rows = await connection.execute(_RECORD_PAGES, terms, prepare=True)
     except UniqueViolation:
@@ -39,10 +41,9 @@ async def record_pages(connection: AsyncConnection, pages: Sequence[PageGiven]) 
     return {agreement for (agreement,) in await rows.fetchall()}
 
 
-def _terms(page: PageGiven) -> dict[str, object]:
-    row = row_terms(page.row)
-    chain = row.pop("agreement")
-    return {**question(page.asked), **row, "chain": chain, "expected": page.content, "expected_version": page.version}
+def _terms(page: ExpectedPage, row: AuditRow) -> dict[str, object]:
+    expected = {"expected": page.content, "expected_version": page.access.version}
+    return question(page.asked) | row_terms(row) | expected
 
 
 _LOOKED_AT = pages_of_tokens(

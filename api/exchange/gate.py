@@ -18,12 +18,13 @@ from anyio import CapacityLimiter, to_thread
 from federation.access.audit import Given
 from federation.access.batching import Batches
 from federation.access.quotas import Quotas
-from federation.access.recording import AuditWriter, ExpectedPage
+from federation.access.recording import AuditWriter
 from federation.access.tokens import check_request, issue_token
 from store.access import STATEMENT_LIMIT_MS, Access, agreements_of, token_connections, token_hash
 from store.agreed import BodyPage, PageAsked
 from store.audit import AuditHead
 from store.database import AsyncConnection, Connection, DatabaseUrl, connect_async
+from store.given_pages import ExpectedPage
 
 _ASKING_AT_ONCE = 2
 MOST_STRANGERS = 64
@@ -178,7 +179,7 @@ class Gate:
 
         None if it may not, or may have changed. Raises the same.
         """
-        head = await self._audit.record_page(ExpectedPage(asked, passage.access, page.content, given))
+        head = await self._audit.record_page(ExpectedPage(asked, passage.access, page.content), given)
         if head is not None:
             self._quotas.count_bytes(passage.access, given.bytes)
         return head

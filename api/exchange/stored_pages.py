@@ -6,7 +6,7 @@ it.
 """
 
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from itertools import cycle
 from typing import Annotated
@@ -30,6 +30,8 @@ _LANES = 4
 much less; where it takes long, they go another way."""
 _MOST_FOUND = 10_000
 """Questions whose last answer is remembered."""
+_ANYBODY = ""
+"""Stands for the agreement under which a question was asked last: partners ask for the same news."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,16 +98,17 @@ class PageReader:
         found = await self._lane().ask(asked)
         if found is not None and found[1].agreed:
             access, page = found
-            self._found[BodiesAsked(access.agreement, asked.metric, asked.after, asked.limit)] = page
-            if len(self._found) > _MOST_FOUND:
+            for agreement in (access.agreement, _ANYBODY):
+                self._found[BodiesAsked(agreement, asked.metric, asked.after, asked.limit)] = page
+            while len(self._found) > _MOST_FOUND:
                 self._found.popitem(last=False)
         return found
 
     def found_before(self, asked: BodiesAsked) -> tuple[BodyPage, KeptPage] | None:
-        """What was found last for this question, if it was agreed and its bytes are kept. Whether it may still be read
-        is for the database to say.
+        """What was found last for this question, or, where it is new, for the same one under any agreement; if that was
+        agreed and its bytes are kept. Whether it may be read now is for the database to say.
         """
-        page = self._found.get(asked)
+        page = self._found.get(asked) or self._found.get(replace(asked, agreement=_ANYBODY))
         kept = None if page is None else self._kept.get(page.content)
         return None if page is None or kept is None else (page, kept)
 

@@ -5,7 +5,6 @@ A page that was found before is recorded by the statement that says whether it m
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from hashlib import file_digest
 from pathlib import Path
 from secrets import token_hex
@@ -13,25 +12,12 @@ from time import time_ns
 
 from federation.access.audit import Given, audit_row, end_of
 from federation.access.batching import Batches
-from store.access import Access
-from store.agreed import PageAsked, keep_plan
+from store.agreed import keep_plan
 from store.audit import AuditHead, AuditMoved, AuditRow, append_audit, audit_heads
 from store.database import AsyncConnection, DatabaseUrl, connect_async
-from store.given_pages import PageGiven, record_pages
+from store.given_pages import ExpectedPage, record_pages
 
 _PAGES_AT_ONCE = 32
-
-
-@dataclass(frozen=True, slots=True)
-class ExpectedPage:
-    """A page that is to be given once more: the question, under which agreement and with which `content`
-    (`BodyPage`) it is expected to be answered, and what its line of the audit says.
-    """
-
-    asked: PageAsked
-    access: Access
-    content: str
-    given: Given
 
 
 class AuditWriter:
@@ -48,7 +34,7 @@ class AuditWriter:
 
         self._ends: dict[str, AuditHead] = {}
         self._answers: Batches[tuple[str, Given], AuditHead] = Batches(connect, self._append)
-        self._pages: Batches[ExpectedPage, AuditHead | None] = Batches(
+        self._pages: Batches[tuple[ExpectedPage, Given], AuditHead | None] = Batches(
             connect_for_pages, self._append_pages, most=_PAGES_AT_ONCE
         )
 
@@ -60,12 +46,12 @@ class AuditWriter:
         """
         return await self._answers.ask((agreement, given))
 
-    async def record_page(self, expected: ExpectedPage) -> AuditHead | None:
+    async def record_page(self, expected: ExpectedPage, given: Given) -> AuditHead | None:
         """The same for a page that was found before, if it is still what may be read; else no line is written.
 
         None then, or where it would take long to find out. Raises the same.
         """
-        return None if self._pages.is_slow() else await self._pages.ask(expected)
+        return None if self._pages.is_slow() else await self._pages.ask((expected, given))
 
     async def close(self) -> None:
         """Write what was handed over, and end."""
@@ -82,11 +68,11 @@ class AuditWriter:
             self._ends |= {row.agreement: end for row, end in zip(rows, ends, strict=True)}
             return ends
 
-    async def _append_pages(self, connection: AsyncConnection, batch: Sequence[ExpectedPage]) -> list[AuditHead | None]:
-        rows, ends = await self._following(connection, [(page.access.agreement, page.given) for page in batch])
-        pages = [
-            PageGiven(page.asked, page.content, page.access.version, row) for page, row in zip(batch, rows, strict=True)
-        ]
+    async def _append_pages(
+        self, connection: AsyncConnection, batch: Sequence[tuple[ExpectedPage, Given]]
+    ) -> list[AuditHead | None]:
+        rows, ends = await self._following(connection, [(page.access.agreement, given) for page, given in batch])
+        pages = [(page, row) for (page, _), row in zip(batch, rows, strict=True)]
         try:
             added = await record_pages(connection, pages)
         except AuditMoved:

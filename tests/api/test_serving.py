@@ -3,6 +3,8 @@
 import shutil
 import socket
 import ssl
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from ipaddress import ip_network
@@ -225,3 +227,23 @@ def test_an_address_that_cannot_be_listened_on_is_named_in_one_sentence(host, mo
         port = other.getsockname()[1]
         with pytest.raises(CannotListen, match=f"can't listen on {host}:{port}: "):
             BoundedServer(build(ISFAHAN, module_database_url, (health,), "", []), Listening(host, port)).run()
+
+
+ENDED_BY_A_HANDLER = """
+import signal, socket, sys
+from starlette.applications import Starlette
+from api.serving import BoundedServer, Listening
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))
+listening = socket.create_server(("127.0.0.1", 0))
+print(listening.getsockname()[1], flush=True)
+BoundedServer(Starlette(), Listening("127.0.0.1", 0)).run([listening])
+"""
+
+
+def test_a_server_that_a_handler_of_signals_ends_was_not_refused_its_port():
+    with subprocess.Popen([sys.executable, "-c", ENDED_BY_A_HANDLER], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        port = int(process.stdout.readline())
+        assert httpx.get(f"http://127.0.0.1:{port}/", trust_env=False).status_code == 404
+        process.terminate()
+        assert process.wait(20) == 7

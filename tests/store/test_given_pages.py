@@ -11,7 +11,7 @@ from store.access import token_hash
 from store.agreed import PageAsked, token_pages
 from store.audit import AuditMoved, AuditRow, audit_rows
 from store.database import AsyncConnection, Connection, connect, connect_async
-from store.given_pages import PageGiven, record_pages
+from store.given_pages import ExpectedPage, record_pages
 from tests.federation.agreements.matrix import METRICS, generated
 
 pytestmark = pytest.mark.services
@@ -28,7 +28,7 @@ def token_of(connection: Connection, agreement: str, name: str, life: str = "1 h
     return token_hash(name)
 
 
-async def found_pages(connection: AsyncConnection, asked: Sequence[PageAsked]) -> list[PageGiven]:
+async def found_pages(connection: AsyncConnection, asked: Sequence[PageAsked]) -> list[tuple[ExpectedPage, AuditRow]]:
     """The pages that may be read of what was asked, each with the next line of its agreement."""
     sequences: dict[str, count[int]] = {}
     pages = []
@@ -37,7 +37,7 @@ async def found_pages(connection: AsyncConnection, asked: Sequence[PageAsked]) -
             access, page = found
             sequence = next(sequences.setdefault(access.agreement, count(1)))
             row = AuditRow(access.agreement, sequence, 1_000, f"{access.agreement} {sequence}".encode())
-            pages.append(PageGiven(question, page.content, access.version, row))
+            pages.append((ExpectedPage(question, access, page.content), row))
     return pages
 
 
@@ -52,14 +52,14 @@ def test_of_an_agreement_every_line_is_added_or_none_and_of_the_others_all(datab
         connection = await connect_async(database_url, name="test", wait_s=5, statement_limit_ms=5000)
         async with connection:
             pages = await found_pages(connection, asked)
-            several = {page.row.agreement for page in pages if page.row.sequence > 1}
+            several = {row.agreement for _, row in pages if row.sequence > 1}
             mine, other = sorted(several)[:2]
-            first = next(page for page in pages if page.row.agreement == mine)
+            place, first = next((i, page) for i, (page, row) in enumerate(pages) if row.agreement == mine)
             [(_, of_no_body)] = await token_pages(connection, [replace(first.asked, after=2**62)])
             empty = of_no_body.content
             wrong = [
                 replace(first, content="0" * 64),
-                replace(first, version=first.version + 1),
+                replace(first, access=replace(first.access, version=first.access.version + 1)),
                 replace(first, asked=replace(first.asked, token=tokens[other])),
                 replace(first, asked=replace(first.asked, token=ended[mine])),
                 replace(first, asked=replace(first.asked, token=b"unknown")),
@@ -67,13 +67,13 @@ def test_of_an_agreement_every_line_is_added_or_none_and_of_the_others_all(datab
                 replace(first, asked=replace(first.asked, metric="nothing"), content=empty),
                 replace(first, asked=replace(first.asked, token=ended[mine], after=2**62), content=empty),
             ]
-            everyone = {page.row.agreement for page in pages}
+            everyone = {row.agreement for _, row in pages}
             for changed in wrong:
-                given = [changed if page is first else page for page in pages]
+                given = [*pages[:place], (changed, pages[place][1]), *pages[place + 1 :]]
                 assert await record_pages(connection, given) == everyone - {mine}
                 with connect(database_url) as reader:
                     kept = {row.line for row in audit_rows(reader)}
-                    assert kept == {page.row.line for page in pages if page.row.agreement != mine}
+                    assert kept == {row.line for _, row in pages if row.agreement != mine}
                     reader.execute("DELETE FROM audit")
             assert await record_pages(connection, pages) == everyone
             with pytest.raises(AuditMoved):

@@ -134,6 +134,22 @@ def _known_lines(connection: Connection, agreement: str) -> list[dict[str, objec
     return lines_of(connection, agreement) if next(audit_rows(connection, agreement), None) else []
 
 
+def test_what_another_partner_was_given_is_given_if_this_one_may_read_the_same_and_only_then(api, connection):
+    first, second, other = (
+        Agreed.installed(name, connection, grants=grants)
+        for name, grants in (("first", ALL), ("second", ALL), ("other", FROM_THE_SECOND_HOUR))
+    )
+    page = api.get(ASKED, headers=reader_of(api, first, connection))
+    before = ordinary_statements(connection)
+    same = api.get(ASKED, headers=reader_of(api, second, connection))
+    assert ordinary_statements(connection) == before and said(same) == said(page)
+    less = api.get(ASKED, headers=reader_of(api, other, connection))
+    assert less.content.splitlines() == page.content.splitlines()[1:] and ordinary_statements(connection) != before
+    for name, given in (("first", page), ("second", same), ("other", less)):
+        [line] = lines_of(connection, name)
+        assert line["page"] == sha256(given.content).hexdigest()
+
+
 def test_limits_hold_and_a_request_that_is_asked_in_two_ways_counts_once(api, connection):
     agreed = Agreed.installed("limited", connection, requests_per_minute=5, grants=ALL)
     reader = reader_of(api, agreed, connection)
