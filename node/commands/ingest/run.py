@@ -3,7 +3,6 @@
 import fcntl
 import logging
 import os
-import tempfile
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -19,6 +18,7 @@ from node.commands.ingest.files import zone_named
 from node.health import RoleHealth
 from node.live_sources import RunningSource, SourceGroup, SourceThreads
 from node.settings import settings
+from node.spools import remove_leftovers, spool
 
 if TYPE_CHECKING:
     from api.serving import BoundedServer
@@ -40,6 +40,7 @@ def run(
     listed = load_sources(sources)
     health = RoleHealth("ingest")
     stop = lifecycle.start("ingest", health)
+    remove_leftovers()
     with ExitStack() as stack:
         threads = SourceThreads(zone_named(wiring.city().zone), health, LastHeard(listed.silent_ms, {}, now_ms()), stop)
         groups = _groups(stack, listed, stop)
@@ -79,17 +80,18 @@ def _groups(stack: ExitStack, listed: "SourcesList", stop: Event) -> _Groups:
     found = []
     for source in listed.folders:
         _lock(stack, source)
-        folder = Folder(source.name, source.path, source.pattern, source.settle_ms, _spool(stack), now_ms)
+        copies = stack.enter_context(spool())
+        folder = Folder(source.name, source.path, source.pattern, source.settle_ms, copies, now_ms)
         found.append(RunningSource(folder, folder, source.content, "folder", remembered_days=ARRIVAL_DAYS))
     if found:
         groups.folders = SourceGroup("folders", found, stop.wait)
     for sender in listed.http:
-        inbox = Inbox(sender.name, _spool(stack), now_ms)
+        inbox = Inbox(sender.name, stack.enter_context(spool()), now_ms)
         one = RunningSource(inbox, inbox, sender.content, "http", endless=True, arrivals=_answered(inbox))
         groups.others.append(SourceGroup(sender.name, [one], inbox.wait))
         groups.inboxes.append(inbox)
     for messages in listed.mqtt:
-        topics = MqttInbox(messages.name, messages.broker, _spool(stack), now_ms)
+        topics = MqttInbox(messages.name, messages.broker, stack.enter_context(spool()), now_ms)
         one = RunningSource(topics, topics, messages.content, "mqtt", endless=True, each_line=True)
         groups.others.append(SourceGroup(messages.name, [one], topics.wait))
         stack.callback(topics.stop)
@@ -104,7 +106,7 @@ def _polled(stack: ExitStack, source: "PollSource", stop: Event) -> SourceGroup:
     from ingest.live.poll import Poll
 
     connecting = source.connecting(wiring.poll_proxy())
-    poll = Poll(source.name, source.address, connecting, _spool(stack), now_ms, stop)
+    poll = Poll(source.name, source.address, connecting, stack.enter_context(spool()), now_ms, stop)
     one = RunningSource(poll, poll, source.content, "poll", endless=True, remembered_days=1, around=poll.unrepeated)
     return SourceGroup(source.name, [one], stop.wait)
 
@@ -126,14 +128,11 @@ def _topic(stack: ExitStack, source: "TopicSource") -> SourceGroup:
 
     address = source.address
     log = wiring.log_of_others(address.bootstrap, address.security)
-    inbox = TopicInbox(source.name, log, address.topic, address.group, address.start, _spool(stack), now_ms)
+    copies = stack.enter_context(spool())
+    inbox = TopicInbox(source.name, log, address.topic, address.group, address.start, copies, now_ms)
     stack.callback(inbox.stop)
     one = RunningSource(*(inbox, inbox, source.content, "topic"), endless=True, each_line=True, around=source.messages)
     return SourceGroup(source.name, [one], inbox.wait)
-
-
-def _spool(stack: ExitStack) -> Path:
-    return Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sistercity-")))
 
 
 def _server(sources: "Sequence[HttpSource]", inboxes: "Sequence[Inbox]", listen: "Listen") -> "BoundedServer":
