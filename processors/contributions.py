@@ -32,8 +32,7 @@ def contributions(rows: Rows, of_message: Numbers, left_out: Indices) -> tuple[N
     key = _without(key, left_out)
     key.sort()
     begins = np.flatnonzero(changes(key >> beyond))
-    names = key[begins] >> beyond
-    count = np.diff(begins, append=len(key)).astype(np.uint64)
+    names, count = key[begins] >> beyond, np.diff(begins, append=len(key)).view(np.uint64)
     net = np.add.reduceat(key, begins) - count * ((names << beyond) - np.uint64(low % 2**64))
     return (names >> np.uint64(of_number)).astype(np.uint32), net.view(np.int64)
 

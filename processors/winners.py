@@ -147,7 +147,7 @@ def _suspected(rows: Rows) -> Indices:
     beyond = np.uint32(32 - bits)
     marked = np.zeros(1 << bits, np.bool_)
     marked[twice >> beyond] = True
-    return np.flatnonzero(marked[hashed >> beyond])
+    return np.flatnonzero(marked.take(hashed >> beyond))
 
 
 def contradicting(rows: Rows, metric: Metric) -> NDArray[np.bool_]:
