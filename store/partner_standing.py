@@ -23,6 +23,8 @@ NOTHING_YET = "nothing-yet"
 class PartnerStanding:
     """One partner as a whole. `since` is None where nothing has happened yet; `reason` is a short, fixed word.
 
+    Of `no-agreement`, `since` is the end of the last agreement, or the last pull where an agreement gives other things.
+
     `received_at` is when the last pull went well.
     """
 
@@ -135,10 +137,10 @@ _STANDING = """
 """
 
 _SINCE = """
-    CASE WHEN NOT agreed THEN succeeded_at
+    CASE WHEN NOT agreed THEN CASE WHEN over_at <= %(now)s THEN over_at ELSE succeeded_at END
          WHEN contradicted_at IS NOT NULL THEN contradicted_at
          WHEN reason NOT IN ('unreachable', 'nothing-yet') THEN failing_since
-         ELSE succeeded_at END
+         {withdrawn} ELSE succeeded_at END
 """
 
 _OUTCOMES = """
@@ -148,6 +150,10 @@ _OUTCOMES = """
     ), known AS (
         SELECT thumbprint, city FROM partners WHERE thumbprint IS NOT NULL
         UNION SELECT thumbprint, city FROM given
+    ), over AS (
+        SELECT partner AS thumbprint, max(least(valid_until, revoked_at, ends.received_at)) AS over_at
+        FROM agreements LEFT JOIN agreement_revocations USING (id)
+        LEFT JOIN identity_revocations AS ends ON ends.thumbprint = partner GROUP BY partner
     )
 """
 
@@ -164,12 +170,12 @@ _PARTNERS = f"""
         FROM contradictions WHERE settled_at IS NULL ORDER BY thumbprint, found_at
     ), joined AS (
         SELECT city, known.thumbprint, known.thumbprint IN (SELECT thumbprint FROM given) AS agreed, contradicted_at,
-               contradiction, reason, detail, failing_since, fresh_until, received.succeeded_at
+               contradiction, reason, detail, failing_since, fresh_until, received.succeeded_at, over_at
         FROM known LEFT JOIN outcome USING (thumbprint) LEFT JOIN received USING (thumbprint)
-        LEFT JOIN told USING (thumbprint)
+        LEFT JOIN told USING (thumbprint) LEFT JOIN over USING (thumbprint)
     )
-    SELECT city, thumbprint, {_STANDING.format(withdrawn="")}, {_SINCE}, coalesce(contradiction, reason), detail,
-           succeeded_at
+    SELECT city, thumbprint, {_STANDING.format(withdrawn="")}, {_SINCE.format(withdrawn="")},
+           coalesce(contradiction, reason), detail, succeeded_at
     FROM joined ORDER BY city
 """
 
@@ -191,13 +197,13 @@ _METRICS = f"""
         SELECT DISTINCT ON (city, metric) city, metric, listed.thumbprint,
                EXISTS (SELECT FROM given WHERE given.thumbprint = listed.thumbprint AND given.metric = listed.metric)
                    AS agreed,
-               contradicted_at, contradiction, reason, detail, failing_since, fresh_until, succeeded_at
-        FROM listed LEFT JOIN outcome USING (thumbprint, metric)
+               contradicted_at, contradiction, reason, detail, failing_since, fresh_until, succeeded_at, over_at
+        FROM listed LEFT JOIN outcome USING (thumbprint, metric) LEFT JOIN over USING (thumbprint)
         LEFT JOIN told ON told.thumbprint = listed.thumbprint AND told_metric IN ('', metric)
         ORDER BY city, metric, contradicted_at
     )
     SELECT city, metric, {_STANDING.format(withdrawn="WHEN newest.withdrawn THEN 'withdrawn'")},
-           CASE WHEN newest.withdrawn THEN newest.published_at ELSE {_SINCE} END,
+           {_SINCE.format(withdrawn="WHEN newest.withdrawn THEN newest.published_at")},
            coalesce(contradiction, reason), detail, ended.sequence, newest.window_end
     FROM joined LEFT JOIN entry_ends AS ended USING (thumbprint, metric)
     LEFT JOIN LATERAL (

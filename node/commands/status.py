@@ -143,8 +143,7 @@ def _words(standings: "Sequence[PartnerStanding]") -> set[tuple[str, str]]:
 def _standing(what: str, found: "PartnerStanding | MetricStanding") -> str:
     from federation.wire import rfc3339
 
-    before = ", last pulled" if found.standing == "no-agreement" else " since"
-    since = "" if found.since is None or found.standing == "fresh" else f"{before} {rfc3339(found.since)}"
+    since = "" if found.since is None or found.standing == "fresh" else f" since {rfc3339(found.since)}"
     why = "" if found.reason is None else f": {found.detail or found.reason}"
     never = "" if since or why or found.standing == "fresh" else ": it was never asked; does `sistercity pull` run?"
     return f"{what} is {found.standing}{since}{why}{never}"

@@ -31,8 +31,7 @@ def judge_partners(
         yield Finding("ok", "partners", "none was ever pulled")
     for found in standings:
         asked = found.since is not None or found.reason is not None
-        before = ", last pulled" if found.standing == "no-agreement" else " since"
-        since = "" if found.since is None or found.standing == "fresh" else f"{before} {rfc3339(found.since)}"
+        since = "" if found.since is None or found.standing == "fresh" else f" since {rfc3339(found.since)}"
         why = "" if found.reason is None else f" ({found.detail or found.reason})"
         advice = _WHAT_TO_DO.get(found.standing)
         words = (f"{found.standing}{since}{why}" if asked else f"{found.standing}, it was never asked") + (

@@ -195,6 +195,10 @@ def test_standings_tell_fresh_stale_refused_contradicted_withdrawn_and_no_agreem
         assert standings() == ("fresh", "withdrawn")
         record_contradiction(connection, Contradiction(HUE, METRIC, "two-stories", 2, "a", "b", b"", HUE))
         assert standings() == ("contradicted", "contradicted")
-        connection.execute("INSERT INTO agreement_revocations (id, reason) VALUES ('a', 'over')")
+        over = now + 50 * HOUR
+        connection.execute(
+            "INSERT INTO agreement_revocations (id, reason, revoked_at) VALUES ('a', 'over', %s)", (moment(over),)
+        )
         assert standings() == ("no-agreement", "no-agreement")
         assert partner_standings(connection, now)[0].received_at == int(moment(now).timestamp() * 1000)
+        assert partner_standings(connection, over)[0].since == metric_standings(connection, over)[0].since == over
