@@ -1,5 +1,6 @@
 """The text of an error that an operator can mend."""
 
+import errno
 import os
 from collections.abc import Mapping
 
@@ -11,6 +12,13 @@ _NOT_INSTALLED = {
     " `cameras`, whose image has it; elsewhere, install sistercity[pictures]",
 }
 """What a node may be installed without."""
+_OF_FILES = frozenset(
+    {
+        *(errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP),
+        *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO),
+    }
+)
+"""What is wrong with a file that the operator has named, or with its disk."""
 _KAFKA_SETTINGS: Mapping[DecidedBy, str] = {
     "address": "SISTERCITY_KAFKA and SISTERCITY_KAFKA_SECURITY_PROTOCOL",
     "user": "SISTERCITY_KAFKA_USERNAME, SISTERCITY_KAFKA_PASSWORD and SISTERCITY_KAFKA_SASL_MECHANISM",
@@ -37,6 +45,8 @@ def explain(error: Exception) -> str | None:
     rights = psycopg.errors.InsufficientPrivilege
     if isinstance(error, PermissionError) and error.filename is not None:
         return _without_permission(error)
+    if isinstance(error, OSError) and error.errno in _OF_FILES:
+        return error.strerror if error.filename is None else f"{error.filename}: {error.strerror}"
     if isinstance(error, OperatorError | PermissionError | psycopg.OperationalError | rights):
         return with_settings(error)
     # psycopg itself raises the bare class for a URL that it can't read; a subclass is the server's, for wrong SQL.

@@ -149,6 +149,9 @@ def test_an_operators_error_is_one_message_and_exit_code_1(kind, monkeypatch, ca
             "the database has no tables of ours, or those of another version",
         ),
         (PermissionError(13, "Permission denied", "folder"), "folder: Permission denied: this process runs as user"),
+        (FileNotFoundError(2, "No such file or directory", "a.json"), "a.json: No such file or directory\n"),
+        (IsADirectoryError(21, "Is a directory", "here"), "here: Is a directory\n"),
+        (OSError(28, "No space left on device"), "No space left on device\n"),
     ],
 )
 def test_a_librarys_error_that_an_operator_can_mend_is_one_message(error, text, monkeypatch, capsys):
@@ -158,7 +161,10 @@ def test_a_librarys_error_that_an_operator_can_mend_is_one_message(error, text, 
     assert capsys.readouterr().err.startswith(f"sistercity: {text}")
 
 
-@pytest.mark.parametrize("error", [ValueError("a defect"), psycopg.errors.SyntaxError("wrong SQL"), KeyError("x")])
+@pytest.mark.parametrize(
+    "error",
+    [ValueError("a defect"), psycopg.errors.SyntaxError("wrong SQL"), KeyError("x"), OSError(9, "Bad file descriptor")],
+)
 def test_a_defect_keeps_its_traceback(error, monkeypatch):
     with pytest.raises(type(error)):
         run(error, monkeypatch)
