@@ -107,11 +107,13 @@ def settle(connection: Connection, recorded: RecordedContradiction, choice: Choi
 
 
 def skip_body(connection: Connection, thumbprint: str, metric: str, sequence: int, *, by: str, why: str) -> bool:
-    """Pass over a body that is refused. Returns False if it was passed over before, or no entry of it is here."""
+    """Pass over a body that is refused. Returns False if it was passed over before, is here, or no entry of it is."""
     done = connection.execute(
         "INSERT INTO skipped_bodies (thumbprint, metric, sequence, skipped_by, why)"
-        " SELECT thumbprint, metric, sequence, %s, %s FROM partner_entries"
-        " WHERE thumbprint = %s AND metric = %s AND sequence = %s ON CONFLICT DO NOTHING",
+        " SELECT thumbprint, metric, sequence, %s, %s FROM partner_entries AS entry"
+        " WHERE thumbprint = %s AND metric = %s AND sequence = %s AND NOT EXISTS ("
+        "   SELECT FROM partner_bodies AS held WHERE (held.thumbprint, held.metric, held.sequence)"
+        "       = (entry.thumbprint, entry.metric, entry.sequence)) ON CONFLICT DO NOTHING",
         (by, why, thumbprint, metric, sequence),
     )
     return done.rowcount == 1

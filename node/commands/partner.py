@@ -107,7 +107,8 @@ def skip(
 
     with wiring.database("partner") as connection:
         if not skip_body(connection, _thumbprint(connection, city), metric, sequence, by=by, why=reason):
-            raise wiring.CommandError(f"no entry {sequence} of {metric} of {city} is here, or it was skipped before")
+            words = "either no entry of it is here, or its body is, or it was passed over before"
+            raise wiring.CommandError(f"body {sequence} of {metric} of {city} can't be passed over: {words}")
     typer.echo(f"body {sequence} of {metric} of {city} is passed over from the next pull on")
 
 

@@ -188,6 +188,7 @@ def test_a_body_that_is_refused_for_ever_is_passed_over(stage: Stage, hue: Talki
     assert values(stage) == [500, 500]
     with connect(stage.database_url) as connection:
         assert not skip_body(connection, hue.keys.thumbprint, METRIC, 9, by="N. N.", why="out of order")
+        assert not skip_body(connection, hue.keys.thumbprint, METRIC, 2, by="N. N.", why="it is here, and not refused")
         assert skip_body(connection, hue.keys.thumbprint, METRIC, 3, by="N. N.", why="out of order")
         assert [(body.sequence, body.by) for body in skipped_bodies(connection, hue.keys.thumbprint)] == [(3, "N. N.")]
     assert stage.pull()[0].failure is None

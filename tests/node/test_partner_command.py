@@ -96,5 +96,5 @@ def test_a_lying_node_is_shown_settled_and_pulled_again_and_its_lie_stays_proven
         assert f"{city} contradicted itself about {metric}; settled by N. N.: a fire" in run("status")
         assert "waits for a decision" in run(*words, code=1)
         skipping = ("partner", "skip", city, metric, "999", "--by", "N. N.", "--reason", "wrong")
-        assert "no entry 999" in run(*skipping, code=1)
+        assert "body 999 of" in run(*skipping, code=1)
         assert "never an agreement with atlantis" in run("partner", "show", "atlantis", code=1)
