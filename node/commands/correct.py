@@ -32,6 +32,8 @@ def correct(
 
     stop = lifecycle.start("correct", health := RoleHealth("correct", silent_s=every + _LONGEST_TURN_S))
     city, log = wiring.city(), wiring.log()
+    if not once:
+        logger.info("looking every %g s for windows to which readings came late", every)
     with closing(SpillFolder(settings().spill_folder or settings().home / "open-windows")) as spill:
         corrector = Corrector(log, city.id, city.zone, OpenMemory(settings().open_memory_mb << 20, spill), stop)
         while not stop.is_set():

@@ -77,6 +77,7 @@ def _publish_until_stopped(begin: "Since", poll_s: float, health: RoleHealth, st
     from federation.publications.publisher import Publisher
 
     city = wiring.city()
+    log.info("publishing each window in its slot; another publisher, if there is one, goes first")
     Publisher(
         *(wiring.database_url(), wiring.ledger_path(city.id), city.id, city.zone, streams),
         since=begin,
@@ -96,6 +97,7 @@ def _publish_what_is_due(begin: "Since", stop: "Event") -> None:
 
     city = wiring.city()
     path = wiring.ledger_path(city.id)
+    published = False
     with wiring.database("publish") as connection:
         while not stop.is_set():
             with publishing(connection, Ledger(path), city.id, city.zone, now_ms(), head_signer()) as appender:
@@ -103,9 +105,12 @@ def _publish_what_is_due(begin: "Since", stop: "Event") -> None:
                     raise wiring.CommandError("another publisher is at work; it publishes what is due")
                 made = publish_due(appender, streams(connection), city.zone, now_ms(), begin)
             if made is None:
-                return
+                break
             for publication in made:
                 _say(publication)
+                published = True
+    if not published and not stop.is_set():
+        typer.echo("nothing is due")
 
 
 def _level_revocations() -> None:

@@ -104,6 +104,7 @@ def test_closed_windows_that_nobody_publishes_are_a_warning(command, kafka_log, 
     level, words = examined(command)[1]["publications"]
     assert (level, "nothing was ever published" in words) == ("warn", True)
     command("publish", "--once")
+    assert command("publish", "--once") == "nothing is due\n"
     assert examined(command)[1]["publications"] == ("ok", "every window has been published in its slot")
 
 
