@@ -172,7 +172,9 @@ def _of_sources(grouped: _Grouped, kept: Indices, sums: list[Amounts], metric: M
     counted = [replace(total, covered_ms=width_ms * count) for total, count in zip(sums, sources, strict=True)]
     if metric.kind != "mean-of-last":
         return counted
-    others = remaining(len(rows), np.sort(last))
+    of_lasts = sums
+    if len(last) < len(order):  # mostly a source has one row in a window
+        of_lasts = grouped.sums(remaining(len(rows), np.sort(last)), zeros=False)
     return [
         replace(
             total,
@@ -180,7 +182,7 @@ def _of_sources(grouped: _Grouped, kept: Indices, sums: list[Amounts], metric: M
             largest=of_last.largest,
             absolute=of_last.absolute,
         )
-        for total, of_last in zip(counted, grouped.sums(others, zeros=False), strict=True)
+        for total, of_last in zip(counted, of_lasts, strict=True)
     ]
 
 
