@@ -55,11 +55,12 @@ _LOOKED_AT = pages_of_tokens(
 _RECORD_PAGES = f"""
     WITH looked_at (chain, sequence, at, line, expected, held, log, agreed, first, last, content) AS ({_LOOKED_AT}),
     compared AS (
-        SELECT *, bool_and((held AND agreed AND content = expected) IS TRUE) OVER (PARTITION BY chain) AS same
-        FROM looked_at),
+        SELECT *, bool_and((held AND agreed AND content = expected) IS TRUE) OVER whole_chain AS same FROM looked_at
+        WINDOW whole_chain AS (PARTITION BY chain ORDER BY sequence ROWS BETWEEN UNBOUNDED PRECEDING
+                               AND UNBOUNDED FOLLOWING)),
     added AS (
         INSERT INTO audit (agreement, sequence, at, line)
         SELECT chain, sequence, to_timestamp(at / 1000.0), line FROM compared WHERE same ORDER BY chain, sequence
         RETURNING agreement)
-    SELECT DISTINCT agreement FROM added
+    SELECT agreement FROM added
 """
