@@ -52,11 +52,14 @@ def test_wrong_parameters_are_refused_without_a_connection(away: TestClient, pat
     assert away.get(path).status_code == status
 
 
-READ_BY_THE_EXCHANGE = {"store.agreed", "store.access", "store.audit", "store.database", "store.heartbeat"}
+READ_BY_THE_EXCHANGE = {
+    *("store.agreed", "store.given_pages", "store.access", "store.audit", "store.database", "store.heartbeat")
+}
 
 
 def test_the_partner_api_reads_the_database_through_what_is_agreed_and_nothing_else() -> None:
-    """`store.access` and `store.audit` hold what the server itself writes: tokens and the record of what was given.
+    """`store.given_pages` asks by the query of `store.agreed` whether a page may be read, and reads none.
+    `store.access` and `store.audit` hold what the server itself writes: tokens and the record of what was given.
     `store.heartbeat` asks whether the database answers, and reads no table.
     """
     found = set()
