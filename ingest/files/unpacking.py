@@ -1,5 +1,6 @@
 """Files that came packed: gzip, or a zip with one file in it."""
 
+import errno
 import gzip
 import zipfile
 import zlib
@@ -17,13 +18,16 @@ MOST_MEMBERS = 10_000
 
 _GZIP, _ZIP = b"\x1f\x8b", (b"PK\x03\x04", b"PK\x05\x06")
 _BLOCK = 1 << 20
+_OF_CONTENT = (None, errno.EINVAL)
+"""Of errors that the archive's content makes: `gzip.BadGzipFile`, and seeking to where nothing can be."""
 
 
 @contextmanager
 def unpacked(path: Path) -> Iterator[Path]:
     """The file itself, or a temporary copy of the same name that holds what is packed in it.
 
-    Raises `NotSuchFile` for an archive that is damaged, encrypted, too large, or holds several files.
+    Raises `NotSuchFile` for an archive that is damaged, encrypted, too large, or holds several files, and `OSError` if
+    there is no room for the copy, or the disk fails.
     """
     with path.open("rb") as file:
         beginning = file.read(4)
@@ -38,8 +42,12 @@ def unpacked(path: Path) -> Iterator[Path]:
                     _copy(packed, copy)
             else:
                 _unzip(path, copy)
+        except OSError as error:
+            if error.errno not in _OF_CONTENT:
+                raise
+            raise NotSuchFile(f"{path.name}: cannot be unpacked: {error}") from None
         # RuntimeError is an encrypted member, NotImplementedError an unknown compression.
-        except (OSError, EOFError, zlib.error, zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
+        except (EOFError, zlib.error, zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
             raise NotSuchFile(f"{path.name}: cannot be unpacked: {error}") from None
         yield copy
 

@@ -1,4 +1,5 @@
 import gzip
+import resource
 import zipfile
 from pathlib import Path
 
@@ -66,3 +67,18 @@ def test_an_archive_that_is_none_or_holds_several_files_is_refused_in_words(tmp_
         cut.write_bytes(damaged)
         with pytest.raises(NotSuchFile, match="cut: cannot be unpacked"):
             content(cut)
+
+
+def test_a_disk_without_room_is_no_fault_of_the_file(tmp_path: Path, archive) -> None:
+    """A file that is settled as unreadable would not be looked at again when there is room."""
+    packed = tmp_path / "packed.csv"
+    packed.write_bytes(gzip.compress(bytes(1 << 20)))
+    paths = (packed, archive(one=bytes(1 << 20)))
+    usual = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, usual[1]))
+    try:
+        for path in paths:
+            with pytest.raises(OSError, match="File too large"):
+                content(path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, usual)
