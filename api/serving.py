@@ -219,7 +219,7 @@ class BoundedServer(uvicorn.Server):
                 if self.started:
                     raise
                 where = f"{self.config.host}:{self.config.port}"
-                words = "another process has the port, or the address is not for this one: see the line before"
+                words = "another process has the port, or the address is not for this one: the log says which"
                 raise CannotListen(f"can't listen on {where}: {words}") from None
 
 
