@@ -24,7 +24,7 @@ __all__ = ["AlreadyRunning", "NotInstalled", "Services", "ServicesFailed", "awai
 
 
 LOG_BYTES = 1_000_000
-_LOOK_S = 2.0
+_LOOK_S = 1.0
 
 
 class ServicesFailed(OperatorError):
