@@ -90,7 +90,7 @@ class Gate:
         self._issuers = CapacityLimiter(_ASKING_AT_ONCE)
         self._known: OrderedDict[bytes, Access] = OrderedDict()
         self._turns: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(_READS_AT_ONCE))
-        self._quotas = Quotas(clock)
+        self._quotas = Quotas(lambda: clock() / 1000)
 
     async def __aenter__(self) -> "Gate":
         self._issuing.open(wait=False)

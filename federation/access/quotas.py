@@ -4,18 +4,23 @@ Counted in this process, in windows that begin with a partner's first request: c
 request a write there, to protect the very database. With several processes each grants the whole.
 """
 
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import lru_cache
 from math import ceil
+from time import time
+
+from limits import RateLimitItem, RateLimitItemPerHour, RateLimitItemPerMinute
+from limits.storage import Storage
+from limits.strategies import FixedWindowRateLimiter
 
 from store.access import Access
 
-_MINUTE_MS = 60_000
-_HOUR_MS = 60 * _MINUTE_MS
 _TOKENS_PER_MINUTE = 30
 _SOON_S = 1
-_MOST_COUNTED = 1000
-"""Agreements. Of more, those whose windows are over are forgotten."""
+_MOST_WINDOWS = 1000
+"""Of more, those that are over are forgotten."""
 
 
 class LimitReached(Exception):
@@ -26,93 +31,146 @@ class LimitReached(Exception):
         self.retry_after_s = retry_after_s
 
 
-@dataclass(slots=True)
-class _Window:
-    """A count that begins anew once its time is over. Times in ms since 1970, UTC."""
+class _Keyed(RateLimitItem):
+    """A limit of one agreement. The library makes the key of a window anew each time it counts."""
 
-    length: int
-    ends: int = 0
-    count: int = 0
+    __slots__ = ("_key",)
 
-    def counted(self, now: int) -> int:
-        return self.count if now < self.ends else 0
+    def __init__(self, amount: int, namespace: str, agreement: str) -> None:
+        super().__init__(amount, namespace=namespace)
+        self._key = super().key_for(agreement)
 
-    def add(self, now: int, amount: int = 1) -> None:
-        if now >= self.ends:
-            self.ends, self.count = now + self.length, 0
-        self.count += amount
-
-    def reached(self, now: int, words: str) -> LimitReached:
-        return LimitReached(words, max(_SOON_S, ceil((self.ends - now) / 1000)))
+    def key_for(self, *_: object) -> str:
+        """The name of the window."""
+        return self._key
 
 
-@dataclass(slots=True)
-class _Counts:
-    """What one agreement has asked for."""
+class _PerMinute(_Keyed, RateLimitItemPerMinute): ...
 
-    requests: _Window = field(default_factory=lambda: _Window(_MINUTE_MS))
-    bytes: _Window = field(default_factory=lambda: _Window(_HOUR_MS))
-    tokens: _Window = field(default_factory=lambda: _Window(_MINUTE_MS))
-    at_once: int = 0
 
-    def is_over(self, now: int) -> bool:
-        return not self.at_once and all(now >= window.ends for window in (self.requests, self.bytes, self.tokens))
+class _PerHour(_Keyed, RateLimitItemPerHour): ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Limits:
+    """What may be counted in one window of each kind."""
+
+    requests: RateLimitItem
+    bytes: RateLimitItem
+    tokens: RateLimitItem
+
+
+@lru_cache(maxsize=_MOST_WINDOWS)
+def _limits(access: Access) -> _Limits:
+    name = access.agreement
+    return _Limits(
+        _PerMinute(access.requests_per_minute, "requests", name),
+        _PerHour(access.bytes_per_hour, "bytes", name),
+        _PerMinute(_TOKENS_PER_MINUTE, "tokens", name),
+    )
+
+
+class CountedWindows(Storage):
+    """Counts in memory. The library's own storage starts a thread to clean up, again and again while it counts."""
+
+    STORAGE_SCHEME = ["counted-windows"]  # noqa: RUF012
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        super().__init__()
+        self._clock = clock
+        self._counts: dict[str, tuple[float, int]] = {}
+
+    @property
+    def base_exceptions(self) -> type[Exception]:
+        """What the methods raise."""
+        return ValueError
+
+    def incr(self, key: str, expiry: float, amount: int = 1) -> int:
+        """The count with `amount`, in a window of `expiry` seconds that begins now unless one is open; 0 at least."""
+        ends, count = self._counts.get(key, (0.0, 0))
+        now = self._clock()
+        if ends <= now:
+            if len(self._counts) > _MOST_WINDOWS:
+                self._counts = {key: counted for key, counted in self._counts.items() if counted[0] > now}
+            ends, count = now + expiry, 0
+        count = max(0, count + amount)
+        self._counts[key] = ends, count
+        return count
+
+    def get(self, key: str) -> int:
+        """The count in the open window."""
+        ends, count = self._counts.get(key, (0.0, 0))
+        return count if ends > self._clock() else 0
+
+    def get_expiry(self, key: str) -> float:
+        """When the window ends, in seconds since 1970."""
+        return self._counts.get(key, (self._clock(), 0))[0]
+
+    def check(self) -> bool:
+        """Whether it works."""
+        return True
+
+    def reset(self) -> int:
+        """Forget all."""
+        count = len(self._counts)
+        self._counts.clear()
+        return count
+
+    def clear(self, key: str) -> None:
+        """Forget one."""
+        self._counts.pop(key, None)
 
 
 class Quotas:
-    """Counts for all agreements. Used from one thread. `clock` gives milliseconds since 1970, UTC."""
+    """Counts for all agreements. Used from one thread. `clock` gives seconds since 1970, UTC."""
 
-    def __init__(self, clock: Callable[[], int]) -> None:
+    def __init__(self, clock: Callable[[], float] = time) -> None:
         self._clock = clock
-        self._counts: dict[str, _Counts] = {}
+        self._windows = FixedWindowRateLimiter(CountedWindows(clock))
+        self._at_once: Counter[str] = Counter()
 
     def check(self, access: Access) -> None:
         """Raises `LimitReached` if one more request would exceed a limit. Counts nothing."""
-        self._check(access, self._of(access), self._clock())
+        limits = _limits(access)
+        if not self._windows.test(limits.requests):
+            words = f"the agreement allows {access.requests_per_minute} requests a minute"
+            raise self._reached(limits.requests, words)
+        if not self._windows.test(limits.bytes):
+            raise self._reached(limits.bytes, f"the agreement allows {access.bytes_per_hour} bytes an hour")
+        if self._at_once[access.agreement] >= access.concurrent_requests:
+            words = f"the agreement allows {access.concurrent_requests} requests at once"
+            raise LimitReached(words, _SOON_S)
 
     def enter(self, access: Access) -> None:
         """Count a request that begins; `leave` must follow. Raises `LimitReached`, and counts nothing then."""
-        counts, now = self._of(access), self._clock()
-        self._check(access, counts, now)
-        counts.requests.add(now)
-        counts.at_once += 1
+        self.check(access)
+        self._windows.hit(_limits(access).requests)
+        self._at_once[access.agreement] += 1
 
     def leave(self, access: Access) -> None:
         """Count a request as over: its answer was sent, or the partner has gone."""
-        self._of(access).at_once -= 1
+        self._at_once[access.agreement] -= 1
+        if not self._at_once[access.agreement]:
+            del self._at_once[access.agreement]
 
     def give_back(self, access: Access) -> None:
         """Take back the count of a request that has left and comes again in another way."""
-        requests = self._of(access).requests
-        requests.count = max(0, requests.count - 1)
+        self._windows.hit(_limits(access).requests, cost=-1)
 
     def count_bytes(self, access: Access, count: int) -> None:
         """Count the content of an answer. One answer may exceed the limit; the next is refused."""
-        self._of(access).bytes.add(self._clock(), count)
+        self._windows.hit(_limits(access).bytes, cost=count)
 
     def check_token(self, access: Access) -> None:
         """Raises `LimitReached` if 30 tokens were issued within a minute, whatever the agreement says."""
-        tokens, now = self._of(access).tokens, self._clock()
-        if tokens.counted(now) >= _TOKENS_PER_MINUTE:
-            raise tokens.reached(now, "a token is good for many requests until it ends")
+        tokens = _limits(access).tokens
+        if not self._windows.test(tokens):
+            raise self._reached(tokens, "a token is good for many requests until it ends")
 
     def count_token(self, access: Access) -> None:
         """Count a token that was issued. One that was refused is not counted: a stranger may repeat an assertion."""
-        self._of(access).tokens.add(self._clock())
+        self._windows.hit(_limits(access).tokens)
 
-    def _check(self, access: Access, counts: _Counts, now: int) -> None:
-        if counts.requests.counted(now) >= access.requests_per_minute:
-            raise counts.requests.reached(now, f"the agreement allows {access.requests_per_minute} requests a minute")
-        if counts.bytes.counted(now) >= access.bytes_per_hour:
-            raise counts.bytes.reached(now, f"the agreement allows {access.bytes_per_hour} bytes an hour")
-        if counts.at_once >= access.concurrent_requests:
-            raise LimitReached(f"the agreement allows {access.concurrent_requests} requests at once", _SOON_S)
-
-    def _of(self, access: Access) -> _Counts:
-        counts = self._counts.get(access.agreement)
-        if counts is None:
-            if len(self._counts) >= _MOST_COUNTED:
-                now = self._clock()
-                self._counts = {name: counts for name, counts in self._counts.items() if not counts.is_over(now)}
-            counts = self._counts[access.agreement] = _Counts()
-        return counts
+    def _reached(self, limit: RateLimitItem, words: str) -> LimitReached:
+        left_s = self._windows.get_window_stats(limit).reset_time - self._clock()
+        return LimitReached(words, max(_SOON_S, ceil(left_s)))
