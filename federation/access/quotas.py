@@ -32,13 +32,17 @@ class LimitReached(Exception):
 
 
 class _Keyed(RateLimitItem):
-    """A limit of one agreement. The library makes the key of a window anew each time it counts."""
+    """A limit of one agreement.
+
+    The library makes the key of a window anew each time it counts, and of the amount too: a renewed limit would begin
+    another window.
+    """
 
     __slots__ = ("_key",)
 
     def __init__(self, amount: int, namespace: str, agreement: str) -> None:
         super().__init__(amount, namespace=namespace)
-        self._key = super().key_for(agreement)
+        self._key = f"{namespace} {agreement}"
 
     def key_for(self, *_: object) -> str:
         """The name of the window."""
