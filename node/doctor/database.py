@@ -8,6 +8,7 @@ from node import wiring
 from node.clock import now_ms
 from node.doctor.finding import Finding, judge_clock
 from node.wiring import CommandError
+from node.words import counted
 
 if TYPE_CHECKING:
     from ingest.cities import City
@@ -162,7 +163,9 @@ def _judge_register(registered: "Mapping[str, RegisteredSources]", metrics: Sequ
     if without_areas:
         words = f"no areas are drawn for {', '.join(without_areas)}: load the register again"
         return Finding("fail", what, words)
-    counts = ", ".join(f"{metric} {of.sources:,} in {of.areas} areas" for metric, of in sorted(registered.items()))
+    counts = ", ".join(
+        f"{metric} {of.sources:,} in {counted(of.areas, 'area')}" for metric, of in sorted(registered.items())
+    )
     missing = [metric for metric in metrics if metric not in registered]
     if missing:
         return Finding("warn", what, f"{counts}; no source of {', '.join(missing)}")

@@ -67,7 +67,7 @@ def test_a_new_node_learns_step_by_step_what_to_do_next(command, kafka_log, city
     assert found[topic] == ("ok", "4 partitions, settings as planned")
     assert found[live(city, FRAMES)][0] == "ok"
     assert found["register"][0] == "warn"  # the other metrics have no sources here
-    assert found["register"][1].startswith("energy.import 1 in 1 areas; no source of energy.solar, ")
+    assert found["register"][1].startswith("energy.import 1 in 1 area; no source of energy.solar, ")
     assert found[f"stream {topic}"] == ("ok", "nothing waits, and no `sistercity process` runs")
     assert found["kafka's copies"][0] == "warn"
     assert found["kafka's clock"][0] == found["database's clock"][0] == "ok"

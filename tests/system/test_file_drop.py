@@ -125,7 +125,7 @@ def test_what_is_dropped_while_the_process_is_killed_counts_once(command, kafka,
         write(paths[3], range(METERS), times[3 * quarter :])
         until(lambda: sent(consumer, topic) > before, "messages of the other two", pause_s=ASKING_S)
     with command.running(log, "ingest", "run", str(sources)) as process:
-        until(lambda: log.read_text().count("watching 1 folders") == 3, "the third process watches")
+        until(lambda: log.read_text().count("watching 1 folder") == 3, "the third process watches")
         until(lambda: done(database_url) == 4, "all files are done", pause_s=ASKING_S)
         rejects = [(path.parent / f"{path.name}.rejects.csv").read_text().splitlines() for path in paths]
         process.terminate()
@@ -166,5 +166,5 @@ def test_a_folder_is_watched_by_one_process_and_what_an_operator_can_mend_is_sai
     assert not (tmp_path / "elsewhere").exists()
     lock.unlink()
     with command.running(log, "ingest", "run", str(sources)):
-        until(lambda: "watching 1 folders" in log.read_text(), "it watches")
+        until(lambda: "watching 1 folder" in log.read_text(), "it watches")
         assert "another process watches this folder" in command.fails("ingest", "run", str(sources))

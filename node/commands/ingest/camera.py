@@ -12,11 +12,12 @@ import typer
 
 from node import lifecycle, wiring
 from node.clock import now_ms
-from node.commands.ingest.report import write_report
+from node.commands.ingest.report import sent_in_words, write_report
 from node.commands.ingest.simulated_register import load_simulated
 from node.health import RoleHealth
 from node.plate_detection import detect_function, detector_record, prepare_opencv
 from node.settings import settings
+from node.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -95,7 +96,7 @@ def cameras(detect: Beside = False) -> None:
         unregistered = [address.number for address in addresses if feed.find(address.source, now_ms()) is None]
         if unregistered:
             logger.warning("not in the register, so refused: camera %s", ", ".join(map(str, unregistered)))
-        logger.info("waiting at %d cameras", len(addresses))
+        logger.info("waiting at %s", counted(len(addresses), "camera"))
         left_out = run_cameras(feed, addresses, now_ms, stop)
     typer.echo(f"{feed.sender.feed.topic}: {_in_words(feed)}; left out: {left_out}")
 
@@ -129,7 +130,7 @@ def simulate_cameras(
             simulator = CameraSimulator(simulated, feed, now_ms, rate, faults=faults)
             logger.info("replaying %g seconds of %d video cameras, and %d still ones", seconds, cameras, stills)
             expected = simulator.replay(seconds, stop, still_seconds=still_seconds)
-            logger.info("%s", expected)
+            logger.info("%s", sent_in_words(expected))
             if report is not None and not stop.is_set():
                 write_report(report, {dataset_of(feed.sender.feed.topic): asdict(expected)})
             if follow:

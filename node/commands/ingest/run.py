@@ -19,6 +19,7 @@ from node.health import RoleHealth
 from node.live_sources import RunningSource, SourceGroup, SourceThreads
 from node.settings import settings
 from node.spools import remove_leftovers, spool
+from node.words import counted
 
 if TYPE_CHECKING:
     from api.serving import BoundedServer
@@ -46,7 +47,7 @@ def run(
         groups = _groups(stack, listed, stop)
         server = _server(listed.http, groups.inboxes, listed.listen) if listed.http else None
         if groups.folders is not None:
-            logger.info("watching %d folders", len(listed.folders))
+            logger.info("watching %s", counted(len(listed.folders), "folder"))
             threads.start(groups.folders)
         for group in groups.others:
             threads.start(group)

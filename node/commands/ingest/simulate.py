@@ -10,7 +10,7 @@ import typer
 
 from node import lifecycle, wiring
 from node.clock import now_ms
-from node.commands.ingest.report import write_report
+from node.commands.ingest.report import sent_in_words, write_report
 from node.commands.ingest.simulated_measurement import DAYS, measure_simulated
 from node.commands.ingest.simulated_register import load_simulated
 from node.health import ANSWER_S, SILENT_S, RoleHealth
@@ -64,7 +64,7 @@ def simulate(
         measure_simulated(connection, fleet, registered, start, measured_days)
         logger.info("replaying %d hours", (end - start) // 3_600_000)
         expected = simulator.replay(start, end, stop)
-        logger.info("%s", expected)
+        logger.info("%s", sent_in_words(expected))
         if report is not None and not stop.is_set():
             write_report(report, {DATASET: asdict(expected)})
         if go_on:

@@ -11,7 +11,7 @@ import typer
 
 from node import lifecycle, wiring
 from node.clock import now_ms
-from node.commands.ingest.report import write_report
+from node.commands.ingest.report import sent_in_words, write_report
 from node.commands.ingest.simulated_measurement import DAYS, measure_simulated
 from node.commands.ingest.simulated_register import load_simulated
 from node.health import ANSWER_S, SILENT_S, RoleHealth
@@ -108,7 +108,7 @@ def _replay(
     """Replay each simulator's span, and write what was sent unless that was stopped."""
     for simulator, (start, end) in zip(simulators, spans, strict=True):
         logger.info("replaying %d hours", (end - start) // 3_600_000)
-        logger.info("%s", simulator.replay(start, end, stop))
+        logger.info("%s", sent_in_words(simulator.replay(start, end, stop)))
     if report is not None and not stop.is_set():
         sent = [asdict(simulator.expected) for simulator in simulators]
         write_report(report, dict(zip((FILL_LEVELS, COLLECTIONS), sent, strict=True)))
