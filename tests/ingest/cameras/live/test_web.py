@@ -190,9 +190,9 @@ def test_a_camera_that_sends_pictures_is_never_disconnected():
         asked.stream()
         for number in range(5):
             asked.part(jpeg(number))
-            asked.server.closing.wait(0.3)
+            asked.server.closing.wait(0.2)
 
-    limits = CameraLimits(silence_s=1.0, picture_s=1.0)
+    limits = CameraLimits(silence_s=0.8, picture_s=0.8)
     with camera_server(script) as server, watching(connection := camera(server.url, limits=limits)):
         found, reason = come(connection)
     assert (len(found), reason) == (5, protocol.ENDED)
