@@ -63,7 +63,7 @@ containers: install $(VENV)/installed-test ## the tests on a container engine (d
 	@SISTERCITY_CONTAINERS=1 SISTERCITY_KILLS=$(or $(KILLS),12) $(BIN)/python -m pytest -m containers tests/containers
 
 unit: install $(VENV)/installed-test ## the tests that need neither Kafka nor PostgreSQL; ROOM=ingest for those of one room
-	@$(BIN)/python -m pytest --numprocesses 3 --dist worksteal -m "not services" tests/$(ROOM)
+	@$(BIN)/python -m pytest --numprocesses 4 --dist worksteal -m "not services" tests/$(ROOM)
 
 lint: $(VENV)/installed-test ## ruff, and the contracts of imports
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check --quiet . && $(BIN)/lint-imports --no-cache
