@@ -23,9 +23,8 @@ from benchmarks.workers import CLIENTS, Work, process
 from embedded.services import Services
 from eventlog.confluent import ConfluentLog
 from eventlog.protocol import Record, TopicPartition
-from processors.allocation import keep_freed_memory
 from processors.fold import Fold
-from processors.garbage import collect_rarely
+from processors.process_memory import prepare_memory
 from processors.reading_fold import ReadingFoldFactory
 from schemas.catalogue import metrics_of
 from store.database import connect, create_database
@@ -61,8 +60,7 @@ def measure(
         print(f"{name}: {run.cpu_s * 1e9 / written.readings:,.0f} ns of CPU a reading", flush=True)
 
     # As a processor does: the bare polls and the fold alone run in this process.
-    keep_freed_memory()
-    collect_rarely()
+    prepare_memory()
     for number in range(rounds):
         for client in clients:
             log = CLIENTS[client](running.kafka)

@@ -20,6 +20,7 @@ import socket
 import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from datetime import timedelta
 from functools import partial
@@ -189,8 +190,18 @@ def _content_length(head: bytes) -> int:
     return next((int(value) for name, _, value in named if name == b"content-length"), 0)
 
 
-def _processor_s(processes: Sequence[psutil.Process]) -> float:
-    return sum((float(each.user + each.system) for each in (process.cpu_times() for process in processes)), 0.0)
+def _processor_s(processes: Sequence[psutil.Process]) -> dict[int, float]:
+    """Seconds of processor time by process id, without those that have ended, as workers of PostgreSQL do."""
+    found = {}
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            times = process.cpu_times()
+            found[process.pid] = float(times.user + times.system)
+    return found
+
+
+def _spent_s(before: Mapping[int, float], after: Mapping[int, float]) -> float:
+    return sum(after[pid] - before[pid] for pid in after.keys() & before.keys())
 
 
 def measured(
@@ -215,12 +226,13 @@ def measured(
     databases = postgres.children()
     began, used, below = time.perf_counter(), _processor_s([server]), _processor_s(databases)
     asking = asyncio.run(run())
-    spent, used, below = (
-        *(time.perf_counter() - began, _processor_s([server]) - used),
-        _processor_s(databases) - below,
-    )
+    spent = time.perf_counter() - began
     count, received = sum(each.count for each in asking), sum(each.received for each in asking)
-    return ServedRound(count / spent, received / spent / 1e6, 1000 * used / count, 1000 * below / count)
+    return ServedRound(
+        *(count / spent, received / spent / 1e6),
+        processor_ms=1000 * _spent_s(used, _processor_s([server])) / count,
+        postgres_ms=1000 * _spent_s(below, _processor_s(databases)) / count,
+    )
 
 
 def request(metric: str, *headers: str) -> bytes:

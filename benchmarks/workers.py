@@ -23,10 +23,9 @@ from benchmarks.timed import Spent, TimedStore, end_at_sigterm
 from eventlog.confluent import ConfluentLog
 from eventlog.kafka import KafkaLog
 from node.settings import Settings
-from processors.allocation import keep_freed_memory
-from processors.garbage import collect_rarely
 from processors.open_memory import OpenMemory
 from processors.plan import Plan
+from processors.process_memory import prepare_memory
 from processors.reading_fold import ReadingFoldFactory
 from processors.runner import Runner
 from processors.spilling import SpillFolder
@@ -89,8 +88,7 @@ def _work(work: Work, gate: Gate, answer: Connection) -> None:
     ):
         metrics = {topic: metrics_of(dataset_of(topic)) for topic in work.topics}
         folds = ReadingFoldFactory(metrics, ZONE, memory=OpenMemory(OPEN_MEMORY_MB << 20, spill))
-        keep_freed_memory()
-        collect_rarely()
+        prepare_memory()
         Runner(log, store, folds, Plan(work.group, until_caught_up=True)).run(Event())
         answer.send(_Share(store.began, store.ended, peak_mb(), store.claimed_again))
 

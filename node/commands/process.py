@@ -43,9 +43,8 @@ def process(
         return
     from eventlog.protocol import TopicPartition
     from node.live_processing import process_history, process_live
-    from processors.allocation import keep_freed_memory
-    from processors.garbage import collect_rarely
     from processors.plan import Plan
+    from processors.process_memory import prepare_memory
     from processors.spilling import SpillFolder
     from store.processing_postgres import PostgresStore
 
@@ -68,8 +67,7 @@ def process(
         closing(PostgresStore(wiring.database_url())) as store,
     ):
         plan = replace(plan, instance=name)
-        keep_freed_memory()
-        collect_rarely()
+        prepare_memory()
         if history is None:
             process_live(log, store, city.id, plan, folds, stop, health.report)
         else:

@@ -31,7 +31,7 @@ def pages_of_rounds() -> int:
 def pages(first: str) -> int:
     """The same in a process of its own, which does something `first`."""
     program = (
-        "from processors.allocation import keep_freed_memory\n"
+        "from processors.process_memory import keep_freed_memory\n"
         "from tests.processors.test_allocation import pages_of_rounds\n"
         f"{first}\nprint(pages_of_rounds())"
     )

@@ -36,7 +36,7 @@ def collections_of_a_fold() -> int:
 
 def test_five_thousand_messages_are_folded_without_looking_for_garbage():
     program = (
-        "from processors.garbage import collect_rarely\n"
+        "from processors.process_memory import collect_rarely\n"
         "from tests.processors.test_garbage import collections_of_a_fold\n"
         "collect_rarely()\nprint(collections_of_a_fold())"
     )
