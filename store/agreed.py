@@ -7,6 +7,7 @@ bytes, without a line's end. Connections are those of `store.publication_log.sna
 from collections.abc import Sequence
 from dataclasses import dataclass
 from json import dumps
+from typing import NamedTuple
 
 from psycopg.rows import TupleRow
 
@@ -19,8 +20,7 @@ MOST_BYTES = 8 << 20
 """The most bytes of one page, unless it holds a single line."""
 
 
-@dataclass(frozen=True, slots=True)
-class BodiesAsked:
+class BodiesAsked(NamedTuple):
     """A question for bodies of a metric under an agreement, `after` a sequence, at most `limit`."""
 
     agreement: str
@@ -29,8 +29,7 @@ class BodiesAsked:
     limit: int
 
 
-@dataclass(frozen=True, slots=True)
-class PageAsked:
+class PageAsked(NamedTuple):
     """The same question by whoever has a token, of which this is the hash."""
 
     token: bytes

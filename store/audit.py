@@ -3,10 +3,10 @@ age at its beginning, where a checkpoint stays. Times are milliseconds since 197
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from hashlib import sha256
 from itertools import takewhile
 from json import dumps
+from typing import NamedTuple
 
 from psycopg.errors import UniqueViolation
 
@@ -21,16 +21,14 @@ class AuditMoved(Exception):
     """Another process has continued one of these chains meanwhile; nothing was written."""
 
 
-@dataclass(frozen=True, slots=True)
-class AuditHead:
+class AuditHead(NamedTuple):
     """The end of a chain: the sequence of its last line, and the SHA-256 of that line in hex."""
 
     sequence: int
     hash: str
 
 
-@dataclass(frozen=True, slots=True)
-class AuditRow:
+class AuditRow(NamedTuple):
     """A line as it is stored, with what the table says of it beside. `at` in ms since 1970, UTC."""
 
     agreement: str

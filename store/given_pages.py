@@ -1,8 +1,8 @@
 """Pages that were found before and are given again: that they may still be read, and their lines of the audit."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from json import dumps
+from typing import NamedTuple
 
 from psycopg.errors import UniqueViolation
 
@@ -12,8 +12,7 @@ from store.audit import AuditMoved, AuditRow, row_terms
 from store.database import AsyncConnection
 
 
-@dataclass(frozen=True, slots=True)
-class ExpectedPage:
+class ExpectedPage(NamedTuple):
     """A page that is to be given once more: the question, the agreement that is expected to be in force for its token,
     in that version, and the `content` that is expected (`BodyPage`).
     """

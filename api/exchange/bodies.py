@@ -1,5 +1,6 @@
 """The handlers of bodies: the cells of publications, as their hashes were made."""
 
+from functools import lru_cache
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request, Response
@@ -95,7 +96,12 @@ def _check(granted: Grant, asked: BodiesAsked, found: BodyPage) -> None:
 
 def page_tag(asked: BodiesAsked, found: BodyPage) -> str:
     """The ETag of a page."""
-    return etag("bodies", found.log, asked.metric, asked.after, found.content)
+    return _tag(found.log, asked.metric, asked.after, found.content)
+
+
+@lru_cache(maxsize=10_000)
+def _tag(log: str, metric: str, after: int, content: str) -> str:
+    return etag("bodies", log, metric, after, content)
 
 
 @router.get(

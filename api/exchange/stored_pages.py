@@ -6,7 +6,7 @@ it.
 """
 
 from collections import OrderedDict
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from hashlib import sha256
 from itertools import cycle
 from typing import Annotated
@@ -108,7 +108,7 @@ class PageReader:
         """What was found last for this question, or, where it is new, for the same one under any agreement; if that was
         agreed and its bytes are kept. Whether it may be read now is for the database to say.
         """
-        page = self._found.get(asked) or self._found.get(replace(asked, agreement=_ANYBODY))
+        page = self._found.get(asked) or self._found.get(asked._replace(agreement=_ANYBODY))
         kept = None if page is None else self._kept.get(page.content)
         return None if page is None or kept is None else (page, kept)
 

@@ -1,8 +1,7 @@
 """The lines of an audit chain (docs/wire.md): what was given under an agreement. Pure."""
 
-from dataclasses import dataclass
 from hashlib import sha256
-from typing import Annotated, Literal, NoReturn, Self
+from typing import Annotated, Literal, NamedTuple, NoReturn, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
@@ -28,8 +27,7 @@ class BadLine(OperatorError):
     """A line that is no audit line at all."""
 
 
-@dataclass(frozen=True, slots=True)
-class Given:
+class Given(NamedTuple):
     """An answer: to which request, when (ms since 1970, UTC), and what was in it.
 
     `metric`, and `first` and `last` sequence, are None where they have no meaning. `page` is the SHA-256 of the

@@ -135,20 +135,16 @@ class Quotas:
 
     def check(self, access: Access) -> None:
         """Raises `LimitReached` if one more request would exceed a limit. Counts nothing."""
-        limits = _limits(access)
-        if not self._windows.test(limits.requests):
-            words = f"the agreement allows {access.requests_per_minute} requests a minute"
-            raise self._reached(limits.requests, words)
-        if not self._windows.test(limits.bytes):
-            raise self._reached(limits.bytes, f"the agreement allows {access.bytes_per_hour} bytes an hour")
-        if self._at_once[access.agreement] >= access.concurrent_requests:
-            words = f"the agreement allows {access.concurrent_requests} requests at once"
-            raise LimitReached(words, _SOON_S)
+        if not self._windows.test(_limits(access).requests):
+            raise self._too_many(access)
+        self._check_others(access)
 
     def enter(self, access: Access) -> None:
         """Count a request that begins; `leave` must follow. Raises `LimitReached`, and counts nothing then."""
-        self.check(access)
-        self._windows.hit(_limits(access).requests)
+        self._check_others(access)
+        if not self._windows.hit(_limits(access).requests):
+            self.give_back(access)
+            raise self._too_many(access)
         self._at_once[access.agreement] += 1
 
     def leave(self, access: Access) -> None:
@@ -174,6 +170,19 @@ class Quotas:
     def count_token(self, access: Access) -> None:
         """Count a token that was issued. One that was refused is not counted: a stranger may repeat an assertion."""
         self._windows.hit(_limits(access).tokens)
+
+    def _check_others(self, access: Access) -> None:
+        """Raises `LimitReached` if the bytes of an hour are given, or too many requests are in."""
+        of_bytes = _limits(access).bytes
+        if not self._windows.test(of_bytes):
+            raise self._reached(of_bytes, f"the agreement allows {access.bytes_per_hour} bytes an hour")
+        if self._at_once[access.agreement] >= access.concurrent_requests:
+            words = f"the agreement allows {access.concurrent_requests} requests at once"
+            raise LimitReached(words, _SOON_S)
+
+    def _too_many(self, access: Access) -> LimitReached:
+        words = f"the agreement allows {access.requests_per_minute} requests a minute"
+        return self._reached(_limits(access).requests, words)
 
     def _reached(self, limit: RateLimitItem, words: str) -> LimitReached:
         left_s = self._windows.get_window_stats(limit).reset_time - self._clock()

@@ -55,17 +55,17 @@ def test_of_an_agreement_every_line_is_added_or_none_and_of_the_others_all(datab
             several = {row.agreement for _, row in pages if row.sequence > 1}
             mine, other = sorted(several)[:2]
             place, first = next((i, page) for i, (page, row) in enumerate(pages) if row.agreement == mine)
-            [(_, of_no_body)] = await token_pages(connection, [replace(first.asked, after=2**62)])
+            [(_, of_no_body)] = await token_pages(connection, [first.asked._replace(after=2**62)])
             empty = of_no_body.content
             wrong = [
-                replace(first, content="0" * 64),
-                replace(first, access=replace(first.access, version=first.access.version + 1)),
-                replace(first, asked=replace(first.asked, token=tokens[other])),
-                replace(first, asked=replace(first.asked, token=ended[mine])),
-                replace(first, asked=replace(first.asked, token=b"unknown")),
-                replace(first, asked=replace(first.asked, metric="nothing")),
-                replace(first, asked=replace(first.asked, metric="nothing"), content=empty),
-                replace(first, asked=replace(first.asked, token=ended[mine], after=2**62), content=empty),
+                first._replace(content="0" * 64),
+                first._replace(access=replace(first.access, version=first.access.version + 1)),
+                first._replace(asked=first.asked._replace(token=tokens[other])),
+                first._replace(asked=first.asked._replace(token=ended[mine])),
+                first._replace(asked=first.asked._replace(token=b"unknown")),
+                first._replace(asked=first.asked._replace(metric="nothing")),
+                first._replace(asked=first.asked._replace(metric="nothing"), content=empty),
+                first._replace(asked=first.asked._replace(token=ended[mine], after=2**62), content=empty),
             ]
             everyone = {row.agreement for _, row in pages}
             for changed in wrong:

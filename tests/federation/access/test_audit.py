@@ -41,7 +41,7 @@ def seen(row: AuditRow, who: str = "a partner") -> Witness:
 
 def changed(row: AuditRow) -> AuditRow:
     """The same answer, said to have held less."""
-    return replace(row, line=row.line.replace(b'"last":2', b'"last":1'))
+    return row._replace(line=row.line.replace(b'"last":2', b'"last":1'))
 
 
 @pytest.mark.parametrize("vector", read("audit"), ids=str)
@@ -103,9 +103,9 @@ def test_a_chain_that_ends_early_or_was_written_anew_is_found_by_what_others_kep
 
 def test_what_is_stored_beside_a_line_must_be_what_it_says():
     rows = chain(3)
-    for lie in (replace(rows[1], sequence=7), replace(rows[1], at=NOW)):
+    for lie in (rows[1]._replace(sequence=7), rows[1]._replace(at=NOW)):
         assert first_wrong([rows[0], lie, rows[2]]) == 2
-    (found,) = verify_audit([rows[0], replace(chain(2, "another")[1], agreement=AGREEMENT)])
+    (found,) = verify_audit([rows[0], chain(2, "another")[1]._replace(agreement=AGREEMENT)])
     assert (found.broken.reason, found.broken.sequence) == ("other-agreement", 2)
 
 
