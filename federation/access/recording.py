@@ -17,7 +17,7 @@ from store.audit import AuditHead, AuditMoved, AuditRow, append_audit, audit_hea
 from store.database import AsyncConnection, DatabaseUrl, connect_async
 from store.given_pages import ExpectedPage, record_pages
 
-_PAGES_AT_ONCE = 64
+_PAGES_AT_ONCE = 128
 
 
 class AuditWriter:
