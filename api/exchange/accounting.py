@@ -4,7 +4,7 @@ import logging
 import re
 from hashlib import sha256
 from http import HTTPStatus
-from random import Random
+from random import getrandbits
 
 import psycopg
 from anyio import to_thread
@@ -21,8 +21,6 @@ log = logging.getLogger(__name__)
 PASSAGE = "sistercity.passage"
 """Where the ASGI scope holds the `Passage` of a request that was granted."""
 
-_drawn = Random().getrandbits
-"""Ids only tell requests apart: nothing is opened with them."""
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 _LONGEST_PATH = 200
 _UNRECORDED = ("/v1/audit",)
@@ -139,7 +137,7 @@ def request_id(scope: Scope) -> str:
     for name, value in scope["headers"]:
         if name == b"sistercity-request-id" and _REQUEST_ID.fullmatch(value):
             return str(value.decode())
-    return f"{_drawn(64):016x}"
+    return f"{getrandbits(64):016x}"  # seeded anew in each forked process; it only tells requests apart
 
 
 def path_of(scope: Scope) -> str:
